@@ -1,0 +1,85 @@
+# Every target does its own set-up. `make help` lists them.
+
+PYTHON   ?= python3
+MODEL    ?= models/wav2letter-en
+DATA     ?= calibration_data
+AUDIO    ?= calibration_data
+BUILD    := build/$(notdir $(MODEL))
+REPORT   := build/report
+BASELINE ?= $(MODEL)/baseline.json
+SHIPPED  ?= static-int8
+
+PRESETS  := int8 semi-int8 skip-ends static-int8 dynamic-int8 hybrid
+VARIANTS := $(BUILD)/float32.onnx $(PRESETS:%=$(BUILD)/%.onnx)
+
+VENV     := .venv
+BIN      := $(VENV)/bin
+QUANTKIT := $(BIN)/quantkit
+READY    := $(VENV)/.ready
+PIP      := $(BIN)/python -m pip --disable-pip-version-check --quiet
+SOURCES  := $(shell find quantkit -name '*.py')
+
+# On the shipped corpus calibration clips and test clips are different splits.
+CALIBRATION_SPLIT = $(if $(filter calibration_data,$(AUDIO)),--split calibration)
+TEST_SPLIT        = $(if $(filter calibration_data,$(DATA)),--split test)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: setup export quantize bench gate baseline ship test lint study train clean help
+
+setup: $(READY) ## install quantkit and its tools into .venv
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "quantkit needs Python 3.11-3.13; name one with make PYTHON=python3.12" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV): the first time takes a few minutes"
+	@$(PIP) install --editable '.[export,dev]'
+	@touch $@
+
+export: $(BUILD)/float32.onnx ## PyTorch checkpoint -> build/<model>/float32.onnx, parity checked
+
+$(BUILD)/float32.onnx: $(READY) $(SOURCES) $(wildcard $(MODEL)/config.json $(MODEL)/*.safetensors)
+	$(QUANTKIT) export $(MODEL) -o $@
+
+quantize: $(VARIANTS) ## float32.onnx -> <preset>.onnx for every preset
+
+$(BUILD)/%.onnx: $(BUILD)/float32.onnx
+	$(QUANTKIT) quantize $< --preset $* --audio $(AUDIO) $(CALIBRATION_SPLIT) -o $@
+
+bench: $(REPORT)/bench.json ## size, speed and edit distance of every variant -> build/report/ (DATA=corpus)
+	@echo "open $(REPORT)/index.html"
+
+$(REPORT)/bench.json: $(VARIANTS) $(DATA)
+	$(QUANTKIT) bench $(VARIANTS) --data $(DATA) $(TEST_SPLIT) --report $(REPORT)
+
+gate: $(REPORT)/bench.json ## fail if a variant got worse than models/<model>/baseline.json
+	$(QUANTKIT) gate $< --baseline $(BASELINE) --junit $(REPORT)/gate.xml --summary $(REPORT)/gate.md
+
+baseline: $(REPORT)/bench.json ## renew the baseline from the last bench
+	$(QUANTKIT) gate $< --baseline $(BASELINE) --update
+
+ship: $(REPORT)/bench.json ## bundle for an edge team -> build/bundle/ (SHIPPED=preset)
+	$(QUANTKIT) ship $(BUILD)/$(SHIPPED).onnx --bench $< -o build/bundle --force
+	$(QUANTKIT) verify build/bundle
+
+test: $(READY) ## all tests, with coverage
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+lint: $(READY) ## ruff and strict mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+study: $(READY) ## the measurements behind the README -> benchmarks/RESULTS.md
+	$(BIN)/python benchmarks/full_width.py
+	$(BIN)/python benchmarks/shipped_model.py
+
+train: $(READY) ## train the shipped model again (DATA=folder with librispeech, speech_commands, digits)
+	models/wav2letter-en/train.sh $(DATA)
+
+clean: ## remove what was built, keep .venv
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage *.egg-info
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18

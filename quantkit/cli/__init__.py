@@ -1,0 +1,78 @@
+"""The command line: ``quantkit COMMAND``. One module per command, each parses, calls, prints."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from quantkit import __version__
+from quantkit.errors import QuantkitError
+
+_COMMANDS = (
+    "export",
+    "quantize",
+    "bench",
+    "gate",
+    "transcribe",
+    "inspect",
+    "ship",
+    "verify",
+    "train",
+)
+
+
+class _LazyGroup(click.Group):
+    """Imports a command's module when it is asked for, so that no command pays for another."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"quantkit.cli.{cmd_name}")
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="quantkit")
+def group() -> None:
+    """From a PyTorch speech recogniser to the ONNX file that fits a user and a budget.
+
+    \b
+    Example:
+      quantkit export models/wav2letter-en -o float32.onnx
+      quantkit quantize float32.onnx --preset static-int8 --audio calibration_data -o int8.onnx
+      quantkit bench float32.onnx int8.onnx --data calibration_data --report report
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 a check failed, 2 bad input."""
+    try:
+        status = group.main(args=arguments, prog_name="quantkit", standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("quantkit: interrupted", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except QuantkitError as error:
+        click.echo(f"quantkit: {_one_line(error)}", err=True)
+        sys.exit(error.exit_code)
+    except MemoryError:
+        click.echo("quantkit: out of memory", err=True)
+        sys.exit(2)
+    except OSError as error:
+        click.echo(f"quantkit: {_one_line(error)}", err=True)
+        sys.exit(2)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

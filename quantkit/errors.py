@@ -1,0 +1,82 @@
+"""Every error that quantkit raises on purpose.
+
+::
+
+    QuantkitError                      exit code 2: one clear line, never a traceback
+    ├── InputError (ValueError)        something that was handed in is wrong
+    │   ├── AudioError                 a clip that cannot be read or used
+    │   ├── CorpusError                a folder without usable utterances
+    │   ├── CheckpointError            PyTorch weights that do not fit their architecture
+    │   ├── ModelError                 an ``.onnx`` that is broken, foreign or unsupported
+    │   ├── FormatError                a JSON file with a wrong schema, or for another model
+    │   └── BundleError                a bundle that is incomplete or tries to leave its folder
+    ├── OutputError (OSError)          the result could not be written: full disk, no permission
+    ├── MissingDependencyError (ImportError)
+    │                                  an optional library or program is not installed
+    └── CheckFailed                    exit code 1: a check was run and its answer is no
+        ├── GateFailed                 a model got worse than its baseline
+        ├── ParityError                the exported graph differs from PyTorch
+        └── VerificationError          a bundle or artifact differs from its checksums
+"""
+
+from __future__ import annotations
+
+
+class QuantkitError(Exception):
+    """Base of all errors; ``exit_code`` is what the command line ends with."""
+
+    exit_code = 2
+
+
+class InputError(QuantkitError, ValueError):
+    """Something that was handed in cannot be used."""
+
+
+class AudioError(InputError):
+    """An audio clip cannot be read or used."""
+
+
+class CorpusError(InputError):
+    """A corpus is missing, malformed, or has no usable utterance."""
+
+
+class CheckpointError(InputError):
+    """A PyTorch checkpoint is missing, damaged, or does not fit its architecture."""
+
+
+class ModelError(InputError):
+    """An ``.onnx`` file is damaged, foreign, or holds something unsupported."""
+
+
+class FormatError(InputError):
+    """A JSON file has an unknown schema, misses a field, or belongs to another model."""
+
+
+class BundleError(InputError):
+    """A bundle's manifest is missing or malformed, or names a path outside its folder."""
+
+
+class OutputError(QuantkitError, OSError):
+    """A result could not be written; what was there before is untouched."""
+
+
+class MissingDependencyError(QuantkitError, ImportError):
+    """An optional library or program is needed and not installed."""
+
+
+class CheckFailed(QuantkitError):
+    """A check ran to its end and failed."""
+
+    exit_code = 1
+
+
+class GateFailed(CheckFailed):
+    """A model is worse than its baseline by more than tolerance and noise."""
+
+
+class ParityError(CheckFailed):
+    """An exported graph does not reproduce the PyTorch model."""
+
+
+class VerificationError(CheckFailed):
+    """A bundle or artifact does not match its recorded checksums."""
