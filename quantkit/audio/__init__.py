@@ -1,0 +1,1 @@
+"""What a recogniser hears: audio files, corpora, features."""

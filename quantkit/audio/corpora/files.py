@@ -1,0 +1,108 @@
+"""What the corpus loaders share: reading lists, keeping paths inside, finding audio."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from quantkit.audio.decode import AUDIO_SUFFIXES
+from quantkit.errors import CorpusError
+
+
+def read_lines(path: Path) -> list[str]:
+    """Lines of a UTF-8 text file (a byte-order mark is dropped), split at newlines only.
+
+    Raises:
+        CorpusError: the file cannot be read, or holds bytes that are not UTF-8 (with the line).
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CorpusError(f"cannot read {path}: {error.strerror or error}") from error
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise CorpusError(f"{path}, line {line}: not UTF-8; save the file as UTF-8") from error
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise CorpusError(f"{path}, line {line}: holds a NUL byte; a text file is needed")
+    # str.splitlines also splits at characters that may stand in a transcript (U+2028, \x0b).
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+def contained_path(folder: Path, root: Path, name: str, where: str) -> Path:
+    """``folder / name``, provided that it stays inside, also after following links.
+
+    Args:
+        folder: as the user named it; the result starts with it.
+        root: ``folder.resolve()``.
+        name: a relative path with forward slashes.
+        where: file and line, for the error.
+
+    Raises:
+        CorpusError: an empty or absolute path, ``..``, or a link that leads out of the folder.
+    """
+    if not name:
+        raise CorpusError(f"{where}: the path is empty")
+    relative = PurePosixPath(name)
+    if (
+        relative.is_absolute()
+        or PureWindowsPath(name).drive
+        or ".." in relative.parts
+        or ".." in PureWindowsPath(name).parts
+    ):
+        raise CorpusError(f"{where}: path {name!r} leaves the corpus; name files inside the folder")
+    path = folder / relative
+    # Not Path.resolve: it raises for a loop of links on Python 3.11 and 3.12.
+    if not Path(os.path.realpath(path)).is_relative_to(root):
+        raise CorpusError(f"{where}: path {name!r} is a link that leaves the corpus")
+    return path
+
+
+def file_problem(path: Path) -> str | None:
+    """Why ``path`` cannot be a clip, as far as the file system knows; ``None`` if it can."""
+    try:
+        if not path.is_file():
+            return "is a folder" if path.is_dir() else "no such file"
+        return None if path.stat().st_size else "is empty"
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+def is_audio(path: Path) -> bool:
+    """Whether the suffix is that of an audio file and the file is not hidden."""
+    return path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".")
+
+
+def list_folder(folder: Path) -> list[Path]:
+    """What lies in ``folder``, sorted.
+
+    Raises:
+        CorpusError: the folder cannot be listed.
+    """
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise CorpusError(f"cannot list {folder}: {error.strerror or error}") from error
+
+
+def walk_files(folder: Path, depth: int | None = None) -> Iterator[Path]:
+    """Every file in ``folder`` and at most ``depth`` levels below it, in sorted order.
+
+    Hidden files and folders are passed over, and linked folders are not entered.
+
+    Raises:
+        CorpusError: a folder cannot be listed.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise CorpusError(f"cannot list {error.filename}: {error.strerror}") from error
+
+    for parent, folders, names in os.walk(folder, onerror=refuse):
+        level = len(Path(parent).relative_to(folder).parts)
+        enter = depth is None or level < depth
+        folders[:] = sorted(name for name in folders if enter and not name.startswith("."))
+        yield from (Path(parent, name) for name in sorted(names) if not name.startswith("."))

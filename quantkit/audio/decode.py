@@ -1,0 +1,201 @@
+"""Audio files → mono float32 waveforms at the rate that a front end wants.
+
+WAV, FLAC, Ogg (Vorbis, Opus) and MP3 go through libsndfile, resampling through soxr.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+
+from quantkit.audio.frontend import Frontend
+from quantkit.audio.mpeg import quiet_decoder
+from quantkit.errors import AudioError, CorpusError
+
+if TYPE_CHECKING:
+    from quantkit.audio.utterance import Corpus, Utterance
+
+FloatArray = npt.NDArray[np.float32]
+
+#: What counts as an audio file where a folder says nothing about its content.
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3"})
+
+#: Longer clips are refused before they are decoded: one hour of float32 at 16 kHz is 230 MB.
+MAX_SECONDS = 3600.0
+
+_BLOCK_SAMPLES = 1 << 20
+# libsndfile reports this count (2**63 - 1) for streams whose length it cannot know.
+_UNKNOWN_FRAMES = 1 << 62
+
+
+def read_audio(
+    path: Path, sample_rate: int = 16_000, max_seconds: float = MAX_SECONDS
+) -> FloatArray:
+    """Decode one clip, average its channels and resample it (soxr, high quality).
+
+    Args:
+        path: WAV, FLAC, Ogg/Vorbis, Ogg/Opus or MP3, of any rate and number of channels.
+        sample_rate: of the result, in Hz.
+        max_seconds: a longer clip is an error; it is noticed before more is decoded.
+
+    Returns:
+        (samples,) float32; full scale is [-1, 1], clips in float formats may exceed it.
+
+    Raises:
+        AudioError: the file is missing, empty, no audio, cut off, too long, or holds NaN.
+    """
+    with _opened(path) as stream:
+        rate = stream.samplerate
+        claimed = stream.frames
+        if claimed < _UNKNOWN_FRAMES:
+            _check_length(path, claimed / rate, max_seconds)
+        blocks = []
+        decoded = 0
+        for block in _mono_blocks(path, stream):
+            decoded += block.size
+            # A header may promise less than the stream holds, or nothing at all.
+            _check_length(path, decoded / rate, max_seconds)
+            blocks.append(block)
+    if not decoded:
+        raise AudioError(f"{path} holds no samples")
+    if decoded < claimed < _UNKNOWN_FRAMES:
+        raise AudioError(
+            f"{path} is cut off: {decoded / rate:.2f} of {claimed / rate:.2f} s could be decoded"
+        )
+    waveform = np.concatenate(blocks)
+    if not np.isfinite(waveform).all():
+        raise AudioError(f"{path} holds samples that are not finite (NaN or infinity)")
+    if rate != sample_rate:
+        waveform = soxr.resample(waveform, rate, sample_rate, quality="HQ")
+    return np.ascontiguousarray(waveform, dtype=np.float32)
+
+
+def audio_seconds(path: Path, max_seconds: float = MAX_SECONDS) -> float:
+    """Duration in seconds, from the container's header where it states one (no decoding).
+
+    Raises:
+        AudioError: as :func:`read_audio`, as far as the header shows it.
+    """
+    with _opened(path) as stream:
+        frames, rate = int(stream.frames), int(stream.samplerate)
+    if frames >= _UNKNOWN_FRAMES:
+        frames = read_audio(path, rate, max_seconds).size
+    if frames == 0:
+        raise AudioError(f"{path} holds no samples")
+    seconds = frames / rate
+    _check_length(path, seconds, max_seconds)
+    return seconds
+
+
+def load_features(utterance: Utterance, frontend: Frontend) -> FloatArray:
+    """(frames, bands) float32 of one utterance.
+
+    Ready-made features (NumPy corpora) are handed out as they are; audio is decoded at the
+    front end's rate and passed through it.
+
+    Raises:
+        AudioError: the clip cannot be read, is shorter than one window, or ready-made features
+            have another number of bands or are not finite.
+    """
+    if utterance.features is not None:
+        return _checked_features(utterance.features, utterance.identifier, frontend.mel_bands)
+    if utterance.path is None:
+        raise AudioError(f"{utterance.identifier} has neither an audio file nor features")
+    waveform = read_audio(utterance.path, frontend.sample_rate)
+    try:
+        return frontend(waveform)
+    except AudioError as error:
+        raise AudioError(f"{utterance.path}: {error}") from error
+
+
+def iter_features(
+    corpus: Corpus, frontend: Frontend, skipped: list[str] | None = None
+) -> Iterator[tuple[Utterance, FloatArray]]:
+    """Yield every usable utterance with its features, one at a time, in corpus order.
+
+    Args:
+        corpus: of audio or of ready-made features.
+        frontend: makes the features.
+        skipped: a list that receives ``path: reason`` for each clip that was left out.
+
+    Raises:
+        CorpusError: at the end, when not a single clip was usable.
+    """
+    reasons = [] if skipped is None else skipped
+    usable = False
+    for utterance in corpus:
+        try:
+            features = load_features(utterance, frontend)
+        except AudioError as error:
+            reasons.append(str(error))
+            continue
+        usable = True
+        yield utterance, features
+    if not usable:
+        first = f"; the first: {reasons[0]}" if reasons else ""
+        raise CorpusError(f"{corpus.name}: none of {len(corpus)} clips is usable{first}")
+
+
+def _checked_features(features: FloatArray, name: str, bands: int) -> FloatArray:
+    if features.ndim != 2 or features.shape[1] != bands:
+        raise AudioError(
+            f"{name}: features have shape {features.shape}; the front end needs (frames, {bands})"
+        )
+    if features.shape[0] == 0:
+        raise AudioError(f"{name}: features have no frame")
+    if not np.isfinite(features).all():
+        raise AudioError(f"{name}: features are not finite (NaN or infinity)")
+    return features
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise AudioError(f"cannot read {path}: {error.strerror or error}") from error
+    if not path.is_file():
+        kind = "a folder" if path.is_dir() else "a pipe or device"
+        raise AudioError(f"{path} is {kind}; an audio file is needed")
+    if size == 0:
+        raise AudioError(f"{path} is empty")
+    with quiet_decoder(path), _sound_file(path) as stream:
+        yield stream
+
+
+def _sound_file(path: Path) -> soundfile.SoundFile:
+    try:
+        return soundfile.SoundFile(str(path))
+    # TypeError: a header-less .raw has no rate to go by; UnicodeEncodeError: an undecodable name.
+    except (soundfile.SoundFileError, TypeError, UnicodeEncodeError, OSError) as error:
+        reason = getattr(error, "error_string", str(error)).rstrip(".")
+        raise AudioError(
+            f"{path} is not audio that can be read (WAV, FLAC, Ogg or MP3): {reason}"
+        ) from error
+
+
+def _mono_blocks(path: Path, stream: soundfile.SoundFile) -> Iterator[FloatArray]:
+    """Decode in blocks, so that a lying header cannot ask for more memory than there is."""
+    frames = max(1, _BLOCK_SAMPLES // stream.channels)
+    while True:
+        try:
+            block = stream.read(frames, dtype="float32", always_2d=True)
+        except soundfile.SoundFileError as error:
+            reason = getattr(error, "error_string", str(error)).rstrip(".")
+            raise AudioError(f"{path} is damaged: {reason}") from error
+        if block.shape[0]:
+            yield block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
+        if block.shape[0] < frames:
+            return
+
+
+def _check_length(path: Path, seconds: float, max_seconds: float) -> None:
+    if seconds > max_seconds:
+        raise AudioError(f"{path} lasts {seconds:.0f} s or more; the limit is {max_seconds:g} s")

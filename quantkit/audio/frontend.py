@@ -1,0 +1,117 @@
+"""Waveform → normalised log-mel features, in NumPy.
+
+``quantkit.export.frontend_graph`` writes the same computation as ONNX nodes; both read their
+constants from :class:`Frontend`, which travels in the artifact's metadata.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from quantkit.errors import AudioError, FormatError
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Frontend:
+    """Log-mel filterbank settings; the defaults are those of the shipped models.
+
+    A frame is a Hann-windowed slice of ``window`` samples that starts every ``hop`` samples and
+    lies wholly inside the clip, so ``samples`` give ``1 + (samples - window) // hop`` frames.
+    Its power spectrum is taken over ``fft_size`` points, summed by triangular filters on the
+    HTK mel scale, and passed through ``log(power + log_offset)``. Every mel band then has its
+    mean over the clip removed and is divided by ``sqrt(variance + variance_floor)``.
+    """
+
+    sample_rate: int = 16_000
+    window: int = 400
+    hop: int = 160
+    fft_size: int = 512
+    mel_bands: int = 40
+    low_hz: float = 20.0
+    high_hz: float = 7_600.0
+    log_offset: float = 1e-5
+    variance_floor: float = 1e-2
+
+    def frames_of(self, samples: int) -> int:
+        """Number of feature frames of a clip of ``samples`` samples."""
+        return max(0, 1 + (samples - self.window) // self.hop)
+
+    def seconds_of(self, frames: int) -> float:
+        """Duration in seconds that ``frames`` feature frames stand for."""
+        return frames * self.hop / self.sample_rate
+
+    def __call__(self, waveform: FloatArray) -> FloatArray:
+        """Features of one clip.
+
+        Args:
+            waveform: (samples,) in [-1, 1] at ``sample_rate``.
+
+        Returns:
+            (frames, mel_bands) float32.
+
+        Raises:
+            AudioError: the clip is shorter than one window or is not finite.
+        """
+        if waveform.ndim != 1 or waveform.size < self.window:
+            raise AudioError(
+                f"a clip of {waveform.size} samples is shorter than one window ({self.window})"
+            )
+        if not np.isfinite(waveform).all():
+            raise AudioError("the clip holds samples that are not finite")
+        slices = np.lib.stride_tricks.sliding_window_view(waveform, self.window)[:: self.hop]
+        spectrum = np.fft.rfft(slices * hann_window(self.window), n=self.fft_size, axis=1)
+        power = spectrum.real**2 + spectrum.imag**2
+        mel = np.log(power @ mel_filters(self).T + self.log_offset)
+        centred = mel - mel.mean(axis=0)
+        scaled = centred / np.sqrt((centred**2).mean(axis=0) + self.variance_floor)
+        return np.asarray(scaled, np.float32)
+
+    def to_json(self) -> str:
+        """The form that is stored in an artifact's ``quantkit.frontend`` metadata."""
+        return json.dumps({"kind": "log-mel", **asdict(self)})
+
+    @classmethod
+    def from_json(cls, text: str) -> Frontend:
+        """Inverse of :meth:`to_json`.
+
+        Raises:
+            FormatError: another kind of front end, or missing or unknown settings.
+        """
+        try:
+            content = json.loads(text)
+            if content.pop("kind") != "log-mel":
+                raise FormatError("the front end is not a log-mel one")
+            content.pop("fused", None)
+            return cls(**content)
+        except FormatError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise FormatError(f"front end settings are not readable: {error}") from error
+
+
+@lru_cache
+def hann_window(size: int) -> npt.NDArray[np.float64]:
+    """Periodic Hann window of ``size`` samples."""
+    return 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(size) / size)
+
+
+@lru_cache
+def mel_filters(frontend: Frontend) -> npt.NDArray[np.float64]:
+    """Triangular filters on the HTK mel scale, (mel_bands, fft_size // 2 + 1), peak 1."""
+
+    def to_mel(hertz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.asarray(2595.0 * np.log10(1.0 + hertz / 700.0))
+
+    low, high = to_mel(np.array([frontend.low_hz, frontend.high_hz]))
+    edges = np.linspace(low, high, frontend.mel_bands + 2)
+    bins = to_mel(np.arange(frontend.fft_size // 2 + 1) * frontend.sample_rate / frontend.fft_size)
+    rising = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
+    falling = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
+    return np.asarray(np.maximum(0.0, np.minimum(rising, falling)))

@@ -1,0 +1,195 @@
+"""Utterances and corpora: who said what, where it lies, and how to choose among them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from quantkit.audio.decode import MAX_SECONDS, audio_seconds
+from quantkit.errors import AudioError, CorpusError, InputError
+
+FloatArray = npt.NDArray[np.float32]
+
+_REASONS_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One clip. ``features`` is set instead of ``path`` where a corpus ships features only.
+
+    Args:
+        path: the audio file, or ``None`` when the corpus holds ready-made features.
+        text: transcript, or ``None`` when unlabelled.
+        speaker, gender, language, split: empty when unknown; gender is ``m`` or ``f``.
+        seconds: duration; 0 when not known without opening the file.
+        features: (frames, bands) float32, for corpora in the NumPy layout.
+        name: unique in the corpus and the same on every machine: usually the relative path.
+    """
+
+    path: Path | None
+    text: str | None = None
+    speaker: str = ""
+    gender: str = ""
+    language: str = ""
+    split: str = ""
+    seconds: float = 0.0
+    features: FloatArray | None = field(default=None, compare=False, repr=False)
+    name: str = ""
+
+    @property
+    def identifier(self) -> str:
+        """A name that is unique in its corpus."""
+        return self.name or str(self.path)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The utterances of one place, in a fixed order, and which clips were left out and why.
+
+    >>> corpus = Corpus("demo", (Utterance(None, "yes", speaker="ann"), Utterance(None, "no")))
+    >>> [u.text for u in corpus.select(speaker="ann")]
+    ['yes']
+
+    Args:
+        name: for messages and reports.
+        utterances: at least one, when a loader made it.
+        skipped: one ``path: reason`` for each clip that was left out.
+    """
+
+    name: str
+    utterances: tuple[Utterance, ...]
+    skipped: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    def __iter__(self) -> Iterator[Utterance]:
+        return iter(self.utterances)
+
+    def select(
+        self,
+        *,
+        split: str | None = None,
+        speaker: str | None = None,
+        gender: str | None = None,
+        language: str | None = None,
+        min_seconds: float = 0.0,
+        max_seconds: float = float("inf"),
+    ) -> Corpus:
+        """The utterances that match every given condition.
+
+        Durations that are not known yet are read from the headers of the clips that match the
+        other conditions; clips whose header is broken are then skipped.
+
+        Raises:
+            CorpusError: no utterance matches.
+        """
+        wanted = {"split": split, "speaker": speaker, "gender": gender, "language": language}
+        conditions = {key: value for key, value in wanted.items() if value is not None}
+        chosen = tuple(
+            u
+            for u in self.utterances
+            if all(getattr(u, key) == value for key, value in conditions.items())
+        )
+        if not chosen:
+            raise CorpusError(self._nothing_matches(conditions))
+        selected = Corpus(self.name, chosen, self.skipped)
+        if min_seconds <= 0.0 and max_seconds == float("inf"):
+            return selected
+        timed = selected.screened()
+        within = tuple(u for u in timed if min_seconds <= u.seconds <= max_seconds)
+        if not within:
+            raise CorpusError(
+                f"{self.name}: no utterance lasts between {min_seconds:g} and {max_seconds:g} s"
+            )
+        return Corpus(self.name, within, timed.skipped)
+
+    def sample(self, count: int, seed: int = 0) -> Corpus:
+        """``count`` utterances drawn without replacement (all, if there are fewer), in order.
+
+        The same corpus, count and seed give the same utterances on every machine.
+
+        Raises:
+            InputError: ``count`` is not positive.
+        """
+        if count < 1:
+            raise InputError(f"cannot sample {count} utterances; ask for at least 1")
+        if count >= len(self.utterances):
+            return self
+        chosen = sorted(random.Random(seed).sample(range(len(self.utterances)), count))
+        return Corpus(self.name, tuple(self.utterances[i] for i in chosen), self.skipped)
+
+    def screened(self, max_seconds: float = MAX_SECONDS) -> Corpus:
+        """The same corpus with every duration known, from the clips' headers.
+
+        Only clips without a known duration are opened. Those that cannot be read, are empty or
+        longer than ``max_seconds`` are moved to ``skipped``.
+
+        Raises:
+            CorpusError: none is left.
+        """
+        kept: list[Utterance] = []
+        skipped = list(self.skipped)
+        for utterance in self.utterances:
+            try:
+                if utterance.seconds == 0.0 and utterance.path is not None:
+                    seconds = audio_seconds(utterance.path, max_seconds)
+                    utterance = replace(utterance, seconds=seconds)
+                elif utterance.seconds > max_seconds:
+                    raise AudioError(
+                        f"{utterance.identifier} lasts {utterance.seconds:.0f} s; "
+                        f"the limit is {max_seconds:g} s"
+                    )
+            except AudioError as error:
+                skipped.append(str(error))
+            else:
+                kept.append(utterance)
+        return usable_corpus(self.name, kept, skipped)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether every utterance has a transcript."""
+        return all(u.text is not None for u in self.utterances)
+
+    @property
+    def seconds(self) -> float:
+        """Sum of the known durations."""
+        return sum(u.seconds for u in self.utterances)
+
+    def values(self, attribute: str) -> tuple[str, ...]:
+        """The different values of ``split``, ``speaker``, ``gender`` or ``language``, sorted."""
+        return tuple(sorted({str(getattr(u, attribute)) for u in self.utterances} - {""}))
+
+    def _nothing_matches(self, conditions: dict[str, str]) -> str:
+        asked = ", ".join(f"{key}={value}" for key, value in conditions.items())
+        message = f"{self.name}: no utterance matches {asked}"
+        for key, value in conditions.items():
+            known = self.values(key)
+            if value not in known:
+                shown = ", ".join(known[:8]) + (", …" if len(known) > 8 else "")
+                return (
+                    f"{message}; {key} is one of: {shown}"
+                    if known
+                    else f"{message}; {key} is not recorded"
+                )
+        return f"{message} together"
+
+
+def usable_corpus(name: str, utterances: Sequence[Utterance], skipped: Sequence[str]) -> Corpus:
+    """A corpus of at least one utterance.
+
+    Raises:
+        CorpusError: there is none; the message counts what was skipped and shows the first few.
+    """
+    if utterances:
+        return Corpus(name, tuple(utterances), tuple(skipped))
+    if not skipped:
+        raise CorpusError(f"{name}: there is no clip in it")
+    shown = "; ".join(skipped[:_REASONS_SHOWN])
+    more = f"; and {len(skipped) - _REASONS_SHOWN} more" if len(skipped) > _REASONS_SHOWN else ""
+    raise CorpusError(f"{name}: no usable clip, {len(skipped)} skipped: {shown}{more}")

@@ -1,0 +1,138 @@
+"""``quantkit train``."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from quantkit.errors import InputError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from quantkit.training.recipe import Recipe
+    from quantkit.training.trainer import Progress as TrainingProgress
+
+
+@click.command("train")
+@click.argument("recipe")
+@click.option(
+    "--data",
+    multiple=True,
+    required=True,
+    metavar="[SOURCE=]FOLDER",
+    help="Folder that holds the recipe's sources, or one source's own folder. Repeatable.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Folder of the run: best/, last.pt, history.json and the decoded audio.",
+)
+@click.option("--resume", is_flag=True, help="Go on from the run's last.pt.")
+@click.option(
+    "--start-from", type=click.Path(path_type=Path), help="Checkpoint whose weights to begin with."
+)
+@click.option("--steps", type=click.IntRange(min=1), help="Instead of the recipe's.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads.")
+@click.option("--device", help="cpu, cuda, … [default: the GPU if there is one]")
+def command(
+    recipe: str,
+    data: tuple[str, ...],
+    output: Path,
+    resume: bool,
+    start_from: Path | None,
+    steps: int | None,
+    threads: int | None,
+    device: str | None,
+) -> None:
+    """Train a Wav2Letter with CTC.
+
+    RECIPE is a TOML file or one of the presets published-hw4p2, published-hw3p2 and small.
+
+    \b
+    Example:
+      quantkit train small --data corpus=my_corpus -o runs/first
+      quantkit train models/wav2letter-en/recipe.toml --data build/speech -o runs/en --resume
+    """
+    try:
+        import torch
+
+        from quantkit.models.checkpoint import load_wav2letter
+        from quantkit.training.setup import prepare_trainer
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f"training needs {error.name}: pip install 'quantkit[export]'"
+        ) from error
+    settings = _recipe(recipe)
+    if steps:
+        settings = dataclasses.replace(settings, steps=steps)
+    if threads:
+        torch.set_num_threads(threads)
+    try:
+        target = torch.device(device) if device else None
+    except RuntimeError as error:
+        raise InputError(f"no device {device!r}: {error}") from error
+    console = Console(stderr=True)
+    folders = {k: Path(v) for k, _, v in (d.partition("=") for d in data if "=" in d)}
+    roots = [Path(d) for d in data if "=" not in d]
+    if len(roots) > 1:
+        raise InputError("--data names more than one folder without SOURCE=")
+    with _bar(console, "decoding") as bar:
+        task = bar.add_task("decoding", total=None)
+        trainer = prepare_trainer(
+            settings,
+            output,
+            root=roots[0] if roots else None,
+            folders=folders,
+            device=target,
+            on_decoding=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    if start_from:
+        trainer.warm_start(load_wav2letter(start_from).model)
+    if resume and trainer.resume():
+        console.print(f"resuming at step {trainer.step}, best CER {trainer.best:.2%}")
+    with _bar(console, "training") as bar:
+        task = bar.add_task("training", total=settings.steps, completed=trainer.step)
+
+        def show(progress: TrainingProgress) -> None:
+            bar.update(task, completed=progress.step, description=f"loss {progress.loss:.3f}")
+            if progress.score:
+                scores = ", ".join(f"{k} {v:.1%}" for k, v in progress.score.by_source.items())
+                console.print(
+                    f"step {progress.step}: loss {progress.loss:.3f}, "
+                    f"{progress.audio_seconds_per_second:.0f} s/s, CER {progress.score.mean:.1%} "
+                    f"({scores})",
+                    soft_wrap=True,
+                )
+
+        best = trainer.run(show)
+    click.echo(f"best validation CER {best:.2%}: {output / 'best'}")
+
+
+def _recipe(name: str) -> Recipe:
+    from quantkit.training.recipe import load_recipe, preset, preset_names
+
+    if name in preset_names():
+        return preset(name)
+    if not Path(name).exists():
+        raise InputError(
+            f"no recipe {name!r}: neither a file nor one of {', '.join(preset_names())}"
+        )
+    return load_recipe(Path(name))
+
+
+def _bar(console: Console, description: str) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )

@@ -1,0 +1,1 @@
+"""PyTorch models that quantkit trains or exports. Needs the ``export`` extra."""

@@ -1,0 +1,192 @@
+"""Wav2Letter checkpoints: a folder with ``config.json`` and ``model.safetensors``."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as to_safetensors
+from torch import Tensor
+
+from quantkit.audio.frontend import Frontend
+from quantkit.errors import CheckpointError, FormatError, InputError
+from quantkit.files import read_json, write_bytes, write_json
+from quantkit.models.wav2letter import Wav2Letter, Wav2LetterConfig
+from quantkit.text.labels import Labels
+
+SCHEMA = "quantkit.checkpoint/1"
+ARCHITECTURE = "wav2letter"
+WEIGHTS_NAME = "model.safetensors"
+CONFIG_NAME = "config.json"
+
+
+class Checkpoint(NamedTuple):
+    """A model in evaluation mode and float32, with what is needed to use it.
+
+    ``card`` holds the further entries of ``config.json``: name, licence, recipe, results.
+    """
+
+    model: Wav2Letter
+    labels: Labels
+    frontend: Frontend
+    card: dict[str, Any]
+
+
+def weights_path(source: Path) -> Path:
+    """The weights file of a checkpoint folder, or ``source`` itself when it is a file."""
+    return source / WEIGHTS_NAME if source.is_dir() else source
+
+
+def load_wav2letter(source: Path) -> Checkpoint:
+    """Load a Wav2Letter from a checkpoint folder, or from a ``.pt`` or ``.safetensors`` file.
+
+    A bare file needs its ``config.json`` beside it. A ``.pt`` file is read with
+    ``weights_only=True``, so that it cannot run code.
+
+    Raises:
+        CheckpointError: missing, cut off, of another architecture, or with tensors that do not
+            fit the configuration.
+    """
+    weights = weights_path(source)
+    if not weights.is_file():
+        raise CheckpointError(f"{source} is no checkpoint: {weights} is missing")
+    config_path = weights.parent / CONFIG_NAME
+    if not config_path.is_file():
+        raise CheckpointError(f"{source} is no checkpoint: {config_path} is missing")
+    try:
+        content = read_json(config_path, SCHEMA)
+    except FormatError as error:
+        raise CheckpointError(str(error)) from error
+    config, labels, frontend, card = _parse(content, config_path)
+    model = Wav2Letter(config)
+    _fill(model, _read_tensors(weights), weights)
+    return Checkpoint(model.eval(), labels, frontend, card)
+
+
+def save_wav2letter(
+    folder: Path,
+    model: Wav2Letter,
+    labels: Labels,
+    frontend: Frontend,
+    extra: Mapping[str, Any] | None = None,
+    *,
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Write a checkpoint folder; each file replaces its old one only when it is complete.
+
+    Args:
+        extra: further entries of ``config.json`` (name, licence, recipe, results).
+        dtype: storage of the weights, ``torch.float32`` or ``torch.float16``.
+
+    Raises:
+        InputError: labels or features do not fit the model, ``extra`` repeats a reserved entry,
+            or a weight is beyond the range of ``dtype``.
+        OutputError: the folder cannot be written.
+    """
+    if len(labels) != model.config.labels:
+        raise InputError(f"{len(labels)} labels for a model with {model.config.labels} outputs")
+    if frontend.mel_bands != model.config.features:
+        raise InputError(
+            f"a front end of {frontend.mel_bands} bands for a model of {model.config.features}"
+        )
+    content: dict[str, Any] = {
+        "schema": SCHEMA,
+        "architecture": ARCHITECTURE,
+        "config": asdict(model.config),
+        "labels": json.loads(labels.to_json()),
+        "frontend": json.loads(frontend.to_json()),
+    }
+    reserved = content.keys() & (extra or {}).keys()
+    if reserved:
+        raise InputError(f"extra may not replace the checkpoint's own {sorted(reserved)}")
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in model.state_dict().items():
+        stored = tensor.detach().to("cpu")
+        if stored.is_floating_point():
+            stored = stored.to(dtype)
+            if not torch.isfinite(stored).all():
+                raise InputError(f"{name} holds values that are not finite in {dtype}")
+        tensors[name] = stored.contiguous()
+    write_bytes(folder / WEIGHTS_NAME, to_safetensors(tensors, {"format": "pt"}))
+    write_json(folder / CONFIG_NAME, {**content, **(extra or {})})
+
+
+def _parse(
+    content: dict[str, Any], origin: Path
+) -> tuple[Wav2LetterConfig, Labels, Frontend, dict[str, Any]]:
+    card = dict(content)
+    card.pop("schema")
+    architecture = card.pop("architecture", None)
+    if architecture != ARCHITECTURE:
+        raise CheckpointError(
+            f"{origin}: unknown architecture {architecture!r}; known: {ARCHITECTURE!r}"
+        )
+    known = {field.name: type(field.default) for field in fields(Wav2LetterConfig)}
+    try:
+        settings = card.pop("config")
+        unknown = settings.keys() - known.keys()
+        if unknown:
+            raise CheckpointError(f"{origin}: unknown setting {min(unknown)!r} in config")
+        for name, value in settings.items():
+            if not isinstance(value, (int, float)) or (known[name] is int and value != int(value)):
+                raise CheckpointError(f"{origin}: config.{name} is {value!r}, not a number")
+            if known[name] is int and value < 1:
+                raise CheckpointError(f"{origin}: config.{name} must be at least 1, not {value}")
+        config = Wav2LetterConfig(**settings)
+        labels = Labels.from_json(json.dumps(card.pop("labels")))
+        frontend = Frontend.from_json(json.dumps(card.pop("frontend")))
+    except CheckpointError:
+        raise
+    except KeyError as error:
+        raise CheckpointError(f"{origin}: {error.args[0]!r} is missing") from error
+    except (AttributeError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{origin}: {error}") from error
+    if len(labels) != config.labels:
+        raise CheckpointError(f"{origin}: {len(labels)} labels, but config.labels {config.labels}")
+    if frontend.mel_bands != config.features:
+        raise CheckpointError(
+            f"{origin}: front end of {frontend.mel_bands} bands, but config.features "
+            f"{config.features}"
+        )
+    return config, labels, frontend, card
+
+
+def _read_tensors(weights: Path) -> dict[str, Tensor]:
+    try:
+        if weights.suffix == ".safetensors":
+            return load_file(weights)
+        content = torch.load(weights, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{weights} is damaged or cut off: {reason}") from error
+    except OSError as error:
+        raise CheckpointError(f"cannot read {weights}: {error.strerror or error}") from error
+    if not isinstance(content, dict) or not all(isinstance(t, Tensor) for t in content.values()):
+        raise CheckpointError(f"{weights} is not a state_dict; save `model.state_dict()`")
+    return content
+
+
+def _fill(model: Wav2Letter, tensors: Mapping[str, Tensor], origin: Path) -> None:
+    wanted = model.state_dict()
+    for name, tensor in wanted.items():
+        if name not in tensors:
+            raise CheckpointError(f"{origin}: tensor {name} is missing")
+        if tensors[name].shape != tensor.shape:
+            raise CheckpointError(
+                f"{origin}: tensor {name} has shape {tuple(tensors[name].shape)}, but the "
+                f"configuration asks for {tuple(tensor.shape)}"
+            )
+        if not torch.isfinite(tensors[name]).all():
+            raise CheckpointError(f"{origin}: tensor {name} holds values that are not finite")
+    unknown = sorted(tensors.keys() - wanted.keys())
+    if unknown:
+        raise CheckpointError(f"{origin}: unknown tensor {unknown[0]}")
+    # Values are cast to the model's own float32 while they are copied.
+    model.load_state_dict(dict(tensors))

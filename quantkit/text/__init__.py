@@ -1,0 +1,1 @@
+"""What a recogniser says: labels, decoders, edit distances."""

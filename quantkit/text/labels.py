@@ -1,0 +1,87 @@
+"""The output alphabet of a CTC model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from quantkit.errors import FormatError, InputError
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The tokens of a CTC model in output order, one of them the blank.
+
+    >>> labels = Labels.english()
+    >>> labels.decode(labels.encode("it's on"))
+    "it's on"
+
+    Args:
+        tokens: one string per output channel; the blank's own string is never printed.
+        blank: index of the CTC blank in ``tokens``.
+        separator: what stands between tokens in text: ``""`` for letters, ``" "`` for phonemes.
+    """
+
+    tokens: tuple[str, ...]
+    blank: int = 0
+    separator: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.blank < len(self.tokens):
+            raise InputError(f"blank index {self.blank} is outside the {len(self.tokens)} labels")
+        if len(set(self.tokens)) != len(self.tokens):
+            raise InputError("labels repeat a token")
+
+    @classmethod
+    def english(cls) -> Labels:
+        """Blank, space, apostrophe and the 26 lower-case letters: 29 labels."""
+        return cls(("<blank>", " ", "'", *"abcdefghijklmnopqrstuvwxyz"))
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def encode(self, text: str) -> list[int]:
+        """Token indices of ``text``, which must hold only tokens of this alphabet.
+
+        Raises:
+            InputError: a character or phoneme that is no label.
+        """
+        index = {token: i for i, token in enumerate(self.tokens) if i != self.blank}
+        units: Iterable[str] = text if not self.separator else text.split(self.separator)
+        try:
+            return [index[unit] for unit in units]
+        except KeyError as error:
+            raise InputError(f"{error.args[0]!r} in {text!r} is not one of the labels") from None
+
+    def covers(self, text: str) -> bool:
+        """Whether every unit of ``text`` is a label."""
+        known = {token for i, token in enumerate(self.tokens) if i != self.blank}
+        return all(unit in known for unit in (text.split(" ") if self.separator else text))
+
+    def decode(self, indices: Sequence[int]) -> str:
+        """Text of token indices that are already collapsed (no blanks, no CTC repeats)."""
+        return self.separator.join(self.tokens[i] for i in indices)
+
+    def to_json(self) -> str:
+        """The form that is stored in an artifact's ``quantkit.labels`` metadata."""
+        return json.dumps(
+            {"tokens": list(self.tokens), "blank": self.blank, "separator": self.separator},
+            ensure_ascii=False,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Labels:
+        """Inverse of :meth:`to_json`.
+
+        Raises:
+            FormatError: not the JSON that :meth:`to_json` writes.
+        """
+        try:
+            content: dict[str, Any] = json.loads(text)
+            return cls(
+                tuple(content["tokens"]), int(content["blank"]), str(content.get("separator", ""))
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise FormatError(f"labels are not readable: {error}") from error

@@ -1,0 +1,1 @@
+"""CTC training of Wav2Letter. Needs the ``export`` extra."""

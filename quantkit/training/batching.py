@@ -1,0 +1,137 @@
+"""Length-bucketed batches and their collation."""
+
+from __future__ import annotations
+
+import queue
+import random
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from quantkit.training.mixture import Clip
+
+FloatArray = npt.NDArray[np.float32]
+_T = TypeVar("_T")
+
+# Convolution libraries prepare a kernel for every new shape they meet: let there be few.
+_FRAMES_MULTIPLE = 64
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Padded features and concatenated targets.
+
+    Args:
+        features: (batch, frames, bands), zeros past each clip's end.
+        lengths: (batch,) int64, true frames.
+        targets: (sum of target_lengths,) int64 label indices.
+        target_lengths: (batch,) int64.
+    """
+
+    features: Tensor
+    lengths: Tensor
+    targets: Tensor
+    target_lengths: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on ``device``; targets stay where CTC wants them."""
+        return Batch(
+            self.features.to(device, non_blocking=True),
+            self.lengths.to(device),
+            self.targets.to(device),
+            self.target_lengths.to(device),
+        )
+
+
+def bucket(
+    clips: Sequence[Clip], batch_seconds: float, batch_clips: int, rng: random.Random
+) -> list[list[Clip]]:
+    """Batches of clips of similar length, in random order.
+
+    The padded duration of a batch stays below ``batch_seconds`` unless a single clip is longer.
+    Durations are jittered before sorting so that batch mates change from epoch to epoch.
+    """
+
+    def seconds(clip: Clip) -> float:
+        return sum(u.seconds for u in clip)
+
+    ordered = sorted(clips, key=lambda clip: seconds(clip) * rng.uniform(0.9, 1.1))
+    batches: list[list[Clip]] = []
+    current: list[Clip] = []
+    longest = 0.0
+    for clip in ordered:
+        longest_then = max(longest, seconds(clip))
+        full = len(current) >= batch_clips or longest_then * (len(current) + 1) > batch_seconds
+        if current and full:
+            batches.append(current)
+            current, longest_then = [], seconds(clip)
+        current.append(clip)
+        longest = longest_then
+    if current:
+        batches.append(current)
+    rng.shuffle(batches)
+    return batches
+
+
+def collate(features: Sequence[FloatArray], targets: Sequence[Sequence[int]]) -> Batch:
+    """Pad features with zeros to the longest of the batch, or a little more; keep true lengths."""
+    lengths = [len(f) for f in features]
+    frames = -(-max(lengths) // _FRAMES_MULTIPLE) * _FRAMES_MULTIPLE
+    padded = np.zeros((len(features), frames, features[0].shape[1]), np.float32)
+    for row, clip in zip(padded, features, strict=True):
+        row[: len(clip)] = clip
+    return Batch(
+        torch.from_numpy(padded),
+        torch.tensor(lengths),
+        torch.tensor([index for target in targets for index in target], dtype=torch.int64),
+        torch.tensor([len(target) for target in targets]),
+    )
+
+
+def prefetch(
+    items: Iterable[_T], prepare: Callable[[_T], Batch | None], depth: int = 8
+) -> Iterator[Batch]:
+    """Prepare batches in a background thread; ``None`` results are left out.
+
+    An error in ``prepare`` is raised here, in the consumer.
+    """
+    ready: queue.Queue[Batch | BaseException | None] = queue.Queue(depth)
+    stopped = threading.Event()
+
+    def put(value: Batch | BaseException | None) -> None:
+        while not stopped.is_set():
+            try:
+                ready.put(value, timeout=0.5)
+                return
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        try:
+            for item in items:
+                if stopped.is_set():
+                    return
+                batch = prepare(item)
+                if batch is not None:
+                    put(batch)
+            put(None)
+        except BaseException as error:
+            put(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        while True:
+            value = ready.get()
+            if value is None:
+                return
+            if isinstance(value, BaseException):
+                raise value
+            yield value
+    finally:
+        stopped.set()

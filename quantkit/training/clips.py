@@ -1,0 +1,81 @@
+"""From training clips to batches: decode, join, augment, features, targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from quantkit.audio.frontend import Frontend
+from quantkit.audio.utterance import Utterance
+from quantkit.text.labels import Labels
+from quantkit.training.augment import augment_waveform, mask_features
+from quantkit.training.batching import Batch, collate
+from quantkit.training.mixture import Clip, joined_text
+from quantkit.training.recipe import AugmentSettings
+from quantkit.training.waveforms import WaveformStore
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ClipPreparer:
+    """Turns clips into padded batches.
+
+    Args:
+        output_frames: frames that the model gives for a number of input frames; a clip whose
+            transcript cannot fit into them has no CTC path and is left out.
+    """
+
+    frontend: Frontend
+    labels: Labels
+    waveforms: WaveformStore
+    augment: AugmentSettings
+    output_frames: Callable[[int], int]
+
+    def training_batch(self, clips: Sequence[Clip], rng: np.random.Generator) -> Batch | None:
+        """Augmented features and targets, or ``None`` when no clip is usable."""
+        prepared = []
+        for clip in clips:
+            features = self._features(clip, rng)
+            if features is not None:
+                prepared.append((mask_features(features, self.augment, rng), joined_text(clip)))
+        return self._batch(prepared)
+
+    def validation_batch(self, utterances: Sequence[Utterance]) -> Batch | None:
+        """Plain features and targets, or ``None`` when no utterance is usable."""
+        prepared = []
+        for utterance in utterances:
+            features = self._features((utterance,), None)
+            if features is not None:
+                prepared.append((features, utterance.text or ""))
+        return self._batch(prepared)
+
+    def _features(self, clip: Clip, rng: np.random.Generator | None) -> FloatArray | None:
+        ready = [u.features for u in clip if u.features is not None]
+        if ready:
+            return np.concatenate(ready)
+        audible = [u for u in clip if u in self.waveforms]
+        if len(audible) < len(clip):
+            return None
+        waveform = np.concatenate([self.waveforms[u] for u in audible])
+        if rng is not None:
+            waveform = augment_waveform(waveform, self.frontend.sample_rate, self.augment, rng)
+        shortfall = self.frontend.window - waveform.size
+        if shortfall > 0:
+            waveform = np.pad(waveform, (0, shortfall))
+        return self.frontend(waveform)
+
+    def _batch(self, prepared: list[tuple[FloatArray, str]]) -> Batch | None:
+        usable = []
+        for features, text in prepared:
+            target = self.labels.encode(text)
+            repeats = sum(a == b for a, b in pairwise(target))
+            if self.output_frames(len(features)) >= len(target) + repeats:
+                usable.append((features, target))
+        if not usable:
+            return None
+        return collate([f for f, _ in usable], [t for _, t in usable])

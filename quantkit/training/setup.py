@@ -1,0 +1,100 @@
+"""From a recipe and folders to a :class:`~quantkit.training.trainer.Trainer` that is ready."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from quantkit.audio.frontend import Frontend
+from quantkit.audio.utterance import Corpus, Utterance
+from quantkit.errors import CorpusError
+from quantkit.text.labels import Labels
+from quantkit.training.clips import ClipPreparer
+from quantkit.training.mixture import Mixture, open_source
+from quantkit.training.recipe import Recipe, Source
+from quantkit.training.trainer import Trainer
+from quantkit.training.waveforms import WaveformStore
+
+
+def source_folder(source: Source, root: Path | None, folders: Mapping[str, Path]) -> Path:
+    """Where a source's corpus lies: ``folders[name]``, else below ``root``.
+
+    Raises:
+        CorpusError: neither is given.
+    """
+    if source.name in folders:
+        return folders[source.name]
+    if root is None:
+        raise CorpusError(f"no folder for source {source.name!r}: give --data {source.name}=FOLDER")
+    return root / (source.folder or source.name)
+
+
+def prepare_trainer(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    root: Path | None = None,
+    folders: Mapping[str, Path] | None = None,
+    labels: Labels | None = None,
+    frontend: Frontend | None = None,
+    device: torch.device | None = None,
+    on_decoding: Callable[[int, int], None] = lambda done, total: None,
+) -> Trainer:
+    """Open every source, decode its audio once into ``folder/audio``, and build the trainer.
+
+    Args:
+        folder: where the run keeps its checkpoints and decoded audio.
+        root: folder that holds the sources' folders.
+        folders: folders of single sources, by source name.
+        on_decoding: called with the number of decoded clips and of all clips.
+
+    Raises:
+        CorpusError: a source is missing, unlabelled or empty.
+    """
+    labels = labels or Labels.english()
+    frontend = frontend or Frontend()
+    training: dict[str, Corpus] = {}
+    validation: dict[str, Corpus] = {}
+    for source in recipe.sources:
+        place = source_folder(source, root, folders or {})
+        training[source.name] = open_source(source, place, labels, "train")
+        if source.valid_share > 0 or source.valid_split:
+            valid = open_source(source, place, labels, "valid")
+            validation[source.name] = valid.sample(recipe.validation_clips, recipe.seed)
+    if not validation:
+        raise CorpusError("the recipe holds out no validation clips")
+    clips = [u for corpus in (*training.values(), *validation.values()) for u in corpus]
+    done = 0
+
+    def count(decoded: int) -> None:
+        nonlocal done
+        done += decoded
+        on_decoding(done, len(clips))
+
+    waveforms = WaveformStore(clips, folder / "audio", frontend.sample_rate, count)
+    training = {n: _measured(c, waveforms, frontend) for n, c in training.items()}
+    validation = {n: _measured(c, waveforms, frontend) for n, c in validation.items()}
+    preparer = ClipPreparer(
+        frontend, labels, waveforms, recipe.augment, lambda frames: frames // 2 + 1
+    )
+    mixture = Mixture(recipe.sources, training)
+    return Trainer(recipe, mixture, validation, labels, preparer, folder, device)
+
+
+def _measured(corpus: Corpus, waveforms: WaveformStore, frontend: Frontend) -> Corpus:
+    """The corpus with true durations and without its unreadable clips."""
+    measured: list[Utterance] = []
+    for utterance in corpus:
+        if utterance.features is not None:
+            seconds = frontend.seconds_of(len(utterance.features))
+        elif utterance in waveforms:
+            seconds = waveforms.length(utterance) / frontend.sample_rate
+        else:
+            continue
+        measured.append(replace(utterance, seconds=seconds))
+    if not measured:
+        raise CorpusError(f"{corpus.name}: no clip could be decoded")
+    return Corpus(corpus.name, tuple(measured), corpus.skipped)

@@ -1,0 +1,235 @@
+"""The training loop: CTC, mixed precision, resumable, keeps the best by validation."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn.functional import ctc_loss
+from torch.nn.utils import clip_grad_norm_
+
+from quantkit.audio.utterance import Corpus
+from quantkit.errors import CheckpointError, CorpusError, InputError
+from quantkit.files import atomic_path, write_json
+from quantkit.models.checkpoint import save_wav2letter
+from quantkit.models.wav2letter import Wav2Letter
+from quantkit.text.labels import Labels
+from quantkit.training.batching import Batch, bucket, prefetch
+from quantkit.training.clips import ClipPreparer
+from quantkit.training.mixture import Mixture
+from quantkit.training.optimizers import Schedule, make_optimizer
+from quantkit.training.recipe import Precision, Recipe
+from quantkit.training.validation import ValidationScore, validate
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a run reports after every step: ``score`` only after a validation."""
+
+    step: int
+    steps: int
+    loss: float
+    learning_rate: float
+    audio_seconds_per_second: float
+    score: ValidationScore | None = None
+
+
+class Trainer:
+    """One training run in ``folder``.
+
+    ``folder`` receives ``best/`` (the checkpoint with the lowest validation error so far),
+    ``last.pt`` (everything that is needed to go on) and ``history.json``.
+
+    Args:
+        recipe: what to do.
+        mixture: training utterances by source.
+        validation: held-out utterances by source.
+        preparer: turns clips into features.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        mixture: Mixture,
+        validation: Mapping[str, Corpus],
+        labels: Labels,
+        preparer: ClipPreparer,
+        folder: Path,
+        device: torch.device | None = None,
+    ) -> None:
+        if recipe.model.labels != len(labels):
+            raise InputError(
+                f"the recipe's model has {recipe.model.labels} labels, the alphabet {len(labels)}"
+            )
+        torch.manual_seed(recipe.seed)
+        # Adam's second moments sink below the smallest normal numbers, which CPUs are slow at.
+        torch.set_flush_denormal(True)
+        self.recipe = recipe
+        self.labels = labels
+        self.folder = folder
+        self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.model = Wav2Letter(recipe.model).to(self.device)
+        self.optimizer = make_optimizer(self.model, recipe.optimizer)
+        self.schedule = Schedule(self.optimizer, recipe.optimizer, recipe.steps)
+        self.step = 0
+        self.best = math.inf
+        self.history: list[dict[str, object]] = []
+        self._mixture = mixture
+        self._validation = validation
+        self._preparer = preparer
+        self._autocast = _autocast_type(recipe.precision, self.device)
+
+    def resume(self) -> bool:
+        """Go on from ``last.pt``, if there is one.
+
+        Raises:
+            CheckpointError: the file is damaged or belongs to another model.
+        """
+        path = self.folder / "last.pt"
+        if not path.exists():
+            return False
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.schedule.load_state_dict(state["schedule"])
+            self.step = int(state["step"])
+            self.best = float(state["best"])
+            self.history = list(state["history"])
+        except Exception as error:
+            raise CheckpointError(f"cannot resume from {path}: {error}") from error
+        return True
+
+    def warm_start(self, model: Wav2Letter) -> None:
+        """Begin from the weights of another model of the same size."""
+        try:
+            self.model.load_state_dict(model.state_dict())
+        except RuntimeError as error:
+            raise CheckpointError(f"weights to start from do not fit the recipe: {error}") from None
+
+    def run(self, on_progress: Callable[[Progress], None] = lambda progress: None) -> float:
+        """Train to the end of the recipe and return the best validation error (mean CER)."""
+        started, audio_seconds = time.monotonic(), 0.0
+        self.model.train()
+        for batch in self._batches():
+            loss = self._optimize(batch)
+            self.step += 1
+            audio_seconds += self._preparer.frontend.seconds_of(int(batch.lengths.sum()))
+            score = None
+            if self.step % self.recipe.validate_every == 0 or self.step == self.recipe.steps:
+                score = self._validate(loss)
+            on_progress(
+                Progress(
+                    self.step,
+                    self.recipe.steps,
+                    loss,
+                    self.schedule.learning_rate,
+                    audio_seconds / max(1e-9, time.monotonic() - started),
+                    score,
+                )
+            )
+        return self.best
+
+    def _batches(self) -> Iterator[Batch]:
+        """Batches until the recipe's last step; a new epoch begins when a stage ends."""
+        recipe = self.recipe
+        while self.step < recipe.steps:
+            stage = recipe.stage_at(self.step)
+            rng = random.Random(f"{recipe.seed}/{self.step}")
+            prepare = partial(
+                self._preparer.training_batch, rng=np.random.default_rng([recipe.seed, self.step])
+            )
+            clips = self._mixture.epoch(stage, rng)
+            groups = bucket(clips, recipe.batch_seconds, recipe.batch_clips, rng)
+            prepared = prefetch(groups, prepare)
+            heard = 0
+            for batch in prepared:
+                heard += 1
+                yield batch
+                if self.step >= recipe.steps or recipe.stage_at(self.step) is not stage:
+                    break
+            if not heard:
+                raise CorpusError("no training clip is long enough for its transcript")
+
+    def _optimize(self, batch: Batch) -> float:
+        batch = batch.to(self.device)
+        self.schedule.before_step(self.step)
+        with torch.autocast(
+            self.device.type, dtype=self._autocast, enabled=self._autocast is not None
+        ):
+            log_probs, lengths = self.model(batch.features, batch.lengths)
+        loss = ctc_loss(
+            log_probs.transpose(0, 1),
+            batch.targets,
+            lengths,
+            batch.target_lengths,
+            blank=self.labels.blank,
+            reduction="sum",
+            zero_infinity=True,
+        ) / max(1, int(batch.target_lengths.sum()))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        clip_norm = self.recipe.optimizer.clip_norm
+        norm = clip_grad_norm_(self.model.parameters(), clip_norm if clip_norm > 0 else math.inf)
+        # One clip with an absurd transcript must not undo hours of training.
+        if torch.isfinite(norm):
+            self.optimizer.step()
+        return float(loss.detach())
+
+    def _validate(self, loss: float) -> ValidationScore:
+        score = validate(
+            self.model, self._validation, self.labels, self._preparer, self.device, self._autocast
+        )
+        self.model.train()
+        self.schedule.after_validation(score.mean)
+        self.history.append(
+            {
+                "step": self.step,
+                "loss": loss,
+                "learning_rate": self.schedule.learning_rate,
+                "cer": score.mean,
+                **{f"cer_{name}": value for name, value in score.by_source.items()},
+            }
+        )
+        if score.mean <= self.best:
+            self.best = score.mean
+            save_wav2letter(
+                self.folder / "best",
+                self.model,
+                self.labels,
+                self._preparer.frontend,
+                {"recipe": asdict(self.recipe), "step": self.step, "validation_cer": score.mean},
+            )
+        self._save()
+        return score
+
+    def _save(self) -> None:
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "step": self.step,
+            "best": self.best,
+            "history": self.history,
+        }
+        with atomic_path(self.folder / "last.pt") as temporary:
+            torch.save(state, temporary)
+        write_json(self.folder / "history.json", self.history)
+
+
+def _autocast_type(precision: Precision, device: torch.device) -> torch.dtype | None:
+    if precision == "float32":
+        return None
+    if precision == "bfloat16":
+        return torch.bfloat16
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else None
+    # Without the instructions, bfloat16 on a CPU is emulated and slower than float32.
+    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else None

@@ -1,0 +1,63 @@
+"""Character error rate of a model in training, by greedy decoding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import Levenshtein
+import torch
+
+from quantkit.audio.utterance import Corpus
+from quantkit.models.wav2letter import Wav2Letter
+from quantkit.text.labels import Labels
+from quantkit.training.clips import ClipPreparer
+
+_CLIPS_PER_BATCH = 16
+
+
+@dataclass(frozen=True)
+class ValidationScore:
+    """Character error rate, a share of the reference's characters, by source."""
+
+    by_source: dict[str, float]
+
+    @property
+    def mean(self) -> float:
+        """Unweighted mean over the sources: what "best" means while training."""
+        return sum(self.by_source.values()) / len(self.by_source)
+
+
+def validate(
+    model: Wav2Letter,
+    corpora: Mapping[str, Corpus],
+    labels: Labels,
+    preparer: ClipPreparer,
+    device: torch.device,
+    autocast: torch.dtype | None,
+) -> ValidationScore:
+    """Score ``model`` on every corpus; the model is left in evaluation mode."""
+    model.eval()
+    scores: dict[str, float] = {}
+    for name, corpus in corpora.items():
+        errors = characters = 0
+        ordered = sorted(corpus, key=lambda u: u.seconds)
+        for start in range(0, len(ordered), _CLIPS_PER_BATCH):
+            batch = preparer.validation_batch(ordered[start : start + _CLIPS_PER_BATCH])
+            if batch is None:
+                continue
+            with (
+                torch.inference_mode(),
+                torch.autocast(device.type, dtype=autocast, enabled=autocast is not None),
+            ):
+                log_probs, lengths = model(batch.features.to(device), batch.lengths.to(device))
+            targets = batch.targets.split(batch.target_lengths.tolist())
+            best = log_probs.argmax(dim=-1).cpu()
+            for path, length, target in zip(best, lengths.tolist(), targets, strict=True):
+                collapsed = torch.unique_consecutive(path[:length]).tolist()
+                hypothesis = labels.decode([i for i in collapsed if i != labels.blank])
+                reference = labels.decode(target.tolist())
+                errors += Levenshtein.distance(reference, hypothesis)
+                characters += len(reference)
+        scores[name] = errors / max(1, characters)
+    return ValidationScore(scores)

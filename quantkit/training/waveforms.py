@@ -1,0 +1,105 @@
+"""Decoded audio on disk, so that an epoch costs no decoding and no corpus lives in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from quantkit.audio.decode import read_audio
+from quantkit.audio.utterance import Utterance
+from quantkit.errors import AudioError, CorpusError
+from quantkit.files import atomic_path
+
+FloatArray = npt.NDArray[np.float32]
+
+_SCALE = 32_767.0
+
+
+class WaveformStore:
+    """16-bit samples of many clips in one memory-mapped file.
+
+    Opening the same clips again reuses the file. A clip that cannot be decoded has no samples
+    and is listed in ``unreadable``.
+    """
+
+    def __init__(
+        self,
+        utterances: Sequence[Utterance],
+        folder: Path,
+        sample_rate: int,
+        on_progress: Callable[[int], None] = lambda count: None,
+    ) -> None:
+        paths = [u.path for u in utterances if u.path is not None]
+        key = hashlib.sha256()
+        for path in paths:
+            key.update(f"{path}:{path.stat().st_size}:{sample_rate};".encode())
+        self._samples_path = folder / f"{key.hexdigest()[:24]}.i16"
+        index_path = self._samples_path.with_suffix(".json")
+        if not (self._samples_path.exists() and index_path.exists()):
+            self._build(paths, index_path, sample_rate, on_progress)
+        index = json.loads(index_path.read_text(encoding="utf-8"))
+        self._places: dict[str, tuple[int, int]] = {
+            name: (start, stop) for name, start, stop in index["clips"]
+        }
+        self.unreadable: list[str] = index["unreadable"]
+        if paths and not self._places:
+            raise CorpusError(f"none of {len(paths)} clips could be decoded")
+        self._samples: npt.NDArray[np.int16] = (
+            np.memmap(self._samples_path, dtype=np.int16, mode="r")
+            if self._places
+            else np.zeros(0, np.int16)
+        )
+
+    def __contains__(self, utterance: Utterance) -> bool:
+        return str(utterance.path) in self._places
+
+    def length(self, utterance: Utterance) -> int:
+        """Samples of a clip."""
+        start, stop = self._places[str(utterance.path)]
+        return stop - start
+
+    def __getitem__(self, utterance: Utterance) -> FloatArray:
+        """(samples,) float32 in [-1, 1]."""
+        start, stop = self._places[str(utterance.path)]
+        return self._samples[start:stop].astype(np.float32) / np.float32(_SCALE)
+
+    def _build(
+        self,
+        paths: Sequence[Path],
+        index_path: Path,
+        sample_rate: int,
+        on_progress: Callable[[int], None],
+    ) -> None:
+        def decode(path: Path) -> npt.NDArray[np.int16] | str:
+            try:
+                waveform = read_audio(path, sample_rate)
+            except AudioError as error:
+                return str(error)
+            return (np.clip(waveform, -1.0, 1.0) * _SCALE).round().astype(np.int16)
+
+        clips: list[tuple[str, int, int]] = []
+        unreadable: list[str] = []
+        position = 0
+        with (
+            atomic_path(self._samples_path) as temporary,
+            temporary.open("wb") as stream,
+            ThreadPoolExecutor(2) as pool,
+        ):
+            for start in range(0, len(paths), 256):
+                group = paths[start : start + 256]
+                for path, samples in zip(group, pool.map(decode, group), strict=True):
+                    if isinstance(samples, str):
+                        unreadable.append(samples)
+                        continue
+                    samples.tofile(stream)
+                    clips.append((str(path), position, position + samples.size))
+                    position += samples.size
+                on_progress(len(group))
+        with atomic_path(index_path) as temporary:
+            temporary.write_text(json.dumps({"clips": clips, "unreadable": unreadable}))

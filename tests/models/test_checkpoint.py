@@ -1,0 +1,160 @@
+"""Checkpoints survive the way to disk and back, and damaged ones are named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("safetensors")
+
+from quantkit.audio.frontend import Frontend  # noqa: E402
+from quantkit.errors import CheckpointError, InputError  # noqa: E402
+from quantkit.models.checkpoint import load_wav2letter, save_wav2letter  # noqa: E402
+from quantkit.models.wav2letter import Wav2Letter, Wav2LetterConfig  # noqa: E402
+from quantkit.text.labels import Labels  # noqa: E402
+
+LABELS = Labels(("_", "a", "b", " "))
+
+
+def make(**settings: Any) -> Wav2Letter:
+    return Wav2Letter(Wav2LetterConfig(labels=4, width=8, head_width=8, **settings))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    save_wav2letter(tmp_path / "model", make(batch_norm=True), LABELS, Frontend(), {"name": "m"})
+    return tmp_path / "model"
+
+
+def edit(folder: Path, **changes: Any) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_comes_back_in_float32_and_evaluation_mode(tmp_path: Path, dtype: torch.dtype) -> None:
+    model = make(batch_norm=True)
+    save_wav2letter(tmp_path, model, LABELS, Frontend(), {"licence": "MIT"}, dtype=dtype)
+    loaded, labels, frontend, card = load_wav2letter(tmp_path)
+    assert (labels, frontend, card) == (LABELS, Frontend(), {"licence": "MIT"})
+    assert loaded.config == model.config
+    assert not loaded.training
+    for name, tensor in loaded.state_dict().items():
+        expected = model.state_dict()[name]
+        if expected.is_floating_point():
+            expected = expected.to(dtype).float()
+        assert tensor.dtype == expected.dtype
+        assert torch.equal(tensor, expected)
+
+
+def test_half_precision_halves_the_file(tmp_path: Path) -> None:
+    for name, dtype in (("single", torch.float32), ("half", torch.float16)):
+        save_wav2letter(tmp_path / name, make(), LABELS, Frontend(), dtype=dtype)
+    single, half = ((tmp_path / n / "model.safetensors").stat().st_size for n in ("single", "half"))
+    assert half < 0.6 * single
+
+
+def test_bare_pt_file_with_its_config_beside_it(folder: Path) -> None:
+    model = load_wav2letter(folder).model
+    torch.save(model.state_dict(), folder / "epoch3.pt")
+    loaded = load_wav2letter(folder / "epoch3.pt").model
+    assert torch.equal(loaded.output.weight, model.output.weight)
+
+
+def test_pt_file_that_would_run_code_is_refused(folder: Path) -> None:
+    torch.save({"a": Path}, folder / "evil.pt")
+    with pytest.raises(CheckpointError, match=r"evil\.pt is damaged"):
+        load_wav2letter(folder / "evil.pt")
+
+
+def test_pt_file_that_is_no_state_dict(folder: Path) -> None:
+    torch.save([1, 2], folder / "list.pt")
+    with pytest.raises(CheckpointError, match="not a state_dict"):
+        load_wav2letter(folder / "list.pt")
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_missing_file_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(CheckpointError, match=f"{name} is missing"):
+        load_wav2letter(folder)
+
+
+def test_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="nowhere is missing"):
+        load_wav2letter(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("kept", [0, 4, 100, -50])
+def test_cut_off_weights(folder: Path, kept: int) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:kept])
+    with pytest.raises(CheckpointError, match="damaged or cut off"):
+        load_wav2letter(folder)
+
+
+def test_wrong_shape_names_the_tensor(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())["config"]
+    edit(folder, config={**config, "head_width": 16})
+    expected = r"tensor blocks\.8\.conv\.weight has shape \(8, 8, 32\).* asks for \(16, 8, 32\)"
+    with pytest.raises(CheckpointError, match=expected):
+        load_wav2letter(folder)
+
+
+def test_missing_and_unknown_tensors_are_named(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())["config"]
+    edit(folder, config={**config, "batch_norm": False})
+    with pytest.raises(CheckpointError, match=r"unknown tensor blocks\.0\.norm"):
+        load_wav2letter(folder)
+    save_wav2letter(folder, make(), LABELS, Frontend())
+    edit(folder, config={**config, "batch_norm": True})
+    with pytest.raises(CheckpointError, match=r"tensor blocks\.0\.norm\.\w+ is missing"):
+        load_wav2letter(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"architecture": "conformer"}, "unknown architecture 'conformer'; known: 'wav2letter'"),
+        ({"schema": "other/1"}, "schema 'other/1'"),
+        ({"config": {"depth": 3}}, "unknown setting 'depth'"),
+        ({"config": {"width": "wide"}}, "config.width is 'wide', not a number"),
+        ({"config": {"width": 0}}, "config.width must be at least 1"),
+        ({"config": []}, "config.json"),
+        ({"config": {"labels": 5}}, "4 labels, but config.labels 5"),
+        ({"config": {"labels": 4, "features": 80}}, "front end of 40 bands"),
+        ({"labels": {"tokens": ["a", "a"], "blank": 0}}, "repeat a token"),
+        ({"frontend": {"kind": "mfcc"}}, "not a log-mel"),
+    ],
+)
+def test_config_that_cannot_be_used(folder: Path, changes: dict[str, Any], message: str) -> None:
+    edit(folder, **changes)
+    with pytest.raises(CheckpointError, match=message):
+        load_wav2letter(folder)
+
+
+def test_weights_that_are_not_finite(tmp_path: Path) -> None:
+    model = make()
+    with torch.no_grad():
+        next(model.output.parameters()).fill_(1e30)
+    with pytest.raises(InputError, match=r"output\.weight holds values that are not finite in"):
+        save_wav2letter(tmp_path, model, LABELS, Frontend(), dtype=torch.float16)
+    torch.save(
+        {**model.state_dict(), "output.bias": torch.full((4,), torch.nan)}, tmp_path / "n.pt"
+    )
+    save_wav2letter(tmp_path, model, LABELS, Frontend())
+    with pytest.raises(CheckpointError, match=r"output\.bias holds values that are not finite"):
+        load_wav2letter(tmp_path / "n.pt")
+
+
+def test_labels_front_end_and_extra_must_fit(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="29 labels for a model with 4 outputs"):
+        save_wav2letter(tmp_path, make(), Labels.english(), Frontend())
+    with pytest.raises(InputError, match="80 bands for a model of 40"):
+        save_wav2letter(tmp_path, make(), LABELS, Frontend(mel_bands=80))
+    with pytest.raises(InputError, match="labels"):
+        save_wav2letter(tmp_path, make(), LABELS, Frontend(), {"labels": 1})

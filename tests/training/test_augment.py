@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import numpy as np
+
+from quantkit.training.augment import augment_waveform, mask_features
+from quantkit.training.recipe import AugmentSettings
+
+
+def _tone(hertz: float, seconds: float = 1.0) -> np.ndarray:
+    return np.sin(2 * np.pi * hertz * np.arange(int(16_000 * seconds)) / 16_000).astype(np.float32)
+
+
+def test_speed_changes_duration_and_pitch_together() -> None:
+    settings = AugmentSettings(speed=0.2)
+    faster = augment_waveform(_tone(500), 16_000, settings, np.random.default_rng(3))
+    ratio = 16_000 / faster.size
+    peak = np.argmax(np.abs(np.fft.rfft(faster))) * 16_000 / faster.size
+    assert 0.8 < ratio < 1.2
+    assert abs(ratio - 1) > 0.01
+    assert abs(peak - 500 * ratio) < 5
+
+
+def test_noise_is_10_to_40_decibels_below_the_speech() -> None:
+    settings = AugmentSettings(speed=0.0, noise_probability=1.0)
+    clean = _tone(500)
+    for seed in range(8):
+        noise = augment_waveform(clean, 16_000, settings, np.random.default_rng(seed)) - clean
+        decibels = 10 * np.log10(np.mean(clean**2) / np.mean(noise**2))
+        assert 9.5 < decibels < 40.5
+
+
+def test_silence_gets_no_noise_and_stays_finite() -> None:
+    settings = AugmentSettings(noise_probability=1.0, padding_seconds=0.1)
+    silence = np.zeros(8_000, np.float32)
+    assert not augment_waveform(silence, 16_000, settings, np.random.default_rng(0)).any()
+
+
+def test_masks_hide_whole_frames_and_bands_and_leave_the_original_alone() -> None:
+    features = np.ones((500, 40), np.float32)
+    settings = AugmentSettings(time_masks=4, time_width=30, frequency_masks=2, frequency_width=6)
+    masked = mask_features(features, settings, np.random.default_rng(1))
+    hidden_bands = (masked == 0).all(axis=0)
+    hidden_frames = (masked == 0).all(axis=1)
+    assert hidden_frames.any()
+    assert 0 < hidden_bands.sum() <= 12
+    rest = masked[~hidden_frames][:, ~hidden_bands]
+    assert (rest == 1).all()
+    assert (features == 1).all()
+
+
+def test_no_time_mask_covers_more_than_a_fifth_of_a_short_word() -> None:
+    features = np.ones((20, 40), np.float32)
+    settings = AugmentSettings(time_masks=2, time_width=100, frequency_masks=0)
+    for seed in range(20):
+        masked = mask_features(features, settings, np.random.default_rng(seed))
+        assert (masked == 0).all(axis=1).sum() <= 4

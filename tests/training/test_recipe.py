@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from quantkit.errors import InputError
+from quantkit.training.recipe import load_recipe, preset, preset_names
+
+_MINIMAL = """
+[model]
+labels = 29
+[[source]]
+name = "a"
+[[stage]]
+until = 0.5
+max_seconds = 3.0
+repeats = { a = 1 }
+[[stage]]
+until = 1.0
+max_seconds = 20.0
+repeats = { a = 2.5 }
+"""
+
+
+def _write(folder: Path, text: str) -> Path:
+    path = folder / "recipe.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_recipe_names_model_sources_and_curriculum(tmp_path: Path) -> None:
+    recipe = load_recipe(_write(tmp_path, "steps = 10\n" + _MINIMAL))
+    assert recipe.model.labels == 29
+    assert recipe.sources[0].name == "a"
+    assert [recipe.stage_at(step).max_seconds for step in (0, 4, 5, 10)] == [3.0, 3.0, 20.0, 20.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("steps = [", "not TOML"),
+        ("colour = 3\n" + _MINIMAL, "colour"),
+        ("steps = 0\n" + _MINIMAL, "steps must be positive"),
+        (_MINIMAL + "[optimizer]\nname = 'lion'\n", "lion"),
+        (_MINIMAL.replace("a = 2.5", "b = 1"), "unknown source b"),
+        ("[model]\nlabels = 29\n", "at least one"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_by_name(tmp_path: Path, text: str, complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        load_recipe(_write(tmp_path, text))
+
+
+def test_a_missing_recipe_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot read recipe"):
+        load_recipe(tmp_path / "none.toml")
+
+
+def test_the_published_recipes_are_presets() -> None:
+    letters, phonemes = preset("published-hw4p2"), preset("published-hw3p2")
+    for recipe in (letters, phonemes):
+        assert (recipe.model.width, recipe.model.head_width, recipe.model.dropout) == (
+            250,
+            2000,
+            0.2,
+        )
+        assert recipe.optimizer.name == "adam"
+        assert recipe.batch_clips == 128
+        assert (recipe.optimizer.plateau_patience, recipe.optimizer.plateau_factor) == (5, 0.1)
+    assert (letters.optimizer.learning_rate, letters.optimizer.weight_decay) == (2e-4, 5e-5)
+    assert (phonemes.optimizer.learning_rate, phonemes.optimizer.weight_decay) == (2e-3, 1e-5)
+
+
+def test_an_unknown_preset_lists_the_known_ones() -> None:
+    with pytest.raises(InputError, match="published-hw4p2"):
+        preset("bigger")
+    assert set(preset_names()) == {"published-hw3p2", "published-hw4p2", "small"}
+
+
+def test_the_shipped_recipe_loads() -> None:
+    shipped = Path(__file__).parents[2] / "models" / "wav2letter-en" / "recipe.toml"
+    recipe = load_recipe(shipped)
+    held_out = {source.name: source for source in recipe.sources}
+    assert held_out["speech_commands"].holdout == "speaker"
+    assert held_out["speech_commands"].test_share > 0
+    assert held_out["librispeech"].split == held_out["digits"].split == "train"

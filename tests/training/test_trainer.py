@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from quantkit.errors import CheckpointError, InputError
+from quantkit.models.checkpoint import load_wav2letter
+from quantkit.models.wav2letter import Wav2LetterConfig
+from quantkit.text.labels import Labels
+from quantkit.training.recipe import AugmentSettings, OptimizerSettings, Recipe, Source, Stage
+from quantkit.training.setup import prepare_trainer
+from quantkit.training.trainer import Progress, Trainer
+
+_RECIPE = Recipe(
+    model=Wav2LetterConfig(labels=29, width=32, head_width=64, dropout=0.0, batch_norm=True),
+    sources=(Source("tones", valid_share=0.2),),
+    stages=(Stage(1.0, 5.0, {"tones": 1.0}),),
+    optimizer=OptimizerSettings("adamw", 5e-3, warmup=0.1),
+    augment=AugmentSettings(speed=0.03, time_masks=0, time_width=0, frequency_masks=0),
+    steps=200,
+    batch_seconds=8.0,
+    validate_every=40,
+    precision="float32",
+)
+
+
+def _trainer(recipe: Recipe, corpus: Path, folder: Path) -> Trainer:
+    return prepare_trainer(recipe, folder, folders={"tones": corpus}, device=torch.device("cpu"))
+
+
+def test_a_small_model_learns_to_spell_and_the_best_one_is_kept(
+    tone_corpus: Path, tmp_path: Path
+) -> None:
+    trainer = _trainer(_RECIPE, tone_corpus, tmp_path)
+    seen: list[Progress] = []
+    best = trainer.run(seen.append)
+    assert best < 0.25
+    assert seen[-1].step == _RECIPE.steps
+    assert seen[-1].loss < 0.5 * seen[0].loss
+    checkpoint = load_wav2letter(tmp_path / "best")
+    assert checkpoint.labels == Labels.english()
+    assert checkpoint.card["validation_cer"] == pytest.approx(best)
+    history = json.loads((tmp_path / "history.json").read_text())
+    assert [entry["step"] for entry in history] == [40, 80, 120, 160, 200]
+
+
+def test_a_run_that_was_cut_off_goes_on_where_it_was(tone_corpus: Path, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(_RECIPE, steps=6, validate_every=3)
+    whole = _trainer(recipe, tone_corpus, tmp_path)
+    whole.run()
+    resumed = _trainer(dataclasses.replace(recipe, steps=9), tone_corpus, tmp_path)
+    assert resumed.resume()
+    assert resumed.step == 6
+    for ours, theirs in zip(
+        whole.model.state_dict().values(), resumed.model.state_dict().values(), strict=True
+    ):
+        assert torch.equal(ours, theirs)
+    resumed.run()
+    assert resumed.step == 9
+    assert [entry["step"] for entry in resumed.history] == [3, 6, 9]
+
+
+def test_without_an_earlier_run_there_is_nothing_to_resume(
+    tone_corpus: Path, tmp_path: Path
+) -> None:
+    assert not _trainer(_RECIPE, tone_corpus, tmp_path).resume()
+
+
+def test_a_damaged_state_is_refused(tone_corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "last.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(CheckpointError, match="cannot resume"):
+        _trainer(_RECIPE, tone_corpus, tmp_path).resume()
+
+
+def test_alphabet_and_model_must_agree(tone_corpus: Path, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(_RECIPE, model=Wav2LetterConfig(labels=35))
+    with pytest.raises(InputError, match="35 labels, the alphabet 29"):
+        _trainer(recipe, tone_corpus, tmp_path)
+
+
+def test_bfloat16_trains_too(tone_corpus: Path, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(_RECIPE, steps=4, validate_every=4, precision="bfloat16")
+    trainer = _trainer(recipe, tone_corpus, tmp_path)
+    losses: list[float] = []
+    trainer.run(lambda progress: losses.append(progress.loss))
+    assert all(loss == loss for loss in losses)
