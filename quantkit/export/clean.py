@@ -1,0 +1,133 @@
+"""Make a traced graph stable and free of traces of the machine that made it.
+
+1. Metadata, doc strings and inferred shapes of the tracer are dropped: they hold stack traces
+   with absolute paths, and they go stale when the graph is rewritten.
+2. ``Cast → Div → Floor → Cast`` on integers, which rounds in float32, becomes one integer Div.
+3. Identical initializers become one; unused ones go.
+4. Nodes and values get names that count the convolutions: ``layer1.conv``, ``layer1.relu``, ….
+"""
+
+from __future__ import annotations
+
+import onnx
+from onnx import TensorProto, helper
+
+import quantkit
+
+
+def clean(model: onnx.ModelProto) -> None:
+    """Apply the rules above to ``model`` in place."""
+    _strip(model)
+    _restore_integer_division(model.graph)
+    _merge_initializers(model.graph)
+    _rename(model.graph)
+    model.producer_name = "quantkit"
+    model.producer_version = quantkit.__version__
+    model.graph.name = "quantkit"
+    # The lowest IR version that the opset allows is the one that the oldest runtimes load.
+    model.ir_version = helper.find_min_ir_version_for(list(model.opset_import))
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    graph = model.graph
+    del graph.value_info[:]
+    del model.functions[:]
+    for holder in (
+        model,
+        graph,
+        *graph.node,
+        *graph.input,
+        *graph.output,
+        *graph.initializer,
+    ):
+        holder.ClearField("doc_string")
+        holder.ClearField("metadata_props")
+
+
+def _restore_integer_division(graph: onnx.GraphProto) -> None:
+    producers = {name: node for node in graph.node for name in node.output}
+    initializers = {tensor.name: tensor for tensor in graph.initializer}
+    integers = {
+        value.name for value in graph.input if value.type.tensor_type.elem_type == TensorProto.INT64
+    }
+    for last in graph.node:
+        chain = [last]
+        while len(chain) < 4 and chain[-1].input and chain[-1].input[0] in producers:
+            chain.append(producers[chain[-1].input[0]])
+        if [node.op_type for node in chain] != ["Cast", "Floor", "Div", "Cast"]:
+            continue
+        _, _, division, first = chain
+        divisor = initializers.get(division.input[1])
+        if first.input[0] not in integers or divisor is None:
+            continue
+        value = onnx.numpy_helper.to_array(divisor)
+        if value.size != 1 or float(value) != int(value):
+            continue
+        name = f"{division.name}.integer"
+        graph.initializer.append(helper.make_tensor(name, TensorProto.INT64, [], [int(value)]))
+        last.CopyFrom(helper.make_node("Div", [first.input[0], name], list(last.output)))
+    _drop_dead_nodes(graph)
+
+
+def _drop_dead_nodes(graph: onnx.GraphProto) -> None:
+    needed = {value.name for value in graph.output}
+    alive: list[onnx.NodeProto] = []
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+            alive.append(node)
+    alive.reverse()
+    kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in alive]
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def _merge_initializers(graph: onnx.GraphProto) -> None:
+    first_of: dict[tuple[int, tuple[int, ...], bytes], str] = {}
+    replacement: dict[str, str] = {}
+    for tensor in graph.initializer:
+        content = onnx.numpy_helper.to_array(tensor).tobytes()
+        key = (tensor.data_type, tuple(tensor.dims), content)
+        replacement[tensor.name] = first_of.setdefault(key, tensor.name)
+    for node in graph.node:
+        for position, name in enumerate(node.input):
+            node.input[position] = replacement.get(name, name)
+    used = {name for node in graph.node for name in node.input}
+    for index in reversed(range(len(graph.initializer))):
+        if graph.initializer[index].name not in used:
+            del graph.initializer[index]
+
+
+def _rename(graph: onnx.GraphProto) -> None:
+    names = {value.name: value.name for value in (*graph.input, *graph.output)}
+    layers = sum(node.op_type == "Conv" for node in graph.node)
+    layer, taken = 0, set(names)
+    for node in graph.node:
+        layer += node.op_type == "Conv"
+        scope = f"layer{layer}" if layer else "input"
+        if layer == layers and node.op_type != "Conv":
+            scope = "output"
+        base = f"{scope}.{_ROLES.get(node.op_type, node.op_type.lower())}"
+        name, copies = base, 1
+        while name in taken:
+            copies += 1
+            name = f"{base}{copies}"
+        taken.add(name)
+        node.name = name
+        for value in node.output:
+            names.setdefault(value, name)
+        if node.op_type == "Conv":
+            for role, value in zip(("weight", "bias"), node.input[1:], strict=False):
+                names.setdefault(value, f"{scope}.{role}")
+    counter = 0
+    for tensor in graph.initializer:
+        if tensor.name not in names:
+            names[tensor.name] = f"constant{counter}"
+            counter += 1
+        tensor.name = names[tensor.name]
+    for node in graph.node:
+        node.input[:] = [names.get(value, value) for value in node.input]
+        node.output[:] = [names.get(value, value) for value in node.output]
+
+
+_ROLES = {"Where": "mask", "LogSoftmax": "log_softmax"}

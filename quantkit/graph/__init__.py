@@ -1,0 +1,1 @@
+"""Reading and rewriting ONNX graphs: metadata, weights, layers. Needs no torch."""

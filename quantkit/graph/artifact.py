@@ -1,0 +1,255 @@
+"""An artifact is an ``.onnx`` that says in its metadata what it is: labels, front end, plan."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import onnx
+from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped]
+from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+
+from quantkit.audio.frontend import Frontend
+from quantkit.errors import FormatError, ModelError
+from quantkit.files import atomic_path
+from quantkit.text.labels import Labels
+
+# Protobuf cannot hold 2 GiB in one message; a round 2 GB leaves room for the graph itself.
+EXTERNAL_DATA_THRESHOLD = 2_000_000_000
+
+# Shape and scale constants stay in the graph, where shape inference can read them.
+_SMALLEST_EXTERNAL_TENSOR = 1024
+
+# Page-aligned tensors can be mapped into memory instead of being read.
+_EXTERNAL_ALIGNMENT = 4096
+
+
+@dataclass(frozen=True)
+class ArtifactInfo:
+    """What an ``.onnx`` says about itself; every field of a foreign model is empty.
+
+    Args:
+        labels: the output alphabet.
+        frontend: settings of the waveform → features step.
+        fused: whether that step is part of the graph, so that the model takes waveforms.
+        task: ``"ctc"`` for recognisers.
+        plan: the quantization plan that made the file, as parsed JSON (``quantkit.plan/1``).
+        model_sha256: SHA-256 of the source: the checkpoint of a float model, the float
+            ``.onnx`` of a quantized one.
+        version: the quantkit version that wrote the file.
+        name: the model's name for people, such as ``wav2letter-en``.
+        licence: licence of the weights.
+    """
+
+    labels: Labels | None = None
+    frontend: Frontend | None = None
+    fused: bool = False
+    task: str = ""
+    plan: dict[str, Any] | None = None
+    model_sha256: str = ""
+    version: str = ""
+    name: str = ""
+    licence: str = ""
+
+
+def read_info(path: Path) -> ArtifactInfo:
+    """Metadata of the model at ``path``; weights in external files are not opened.
+
+    Raises:
+        ModelError: the file is missing, cut off, not ONNX, or its metadata is damaged.
+    """
+    return info_of(_read_proto(path), str(path))
+
+
+def info_of(model: onnx.ModelProto, origin: str = "the model") -> ArtifactInfo:
+    """Metadata of a model in memory; ``origin`` names it in error messages.
+
+    Raises:
+        ModelError: a ``quantkit.*`` entry is damaged.
+    """
+    entries = {entry.key: entry.value for entry in model.metadata_props}
+    labels_json = entries.get("quantkit.labels")
+    frontend_json = entries.get("quantkit.frontend")
+    plan_json = entries.get("quantkit.plan")
+    try:
+        plan = json.loads(plan_json) if plan_json else None
+        if plan is not None and not isinstance(plan, dict):
+            raise FormatError("the plan is not a JSON object")
+        return ArtifactInfo(
+            labels=Labels.from_json(labels_json) if labels_json else None,
+            frontend=Frontend.from_json(frontend_json) if frontend_json else None,
+            fused=bool(json.loads(frontend_json).get("fused")) if frontend_json else False,
+            task=entries.get("quantkit.task", ""),
+            plan=plan,
+            model_sha256=entries.get("quantkit.model_sha256", ""),
+            version=entries.get("quantkit.version", ""),
+            name=entries.get("quantkit.name", ""),
+            licence=entries.get("quantkit.licence", ""),
+        )
+    except (ValueError, FormatError) as error:
+        raise ModelError(f"{origin}: its quantkit metadata is damaged: {error}") from error
+
+
+def set_info(model: onnx.ModelProto, info: ArtifactInfo) -> None:
+    """Replace the ``quantkit.*`` metadata of ``model``; entries of other tools are kept.
+
+    >>> model = onnx.ModelProto()
+    >>> set_info(model, ArtifactInfo(task="ctc", version="1.0"))
+    >>> info_of(model).task
+    'ctc'
+    """
+    entries: dict[str, str] = {
+        "quantkit.task": info.task,
+        "quantkit.model_sha256": info.model_sha256,
+        "quantkit.version": info.version,
+        "quantkit.name": info.name,
+        "quantkit.licence": info.licence,
+    }
+    if info.labels is not None:
+        entries["quantkit.labels"] = info.labels.to_json()
+    if info.frontend is not None:
+        settings = json.loads(info.frontend.to_json())
+        entries["quantkit.frontend"] = json.dumps({**settings, "fused": info.fused})
+    if info.plan is not None:
+        entries["quantkit.plan"] = json.dumps(info.plan, ensure_ascii=False)
+    for opset in model.opset_import:
+        if opset.domain in ("", "ai.onnx"):
+            entries["quantkit.opset"] = str(opset.version)
+    foreign = [e for e in model.metadata_props if not e.key.startswith("quantkit.")]
+    kept = [(entry.key, entry.value) for entry in foreign]
+    ours = [(key, value) for key, value in sorted(entries.items()) if value]
+    del model.metadata_props[:]
+    for key, value in kept + ours:
+        model.metadata_props.add(key=key, value=value)
+
+
+def load_model(path: Path) -> onnx.ModelProto:
+    """The whole model with its weights, external ones included.
+
+    Raises:
+        ModelError: missing, cut off, not ONNX, or an external file is missing or too short.
+    """
+    model = _read_proto(path)
+    _external_files(model, path)
+    try:
+        onnx.load_external_data_for_model(model, str(path.parent))
+    except (OSError, ValueError, onnx.checker.ValidationError) as error:
+        raise ModelError(f"{path}: its external weights cannot be read: {error}") from error
+    return model
+
+
+def save_model(
+    model: onnx.ModelProto, path: Path, *, external_threshold: int = EXTERNAL_DATA_THRESHOLD
+) -> None:
+    """Write ``model`` so that a crash leaves the old file or the new one.
+
+    When the weights take more than ``external_threshold`` bytes they go to ``<name>.onnx.data``
+    beside the model. ``model`` itself is unchanged afterwards.
+
+    Raises:
+        OutputError: the folder or disk refuses.
+        ModelError: the graph without its weights is still too large for protobuf.
+    """
+    if _weight_bytes(model) <= external_threshold:
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(_serialized(model, path))
+        return
+    data_path = path.with_name(path.name + ".data")
+    moved: list[tuple[onnx.TensorProto, bytes]] = []
+    # The inner file is renamed first: the model never points at weights that are not there.
+    with atomic_path(path) as temporary, atomic_path(data_path) as temporary_data:
+        try:
+            with temporary_data.open("wb") as stream:
+                for tensor in _tensors(model):
+                    if len(tensor.raw_data) >= _SMALLEST_EXTERNAL_TENSOR:
+                        moved.append((tensor, tensor.raw_data))
+                        _move_out(tensor, stream, data_path.name)
+            temporary.write_bytes(_serialized(model, path))
+        finally:
+            for tensor, raw in moved:
+                del tensor.external_data[:]
+                tensor.ClearField("data_location")
+                tensor.raw_data = raw
+
+
+def total_size(path: Path) -> int:
+    """Bytes on disk of the ``.onnx`` and of every external file that it refers to.
+
+    Raises:
+        ModelError: the model cannot be read, or one of its files is missing.
+    """
+    files = _external_files(_read_proto(path), path)
+    return path.stat().st_size + sum(file.stat().st_size for file in files)
+
+
+def _read_proto(path: Path) -> onnx.ModelProto:
+    try:
+        model = onnx.load(str(path), format="protobuf", load_external_data=False)
+    except OSError as error:
+        raise ModelError(f"cannot read model {path}: {error.strerror or error}") from error
+    except (DecodeError, ValueError) as error:
+        raise ModelError(f"{path} is not an ONNX model, or is cut off: {error}") from error
+    # Other protobuf messages, and empty files, can parse as a model without content.
+    if not model.ir_version or not model.graph.output or not model.opset_import:
+        raise ModelError(f"{path} is not an ONNX model, or is cut off: it holds no graph")
+    return model
+
+
+def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                if inner.node or inner.initializer:
+                    yield from _graphs(inner)
+
+
+def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    for graph in _graphs(model.graph):
+        yield from graph.initializer
+        for node in graph.node:
+            for attribute in node.attribute:
+                if attribute.type == onnx.AttributeProto.TENSOR:
+                    yield attribute.t
+
+
+def _weight_bytes(model: onnx.ModelProto) -> int:
+    # Summed by hand: ByteSize() of a message beyond protobuf's limit raises instead of telling.
+    return sum(len(tensor.raw_data) for tensor in _tensors(model))
+
+
+def _serialized(model: onnx.ModelProto, path: Path) -> bytes:
+    try:
+        content: bytes = model.SerializeToString(deterministic=True)
+    except (EncodeError, ValueError) as error:
+        raise ModelError(f"cannot write {path}: {error}") from error
+    return content
+
+
+def _move_out(tensor: onnx.TensorProto, stream: IO[bytes], location: str) -> None:
+    stream.write(b"\0" * (-stream.tell() % _EXTERNAL_ALIGNMENT))
+    offset, raw = stream.tell(), tensor.raw_data
+    stream.write(raw)
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in (("location", location), ("offset", offset), ("length", len(raw))):
+        tensor.external_data.add(key=key, value=str(value))
+
+
+def _external_files(model: onnx.ModelProto, path: Path) -> list[Path]:
+    folder = path.parent.resolve()
+    files: dict[Path, None] = {}
+    for tensor in _tensors(model):
+        if not uses_external_data(tensor):
+            continue
+        location = ExternalDataInfo(tensor).location
+        file = (folder / location).resolve()
+        if not file.is_relative_to(folder):
+            raise ModelError(f"{path}: tensor {tensor.name} lies outside its folder: {location}")
+        if not file.is_file():
+            raise ModelError(f"{path}: its weights file {location} is missing; copy it beside it")
+        files[file] = None
+    return list(files)

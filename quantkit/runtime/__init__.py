@@ -1,0 +1,1 @@
+"""Running artifacts with ONNX Runtime on the CPU. Needs no torch."""

@@ -1,0 +1,54 @@
+"""Audio files → text."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from quantkit.audio.decode import read_audio
+from quantkit.errors import AudioError
+from quantkit.runtime.recognizer import Recognizer
+from quantkit.text.decoders import Decoder
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What was heard in one file.
+
+    Args:
+        path: the audio file.
+        text: the decoder's best guess.
+        seconds: duration of the audio.
+        compute_seconds: wall time of front end, model and decoder, without reading the file.
+    """
+
+    path: Path
+    text: str
+    seconds: float
+    compute_seconds: float
+
+
+def transcribe(
+    recognizer: Recognizer, paths: Iterable[Path], decoder: Decoder
+) -> Iterator[Transcript]:
+    """Transcribe files one by one.
+
+    Raises:
+        AudioError: a file that cannot be read or is too short; the message names it.
+        ModelError: the model fails on a clip.
+    """
+    rate = recognizer.frontend.sample_rate
+    for path in paths:
+        waveform = read_audio(path, rate)
+        start = time.perf_counter()
+        if waveform.size < recognizer.frontend.window:
+            # A fused graph cannot raise: it would answer with text for no speech at all.
+            raise AudioError(
+                f"{path}: {waveform.size} samples are shorter than one window of the front end "
+                f"({recognizer.frontend.window})"
+            )
+        (log_probs,) = recognizer.log_probs([recognizer.features(waveform)])
+        text = decoder(log_probs)
+        yield Transcript(path, text, waveform.size / rate, time.perf_counter() - start)

@@ -1,0 +1,139 @@
+"""``quantkit transcribe`` from a shell's point of view."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import soundfile
+from onnx import TensorProto, helper, numpy_helper
+
+from quantkit.audio.frontend import Frontend
+from quantkit.cli import main
+from quantkit.export.frontend_graph import fuse_frontend
+from quantkit.graph.artifact import ArtifactInfo, load_model, save_model, set_info
+from quantkit.text.labels import Labels
+
+
+def always_a(info: ArtifactInfo) -> onnx.ModelProto:
+    """A recogniser that hears one ``a`` in whatever it is given."""
+    scores = np.zeros((40, 3), np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["features", "scores"], ["silence"]),
+            helper.make_node("Add", ["silence", "taste"], ["logits"]),
+            helper.make_node("LogSoftmax", ["logits"], ["log_probs"]),
+            helper.make_node("Identity", ["lengths"], ["output_lengths"]),
+        ],
+        "always_a",
+        [
+            helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", "frames", 40]),
+            helper.make_tensor_value_info("lengths", TensorProto.INT64, ["batch"]),
+        ],
+        [
+            helper.make_tensor_value_info("log_probs", TensorProto.FLOAT, ["batch", "frames", 3]),
+            helper.make_tensor_value_info("output_lengths", TensorProto.INT64, ["batch"]),
+        ],
+        [
+            numpy_helper.from_array(scores, "scores"),
+            numpy_helper.from_array(np.array([0, 9, 0], np.float32), "taste"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    set_info(model, info)
+    return model
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "model.onnx"
+    labels = Labels(("_", "a", "b"))
+    save_model(always_a(ArtifactInfo(labels=labels, frontend=Frontend(), task="ctc")), path)
+    return path
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    path = tmp_path / "clip.flac"
+    noise = 0.1 * np.random.default_rng(0).standard_normal(4_000)
+    soundfile.write(path, noise, 8_000)
+    return path
+
+
+def run(*arguments: str | Path) -> int:
+    with pytest.raises(SystemExit) as caught:
+        main(["transcribe", *(str(argument) for argument in arguments)])
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+@pytest.mark.parametrize("decoder", ["greedy", "beam"])
+def test_one_clip_gives_its_text_alone(
+    model: Path, clip: Path, decoder: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if decoder == "beam":
+        pytest.importorskip("flashlight.lib.text")
+    assert run(model, clip, "--decoder", decoder) == 0
+    assert capsys.readouterr().out == "a\n"
+
+
+def test_language_model_needs_a_beam(
+    model: Path, clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(model, clip, "--language-model", "words.arpa") == 2
+    assert "use the beam decoder" in capsys.readouterr().err
+
+
+def test_several_clips_are_named(
+    model: Path, clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(model, clip, clip) == 0
+    assert capsys.readouterr().out == f"{clip}: a\n{clip}: a\n"
+
+
+def test_json_lines(model: Path, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(model, clip, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["path"], result["text"], result["seconds"]) == (str(clip), "a", 0.5)
+    assert result["compute_seconds"] > 0
+
+
+def test_model_with_fused_front_end(
+    model: Path, clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_model(fuse_frontend(load_model(model), Frontend()), model)
+    assert run(model, clip) == 0
+    assert capsys.readouterr().out == "a\n"
+
+
+def test_foreign_model_without_labels(
+    model: Path, clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_model(always_a(ArtifactInfo()), model)
+    assert run(model, clip) == 2
+    assert "the model carries no labels" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_clip_shorter_than_a_window_is_named(
+    model: Path, tmp_path: Path, fused: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if fused:
+        save_model(fuse_frontend(load_model(model), Frontend()), model)
+    soundfile.write(tmp_path / "short.wav", np.zeros(300), 16_000)
+    assert run(model, tmp_path / "short.wav") == 2
+    assert "short.wav: 300 samples are shorter than one window" in capsys.readouterr().err
+
+
+def test_bad_files_are_named_in_one_line(
+    model: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "text.wav").write_text("no audio")
+    for arguments in ((model, tmp_path / "text.wav"), (clip, clip), (tmp_path / "none", clip)):
+        assert run(*arguments) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("quantkit: ")
+        assert error.count("\n") == 1

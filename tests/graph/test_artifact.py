@@ -1,0 +1,152 @@
+"""What an artifact says about itself, and files that are none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from quantkit.audio.frontend import Frontend
+from quantkit.errors import ModelError, OutputError
+from quantkit.graph.artifact import (
+    ArtifactInfo,
+    info_of,
+    load_model,
+    read_info,
+    save_model,
+    set_info,
+    total_size,
+)
+from quantkit.text.labels import Labels
+
+
+@pytest.fixture
+def model() -> onnx.ModelProto:
+    weight = np.arange(2000, dtype=np.float32).reshape(40, 50)
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"], name="dense")],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 40])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 50])],
+        [numpy_helper.from_array(weight, "w")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+
+
+def test_info_survives_the_way_to_disk(model: onnx.ModelProto, tmp_path: Path) -> None:
+    info = ArtifactInfo(
+        labels=Labels.english(),
+        frontend=Frontend(mel_bands=23),
+        fused=True,
+        task="ctc",
+        plan={"schema": "quantkit.plan/1", "layers": []},
+        model_sha256="00ff",
+        version="1.2.3",
+        name="größer",
+        licence="CC0-1.0",
+    )
+    set_info(model, info)
+    save_model(model, tmp_path / "m.onnx")
+    assert read_info(tmp_path / "m.onnx") == info
+
+
+def test_set_info_replaces_its_own_entries_and_keeps_those_of_others(
+    model: onnx.ModelProto,
+) -> None:
+    model.metadata_props.add(key="author", value="someone")
+    set_info(model, ArtifactInfo(name="first", licence="MIT"))
+    set_info(model, ArtifactInfo(name="second"))
+    entries = {entry.key: entry.value for entry in model.metadata_props}
+    assert entries == {"author": "someone", "quantkit.name": "second", "quantkit.opset": "18"}
+
+
+def test_foreign_model_has_empty_info(model: onnx.ModelProto, tmp_path: Path) -> None:
+    onnx.save(model, tmp_path / "m.onnx")
+    assert read_info(tmp_path / "m.onnx") == ArtifactInfo()
+
+
+@pytest.mark.parametrize("key", ["labels", "frontend", "plan"])
+@pytest.mark.parametrize("value", ["{", "[1]", '"text"', "7"])
+def test_damaged_metadata_is_named(model: onnx.ModelProto, key: str, value: str) -> None:
+    model.metadata_props.add(key=f"quantkit.{key}", value=value)
+    with pytest.raises(ModelError, match="its quantkit metadata is damaged"):
+        info_of(model)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="cannot read model"):
+        load_model(tmp_path / "none.onnx")
+
+
+@pytest.mark.parametrize("content", [b"", b"RIFF....WAVEfmt ", b"\x08\x08", b"hello world"])
+def test_file_that_is_no_model(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "m.onnx").write_bytes(content)
+    with pytest.raises(ModelError, match="is not an ONNX model, or is cut off"):
+        read_info(tmp_path / "m.onnx")
+
+
+def test_cut_off_at_any_place(model: onnx.ModelProto, tmp_path: Path) -> None:
+    content = model.SerializeToString()
+    path = tmp_path / "m.onnx"
+    for kept in range(0, len(content), 97):
+        path.write_bytes(content[:kept])
+        with pytest.raises(ModelError, match="cut off"):
+            load_model(path)
+
+
+def test_external_weights(model: onnx.ModelProto, tmp_path: Path) -> None:
+    before = model.SerializeToString()
+    path = tmp_path / "m.onnx"
+    save_model(model, path, external_threshold=7999)
+    assert model.SerializeToString() == before
+    assert (tmp_path / "m.onnx.data").stat().st_size == 8000
+    assert total_size(path) == path.stat().st_size + 8000
+    assert path.stat().st_size < 1000
+    assert read_info(path) == ArtifactInfo()
+    assert load_model(path).graph.initializer[0].raw_data == model.graph.initializer[0].raw_data
+
+
+def test_weights_within_the_threshold_stay_inside(model: onnx.ModelProto, tmp_path: Path) -> None:
+    save_model(model, tmp_path / "m.onnx", external_threshold=8000)
+    assert [file.name for file in tmp_path.iterdir()] == ["m.onnx"]
+    assert total_size(tmp_path / "m.onnx") == (tmp_path / "m.onnx").stat().st_size
+
+
+def test_missing_or_short_external_file(model: onnx.ModelProto, tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    save_model(model, path, external_threshold=0)
+    data = tmp_path / "m.onnx.data"
+    data.write_bytes(data.read_bytes()[:100])
+    with pytest.raises(ModelError, match="external weights cannot be read"):
+        load_model(path)
+    data.unlink()
+    for read in (load_model, total_size):
+        with pytest.raises(ModelError, match=r"weights file m\.onnx\.data is missing"):
+            read(path)
+
+
+def test_external_file_outside_the_folder_is_refused(
+    model: onnx.ModelProto, tmp_path: Path
+) -> None:
+    path = tmp_path / "inner" / "m.onnx"
+    save_model(model, path, external_threshold=0)
+    (tmp_path / "secret").write_bytes(b"\0" * 8000)
+    proto = onnx.load(path, load_external_data=False)
+    for entry in proto.graph.initializer[0].external_data:
+        if entry.key == "location":
+            entry.value = "../secret"
+    path.write_bytes(proto.SerializeToString())
+    with pytest.raises(ModelError, match="lies outside its folder"):
+        load_model(path)
+
+
+def test_a_failed_write_leaves_the_old_model_and_nothing_else(
+    model: onnx.ModelProto, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("old")
+    with pytest.raises(OutputError, match="cannot write"):
+        save_model(model, tmp_path / "file" / "m.onnx")
+    assert [f.name for f in tmp_path.iterdir()] == ["file"]

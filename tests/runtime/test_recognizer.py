@@ -1,0 +1,90 @@
+"""Batches keep their clips' true lengths; models that are no recognisers are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import soundfile
+
+from quantkit.audio.frontend import Frontend
+from quantkit.audio.utterance import Utterance
+from quantkit.errors import InputError, ModelError
+from quantkit.export.frontend_graph import fuse_frontend
+from quantkit.graph.artifact import load_model, save_model
+from quantkit.runtime.recognizer import FloatArray, Recognizer
+
+
+def noise(*shape: int, loudness: float = 1.0) -> FloatArray:
+    samples = np.random.default_rng(0).standard_normal(shape)
+    return (loudness * samples).astype(np.float32)
+
+
+@pytest.fixture
+def fused(artifact: Path) -> Path:
+    path = artifact.with_name("fused.onnx")
+    save_model(fuse_frontend(load_model(artifact), Frontend()), path)
+    return path
+
+
+def test_each_clip_gets_its_own_frames_back(artifact: Path) -> None:
+    recognizer = Recognizer.load(artifact)
+    clips = [noise(n, 40) for n in (5, 1, 9)]
+    together = recognizer.log_probs(clips)
+    assert [rows.shape for rows in together] == [(5, 3), (1, 3), (9, 3)]
+    for clip, rows in zip(clips, together, strict=True):
+        np.testing.assert_array_equal(rows, recognizer.log_probs([clip])[0])
+
+
+def test_no_clips_no_answers(artifact: Path) -> None:
+    assert Recognizer.load(artifact).log_probs([]) == []
+
+
+def test_features_of_a_waveform_and_of_an_utterance(artifact: Path, tmp_path: Path) -> None:
+    recognizer = Recognizer.load(artifact)
+    waveform = noise(8_000, loudness=0.1)
+    soundfile.write(tmp_path / "clip.wav", waveform, 16_000, subtype="FLOAT")
+    expected = Frontend()(waveform)
+    np.testing.assert_array_equal(recognizer.features(waveform), expected)
+    from_file = recognizer.features(Utterance(tmp_path / "clip.wav"))
+    np.testing.assert_allclose(from_file, expected, atol=1e-4)
+    ready = noise(7, 40)
+    np.testing.assert_array_equal(recognizer.features(Utterance(None, features=ready)), ready)
+
+
+def test_fused_model_takes_waveforms(fused: Path, artifact: Path, tmp_path: Path) -> None:
+    recognizer, plain = Recognizer.load(fused), Recognizer.load(artifact)
+    clips = [noise(8_000, loudness=0.1), noise(500, loudness=0.1)]
+    found = recognizer.log_probs([recognizer.features(clip) for clip in clips])
+    expected = plain.log_probs([plain.features(clip) for clip in clips])
+    for rows, others in zip(found, expected, strict=True):
+        np.testing.assert_allclose(rows, others, atol=1e-4)
+    with pytest.raises(InputError, match="the model takes waveforms"):
+        recognizer.features(Utterance(None, features=noise(7, 40), name="a"))
+
+
+def test_clips_of_the_wrong_shape(artifact: Path, fused: Path) -> None:
+    with pytest.raises(InputError, match=r"shape \(5, 80\) does not fit .* \(length, 40\)"):
+        Recognizer.load(artifact).log_probs([noise(5, 80)])
+    with pytest.raises(InputError, match=r"shape \(5, 40\) does not fit .* \(length\)"):
+        Recognizer.load(fused).log_probs([noise(5, 40)])
+
+
+def test_model_without_metadata_runs_but_has_no_labels(anonymous: Path) -> None:
+    recognizer = Recognizer.load(anonymous)
+    assert recognizer.log_probs([noise(4, 40)])[0].shape == (4, 3)
+    with pytest.raises(ModelError, match=r"no labels .*quantkit export"):
+        _ = recognizer.labels
+    with pytest.raises(ModelError, match=r"no front end .*quantkit export"):
+        _ = recognizer.frontend
+
+
+def test_foreign_inputs_are_named(artifact: Path) -> None:
+    model = load_model(artifact)
+    model.graph.input[0].name = "pixels"
+    model.graph.node[0].input[0] = "pixels"
+    onnx.save(model, artifact)
+    with pytest.raises(ModelError, match=r"not a quantkit recogniser: .*\['lengths', 'pixels'\]"):
+        Recognizer.load(artifact)
