@@ -17,6 +17,9 @@ from quantkit.errors import AudioError, FormatError
 
 FloatArray = npt.NDArray[np.float32]
 
+# Spectra of so many frames at once fit into a core's cache; those of an hour do not into memory.
+_CHUNK_FRAMES = 512
+
 
 @dataclass(frozen=True)
 class Frontend:
@@ -66,9 +69,14 @@ class Frontend:
         if not np.isfinite(waveform).all():
             raise AudioError("the clip holds samples that are not finite")
         slices = np.lib.stride_tricks.sliding_window_view(waveform, self.window)[:: self.hop]
-        spectrum = np.fft.rfft(slices * hann_window(self.window), n=self.fft_size, axis=1)
-        power = spectrum.real**2 + spectrum.imag**2
-        mel = np.log(power @ mel_filters(self).T + self.log_offset)
+        mel = np.empty((len(slices), self.mel_bands))
+        for start in range(0, len(slices), _CHUNK_FRAMES):
+            windowed = slices[start : start + _CHUNK_FRAMES] * hann_window(self.window)
+            spectrum = np.fft.rfft(windowed, n=self.fft_size, axis=1)
+            power = spectrum.real**2 + spectrum.imag**2
+            mel[start : start + _CHUNK_FRAMES] = np.log(
+                power @ mel_filters(self).T + self.log_offset
+            )
         centred = mel - mel.mean(axis=0)
         scaled = centred / np.sqrt((centred**2).mean(axis=0) + self.variance_floor)
         return np.asarray(scaled, np.float32)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 import soxr
@@ -11,6 +13,7 @@ from quantkit.training.recipe import AugmentSettings
 FloatArray = npt.NDArray[np.float32]
 
 _FRAMES_PER_MASK_BUDGET = 1_000
+_NOISE_SAMPLES = 1 << 20
 
 
 def augment_waveform(
@@ -36,15 +39,22 @@ def augment_waveform(
 
 
 def _noise(waveform: FloatArray, rng: np.random.Generator) -> FloatArray:
-    noise = rng.standard_normal(waveform.size).astype(np.float32)
-    if rng.random() < 0.5:
-        # A leaky sum of white noise falls by 6 dB per octave, as rooms and engines do.
-        spectrum = np.fft.rfft(noise) / np.sqrt(np.arange(1, waveform.size // 2 + 2))
-        noise = np.fft.irfft(spectrum, n=waveform.size).astype(np.float32)
+    recording = _noise_recordings()[int(rng.integers(2))]
+    start = int(rng.integers(recording.size))
+    noise = recording[(start + np.arange(waveform.size)) % recording.size]
     signal_level = float(np.sqrt(np.mean(waveform**2)))
     noise_level = float(np.sqrt(np.mean(noise**2))) + 1e-12
     decibels = rng.uniform(10.0, 40.0)
     return np.asarray(noise * (signal_level / noise_level * 10 ** (-decibels / 20)))
+
+
+@lru_cache
+def _noise_recordings() -> tuple[FloatArray, FloatArray]:
+    """White noise, and pink noise, whose power falls by 3 dB per octave as rooms' and engines'."""
+    white = np.random.default_rng(0).standard_normal(_NOISE_SAMPLES)
+    spectrum = np.fft.rfft(white) / np.sqrt(np.arange(1, _NOISE_SAMPLES // 2 + 2))
+    pink = np.fft.irfft(spectrum, n=_NOISE_SAMPLES)
+    return white.astype(np.float32), pink.astype(np.float32)
 
 
 def mask_features(

@@ -1,0 +1,20 @@
+"""Fixtures that more than one part of the tests uses."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real speech: ``QUANTKIT_DATA``, or ``shared/data`` beside the repository."""
+    named = os.environ.get("QUANTKIT_DATA")
+    folder = Path(named) if named else REPOSITORY.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real speech at {folder}; set QUANTKIT_DATA to its folder")
+    return folder
