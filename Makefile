@@ -19,10 +19,6 @@ READY    := $(VENV)/.ready
 PIP      := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES  := $(shell find quantkit -name '*.py')
 
-# On the shipped corpus calibration clips and test clips are different splits.
-CALIBRATION_SPLIT = $(if $(filter calibration_data,$(AUDIO)),--split calibration)
-TEST_SPLIT        = $(if $(filter calibration_data,$(DATA)),--split test)
-
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: setup export quantize bench gate baseline ship test lint study train clean help
@@ -45,13 +41,13 @@ $(BUILD)/float32.onnx: $(READY) $(SOURCES) $(wildcard $(MODEL)/config.json $(MOD
 quantize: $(VARIANTS) ## float32.onnx -> <preset>.onnx for every preset
 
 $(BUILD)/%.onnx: $(BUILD)/float32.onnx
-	$(QUANTKIT) quantize $< --preset $* --audio $(AUDIO) $(CALIBRATION_SPLIT) -o $@
+	$(QUANTKIT) quantize $< --preset $* --audio $(AUDIO) -o $@
 
 bench: $(REPORT)/bench.json ## size, speed and edit distance of every variant -> build/report/ (DATA=corpus)
 	@echo "open $(REPORT)/index.html"
 
 $(REPORT)/bench.json: $(VARIANTS) $(DATA)
-	$(QUANTKIT) bench $(VARIANTS) --data $(DATA) $(TEST_SPLIT) --report $(REPORT)
+	$(QUANTKIT) bench $(VARIANTS) --data $(DATA) $(if $(SPLIT),--split $(SPLIT)) --report $(REPORT)
 
 gate: $(REPORT)/bench.json ## fail if a variant got worse than models/<model>/baseline.json
 	$(QUANTKIT) gate $< --baseline $(BASELINE) --junit $(REPORT)/gate.xml --summary $(REPORT)/gate.md
@@ -71,9 +67,9 @@ lint: $(READY) ## ruff and strict mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-study: $(READY) ## the measurements behind the README -> benchmarks/RESULTS.md
-	$(BIN)/python benchmarks/full_width.py
-	$(BIN)/python benchmarks/shipped_model.py
+study: $(VARIANTS) ## the measurements behind the README -> benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks.full_width
+	$(BIN)/python -m benchmarks.shipped_model $(if $(filter-out calibration_data,$(DATA)),--data $(DATA))
 
 train: $(READY) ## train the shipped model again (DATA=folder with librispeech, speech_commands, digits)
 	models/wav2letter-en/train.sh $(DATA)

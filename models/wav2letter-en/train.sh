@@ -17,7 +17,7 @@ synthesize() { # folder, kind, clips, seed
     [ -e "$speech/synthetic/$1/manifest.tsv" ] ||
         .venv/bin/python -m quantkit.synthesis "$speech/synthetic/$1" --kind "$2" --clips "$3" --seed "$4"
 }
-synthesize short words 6000 1
+synthesize short short 12000 1
 synthesize sentences sentences 6000 2
 synthesize long long 2500 3
 .venv/bin/quantkit train models/wav2letter-en/recipe.toml --data "$speech" -o "$run" --resume ${2:+--steps "$2"}

@@ -109,6 +109,21 @@ class Corpus:
             )
         return Corpus(self.name, within, timed.skipped)
 
+    def part(self, split: str, usually: str) -> Corpus:
+        """The utterances of a split that a user named, or of the usual one.
+
+        Args:
+            split: a split's name, ``all`` for every utterance, or empty for ``usually``, or
+                every utterance where the corpus has no such split.
+            usually: a split's name, such as ``test``.
+
+        Raises:
+            CorpusError: the corpus has no split of the name that was given.
+        """
+        if split == "all" or (not split and usually not in self.values("split")):
+            return self
+        return self.select(split=split or usually)
+
     def sample(self, count: int, seed: int = 0) -> Corpus:
         """``count`` utterances drawn without replacement (all, if there are fewer), in order.
 

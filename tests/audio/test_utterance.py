@@ -130,3 +130,12 @@ def test_values_and_total_duration(corpus: Corpus) -> None:
 def test_a_corpus_without_clips_is_an_error() -> None:
     with pytest.raises(CorpusError, match="calls: there is no clip in it"):
         usable_corpus("calls", [], [])
+
+
+def test_a_named_part_wins_over_the_usual_one_and_all_means_all(corpus: Corpus) -> None:
+    first = sorted(corpus.values("split"))[0]
+    assert {u.split for u in corpus.part("", usually=first)} == {first}
+    assert len(corpus.part("", usually="never heard of")) == len(corpus)
+    assert len(corpus.part("all", usually=first)) == len(corpus)
+    with pytest.raises(CorpusError):
+        corpus.part("never heard of", usually=first)
