@@ -1,0 +1,185 @@
+"""Accuracy of the shipped Wav2Letter and its variants on speech that training never heard.
+
+Run it from the repository after ``make quantize``:
+``python -m benchmarks.shipped_model --data FOLDER``, with ``librispeech/``, ``speech_commands/``
+and ``digits/`` in the folder. It renews its section of RESULTS.md and ``results.json`` beside
+the checkpoint. Without a folder, only the synthetic clips of ``calibration_data`` are used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+
+from benchmarks.results import host, replace_section, table
+from quantkit.audio.corpora import open_corpus
+from quantkit.audio.utterance import Corpus
+from quantkit.bench.accuracy import Accuracy, accuracy_of, iter_clips, transcribe_in_turns
+from quantkit.bench.contestant import open_contestants
+from quantkit.bench.schema import Interval
+from quantkit.bench.sweep import sweep_batch_sizes
+from quantkit.files import write_json
+from quantkit.text.decoders import decoder_named
+from quantkit.text.distances import bootstrap_interval
+from quantkit.training.mixture import open_source
+from quantkit.training.recipe import load_recipe
+
+ROOT = Path(__file__).parents[1]
+MODEL = ROOT / "models" / "wav2letter-en"
+BUILD = ROOT / "build" / MODEL.name
+VARIANTS = ("float32", "int8", "semi-int8", "skip-ends", "static-int8", "dynamic-int8")
+SWEEP_SIZES = (1, 8, 16, 32, 64)
+
+
+@dataclass(frozen=True)
+class Score:
+    """One model on one corpus.
+
+    Args:
+        change: relative change of the mean Levenshtein distance against the first model.
+        change_ci: its 95 % interval, by paired bootstrap over utterances.
+    """
+
+    model: str
+    accuracy: Accuracy
+    change: float
+    change_ci: Interval
+
+
+def test_sets(data: Path | None) -> dict[str, Corpus]:
+    """The corpora to score on, by name; none of their speakers, takes or texts was trained on."""
+    sets: dict[str, Corpus] = {}
+    if data is not None:
+        recipe = load_recipe(MODEL / "recipe.toml")
+        sources = {source.name: source for source in recipe.sources}
+        sets["LibriSpeech, dev speakers"] = open_corpus(data / "librispeech").select(split="dev")
+        recogniser_labels = open_contestants([BUILD / "float32.onnx"], 1)[0].recognizer.labels
+        sets["speech commands, held-out speakers"] = open_source(
+            sources["speech_commands"], data / "speech_commands", recogniser_labels, "test"
+        )
+        sets["digits, test takes"] = open_corpus(data / "digits").select(split="test")
+    sets["synthetic (calibration_data, test)"] = open_corpus(ROOT / "calibration_data").select(
+        split="test"
+    )
+    return sets
+
+
+def score(paths: list[Path], corpus: Corpus, decoder: str, seed: int) -> list[Score]:
+    """Recognise ``corpus`` with every model, clip by clip."""
+    contestants = open_contestants(paths, 1)
+    labels = contestants[0].recognizer.labels
+    transcripts = transcribe_in_turns(
+        contestants,
+        iter_clips(contestants, corpus, []),
+        decoder_named(decoder, labels),
+        lambda done, total: None,
+        len(corpus),
+    )
+    first = [u.distance for u in transcripts[0].utterances]
+    mean = max(1e-9, sum(first) / len(first))
+    scores = []
+    for contestant, result in zip(contestants, transcripts, strict=True):
+        differences = [u.distance - f for u, f in zip(result.utterances, first, strict=True)]
+        low, high = bootstrap_interval(differences, seed=seed)
+        scores.append(
+            Score(
+                contestant.name,
+                accuracy_of(result.utterances, labels, seed),
+                sum(differences) / len(differences) / mean,
+                (low / mean, high / mean),
+            )
+        )
+    return scores
+
+
+def batch_table(paths: list[Path], corpus: Corpus, decoder: str) -> str:
+    """Mean Levenshtein distance at every batch size, and how many transcripts changed."""
+    contestants = open_contestants(paths, 1)
+    labels = contestants[0].recognizer.labels
+    clips = list(iter_clips(contestants, corpus, []))
+    rows = sweep_batch_sizes(
+        contestants, clips, SWEEP_SIZES, decoder_named(decoder, labels), lambda done, total: None
+    )
+    lines = []
+    for contestant, sizes in zip(contestants, rows, strict=True):
+        cells = [
+            f"{row.levenshtein or 0.0:.3f} ({row.utterances - row.identical})" for row in sizes
+        ]
+        lines.append([contestant.name, *cells])
+    return table(["variant", *(f"batch {size}" for size in SWEEP_SIZES)], lines)
+
+
+def score_table(scores: list[Score]) -> str:
+    """One row for each model."""
+    return table(
+        ["variant", "CER", "WER", "mean Levenshtein", "CTC loss", "change of Levenshtein"],
+        [
+            [
+                s.model,
+                _percent(s.accuracy.cer, s.accuracy.cer_ci),
+                f"{s.accuracy.wer:.1%}" if s.accuracy.wer is not None else "–",
+                _interval(s.accuracy.levenshtein, s.accuracy.levenshtein_ci),
+                f"{s.accuracy.loss:.3f}" if s.accuracy.loss is not None else "–",
+                f"{s.change:+.2%} [{s.change_ci[0]:+.2%}, {s.change_ci[1]:+.2%}]",
+            ]
+            for s in scores
+        ],
+    )
+
+
+def _percent(value: float, interval: Interval) -> str:
+    return f"{value:.1%} [{interval[0]:.1%}, {interval[1]:.1%}]"
+
+
+def _interval(value: float, interval: Interval) -> str:
+    return f"{value:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--decoder", default="beam", show_default=True)
+@click.option("--seed", default=0, show_default=True)
+def main(data: Path | None, decoder: str, seed: int) -> None:
+    """Score every variant on every test set and renew RESULTS.md."""
+    paths = [BUILD / f"{name}.onnx" for name in VARIANTS]
+    if missing := [path for path in paths if not path.exists()]:
+        raise click.ClickException(f"{missing[0]} is missing: run `make quantize` first")
+    parts = [
+        "## The shipped model on speech that training never heard",
+        f"`python -m benchmarks.shipped_model --data FOLDER`, decoder {decoder}. 95 % bootstrap "
+        "intervals over utterances; changes are against float32, paired by utterance. "
+        f"{host()}.",
+    ]
+    results: dict[str, dict[str, object]] = {}
+    sets = test_sets(data)
+    for name, corpus in sets.items():
+        click.echo(f"{name}: {len(corpus)} clips", err=True)
+        scores = score(paths, corpus, decoder, seed)
+        parts += [f"### {name}: {len(corpus)} clips", score_table(scores)]
+        best = scores[0].accuracy
+        results[name] = {
+            "clips": len(corpus),
+            "cer": best.cer,
+            "cer_ci": best.cer_ci,
+            "levenshtein": best.levenshtein,
+            "levenshtein_ci": best.levenshtein_ci,
+        }
+    name, corpus = next(iter(sets.items()))
+    sample = replace(corpus, utterances=tuple(sorted(corpus, key=lambda u: u.identifier)))
+    parts += [
+        f"### Batch size, {name}",
+        "Mean Levenshtein distance, and in brackets how many transcripts differ from batch 1. "
+        "`int8`, `semi-int8` and `skip-ends` find one activation range per padded batch, as the "
+        "source work's did; the other ranges do not depend on batch mates.",
+        batch_table(paths, sample.sample(64, seed), decoder),
+    ]
+    if data is not None:
+        replace_section("shipped-model", "\n\n".join(parts))
+        write_json(MODEL / "results.json", results)
+    click.echo("\n\n".join(parts))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""What rewriting leaves behind goes: a file holds each weight once, and nothing that is unused."""
+
+from __future__ import annotations
+
+import hashlib
+
+import onnx
+
+import quantkit
+
+# Written into the metadata by onnxruntime.quantization; it says nothing about the result.
+_TOOL_METADATA = ("onnx.infer", "onnx.quant.pre_process")
+
+
+def clean_up(model: onnx.ModelProto) -> None:
+    """Make ``model`` small and loadable by old runtimes, in place.
+
+    1. Nodes whose results nobody uses go, then initializers that nobody uses.
+    2. Identical initializers become one.
+    3. Inferred shapes go: they went stale when the graph was rewritten.
+    4. Operator sets that no node uses go, and the IR version becomes the lowest that fits.
+    """
+    graph = model.graph
+    _drop_dead_nodes(graph)
+    _merge_initializers(graph)
+    used = _used_names(graph)
+    for index in reversed(range(len(graph.initializer))):
+        if graph.initializer[index].name not in used:
+            del graph.initializer[index]
+    del graph.value_info[:]
+    domains = {"" if d == "ai.onnx" else d for d in _domains(graph)} | {
+        "" if f.domain == "ai.onnx" else f.domain for f in model.functions
+    }
+    for index in reversed(range(len(model.opset_import))):
+        domain = model.opset_import[index].domain
+        if ("" if domain == "ai.onnx" else domain) not in domains | {""}:
+            del model.opset_import[index]
+    standard = [o for o in model.opset_import if o.domain in ("", "ai.onnx")]
+    model.ir_version = max(
+        onnx.helper.find_min_ir_version_for(standard, ignore_unknown=True), _ir_for_types(graph)
+    )
+    kept = [(p.key, p.value) for p in model.metadata_props if p.key not in _TOOL_METADATA]
+    del model.metadata_props[:]
+    for key, value in kept:
+        model.metadata_props.add(key=key, value=value)
+    model.producer_name = "quantkit"
+    model.producer_version = quantkit.__version__
+
+
+def _drop_dead_nodes(graph: onnx.GraphProto) -> None:
+    needed = {value.name for value in graph.output}
+    for node in graph.node:
+        needed |= _captured(node)
+    dead: set[int] = set()
+    for index in reversed(range(len(graph.node))):
+        node = graph.node[index]
+        if needed.intersection(name for name in node.output if name):
+            needed.update(node.input)
+        else:
+            dead.add(index)
+    for index in sorted(dead, reverse=True):
+        del graph.node[index]
+
+
+def _merge_initializers(graph: onnx.GraphProto) -> None:
+    outputs = {value.name for value in graph.output}
+    captured = {name for node in graph.node for name in _captured(node)}
+    first_of: dict[tuple[int, tuple[int, ...], bytes], str] = {}
+    replacement: dict[str, str] = {}
+    for tensor in graph.initializer:
+        if tensor.name in outputs or tensor.name in captured:
+            continue
+        content = hashlib.sha256(onnx.numpy_helper.to_array(tensor).tobytes()).digest()
+        key = (tensor.data_type, tuple(tensor.dims), content)
+        replacement[tensor.name] = first_of.setdefault(key, tensor.name)
+    for node in graph.node:
+        for position, name in enumerate(node.input):
+            node.input[position] = replacement.get(name, name)
+
+
+def _used_names(graph: onnx.GraphProto) -> set[str]:
+    used = {value.name for value in (*graph.output, *graph.input)}
+    for node in graph.node:
+        used.update(node.input)
+        used |= _captured(node)
+    return used
+
+
+def _captured(node: onnx.NodeProto) -> set[str]:
+    """Names that subgraphs of ``node`` (If, Loop, Scan) may take from outside."""
+    names: set[str] = set()
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            for inner in graph.node:
+                names.update(inner.input)
+                names |= _captured(inner)
+            names.update(value.name for value in graph.output)
+    return names
+
+
+def _domains(graph: onnx.GraphProto) -> set[str]:
+    found: set[str] = set()
+    for node in graph.node:
+        found.add(node.domain)
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                found |= _domains(inner)
+    return found
+
+
+def _ir_for_types(graph: onnx.GraphProto) -> int:
+    # 4-bit integers came with IR version 10, 2-bit ones with 13.
+    needed = {"INT4": 10, "UINT4": 10, "INT2": 13, "UINT2": 13}
+    names = (onnx.TensorProto.DataType.Name(t.data_type) for t in graph.initializer)
+    return max((needed.get(name, 0) for name in names), default=0)

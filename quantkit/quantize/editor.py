@@ -1,0 +1,145 @@
+"""Replacing nodes of a graph while it stays in topological order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import numpy_helper
+
+from quantkit.errors import ModelError
+
+Array = npt.NDArray[Any]
+
+
+class GraphEditor:
+    """The main graph of one model, with look-ups that stay right while it is edited.
+
+    Args:
+        model: is changed in place when :meth:`finish` is called.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.model = model
+        self.nodes: list[onnx.NodeProto] = list(model.graph.node)
+        self.initializers = {tensor.name: tensor for tensor in model.graph.initializer}
+        self.producers: dict[str, onnx.NodeProto] = {}
+        self.consumers: dict[str, list[onnx.NodeProto]] = {}
+        self._taken = {value.name for value in (*model.graph.input, *model.graph.output)}
+        self.outputs = {value.name for value in model.graph.output}
+        for tensor in model.graph.sparse_initializer:
+            self._taken.add(tensor.values.name)
+        self._taken |= self.initializers.keys()
+        for node in self.nodes:
+            self._link(node)
+
+    @property
+    def opset(self) -> int:
+        """Version of the standard operator set, 0 if the model imports none."""
+        versions = [o.version for o in self.model.opset_import if o.domain in ("", "ai.onnx")]
+        return int(versions[0]) if versions else 0
+
+    def array(self, name: str) -> Array | None:
+        """The value of a constant tensor: an initializer or the output of a ``Constant``."""
+        if name in self.initializers:
+            return numpy_helper.to_array(self.initializers[name])
+        node = self.producers.get(name)
+        if node is None or node.op_type != "Constant":
+            return None
+        for attribute in node.attribute:
+            if attribute.name == "value":
+                return numpy_helper.to_array(attribute.t)
+        return None
+
+    def constant(self, name: str, value: Array | np.generic) -> str:
+        """Store a constant under ``name``, or a free name like it; returns the name."""
+        name = self.free_name(name)
+        # ascontiguousarray would turn a scalar into a vector.
+        tensor = numpy_helper.from_array(np.array(value, order="C"), name)
+        self.initializers[name] = tensor
+        return name
+
+    def free_name(self, name: str) -> str:
+        """``name``, or with a number behind it when the graph already uses it."""
+        candidate, number = name, 1
+        while candidate in self._taken:
+            number += 1
+            candidate = f"{name}.{number}"
+        self._taken.add(candidate)
+        return candidate
+
+    def replace(self, old: onnx.NodeProto, new: Sequence[onnx.NodeProto]) -> None:
+        """Put ``new`` where ``old`` stands; the last one usually makes ``old``'s output."""
+        position = next(i for i, node in enumerate(self.nodes) if node is old)
+        self._unlink(old)
+        self.nodes[position : position + 1] = list(new)
+        for node in new:
+            self._link(node)
+
+    def redirect(self, old: str, new: str) -> None:
+        """Let every consumer of the value ``old`` read ``new``."""
+        for node in self.consumers.pop(old, []):
+            for i, name in enumerate(node.input):
+                if name == old:
+                    node.input[i] = new
+            self.consumers.setdefault(new, []).append(node)
+
+    def attributes(self, node: onnx.NodeProto) -> dict[str, Any]:
+        """The attributes of ``node`` by name."""
+        return {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+
+    def finish(self) -> None:
+        """Write the edited graph back into the model.
+
+        Raises:
+            ModelError: the edit left a value that nothing computes.
+        """
+        graph = self.model.graph
+        known = {value.name for value in graph.input} | self.initializers.keys() | {""}
+        known |= {tensor.values.name for tensor in graph.sparse_initializer}
+        for node in self.nodes:
+            for name in node.input:
+                if name not in known:
+                    raise ModelError(f"node {node.name}: its input {name} is not computed before")
+            known.update(node.output)
+        # Copies, because clearing the graph invalidates the nodes that live in it.
+        nodes = [_copy(node) for node in self.nodes]
+        kept = {tensor.name for tensor in graph.initializer}
+        added = [tensor for name, tensor in self.initializers.items() if name not in kept]
+        del graph.node[:]
+        graph.node.extend(nodes)
+        graph.initializer.extend(added)
+
+    def _link(self, node: onnx.NodeProto) -> None:
+        self._taken.update(node.output)
+        for name in node.output:
+            self.producers[name] = node
+        for name in _unique(node.input):
+            self.consumers.setdefault(name, []).append(node)
+
+    def _unlink(self, node: onnx.NodeProto) -> None:
+        for name in node.output:
+            if self.producers.get(name) is node:
+                del self.producers[name]
+        for name in _unique(node.input):
+            self.consumers[name] = [n for n in self.consumers.get(name, []) if n is not node]
+
+
+def name_all_nodes(model: onnx.ModelProto) -> None:
+    """Give every nameless node the name of its first output: foreign graphs have such nodes."""
+    for node in model.graph.node:
+        if not node.name and node.output:
+            node.name = node.output[0]
+
+
+def _copy(node: onnx.NodeProto) -> onnx.NodeProto:
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node)
+    return copy
+
+
+def _unique(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(name for name in names if name))

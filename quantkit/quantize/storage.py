@@ -1,0 +1,140 @@
+"""What each layer takes in the file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import onnx
+
+from quantkit.graph.layers import find_layers
+
+# Nodes between an integer product and its result: their constants are scales and bias.
+_RESCALING = frozenset({"Cast", "Mul", "Add"})
+
+_BITS = {
+    "FLOAT": 32,
+    "DOUBLE": 64,
+    "FLOAT16": 16,
+    "BFLOAT16": 16,
+    "INT64": 64,
+    "UINT64": 64,
+    "INT32": 32,
+    "UINT32": 32,
+    "INT16": 16,
+    "UINT16": 16,
+    "INT8": 8,
+    "UINT8": 8,
+    "BOOL": 8,
+    "INT4": 4,
+    "UINT4": 4,
+    "INT2": 2,
+    "UINT2": 2,
+}
+
+
+@dataclass(frozen=True)
+class StoredLayer:
+    """One layer as it lies in the file.
+
+    Args:
+        name, op: of the node that computes it there.
+        shape: of the weight that the node sees.
+        codec: data type of the stored weight, such as ``int8``.
+        bits: per stored weight element.
+        bytes: weight, scales, zero points and bias; a tensor that layers share counts once, for
+            the first of them.
+    """
+
+    name: str
+    op: str
+    shape: tuple[int, ...]
+    codec: str
+    bits: int
+    bytes: int
+
+
+def stored_layers(model: onnx.ModelProto) -> list[StoredLayer]:
+    """The layers of ``model`` in graph order; its weights need not be loaded."""
+    graph = model.graph
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    producers = {name: node for node in graph.node for name in node.output}
+    consumers: dict[str, list[onnx.NodeProto]] = {}
+    constant = set(tensors)
+    for node in graph.node:
+        for name in node.input:
+            consumers.setdefault(name, []).append(node)
+        if all(name in constant for name in node.input if name):
+            constant.update(node.output)
+    by_name = {node.name or node.output[0]: node for node in graph.node}
+    counted: set[str] = set()
+    rows = []
+    for layer in find_layers(model):
+        sources = _roots(by_name[layer.name], constant, producers, consumers)
+        own = sorted((sources & tensors.keys()) - counted)
+        counted.update(own)
+        weight = tensors.get(layer.weight)
+        codec = _type_name(weight) if weight is not None else "float32"
+        rows.append(
+            StoredLayer(
+                name=layer.name,
+                op=layer.op,
+                shape=layer.shape,
+                codec=codec,
+                bits=_BITS.get(_data_type(weight), 32) if weight is not None else 32,
+                bytes=sum(tensor_bytes(tensors[name]) for name in own),
+            )
+        )
+    return rows
+
+
+def tensor_bytes(tensor: onnx.TensorProto) -> int:
+    """Bytes of the packed elements of ``tensor``."""
+    elements: int = math.prod(tensor.dims)
+    return (elements * _BITS.get(_data_type(tensor), 8) + 7) // 8
+
+
+def _roots(
+    node: onnx.NodeProto,
+    constant: set[str],
+    producers: Mapping[str, onnx.NodeProto],
+    consumers: Mapping[str, list[onnx.NodeProto]],
+) -> set[str]:
+    """Every constant that ``node`` and the rescaling of its result are made from."""
+    found: set[str] = set()
+    pending = [name for name in node.input if name in constant]
+    follower: onnx.NodeProto | None = node
+    integer = node.op_type in ("MatMulInteger", "ConvInteger") or (
+        node.op_type == "MatMul"  # its bias is an Add of its own
+    )
+    while integer and follower is not None:
+        users = consumers.get(follower.output[0], [])
+        follower = users[0] if len(users) == 1 and users[0].op_type in _RESCALING else None
+        if follower is None:
+            break
+        for name in follower.input:
+            if name in constant:
+                pending.append(name)
+            elif name in producers and producers[name].op_type == "Mul":
+                # The product of the activation's scale and the weight's scales.
+                pending.extend(n for n in producers[name].input if n in constant)
+        if follower.op_type == "Add":
+            break
+    while pending:
+        name = pending.pop()
+        if name in found:
+            continue
+        found.add(name)
+        if name in producers:
+            pending.extend(n for n in producers[name].input if n)
+    return found
+
+
+def _data_type(tensor: onnx.TensorProto) -> str:
+    return str(onnx.TensorProto.DataType.Name(tensor.data_type))
+
+
+def _type_name(tensor: onnx.TensorProto) -> str:
+    name = _data_type(tensor).lower()
+    return "float32" if name == "float" else name

@@ -1,0 +1,152 @@
+"""``quantkit quantize`` and ``quantkit inspect`` from a shell's point of view."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+torch = pytest.importorskip("torch")
+
+from quantkit.audio.frontend import Frontend  # noqa: E402
+from quantkit.cli import main  # noqa: E402
+from quantkit.export.to_onnx import export_wav2letter  # noqa: E402
+from quantkit.graph.artifact import read_info  # noqa: E402
+from quantkit.models.wav2letter import Wav2Letter, Wav2LetterConfig  # noqa: E402
+from quantkit.quantize.presets import PRESETS  # noqa: E402
+from quantkit.text.labels import Labels  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "float32.onnx"
+    torch.manual_seed(0)
+    model = Wav2Letter(Wav2LetterConfig(labels=29, width=16, head_width=16)).eval()
+    export_wav2letter(model, Labels.english(), Frontend(), path)
+    return path
+
+
+@pytest.fixture
+def source(exported: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(exported, tmp_path / "float32.onnx"))
+
+
+@pytest.fixture(scope="module")
+def audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("audio")
+    random = np.random.default_rng(0)
+    for i, seconds in enumerate((0.5, 1.0, 0.8)):
+        noise = random.uniform(-0.3, 0.3, int(16_000 * seconds))
+        soundfile.write(folder / f"{i}.wav", noise, 16_000)
+    return folder
+
+
+def run(*arguments: str | Path) -> int:
+    with pytest.raises(SystemExit) as caught:
+        main([str(argument) for argument in arguments])
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+def test_one_preset(source: Path, audio: Path, tmp_path: Path, capsys) -> None:
+    output = tmp_path / "out" / "q.onnx"
+    assert run("quantize", source, "--preset", "static-int8", "--audio", audio, "-o", output) == 0
+    assert "11 of 11 layers run in int8" in capsys.readouterr().out
+    assert read_info(output).plan["method"] == "static-int8"
+
+
+def test_all_presets_beside_the_source(source: Path, audio: Path, capsys) -> None:
+    before = source.read_bytes()
+    assert (
+        run("quantize", source, "--preset", "all", "--audio", audio, "-o", source.parent, "--json")
+        == 0
+    )
+    results = json.loads(capsys.readouterr().out)
+    assert [result["preset"] for result in results] == list(PRESETS)
+    assert all(Path(result["path"]).stat().st_size == result["size_bytes"] for result in results)
+    assert source.read_bytes() == before
+
+
+def test_own_settings(source: Path, audio: Path, tmp_path: Path, capsys) -> None:
+    arguments = ["quantize", source, "--compute", "static", "--exclude", "1", "--exclude", "-1"]
+    arguments += ["--audio", audio, "--range", "percentile", "--percentile", "99.9", "--clips", "2"]
+    assert run(*arguments, "-o", tmp_path / "q.onnx", "--json") == 0
+    layers = json.loads(capsys.readouterr().out)["layers"]
+    assert [layer["status"] for layer in layers] == ["float32"] + ["int8"] * 9 + ["float32"]
+    assert layers[1]["range"] == "percentile 99.9"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--preset", "static-int8"], "needs calibration clips"),
+        (["--preset", "int8", "--exclude", "layer99"], "exclusion 'layer99' matches no layer"),
+        (["--preset", "static-int8", "--audio", "EMPTY"], "EMPTY"),
+        (["--preset", "static-int8", "--audio", "MISSING"], "MISSING"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    arguments, message, source: Path, tmp_path: Path, capsys
+) -> None:
+    (tmp_path / "EMPTY").mkdir()
+    arguments = [str(tmp_path / a) if a in ("EMPTY", "MISSING") else a for a in arguments]
+    assert run("quantize", source, *arguments, "-o", tmp_path / "q.onnx") == 2
+    error = capsys.readouterr().err
+    assert error.startswith("quantkit: ")
+    assert error.count("\n") == 1
+    assert message in error
+    assert not (tmp_path / "q.onnx").exists()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not a model"])
+@pytest.mark.parametrize("name", ["quantize", "inspect"])
+def test_file_that_is_no_model(content, name, tmp_path: Path, capsys) -> None:
+    path = tmp_path / "x.onnx"
+    if content is not None:
+        path.write_bytes(content)
+    more = ["--preset", "int8", "-o", tmp_path / "q.onnx"] if name == "quantize" else []
+    assert run(name, path, *more) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("quantkit: ")
+    assert "x.onnx" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--preset", "int7"],
+        [],
+        ["--preset", "int8", "--compute", "static"],
+        ["--preset", "int8", "--percentile", "50"],
+    ],
+)
+def test_wrong_usage_exits_2(arguments, source: Path, tmp_path: Path, capsys) -> None:
+    assert run("quantize", source, *arguments, "-o", tmp_path / "q.onnx") == 2
+    assert "Usage: quantkit quantize" in capsys.readouterr().err
+
+
+def test_inspect_shows_a_table_and_the_sum(source: Path, tmp_path: Path, capsys) -> None:
+    output = tmp_path / "q.onnx"
+    run("quantize", source, "--preset", "semi-int8", "-o", output)
+    capsys.readouterr()
+    assert run("inspect", output, "--runtime") == 0
+    shown = capsys.readouterr().out
+    assert "layer11.conv" in shown
+    assert "MatMulIntegerToFloat" in shown
+    assert f"on disk {output.stat().st_size:,} bytes" in shown
+    assert run("inspect", output, "--json") == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["layer_bytes"] == sum(layer["bytes"] for layer in content["layers"])
+    assert content["layers"][0]["codec"] == "float32"
+    assert content["layers"][1]["compute"] == "dynamic"
+
+
+@pytest.mark.parametrize("name", ["quantize", "inspect"])
+def test_help_shows_an_example(name: str, capsys) -> None:
+    assert run(name, "--help") == 0
+    assert f"Example:\n    quantkit {name} " in capsys.readouterr().out
