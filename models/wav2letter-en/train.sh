@@ -21,3 +21,4 @@ synthesize short short 12000 1
 synthesize sentences sentences 6000 2
 synthesize long long 2500 3
 .venv/bin/quantkit train models/wav2letter-en/recipe.toml --data "$speech" -o "$run" --resume ${2:+--steps "$2"}
+.venv/bin/python -m quantkit.training.publish "$run/best" models/wav2letter-en --licence CC-BY-SA-4.0
