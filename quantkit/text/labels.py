@@ -39,6 +39,24 @@ class Labels:
         """Blank, space, apostrophe and the 26 lower-case letters: 29 labels."""
         return cls(("<blank>", " ", "'", *"abcdefghijklmnopqrstuvwxyz"))
 
+    @classmethod
+    def hw4p2(cls) -> Labels:
+        """The 35 labels of CMU 11-785's HW4P2, in its order; its padding token is the blank."""
+        signs = ("-", "'", ".", "_", "+", " ", "<sos>", "<eos>")
+        return cls(("<pad>", *"abcdefghijklmnopqrstuvwxyz", *signs))
+
+    @classmethod
+    def of_texts(cls, texts: Iterable[str], separator: str = "") -> Labels:
+        """Blank, then every unit of ``texts`` in sorted order.
+
+        Raises:
+            InputError: the texts have no unit at all.
+        """
+        units = {u for t in texts for u in (t.split(separator) if separator else t)} - {""}
+        if not units:
+            raise InputError("no label can be learnt from empty transcripts")
+        return cls(("<blank>", *sorted(units)), separator=separator)
+
     def __len__(self) -> int:
         return len(self.tokens)
 
@@ -58,7 +76,9 @@ class Labels:
     def covers(self, text: str) -> bool:
         """Whether every unit of ``text`` is a label."""
         known = {token for i, token in enumerate(self.tokens) if i != self.blank}
-        return all(unit in known for unit in (text.split(" ") if self.separator else text))
+        return all(
+            unit in known for unit in (text.split(self.separator) if self.separator else text)
+        )
 
     def decode(self, indices: Sequence[int]) -> str:
         """Text of token indices that are already collapsed (no blanks, no CTC repeats)."""

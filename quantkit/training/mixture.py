@@ -63,6 +63,8 @@ def open_source(source: Source, folder: Path, labels: Labels, part: Part) -> Cor
             continue
         text = source.rename.get(utterance.text, utterance.text)
         if not labels.covers(text):
+            text = text.lower()
+        if not labels.covers(text):
             skipped.append(f"{utterance.identifier}: text has characters that are no labels")
             continue
         chosen.append(replace(utterance, text=text))

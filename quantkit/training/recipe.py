@@ -19,6 +19,7 @@ OptimizerName = Literal["adam", "adamw", "sgd"]
 ScheduleName = Literal["one-cycle", "plateau", "constant"]
 Precision = Literal["auto", "float32", "bfloat16"]
 HoldoutUnit = Literal["speaker", "utterance"]
+Alphabet = Literal["english", "hw4p2", "letters", "phonemes"]
 
 
 @dataclass(frozen=True)
@@ -112,11 +113,22 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All settings of one training run."""
+    """All settings of one training run.
+
+    Args:
+        model: its number of labels is set by the alphabet.
+        alphabet: ``english``, ``hw4p2``, or what the training transcripts hold: single
+            ``letters``, or ``phonemes`` with spaces between.
+        steps: optimizer steps.
+        batch_seconds: longest padded duration of a batch; ``batch_clips`` bounds its clips.
+        validation_clips: at most so many of each source.
+        precision: ``auto`` takes bfloat16 where the hardware has it.
+    """
 
     model: Wav2LetterConfig
     sources: tuple[Source, ...]
     stages: tuple[Stage, ...]
+    alphabet: Alphabet = "english"
     optimizer: OptimizerSettings = OptimizerSettings()
     augment: AugmentSettings = AugmentSettings()
     steps: int = 10_000
@@ -210,6 +222,7 @@ def _check(recipe: Recipe, where: str) -> None:
         ("optimizer", recipe.optimizer.name, get_args(OptimizerName)),
         ("schedule", recipe.optimizer.schedule, get_args(ScheduleName)),
         ("precision", recipe.precision, get_args(Precision)),
+        ("alphabet", recipe.alphabet, get_args(Alphabet)),
         *(("holdout", s.holdout, get_args(HoldoutUnit)) for s in recipe.sources),
     ]
     for setting, value, allowed in choices:
@@ -226,10 +239,11 @@ def _check(recipe: Recipe, where: str) -> None:
             raise InputError(f"{where}: {setting} must be positive")
 
 
-def _published(learning_rate: float, weight_decay: float) -> Recipe:
+def _published(alphabet: Alphabet, learning_rate: float, weight_decay: float) -> Recipe:
     # 30 epochs of 28,539 utterances in batches of 128.
     return Recipe(
         model=Wav2LetterConfig(),
+        alphabet=alphabet,
         sources=(Source("corpus", split="train", valid_split="dev", valid_share=0.0),),
         stages=(Stage(1.0, 60.0, {"corpus": 1.0}),),
         optimizer=OptimizerSettings(
@@ -245,8 +259,8 @@ def _published(learning_rate: float, weight_decay: float) -> Recipe:
 
 
 _PRESETS: dict[str, Recipe] = {
-    "published-hw4p2": _published(2e-4, 5e-5),
-    "published-hw3p2": _published(2e-3, 1e-5),
+    "published-hw4p2": _published("hw4p2", 2e-4, 5e-5),
+    "published-hw3p2": _published("phonemes", 2e-3, 1e-5),
     "small": Recipe(
         model=Wav2LetterConfig(labels=29, width=128, head_width=512, batch_norm=True),
         sources=(Source("corpus"),),

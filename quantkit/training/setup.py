@@ -8,13 +8,14 @@ from pathlib import Path
 
 import torch
 
+from quantkit.audio.corpora import open_corpus
 from quantkit.audio.frontend import Frontend
 from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.errors import CorpusError
 from quantkit.text.labels import Labels
 from quantkit.training.clips import ClipPreparer
 from quantkit.training.mixture import Mixture, open_source
-from quantkit.training.recipe import Recipe, Source
+from quantkit.training.recipe import Alphabet, Recipe, Source
 from quantkit.training.trainer import Trainer
 from quantkit.training.waveforms import WaveformStore
 
@@ -38,7 +39,6 @@ def prepare_trainer(
     *,
     root: Path | None = None,
     folders: Mapping[str, Path] | None = None,
-    labels: Labels | None = None,
     frontend: Frontend | None = None,
     device: torch.device | None = None,
     on_decoding: Callable[[int, int], None] = lambda done, total: None,
@@ -54,12 +54,14 @@ def prepare_trainer(
     Raises:
         CorpusError: a source is missing, unlabelled or empty.
     """
-    labels = labels or Labels.english()
     frontend = frontend or Frontend()
     training: dict[str, Corpus] = {}
     validation: dict[str, Corpus] = {}
+    places = {s.name: source_folder(s, root, folders or {}) for s in recipe.sources}
+    labels = _alphabet(recipe.alphabet, places)
+    recipe = replace(recipe, model=replace(recipe.model, labels=len(labels)))
     for source in recipe.sources:
-        place = source_folder(source, root, folders or {})
+        place = places[source.name]
         training[source.name] = open_source(source, place, labels, "train")
         if source.valid_share > 0 or source.valid_split:
             valid = open_source(source, place, labels, "valid")
@@ -82,6 +84,15 @@ def prepare_trainer(
     )
     mixture = Mixture(recipe.sources, training)
     return Trainer(recipe, mixture, validation, labels, preparer, folder, device)
+
+
+def _alphabet(alphabet: Alphabet, places: Mapping[str, Path]) -> Labels:
+    if alphabet == "english":
+        return Labels.english()
+    if alphabet == "hw4p2":
+        return Labels.hw4p2()
+    texts = (u.text or "" for place in places.values() for u in open_corpus(place))
+    return Labels.of_texts(texts, " " if alphabet == "phonemes" else "")
 
 
 def _measured(corpus: Corpus, waveforms: WaveformStore, frontend: Frontend) -> Corpus:

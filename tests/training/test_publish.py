@@ -14,9 +14,7 @@ from quantkit.training.publish import main
 
 def test_a_published_checkpoint_is_half_as_large_and_says_the_same(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = Wav2Letter(
-        Wav2LetterConfig(labels=29, width=16, head_width=24, batch_norm=True)
-    ).eval()
+    model = Wav2Letter(Wav2LetterConfig(labels=29, width=16, head_width=24, batch_norm=True)).eval()
     save_wav2letter(tmp_path / "best", model, Labels.english(), Frontend(), {"step": 7})
     result = CliRunner().invoke(
         main, [str(tmp_path / "best"), str(tmp_path / "tiny-en"), "--licence", "CC0-1.0"]

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,7 +12,14 @@ from quantkit.errors import CheckpointError, InputError
 from quantkit.models.checkpoint import load_wav2letter
 from quantkit.models.wav2letter import Wav2LetterConfig
 from quantkit.text.labels import Labels
-from quantkit.training.recipe import AugmentSettings, OptimizerSettings, Recipe, Source, Stage
+from quantkit.training.recipe import (
+    AugmentSettings,
+    OptimizerSettings,
+    Recipe,
+    Source,
+    Stage,
+    preset,
+)
 from quantkit.training.setup import prepare_trainer
 from quantkit.training.trainer import Progress, Trainer
 
@@ -77,9 +85,33 @@ def test_a_damaged_state_is_refused(tone_corpus: Path, tmp_path: Path) -> None:
 
 
 def test_alphabet_and_model_must_agree(tone_corpus: Path, tmp_path: Path) -> None:
-    recipe = dataclasses.replace(_RECIPE, model=Wav2LetterConfig(labels=35))
-    with pytest.raises(InputError, match="35 labels, the alphabet 29"):
-        _trainer(recipe, tone_corpus, tmp_path)
+    trainer = _trainer(_RECIPE, tone_corpus, tmp_path)
+    with pytest.raises(InputError, match="29 labels, the alphabet 35"):
+        Trainer(_RECIPE, None, {}, Labels.hw4p2(), None, tmp_path)  # type: ignore[arg-type]
+    assert trainer.model.config.labels == 29
+
+
+def test_the_published_recipe_trains_on_features_in_the_numpy_layout(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "hw4p2"
+    folder.mkdir()
+    for split, count in (("train", 6), ("dev", 3)):
+        features = np.empty(count, object)
+        texts = np.empty(count, object)
+        for i in range(count):
+            features[i] = rng.standard_normal((60 + i, 40)).astype(np.float32)
+            texts[i] = np.array([b"IT'S", b"ON"])
+        np.save(folder / f"{split}.npy", features)
+        np.save(folder / f"{split}_transcripts.npy", texts)
+    published = preset("published-hw4p2")
+    small = dataclasses.replace(published.model, width=8, head_width=8)
+    recipe = dataclasses.replace(published, model=small, steps=2, validate_every=2)
+    trainer = prepare_trainer(
+        recipe, tmp_path / "run", folders={"corpus": folder}, device=torch.device("cpu")
+    )
+    assert trainer.model.config.labels == 35
+    trainer.run()
+    assert load_wav2letter(tmp_path / "run" / "best").labels == Labels.hw4p2()
 
 
 def test_bfloat16_trains_too(tone_corpus: Path, tmp_path: Path) -> None:
