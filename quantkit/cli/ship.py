@@ -1,0 +1,71 @@
+"""``quantkit ship``: an artifact becomes a bundle for an edge team."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from quantkit.files import sha256_of
+from quantkit.ship.bundle import ship
+from quantkit.ship.manifest import MANIFEST
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command(name="ship")
+@click.argument("model", type=_FILE)
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder of the bundle.",
+)
+@click.option("--bench", type=_FILE, help="bench.json with figures of MODEL, for the card.")
+@click.option("--licence", type=_FILE, help="Its text; else LICENCE beside MODEL.")
+@click.option("--about", type=_FILE, help="Card of the recogniser (Markdown) to include.")
+@click.option("--name", default="", help="Name for people; default: from the metadata.")
+@click.option(
+    "--python",
+    "pythons",
+    multiple=True,
+    metavar="PROGRAM",
+    help="Also run the model in this Python with its ONNX Runtime; may be repeated.",
+)
+@click.option("--force", is_flag=True, help="Replace an earlier bundle.")
+def command(
+    model: Path,
+    output: Path,
+    bench: Path | None,
+    licence: Path | None,
+    about: Path | None,
+    name: str,
+    pythons: tuple[str, ...],
+    force: bool,
+) -> None:
+    """Make a bundle of MODEL: everything that a team needs to run it in stock ONNX Runtime.
+
+    The front end is put into the model if it is not there yet, so that it takes waveforms. The
+    model is run before the bundle appears.
+
+    \b
+    Example:
+      quantkit ship int8.onnx -o bundle --licence LICENCE --bench report/bench.json
+      python bundle/example.py clip.wav
+    """
+    manifest = ship(
+        model,
+        output,
+        bench=bench,
+        licence=licence,
+        about=about,
+        name=name,
+        pythons=pythons,
+        force=force,
+    )
+    for entry in manifest.files:
+        click.echo(f"{entry.size:>12,}  {entry.path}")
+    versions = ", ".join(str(run["onnxruntime"]) for run in manifest.tested_on)
+    click.echo(f"{output}: {manifest.name}, runs in ONNX Runtime {versions}")
+    click.echo(f"SHA-256 of {MANIFEST}: {sha256_of(output / MANIFEST)}")

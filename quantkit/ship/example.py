@@ -1,0 +1,27 @@
+"""The program that a bundle carries to show how its model is used.
+
+It is kept as text, since it must not import quantkit: ONNX Runtime, NumPy and Python suffice.
+"""
+
+EXAMPLE_SOURCE = '''\
+"""What does a 16-bit WAV file say?   python example.py clip.wav"""
+import json, sys, wave
+from pathlib import Path
+import numpy as np
+import onnxruntime as ort
+
+here = Path(__file__).parent
+labels = json.loads((here / "labels.json").read_text("utf-8"))
+rate = json.loads((here / "frontend.json").read_text("utf-8"))["sample_rate"]
+with wave.open(sys.argv[1]) as clip:
+    if (clip.getframerate(), clip.getsampwidth()) != (rate, 2):
+        sys.exit(f"{sys.argv[1]}: needs 16-bit samples at {rate} Hz")
+    pcm = np.frombuffer(clip.readframes(clip.getnframes()), "<i2")
+waveform = (pcm.reshape(-1, clip.getnchannels()).mean(axis=1) / 32768).astype("float32")[np.newaxis]
+session = ort.InferenceSession(str(here / "model.onnx"), providers=["CPUExecutionProvider"])
+feed = {"waveform": waveform, "lengths": np.array([waveform.size], "int64")}
+log_probs, frames = session.run(["log_probs", "output_lengths"], feed)
+best = log_probs[0, : frames[0]].argmax(axis=1)
+kept = [i for i, last in zip(best, [-1, *best]) if i != last and i != labels["blank"]]
+print(labels["separator"].join(labels["tokens"][i] for i in kept))
+'''

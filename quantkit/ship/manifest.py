@@ -1,0 +1,203 @@
+"""``manifest.json``: every file of a bundle with its size and SHA-256.
+
+.. code-block:: json
+
+    {"schema": "quantkit.bundle/1", "quantkit": "0.1.0", "name": "wav2letter-en",
+     "model_sha256": "… of the .onnx that was shipped", "frontend_added": true,
+     "tested_on": [{"onnxruntime": "1.31.1", "python": "3.11.7", "os": "Linux", "…": "…"}],
+     "files": [{"path": "model.onnx", "bytes": 23700000, "sha256": "…"}]}
+
+A manifest comes from elsewhere, so :func:`read_manifest` trusts nothing in it: a path must name a
+file inside the bundle on every system that a bundle may be unpacked on, Windows and macOS too.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from quantkit import __version__
+from quantkit.errors import BundleError
+from quantkit.files import sha256_of, write_json
+
+BUNDLE_SCHEMA = "quantkit.bundle/1"
+MANIFEST = "manifest.json"
+MODEL = "model.onnx"
+LABELS = "labels.json"
+FRONTEND = "frontend.json"
+LICENCE = "LICENCE"
+CARD = "CARD.md"
+EXAMPLE = "example.py"
+REQUIRED = (MODEL, LABELS, FRONTEND, LICENCE, CARD, EXAMPLE)
+
+# A manifest of a thousand files takes 150 kB; a huge one is an attack on whoever parses it.
+_MAX_MANIFEST_BYTES = 4_000_000
+_SHA256 = re.compile("[0-9a-f]{64}")
+# Device names open a device on Windows whatever their folder and suffix.
+_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
+_FORBIDDEN = re.compile(r'[\\:<>"|?*\x00-\x1f\x7f]')
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One file: path below the bundle with ``/`` between folders, bytes, hexadecimal SHA-256."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A bundle's contents; ``tested_on`` tells each runtime that ran the model at ship time."""
+
+    name: str
+    model_sha256: str
+    frontend_added: bool
+    tested_on: tuple[Mapping[str, Any], ...]
+    files: tuple[FileEntry, ...]
+
+
+def describe(folder: Path) -> tuple[FileEntry, ...]:
+    """Entries of every file below ``folder`` but the manifest, in order of their paths."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    return tuple(
+        FileEntry(path.relative_to(folder).as_posix(), path.stat().st_size, sha256_of(path))
+        for path in files
+    )
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> None:
+    """Write ``manifest.json`` into the bundle."""
+    content = {
+        "schema": BUNDLE_SCHEMA,
+        "quantkit": __version__,
+        "name": manifest.name,
+        "model_sha256": manifest.model_sha256,
+        "frontend_added": manifest.frontend_added,
+        "tested_on": [dict(runtime) for runtime in manifest.tested_on],
+        "files": [
+            {"path": entry.path, "bytes": entry.size, "sha256": entry.sha256}
+            for entry in manifest.files
+        ],
+    }
+    write_json(folder / MANIFEST, content)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check a bundle's manifest; no other file of the bundle is opened.
+
+    Raises:
+        BundleError: it is missing, malformed or of another schema, lacks a file that every
+            bundle has, or names a path that is not a plain path inside the bundle.
+    """
+    path = folder / MANIFEST
+    content = _parse(path)
+    files = content.get("files")
+    if not isinstance(files, list):
+        raise BundleError(f"{path}: 'files' is not a list")
+    entries = tuple(_entry(item, f"{path}: files[{i}]") for i, item in enumerate(files))
+    _refuse_duplicates(entries, path)
+    named = {entry.path for entry in entries}
+    if missing := [name for name in REQUIRED if name not in named]:
+        raise BundleError(f"{path} lists no {missing[0]}, which every bundle has")
+    tested_on = content.get("tested_on")
+    if not isinstance(tested_on, list) or not all(isinstance(run, dict) for run in tested_on):
+        raise BundleError(f"{path}: 'tested_on' is not a list of objects")
+    for key, kind in (("name", str), ("model_sha256", str), ("frontend_added", bool)):
+        if not isinstance(content.get(key), kind):
+            raise BundleError(f"{path}: {key!r} is missing or not a {kind.__name__}")
+    return Manifest(
+        content["name"],
+        content["model_sha256"],
+        content["frontend_added"],
+        tuple(tested_on),
+        entries,
+    )
+
+
+def why_unsafe(path: str) -> str:
+    """Why ``path`` is not a plain relative path on every system; empty when it is.
+
+    >>> why_unsafe("weights/model.onnx.data")
+    ''
+    >>> why_unsafe("../model.onnx")
+    'leaves the bundle'
+    """
+    if not path or len(path) > 1000:
+        return "is empty or too long"
+    if path.startswith("/") or re.match(r"[A-Za-z]:|\\", path):
+        return "is absolute"
+    if ".." in re.split(r"[/\\]", path):
+        return "leaves the bundle"
+    if _FORBIDDEN.search(path):
+        return "holds a character that is not allowed in file names everywhere"
+    for part in path.split("/"):
+        if part in ("", ".") or part != part.rstrip(". "):
+            return "has an empty part, or one that ends in a dot or space"
+        if _DEVICES.fullmatch(part):
+            return "names a Windows device"
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return "is not Unicode"
+    return ""
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        if path.is_symlink():
+            raise BundleError(f"{path} is a symbolic link; a bundle holds plain files only")
+        if not path.is_file():
+            raise BundleError(f"{path.parent} is not a bundle: it has no {MANIFEST}")
+        if path.stat().st_size > _MAX_MANIFEST_BYTES:
+            raise BundleError(f"{path} is larger than {_MAX_MANIFEST_BYTES} bytes")
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BundleError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, BundleError):
+            raise
+        raise BundleError(f"{path} is not JSON: {error}") from error
+    if not isinstance(content, dict) or content.get("schema") != BUNDLE_SCHEMA:
+        found = content.get("schema") if isinstance(content, dict) else None
+        raise BundleError(f"{path} has schema {found!r}; this version reads {BUNDLE_SCHEMA!r}")
+    return content
+
+
+def _entry(item: Any, where: str) -> FileEntry:
+    if not isinstance(item, dict):
+        raise BundleError(f"{where} is not an object")
+    path, size, digest = item.get("path"), item.get("bytes"), item.get("sha256")
+    if not isinstance(path, str):
+        raise BundleError(f"{where}: 'path' is missing or not a string")
+    if reason := why_unsafe(path):
+        raise BundleError(f"{where}: path {path!r} {reason}")
+    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+        raise BundleError(f"{where}: 'bytes' of {path!r} is not a whole number")
+    if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
+        raise BundleError(f"{where}: 'sha256' of {path!r} is not 64 hexadecimal digits")
+    return FileEntry(path, size, digest)
+
+
+def _refuse_duplicates(entries: tuple[FileEntry, ...], origin: Path) -> None:
+    """Two paths that Windows or macOS would take for one, or a file that is also a folder."""
+    seen: dict[str, str] = {_folded(MANIFEST): MANIFEST}
+    for entry in entries:
+        folded = _folded(entry.path)
+        if (other := seen.get(folded)) is not None:
+            raise BundleError(f"{origin} lists {other!r} and {entry.path!r}, which are one file")
+        seen[folded] = entry.path
+    for entry in entries:
+        for parent in PurePosixPath(entry.path).parents:
+            if (other := seen.get(_folded(str(parent)))) is not None:
+                raise BundleError(f"{origin} lists {other!r} as a file and as a folder")
+
+
+def _folded(path: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
