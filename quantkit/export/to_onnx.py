@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 import quantkit
 from quantkit.audio.frontend import Frontend
-from quantkit.errors import InputError, ModelError, OutputError
+from quantkit.errors import InputError, ModelError
 from quantkit.export.clean import clean
 from quantkit.export.fold import fold_batch_norm
 from quantkit.export.frontend_graph import fuse_frontend
@@ -25,7 +25,7 @@ from quantkit.files import sha256_of
 from quantkit.graph.artifact import (
     EXTERNAL_DATA_THRESHOLD,
     ArtifactInfo,
-    save_model,
+    save_checked_model,
     set_info,
 )
 from quantkit.graph.layers import find_layers
@@ -119,20 +119,12 @@ def export_wav2letter(
     if with_frontend:
         proto = fuse_frontend(proto, frontend)
     _check(proto)
-    try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".export-") as folder:
-            candidate = Path(folder) / destination.name
-            save_model(proto, candidate, external_threshold=external_threshold)
-            report = check_parity(model, candidate)
-            # The weights move first: the model never points at weights that are not there.
-            for file in sorted(Path(folder).iterdir(), key=lambda f: f == candidate):
-                file.replace(destination.parent / file.name)
-    except OutputError:
-        raise
-    except OSError as error:
-        raise OutputError(f"cannot write {destination}: {error.strerror or error}") from error
-    return report
+    return save_checked_model(
+        proto,
+        destination,
+        partial(check_parity, model),
+        external_threshold=external_threshold,
+    )
 
 
 def build_model(

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import onnx
 from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped]
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from quantkit.audio.frontend import Frontend
-from quantkit.errors import FormatError, ModelError
+from quantkit.errors import FormatError, ModelError, OutputError
 from quantkit.files import atomic_path
 from quantkit.text.labels import Labels
+
+T = TypeVar("T")
 
 # Protobuf cannot hold 2 GiB in one message; a round 2 GB leaves room for the graph itself.
 EXTERNAL_DATA_THRESHOLD = 2_000_000_000
@@ -173,6 +176,38 @@ def save_model(
                 del tensor.external_data[:]
                 tensor.ClearField("data_location")
                 tensor.raw_data = raw
+
+
+def save_checked_model(
+    model: onnx.ModelProto,
+    path: Path,
+    check: Callable[[Path], T],
+    *,
+    external_threshold: int = EXTERNAL_DATA_THRESHOLD,
+) -> T:
+    """Write ``model``; it replaces what was at ``path`` only when ``check`` returns.
+
+    Args:
+        check: is given the finished file in a folder of its own; what it returns is passed on,
+            what it raises leaves ``path`` as it was.
+
+    Raises:
+        OutputError, ModelError: see :func:`save_model`.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+            candidate = Path(folder) / path.name
+            save_model(model, candidate, external_threshold=external_threshold)
+            result = check(candidate)
+            # The weights move first: the model never points at weights that are not there.
+            for file in sorted(Path(folder).iterdir(), key=lambda f: f == candidate):
+                file.replace(path.parent / file.name)
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    return result
 
 
 def total_size(path: Path) -> int:

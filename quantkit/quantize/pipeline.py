@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,9 +10,15 @@ import onnx
 
 import quantkit
 from quantkit.audio.utterance import Corpus
-from quantkit.errors import InputError, ModelError, OutputError
+from quantkit.errors import InputError, ModelError
 from quantkit.files import sha256_of
-from quantkit.graph.artifact import info_of, load_model, save_model, set_info, total_size
+from quantkit.graph.artifact import (
+    info_of,
+    load_model,
+    save_checked_model,
+    set_info,
+    total_size,
+)
 from quantkit.graph.layers import Layer, find_layers
 from quantkit.quantize.calibrate import Feed, calibrate, corpus_feeds
 from quantkit.quantize.cleanup import clean_up
@@ -117,7 +122,7 @@ def quantize_model(
             model,
             replace(info, plan=plan, model_sha256=digest, version=quantkit.__version__),
         )
-    lint = lint_model(source) if in_place else _write(model, destination)
+    lint = lint_model(source) if in_place else save_checked_model(model, destination, lint_model)
     return QuantizeResult(
         path=destination,
         settings=settings,
@@ -232,24 +237,6 @@ def _plan(
         )
         for layer in layers
     )
-
-
-def _write(model: onnx.ModelProto, destination: Path) -> LintReport:
-    """Write the artifact; it replaces what was there only when ONNX Runtime loads it."""
-    try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".quantize-") as folder:
-            candidate = Path(folder) / destination.name
-            save_model(model, candidate)
-            lint = lint_model(candidate)
-            # The weights move first: the model never points at weights that are not there.
-            for file in sorted(Path(folder).iterdir(), key=lambda f: f == candidate):
-                file.replace(destination.parent / file.name)
-    except OutputError:
-        raise
-    except OSError as error:
-        raise OutputError(f"cannot write {destination}: {error.strerror or error}") from error
-    return lint
 
 
 def _same_file(one: Path, other: Path) -> bool:

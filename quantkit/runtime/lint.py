@@ -18,9 +18,9 @@ import onnx
 import onnxruntime
 from onnx import TensorProto
 
-from quantkit.errors import ModelError
 from quantkit.graph.artifact import load_model
 from quantkit.graph.layers import Layer, find_layers
+from quantkit.runtime.session import open_session
 
 Status = Literal["int8", "float32", "fell back", "folded to float", "slow kernel", "unknown"]
 
@@ -202,16 +202,7 @@ def _optimised_graph(path: Path) -> onnx.GraphProto:
         )
         # Nothing is run, so packing the weights for the kernels would be wasted.
         options.add_session_config_entry("session.disable_prepacking", "1")
-        try:
-            onnxruntime.InferenceSession(
-                str(path), sess_options=options, providers=["CPUExecutionProvider"]
-            )
-        # ONNX Runtime's exceptions share no base class but Exception.
-        except Exception as error:
-            reason = " ".join(str(error).split())
-            raise ModelError(
-                f"{path} does not load in ONNX Runtime {onnxruntime.__version__}: {reason}"
-            ) from error
+        open_session(path, options)
         return onnx.load(str(written), load_external_data=False).graph
 
 

@@ -36,6 +36,15 @@ def create_session(
     options.log_severity_level = _LOG_ERRORS_ONLY
     if optimized_path is not None:
         options.optimized_model_filepath = str(optimized_path)
+    return open_session(path, options)
+
+
+def open_session(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+    """A session on the CPU provider with options of one's own.
+
+    Raises:
+        ModelError: the file is damaged or not loadable by this ONNX Runtime.
+    """
     try:
         return onnxruntime.InferenceSession(
             str(path), sess_options=options, providers=["CPUExecutionProvider"]

@@ -14,6 +14,7 @@ FloatArray = npt.NDArray[np.float32]
 
 _FRAMES_PER_MASK_BUDGET = 1_000
 _NOISE_SAMPLES = 1 << 20
+_PADDED_SHARE = 0.5
 
 
 def augment_waveform(
@@ -30,7 +31,8 @@ def augment_waveform(
     if settings.speed > 0:
         factor = 1.0 + rng.uniform(-settings.speed, settings.speed)
         waveform = soxr.resample(waveform, sample_rate * factor, sample_rate, quality="LQ")
-    if settings.padding_seconds > 0:
+    # Padding moves the clip's mean, which the features are normalised by: let the model meet both.
+    if settings.padding_seconds > 0 and rng.random() < _PADDED_SHARE:
         before, after = rng.integers(0, int(settings.padding_seconds * sample_rate) + 1, size=2)
         waveform = np.pad(waveform, (int(before), int(after)))
     if rng.random() < settings.noise_probability:

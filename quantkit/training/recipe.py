@@ -51,7 +51,7 @@ class AugmentSettings:
     Args:
         speed: largest relative change of speed and pitch, 0.1 meaning 0.9–1.1.
         noise_probability: share of clips that get white or pink noise at 10–40 dB.
-        padding_seconds: longest silence put before and, independently, after a clip.
+        padding_seconds: longest silence put before and, independently, after half of the clips.
         time_masks, time_width: SpecAugment (Park et al. 2019): masks per ten seconds and
             their greatest width in frames.
         frequency_masks, frequency_width: likewise over mel bands, per clip.
