@@ -8,19 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 import soxr
 
-from quantkit.audio.frontend import Frontend
 from quantkit.audio.mpeg import quiet_decoder
-from quantkit.errors import AudioError, CorpusError
-
-if TYPE_CHECKING:
-    from quantkit.audio.utterance import Corpus, Utterance
+from quantkit.errors import AudioError
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -92,67 +87,6 @@ def audio_seconds(path: Path, max_seconds: float = MAX_SECONDS) -> float:
     seconds = frames / rate
     _check_length(path, seconds, max_seconds)
     return seconds
-
-
-def load_features(utterance: Utterance, frontend: Frontend) -> FloatArray:
-    """(frames, bands) float32 of one utterance.
-
-    Ready-made features (NumPy corpora) are handed out as they are; audio is decoded at the
-    front end's rate and passed through it.
-
-    Raises:
-        AudioError: the clip cannot be read, is shorter than one window, or ready-made features
-            have another number of bands or are not finite.
-    """
-    if utterance.features is not None:
-        return _checked_features(utterance.features, utterance.identifier, frontend.mel_bands)
-    if utterance.path is None:
-        raise AudioError(f"{utterance.identifier} has neither an audio file nor features")
-    waveform = read_audio(utterance.path, frontend.sample_rate)
-    try:
-        return frontend(waveform)
-    except AudioError as error:
-        raise AudioError(f"{utterance.path}: {error}") from error
-
-
-def iter_features(
-    corpus: Corpus, frontend: Frontend, skipped: list[str] | None = None
-) -> Iterator[tuple[Utterance, FloatArray]]:
-    """Yield every usable utterance with its features, one at a time, in corpus order.
-
-    Args:
-        corpus: of audio or of ready-made features.
-        frontend: makes the features.
-        skipped: a list that receives ``path: reason`` for each clip that was left out.
-
-    Raises:
-        CorpusError: at the end, when not a single clip was usable.
-    """
-    reasons = [] if skipped is None else skipped
-    usable = False
-    for utterance in corpus:
-        try:
-            features = load_features(utterance, frontend)
-        except AudioError as error:
-            reasons.append(str(error))
-            continue
-        usable = True
-        yield utterance, features
-    if not usable:
-        first = f"; the first: {reasons[0]}" if reasons else ""
-        raise CorpusError(f"{corpus.name}: none of {len(corpus)} clips is usable{first}")
-
-
-def _checked_features(features: FloatArray, name: str, bands: int) -> FloatArray:
-    if features.ndim != 2 or features.shape[1] != bands:
-        raise AudioError(
-            f"{name}: features have shape {features.shape}; the front end needs (frames, {bands})"
-        )
-    if features.shape[0] == 0:
-        raise AudioError(f"{name}: features have no frame")
-    if not np.isfinite(features).all():
-        raise AudioError(f"{name}: features are not finite (NaN or infinity)")
-    return features
 
 
 @contextmanager

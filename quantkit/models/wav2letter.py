@@ -47,9 +47,7 @@ class Block(nn.Module):
     ) -> None:
         super().__init__()
         self.conv = nn.Conv1d(*channels, kernel, stride=stride, padding=padding)
-        self.norm: nn.Module = (
-            nn.BatchNorm1d(channels[1]) if config.batch_norm else nn.Identity()
-        )
+        self.norm: nn.Module = nn.BatchNorm1d(channels[1]) if config.batch_norm else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:

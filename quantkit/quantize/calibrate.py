@@ -12,7 +12,8 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
-from quantkit.audio.decode import iter_features, read_audio
+from quantkit.audio.decode import read_audio
+from quantkit.audio.features import iter_features
 from quantkit.audio.utterance import Corpus
 from quantkit.errors import AudioError, CorpusError, InputError, ModelError
 from quantkit.graph.artifact import ArtifactInfo, save_model

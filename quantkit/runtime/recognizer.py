@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from quantkit.audio.decode import load_features, read_audio
+from quantkit.audio.decode import read_audio
+from quantkit.audio.features import load_features
 from quantkit.audio.frontend import Frontend
 from quantkit.audio.utterance import Utterance
 from quantkit.errors import InputError, ModelError

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from quantkit.audio.corpora import load_numpy, open_corpus
-from quantkit.audio.decode import iter_features
+from quantkit.audio.features import iter_features
 from quantkit.audio.frontend import Frontend
 from quantkit.errors import CorpusError
 

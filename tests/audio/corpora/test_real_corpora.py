@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from quantkit.audio.corpora import open_corpus
-from quantkit.audio.decode import audio_seconds, iter_features, read_audio
+from quantkit.audio.decode import audio_seconds, read_audio
+from quantkit.audio.features import iter_features
 from quantkit.audio.frontend import Frontend
 
 CLIPS = {
