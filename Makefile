@@ -9,7 +9,7 @@ REPORT   := build/report
 BASELINE ?= $(MODEL)/baseline.json
 SHIPPED  ?= static-int8
 
-PRESETS  := int8 semi-int8 skip-ends static-int8 dynamic-int8 hybrid
+PRESETS  := int8 semi-int8 skip-ends static-int8 dynamic-int8
 VARIANTS := $(BUILD)/float32.onnx $(PRESETS:%=$(BUILD)/%.onnx)
 
 VENV     := .venv
@@ -56,7 +56,8 @@ baseline: $(REPORT)/bench.json ## renew the baseline from the last bench
 	$(QUANTKIT) gate $< --baseline $(BASELINE) --update
 
 ship: $(REPORT)/bench.json ## bundle for an edge team -> build/bundle/ (SHIPPED=preset)
-	$(QUANTKIT) ship $(BUILD)/$(SHIPPED).onnx --bench $< -o build/bundle --force
+	$(QUANTKIT) ship $(BUILD)/$(SHIPPED).onnx --bench $< --about $(MODEL)/README.md \
+		--licence $(MODEL)/LICENCE -o build/bundle --force
 	$(QUANTKIT) verify build/bundle
 
 test: $(READY) ## all tests, with coverage

@@ -129,11 +129,15 @@ def score_table(scores: list[Score]) -> str:
     )
 
 
-def _percent(value: float, interval: Interval) -> str:
+def _percent(value: float | None, interval: Interval | None) -> str:
+    if value is None or interval is None:
+        return "–"
     return f"{value:.1%} [{interval[0]:.1%}, {interval[1]:.1%}]"
 
 
-def _interval(value: float, interval: Interval) -> str:
+def _interval(value: float | None, interval: Interval | None) -> str:
+    if value is None or interval is None:
+        return "–"
     return f"{value:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"
 
 
