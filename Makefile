@@ -17,11 +17,14 @@ BIN      := $(VENV)/bin
 QUANTKIT := $(BIN)/quantkit
 READY    := $(VENV)/.ready
 PIP      := $(BIN)/python -m pip --disable-pip-version-check --quiet
-SOURCES  := $(shell find quantkit -name '*.py')
+CHOICES  := build/.choices
+
+# The modules whose change makes a step's result stale.
+code = $(shell find $(addprefix quantkit/,$(1)) -name '*.py')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: setup export quantize bench gate baseline ship test lint study train clean help
+.PHONY: FORCE setup export quantize bench gate baseline ship test lint study train clean help
 
 setup: $(READY) ## install quantkit and its tools into .venv
 
@@ -35,19 +38,26 @@ $(READY): pyproject.toml
 
 export: $(BUILD)/float32.onnx ## PyTorch checkpoint -> build/<model>/float32.onnx, parity checked
 
-$(BUILD)/float32.onnx: $(READY) $(SOURCES) $(wildcard $(MODEL)/config.json $(MODEL)/*.safetensors)
+$(BUILD)/float32.onnx: $(READY) $(call code,audio graph models export) $(wildcard $(MODEL)/config.json $(MODEL)/*.safetensors)
 	$(QUANTKIT) export $(MODEL) -o $@
 
 quantize: $(VARIANTS) ## float32.onnx -> <preset>.onnx for every preset
 
-$(BUILD)/%.onnx: $(BUILD)/float32.onnx
+$(BUILD)/%.onnx: $(BUILD)/float32.onnx $(CHOICES)/audio $(call code,quantize)
 	$(QUANTKIT) quantize $< --preset $* --audio $(AUDIO) -o $@
 
 bench: $(REPORT)/bench.json ## size, speed and edit distance of every variant -> build/report/ (DATA=corpus)
 	@echo "open $(REPORT)/index.html"
 
-$(REPORT)/bench.json: $(VARIANTS) $(DATA)
+$(REPORT)/bench.json: $(VARIANTS) $(CHOICES)/data $(call code,bench runtime text)
 	$(QUANTKIT) bench $(VARIANTS) --data $(DATA) $(if $(SPLIT),--split $(SPLIT)) --report $(REPORT)
+
+# What was chosen on the command line, rewritten only when it changes.
+$(CHOICES)/audio: chosen = $(AUDIO)
+$(CHOICES)/data: chosen = $(DATA) $(SPLIT)
+$(CHOICES)/%: FORCE
+	@mkdir -p $(@D)
+	@echo '$(chosen)' | cmp -s - $@ || echo '$(chosen)' > $@
 
 gate: $(REPORT)/bench.json ## fail if a variant got worse than models/<model>/baseline.json
 	$(QUANTKIT) gate $< --baseline $(BASELINE) --junit $(REPORT)/gate.xml --summary $(REPORT)/gate.md

@@ -1,0 +1,229 @@
+"""What each model writes for each clip, how far that is from the truth, and how long it took."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from quantkit.audio.utterance import Corpus, Utterance
+from quantkit.bench.contestant import Contestant
+from quantkit.bench.schema import Edits, Interval, UtteranceResult
+from quantkit.errors import AudioError, CorpusError
+from quantkit.text.ctc import ctc_loss
+from quantkit.text.decoders import Decoder
+from quantkit.text.distances import ErrorCounts, error_counts, levenshtein, ratio_interval
+from quantkit.text.labels import Labels
+from quantkit.text.normalize import normalized
+
+FloatArray = npt.NDArray[np.float32]
+
+#: Called after each finished step with how many of how many are done.
+Step = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip as the models take it.
+
+    Args:
+        inputs: one array per contestant; those with the same front end share theirs.
+        reference: normalised transcript, or ``None``.
+        seconds: of audio.
+    """
+
+    id: str
+    inputs: tuple[FloatArray, ...]
+    reference: str | None
+    seconds: float
+
+
+@dataclass
+class Transcripts:
+    """What one model made of the corpus, clip by clip, at batch size 1.
+
+    Args:
+        utterances: labelled clips only.
+        model_seconds, decoder_seconds: spent on all clips.
+    """
+
+    utterances: list[UtteranceResult] = field(default_factory=list)
+    model_seconds: float = 0.0
+    decoder_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Figures of one model over the corpus; see :class:`quantkit.bench.schema.ModelResult`."""
+
+    loss: float | None = None
+    levenshtein: float | None = None
+    levenshtein_ci: Interval | None = None
+    cer: float | None = None
+    cer_ci: Interval | None = None
+    cer_edits: Edits | None = None
+    wer: float | None = None
+    wer_ci: Interval | None = None
+    wer_edits: Edits | None = None
+
+
+def iter_clips(
+    contestants: Sequence[Contestant], corpus: Corpus, skipped: list[str]
+) -> Iterator[Clip]:
+    """Read the corpus clip by clip; only one clip is held at a time.
+
+    Args:
+        contestants: decide which front ends are run.
+        corpus: of audio or features.
+        skipped: receives the reason for each clip that is left out.
+
+    Raises:
+        CorpusError: at the end, when not a single clip was usable.
+    """
+    labels = contestants[0].recognizer.labels
+    usable = 0
+    for utterance in corpus:
+        try:
+            inputs = _inputs(contestants, utterance)
+        except AudioError as error:
+            skipped.append(str(error))
+            continue
+        usable += 1
+        text = None if utterance.text is None else normalized(utterance.text, labels)
+        seconds = utterance.seconds or _seconds(contestants[0], inputs[0])
+        yield Clip(utterance.identifier, inputs, text, seconds)
+    if not usable:
+        first = f"; the first: {skipped[-1]}" if skipped else ""
+        raise CorpusError(f"{corpus.name}: none of {len(corpus)} clips is usable{first}")
+
+
+def transcribe_in_turns(
+    contestants: Sequence[Contestant],
+    clips: Iterator[Clip],
+    decode: Decoder,
+    step: Step,
+    total: int,
+) -> list[Transcripts]:
+    """Recognise every clip with every model before the next clip is read.
+
+    Args:
+        clips: at batch size 1 each.
+        decode: shared by all models, which have the same labels.
+        step: called after each clip.
+        total: number of clips that ``step`` is told.
+    """
+    labels = contestants[0].recognizer.labels
+    results = [Transcripts() for _ in contestants]
+    for done, clip in enumerate(clips):
+        target = _target(clip.reference, labels)
+        for turn in range(len(contestants)):
+            index = (turn + done) % len(contestants)
+            result = results[index]
+            begin = time.perf_counter()
+            (log_probs,) = contestants[index].recognizer.log_probs([clip.inputs[index]])
+            middle = time.perf_counter()
+            hypothesis = decode(log_probs)
+            result.model_seconds += middle - begin
+            result.decoder_seconds += time.perf_counter() - middle
+            if clip.reference is not None:
+                loss = None if target is None else ctc_loss(log_probs, target, labels.blank)
+                result.utterances.append(_scored(clip, clip.reference, hypothesis, loss, labels))
+        step(done + 1, total)
+    return results
+
+
+def units_of(text: str, labels: Labels) -> list[str]:
+    """What an edit distance counts: characters, or labels where they have a separator."""
+    return [unit for unit in text.split(labels.separator) if unit] if labels.separator else [*text]
+
+
+def accuracy_of(utterances: Sequence[UtteranceResult], labels: Labels, seed: int) -> Accuracy:
+    """Figures over a corpus, with 95 % bootstrap intervals over utterances.
+
+    Args:
+        utterances: without any, every figure is ``None``.
+        labels: decide what a unit is; word errors are counted only where labels are letters.
+        seed: of the bootstrap.
+    """
+    if not utterances:
+        return Accuracy()
+    distances = [u.distance for u in utterances]
+    losses = [u.loss / u.length for u in utterances if u.loss is not None and u.length]
+    cer = _error_rate(
+        [
+            error_counts(units_of(u.reference, labels), units_of(u.hypothesis, labels))
+            for u in utterances
+        ],
+        seed,
+    )
+    wer = None
+    if not labels.separator and " " in labels.tokens:
+        counts = [error_counts(u.reference.split(), u.hypothesis.split()) for u in utterances]
+        wer = _error_rate(counts, seed)
+    return Accuracy(
+        loss=math.fsum(losses) / len(losses) if losses else None,
+        levenshtein=math.fsum(distances) / len(distances),
+        levenshtein_ci=ratio_interval(distances, [1.0] * len(distances), seed=seed),
+        cer=cer[0],
+        cer_ci=cer[1],
+        cer_edits=cer[2],
+        wer=wer[0] if wer else None,
+        wer_ci=wer[1] if wer else None,
+        wer_edits=wer[2] if wer else None,
+    )
+
+
+def _inputs(contestants: Sequence[Contestant], utterance: Utterance) -> tuple[FloatArray, ...]:
+    made: dict[tuple[str, bool], FloatArray] = {}
+    inputs = []
+    for contestant in contestants:
+        recognizer = contestant.recognizer
+        key = (recognizer.frontend.to_json(), recognizer.info.fused)
+        if key not in made:
+            made[key] = recognizer.features(utterance)
+        inputs.append(made[key])
+    return tuple(inputs)
+
+
+def _seconds(contestant: Contestant, clip: FloatArray) -> float:
+    frontend = contestant.recognizer.frontend
+    if contestant.recognizer.info.fused:
+        return len(clip) / frontend.sample_rate
+    return frontend.seconds_of(len(clip))
+
+
+def _target(reference: str | None, labels: Labels) -> list[int] | None:
+    if reference is None or not labels.covers(reference):
+        return None
+    return labels.encode(reference)
+
+
+def _scored(
+    clip: Clip, reference: str, hypothesis: str, loss: float | None, labels: Labels
+) -> UtteranceResult:
+    units = units_of(reference, labels)
+    return UtteranceResult(
+        id=clip.id,
+        reference=reference,
+        hypothesis=hypothesis,
+        distance=levenshtein(units, units_of(hypothesis, labels)),
+        length=len(units),
+        seconds=clip.seconds,
+        loss=loss if loss is not None and math.isfinite(loss) else None,
+    )
+
+
+def _error_rate(counts: list[ErrorCounts], seed: int) -> tuple[float, Interval, Edits]:
+    total = sum(counts, ErrorCounts())
+    edits = Edits(total.insertions, total.deletions, total.substitutions, total.reference_length)
+    if total.reference_length == 0:
+        # Only empty references: any edit is one too many, and there is nothing to divide by.
+        return (1.0, (1.0, 1.0), edits) if total.errors else (0.0, (0.0, 0.0), edits)
+    interval = ratio_interval(
+        [c.errors for c in counts], [c.reference_length for c in counts], seed=seed
+    )
+    return total.rate, interval, edits

@@ -1,0 +1,134 @@
+"""Load one model, run it once, and print what that took: ``python -m quantkit.bench.memory_probe``.
+
+A process of its own, because resident memory does not go down reliably and would count the models
+that were loaded before. It opens the session as an edge program would, without the ``onnx``
+package, whose copy of the weights would be counted too. Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import psutil
+
+from quantkit.errors import ModelError, QuantkitError
+from quantkit.runtime.session import create_session
+
+if TYPE_CHECKING:
+    import onnx
+    import onnxruntime
+
+_LOADS = 3
+
+
+def main() -> None:
+    """Measure the model named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--length", type=int, required=True, help="frames or samples of the clip")
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    try:
+        print(json.dumps(measure(arguments.model, arguments.length, arguments.threads)))
+    except QuantkitError as error:
+        sys.exit(str(error))
+
+
+def measure(model: Path, length: int, threads: int) -> dict[str, float]:
+    """Resident memory in bytes, load time in seconds and weight bytes of one model.
+
+    Raises:
+        ModelError: the model cannot be loaded or run.
+    """
+    idle = psutil.Process().memory_info().rss
+    begin = time.perf_counter()
+    session = create_session(model, threads=threads)
+    loads = [time.perf_counter() - begin]
+    _run_once(session, length)
+    peak = peak_resident_bytes()
+    del session
+    for _ in range(_LOADS - 1):
+        begin = time.perf_counter()
+        create_session(model, threads=threads)
+        loads.append(time.perf_counter() - begin)
+    return {
+        "idle_rss_bytes": idle,
+        "peak_rss_bytes": peak,
+        "load_s": statistics.median(loads),
+        "weight_bytes": running_weight_bytes(model),
+    }
+
+
+def peak_resident_bytes() -> int:
+    """Highest resident memory of this process so far.
+
+    Linux lets ``ru_maxrss`` start at what the parent had when it forked; ``VmHWM`` does not.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    windows_peak = getattr(psutil.Process().memory_info(), "peak_wset", None)
+    if windows_peak is not None:
+        return int(windows_peak)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def running_weight_bytes(model: Path) -> int:
+    """Bytes of the constants in the graph after ONNX Runtime has optimised it.
+
+    Packed weights are unpacked and folded while a session loads, so this, and not the file, is
+    what a run reads. A model whose optimised graph cannot be saved counts with its file size.
+    """
+    import onnx
+
+    from quantkit.graph.artifact import total_size
+
+    with tempfile.TemporaryDirectory() as folder:
+        optimized = Path(folder) / "optimized.onnx"
+        try:
+            create_session(model, optimized_path=optimized)
+            graph = onnx.load(optimized, load_external_data=False).graph
+        except (ModelError, OSError):
+            return total_size(model)
+        return sum(_tensor_bytes(tensor) for tensor in graph.initializer)
+
+
+def _tensor_bytes(tensor: onnx.TensorProto) -> int:
+    import onnx
+
+    elements: int = math.prod(tensor.dims)
+    if tensor.data_type in (onnx.TensorProto.INT4, onnx.TensorProto.UINT4):
+        return (elements + 1) // 2
+    element_type = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    return elements * int(element_type.itemsize)
+
+
+def _run_once(session: onnxruntime.InferenceSession, length: int) -> None:
+    """Run noise of ``length`` frames or samples through an artifact."""
+    clip = next(value for value in session.get_inputs() if value.name != "lengths")
+    noise = np.random.default_rng(0).standard_normal((1, length, *clip.shape[2:]))
+    feed = {clip.name: (0.1 * noise).astype(np.float32), "lengths": np.array([length])}
+    # ONNX Runtime's exceptions share no base class but Exception.
+    try:
+        session.run(None, feed)
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"the model fails on a clip of length {length}: {reason}") from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""The plots of a bench report, as inline SVG. Each module draws one kind."""
+
+from __future__ import annotations
+
+from quantkit.bench.plots.bars import (
+    change_plot,
+    latency_plot,
+    levenshtein_plot,
+    loss_plot,
+    size_plot,
+)
+from quantkit.bench.plots.batches import levenshtein_by_batch_plot, time_by_batch_plot
+from quantkit.bench.plots.pareto import pareto_plot
+from quantkit.bench.plots.style import Plot, style
+from quantkit.bench.plots.utterances import histogram_plot, length_plot
+from quantkit.bench.schema import BenchReport
+
+__all__ = ["Plot", "plots_of"]
+
+
+def plots_of(report: BenchReport) -> list[Plot]:
+    """Every plot that the report has figures for, in reading order."""
+    first = report.models[0]
+    several_models = len(report.models) > 1
+    with style():
+        made = []
+        if report.scored:
+            made += [loss_plot(report), levenshtein_plot(report)]
+        if report.scored and several_models:
+            made.append(change_plot(report))
+        made.append(size_plot(report))
+        if report.scored and several_models:
+            made.append(pareto_plot(report))
+        if report.scored and len(first.batches) > 1:
+            made.append(levenshtein_by_batch_plot(report))
+        made.append(latency_plot(report))
+        if len({row.batch_size for row in first.latency_ms}) > 1:
+            made.append(time_by_batch_plot(report))
+        if report.scored:
+            made += [histogram_plot(report), length_plot(report)]
+    return made

@@ -1,0 +1,180 @@
+"""Per-frame label log-probabilities → text."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from quantkit.errors import InputError, MissingDependencyError
+from quantkit.text.flashlight_search import collapsed, flashlight, free_search, spaced
+from quantkit.text.labels import Labels
+from quantkit.text.language_model import language_model_decoder
+
+FloatArray = npt.NDArray[np.float32]
+
+#: Names that :func:`decoder_named` knows.
+DECODERS = ("greedy", "beam", "ctcdecode")
+
+DEFAULT_WIDTH = 20
+
+
+class Decoder(Protocol):
+    """Turns the (frames, labels) natural log-probabilities of one clip into text."""
+
+    def __call__(self, log_probs: FloatArray) -> str:
+        """The text of one clip."""
+        ...
+
+
+def decoder_named(
+    name: str,
+    labels: Labels,
+    *,
+    width: int = DEFAULT_WIDTH,
+    language_model: Path | None = None,
+    lm_weight: float = 1.0,
+    word_score: float = 0.0,
+) -> Decoder:
+    """The decoder called ``greedy``, ``beam`` or ``ctcdecode``.
+
+    Raises:
+        InputError: no such name, a language model for ``greedy``, or bad settings.
+        MissingDependencyError: the decoder's library is not installed.
+    """
+    if name == "greedy":
+        if language_model is not None:
+            raise InputError("the greedy decoder takes no language model; use the beam decoder")
+        return greedy_decoder(labels)
+    makers: dict[str, Callable[..., Decoder]] = {
+        "beam": beam_decoder,
+        "ctcdecode": ctcdecode_decoder,
+    }
+    if name not in makers:
+        raise InputError(f"there is no decoder {name!r}; choose one of {', '.join(DECODERS)}")
+    return makers[name](
+        labels,
+        width=width,
+        language_model=language_model,
+        lm_weight=lm_weight,
+        word_score=word_score,
+    )
+
+
+def greedy_decoder(labels: Labels) -> Decoder:
+    """Best label of every frame, repeats collapsed, blanks removed (Graves et al., 2006).
+
+    >>> decode = greedy_decoder(Labels(("_", "a", "b")))
+    >>> decode(np.log(np.array([[0.1, 0.8, 0.1], [0.1, 0.8, 0.1], [0.2, 0.1, 0.7]])))
+    'ab'
+    """
+
+    def decode(log_probs: FloatArray) -> str:
+        checked = _checked(log_probs, labels)
+        return collapsed(labels, checked.argmax(axis=1).tolist())
+
+    return decode
+
+
+def beam_decoder(
+    labels: Labels,
+    width: int = DEFAULT_WIDTH,
+    language_model: Path | None = None,
+    lm_weight: float = 1.0,
+    word_score: float = 0.0,
+) -> Decoder:
+    """CTC prefix beam search with flashlight-text; alignments of one text are added up.
+
+    With a language model (ARPA, :mod:`quantkit.text.language_model`) the score of a text is
+    ``log P(text | audio) + lm_weight * log P(text) + word_score * words``. A model over labels
+    scores every label; a model over words restricts the output to its vocabulary.
+
+    Args:
+        labels: the alphabet of the log-probabilities.
+        width: hypotheses that are kept after every frame.
+        language_model: an ARPA file of n-grams over labels or over words.
+        lm_weight: weight of the language model's natural log-probability.
+        word_score: bonus for every word; only with a model over words.
+
+    Raises:
+        InputError: ``width`` below 1, or a language model that does not fit the labels.
+        MissingDependencyError: flashlight-text, or its KenLM part, is not installed.
+    """
+    _check_width(width)
+    if language_model is not None:
+        search = language_model_decoder(labels, language_model, width, lm_weight, word_score)
+    else:
+        search = free_search(labels, width, flashlight().ZeroLM(), 0.0)
+
+    def decode(log_probs: FloatArray) -> str:
+        checked = _checked(log_probs, labels)
+        return search(checked) if checked.shape[0] else ""
+
+    return decode
+
+
+def ctcdecode_decoder(
+    labels: Labels,
+    width: int = DEFAULT_WIDTH,
+    language_model: Path | None = None,
+    lm_weight: float = 1.0,
+    word_score: float = 0.0,
+) -> Decoder:
+    """Beam search of the ``ctcdecode`` package, for comparison with published results.
+
+    Its language model is a KenLM file; ``lm_weight`` and ``word_score`` are its alpha and beta.
+
+    Raises:
+        InputError: ``width`` below 1.
+        MissingDependencyError: ctcdecode, or the PyTorch that it works on, is not installed.
+    """
+    _check_width(width)
+    try:
+        library = importlib.import_module("ctcdecode")
+        torch = importlib.import_module("torch")
+    except ImportError as error:
+        raise MissingDependencyError(
+            "the decoder `ctcdecode` needs the package of that name (pip install ctcdecode) and "
+            "PyTorch; the decoder `beam` needs neither"
+        ) from error
+    search = library.CTCBeamDecoder(
+        list(labels.tokens),
+        model_path=None if language_model is None else str(language_model),
+        alpha=lm_weight if language_model is not None else 0.0,
+        beta=word_score if language_model is not None else 0.0,
+        cutoff_top_n=len(labels),
+        cutoff_prob=1.0,
+        beam_width=width,
+        num_processes=1,
+        blank_id=labels.blank,
+        log_probs_input=True,
+    )
+
+    def decode(log_probs: FloatArray) -> str:
+        checked = _checked(log_probs, labels)
+        if not checked.shape[0]:
+            return ""
+        tokens, _, _, lengths = search.decode(torch.from_numpy(checked[None].copy()))
+        return spaced(labels, tokens[0][0][: int(lengths[0][0])].tolist())
+
+    return decode
+
+
+def _check_width(width: int) -> None:
+    if width < 1:
+        raise InputError(f"the beam's width must be at least 1, not {width}")
+
+
+def _checked(log_probs: FloatArray, labels: Labels) -> FloatArray:
+    """The same array, contiguous float32, after its shape and values were checked."""
+    if log_probs.ndim != 2 or log_probs.shape[1] != len(labels):
+        raise InputError(
+            f"log-probabilities of shape {log_probs.shape} do not fit {len(labels)} labels"
+        )
+    if np.isnan(log_probs).any():
+        raise InputError("the model's log-probabilities hold NaN")
+    return np.ascontiguousarray(log_probs, dtype=np.float32)

@@ -1,0 +1,82 @@
+"""The parts of flashlight-text's CTC search that every beam decoder shares."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from quantkit.errors import MissingDependencyError
+from quantkit.text.labels import Labels
+
+FloatArray = npt.NDArray[np.float32]
+
+# Hypotheses this far (natural log) behind the best are dropped; wide enough that in practice only
+# the beam's width decides.
+BEAM_THRESHOLD = 50.0
+
+# "No such token": flashlight neither emits it nor gives it a silence score.
+_NO_SILENCE = -1
+
+
+def flashlight() -> Any:
+    """The module ``flashlight.lib.text.decoder``.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+    """
+    try:
+        return importlib.import_module("flashlight.lib.text.decoder")
+    except ImportError as error:
+        raise MissingDependencyError(
+            "beam search needs flashlight-text: pip install flashlight-text, or decode greedily"
+        ) from error
+
+
+def free_search(
+    labels: Labels, width: int, language_model: Any, lm_weight: float
+) -> Callable[[FloatArray], str]:
+    """Lexicon-free flashlight search over contiguous float32 (frames, labels), frames > 0.
+
+    Args:
+        language_model: a flashlight ``LM`` whose token indices are those of ``labels``.
+        lm_weight: factor of that model's own score, whatever its logarithm's base.
+    """
+    library = flashlight()
+    search = library.LexiconFreeDecoder(
+        library.LexiconFreeDecoderOptions(
+            beam_size=width,
+            beam_size_token=len(labels),
+            beam_threshold=BEAM_THRESHOLD,
+            lm_weight=lm_weight,
+            sil_score=0.0,
+            log_add=True,
+            criterion_type=library.CriterionType.CTC,
+        ),
+        language_model,
+        # A real label here would count as a repeat in the first frame.
+        _NO_SILENCE,
+        labels.blank,
+        [],
+    )
+
+    def run(log_probs: FloatArray) -> str:
+        results = search.decode(log_probs.ctypes.data, *log_probs.shape)
+        return collapsed(labels, [i for i in results[0].tokens if i != _NO_SILENCE])
+
+    return run
+
+
+def collapsed(labels: Labels, path: Sequence[int]) -> str:
+    """Text of a frame-wise path: repeats collapsed, then blanks removed."""
+    return spaced(labels, [index for index, _ in groupby(path) if index != labels.blank])
+
+
+def spaced(labels: Labels, indices: Sequence[int]) -> str:
+    """Text of collapsed labels, its words set apart by exactly one space."""
+    text = labels.decode(indices)
+    return text if labels.separator else " ".join(part for part in text.split(" ") if part)

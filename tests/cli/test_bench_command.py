@@ -1,0 +1,201 @@
+"""``quantkit bench`` from a shell's point of view."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from onnx import TensorProto, helper, numpy_helper
+
+from quantkit.audio.frontend import Frontend
+from quantkit.bench.schema import read_report
+from quantkit.cli import main
+from quantkit.export.frontend_graph import fuse_frontend
+from quantkit.graph.artifact import ArtifactInfo, load_model, save_model, set_info
+from quantkit.text.labels import Labels
+
+LABELS = Labels(("_", " ", "a", "b"))
+QUICK = ("--batch-sizes", "1,2", "--threads", "1", "--decoder", "greedy")
+
+
+def write_model(path: Path, labels: Labels = LABELS) -> Path:
+    """A recogniser that hears one ``a`` in whatever it is given."""
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["features", "deaf"], ["silence"]),
+            helper.make_node("Add", ["silence", "taste"], ["logits"]),
+            helper.make_node("LogSoftmax", ["logits"], ["log_probs"]),
+            helper.make_node("Identity", ["lengths"], ["output_lengths"]),
+        ],
+        "always_a",
+        [
+            value("features", TensorProto.FLOAT, ["batch", "frames", 40]),
+            value("lengths", TensorProto.INT64, ["batch"]),
+        ],
+        [
+            value("log_probs", TensorProto.FLOAT, ["batch", "frames", 4]),
+            value("output_lengths", TensorProto.INT64, ["batch"]),
+        ],
+        [
+            numpy_helper.from_array(np.zeros((40, 4), np.float32), "deaf"),
+            numpy_helper.from_array(np.array([0, 0, 9, 0], np.float32), "taste"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    set_info(model, ArtifactInfo(labels=labels, frontend=Frontend(), task="ctc"))
+    save_model(model, path)
+    return path
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> list[Path]:
+    return [write_model(tmp_path / "one.onnx"), write_model(tmp_path / "two.onnx")]
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    """A plain folder of two clips without transcripts."""
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    noise = 0.1 * np.random.default_rng(0).standard_normal(8_000)
+    for name, samples in (("short", 4_000), ("long", 8_000)):
+        soundfile.write(folder / f"{name}.flac", noise[:samples], 16_000)
+    return folder
+
+
+@pytest.fixture
+def labelled(clips: Path) -> Path:
+    rows = [
+        "path\tsplit\tspeaker\tgender\tlanguage\tseconds\ttext",
+        "short.flac\ttest\t\t\ten\t0.25\ta",
+        "long.flac\ttest\t\t\ten\t0.50\tab a",
+    ]
+    (clips / "manifest.tsv").write_text("\n".join(rows) + "\n")
+    return clips
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as caught:
+        main(["bench", *map(str, arguments)])
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+def test_report_and_tables(
+    models: list[Path], labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = tmp_path / "deep" / "report"
+    assert run(*models, "--data", labelled, "--report", report, *QUICK) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    for expected in ("one", "two", "What it costs", "What it hears", str(report / "index.html")):
+        assert expected in printed.out
+    assert sorted(path.name for path in report.iterdir()) == [
+        "bench.json",
+        "index.html",
+        "report.md",
+    ]
+    found = read_report(report / "bench.json")
+    assert [model.levenshtein for model in found.models] == [1.5, 1.5]
+    assert found.corpus.split == "test"
+
+
+def test_json_goes_to_standard_output_alone(
+    models: list[Path], labelled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(models[0], "--data", labelled, *QUICK, "--json") == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["schema"] == "quantkit.bench/1"
+    assert content["models"][0]["utterances"][0]["hypothesis"] == "a"
+
+
+def test_beam_search_is_the_default(
+    models: list[Path], labelled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("flashlight.lib.text")
+    assert run(models[0], "--data", labelled, "--threads", "1", "--batch-sizes", "1", "--json") == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["decoder"] == "beam, width 20"
+    assert [u["hypothesis"] for u in content["models"][0]["utterances"]] == ["a", "a"]
+
+
+def test_a_fused_front_end_runs_beside_its_features_model(
+    models: list[Path], labelled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_model(fuse_frontend(load_model(models[1]), Frontend()), models[1])
+    assert run(*models, "--data", labelled, *QUICK, "--json") == 0
+    plain, fused = json.loads(capsys.readouterr().out)["models"]
+    assert plain["utterances"] == fused["utterances"]
+    assert fused["weight_bytes"] > plain["weight_bytes"]
+
+
+def test_clips_without_text_are_benched_for_cost(
+    models: list[Path], clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(models[0], "--data", clips, *QUICK) == 0
+    printed = capsys.readouterr().out
+    assert "note: No clip has a transcript, so accuracy is left out" in printed
+    assert "What it costs" in printed
+    assert "What it hears" not in printed
+
+
+def test_broken_clips_are_counted(
+    models: list[Path], clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (clips / "broken.wav").write_bytes(b"no audio")
+    assert run(models[0], "--data", clips, *QUICK) == 0
+    printed = capsys.readouterr().out
+    assert "1 clip was left out" in printed
+    assert "broken.wav" in printed
+
+
+def test_bad_input_is_one_line(
+    models: list[Path], labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (tmp_path / "text.onnx").write_text("no model")
+    other = write_model(tmp_path / "other.onnx", Labels(("_", " ", "x", "y")))
+    cases = [
+        (models[0], "--data", empty),
+        (models[0], "--data", tmp_path / "nowhere"),
+        (tmp_path / "missing.onnx", "--data", labelled),
+        (tmp_path / "text.onnx", "--data", labelled),
+        (models[0], models[0], "--data", labelled),
+        (models[0], other, "--data", labelled),
+        (models[0], "--data", labelled, "--split", "dev"),
+        (models[0], "--data", labelled, "--language-model", tmp_path / "lm.arpa"),
+    ]
+    for case in cases:
+        assert run(*case, *QUICK) == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert printed.err.startswith("quantkit: ")
+        assert printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "wrong", [("--batch-sizes", "1,x"), ("--batch-sizes", "0"), ("--threads", "-1"), ("--limit", 0)]
+)
+def test_wrong_numbers_are_usage_errors(
+    models: list[Path],
+    labelled: Path,
+    wrong: tuple[str, object],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(models[0], "--data", labelled, *wrong) == 2
+    assert wrong[0] in capsys.readouterr().err
+
+
+def test_an_unwritable_report_is_named(
+    models: list[Path], labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    target = tmp_path / "file" / "report"
+    assert run(models[0], "--data", labelled, "--report", target, *QUICK) == 2
+    assert "cannot write" in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "in the way"
