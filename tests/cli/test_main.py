@@ -33,7 +33,7 @@ def test_the_help_of_the_whole_shows_an_example() -> None:
     [
         ["export", "nowhere", "-o", "out.onnx"],
         ["quantize", "nowhere.onnx", "--preset", "int8", "-o", "out.onnx"],
-        ["bench", "nowhere.onnx", "--data", ".", "--report", "report"],
+        ["bench", "nowhere.onnx", "--data", "nowhere", "--report", "report"],
         ["gate", "nowhere.json", "--baseline", "nowhere.json"],
         ["transcribe", "nowhere.onnx", "nowhere.wav"],
         ["inspect", "nowhere.onnx"],
