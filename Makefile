@@ -1,10 +1,13 @@
 # Every target does its own set-up. `make help` lists them.
 
 PYTHON   ?= python3
+# The checkpoint to export; a folder.
 MODEL    ?= models/wav2letter-en
+# The corpus to measure on, its split, and the audio to calibrate on.
 DATA     ?= calibration_data
+SPLIT    ?=
 AUDIO    ?= calibration_data
-BUILD    := build/$(notdir $(MODEL))
+BUILD    := build/$(notdir $(MODEL:%/=%))
 REPORT   := build/report
 BASELINE ?= $(MODEL)/baseline.json
 SHIPPED  ?= static-int8
@@ -31,30 +34,31 @@ setup: $(READY) ## install quantkit and its tools into .venv
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 		{ echo "quantkit needs Python 3.11-3.13; name one with make PYTHON=python3.12" >&2; exit 2; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { rm -rf $(VENV); $(PYTHON) -m venv $(VENV); } || \
+		{ rm -rf $(VENV); echo "$(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 2; }
 	@echo "installing into $(VENV): the first time takes a few minutes"
 	@$(PIP) install --editable '.[export,dev]'
 	@touch $@
 
 export: $(BUILD)/float32.onnx ## PyTorch checkpoint -> build/<model>/float32.onnx, parity checked
 
-$(BUILD)/float32.onnx: $(READY) $(call code,audio graph models export) $(wildcard $(MODEL)/config.json $(MODEL)/*.safetensors)
+$(BUILD)/float32.onnx: $(READY) quantkit/files.py $(call code,audio text graph models export) $(wildcard $(MODEL)/config.json $(MODEL)/*.safetensors)
 	$(QUANTKIT) export $(MODEL) -o $@
 
 quantize: $(VARIANTS) ## float32.onnx -> <preset>.onnx for every preset
 
-$(BUILD)/%.onnx: $(BUILD)/float32.onnx $(CHOICES)/audio $(call code,quantize)
+$(BUILD)/%.onnx: $(BUILD)/float32.onnx $(CHOICES)/audio $(wildcard $(AUDIO)/manifest.tsv) $(call code,quantize)
 	$(QUANTKIT) quantize $< --preset $* --audio $(AUDIO) -o $@
 
 bench: $(REPORT)/bench.json ## size, speed and edit distance of every variant -> build/report/ (DATA=corpus)
 	@echo "open $(REPORT)/index.html"
 
-$(REPORT)/bench.json: $(VARIANTS) $(CHOICES)/data $(call code,bench runtime text)
+$(REPORT)/bench.json: $(VARIANTS) $(CHOICES)/data $(wildcard $(DATA)/manifest.tsv) $(call code,bench runtime)
 	$(QUANTKIT) bench $(VARIANTS) --data $(DATA) $(if $(SPLIT),--split $(SPLIT)) --report $(REPORT)
 
 # What was chosen on the command line, rewritten only when it changes.
 $(CHOICES)/audio: chosen = $(AUDIO)
-$(CHOICES)/data: chosen = $(DATA) $(SPLIT)
+$(CHOICES)/data: chosen = $(MODEL) $(DATA) $(SPLIT)
 $(CHOICES)/%: FORCE
 	@mkdir -p $(@D)
 	@echo '$(chosen)' | cmp -s - $@ || echo '$(chosen)' > $@
@@ -83,7 +87,7 @@ study: $(VARIANTS) ## the measurements behind the README -> benchmarks/RESULTS.m
 	$(BIN)/python -m benchmarks.shipped_model $(if $(filter-out calibration_data,$(DATA)),--data $(DATA))
 
 train: $(READY) ## train the shipped model again (DATA=folder with librispeech, speech_commands, digits)
-	models/wav2letter-en/train.sh $(DATA)
+	models/wav2letter-en/train.sh $(DATA) $(STEPS)
 
 clean: ## remove what was built, keep .venv
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage *.egg-info

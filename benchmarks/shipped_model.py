@@ -1,9 +1,9 @@
 """Accuracy of the shipped Wav2Letter and its variants on speech that training never heard.
 
-Run it from the repository after ``make quantize``:
+Run it from the repository after ``make bench``:
 ``python -m benchmarks.shipped_model --data FOLDER``, with ``librispeech/``, ``speech_commands/``
-and ``digits/`` in the folder. It renews its section of RESULTS.md and ``results.json`` beside
-the checkpoint. Without a folder, only the synthetic clips of ``calibration_data`` are used.
+and ``digits/`` in the folder. It renews its section of RESULTS.md, and the tables of the README
+and of the checkpoint's card. Without a folder it only prints what ``calibration_data`` gives.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from quantkit.audio.corpora import open_corpus
 from quantkit.audio.utterance import Corpus
 from quantkit.bench.accuracy import Accuracy, accuracy_of, iter_clips, transcribe_in_turns
 from quantkit.bench.contestant import open_contestants
-from quantkit.bench.schema import Interval
+from quantkit.bench.schema import BenchReport, Interval, read_report
 from quantkit.bench.sweep import sweep_batch_sizes
-from quantkit.files import write_json
+from quantkit.graph.artifact import total_size
 from quantkit.text.decoders import decoder_named
 from quantkit.text.distances import bootstrap_interval
 from quantkit.training.mixture import open_source
@@ -94,6 +94,40 @@ def score(paths: list[Path], corpus: Corpus, decoder: str, seed: int) -> list[Sc
     return scores
 
 
+def model_table(results: dict[str, list[Score]], clips: dict[str, int]) -> str:
+    """How good the float32 model is on every corpus."""
+    rows = []
+    for name, scores in results.items():
+        first = scores[0].accuracy
+        rows.append(
+            [
+                name,
+                str(clips[name]),
+                _percent(first.cer, first.cer_ci),
+                _interval(first.levenshtein, first.levenshtein_ci),
+            ]
+        )
+    header = ["corpus", "clips", "CER [95 %]", "mean Levenshtein [95 %]"]
+    return table(header, rows)
+
+
+def variant_table(paths: list[Path], results: dict[str, list[Score]], bench: BenchReport) -> str:
+    """What every variant costs, and what it loses on the first corpus."""
+    name, scores = next(iter(results.items()))
+    measured = {model.name: model for model in bench.models}
+    rows = [
+        [
+            s.model,
+            f"{total_size(path) / 1e6:.1f}",
+            f"{measured[s.model].speedup:.1f}×",
+            _percent(s.accuracy.cer, s.accuracy.cer_ci),
+            "–" if s is scores[0] else _change(s),
+        ]
+        for path, s in zip(paths, scores, strict=True)
+    ]
+    return table(["variant", "MB", "faster", f"CER, {name}", "change of edit distance"], rows)
+
+
 def batch_table(paths: list[Path], corpus: Corpus, decoder: str) -> str:
     """Mean Levenshtein distance at every batch size, and how many transcripts changed."""
     contestants = open_contestants(paths, 1)
@@ -122,11 +156,16 @@ def score_table(scores: list[Score]) -> str:
                 f"{s.accuracy.wer:.1%}" if s.accuracy.wer is not None else "–",
                 _interval(s.accuracy.levenshtein, s.accuracy.levenshtein_ci),
                 f"{s.accuracy.loss:.3f}" if s.accuracy.loss is not None else "–",
-                f"{s.change:+.2%} [{s.change_ci[0]:+.2%}, {s.change_ci[1]:+.2%}]",
+                _change(s),
             ]
             for s in scores
         ],
     )
+
+
+def _change(score: Score) -> str:
+    low, high = score.change_ci
+    return f"{score.change:+.1%} [{low:+.1%}, {high:+.1%}]"
 
 
 def _percent(value: float | None, interval: Interval | None) -> str:
@@ -149,27 +188,19 @@ def main(data: Path | None, decoder: str, seed: int) -> None:
     """Score every variant on every test set and renew RESULTS.md."""
     paths = [BUILD / f"{name}.onnx" for name in VARIANTS]
     if missing := [path for path in paths if not path.exists()]:
-        raise click.ClickException(f"{missing[0]} is missing: run `make quantize` first")
+        raise click.ClickException(f"{missing[0]} is missing: run `make bench` first")
     parts = [
         "## The shipped model on speech that training never heard",
         f"`python -m benchmarks.shipped_model --data FOLDER`, decoder {decoder}. 95 % bootstrap "
         "intervals over utterances; changes are against float32, paired by utterance. "
         f"{host()}.",
     ]
-    results: dict[str, dict[str, object]] = {}
+    results: dict[str, list[Score]] = {}
     sets = test_sets(data)
     for name, corpus in sets.items():
         click.echo(f"{name}: {len(corpus)} clips", err=True)
-        scores = score(paths, corpus, decoder, seed)
-        parts += [f"### {name}: {len(corpus)} clips", score_table(scores)]
-        best = scores[0].accuracy
-        results[name] = {
-            "clips": len(corpus),
-            "cer": best.cer,
-            "cer_ci": best.cer_ci,
-            "levenshtein": best.levenshtein,
-            "levenshtein_ci": best.levenshtein_ci,
-        }
+        results[name] = score(paths, corpus, decoder, seed)
+        parts += [f"### {name}: {len(corpus)} clips", score_table(results[name])]
     name, corpus = next(iter(sets.items()))
     sample = replace(corpus, utterances=tuple(sorted(corpus, key=lambda u: u.identifier)))
     parts += [
@@ -181,7 +212,11 @@ def main(data: Path | None, decoder: str, seed: int) -> None:
     ]
     if data is not None:
         replace_section("shipped-model", "\n\n".join(parts))
-        write_json(MODEL / "results.json", results)
+        quality = model_table(results, {name: len(corpus) for name, corpus in sets.items()})
+        replace_section("results", quality, MODEL / "README.md")
+        replace_section("model", quality, ROOT / "README.md")
+        bench = read_report(ROOT / "build" / "report" / "bench.json")
+        replace_section("variants", variant_table(paths, results, bench), ROOT / "README.md")
     click.echo("\n\n".join(parts))
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains models/wav2letter-en again:  models/wav2letter-en/train.sh FOLDER [STEPS]
+# Trains models/wav2letter-en again; run it as:  make train DATA=FOLDER [STEPS=number]
 # FOLDER holds librispeech/, speech_commands/ and digits/, each with a manifest.tsv.
 # Needs espeak-ng, flite, festival with festvox-us-slt-hts, and wamerican (Debian packages).
 set -euo pipefail
@@ -8,6 +8,10 @@ data=${1:?folder with librispeech, speech_commands and digits}
 run=${RUN:-runs/wav2letter-en}
 speech=$run/speech
 
+for corpus in librispeech speech_commands digits; do
+    [ -f "$data/$corpus/manifest.tsv" ] ||
+        { echo "train: $data/$corpus/manifest.tsv is missing" >&2; exit 2; }
+done
 mkdir -p "$speech"
 for corpus in librispeech speech_commands digits; do
     ln -sfn "$(realpath "$data/$corpus")" "$speech/$corpus"

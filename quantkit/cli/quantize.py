@@ -13,8 +13,8 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from quantkit.audio.corpora import open_corpus
 from quantkit.audio.utterance import Corpus
+from quantkit.cli.corpus_options import corpus_options, open_selected
 from quantkit.quantize.family import quantize_family
 from quantkit.quantize.pipeline import QuantizeResult, quantize_model
 from quantkit.quantize.plan import Compute
@@ -60,6 +60,7 @@ _PRESET_HELP = "; ".join(f"{name}: {text}" for name, text in DESCRIPTIONS.items(
     default="",
     help="Split of the audio to calibrate on, or all.  [default: calibration, where there is one]",
 )
+@corpus_options
 @click.option(
     "--clips",
     type=click.IntRange(min=1),
@@ -91,6 +92,10 @@ def command(
     exclude: tuple[str, ...],
     audio: Path | None,
     split: str,
+    speaker: str | None,
+    gender: str | None,
+    language: str | None,
+    max_seconds: float | None,
     clips: int,
     range_method: str,
     percentile: float,
@@ -123,7 +128,8 @@ def command(
     ]
     corpus = None
     if audio is not None:
-        corpus = open_corpus(audio).part(split, usually="calibration").sample(clips)
+        clips_heard = open_selected(audio, speaker, gender, language, max_seconds)
+        corpus = clips_heard.part(split, usually="calibration").sample(clips)
     with _progress(corpus, family) as advance:
         if preset == "all":
             results = list(quantize_family(model, output, family, corpus, progress=advance))

@@ -150,3 +150,24 @@ def test_inspect_shows_a_table_and_the_sum(source: Path, tmp_path: Path, capsys)
 def test_help_shows_an_example(name: str, capsys) -> None:
     assert run(name, "--help") == 0
     assert f"Example:\n    quantkit {name} " in capsys.readouterr().out
+
+
+def test_calibration_hears_only_the_chosen_speaker_and_part(
+    source: Path, audio: Path, tmp_path: Path, capsys
+) -> None:
+    rows = ["path\tsplit\tspeaker\tgender\tlanguage\tseconds\ttext"]
+    for i, (split, speaker) in enumerate((("calibration", "ann"), ("test", "ann"), ("test", "bo"))):
+        shutil.copy(audio / f"{i}.wav", tmp_path / f"{i}.wav")
+        rows.append(f"{i}.wav\t{split}\t{speaker}\tf\ten\t1.0\ta")
+    # Were it opened, it would be named as left out.
+    (tmp_path / "2.wav").write_bytes(b"noise")
+    (tmp_path / "manifest.tsv").write_text("\n".join(rows) + "\n")
+    common = ("quantize", source, "--preset", "static-int8", "--audio", tmp_path)
+    assert run(*common, "-o", tmp_path / "a.onnx") == 0
+    assert "left out" not in capsys.readouterr().err
+    assert run(*common, "--split", "all", "-o", tmp_path / "b.onnx") == 0
+    assert "left out 1" in capsys.readouterr().err
+    assert run(*common, "--split", "test", "--speaker", "ann", "-o", tmp_path / "c.onnx") == 0
+    assert "left out" not in capsys.readouterr().err
+    assert run(*common, "--speaker", "eva", "-o", tmp_path / "d.onnx") == 2
+    assert "speaker=eva" in capsys.readouterr().err
