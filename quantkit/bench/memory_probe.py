@@ -12,7 +12,6 @@ import json
 import math
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,18 +92,15 @@ def running_weight_bytes(model: Path) -> int:
     Packed weights are unpacked and folded while a session loads, so this, and not the file, is
     what a run reads. A model whose optimised graph cannot be saved counts with its file size.
     """
-    import onnx
-
+    # Both import onnx, which must not be in memory while that is measured.
     from quantkit.graph.artifact import total_size
+    from quantkit.runtime.optimised import optimised_graph
 
-    with tempfile.TemporaryDirectory() as folder:
-        optimized = Path(folder) / "optimized.onnx"
-        try:
-            create_session(model, optimized_path=optimized)
-            graph = onnx.load(optimized, load_external_data=False).graph
-        except (ModelError, OSError):
-            return total_size(model)
-        return sum(_tensor_bytes(tensor) for tensor in graph.initializer)
+    try:
+        graph = optimised_graph(model)
+    except (ModelError, OSError):
+        return total_size(model)
+    return sum(_tensor_bytes(tensor) for tensor in graph.initializer)
 
 
 def _tensor_bytes(tensor: onnx.TensorProto) -> int:

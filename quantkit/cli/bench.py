@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,12 +13,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from quantkit.audio.corpora import open_corpus
 from quantkit.bench import run
 from quantkit.bench.page import write_page
 from quantkit.bench.schema import BenchReport, write_report
 from quantkit.bench.settings import DEFAULT_BATCH_SIZES, BenchSettings
 from quantkit.bench.tables import corpus_line, tables_of, to_rich, write_markdown
+from quantkit.cli.corpus_options import corpus_options, open_selected
+from quantkit.errors import OutputError
 from quantkit.text.decoders import DECODERS, DEFAULT_WIDTH
 
 # What tables may take where there is no terminal to ask.
@@ -59,6 +61,7 @@ def _numbers(minimum: int) -> Callable[..., tuple[int, ...]]:
     default="",
     help="Split of the corpus, or `all`; by default `test` where the corpus has one.",
 )
+@corpus_options
 @click.option(
     "--decoder", type=click.Choice(DECODERS), default="beam", show_default=True, help="CTC decoder."
 )
@@ -112,6 +115,10 @@ def command(
     data: Path,
     report: Path | None,
     split: str,
+    speaker: str | None,
+    gender: str | None,
+    language: str | None,
+    max_seconds: float | None,
     decoder: str,
     width: int,
     language_model: Path | None,
@@ -129,6 +136,7 @@ def command(
     Example:
       quantkit bench float32.onnx static-int8.onnx --data calibration_data --report report
       quantkit bench *.onnx --data LibriSpeech/dev-clean --decoder greedy --limit 200
+      quantkit bench *.onnx --data calibration_data --gender f --max-seconds 4
       quantkit bench model.onnx --data clips --batch-sizes 1 --threads 1,2,4 --json
     """
     settings = BenchSettings(
@@ -143,18 +151,32 @@ def command(
         sweep_utterances=sweep,
         seed=seed,
     )
+    corpus = open_selected(data, speaker, gender, language, max_seconds)
+    if report is not None:
+        _make_writable(report)
     with _progress() as progress:
-        found = run.run_bench(models, open_corpus(data), settings, progress)
+        found = run.run_bench(models, corpus, settings, progress)
+    # What took minutes to measure is shown before anything can go wrong with writing it.
+    if as_json:
+        click.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
+    else:
+        _print(found)
     if report is not None:
         write_report(found, report / "bench.json")
         write_markdown(found, report / "report.md")
         write_page(found, report / "index.html")
-    if as_json:
-        click.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
-        return
-    _print(found)
-    if report is not None:
-        click.echo(f"written: {report / 'index.html'}, bench.json and report.md beside it")
+        written = f"written: {report / 'index.html'}, bench.json and report.md beside it"
+        click.echo(written, err=as_json)
+
+
+def _make_writable(folder: Path) -> None:
+    """Create ``folder`` and put a file into it, so that a long run is not lost at its end."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(f"cannot write to {folder}: {error.strerror or error}") from error
 
 
 def _print(report: BenchReport) -> None:

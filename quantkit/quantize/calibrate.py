@@ -18,13 +18,11 @@ from quantkit.audio.utterance import Corpus
 from quantkit.errors import AudioError, CorpusError, InputError, ModelError
 from quantkit.graph.artifact import ArtifactInfo, save_model
 from quantkit.quantize.ranges import Range, RangeTracker, tracker
+from quantkit.runtime.recognizer import MIN_FRAMES
 from quantkit.runtime.session import create_session
 
 #: Name of a clip, and the model inputs for it as a batch of one.
 Feed = tuple[str, Mapping[str, npt.NDArray[Any]]]
-
-# Wav2Letter's first convolution strides over two frames and needs both.
-_FEWEST_FRAMES = 2
 
 
 def calibrate(
@@ -125,7 +123,7 @@ def corpus_feeds(
     )
     name = "waveform" if info.fused else "features"
     for clip, values in clips:
-        if len(values) < _FEWEST_FRAMES:
+        if len(values) < MIN_FRAMES:
             reasons.append(f"{clip}: {len(values)} frame is too short for the model")
             continue
         usable = True

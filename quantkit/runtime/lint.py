@@ -8,7 +8,6 @@ write down the graph that it runs after all optimisations; this module reads it.
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from onnx import TensorProto
 
 from quantkit.graph.artifact import load_model
 from quantkit.graph.layers import Layer, find_layers
-from quantkit.runtime.session import open_session
+from quantkit.runtime.optimised import optimised_graph
 
 Status = Literal["int8", "float32", "fell back", "folded to float", "slow kernel", "unknown"]
 
@@ -51,7 +50,6 @@ _FLOAT_KERNELS = frozenset(
         "TransposeMatMul",
     }
 )
-_EIGHT_BIT = frozenset({TensorProto.INT8, TensorProto.UINT8})
 _SIXTEEN_BIT = frozenset({TensorProto.INT16, TensorProto.UINT16})
 _FLOATS = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE})
 
@@ -116,7 +114,7 @@ def lint_model(path: Path) -> LintReport:
     layers = find_layers(model)
     stored = _stored_types(model, layers)
     del model
-    optimised = _optimised_graph(path)
+    optimised = optimised_graph(path)
     kernels = _kernels(optimised)
     types = {tensor.name: tensor.data_type for tensor in optimised.initializer}
     rows = [_judge(layer, stored[layer.name], kernels.get(layer.name), types) for layer in layers]
@@ -184,26 +182,6 @@ def _slowness(node: onnx.NodeProto, types: Mapping[str, int]) -> str:
 def _stored_types(model: onnx.ModelProto, layers: list[Layer]) -> dict[str, int]:
     types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     return {layer.name: types.get(layer.weight, TensorProto.FLOAT) for layer in layers}
-
-
-def _optimised_graph(path: Path) -> onnx.GraphProto:
-    with tempfile.TemporaryDirectory(prefix="quantkit-lint-") as folder:
-        written = Path(folder) / "optimised.onnx"
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3
-        options.optimized_model_filepath = str(written)
-        # Weights go to a second file that is never read: this also works beyond 2 GB.
-        options.add_session_config_entry(
-            "session.optimized_model_external_initializers_file_name", "weights.bin"
-        )
-        options.add_session_config_entry(
-            "session.optimized_model_external_initializers_min_size_in_bytes", "1024"
-        )
-        # Nothing is run, so packing the weights for the kernels would be wasted.
-        options.add_session_config_entry("session.disable_prepacking", "1")
-        open_session(path, options)
-        return onnx.load(str(written), load_external_data=False).graph
 
 
 def _kernels(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:

@@ -20,8 +20,9 @@ from quantkit.text.labels import Labels
 
 FloatArray = npt.NDArray[np.float32]
 
-# Wav2Letter's first convolution strides over two frames; shorter batches are padded to them.
-_MIN_FRAMES = 2
+#: The shortest input of an artifact: Wav2Letter's first convolution strides over two frames and
+#: needs both. Shorter batches are padded to them.
+MIN_FRAMES = 2
 
 
 class Recognizer:
@@ -153,7 +154,7 @@ class Recognizer:
                     f"(length{''.join(f', {n}' for n in shape)}) per clip"
                 )
         lengths = np.array([len(clip) for clip in batch], dtype=np.int64)
-        longest = max(int(lengths.max()), _MIN_FRAMES)
+        longest = max(int(lengths.max()), MIN_FRAMES)
         padded = np.zeros((len(batch), longest, *batch[0].shape[1:]), dtype=np.float32)
         for row, clip in zip(padded, batch, strict=True):
             row[: len(clip)] = clip

@@ -12,15 +12,12 @@ from quantkit.errors import InputError, ModelError
 _LOG_ERRORS_ONLY = 3
 
 
-def create_session(
-    path: Path, *, threads: int = 1, optimized_path: Path | None = None
-) -> onnxruntime.InferenceSession:
+def create_session(path: Path, *, threads: int = 1) -> onnxruntime.InferenceSession:
     """A session on the CPU provider with all graph optimisations.
 
     Args:
         path: the model.
         threads: threads inside one operator; 0 lets ONNX Runtime take all cores.
-        optimized_path: where to write the graph that really runs, for inspection.
 
     Raises:
         ModelError: the file is missing, damaged, or not loadable by this ONNX Runtime.
@@ -30,13 +27,16 @@ def create_session(
         raise InputError(f"threads must be 0 (all cores) or more, not {threads}")
     if not path.is_file():
         raise ModelError(f"cannot read model {path}: no such file")
+    return open_session(path, session_options(threads))
+
+
+def session_options(threads: int = 1) -> onnxruntime.SessionOptions:
+    """What every session of quantkit has in common; all graph optimisations are on by default."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _LOG_ERRORS_ONLY
-    if optimized_path is not None:
-        options.optimized_model_filepath = str(optimized_path)
-    return open_session(path, options)
+    return options
 
 
 def open_session(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:

@@ -14,6 +14,7 @@ from quantkit.errors import InputError, MissingDependencyError
 from quantkit.text.flashlight_search import collapsed, flashlight, free_search, spaced
 from quantkit.text.labels import Labels
 from quantkit.text.language_model import language_model_decoder
+from quantkit.text.prefix_beam import prefix_beam_search
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -87,7 +88,10 @@ def beam_decoder(
     lm_weight: float = 1.0,
     word_score: float = 0.0,
 ) -> Decoder:
-    """CTC prefix beam search with flashlight-text; alignments of one text are added up.
+    """CTC prefix beam search; alignments of one text are added up.
+
+    flashlight-text does it where that is installed. Where it is not, as on Python 3.13, for which
+    it has no wheel, :mod:`quantkit.text.prefix_beam` finds the same text without a language model.
 
     With a language model (ARPA, :mod:`quantkit.text.language_model`) the score of a text is
     ``log P(text | audio) + lm_weight * log P(text) + word_score * words``. A model over labels
@@ -102,13 +106,15 @@ def beam_decoder(
 
     Raises:
         InputError: ``width`` below 1, or a language model that does not fit the labels.
-        MissingDependencyError: flashlight-text, or its KenLM part, is not installed.
+        MissingDependencyError: a language model is asked for, but flashlight-text, or its KenLM
+            part, is not installed.
     """
     _check_width(width)
     if language_model is not None:
+        flashlight()  # its absence is the first thing to mend, before the file is looked at
         search = language_model_decoder(labels, language_model, width, lm_weight, word_score)
     else:
-        search = free_search(labels, width, flashlight().ZeroLM(), 0.0)
+        search = _search_without_language_model(labels, width)
 
     def decode(log_probs: FloatArray) -> str:
         checked = _checked(log_probs, labels)
@@ -162,6 +168,14 @@ def ctcdecode_decoder(
         return spaced(labels, tokens[0][0][: int(lengths[0][0])].tolist())
 
     return decode
+
+
+def _search_without_language_model(labels: Labels, width: int) -> Callable[[FloatArray], str]:
+    try:
+        library = flashlight()
+    except MissingDependencyError:
+        return prefix_beam_search(labels, width)
+    return free_search(labels, width, library.ZeroLM(), 0.0)
 
 
 def _check_width(width: int) -> None:

@@ -33,7 +33,8 @@ def flashlight() -> Any:
         return importlib.import_module("flashlight.lib.text.decoder")
     except ImportError as error:
         raise MissingDependencyError(
-            "beam search needs flashlight-text: pip install flashlight-text, or decode greedily"
+            "beam search with a language model needs flashlight-text, which has wheels up to "
+            "Python 3.12: pip install flashlight-text, or decode without the language model"
         ) from error
 
 

@@ -116,7 +116,6 @@ def test_json_goes_to_standard_output_alone(
 def test_beam_search_is_the_default(
     models: list[Path], labelled: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("flashlight.lib.text")
     assert run(models[0], "--data", labelled, "--threads", "1", "--batch-sizes", "1", "--json") == 0
     content = json.loads(capsys.readouterr().out)
     assert content["decoder"] == "beam, width 20"
@@ -191,11 +190,35 @@ def test_wrong_numbers_are_usage_errors(
     assert wrong[0] in capsys.readouterr().err
 
 
-def test_an_unwritable_report_is_named(
-    models: list[Path], labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_an_unwritable_report_is_named_before_anything_is_measured(
+    models: list[Path],
+    labelled: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("quantkit.bench.run.run_bench", lambda *_: pytest.fail("measured"))
     (tmp_path / "file").write_text("in the way")
     target = tmp_path / "file" / "report"
     assert run(models[0], "--data", labelled, "--report", target, *QUICK) == 2
-    assert "cannot write" in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert f"cannot write to {target}" in printed.err
+    assert printed.err.count("\n") == 1
     assert (tmp_path / "file").read_text() == "in the way"
+
+
+@pytest.mark.parametrize(("options", "shown"), [((), "What it costs"), (("--json",), '"models"')])
+def test_what_was_measured_is_shown_even_if_it_cannot_be_written(
+    models: list[Path],
+    labelled: Path,
+    tmp_path: Path,
+    options: tuple[str, ...],
+    shown: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    report = tmp_path / "report"
+    (report / "bench.json" / "in the way").mkdir(parents=True)
+    assert run(models[0], "--data", labelled, "--report", report, *QUICK, *options) == 2
+    printed = capsys.readouterr()
+    assert shown in printed.out
+    assert "cannot write" in printed.err

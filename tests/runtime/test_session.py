@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import onnx
 import pytest
 
 from quantkit.errors import InputError, ModelError
@@ -15,11 +14,6 @@ def test_threads_and_provider(artifact: Path) -> None:
     session = create_session(artifact, threads=2)
     assert session.get_session_options().intra_op_num_threads == 2
     assert session.get_providers() == ["CPUExecutionProvider"]
-
-
-def test_optimized_graph_is_written_on_request(artifact: Path, tmp_path: Path) -> None:
-    create_session(artifact, optimized_path=tmp_path / "optimized.onnx")
-    assert onnx.load(tmp_path / "optimized.onnx").graph.node
 
 
 def test_missing_file(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -154,10 +155,22 @@ def test_bad_settings_are_refused() -> None:
         beam_decoder(AB, width=0)
 
 
+def test_beam_search_needs_no_library_without_a_language_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "flashlight.lib.text.decoder", None)
+    decode = beam_decoder(AB, width=3)
+    assert decode(spelled("_aa__ab_")) == "aab"
+    assert decode(np.zeros((0, 3), np.float32)) == ""
+    assert decode(logs([[0.6, 0.4, 1e-9], [0.6, 0.4, 1e-9]])) == "a"
+    with pytest.raises(InputError, match="at least 1, not 0"):
+        beam_decoder(AB, width=0)
+
+
 def test_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "flashlight.lib.text.decoder", None)
     with pytest.raises(MissingDependencyError, match="pip install flashlight-text"):
-        beam_decoder(AB)
+        beam_decoder(AB, language_model=Path("letters.arpa"))
     monkeypatch.setitem(sys.modules, "ctcdecode", None)
     with pytest.raises(MissingDependencyError, match="pip install ctcdecode"):
         ctcdecode_decoder(AB)

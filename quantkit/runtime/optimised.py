@@ -1,0 +1,39 @@
+"""The graph that ONNX Runtime runs after all its optimisations.
+
+Beside :mod:`quantkit.runtime.session` and not in it, because that opens models without the
+``onnx`` package, whose memory would be counted where memory is measured.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import onnx
+
+from quantkit.runtime.session import open_session, session_options
+
+
+def optimised_graph(path: Path) -> onnx.GraphProto:
+    """Load ``path`` in ONNX Runtime and read the graph that it would run.
+
+    The values of large constants are left out; their types and shapes are there.
+
+    Raises:
+        ModelError: ONNX Runtime does not load the file, or cannot save what it made of it.
+    """
+    with tempfile.TemporaryDirectory(prefix="quantkit-optimised-") as folder:
+        written = Path(folder) / "optimised.onnx"
+        options = session_options()
+        options.optimized_model_filepath = str(written)
+        # Weights go to a second file that is never read: this also works beyond 2 GB.
+        options.add_session_config_entry(
+            "session.optimized_model_external_initializers_file_name", "weights.bin"
+        )
+        options.add_session_config_entry(
+            "session.optimized_model_external_initializers_min_size_in_bytes", "1024"
+        )
+        # Nothing is run, so packing the weights for the kernels would be wasted.
+        options.add_session_config_entry("session.disable_prepacking", "1")
+        open_session(path, options)
+        return onnx.load(str(written), load_external_data=False).graph
