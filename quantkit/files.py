@@ -5,30 +5,65 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from quantkit.errors import FormatError, OutputError
+from quantkit.errors import FormatError, InputError, OutputError
 
 _CHUNK_BYTES = 1 << 20
+
+
+def output_target(destination: Path) -> Path:
+    """The file that writing to ``destination`` must replace: behind every symbolic link.
+
+    Raises:
+        OutputError: something that is no regular file is there, or a link goes round in circles.
+            Renaming onto a device or a pipe would replace it instead of writing to it.
+    """
+    try:
+        mode = destination.stat().st_mode
+    except FileNotFoundError:
+        mode = stat.S_IFREG
+    except OSError as error:
+        raise OutputError(f"cannot write {destination}: {error.strerror or error}") from error
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or device"
+        raise OutputError(f"cannot write {destination}: it is {kind}; choose a file")
+    return destination.resolve()
+
+
+def refuse_overwriting(destination: Path, inputs: Iterable[Path]) -> None:
+    """Keep a result from replacing one of the files that it is made from.
+
+    Raises:
+        InputError: ``destination`` is one of ``inputs``, be it through links.
+    """
+    target = destination.resolve()
+    for source in inputs:
+        if source.resolve() == target:
+            raise InputError(f"{destination} is itself read by this command; write to another file")
 
 
 @contextmanager
 def atomic_path(destination: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``destination`` that replaces it when the block succeeds.
 
-    On any failure the temporary file is removed and ``destination`` keeps its old content.
+    On any failure the temporary file is removed and ``destination`` keeps its old content. A
+    symbolic link is kept too: the file that it leads to is replaced.
 
     Raises:
-        OutputError: the folder cannot be created or the file cannot be written.
+        OutputError: the folder cannot be created, the file cannot be written, or
+            ``destination`` is there and no regular file.
     """
+    target = output_target(destination)
     try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(
-            dir=destination.parent, prefix=f".{destination.name}.", suffix=destination.suffix
+            dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix
         )
         os.close(handle)
     except OSError as error:
@@ -36,15 +71,18 @@ def atomic_path(destination: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
+        # Without this, a power cut soon after the rename can leave an empty file behind it.
+        with temporary.open("rb+") as stream:
+            os.fsync(stream.fileno())
         # mkstemp makes private files; results are meant to be read by others.
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
-        temporary.replace(destination)
+        temporary.replace(target)
     except OutputError:
         raise
     except OSError as error:
-        if error.filename is not None and Path(str(error.filename)) not in (temporary, destination):
+        if error.filename is not None and Path(str(error.filename)) not in (temporary, target):
             raise
         raise OutputError(f"cannot write {destination}: {error.strerror or error}") from error
     finally:

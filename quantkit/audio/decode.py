@@ -5,6 +5,7 @@ WAV, FLAC, Ogg (Vorbis, Opus) and MP3 go through libsndfile, resampling through 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,12 @@ MAX_SECONDS = 3600.0
 _BLOCK_SAMPLES = 1 << 20
 # libsndfile reports this count (2**63 - 1) for streams whose length it cannot know.
 _UNKNOWN_FRAMES = 1 << 62
+
+# What programs that write a WAV into a pipe put for a size that they do not know yet: 0, all
+# bits set, or (SoX, arecord) about 2 GiB.
+_SMALLEST_UNKNOWN_BYTES = 0x7FFF_F000
+# A file of zeros would otherwise be walked through as empty chunks of eight bytes.
+_MOST_CHUNKS = 10_000
 
 
 def read_audio(
@@ -100,8 +107,38 @@ def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
         raise AudioError(f"{path} is {kind}; an audio file is needed")
     if size == 0:
         raise AudioError(f"{path} is empty")
+    _check_riff(path, size)
     with quiet_decoder(path), _sound_file(path) as stream:
         yield stream
+
+
+def _check_riff(path: Path, size: int) -> None:
+    """Refuse a WAV whose samples end before its header says; libsndfile reads what there is."""
+    try:
+        with path.open("rb") as stream:
+            order = {b"RIFF": "<", b"RIFX": ">"}.get(stream.read(4))
+            if order is None:
+                return
+            position = 12
+            for _ in range(_MOST_CHUNKS):
+                stream.seek(position)
+                header = stream.read(8)
+                if len(header) < 8:
+                    return
+                name, promised = struct.unpack(f"{order}4sI", header)
+                position += 8
+                if name == b"data":
+                    break
+                # Chunks begin at even positions.
+                position += promised + promised % 2
+            else:
+                return
+    except OSError as error:
+        raise AudioError(f"cannot read {path}: {error.strerror or error}") from error
+    if size - position < promised < _SMALLEST_UNKNOWN_BYTES:
+        raise AudioError(
+            f"{path} is cut off: it holds {size - position} of {promised} bytes of samples"
+        )
 
 
 def _sound_file(path: Path) -> soundfile.SoundFile:

@@ -12,6 +12,7 @@ from quantkit.bench import gate_report
 from quantkit.bench.baseline import Baseline, read_baseline, write_baseline
 from quantkit.bench.figures import read_figures
 from quantkit.bench.gate import compare
+from quantkit.files import refuse_overwriting
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -42,6 +43,8 @@ def command(
       quantkit gate report/bench.json --baseline baseline.json --update
       quantkit gate report/bench.json --baseline baseline.json --junit gate.xml --summary gate.md
     """
+    for report in filter(None, (junit, summary)):
+        refuse_overwriting(report, (bench, baseline))
     figures = read_figures(bench)
     if update:
         earlier = read_baseline(baseline) if baseline.exists() else Baseline(figures)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,10 +65,15 @@ def command(
 
         from quantkit.models.checkpoint import load_wav2letter
         from quantkit.training.setup import prepare_trainer
+        from quantkit.training.trainer import holds_earlier_run
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f"training needs {error.name}: pip install 'quantkit[export]'"
         ) from error
+    if not resume and holds_earlier_run(output):
+        raise InputError(
+            f"{output} holds an earlier run: add --resume to go on, or choose another folder"
+        )
     settings = _recipe(recipe)
     if steps:
         settings = dataclasses.replace(settings, steps=steps)
@@ -75,8 +81,13 @@ def command(
         torch.set_num_threads(threads)
     try:
         target = torch.device(device) if device else None
-    except RuntimeError as error:
-        raise InputError(f"no device {device!r}: {error}") from error
+        # The name alone says nothing: the device may be absent, or this build without it. Reading
+        # the value back finds devices that hold no values, such as "meta".
+        torch.zeros(1, device=target).item()
+    except (RuntimeError, AssertionError, ImportError) as error:
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise InputError(f"cannot train on device {device!r}: {reason}") from error
+    initial = load_wav2letter(start_from).model if start_from else None
     console = Console(stderr=True)
     folders = {k: Path(v) for k, _, v in (d.partition("=") for d in data if "=" in d)}
     roots = [Path(d) for d in data if "=" not in d]
@@ -91,9 +102,10 @@ def command(
             folders=folders,
             device=target,
             on_decoding=lambda done, total: bar.update(task, completed=done, total=total),
+            on_skipped=_name_skipped,
         )
-    if start_from:
-        trainer.warm_start(load_wav2letter(start_from).model)
+    if initial:
+        trainer.warm_start(initial)
     if resume and trainer.resume():
         console.print(f"resuming at step {trainer.step}, best CER {trainer.best:.2%}")
     with _bar(console, "training") as bar:
@@ -112,6 +124,12 @@ def command(
 
         best = trainer.run(show)
     click.echo(f"best validation CER {best:.2%}: {output / 'best'}")
+
+
+def _name_skipped(source: str, reasons: Sequence[str]) -> None:
+    clips = "1 clip is" if len(reasons) == 1 else f"{len(reasons)} clips are"
+    first = " ".join(reasons[0].split())
+    click.echo(f"{source}: {clips} not used; the first: {first}", err=True)
 
 
 def _recipe(name: str) -> Recipe:

@@ -21,7 +21,7 @@ from quantkit.export.clean import clean
 from quantkit.export.fold import fold_batch_norm
 from quantkit.export.frontend_graph import fuse_frontend
 from quantkit.export.parity import ParityReport, check_parity
-from quantkit.files import sha256_of
+from quantkit.files import refuse_overwriting, sha256_of
 from quantkit.graph.artifact import (
     EXTERNAL_DATA_THRESHOLD,
     ArtifactInfo,
@@ -29,7 +29,7 @@ from quantkit.graph.artifact import (
     set_info,
 )
 from quantkit.graph.layers import find_layers
-from quantkit.models.checkpoint import load_wav2letter, weights_path
+from quantkit.models.checkpoint import CONFIG_NAME, load_wav2letter, weights_path
 from quantkit.models.wav2letter import Wav2Letter
 from quantkit.text.labels import Labels
 
@@ -56,10 +56,12 @@ def export_checkpoint(
 
     Raises:
         CheckpointError: the checkpoint is missing or damaged.
+        InputError: ``destination`` is a file of the checkpoint.
         ParityError, InputError, OutputError: see :func:`export_wav2letter`.
     """
-    model, labels, frontend, card = load_wav2letter(source)
     weights = weights_path(source)
+    refuse_overwriting(destination, (weights, weights.parent / CONFIG_NAME))
+    model, labels, frontend, card = load_wav2letter(source)
     return export_wav2letter(
         model,
         labels,

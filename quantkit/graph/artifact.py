@@ -15,7 +15,7 @@ from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from quantkit.audio.frontend import Frontend
 from quantkit.errors import FormatError, ModelError, OutputError
-from quantkit.files import atomic_path
+from quantkit.files import atomic_path, output_target
 from quantkit.text.labels import Labels
 
 T = TypeVar("T")
@@ -156,6 +156,8 @@ def save_model(
         OutputError: the folder or disk refuses.
         ModelError: the graph without its weights is still too large for protobuf.
     """
+    # The weights belong beside the model itself, not beside a link to it.
+    path = output_target(path)
     if _weight_bytes(model) <= external_threshold:
         with atomic_path(path) as temporary:
             temporary.write_bytes(_serialized(model, path))
@@ -194,6 +196,7 @@ def save_checked_model(
     Raises:
         OutputError, ModelError: see :func:`save_model`.
     """
+    path = output_target(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
@@ -202,7 +205,7 @@ def save_checked_model(
             result = check(candidate)
             # The weights move first: the model never points at weights that are not there.
             for file in sorted(Path(folder).iterdir(), key=lambda f: f == candidate):
-                file.replace(path.parent / file.name)
+                file.replace(output_target(path.parent / file.name))
     except OutputError:
         raise
     except OSError as error:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
@@ -25,6 +23,9 @@ SCHEMA = "quantkit.checkpoint/1"
 ARCHITECTURE = "wav2letter"
 WEIGHTS_NAME = "model.safetensors"
 CONFIG_NAME = "config.json"
+
+# Far beyond any Wav2Letter; a size that is a slip of the pen shall not ask for all memory.
+LARGEST_SIZE = 1 << 16
 
 
 class Checkpoint(NamedTuple):
@@ -65,8 +66,14 @@ def load_wav2letter(source: Path) -> Checkpoint:
     except FormatError as error:
         raise CheckpointError(str(error)) from error
     config, labels, frontend, card = _parse(content, config_path)
-    model = Wav2Letter(config)
-    _fill(model, _read_tensors(weights), weights)
+    tensors = _read_tensors(weights)
+    _check_fit(config, tensors, weights)
+    try:
+        model = Wav2Letter(config)
+        # Values are cast to the model's own float32 while they are copied.
+        model.load_state_dict(tensors)
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{weights} cannot be loaded: {_first_line(error)}") from error
     return Checkpoint(model.eval(), labels, frontend, card)
 
 
@@ -128,17 +135,15 @@ def _parse(
         raise CheckpointError(
             f"{origin}: unknown architecture {architecture!r}; known: {ARCHITECTURE!r}"
         )
-    known = {field.name: type(field.default) for field in fields(Wav2LetterConfig)}
+    known = {field.name for field in fields(Wav2LetterConfig)}
     try:
         settings = card.pop("config")
-        unknown = settings.keys() - known.keys()
+        unknown = settings.keys() - known
         if unknown:
             raise CheckpointError(f"{origin}: unknown setting {min(unknown)!r} in config")
         for name, value in settings.items():
-            if not isinstance(value, (int, float)) or (known[name] is int and value != int(value)):
-                raise CheckpointError(f"{origin}: config.{name} is {value!r}, not a number")
-            if known[name] is int and value < 1:
-                raise CheckpointError(f"{origin}: config.{name} must be at least 1, not {value}")
+            if problem := _problem_of(name, value):
+                raise CheckpointError(f"{origin}: config.{name} {problem}, not {value!r}")
         config = Wav2LetterConfig(**settings)
         labels = Labels.from_json(json.dumps(card.pop("labels")))
         frontend = Frontend.from_json(json.dumps(card.pop("frontend")))
@@ -158,23 +163,47 @@ def _parse(
     return config, labels, frontend, card
 
 
+def _problem_of(name: str, value: object) -> str:
+    """What is wrong with one setting of ``config``, or nothing."""
+    kind = type(getattr(Wav2LetterConfig, name))
+    # bool is a subclass of int, and 8.0 equals 8: both would pass a looser test and fail in torch.
+    if kind is bool:
+        return "" if type(value) is bool else "must be true or false"
+    if kind is int:
+        fits = type(value) is int and 1 <= value <= LARGEST_SIZE
+        return "" if fits else f"must be a whole number from 1 to {LARGEST_SIZE}"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return "must be a number"
+    # A comparison with NaN is false, so NaN does not pass either.
+    return "" if 0 <= value < 1 else "must be at least 0 and below 1"
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
 def _read_tensors(weights: Path) -> dict[str, Tensor]:
     try:
         if weights.suffix == ".safetensors":
             return load_file(weights)
         content = torch.load(weights, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{weights} is damaged or cut off: {reason}") from error
     except OSError as error:
         raise CheckpointError(f"cannot read {weights}: {error.strerror or error}") from error
-    if not isinstance(content, dict) or not all(isinstance(t, Tensor) for t in content.values()):
+    # Damaged bytes run torch's unpickler into errors of any kind: KeyError, IndexError, ….
+    except Exception as error:
+        raise CheckpointError(f"{weights} is damaged or cut off: {_first_line(error)}") from error
+    if not isinstance(content, dict) or not all(
+        isinstance(name, str) and isinstance(tensor, Tensor) and tensor.layout == torch.strided
+        for name, tensor in content.items()
+    ):
         raise CheckpointError(f"{weights} is not a state_dict; save `model.state_dict()`")
-    return content
+    return dict(content)
 
 
-def _fill(model: Wav2Letter, tensors: Mapping[str, Tensor], origin: Path) -> None:
-    wanted = model.state_dict()
+def _check_fit(config: Wav2LetterConfig, tensors: Mapping[str, Tensor], origin: Path) -> None:
+    # On the meta device a model has shapes and no memory, so a wrong size costs nothing.
+    with torch.device("meta"):
+        wanted = Wav2Letter(config).state_dict()
     for name, tensor in wanted.items():
         if name not in tensors:
             raise CheckpointError(f"{origin}: tensor {name} is missing")
@@ -188,5 +217,3 @@ def _fill(model: Wav2Letter, tensors: Mapping[str, Tensor], origin: Path) -> Non
     unknown = sorted(tensors.keys() - wanted.keys())
     if unknown:
         raise CheckpointError(f"{origin}: unknown tensor {unknown[0]}")
-    # Values are cast to the model's own float32 while they are copied.
-    model.load_state_dict(dict(tensors))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,9 @@ Part = Literal["train", "valid", "test"]
 
 # A training clip is one utterance, or several of one source that are joined.
 Clip = tuple[Utterance, ...]
+
+# First words of the names of splits that results are measured on: `test`, `dev-clean`, ….
+_NOT_FOR_TRAINING = frozenset({"test", "dev", "val", "valid", "validation", "eval", "calibration"})
 
 
 def held_out_part(utterance: Utterance, source: Source, root: Path | None = None) -> Part:
@@ -43,13 +47,14 @@ def held_out_part(utterance: Utterance, source: Source, root: Path | None = None
 def open_source(source: Source, folder: Path, labels: Labels, part: Part) -> Corpus:
     """The utterances of one source that belong to ``part``, transcripts made ready.
 
+    Where the source names no split, splits that are kept for measuring are left out.
+
     Raises:
         CorpusError: no folder, no transcripts, or nothing left.
     """
     corpus = open_corpus(folder)
     split = source.valid_split if part == "valid" and source.valid_split else source.split
-    if split:
-        corpus = corpus.select(split=split)
+    corpus = corpus.select(split=split) if split else _for_training(corpus, source, folder)
     chosen: list[Utterance] = []
     skipped = list(corpus.skipped)
     for utterance in corpus:
@@ -71,6 +76,27 @@ def open_source(source: Source, folder: Path, labels: Labels, part: Part) -> Cor
     if not chosen:
         raise CorpusError(f"{folder}: no utterance is left for {part}")
     return Corpus(source.name, tuple(chosen), tuple(skipped))
+
+
+def _for_training(corpus: Corpus, source: Source, folder: Path) -> Corpus:
+    if "train" in corpus.values("split"):
+        return corpus.select(split="train")
+    chosen = tuple(
+        u
+        for u in corpus
+        if not u.split
+        or (u.split != source.valid_split and _first_word(u.split) not in _NOT_FOR_TRAINING)
+    )
+    if not chosen:
+        raise CorpusError(
+            f"{folder} has no clips to train on: all are of the splits "
+            f"{', '.join(corpus.values('split'))}; name one as `split` in the recipe to use it"
+        )
+    return replace(corpus, utterances=chosen)
+
+
+def _first_word(split: str) -> str:
+    return re.split(r"[^a-z]", split.lower(), maxsplit=1)[0]
 
 
 @dataclass(frozen=True)

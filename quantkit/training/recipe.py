@@ -6,14 +6,15 @@ with the package (:func:`preset`); the recipe of a shipped checkpoint lies besid
 
 from __future__ import annotations
 
-import dataclasses
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar
 
 from quantkit.errors import InputError
+from quantkit.models.checkpoint import LARGEST_SIZE
 from quantkit.models.wav2letter import Wav2LetterConfig
+from quantkit.training.tables import Range, build
 
 OptimizerName = Literal["adam", "adamw", "sgd"]
 ScheduleName = Literal["one-cycle", "plateau", "constant"]
@@ -73,7 +74,8 @@ class Source:
     Args:
         name: what ``--data NAME=FOLDER`` refers to.
         folder: below the folder that ``--data FOLDER`` names; empty: ``name``.
-        split: use only this split of the corpus; empty: all.
+        split: use only this split of the corpus; empty: ``train`` where the corpus has it, else
+            all but those kept for measuring (``test``, ``dev``, ``valid``, ``calibration``, …).
         valid_split: take validation clips from this split instead of holding some out.
         test_share: speakers or clips that are never trained on, chosen by hash.
         valid_share: likewise, kept for validation.
@@ -149,7 +151,7 @@ def load_recipe(path: Path) -> Recipe:
     """Read a recipe from TOML.
 
     Raises:
-        InputError: unreadable file, unknown setting, or a value out of range.
+        InputError: unreadable file, unknown setting, or a value of wrong type or out of range.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -176,67 +178,102 @@ def preset_names() -> tuple[str, ...]:
     return tuple(sorted(_PRESETS))
 
 
+_SHARE = Range(0, 1)
+_COUNT = Range(0, 1_000_000)
+_POSITIVE_COUNT = Range(1, 1_000_000_000)
+_POSITIVE = Range(0, above=True)
+_SIZE = Range(1, LARGEST_SIZE)
+
+_RANGES: dict[type, dict[str, Range]] = {
+    Wav2LetterConfig: {
+        "features": _SIZE,
+        "labels": _SIZE,
+        "width": _SIZE,
+        "head_width": _SIZE,
+        "dropout": Range(0, 1, below=True),
+    },
+    OptimizerSettings: {
+        "learning_rate": _POSITIVE,
+        "weight_decay": Range(0),
+        "warmup": _SHARE,
+        "plateau_patience": _COUNT,
+        "plateau_factor": Range(0, 1, above=True, below=True),
+        "clip_norm": Range(0),
+    },
+    AugmentSettings: {
+        "speed": Range(0, 1, below=True),
+        "noise_probability": _SHARE,
+        "padding_seconds": Range(0, 60),
+        "time_masks": _COUNT,
+        "time_width": _COUNT,
+        "frequency_masks": _COUNT,
+        "frequency_width": _COUNT,
+    },
+    Source: {"test_share": _SHARE, "valid_share": _SHARE, "join": Range(1, 1_000_000)},
+    Stage: {
+        "until": Range(0, 1, above=True),
+        "max_seconds": _POSITIVE,
+        "repeats": Range(0, 1_000),
+    },
+    Recipe: {
+        "steps": _POSITIVE_COUNT,
+        "batch_seconds": _POSITIVE,
+        "batch_clips": _POSITIVE_COUNT,
+        "validate_every": _POSITIVE_COUNT,
+        "validation_clips": _POSITIVE_COUNT,
+        # What both torch's and NumPy's generators take.
+        "seed": Range(0, 2**63 - 1),
+    },
+}
+
 _T = TypeVar("_T")
-
-
-def _build(cls: type[_T], content: dict[str, Any], where: str) -> _T:
-    known = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    unknown = sorted(set(content) - set(known))
-    if unknown:
-        raise InputError(f"{where}: unknown setting {', '.join(unknown)}")
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
-    try:
-        return cls(**values)
-    except TypeError as error:
-        raise InputError(f"{where}: {error}") from error
 
 
 def _recipe_from(content: dict[str, Any], where: str) -> Recipe:
     parts = dict(content)
-    recipe = _build(
-        Recipe,
-        {
-            **{k: v for k, v in parts.items() if k not in ("source", "stage")},
-            "model": _build(Wav2LetterConfig, parts.pop("model", {}), f"{where} [model]"),
-            "optimizer": _build(
-                OptimizerSettings, parts.pop("optimizer", {}), f"{where} [optimizer]"
-            ),
-            "augment": _build(AugmentSettings, parts.pop("augment", {}), f"{where} [augment]"),
-            "sources": [
-                _build(Source, s, f"{where} [[source]] {i}")
-                for i, s in enumerate(parts.pop("source", []), 1)
-            ],
-            "stages": [
-                _build(Stage, s, f"{where} [[stage]] {i}")
-                for i, s in enumerate(parts.pop("stage", []), 1)
-            ],
-        },
-        where,
-    )
+
+    def one(cls: type[_T], name: str) -> _T:
+        return build(cls, parts.pop(name, {}), f"{where}, [{name}]", _RANGES[cls])
+
+    def several(cls: type[_T], name: str) -> tuple[_T, ...]:
+        tables = parts.pop(name, [])
+        if not isinstance(tables, list):
+            raise InputError(f"{where}: {name} must be a list of tables, [[{name}]]")
+        return tuple(
+            build(cls, table, f"{where}, [[{name}]] {i}", _RANGES[cls])
+            for i, table in enumerate(tables, 1)
+        )
+
+    tables: dict[str, Any] = {
+        "model": one(Wav2LetterConfig, "model"),
+        "optimizer": one(OptimizerSettings, "optimizer"),
+        "augment": one(AugmentSettings, "augment"),
+    }
+    lists = {"sources": several(Source, "source"), "stages": several(Stage, "stage")}
+    if misnamed := sorted(parts.keys() & lists.keys()):
+        raise InputError(f"{where}: unknown setting {', '.join(misnamed)}")
+    recipe = build(Recipe, {**parts, **tables, **lists}, where, _RANGES[Recipe])
     _check(recipe, where)
     return recipe
 
 
 def _check(recipe: Recipe, where: str) -> None:
-    choices: list[tuple[str, str, tuple[str, ...]]] = [
-        ("optimizer", recipe.optimizer.name, get_args(OptimizerName)),
-        ("schedule", recipe.optimizer.schedule, get_args(ScheduleName)),
-        ("precision", recipe.precision, get_args(Precision)),
-        ("alphabet", recipe.alphabet, get_args(Alphabet)),
-        *(("holdout", s.holdout, get_args(HoldoutUnit)) for s in recipe.sources),
-    ]
-    for setting, value, allowed in choices:
-        if value not in allowed:
-            raise InputError(f"{where}: {setting} {value!r} is not one of {', '.join(allowed)}")
-    names = {s.name for s in recipe.sources}
+    """What no table shows alone."""
+    names = [s.name for s in recipe.sources]
     if not names or not recipe.stages:
         raise InputError(f"{where}: a recipe needs at least one [[source]] and one [[stage]]")
-    for stage in recipe.stages:
-        if missing := sorted(set(stage.repeats) - names):
-            raise InputError(f"{where}: a stage repeats unknown source {', '.join(missing)}")
-    for setting in ("steps", "batch_seconds", "batch_clips", "validate_every", "validation_clips"):
-        if getattr(recipe, setting) <= 0:
-            raise InputError(f"{where}: {setting} must be positive")
+    for i, source in enumerate(recipe.sources, 1):
+        if not source.name or names.index(source.name) != i - 1:
+            raise InputError(f"{where}, [[source]] {i}: every source needs a name of its own")
+        if source.test_share + source.valid_share >= 1:
+            raise InputError(
+                f"{where}, [[source]] {i}: test_share and valid_share leave nothing to train on"
+            )
+    for i, stage in enumerate(recipe.stages, 1):
+        if missing := sorted(set(stage.repeats) - set(names)):
+            raise InputError(
+                f"{where}, [[stage]] {i}: repeats names unknown source {', '.join(missing)}"
+            )
 
 
 def _published(alphabet: Alphabet, learning_rate: float, weight_decay: float) -> Recipe:

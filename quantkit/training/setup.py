@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import torch
 from quantkit.audio.corpora import open_corpus
 from quantkit.audio.frontend import Frontend
 from quantkit.audio.utterance import Corpus, Utterance
-from quantkit.errors import CorpusError
+from quantkit.errors import CorpusError, InputError
 from quantkit.text.labels import Labels
 from quantkit.training.clips import ClipPreparer
 from quantkit.training.mixture import Mixture, open_source
@@ -42,6 +42,7 @@ def prepare_trainer(
     frontend: Frontend | None = None,
     device: torch.device | None = None,
     on_decoding: Callable[[int, int], None] = lambda done, total: None,
+    on_skipped: Callable[[str, Sequence[str]], None] = lambda source, reasons: None,
 ) -> Trainer:
     """Open every source, decode its audio once into ``folder/audio``, and build the trainer.
 
@@ -50,11 +51,19 @@ def prepare_trainer(
         root: folder that holds the sources' folders.
         folders: folders of single sources, by source name.
         on_decoding: called with the number of decoded clips and of all clips.
+        on_skipped: called with the name of each source that lost clips, and one
+            ``path: reason`` for each of them.
 
     Raises:
         CorpusError: a source is missing, unlabelled or empty.
+        InputError: the model's inputs are not the front end's bands.
     """
     frontend = frontend or Frontend()
+    if recipe.model.features != frontend.mel_bands:
+        raise InputError(
+            f"the recipe's model takes {recipe.model.features} features, but the front end gives "
+            f"{frontend.mel_bands}"
+        )
     training: dict[str, Corpus] = {}
     validation: dict[str, Corpus] = {}
     places = {s.name: source_folder(s, root, folders or {}) for s in recipe.sources}
@@ -65,7 +74,10 @@ def prepare_trainer(
         training[source.name] = open_source(source, place, labels, "train")
         if source.valid_share > 0 or source.valid_split:
             valid = open_source(source, place, labels, "valid")
-            validation[source.name] = valid.sample(recipe.validation_clips, recipe.seed)
+            valid = valid.sample(recipe.validation_clips, recipe.seed)
+            if not any(u.text for u in valid):
+                raise CorpusError(f"{place}: the validation clips hold no character to recognise")
+            validation[source.name] = valid
     if not validation:
         raise CorpusError("the recipe holds out no validation clips")
     clips = [u for corpus in (*training.values(), *validation.values()) for u in corpus]
@@ -77,6 +89,9 @@ def prepare_trainer(
         on_decoding(done, len(clips))
 
     waveforms = WaveformStore(clips, folder / "audio", frontend.sample_rate, count)
+    for name in training:
+        if reasons := _left_out([c[name] for c in (training, validation) if name in c], waveforms):
+            on_skipped(name, reasons)
     training = {n: _measured(c, waveforms, frontend) for n, c in training.items()}
     validation = {n: _measured(c, waveforms, frontend) for n, c in validation.items()}
     preparer = ClipPreparer(
@@ -93,6 +108,18 @@ def _alphabet(alphabet: Alphabet, places: Mapping[str, Path]) -> Labels:
         return Labels.hw4p2()
     texts = (u.text or "" for place in places.values() for u in open_corpus(place))
     return Labels.of_texts(texts, " " if alphabet == "phonemes" else "")
+
+
+def _left_out(corpora: Sequence[Corpus], waveforms: WaveformStore) -> list[str]:
+    """Why clips of one source are not used, each reason once."""
+    reasons = [reason for corpus in corpora for reason in corpus.skipped]
+    reasons += [
+        waveforms.problem_of(u)
+        for corpus in corpora
+        for u in corpus
+        if u.path is not None and u not in waveforms
+    ]
+    return list(dict.fromkeys(reasons))
 
 
 def _measured(corpus: Corpus, waveforms: WaveformStore, frontend: Frontend) -> Corpus:

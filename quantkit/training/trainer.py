@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn.functional import ctc_loss
 from torch.nn.utils import clip_grad_norm_
 
+from quantkit.audio.frontend import Frontend
 from quantkit.audio.utterance import Corpus
 from quantkit.errors import CheckpointError, CorpusError, InputError
 from quantkit.files import atomic_path, write_json
@@ -28,6 +30,8 @@ from quantkit.training.optimizers import Schedule, make_optimizer
 from quantkit.training.recipe import Precision, Recipe
 from quantkit.training.validation import ValidationScore, validate
 
+_STATE_NAME = "last.pt"
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -39,6 +43,11 @@ class Progress:
     learning_rate: float
     audio_seconds_per_second: float
     score: ValidationScore | None = None
+
+
+def holds_earlier_run(folder: Path) -> bool:
+    """Whether a training run has already kept something in ``folder``."""
+    return (folder / _STATE_NAME).exists() or (folder / "best").exists()
 
 
 class Trainer:
@@ -86,17 +95,24 @@ class Trainer:
         self._preparer = preparer
         self._autocast = _autocast_type(recipe.precision, self.device)
 
+    @property
+    def has_earlier_run(self) -> bool:
+        """Whether ``folder`` holds what an earlier run kept, which :meth:`run` would replace."""
+        return holds_earlier_run(self.folder)
+
     def resume(self) -> bool:
         """Go on from ``last.pt``, if there is one.
 
         Raises:
-            CheckpointError: the file is damaged or belongs to another model.
+            CheckpointError: the file is damaged or belongs to another model, alphabet or front
+                end.
         """
-        path = self.folder / "last.pt"
+        path = self.folder / _STATE_NAME
         if not path.exists():
             return False
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
+            self._check_origin(state)
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.schedule.load_state_dict(state["schedule"])
@@ -104,8 +120,17 @@ class Trainer:
             self.best = float(state["best"])
             self.history = list(state["history"])
         except Exception as error:
-            raise CheckpointError(f"cannot resume from {path}: {error}") from error
+            reason = str(error) or type(error).__name__
+            raise CheckpointError(f"cannot resume from {path}: {reason}") from error
         return True
+
+    def _check_origin(self, state: Mapping[str, Any]) -> None:
+        # Runs of older versions lack these entries; they can still go on.
+        if "labels" in state and Labels.from_json(state["labels"]) != self.labels:
+            raise CheckpointError("it was trained on another alphabet")
+        frontend = self._preparer.frontend
+        if "frontend" in state and Frontend.from_json(state["frontend"]) != frontend:
+            raise CheckpointError("it was trained with other front-end settings")
 
     def warm_start(self, model: Wav2Letter) -> None:
         """Begin from the weights of another model of the same size."""
@@ -218,8 +243,10 @@ class Trainer:
             "step": self.step,
             "best": self.best,
             "history": self.history,
+            "labels": self.labels.to_json(),
+            "frontend": self._preparer.frontend.to_json(),
         }
-        with atomic_path(self.folder / "last.pt") as temporary:
+        with atomic_path(self.folder / _STATE_NAME) as temporary:
             torch.save(state, temporary)
         write_json(self.folder / "history.json", self.history)
 

@@ -9,6 +9,7 @@ import Levenshtein
 import torch
 
 from quantkit.audio.utterance import Corpus
+from quantkit.errors import CorpusError
 from quantkit.models.wav2letter import Wav2Letter
 from quantkit.text.labels import Labels
 from quantkit.training.clips import ClipPreparer
@@ -36,14 +37,26 @@ def validate(
     device: torch.device,
     autocast: torch.dtype | None,
 ) -> ValidationScore:
-    """Score ``model`` on every corpus; the model is left in evaluation mode."""
+    """Score ``model`` on every corpus; the model is left in evaluation mode.
+
+    A clip that cannot be scored, because its transcript does not fit into its frames, counts as
+    if nothing had been recognised: a model must not look better for clips it never heard.
+
+    Raises:
+        CorpusError: a corpus has no character to recognise.
+    """
     model.eval()
     scores: dict[str, float] = {}
     for name, corpus in corpora.items():
         errors = characters = 0
         ordered = sorted(corpus, key=lambda u: u.seconds)
         for start in range(0, len(ordered), _CLIPS_PER_BATCH):
-            batch = preparer.validation_batch(ordered[start : start + _CLIPS_PER_BATCH])
+            clips = ordered[start : start + _CLIPS_PER_BATCH]
+            batch = preparer.validation_batch(clips)
+            wanted = sum(len(u.text or "") for u in clips)
+            characters += wanted
+            # Counted as missed here; the clips that are heard are taken off again below.
+            errors += wanted
             if batch is None:
                 continue
             with (
@@ -57,7 +70,8 @@ def validate(
                 collapsed = torch.unique_consecutive(path[:length]).tolist()
                 hypothesis = labels.decode([i for i in collapsed if i != labels.blank])
                 reference = labels.decode(target.tolist())
-                errors += Levenshtein.distance(reference, hypothesis)
-                characters += len(reference)
-        scores[name] = errors / max(1, characters)
+                errors += Levenshtein.distance(reference, hypothesis) - len(reference)
+        if not characters:
+            raise CorpusError(f"{name}: the validation clips hold no character to recognise")
+        scores[name] = errors / characters
     return ValidationScore(scores)

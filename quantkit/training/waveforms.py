@@ -24,8 +24,8 @@ _SCALE = 32_767.0
 class WaveformStore:
     """16-bit samples of many clips in one memory-mapped file.
 
-    Opening the same clips again reuses the file. A clip that cannot be decoded has no samples
-    and is listed in ``unreadable``.
+    Opening the same clips again reuses the file, unless one of them was written anew since. A
+    clip that cannot be decoded has no samples; ``unreadable`` lists why.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class WaveformStore:
         paths = [u.path for u in utterances if u.path is not None]
         key = hashlib.sha256()
         for path in paths:
-            key.update(f"{path}:{path.stat().st_size}:{sample_rate};".encode())
+            key.update(f"{path}:{_version(path)}:{sample_rate};".encode())
         self._samples_path = folder / f"{key.hexdigest()[:24]}.i16"
         index_path = self._samples_path.with_suffix(".json")
         if not (self._samples_path.exists() and index_path.exists()):
@@ -47,9 +47,12 @@ class WaveformStore:
         self._places: dict[str, tuple[int, int]] = {
             name: (start, stop) for name, start, stop in index["clips"]
         }
-        self.unreadable: list[str] = index["unreadable"]
+        self._problems: dict[str, str] = dict(index["unreadable"])
+        self.unreadable: list[str] = list(self._problems.values())
         if paths and not self._places:
-            raise CorpusError(f"none of {len(paths)} clips could be decoded")
+            raise CorpusError(
+                f"none of {len(paths)} clips could be decoded; the first: {self.unreadable[0]}"
+            )
         self._samples: npt.NDArray[np.int16] = (
             np.memmap(self._samples_path, dtype=np.int16, mode="r")
             if self._places
@@ -58,6 +61,10 @@ class WaveformStore:
 
     def __contains__(self, utterance: Utterance) -> bool:
         return str(utterance.path) in self._places
+
+    def problem_of(self, utterance: Utterance) -> str:
+        """Why a clip could not be decoded; empty when it could."""
+        return self._problems.get(str(utterance.path), "")
 
     def length(self, utterance: Utterance) -> int:
         """Samples of a clip."""
@@ -84,7 +91,7 @@ class WaveformStore:
             return (np.clip(waveform, -1.0, 1.0) * _SCALE).round().astype(np.int16)
 
         clips: list[tuple[str, int, int]] = []
-        unreadable: list[str] = []
+        unreadable: list[tuple[str, str]] = []
         position = 0
         with (
             atomic_path(self._samples_path) as temporary,
@@ -95,7 +102,7 @@ class WaveformStore:
                 group = paths[start : start + 256]
                 for path, samples in zip(group, pool.map(decode, group), strict=True):
                     if isinstance(samples, str):
-                        unreadable.append(samples)
+                        unreadable.append((str(path), samples))
                         continue
                     samples.tofile(stream)
                     clips.append((str(path), position, position + samples.size))
@@ -103,3 +110,13 @@ class WaveformStore:
                 on_progress(len(group))
         with atomic_path(index_path) as temporary:
             temporary.write_text(json.dumps({"clips": clips, "unreadable": unreadable}))
+
+
+def _version(path: Path) -> str:
+    """What changes with a clip's content; a new take can have the size of the old one."""
+    try:
+        status = path.stat()
+    except OSError:
+        # Decoding will say what is wrong with this one.
+        return "missing"
+    return f"{status.st_size}:{status.st_mtime_ns}"

@@ -145,6 +145,38 @@ class TestBadClips:
         with pytest.raises(AudioError, match=r"clip\.flac is (cut off|damaged)"):
             read_audio(path)
 
+    @pytest.mark.parametrize("endian", ["LITTLE", "BIG"])
+    def test_a_wav_that_is_cut_off(self, tmp_path: Path, endian: str) -> None:
+        path = tmp_path / "clip.wav"
+        soundfile.write(path, tone(1.0, 16_000), 16_000, endian=endian)
+        intact = path.read_bytes()
+        for kept in (len(intact) - 1, len(intact) // 2, 50):
+            path.write_bytes(intact[:kept])
+            for read in (read_audio, audio_seconds):
+                with pytest.raises(AudioError, match=r"clip\.wav is cut off: .* of 32000 bytes"):
+                    read(path)
+
+    @pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFF000])
+    def test_a_wav_from_a_pipe_states_no_length_and_is_read(
+        self, tmp_path: Path, size: int
+    ) -> None:
+        path = tmp_path / "clip.wav"
+        soundfile.write(path, tone(1.0, 16_000), 16_000)
+        content = bytearray(path.read_bytes())
+        struct.pack_into("<I", content, content.index(b"data") + 4, size)
+        path.write_bytes(content)
+        assert read_audio(path).size == 16_000
+
+    def test_chunks_before_and_after_the_samples_are_no_loss(self, tmp_path: Path) -> None:
+        path = tmp_path / "clip.wav"
+        soundfile.write(path, tone(1.0, 16_000), 16_000)
+        content = path.read_bytes()
+        at = content.index(b"data")
+        # An odd chunk is followed by a padding byte that its size does not count.
+        note = b"note" + struct.pack("<I", 3) + b"abc\0"
+        path.write_bytes(content[:at] + note + content[at:] + note)
+        assert read_audio(path).size == 16_000
+
     @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
     def test_not_finite(self, tmp_path: Path, value: float) -> None:
         path = tmp_path / "clip.wav"

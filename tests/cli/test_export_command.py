@@ -76,3 +76,17 @@ def test_without_torch_it_names_the_extra(
     error = capsys.readouterr().err
     assert "export needs torch" in error
     assert "pip install 'quantkit[export]'" in error
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_the_checkpoint_itself_is_never_overwritten(
+    checkpoint: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (checkpoint / name).read_bytes()
+    link = tmp_path / "out.onnx"
+    link.symlink_to(checkpoint / name)
+    for source in (checkpoint, checkpoint / "model.safetensors"):
+        for output in (checkpoint / name, link):
+            assert run("export", source, "-o", output) == 2
+            assert "itself read by this command" in capsys.readouterr().err
+    assert (checkpoint / name).read_bytes() == before

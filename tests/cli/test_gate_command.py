@@ -119,3 +119,14 @@ def test_update_does_not_overwrite_what_is_no_baseline(good: Path, tmp_path: Pat
     other.write_text('{"name": "something else"}')
     assert run(good, "--baseline", other, "--update") == 2
     assert other.read_text() == '{"name": "something else"}'
+
+
+@pytest.mark.parametrize("option", ["--junit", "--summary"])
+def test_a_report_never_replaces_what_was_compared(
+    good: Path, baseline: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (good, baseline):
+        before = path.read_bytes()
+        assert run(good, "--baseline", baseline, option, path) == 2
+        assert "itself read by this command" in capsys.readouterr().err
+        assert path.read_bytes() == before

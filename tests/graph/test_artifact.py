@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from quantkit.graph.artifact import (
     info_of,
     load_model,
     read_info,
+    save_checked_model,
     save_model,
     set_info,
     total_size,
@@ -150,3 +152,37 @@ def test_a_failed_write_leaves_the_old_model_and_nothing_else(
     with pytest.raises(OutputError, match="cannot write"):
         save_model(model, tmp_path / "file" / "m.onnx")
     assert [f.name for f in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("threshold", [0, 8000])
+def test_a_link_to_a_model_is_written_through(
+    model: onnx.ModelProto, tmp_path: Path, threshold: int
+) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    link = tmp_path / "link.onnx"
+    link.symlink_to(store / "real.onnx")
+    for write in (
+        lambda: save_model(model, link, external_threshold=threshold),
+        lambda: save_checked_model(model, link, load_model, external_threshold=threshold),
+    ):
+        write()
+        assert link.is_symlink()
+        assert load_model(store / "real.onnx").graph.node[0].name == "dense"
+        (store / "real.onnx").unlink()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_what_is_no_file_is_not_replaced(model: onnx.ModelProto, tmp_path: Path) -> None:
+    pipe, folder = tmp_path / "pipe.onnx", tmp_path / "folder.onnx"
+    os.mkfifo(pipe)
+    folder.mkdir()
+    checked: list[Path] = []
+    for path in (pipe, folder):
+        with pytest.raises(OutputError, match=r"it is a (pipe or device|folder)"):
+            save_model(model, path)
+        with pytest.raises(OutputError, match=r"it is a (pipe or device|folder)"):
+            save_checked_model(model, path, checked.append)
+    assert pipe.is_fifo()
+    assert folder.is_dir()
+    assert checked == []

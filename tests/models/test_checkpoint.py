@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,42 @@ def test_cut_off_weights(folder: Path, kept: int) -> None:
         load_wav2letter(folder)
 
 
+@pytest.mark.parametrize("content", [b"", b"\0", b"x", b"PK", b"plain text\n" * 20, b"\x80\x02."])
+@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
+def test_bytes_that_are_no_weights_give_one_line(folder: Path, content: bytes, suffix: str) -> None:
+    (folder / f"bad.{suffix}").write_bytes(content)
+    with pytest.raises(
+        CheckpointError, match=rf"bad\.{suffix} is damaged or cut off: \S"
+    ) as caught:
+        load_wav2letter(folder / f"bad.{suffix}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_pt_file_damaged_anywhere_is_a_checkpoint_error_or_loads(folder: Path) -> None:
+    torch.save(load_wav2letter(folder).model.state_dict(), folder / "good.pt")
+    intact = (folder / "good.pt").read_bytes()
+    for position in range(0, len(intact), len(intact) // 60):
+        damaged = bytearray(intact)
+        damaged[position] ^= 0xFF
+        (folder / "bad.pt").write_bytes(damaged)
+        with contextlib.suppress(CheckpointError):
+            load_wav2letter(folder / "bad.pt")
+
+
+def test_state_dict_of_other_things_than_plain_tensors(folder: Path) -> None:
+    for content in ({1: torch.zeros(1)}, {"a": torch.eye(2).to_sparse()}):
+        torch.save(content, folder / "odd.pt")
+        with pytest.raises(CheckpointError, match="not a state_dict"):
+            load_wav2letter(folder / "odd.pt")
+
+
+def test_a_model_too_large_for_the_memory_is_refused_by_shape(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())["config"]
+    edit(folder, config={**config, "width": 65_536, "head_width": 65_536})
+    with pytest.raises(CheckpointError, match="the configuration asks for"):
+        load_wav2letter(folder)
+
+
 def test_wrong_shape_names_the_tensor(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())["config"]
     edit(folder, config={**config, "head_width": 16})
@@ -122,8 +159,17 @@ def test_missing_and_unknown_tensors_are_named(folder: Path) -> None:
         ({"architecture": "conformer"}, "unknown architecture 'conformer'; known: 'wav2letter'"),
         ({"schema": "other/1"}, "schema 'other/1'"),
         ({"config": {"depth": 3}}, "unknown setting 'depth'"),
-        ({"config": {"width": "wide"}}, "config.width is 'wide', not a number"),
-        ({"config": {"width": 0}}, "config.width must be at least 1"),
+        ({"config": {"width": "wide"}}, "config.width must be a whole number .*, not 'wide'"),
+        ({"config": {"width": 0}}, "config.width must be a whole number from 1"),
+        ({"config": {"width": 8.0}}, "config.width must be a whole number .*, not 8.0"),
+        ({"config": {"width": True}}, "config.width must be a whole number .*, not True"),
+        ({"config": {"width": float("inf")}}, "config.width must be a whole number .*, not inf"),
+        ({"config": {"width": 10_000_000}}, "from 1 to 65536, not 10000000"),
+        ({"config": {"dropout": 1.5}}, "config.dropout must be at least 0 and below 1, not 1.5"),
+        ({"config": {"dropout": float("nan")}}, "config.dropout must be .*, not nan"),
+        ({"config": {"dropout": "x"}}, "config.dropout must be a number, not 'x'"),
+        ({"config": {"dropout": False}}, "config.dropout must be a number, not False"),
+        ({"config": {"batch_norm": 1}}, "config.batch_norm must be true or false, not 1"),
         ({"config": []}, "config.json"),
         ({"config": {"labels": 5}}, "4 labels, but config.labels 5"),
         ({"config": {"labels": 4, "features": 80}}, "front end of 40 bands"),

@@ -82,3 +82,44 @@ def test_nothing_short_enough_is_an_error() -> None:
     mixture = Mixture((Source("a"),), {"a": _corpus("a", [9.0])})
     with pytest.raises(CorpusError, match="shorter than"):
         mixture.epoch(Stage(1.0, 3.0, {"a": 1.0}), random.Random(0))
+
+
+def _split_corpus(folder: Path, tones: Path, splits: list[str]) -> Path:
+    folder.mkdir()
+    rows = ["path\tsplit\tspeaker\tgender\tlanguage\tseconds\ttext"]
+    for i, split in enumerate(splits):
+        (folder / f"{i}.wav").write_bytes((tones / f"{i}.wav").read_bytes())
+        rows.append(f"{i}.wav\t{split}\t\t\ten\t1.0\ta")
+    (folder / "manifest.tsv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("splits", "valid_split", "heard"),
+    [
+        (["train", "test", "extra"], "", {"train"}),
+        (["train-clean-100", "dev-clean", "test-other"], "", {"train-clean-100"}),
+        (["all", "calibration", "validation", "Test"], "", {"all"}),
+        (["", "test"], "", {""}),
+        (["spoken", "read"], "read", {"spoken"}),
+    ],
+)
+def test_what_is_kept_for_measuring_is_never_trained_on(
+    tmp_path: Path, tone_corpus: Path, splits: list[str], valid_split: str, heard: set[str]
+) -> None:
+    folder = _split_corpus(tmp_path / "corpus", tone_corpus, splits * 10)
+    source = Source("corpus", valid_share=0.2, valid_split=valid_split)
+    corpus = open_source(source, folder, Labels.english(), "train")
+    assert {u.split for u in corpus} == heard
+    held_out = open_source(source, folder, Labels.english(), "valid")
+    assert {u.split for u in held_out} == ({valid_split} if valid_split else heard)
+
+
+def test_a_split_that_is_named_is_used(tmp_path: Path, tone_corpus: Path) -> None:
+    folder = _split_corpus(tmp_path / "corpus", tone_corpus, ["calibration", "test"] * 10)
+    with pytest.raises(CorpusError, match="all are of the splits calibration, test; name one"):
+        open_source(Source("corpus"), folder, Labels.english(), "train")
+    source = Source("corpus", split="calibration")
+    assert {u.split for u in open_source(source, folder, Labels.english(), "train")} == {
+        "calibration"
+    }

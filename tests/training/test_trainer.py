@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from quantkit.audio.frontend import Frontend
 from quantkit.errors import CheckpointError, InputError
 from quantkit.models.checkpoint import load_wav2letter
 from quantkit.models.wav2letter import Wav2LetterConfig
@@ -120,3 +121,43 @@ def test_bfloat16_trains_too(tone_corpus: Path, tmp_path: Path) -> None:
     losses: list[float] = []
     trainer.run(lambda progress: losses.append(progress.loss))
     assert all(loss == loss for loss in losses)
+
+
+def test_a_run_does_not_go_on_with_another_alphabet_or_front_end(
+    tone_corpus: Path, tmp_path: Path
+) -> None:
+    recipe = dataclasses.replace(_RECIPE, steps=2, validate_every=2)
+    earlier = _trainer(recipe, tone_corpus, tmp_path)
+    assert not earlier.has_earlier_run
+    earlier.run()
+    assert earlier.has_earlier_run
+
+    other = _trainer(recipe, tone_corpus, tmp_path)
+    tokens = other.labels.tokens
+    other.labels = Labels((*tokens[:-2], *reversed(tokens[-2:])))
+    with pytest.raises(CheckpointError, match=r"last\.pt: it was trained on another alphabet"):
+        other.resume()
+    quieter = prepare_trainer(
+        recipe,
+        tmp_path,
+        folders={"tones": tone_corpus},
+        frontend=Frontend(high_hz=4_000.0),
+        device=torch.device("cpu"),
+    )
+    with pytest.raises(CheckpointError, match="other front-end settings"):
+        quieter.resume()
+
+
+def test_a_state_of_an_older_version_can_go_on(tone_corpus: Path, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(_RECIPE, steps=2, validate_every=2)
+    _trainer(recipe, tone_corpus, tmp_path).run()
+    state = torch.load(tmp_path / "last.pt", weights_only=True)
+    del state["labels"], state["frontend"]
+    torch.save(state, tmp_path / "last.pt")
+    assert _trainer(recipe, tone_corpus, tmp_path).resume()
+
+
+def test_the_models_inputs_are_the_front_ends_bands(tone_corpus: Path, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(_RECIPE, model=dataclasses.replace(_RECIPE.model, features=80))
+    with pytest.raises(InputError, match="takes 80 features, but the front end gives 40"):
+        _trainer(recipe, tone_corpus, tmp_path)
