@@ -123,6 +123,7 @@ class Recipe:
             ``letters``, or ``phonemes`` with spaces between.
         steps: optimizer steps.
         batch_seconds: longest padded duration of a batch; ``batch_clips`` bounds its clips.
+        freeze_norm_from: share of the steps after which batch norm keeps its statistics.
         validation_clips: at most so many of each source.
         precision: ``auto`` takes bfloat16 where the hardware has it.
     """
@@ -137,6 +138,7 @@ class Recipe:
     batch_seconds: float = 60.0
     batch_clips: int = 128
     validate_every: int = 500
+    freeze_norm_from: float = 1.0
     validation_clips: int = 150
     precision: Precision = "auto"
     seed: int = 0

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn.functional import ctc_loss
 from torch.nn.utils import clip_grad_norm_
 
@@ -142,8 +143,8 @@ class Trainer:
     def run(self, on_progress: Callable[[Progress], None] = lambda progress: None) -> float:
         """Train to the end of the recipe and return the best validation error (mean CER)."""
         started, audio_seconds = time.monotonic(), 0.0
-        self.model.train()
         for batch in self._batches():
+            self._train_mode()
             loss = self._optimize(batch)
             self.step += 1
             audio_seconds += self._preparer.frontend.seconds_of(int(batch.lengths.sum()))
@@ -161,6 +162,19 @@ class Trainer:
                 )
             )
         return self.best
+
+    def _train_mode(self) -> None:
+        """Training mode, but for batch norm once the recipe freezes it.
+
+        Batches hold clips of one length, hence mostly of one corpus, and batch norm sees each in
+        its own statistics; afterwards all share the running ones. The end of a run is therefore
+        trained with what will be used.
+        """
+        self.model.train()
+        if self.step >= self.recipe.freeze_norm_from * self.recipe.steps:
+            for module in self.model.modules():
+                if isinstance(module, nn.BatchNorm1d):
+                    module.eval()
 
     def _batches(self) -> Iterator[Batch]:
         """Batches until the recipe's last step; a new epoch begins when a stage ends."""
@@ -212,7 +226,6 @@ class Trainer:
         score = validate(
             self.model, self._validation, self.labels, self._preparer, self.device, self._autocast
         )
-        self.model.train()
         self.schedule.after_validation(score.mean)
         self.history.append(
             {
