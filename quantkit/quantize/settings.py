@@ -35,8 +35,8 @@ class QuantizeSettings:
         range: how static activation ranges are chosen from calibration clips.
         percentile: share of activations, in per cent, that a ``percentile`` range covers.
         dynamic_range: whether a dynamic range is found over the whole padded batch, as ONNX
-            Runtime's ``DynamicQuantizeLinear`` does it, or for each clip on its own, so that the
-            result does not depend on batch mates.
+            Runtime's ``DynamicQuantizeLinear`` does it, or for each clip on its own, whatever its
+            batch mates hold. A clip's own padding counts, where the model does not zero it.
 
     Raises:
         InputError: a value that is not one of the listed ones.
