@@ -79,8 +79,6 @@ class Trainer:
                 f"the recipe's model has {recipe.model.labels} labels, the alphabet {len(labels)}"
             )
         torch.manual_seed(recipe.seed)
-        # Adam's second moments sink below the smallest normal numbers, which CPUs are slow at.
-        torch.set_flush_denormal(True)
         self.recipe = recipe
         self.labels = labels
         self.folder = folder
@@ -142,6 +140,15 @@ class Trainer:
 
     def run(self, on_progress: Callable[[Progress], None] = lambda progress: None) -> float:
         """Train to the end of the recipe and return the best validation error (mean CER)."""
+        # Adam's second moments sink below the smallest normal numbers, which CPUs are slow at.
+        torch.set_flush_denormal(True)
+        try:
+            self._run(on_progress)
+        finally:
+            torch.set_flush_denormal(False)
+        return self.best
+
+    def _run(self, on_progress: Callable[[Progress], None]) -> None:
         started, audio_seconds = time.monotonic(), 0.0
         for batch in self._batches():
             self._train_mode()
@@ -161,7 +168,6 @@ class Trainer:
                     score,
                 )
             )
-        return self.best
 
     def _train_mode(self) -> None:
         """Training mode, but for batch norm once the recipe freezes it.
