@@ -19,8 +19,8 @@ from quantkit.bench.schema import BenchReport, write_report
 from quantkit.bench.settings import DEFAULT_BATCH_SIZES, BenchSettings
 from quantkit.bench.tables import corpus_line, tables_of, to_rich, write_markdown
 from quantkit.cli.corpus_options import corpus_options, open_selected
+from quantkit.cli.decoder_options import decoder_options
 from quantkit.errors import OutputError
-from quantkit.text.decoders import DECODERS, DEFAULT_WIDTH
 
 # What tables may take where there is no terminal to ask.
 _WIDTH_OF_A_FILE = 160
@@ -62,24 +62,7 @@ def _numbers(minimum: int) -> Callable[..., tuple[int, ...]]:
     help="Split of the corpus, or `all`; by default `test` where the corpus has one.",
 )
 @corpus_options
-@click.option(
-    "--decoder", type=click.Choice(DECODERS), default="beam", show_default=True, help="CTC decoder."
-)
-@click.option(
-    "--width",
-    type=click.IntRange(min=1),
-    default=DEFAULT_WIDTH,
-    show_default=True,
-    help="Hypotheses that beam search keeps.",
-)
-@click.option(
-    "--language-model",
-    type=click.Path(path_type=Path),
-    help="ARPA file of n-grams over letters or words, for beam search.",
-)
-@click.option(
-    "--lm-weight", type=float, default=1.0, show_default=True, help="Weight of its log-probability."
-)
+@decoder_options(default="beam")
 @click.option(
     "--batch-sizes",
     metavar="N,N,…",
@@ -120,7 +103,7 @@ def command(
     language: str | None,
     max_seconds: float | None,
     decoder: str,
-    width: int,
+    beam_width: int,
     language_model: Path | None,
     lm_weight: float,
     batch_sizes: tuple[int, ...],
@@ -141,7 +124,7 @@ def command(
     """
     settings = BenchSettings(
         decoder=decoder,
-        width=width,
+        width=beam_width,
         language_model=language_model,
         lm_weight=lm_weight,
         split=split,

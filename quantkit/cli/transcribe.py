@@ -7,40 +7,16 @@ from pathlib import Path
 
 import click
 
+from quantkit.cli.decoder_options import decoder_options
 from quantkit.runtime.recognizer import Recognizer
 from quantkit.runtime.transcriber import transcribe
-from quantkit.text.decoders import DEFAULT_WIDTH, decoder_named
+from quantkit.text.decoders import decoder_named
 
 
 @click.command(name="transcribe")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--decoder",
-    type=click.Choice(["greedy", "beam", "ctcdecode"]),
-    default="greedy",
-    show_default=True,
-    help="How label probabilities become text.",
-)
-@click.option(
-    "--beam-width",
-    type=click.IntRange(min=1),
-    default=DEFAULT_WIDTH,
-    show_default=True,
-    help="Hypotheses that a beam search keeps.",
-)
-@click.option(
-    "--language-model",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="N-gram language model (ARPA) for a beam search.",
-)
-@click.option(
-    "--lm-weight",
-    type=click.FloatRange(min=0),
-    default=1.0,
-    show_default=True,
-    help="Weight of the language model.",
-)
+@decoder_options(default="greedy")
 @click.option(
     "--threads",
     type=click.IntRange(min=0),
