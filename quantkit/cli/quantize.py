@@ -15,9 +15,9 @@ from rich.progress import Progress
 
 from quantkit.audio.utterance import Corpus
 from quantkit.cli.corpus_options import corpus_options, open_selected
+from quantkit.graph.plan import Compute
 from quantkit.quantize.family import quantize_family
 from quantkit.quantize.pipeline import QuantizeResult, quantize_model
-from quantkit.quantize.plan import Compute
 from quantkit.quantize.presets import DESCRIPTIONS, PRESETS
 from quantkit.quantize.settings import QuantizeSettings, RangeMethod
 

@@ -26,12 +26,10 @@ from quantkit.audio.frontend import Frontend
 from quantkit.errors import ModelError
 from quantkit.graph.artifact import info_of, set_info
 from quantkit.graph.layers import FRONTEND_PREFIX
+from quantkit.runtime.recognizer import MIN_FRAMES
 
 # Shape's start attribute is the newest thing that the front end uses.
 _OLDEST_OPSET = 15
-
-# Wav2Letter needs two frames; shorter batches are padded to them and masked.
-_MIN_FRAMES = 2
 
 _BODY = Template("""
 frontend (waveform, lengths) => (features, frames) {
@@ -216,7 +214,7 @@ def _constants(frontend: Frontend) -> dict[str, npt.NDArray[Any]]:
         "zero": 0,
         "step": 1,
         "no_pads": [0, 0, 0],
-        "shortest": [window + (_MIN_FRAMES - 1) * hop],
+        "shortest": [window + (MIN_FRAMES - 1) * hop],
         "window": [window],
         "hop": [hop],
         "hop_minus_window": [hop - window],

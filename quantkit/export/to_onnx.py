@@ -29,6 +29,7 @@ from quantkit.graph.artifact import (
     set_info,
 )
 from quantkit.graph.layers import find_layers
+from quantkit.graph.plan import LayerPlan, plan_json
 from quantkit.models.checkpoint import CONFIG_NAME, load_wav2letter, weights_path
 from quantkit.models.wav2letter import Wav2Letter
 from quantkit.text.labels import Labels
@@ -170,28 +171,21 @@ def build_model(
 
 def float_plan(model: onnx.ModelProto, model_sha256: str) -> dict[str, Any]:
     """The plan (``quantkit.plan/1``) of a model in which nothing is quantized."""
-    layers = [
-        {
-            "name": layer.name,
-            "op": layer.op,
-            "shape": list(layer.shape),
-            "codec": "float32",
-            "bits": 32,
-            "compute": "float32",
-            "activation_bits": 32,
-            "range": "none",
-            "bytes": 4 * layer.parameters,
-        }
+    rows = (
+        LayerPlan(
+            name=layer.name,
+            op=layer.op,
+            shape=layer.shape,
+            codec="float32",
+            bits=32,
+            compute="float32",
+            activation_bits=32,
+            range="none",
+            bytes=4 * layer.parameters,
+        )
         for layer in find_layers(model)
-    ]
-    return {
-        "schema": "quantkit.plan/1",
-        "model_sha256": model_sha256,
-        "budget_bytes": None,
-        "predicted_bytes": 4 * sum(layer.parameters for layer in find_layers(model)),
-        "method": "float32",
-        "layers": layers,
-    }
+    )
+    return plan_json(rows, model_sha256=model_sha256, method="float32")
 
 
 def _check(model: onnx.ModelProto) -> None:

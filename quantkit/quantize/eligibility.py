@@ -12,9 +12,9 @@ import math
 import numpy as np
 import onnx
 
+from quantkit.graph.plan import Compute
 from quantkit.quantize.editor import GraphEditor
 from quantkit.quantize.integer_matmul import can_unfold
-from quantkit.quantize.plan import Compute
 
 # Inputs per output value under which quantizing them costs more than the product saves.
 _SHORTEST_REDUCTION = 16

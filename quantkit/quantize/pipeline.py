@@ -20,12 +20,12 @@ from quantkit.graph.artifact import (
     total_size,
 )
 from quantkit.graph.layers import Layer, find_layers
+from quantkit.graph.plan import Compute, LayerPlan, plan_json
 from quantkit.quantize.calibrate import Feed, calibrate, corpus_feeds
 from quantkit.quantize.cleanup import clean_up
 from quantkit.quantize.dynamic import quantize_dynamic_layers
 from quantkit.quantize.editor import GraphEditor, name_all_nodes
 from quantkit.quantize.eligibility import reason_to_stay_float
-from quantkit.quantize.plan import Compute, LayerPlan, plan_json
 from quantkit.quantize.presets import resolve
 from quantkit.quantize.settings import QuantizeSettings
 from quantkit.quantize.static import StaticLayout, lay_out, quantize_static_layers

@@ -10,7 +10,7 @@ from typing import Literal
 
 from quantkit.errors import InputError
 from quantkit.graph.layers import Layer
-from quantkit.quantize.plan import Compute
+from quantkit.graph.plan import Compute
 
 RangeMethod = Literal["min-max", "percentile"]
 DynamicRange = Literal["per-batch", "per-clip"]

@@ -12,6 +12,7 @@ from quantkit.audio.corpora import open_corpus
 from quantkit.audio.frontend import Frontend
 from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.errors import CorpusError, InputError
+from quantkit.models.wav2letter import Wav2Letter
 from quantkit.text.labels import Labels
 from quantkit.training.clips import ClipPreparer
 from quantkit.training.mixture import Mixture, open_source
@@ -95,7 +96,11 @@ def prepare_trainer(
     training = {n: _measured(c, waveforms, frontend) for n, c in training.items()}
     validation = {n: _measured(c, waveforms, frontend) for n, c in validation.items()}
     preparer = ClipPreparer(
-        frontend, labels, waveforms, recipe.augment, lambda frames: frames // 2 + 1
+        frontend,
+        labels,
+        waveforms,
+        recipe.augment,
+        lambda frames: int(Wav2Letter.output_lengths(torch.tensor(frames))),
     )
     mixture = Mixture(recipe.sources, training)
     return Trainer(recipe, mixture, validation, labels, preparer, folder, device)

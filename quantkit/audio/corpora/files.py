@@ -62,6 +62,18 @@ def contained_path(folder: Path, root: Path, name: str, where: str) -> Path:
     return path
 
 
+def clip_problem(folder: Path, root: Path, name: str) -> str | None:
+    """Why a clip that was found in ``folder``, named by no list, cannot be used.
+
+    Args:
+        folder, root, name: see :func:`contained_path`.
+    """
+    try:
+        return file_problem(contained_path(folder, root, name, str(folder)))
+    except CorpusError:
+        return "is a link that leaves the corpus"
+
+
 def file_problem(path: Path) -> str | None:
     """Why ``path`` cannot be a clip, as far as the file system knows; ``None`` if it can."""
     try:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from quantkit.audio.corpora.files import contained_path, file_problem, is_audio, walk_files
+from quantkit.audio.corpora.files import clip_problem, is_audio, walk_files
 from quantkit.audio.decode import MAX_SECONDS
 from quantkit.audio.utterance import Corpus, Utterance, usable_corpus
-from quantkit.errors import CorpusError
 
 
 def load_plain(folder: Path, max_seconds: float = MAX_SECONDS) -> Corpus:
@@ -24,10 +23,7 @@ def load_plain(folder: Path, max_seconds: float = MAX_SECONDS) -> Corpus:
     skipped: list[str] = []
     for path in filter(is_audio, walk_files(folder)):
         name = path.relative_to(folder).as_posix()
-        try:
-            problem = file_problem(contained_path(folder, root, name, str(folder)))
-        except CorpusError:
-            problem = "is a link that leaves the corpus"
+        problem = clip_problem(folder, root, name)
         if problem is not None:
             skipped.append(f"{path}: {problem}")
         else:

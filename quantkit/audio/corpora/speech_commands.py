@@ -13,8 +13,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 from quantkit.audio.corpora.files import (
-    contained_path,
-    file_problem,
+    clip_problem,
     is_audio,
     list_folder,
     read_lines,
@@ -57,10 +56,7 @@ def load_speech_commands(folder: Path) -> Corpus:
         word = word_folder.name.strip("_")
         for path in filter(is_audio, list_folder(word_folder)):
             name = path.relative_to(folder).as_posix()
-            try:
-                problem = file_problem(contained_path(folder, root, name, str(folder)))
-            except CorpusError:
-                problem = "is a link that leaves the corpus"
+            problem = clip_problem(folder, root, name)
             if problem is not None:
                 skipped.append(f"{path}: {problem}")
                 continue
