@@ -182,7 +182,9 @@ def _latency(
     cells = len(settings.thread_counts) * len(settings.sizes)
     for position, threads in enumerate(settings.thread_counts):
         recognizers = [
-            contestant.recognizer if position == 0 else Recognizer.load(contestant.path, threads)
+            contestant.recognizer
+            if position == 0
+            else Recognizer.load(contestant.path, threads, check=False)
             for contestant in contestants
         ]
         for size in settings.sizes:

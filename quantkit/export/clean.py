@@ -13,6 +13,7 @@ import onnx
 from onnx import TensorProto, helper
 
 import quantkit
+from quantkit.graph.artifact import PRODUCER
 
 
 def clean(model: onnx.ModelProto) -> None:
@@ -21,7 +22,7 @@ def clean(model: onnx.ModelProto) -> None:
     _restore_integer_division(model.graph)
     _merge_initializers(model.graph)
     _rename(model.graph)
-    model.producer_name = "quantkit"
+    model.producer_name = PRODUCER
     model.producer_version = quantkit.__version__
     model.graph.name = "quantkit"
     # The lowest IR version that the opset allows is the one that the oldest runtimes load.

@@ -11,14 +11,19 @@ from typing import IO, Any, TypeVar
 
 import onnx
 from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped]
-from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+from onnx.external_data_helper import uses_external_data
 
 from quantkit.audio.frontend import Frontend
 from quantkit.errors import FormatError, ModelError, OutputError
 from quantkit.files import atomic_path, output_target
+from quantkit.graph.integrity import CHECKSUM_KEY, append_checksum, check_integrity
+from quantkit.graph.plan import PLAN_SCHEMA
 from quantkit.text.labels import Labels
 
 T = TypeVar("T")
+
+#: Who made the file, as its first bytes say.
+PRODUCER = "quantkit"
 
 # Protobuf cannot hold 2 GiB in one message; a round 2 GB leaves room for the graph itself.
 EXTERNAL_DATA_THRESHOLD = 2_000_000_000
@@ -58,20 +63,27 @@ class ArtifactInfo:
     licence: str = ""
 
 
-def read_info(path: Path) -> ArtifactInfo:
-    """Metadata of the model at ``path``; weights in external files are not opened.
+def read_info(path: Path, *, check: bool = True) -> ArtifactInfo:
+    """Metadata of the model at ``path``.
+
+    Args:
+        check: compare file and external weights with the artifact's checksum, which a foreign
+            model has none of. Leave it out for a file that was compared already.
 
     Raises:
-        ModelError: the file is missing, cut off, not ONNX, or its metadata is damaged.
+        ModelError: the file is missing, damaged, not ONNX, or its metadata is another model's.
     """
-    return info_of(_read_proto(path), str(path))
+    model = _read_proto(path)
+    if check:
+        _require_intact(model, path)
+    return info_of(model, str(path))
 
 
 def info_of(model: onnx.ModelProto, origin: str = "the model") -> ArtifactInfo:
     """Metadata of a model in memory; ``origin`` names it in error messages.
 
     Raises:
-        ModelError: a ``quantkit.*`` entry is damaged.
+        ModelError: a ``quantkit.*`` entry is damaged, or the plan is another model's.
     """
     entries = {entry.key: entry.value for entry in model.metadata_props}
     labels_json = entries.get("quantkit.labels")
@@ -81,7 +93,7 @@ def info_of(model: onnx.ModelProto, origin: str = "the model") -> ArtifactInfo:
         plan = json.loads(plan_json) if plan_json else None
         if plan is not None and not isinstance(plan, dict):
             raise FormatError("the plan is not a JSON object")
-        return ArtifactInfo(
+        info = ArtifactInfo(
             labels=Labels.from_json(labels_json) if labels_json else None,
             frontend=Frontend.from_json(frontend_json) if frontend_json else None,
             fused=bool(json.loads(frontend_json).get("fused")) if frontend_json else False,
@@ -94,6 +106,9 @@ def info_of(model: onnx.ModelProto, origin: str = "the model") -> ArtifactInfo:
         )
     except (ValueError, FormatError) as error:
         raise ModelError(f"{origin}: its quantkit metadata is damaged: {error}") from error
+    if plan is not None:
+        _require_own_plan(plan, model, origin)
+    return info
 
 
 def set_info(model: onnx.ModelProto, info: ArtifactInfo) -> None:
@@ -129,14 +144,20 @@ def set_info(model: onnx.ModelProto, info: ArtifactInfo) -> None:
         model.metadata_props.add(key=key, value=value)
 
 
-def load_model(path: Path) -> onnx.ModelProto:
+def load_model(path: Path, *, check: bool = True) -> onnx.ModelProto:
     """The whole model with its weights, external ones included.
 
+    Args:
+        check: see :func:`read_info`.
+
     Raises:
-        ModelError: missing, cut off, not ONNX, or an external file is missing or too short.
+        ModelError: missing, damaged, not ONNX, or an external file is missing or too short.
     """
     model = _read_proto(path)
     _external_files(model, path)
+    if check:
+        _require_intact(model, path)
+    _drop_checksum(model)
     try:
         onnx.load_external_data_for_model(model, str(path.parent))
     except (OSError, ValueError, onnx.checker.ValidationError) as error:
@@ -150,7 +171,9 @@ def save_model(
     """Write ``model`` so that a crash leaves the old file or the new one.
 
     When the weights take more than ``external_threshold`` bytes they go to ``<name>.onnx.data``
-    beside the model. ``model`` itself is unchanged afterwards.
+    beside the model. A model with ``quantkit.*`` metadata gets a checksum, see
+    :mod:`quantkit.graph.integrity`. ``model`` itself is unchanged afterwards, except that it loses
+    the checksum of the file that it was read from.
 
     Raises:
         OutputError: the folder or disk refuses.
@@ -158,9 +181,12 @@ def save_model(
     """
     # The weights belong beside the model itself, not beside a link to it.
     path = output_target(path)
+    _drop_checksum(model)
     if _weight_bytes(model) <= external_threshold:
         with atomic_path(path) as temporary:
             temporary.write_bytes(_serialized(model, path))
+            if _is_ours(model):
+                append_checksum(temporary)
         return
     data_path = path.with_name(path.name + ".data")
     moved: list[tuple[onnx.TensorProto, bytes]] = []
@@ -173,6 +199,8 @@ def save_model(
                         moved.append((tensor, tensor.raw_data))
                         _move_out(tensor, stream, data_path.name)
             temporary.write_bytes(_serialized(model, path))
+            if _is_ours(model):
+                append_checksum(temporary, [temporary_data])
         finally:
             for tensor, raw in moved:
                 del tensor.external_data[:]
@@ -236,6 +264,48 @@ def _read_proto(path: Path) -> onnx.ModelProto:
     return model
 
 
+def _is_ours(model: onnx.ModelProto) -> bool:
+    # The first bytes of a file say who made it, the last ones what it is: a file that was cut off
+    # between the two is still known as ours. In a damaged file, a string may come as bytes.
+    return model.producer_name == PRODUCER or any(
+        str(entry.key).startswith("quantkit.") for entry in model.metadata_props
+    )
+
+
+def _require_intact(model: onnx.ModelProto, path: Path) -> None:
+    # Other tools keep metadata that they do not know: what has nothing of ours, is not ours.
+    if _is_ours(model):
+        check_integrity(path, _external_files(model, path))
+
+
+def _drop_checksum(model: onnx.ModelProto) -> None:
+    """Take away what belongs to one file, not to the model."""
+    entries = model.metadata_props
+    for index in reversed(range(len(entries))):
+        if entries[index].key == CHECKSUM_KEY:
+            del entries[index]
+
+
+def _require_own_plan(plan: dict[str, Any], model: onnx.ModelProto, origin: str) -> None:
+    if (schema := plan.get("schema")) != PLAN_SCHEMA:
+        raise ModelError(
+            f"{origin}: its plan has schema {schema!r}, and this version of quantkit reads "
+            f"{PLAN_SCHEMA!r}: use the version that made it, or make the model again"
+        )
+    rows = plan.get("layers")
+    if not isinstance(rows, list):
+        raise ModelError(f"{origin}: its plan has no list of layers; make the model again")
+    present = {node.name or node.output[0] for node in model.graph.node if node.output}
+    for row in rows:
+        name = str(row.get("name", "")) if isinstance(row, dict) else ""
+        # A quantizer may put several nodes in a layer's place, each called after it.
+        if not name or not any(node.startswith(name) for node in present):
+            raise ModelError(
+                f"{origin}: its plan is another model's: it has a layer {name!r}, which the graph "
+                "has not; make the model again"
+            )
+
+
 def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
     yield graph
     for node in graph.node:
@@ -278,16 +348,20 @@ def _move_out(tensor: onnx.TensorProto, stream: IO[bytes], location: str) -> Non
 
 
 def _external_files(model: onnx.ModelProto, path: Path) -> list[Path]:
+    """In the order of their names in the model."""
     folder = path.parent.resolve()
-    files: dict[Path, None] = {}
+    files: dict[str, Path] = {}
     for tensor in _tensors(model):
         if not uses_external_data(tensor):
             continue
-        location = ExternalDataInfo(tensor).location
-        file = (folder / location).resolve()
+        location = next((str(e.value) for e in tensor.external_data if e.key == "location"), "")
+        try:
+            file = (folder / location).resolve()
+        except (OSError, ValueError, RuntimeError) as error:
+            raise ModelError(f"{path}: tensor {tensor.name} lies nowhere: {error}") from error
         if not file.is_relative_to(folder):
             raise ModelError(f"{path}: tensor {tensor.name} lies outside its folder: {location}")
         if not file.is_file():
             raise ModelError(f"{path}: its weights file {location} is missing; copy it beside it")
-        files[file] = None
-    return list(files)
+        files[location] = file
+    return list(dict.fromkeys(files[location] for location in sorted(files)))

@@ -40,13 +40,18 @@ class Recognizer:
         self.session = session
 
     @classmethod
-    def load(cls, path: Path, threads: int = 1) -> Recognizer:
-        """Open the artifact at ``path`` with ``threads`` threads per operator.
+    def load(cls, path: Path, threads: int = 1, *, check: bool = True) -> Recognizer:
+        """Open the artifact at ``path``.
+
+        Args:
+            threads: inside one operator; 0 takes all cores.
+            check: compare it with its checksum first; see
+                :func:`~quantkit.graph.artifact.read_info`.
 
         Raises:
-            ModelError: the file does not load, or does not have an artifact's inputs.
+            ModelError: the file is damaged, does not load, or does not have an artifact's inputs.
         """
-        info = read_info(path)
+        info = read_info(path, check=check)
         session = create_session(path, threads=threads)
         found = {value.name for value in session.get_inputs()}
         wanted = {"waveform" if info.fused else "features", "lengths"}

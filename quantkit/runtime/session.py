@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import onnxruntime
@@ -10,6 +11,10 @@ from quantkit.errors import InputError, ModelError
 
 # Warnings about unused initializers and the like are for us, not for the user: errors only.
 _LOG_ERRORS_ONLY = 3
+
+_OPSET_TOO_NEW = re.compile(r"Opset (\d+) is under .* for domain ai\.onnx is till opset (\d+)")
+_IR_TOO_NEW = re.compile(r"Unsupported model IR version: (\d+), max supported IR version: (\d+)")
+_NO_KERNEL = "Could not find an implementation"
 
 
 def create_session(path: Path, *, threads: int = 1) -> onnxruntime.InferenceSession:
@@ -52,6 +57,40 @@ def open_session(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime
     # ONNX Runtime's exceptions share no base class but Exception.
     except Exception as error:
         reason = " ".join(str(error).split())
-        raise ModelError(
-            f"{path} does not load in ONNX Runtime {onnxruntime.__version__}: {reason}"
-        ) from error
+        raise ModelError(_explain(path, reason, onnxruntime.__version__)) from error
+
+
+def _explain(path: Path, reason: str, version: str) -> str:
+    """Why ``path`` does not load, and which ONNX Runtime loads it, where that is known.
+
+    Args:
+        reason: what ONNX Runtime says, in one line.
+        version: of ONNX Runtime.
+    """
+    # Needs onnx, which must not be in memory while that is measured; a failure is not measured.
+    from quantkit.runtime.targets import TARGETS, oldest_for
+
+    if match := _OPSET_TOO_NEW.search(reason):
+        needed, known = map(int, match.groups())
+        able = next((release for release in TARGETS if release.opset >= needed), None)
+        needs = f"operator set {needed}, and this ONNX Runtime {version} knows {known}"
+    elif match := _IR_TOO_NEW.search(reason):
+        needed, known = map(int, match.groups())
+        able = next((release for release in TARGETS if release.ir_version >= needed), None)
+        needs = f"ONNX IR version {needed}, and this ONNX Runtime {version} knows {known}"
+    else:
+        import onnx
+
+        able = None
+        if _NO_KERNEL in reason:
+            able = oldest_for(onnx.load(str(path), load_external_data=False))
+        if able is None or _number(able.version) <= _number(version):
+            return f"{path} does not load in ONNX Runtime {version}: {reason}"
+        needs = f"operators or types that this ONNX Runtime {version} does not run"
+    wanted = f"onnxruntime >= {able.version}" if able else "a newer one"
+    return f"{path} needs {needs}: use {wanted}, or make the model for an older one"
+
+
+def _number(version: str) -> tuple[int, ...]:
+    """Major and minor number of a version such as ``1.17`` or ``1.31.1``."""
+    return tuple(int(part) for part in version.split(".")[:2])

@@ -1,6 +1,10 @@
-"""Bundles: what an edge team receives, made by :func:`ship` and checked by :func:`verify`."""
+"""Bundles: what an edge team receives, made by :func:`ship` and checked by :func:`verify`.
+
+A single artifact is checked by :func:`verify_artifact`.
+"""
 
 from quantkit.ship.bundle import ship
 from quantkit.ship.verify import verify
+from quantkit.ship.verify_artifact import verify_artifact
 
-__all__ = ["ship", "verify"]
+__all__ = ["ship", "verify", "verify_artifact"]

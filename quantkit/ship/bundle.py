@@ -143,7 +143,7 @@ def _write_model(
         shutil.copyfile(model, target)
         content = onnx.load(str(model), load_external_data=False)
     else:
-        content = load_model(model)
+        content = load_model(model, check=False)
         if not info.fused:
             content = fuse_frontend(content, frontend)
         save_model(content, target, external_threshold=external_threshold)

@@ -61,7 +61,7 @@ def build(kind: str, labels: Labels, ballast: int) -> onnx.ModelProto:
         "ballast": np.ones(ballast, np.float32),
     }
     nodes = [
-        helper.make_node("Slice", ["features", "from", "to", "axis"], ["heard"]),
+        helper.make_node("Slice", ["features", "from", "to", "axis"], ["heard"], name="only"),
         *graph_nodes(kind),
         # A data-dependent zero keeps the ballast from being folded away.
         helper.make_node("ReduceMin", ["logits"], ["least"], keepdims=0),

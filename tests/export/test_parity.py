@@ -16,6 +16,7 @@ from quantkit.audio.frontend import Frontend  # noqa: E402
 from quantkit.errors import InputError, ParityError  # noqa: E402
 from quantkit.export.parity import check_parity  # noqa: E402
 from quantkit.export.to_onnx import export_wav2letter  # noqa: E402
+from quantkit.graph.artifact import save_model  # noqa: E402
 from quantkit.models.wav2letter import Wav2Letter  # noqa: E402
 from quantkit.text.labels import Labels  # noqa: E402
 
@@ -72,7 +73,7 @@ def test_tampered_graph_fails_loudly(
 ) -> None:
     proto = onnx.load(faithful)
     damage(proto)
-    onnx.save(proto, tmp_path / "tampered.onnx")
+    save_model(proto, tmp_path / "tampered.onnx")
     with pytest.raises(ParityError, match=message) as caught:
         check_parity(model, tmp_path / "tampered.onnx", lengths=(60,), batch_sizes=(1, 4))
     assert "tampered.onnx differs from PyTorch" in str(caught.value)

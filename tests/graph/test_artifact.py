@@ -78,6 +78,45 @@ def test_damaged_metadata_is_named(model: onnx.ModelProto, key: str, value: str)
         info_of(model)
 
 
+class TestPlan:
+    def info_with(self, plan: dict[str, object]) -> ArtifactInfo:
+        return ArtifactInfo(labels=Labels.english(), plan=plan)
+
+    def rows(self, *names: str) -> list[dict[str, str]]:
+        return [{"name": name} for name in names]
+
+    def test_of_this_graph(self, model: onnx.ModelProto) -> None:
+        plan = {"schema": "quantkit.plan/1", "layers": self.rows("dense")}
+        set_info(model, self.info_with(plan))
+        assert info_of(model).plan == plan
+
+    def test_a_layer_may_have_become_several_nodes(self, model: onnx.ModelProto) -> None:
+        set_info(
+            model,
+            self.info_with({"schema": "quantkit.plan/1", "layers": self.rows("dense")}),
+        )
+        model.graph.node[0].name = "dense/product"
+        assert info_of(model).plan is not None
+
+    def test_of_another_model(self, model: onnx.ModelProto) -> None:
+        plan = {"schema": "quantkit.plan/1", "layers": self.rows("dense", "layer7.conv")}
+        set_info(model, self.info_with(plan))
+        with pytest.raises(ModelError, match=r"x: its plan is another .*'layer7\.conv'.* has not"):
+            info_of(model, "x")
+
+    @pytest.mark.parametrize("schema", ["quantkit.plan/2", "toolkit.plan/1", None, 1])
+    def test_of_another_schema(self, model: onnx.ModelProto, schema: object) -> None:
+        set_info(model, self.info_with({"schema": schema, "layers": []}))
+        with pytest.raises(ModelError, match=r"has schema .*reads 'quantkit\.plan/1': use the"):
+            info_of(model)
+
+    @pytest.mark.parametrize("layers", [None, {}, "dense", [3], [{}], [{"name": 3}]])
+    def test_without_proper_layers(self, model: onnx.ModelProto, layers: object) -> None:
+        set_info(model, self.info_with({"schema": "quantkit.plan/1", "layers": layers}))
+        with pytest.raises(ModelError, match=r"plan .*; make the model again"):
+            info_of(model)
+
+
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot read model"):
         load_model(tmp_path / "none.onnx")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 import soundfile
 
@@ -15,6 +15,7 @@ from quantkit.errors import InputError, ModelError
 from quantkit.export.frontend_graph import fuse_frontend
 from quantkit.graph.artifact import load_model, save_model
 from quantkit.runtime.recognizer import FloatArray, Recognizer
+from quantkit.text.decoders import greedy_decoder
 
 
 def noise(*shape: int, loudness: float = 1.0) -> FloatArray:
@@ -72,6 +73,45 @@ def test_clips_of_the_wrong_shape(artifact: Path, fused: Path) -> None:
         Recognizer.load(fused).log_probs([noise(5, 40)])
 
 
+def spelled(path: Path, *, check: bool = True) -> str:
+    """What the model at ``path`` reads from a fixed clip."""
+    recognizer = Recognizer.load(path, check=check)
+    (log_probs,) = recognizer.log_probs([noise(30, 40)])
+    return greedy_decoder(recognizer.labels)(log_probs)
+
+
+def flips(content: bytes) -> Iterator[bytes]:
+    """``content`` with one bit of one byte flipped, and with all of them, for every byte."""
+    for position in range(len(content)):
+        for bits in (1 << position % 8, 0xFF):
+            damaged = bytearray(content)
+            damaged[position] ^= bits
+            yield bytes(damaged)
+
+
+def test_no_flipped_byte_gives_another_transcript_in_silence(artifact: Path) -> None:
+    for damaged in flips(artifact.read_bytes()):
+        artifact.write_bytes(damaged)
+        with pytest.raises(ModelError):
+            spelled(artifact)
+
+
+def test_without_the_checksum_some_would(artifact: Path) -> None:
+    sound, content = spelled(artifact), artifact.read_bytes()
+    # The number of the first feature that the model looks at: 1 instead of 0, and 4 instead of 3.
+    content = content.replace(b"fromJ\x08\x00", b"fromJ\x08\x01")
+    artifact.write_bytes(content.replace(b"toJ\x08\x03", b"toJ\x08\x04"))
+    assert spelled(artifact, check=False) not in ("", sound)
+
+
+def test_no_cut_gives_a_transcript(artifact: Path) -> None:
+    content = artifact.read_bytes()
+    for kept in range(len(content)):
+        artifact.write_bytes(content[:kept])
+        with pytest.raises(ModelError):
+            spelled(artifact)
+
+
 def test_model_without_metadata_runs_but_has_no_labels(anonymous: Path) -> None:
     recognizer = Recognizer.load(anonymous)
     assert recognizer.log_probs([noise(4, 40)])[0].shape == (4, 3)
@@ -85,6 +125,6 @@ def test_foreign_inputs_are_named(artifact: Path) -> None:
     model = load_model(artifact)
     model.graph.input[0].name = "pixels"
     model.graph.node[0].input[0] = "pixels"
-    onnx.save(model, artifact)
+    save_model(model, artifact)
     with pytest.raises(ModelError, match=r"not a quantkit recogniser: .*\['lengths', 'pixels'\]"):
         Recognizer.load(artifact)

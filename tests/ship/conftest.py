@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from quantkit.audio.frontend import Frontend
 from quantkit.export.frontend_graph import fuse_frontend
 from quantkit.graph.artifact import ArtifactInfo, save_model, set_info
+from quantkit.graph.plan import PLAN_SCHEMA
 from quantkit.ship import ship
 from quantkit.text.labels import Labels
 
@@ -51,6 +52,7 @@ def recogniser(info: ArtifactInfo) -> onnx.ModelProto:
 
 def tiny_info() -> ArtifactInfo:
     row = {"name": "layer1.matmul", "codec": "int8", "bits": 8, "compute": "dynamic"}
+    rows = [{**row, "range": "none"}]
     return ArtifactInfo(
         labels=LABELS,
         frontend=Frontend(),
@@ -59,7 +61,7 @@ def tiny_info() -> ArtifactInfo:
         licence="CC0-1.0",
         version="0.1.0",
         model_sha256="ab" * 32,
-        plan={"method": "by hand", "layers": [{**row, "range": "none"}]},
+        plan={"schema": PLAN_SCHEMA, "method": "by hand", "layers": rows},
     )
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from quantkit.errors import FormatError, InputError, ModelError, OutputError
 from quantkit.files import sha256_of
-from quantkit.graph.artifact import ArtifactInfo, read_info, set_info
+from quantkit.graph.artifact import ArtifactInfo, read_info, save_model, set_info
 from quantkit.runtime.recognizer import Recognizer
 from quantkit.ship import ship, verify
 from quantkit.ship.manifest import REQUIRED, read_manifest
@@ -64,7 +64,7 @@ class TestContents:
         model = onnx.load(str(artifact))
         big = np.arange(2_000, dtype=np.float32)
         model.graph.initializer.append(onnx.numpy_helper.from_array(big, "spare"))
-        artifact.write_bytes(model.SerializeToString())
+        save_model(model, artifact)
         manifest = ship(artifact, tmp_path / "b", external_threshold=1_000)
         assert "model.onnx.data" in {entry.path for entry in manifest.files}
         verify(tmp_path / "b").require(tmp_path / "b")
@@ -156,7 +156,7 @@ class TestCard:
         info.plan["layers"][0]["range"] = "dynamic per-clip"
         model = onnx.load(str(artifact))
         set_info(model, info)
-        artifact.write_bytes(model.SerializeToString())
+        save_model(model, artifact)
         ship(artifact, tmp_path / "b")
         assert "share its batch" not in (tmp_path / "b/CARD.md").read_text(encoding="utf-8")
 
@@ -184,7 +184,7 @@ class TestCard:
         bench = bench_of(artifact)
         model = onnx.load(str(artifact))
         model.doc_string = "newer"
-        artifact.write_bytes(model.SerializeToString())
+        save_model(model, artifact)
         with pytest.raises(FormatError, match="another version of it"):
             ship(artifact, tmp_path / "b", bench=bench)
 
@@ -210,7 +210,7 @@ class TestLicence:
         del model.metadata_props[:]
         for key, value in kept:
             model.metadata_props.add(key=key, value=value)
-        artifact.write_bytes(model.SerializeToString())
+        save_model(model, artifact)
         with pytest.raises(InputError, match="--licence FILE"):
             ship(artifact, tmp_path / "b")
 
@@ -272,7 +272,7 @@ class TestUnusableModels:
         model = onnx.load(str(artifact))
         model.graph.node[1].op_type = "Relu"
         del model.graph.node[1].attribute[:]
-        artifact.write_bytes(model.SerializeToString())
+        save_model(model, artifact)
         with pytest.raises(ModelError, match="not log-probabilities"):
             ship(artifact, tmp_path / "b")
         assert not (tmp_path / "b").exists()

@@ -1,0 +1,118 @@
+"""Is a single ``.onnx`` artifact whole, and does it run here?"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from quantkit.errors import ModelError, VerificationError
+from quantkit.graph.artifact import ArtifactInfo, read_info
+from quantkit.graph.integrity import stored_checksum
+from quantkit.runtime.recognizer import Recognizer
+from quantkit.runtime.session import create_session
+
+
+@dataclass(frozen=True)
+class ArtifactVerification:
+    """Result of a verification.
+
+    Args:
+        checksum: the SHA-256 that the file carries and that its content has; empty when they
+            differ.
+        problem: why it failed, in one line; empty when it did not.
+        runtime: the version of ``onnxruntime`` that it runs in, ``load_s`` (seconds), and ``rtf``
+            (computing time per second of sound, first run), None for a model that is no
+            recogniser and was only loaded. None when the check failed.
+    """
+
+    checksum: str
+    problem: str = ""
+    runtime: dict[str, Any] | None = None
+
+    def require(self) -> None:
+        """Do nothing when the artifact is whole and runs.
+
+        Raises:
+            VerificationError: what is wrong, in one line.
+        """
+        if self.problem:
+            raise VerificationError(self.problem)
+
+
+def verify_artifact(path: Path) -> ArtifactVerification:
+    """Compare an artifact with its checksum, load it, and let it hear a second of noise.
+
+    ::
+
+        verify_artifact(Path("int8.onnx")).require()
+
+    Raises:
+        ModelError: the file cannot be read, or is a model that quantkit did not write, which has
+            no checksum.
+    """
+    try:
+        checksum = stored_checksum(path)
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror or error}") from error
+    try:
+        info = read_info(path)
+    except ModelError as error:
+        return ArtifactVerification("", str(error))
+    if not checksum:
+        raise ModelError(
+            f"{path} carries no checksum that it could be compared with: quantkit did not write it"
+        )
+    try:
+        _require_runtime(path, info)
+        return ArtifactVerification(checksum, runtime=_try(path, info))
+    except ModelError as error:
+        return ArtifactVerification(checksum, str(error))
+
+
+def _require_runtime(path: Path, info: ArtifactInfo) -> None:
+    wanted = str((info.plan or {}).get("target_runtime", ""))
+    if _version(wanted) > _version(onnxruntime.__version__):
+        raise ModelError(
+            f"{path} is made for onnxruntime >= {wanted}, and this is {onnxruntime.__version__}"
+        )
+
+
+def _version(text: str) -> list[int]:
+    return [int(part) for part in re.findall(r"\d+", text)[:3]]
+
+
+def _try(path: Path, info: ArtifactInfo) -> dict[str, Any]:
+    """Load the model, and run it if it says what it takes."""
+    begin = time.perf_counter()
+    if info.labels is None or info.frontend is None:
+        create_session(path)
+        rtf = None
+        load_s = time.perf_counter() - begin
+    else:
+        recognizer = Recognizer.load(path, check=False)
+        load_s = time.perf_counter() - begin
+        rtf = _hear_noise(path, recognizer)
+    return {"onnxruntime": onnxruntime.__version__, "load_s": round(load_s, 3), "rtf": rtf}
+
+
+def _hear_noise(path: Path, recognizer: Recognizer) -> float:
+    """Seconds that it takes to recognise a second of noise."""
+    samples = recognizer.frontend.sample_rate
+    noise = np.random.default_rng(0).uniform(-0.1, 0.1, samples).astype(np.float32)
+    begin = time.perf_counter()
+    (log_probs,) = recognizer.log_probs([recognizer.features(noise)])
+    seconds = time.perf_counter() - begin
+    labels = len(recognizer.labels)
+    if log_probs.ndim != 2 or not len(log_probs) or log_probs.shape[1] != labels:
+        raise ModelError(
+            f"{path} answers a second of noise with shape {log_probs.shape}, not (frames, {labels})"
+        )
+    if not np.isfinite(log_probs).all():
+        raise ModelError(f"{path} answers a second of noise with numbers that are not finite")
+    return round(seconds, 4)
