@@ -1,0 +1,237 @@
+"""Short blocks of weights with a scale each, in the form that ``MatMulNBits`` multiplies by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from onnx import TensorProto
+
+from quantkit.codecs.base import DecodeBuilder, Encoded, FloatArray, Packed, Part, Weight
+from quantkit.codecs.uniform import UniformGrid, channel_blocks, fit_uniform
+from quantkit.errors import InputError
+
+ByteArray = npt.NDArray[np.uint8]
+
+_WIDTHS = (2, 4, 8)
+_SIZES = (16, 32, 64, 128, 256)
+#: A block's scale is 1 to 255 times its channel's.
+_LARGEST_MULTIPLIER = 255
+#: Shares of a block's range that its levels are spread over, to find the best.
+_SHARES = np.geomspace(1.0, 0.4, 14)
+_REFINEMENTS = 2
+#: Of the largest weight: scale of a channel of zeros.
+_VANISHING = 2.0**-24
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Each block of consecutive inputs of a channel has its own scale, and below 8 bits zero point.
+
+    A block's scale is a whole multiple, 1 to 255, of its channel's float scale. One byte does: on
+    trained weights the error grows by less than 0.01 dB at 4 bits, 0.5 dB at 8, against float32
+    scales. A weight then takes ``bits + 8 / block_size``, and ``bits / block_size`` more where
+    there are zero points. At 4 bits these take 1.0 dB off the error of blocks of 32, more than
+    shorter blocks of the same size in the file; at 8 bits shorter blocks gain more.
+
+    Args:
+        bits: 2, 4 or 8.
+        block_size: 16, 32, 64, 128 or 256; the last block of a channel is filled up with zeros.
+
+    Raises:
+        InputError: a setting is none of these.
+    """
+
+    name: ClassVar[str] = "blocks"
+    opset: ClassVar[int] = 13
+
+    bits: int
+    block_size: int = 32
+
+    def __post_init__(self) -> None:
+        if self.bits not in _WIDTHS:
+            raise InputError(f"blocks have 2, 4 or 8 bits, not {self.bits}")
+        if self.block_size not in _SIZES:
+            raise InputError(f"block_size must be 16, 32, 64, 128 or 256, not {self.block_size}")
+
+    @property
+    def has_zero_points(self) -> bool:
+        """Whether they are stored; else they are all 2 to the power of bits - 1."""
+        return self.bits < 8
+
+    def parts(self, shape: Sequence[int], axis: int) -> tuple[Part, ...]:
+        """Codes (channels, blocks, bytes), multipliers (channels, blocks), zero points packed."""
+        channels, blocks = shape[axis], self._blocks(prod(_moved(shape, axis)[1:]))
+        codes = (channels, blocks, self.block_size * self.bits // 8)
+        parts = [
+            Part("codes", TensorProto.UINT8, codes),
+            Part("multipliers", TensorProto.UINT8, (channels, blocks)),
+        ]
+        if self.has_zero_points:
+            zero_points = (channels, -(-blocks * self.bits // 8))
+            parts.append(Part("zero_points", TensorProto.UINT8, zero_points))
+        return tuple(parts)
+
+    def encode(self, weight: Weight) -> Encoded:
+        """Search each block's scale and zero point with little importance-weighted squared error.
+
+        The levels are (code - zero point) · multiplier, in int16.
+        """
+        moved = _moved(weight.values.shape, weight.axis)
+        channels, inputs = moved[0], prod(moved[1:])
+        blocks = self._blocks(inputs)
+        codes = np.empty((channels, blocks, self.block_size), np.uint8)
+        zero_points = np.empty((channels, blocks), np.uint8)
+        multipliers = np.empty((channels, blocks), np.uint8)
+        scale = np.empty(channels, np.float32)
+        largest = float(np.abs(weight.values).max(initial=0)) or 1.0
+        for rows, matrix, importance in channel_blocks(weight):
+            values = self._in_blocks(matrix)
+            masses = None if importance is None else self._in_blocks(importance)
+            steps, zero_points[rows] = self._fit(values, masses)
+            steps = np.where(steps > 0, steps, largest * _VANISHING)
+            shared = steps.max(axis=1, initial=0) / _LARGEST_MULTIPLIER
+            # Not less than the smallest normal number: below it, 1/scale would overflow.
+            scale[rows] = np.clip(shared, np.finfo(np.float32).tiny, None)
+            ratios = np.rint(steps / scale[rows, None])
+            multipliers[rows] = np.clip(ratios, 1, _LARGEST_MULTIPLIER)
+            codes[rows] = self._nearest(
+                values, multipliers[rows] * scale[rows, None], zero_points[rows]
+            )
+        levels = codes.astype(np.int16) - zero_points[..., None].astype(np.int16)
+        levels *= multipliers[..., None]
+        levels = levels.reshape(channels, blocks * self.block_size)[:, :inputs].reshape(moved)
+        packed = [
+            Packed.of("codes", _packed(codes, self.bits)),
+            Packed.of("multipliers", multipliers),
+        ]
+        if self.has_zero_points:
+            packed.append(Packed.of("zero_points", _packed(zero_points, self.bits)))
+        return Encoded(
+            np.ascontiguousarray(np.moveaxis(levels, 0, weight.axis)),
+            scale,
+            weight.axis,
+            tuple(packed),
+        )
+
+    def decode(
+        self, shape: Sequence[int], axis: int, names: Mapping[str, str], builder: DecodeBuilder
+    ) -> str:
+        """The kernel reads the stored tensors themselves.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError("blocks are for compute matmul-nbits only; choose another codec")
+
+    def _blocks(self, inputs: int) -> int:
+        return -(-inputs // self.block_size)
+
+    def _in_blocks(self, matrix: FloatArray) -> FloatArray:
+        """(channels, inputs) → (channels, blocks, block size), filled up with zeros."""
+        channels, inputs = matrix.shape
+        blocks = self._blocks(inputs)
+        filling = blocks * self.block_size - inputs
+        filled = np.pad(matrix, ((0, 0), (0, filling))) if filling else matrix
+        return filled.reshape(channels, blocks, self.block_size)
+
+    def _fit(
+        self, values: FloatArray, masses: FloatArray | None
+    ) -> tuple[npt.NDArray[np.float64], ByteArray]:
+        """Scale, 0 for blocks of zeros, and zero point of each block."""
+        if self.has_zero_points:
+            return _fit_ranges(values, masses, (1 << self.bits) - 1)
+        rows = Weight(
+            values.reshape(-1, self.block_size),
+            0,
+            None if masses is None else masses.reshape(-1, self.block_size),
+        )
+        half = 1 << (self.bits - 1)
+        _, scale = fit_uniform(rows, UniformGrid(-half, half - 1))
+        silent = ~values.any(axis=-1)
+        steps = np.where(silent, 0, scale.reshape(silent.shape).astype(np.float64))
+        return steps, np.full(silent.shape, half, np.uint8)
+
+    def _nearest(self, values: FloatArray, steps: FloatArray, zero_points: ByteArray) -> ByteArray:
+        ratios = np.rint(values / steps[..., None])
+        ratios += zero_points[..., None]
+        codes: ByteArray = np.clip(ratios, 0, (1 << self.bits) - 1).astype(np.uint8)
+        return codes
+
+
+def _fit_ranges(
+    values: FloatArray, masses: FloatArray | None, highest: int
+) -> tuple[npt.NDArray[np.float64], ByteArray]:
+    """Scale and zero point of each block for codes 0 … ``highest``.
+
+    Zero divides the levels as it divides the range of the block, rounded down or up. For each of
+    these two zero points and each of some steps the nearest levels q are found; the best scale for
+    them, Σmwq / Σmq² (least squares, with importance m), takes (Σmwq)² / Σmq² off the error, and
+    the levels that take most off win. Then nearest levels and best scale are found in turn, as in
+    :func:`~quantkit.codecs.uniform.fit_uniform`.
+    """
+    largest = np.abs(values).max(axis=-1, initial=0).astype(np.float64)
+    # So that squares neither overflow nor vanish, whatever the magnitude of the weights.
+    shares = (values / np.where(largest > 0, largest, 1)[..., None]).astype(np.float32)
+    weighted = shares
+    if masses is not None:
+        peak = masses.max(axis=-1, initial=0, keepdims=True)
+        masses = (masses / np.where(peak > 0, peak, 1)).astype(np.float32)
+        weighted = shares * masses
+        # Blocks whose inputs were never heard: all weights count the same.
+        unheard = ~weighted.any(axis=-1)
+        masses[unheard], weighted[unheard] = 1, shares[unheard]
+    lowest = np.minimum(shares.min(axis=-1, initial=0), 0).astype(np.float64)
+    spread = np.maximum(shares.max(axis=-1, initial=0), 0) - lowest
+    spread = np.where(spread > 0, spread, 1)
+    division = -lowest / spread * highest
+
+    def best_scale(
+        steps: npt.NDArray[np.float64], zeros: npt.NDArray[np.float64]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """The least-squares scale for each block's step, and what it takes off the error."""
+        bounds = zeros.astype(np.float32)[..., None]
+        levels = np.rint(shares / steps.astype(np.float32)[..., None])
+        np.clip(levels, -bounds, highest - bounds, out=levels)
+        product = np.einsum("...i,...i->...", levels, weighted).astype(np.float64)
+        factors = (levels, levels) if masses is None else (levels, levels, masses)
+        letters = ",".join(["...i"] * len(factors))
+        square = np.einsum(f"{letters}->...", *factors).astype(np.float64)
+        scale = product / np.where(square > 0, square, 1)
+        return scale, np.where(product > 0, scale * product, 0)
+
+    best = np.zeros(largest.shape)
+    best_gain = np.zeros(largest.shape)
+    best_zeros = np.floor(division)
+    for zeros in (np.floor(division), np.ceil(division)):
+        for share in _SHARES:
+            scale, gain = best_scale(spread * share / highest, zeros)
+            better = gain > best_gain
+            best = np.where(better, scale, best)
+            best_gain = np.where(better, gain, best_gain)
+            best_zeros = np.where(better, zeros, best_zeros)
+    for _ in range(_REFINEMENTS):
+        scale, gain = best_scale(np.where(best > 0, best, 1), best_zeros)
+        best = np.where(gain > best_gain, scale, best)
+        best_gain = np.maximum(gain, best_gain)
+    return best * largest, best_zeros.astype(np.uint8)
+
+
+def _packed(codes: ByteArray, bits: int) -> ByteArray:
+    """Codes side by side in bytes along the last dimension, the first in the lowest bits."""
+    per_byte = 8 // bits
+    filling = -codes.shape[-1] % per_byte
+    filled = np.pad(codes, [(0, 0)] * (codes.ndim - 1) + [(0, filling)])
+    digits = filled.reshape(*codes.shape[:-1], filled.shape[-1] // per_byte, per_byte)
+    shifts = (np.arange(per_byte) * bits).astype(np.uint8)
+    packed: ByteArray = np.bitwise_or.reduce(digits << shifts, axis=-1)
+    return packed
+
+
+def _moved(shape: Sequence[int], axis: int) -> tuple[int, ...]:
+    """``shape`` with the channels first."""
+    return (shape[axis], *shape[:axis], *shape[axis + 1 :])

@@ -1,0 +1,123 @@
+"""Codecs by name: what plans and command lines write becomes a codec."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from quantkit.codecs.base import Codec
+from quantkit.codecs.bitplane import Bitplane
+from quantkit.codecs.blocks import Blocks
+from quantkit.codecs.codebook import Codebook, Ternary
+from quantkit.codecs.grouped import Grouped
+from quantkit.codecs.native import Native
+from quantkit.codecs.plain import Float16, Float32, Int8, Int16
+from quantkit.codecs.sparse import Sparse
+from quantkit.errors import InputError
+
+#: Codecs that take a number of bits, and how each is made of it and its options.
+_SIZED: Mapping[str, Callable[..., Codec]] = MappingProxyType(
+    {
+        "bitplane": Bitplane,
+        "native": Native,
+        "codebook": Codebook,
+        "grouped": Grouped,
+        "sparse": Sparse,
+        "blocks": Blocks,
+    }
+)
+#: Codecs with one width only.
+_FIXED: Mapping[str, Callable[..., Codec]] = MappingProxyType(
+    {"float32": Float32, "float16": Float16, "int16": Int16, "int8": Int8, "ternary": Ternary}
+)
+
+#: Every name that a plan may use.
+NAMES = (*_FIXED, *_SIZED)
+
+
+@dataclass(frozen=True)
+class CodecChoice:
+    """A codec as plans and people name it.
+
+    >>> str(CodecChoice.parse("grouped:3,group_size=16"))
+    'grouped:3,group_size=16'
+
+    Args:
+        name: one of :data:`NAMES`.
+        bits: per weight; what the name implies where it has one width only.
+        options: further settings of the codec.
+
+    Raises:
+        InputError: no such codec, or it does not take these bits or options.
+    """
+
+    name: str
+    bits: float
+    options: Mapping[str, int | str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.make()
+
+    @classmethod
+    def parse(cls, text: str) -> CodecChoice:
+        """Read ``name``, ``name:bits`` or ``name:bits,option=value,…``.
+
+        Raises:
+            InputError: the text says none of these, or see above.
+        """
+        head, *settings = text.strip().split(",")
+        name, _, width = head.partition(":")
+        options: dict[str, int | str] = {}
+        for setting in settings:
+            key, equals, value = setting.partition("=")
+            if not (key and equals and value):
+                raise InputError(f"codec {text!r}: {setting!r} is not option=value")
+            options[key.strip()] = int(value) if value.strip().isdigit() else value.strip()
+        if name in _FIXED:
+            bits = _FIXED[name]().bits
+            if width and width != f"{bits:g}":
+                raise InputError(f"codec {text!r}: {name} always has {bits:g} bits")
+        elif width.isdigit():
+            bits = int(width)
+        elif name in _SIZED:
+            raise InputError(f"codec {text!r}: say how many bits, such as {name}:4")
+        else:
+            raise InputError(f"unknown codec {name!r}; choose one of {', '.join(NAMES)}")
+        return cls(name, bits, options)
+
+    def __str__(self) -> str:
+        width = f":{self.bits:g}" if self.name in _SIZED else ""
+        return self.name + width + "".join(f",{k}={v}" for k, v in sorted(self.options.items()))
+
+    @property
+    def is_float(self) -> bool:
+        """Whether the weight stays a float one, whose kernel is float too."""
+        return self.name in ("float32", "float16")
+
+    def make(self) -> Codec:
+        """The codec itself.
+
+        Raises:
+            InputError: it does not take these bits or options.
+        """
+        try:
+            if self.name in _SIZED:
+                return _SIZED[self.name](int(self.bits), **self.options)
+            if self.name in _FIXED:
+                codec = _FIXED[self.name](**self.options)
+                if codec.bits != self.bits:
+                    raise InputError(f"codec {self.name} always has {codec.bits:g} bits")
+                return codec
+        except TypeError as error:
+            raise InputError(
+                f"codec {self.name} has no such option: {', '.join(self.options)}"
+            ) from error
+        raise InputError(f"unknown codec {self.name!r}; choose one of {', '.join(NAMES)}")
+
+
+#: What float layers and plain integer layers are stored as.
+FLOAT32 = CodecChoice("float32", 32)
+INT8 = CodecChoice("int8", 8)
+#: What layers of compute matmul-nbits are stored as.
+BLOCKS = CodecChoice("blocks", 4)

@@ -1,0 +1,176 @@
+"""Codes that a small table turns into levels, and the ONNX nodes that look them up.
+
+Several codes make a word; the table is blown up, while the model loads, to one row per word. One
+Gather then gives several weights at once, so that its indices, 4 bytes each in memory, stay few.
+Rows of codes can choose between several tables: the choice is the top of the index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from onnx import TensorProto
+
+from quantkit.codecs.base import DecodeBuilder, Packed, Part
+from quantkit.codecs.symbols import Planes, reshaped
+from quantkit.errors import InputError
+
+CodeArray = npt.NDArray[np.uint8]
+TableArray = npt.NDArray[np.int8]
+
+#: Codes in a word, by bits of a code. Words of 8 to 12 bits: a byte, and a digit of 2 or 4 bits.
+_PER_WORD = {1: 8, 2: 4, 3: 4, 4: 2, 5: 2, 6: 2}
+#: The index of a word in its table is made in so many bits.
+_INDEX_BITS = 16
+#: Codes in a row come in multiples of it, so that no byte belongs to two rows.
+ROW_MULTIPLE = 8
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """Rows of codes, each row with one of a few tables.
+
+    Args:
+        rows: how many.
+        length: codes in a row, a multiple of :data:`ROW_MULTIPLE`.
+        bits: of a code, 1 to 6.
+        choice_bits: of a row's choice of table; 0 for one table.
+    """
+
+    rows: int
+    length: int
+    bits: int
+    choice_bits: int = 0
+
+    def __post_init__(self) -> None:
+        check_bits(self.bits, self.choice_bits)
+        if self.length % ROW_MULTIPLE:
+            raise InputError(
+                f"cannot store rows of {self.length} codes; choose a multiple of {ROW_MULTIPLE}"
+            )
+
+    @property
+    def tables(self) -> int:
+        """How many tables of 2ᵇ levels."""
+        return 1 << self.choice_bits
+
+    def parts(self) -> tuple[Part, ...]:
+        """The tensors to store."""
+        parts = [Part("low", TensorProto.UINT8, self._word_shape)]
+        if self._high_bits:
+            parts.append(Part("high", TensorProto.UINT8, self._word_shape[:-1]))
+        if self.choice_bits:
+            parts += self._choices.parts()
+        return (*parts, Part("tables", TensorProto.INT8, (self.tables, 1 << self.bits)))
+
+    def pack(self, codes: CodeArray, choices: CodeArray, tables: TableArray) -> tuple[Packed, ...]:
+        """Store ``codes`` (rows, length), ``choices`` (rows,) and ``tables`` (tables, 2ᵇ)."""
+        digits = codes.reshape(*self._word_shape, self._per_word)
+        words = np.zeros(self._word_shape, np.uint16)
+        for place in range(self._per_word):
+            words <<= self.bits
+            words |= digits[..., place]
+        raw = [(words & 255).astype(np.uint8).tobytes()]
+        if self._high_bits:
+            high = np.zeros(self._word_shape[:-1], np.uint8)
+            for place in range(self._word_shape[-1]):
+                high |= (words[..., place] >> 8).astype(np.uint8) << self._high_bits * place
+            raw.append(high.tobytes())
+        if self.choice_bits:
+            raw += [stored.raw for stored in self._choices.pack(choices)]
+        raw.append(tables.tobytes())
+        return tuple(Packed(part, data) for part, data in zip(self.parts(), raw, strict=True))
+
+    def unpack(self, names: Mapping[str, str], builder: DecodeBuilder) -> str:
+        """Append the nodes that look the levels up.
+
+        Returns:
+            An int8 value whose elements are, in C order, those of (rows, length).
+        """
+        index = names["low"]
+        if self._high_bits or self.choice_bits:
+            index = builder.add("Cast", index, to=TensorProto.UINT16)
+        if self._high_bits:
+            high = builder.add("Cast", names["high"], to=TensorProto.INT32)
+            digits = builder.shared(f"high{self._high_bits}", _high_table(self._high_bits))
+            index = builder.add("BitwiseOr", index, builder.add("Gather", digits, high))
+        if self.choice_bits:
+            index = builder.add("BitwiseOr", index, self._offsets(names, builder))
+        index = builder.add("Cast", index, to=TensorProto.INT32)
+        return builder.add("Gather", self._word_levels(names["tables"], builder), index)
+
+    @property
+    def _per_word(self) -> int:
+        return _PER_WORD[self.bits]
+
+    @property
+    def _word_bits(self) -> int:
+        return self.bits * self._per_word
+
+    @property
+    def _high_bits(self) -> int:
+        """Of each word, what the low byte has no room for."""
+        return self._word_bits - 8
+
+    @property
+    def _word_shape(self) -> tuple[int, ...]:
+        """Words of a row; the last dimension are those whose high bits share a byte."""
+        words = self.length // self._per_word
+        if not self._high_bits:
+            return (self.rows, words)
+        together = 8 // self._high_bits
+        return (self.rows, words // together, together)
+
+    @property
+    def _choices(self) -> Planes:
+        return Planes(self.rows, self.choice_bits, "unsigned", "choice")
+
+    def _offsets(self, names: Mapping[str, str], builder: DecodeBuilder) -> str:
+        """Each row's first index, uint16, to be joined to its words by bitwise or."""
+        choices = builder.add("Cast", self._choices.unpack(names, builder), to=TensorProto.INT32)
+        words = np.int32(1 << self._word_bits)
+        offsets = builder.add("Mul", choices, builder.shared(f"int32.{words}", words))
+        offsets = builder.add("Cast", offsets, to=TensorProto.UINT16)
+        shape = (self.rows, *(1,) * (len(self._word_shape) - 1))
+        return reshaped(offsets, self._choices.blocks * 8, shape, builder)
+
+    def _word_levels(self, tables: str, builder: DecodeBuilder) -> str:
+        """Levels of every word with every table: (tables · words, codes per word)."""
+        words = builder.shared(f"int64.{1 << self._word_bits}", np.int64(1 << self._word_bits))
+        zero, one = builder.shared("int64.0", np.int64(0)), builder.shared("int64.1", np.int64(1))
+        every = builder.add("Range", zero, words, one)
+        every = builder.add("Reshape", every, builder.vector(-1, 1))
+        base = 1 << self.bits
+        powers = builder.vector(*(base**place for place in reversed(range(self._per_word))))
+        codes = builder.add("Mod", builder.add("Div", every, powers), builder.vector(base))
+        levels = builder.add("Gather", tables, codes, axis=1)
+        return builder.add("Reshape", levels, builder.vector(-1, self._per_word))
+
+
+def check_bits(bits: int, choice_bits: int = 0) -> None:
+    """Tell whether codes of ``bits`` bits with such a choice of tables can be looked up.
+
+    Raises:
+        InputError: they cannot.
+    """
+    if bits not in _PER_WORD:
+        raise InputError(
+            f"cannot look codes of {bits} bits up in a table; choose 1 to {max(_PER_WORD)}, or "
+            f"the codec bitplane"
+        )
+    most = min(_INDEX_BITS - bits * _PER_WORD[bits], 8)
+    if not 0 <= choice_bits <= most:
+        raise InputError(
+            f"cannot choose between 2^{choice_bits} tables for codes of {bits} bits; choose 0 to "
+            f"{most} table bits"
+        )
+
+
+def _high_table(width: int) -> npt.NDArray[np.uint16]:
+    """High digits of the words that share a byte, in their place: (256, 8 // width)."""
+    places = np.arange(8 // width) * width
+    digits = np.arange(256)[:, None] >> places & ((1 << width) - 1)
+    return (digits << 8).astype(np.uint16)

@@ -1,0 +1,244 @@
+"""Packing small integers into bytes, and the ONNX nodes that unpack them.
+
+Two forms. :class:`Planes` splits each integer in digits of 4, 2 and 1 bits and keeps one tensor
+of bytes per digit: elementwise, for any whole number of bits. :class:`Symbols` writes several
+codes as one number of at most 8 bits, which a table then turns into several weights at once: for
+codecs that look levels up, and for numbers of levels that are no power of two.
+
+ONNX Runtime keeps every intermediate of the folding until its pass ends. So the number of nodes
+that handle as many elements as the weight has is what a decoder costs in memory and time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from onnx import TensorProto
+
+from quantkit.codecs.base import DecodeBuilder, Packed, Part
+from quantkit.errors import InputError
+
+#: How the bits of a code are read: 0 … 2ᵇ−1; two's complement; or midrise, 2v+1 for a two's
+#: complement v, which are the odd numbers from 1−2ᵇ to 2ᵇ−1.
+Reading = Literal["unsigned", "signed", "midrise"]
+IntegerArray = npt.NDArray[Any]
+
+#: Widths of the digits that make a code, lowest first. Each divides 8, so no digit crosses bytes.
+_DIGITS = {1: (1,), 2: (2,), 3: (2, 1), 4: (4,), 5: (4, 1), 6: (4, 2), 7: (4, 2, 1), 8: (8,)}
+_BLOCK = 8
+
+
+@dataclass(frozen=True)
+class Planes:
+    """``count`` integers of ``bits`` bits each, digit by digit.
+
+    Blocks of 8 integers take ``bits`` bytes; the last block is filled up with zeros. A digit of
+    w bits is a uint8 tensor with 8/w digits in each byte, the first in the lowest bits, and of
+    shape (blocks,), (blocks, 2) or (blocks, 2, 2) for w of 1, 2 and 4: then the table look-ups of
+    all digits have the same shape without a Reshape. Integers of 8 bits are stored as they are.
+
+    Args:
+        count: how many integers; may be 0.
+        bits: 1 to 8; at most 7 for ``midrise``.
+        reading: which integers the bits stand for.
+        prefix: what the names of the parts begin with.
+    """
+
+    count: int
+    bits: int
+    reading: Reading = "unsigned"
+    prefix: str = "plane"
+
+    def __post_init__(self) -> None:
+        highest = 7 if self.reading == "midrise" else 8
+        if not 1 <= self.bits <= highest:
+            raise InputError(
+                f"cannot store {self.reading} integers in {self.bits} bits; choose 1 to {highest}"
+            )
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks of 8 integers, the last one filled up."""
+        return -(-self.count // _BLOCK)
+
+    @property
+    def capacity(self) -> int:
+        """How many integers fit, filling included: what :meth:`unpack` gives."""
+        return self.blocks * _BLOCK
+
+    def parts(self) -> tuple[Part, ...]:
+        """The tensors to store, ``prefix`` with 0, 1, … appended, lowest digit first."""
+        stored_signed = self.bits == 8 and self.reading == "signed"
+        data_type = TensorProto.INT8 if stored_signed else TensorProto.UINT8
+        return tuple(
+            Part(f"{self.prefix}{index}", data_type, (self.blocks, *_bytes_of_block(width)))
+            for index, width in enumerate(_DIGITS[self.bits])
+        )
+
+    def pack(self, integers: IntegerArray) -> tuple[Packed, ...]:
+        """Store ``count`` integers of any shape, in C order; each one that ``reading`` can give."""
+        flat = np.zeros(self.capacity, np.int16)
+        flat[: self.count] = integers.reshape(-1)
+        if self.reading == "midrise":
+            flat >>= 1  # 2v+1 → v; the filling becomes 0 too
+        codes = flat.astype(np.uint8)
+        packed: list[Packed] = []
+        shift = 0
+        for part, width in zip(self.parts(), _DIGITS[self.bits], strict=True):
+            digits = (codes >> shift & (2**width - 1)).reshape(-1, 8 // width)
+            raw = np.zeros(len(digits), np.uint8)
+            for place in range(8 // width):
+                raw |= digits[:, place] << (width * place)
+            packed.append(Packed(part, raw.tobytes()))
+            shift += width
+        return tuple(packed)
+
+    def unpack(self, names: Mapping[str, str], builder: DecodeBuilder) -> str:
+        """Append the nodes that give the integers back.
+
+        Returns:
+            A value of shape (blocks, 2, 2, 2), uint8 if unsigned, else int8; the last block still
+            has its filling, which :func:`reshaped` cuts off.
+        """
+        inputs = [names[part.name] for part in self.parts()]
+        if self.bits == 8:
+            return inputs[0]
+        joined = ""
+        shift = 0
+        for name, width in zip(inputs, _DIGITS[self.bits], strict=True):
+            table = _digit_table(self.bits, width, shift, self.reading)
+            key = f"{self.reading}{width}.{shift}{'.top' if shift + width == self.bits else ''}"
+            index = builder.add("Cast", name, to=TensorProto.INT32)
+            digit = builder.add("Gather", builder.shared(key, table), index)
+            joined = builder.add("BitwiseOr", joined, digit) if joined else digit
+            shift += width
+        return joined
+
+
+@dataclass(frozen=True)
+class Symbols:
+    """Codes from 0 to ``levels`` − 1, several to a symbol of at most 8 bits.
+
+    A symbol is Σⱼ codeⱼ · levelsʲ over ``per_symbol`` consecutive codes of the last dimension, as
+    many as fit into 256 symbols: 8 of 2 levels, 5 of 3 (1.6 bits each), 4 of 4, 2 of 8 to 16. No
+    symbol crosses rows: the last one of each row is filled up with zeros. Symbols that need fewer
+    than 8 bits are stored in :class:`Planes`, so 8 levels take 3 bits.
+
+    Args:
+        shape: of the codes, at least one dimension; (…, n).
+        levels: 2 to 256.
+        prefix: what the names of the parts begin with.
+    """
+
+    shape: tuple[int, ...]
+    levels: int
+    prefix: str = "symbols"
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.levels <= 256:
+            raise InputError(f"cannot store codes of {self.levels} levels; choose 2 to 256")
+
+    @property
+    def per_symbol(self) -> int:
+        """Codes in one symbol."""
+        return max(codes for codes in range(1, 9) if self.levels**codes <= 256)
+
+    @property
+    def alphabet(self) -> int:
+        """How many different symbols there are: ``levels`` to the power ``per_symbol``."""
+        return int(self.levels**self.per_symbol)
+
+    @property
+    def bits(self) -> int:
+        """Stored for each symbol."""
+        return (self.alphabet - 1).bit_length()
+
+    @property
+    def symbol_shape(self) -> tuple[int, ...]:
+        """Shape of the symbols: (…, ⌈n / per_symbol⌉)."""
+        return (*self.shape[:-1], -(-self.shape[-1] // self.per_symbol))
+
+    def digits(self) -> npt.NDArray[np.uint8]:
+        """Which codes a symbol stands for: (alphabet, per_symbol), to index a codebook with."""
+        symbols = np.arange(self.alphabet)[:, None]
+        return (symbols // self.levels ** np.arange(self.per_symbol) % self.levels).astype(np.uint8)
+
+    def parts(self) -> tuple[Part, ...]:
+        """The tensors to store."""
+        if self.bits == 8:
+            return (Part(f"{self.prefix}0", TensorProto.UINT8, self.symbol_shape),)
+        return self._planes().parts()
+
+    def pack(self, codes: IntegerArray) -> tuple[Packed, ...]:
+        """Store codes of shape ``shape``, each less than ``levels``."""
+        filling = self.symbol_shape[-1] * self.per_symbol - self.shape[-1]
+        filled = np.pad(codes, [(0, 0)] * (len(self.shape) - 1) + [(0, filling)])
+        digits = filled.astype(np.uint8).reshape(-1, self.per_symbol)
+        symbols = np.zeros(len(digits), np.uint8)
+        for place in range(self.per_symbol):
+            symbols += digits[:, place] * np.uint8(self.levels**place % 256)
+        if self.bits == 8:
+            return (Packed(self.parts()[0], symbols.tobytes()),)
+        return self._planes().pack(symbols)
+
+    def unpack(self, names: Mapping[str, str], builder: DecodeBuilder) -> str:
+        """Append the nodes that give the symbols back.
+
+        Returns:
+            An int32 value of shape ``symbol_shape``: ready as index for a Gather on a table of
+            shape (alphabet, per_symbol), after which :func:`reshaped` brings the codes to shape.
+        """
+        if self.bits == 8:
+            value = names[self.parts()[0].name]
+        else:
+            planes = self._planes()
+            value = planes.unpack(names, builder)
+            value = reshaped(value, planes.capacity, self.symbol_shape, builder)
+        return builder.add("Cast", value, to=TensorProto.INT32)
+
+    def _planes(self) -> Planes:
+        return Planes(math.prod(self.symbol_shape), self.bits, "unsigned", self.prefix)
+
+
+def reshaped(value: str, count: int, shape: Sequence[int], builder: DecodeBuilder) -> str:
+    """Append the nodes that bring ``value`` to ``shape``, cutting filling off its end.
+
+    Args:
+        value: of any shape, with ``count`` elements; the first ones in C order are kept.
+        count: at least as many as ``shape`` holds.
+    """
+    kept = math.prod(shape)
+    if kept < count:
+        flat = builder.add("Reshape", value, builder.vector(-1))
+        value = builder.add("Slice", flat, builder.vector(0), builder.vector(kept))
+    # Otherwise a 0 in the shape would mean: as in the input.
+    literal_zeros = {} if kept else {"allowzero": 1}
+    return builder.add("Reshape", value, builder.vector(*shape), **literal_zeros)
+
+
+def _bytes_of_block(width: int) -> tuple[int, ...]:
+    """Shape of the bytes that hold one digit of ``width`` bits of each of a block's integers."""
+    return (2,) * (width.bit_length() - 1)
+
+
+def _digit_table(bits: int, width: int, shift: int, reading: Reading) -> IntegerArray:
+    """What each byte of a plane adds to the integers in it, by bitwise or.
+
+    Returns:
+        (256, 2, …, 2), with 8/width entries per byte value.
+    """
+    places = np.arange(8 // width) * width
+    digits: IntegerArray = np.arange(256)[:, None] >> places & (2**width - 1)
+    if reading != "unsigned" and shift + width == bits:
+        # The top digit brings the sign extension: the or of all is two's complement.
+        digits = np.where(digits >= 2 ** (width - 1), digits - 2**width, digits)
+    table: IntegerArray = digits << shift
+    if reading == "midrise":
+        table = 2 * table + (shift == 0)
+    shape = (256, *(2,) * (3 - len(_bytes_of_block(width))))
+    return table.reshape(shape).astype(np.uint8 if reading == "unsigned" else np.int8)

@@ -1,0 +1,302 @@
+"""Fit a few tables of int8 levels to a weight, of which each group of weights takes the best.
+
+One table for all is a codebook. With more tables and short groups, the choice follows the local
+magnitude as the two-level scales of Dai et al. do ("VS-Quant", 2021, section 4); but the levels
+lie where the weights are, not on multiples of an integer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from quantkit.codecs.base import FloatArray, Weight
+from quantkit.codecs.kmeans import Float64Array, k_means
+from quantkit.codecs.lookup import CodeArray, TableArray
+
+IndexArray = npt.NDArray[np.intp]
+
+_LIMIT = 127
+#: Weights that tables are learned from; more of them change the result little. One table costs
+#: less to learn, and is learned from whole channels, of which there shall be many.
+_SAMPLE = 1 << 18
+_SAMPLE_OF_ONE_TABLE = 1 << 22
+_LEARNING_ROUNDS = 16
+#: With one table there is little to do in a round, and more to gain.
+_SCALE_ROUNDS, _SCALE_ROUNDS_OF_ONE_TABLE = 2, 12
+#: Weights worked on at a time: what is held of each of them, for every table, stays in cache.
+_BLOCK = 1 << 15
+#: What calibration did not hear, users may say: share of the mean that importance has at least.
+_LEAST_IMPORTANCE = 1e-3
+#: Of the largest weight: scale of a channel of zeros.
+_VANISHING = 2.0**-24
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Codes, and what they stand for.
+
+    Args:
+        codes: (groups, group size), channel after channel; those of the filling mean nothing.
+        choices: (groups,), which table each group takes.
+        tables: (tables, levels), each ascending.
+        scale: (channels,) float32, positive and finite.
+    """
+
+    codes: CodeArray
+    choices: CodeArray
+    tables: TableArray
+    scale: FloatArray
+
+    def levels(self) -> TableArray:
+        """What the codes stand for: (groups, group size)."""
+        flat = self.choices.astype(np.int32)[:, None] * self.tables.shape[1] + self.codes
+        levels: TableArray = self.tables.reshape(-1)[flat]
+        return levels
+
+
+def channels_first(shape: Sequence[int], axis: int) -> tuple[int, ...]:
+    """``shape`` with dimension ``axis`` moved to the front."""
+    return (shape[axis], *shape[:axis], *shape[axis + 1 :])
+
+
+def fit_tables(
+    weight: Weight, levels: int, *, group_size: int | None = None, tables: int = 1
+) -> Fitted:
+    """Tables, choices, codes and scales with little importance-weighted squared error.
+
+    Weights are divided by the root mean square of their channel. Tables are learned from a sample
+    of the groups, as k-means learns centers: each table's levels are the one-dimensional k-means
+    of the groups that take it, then each group takes the table with the least error, in turn.
+    Then the choice for every group and the least-squares scale of its channel take turns.
+
+    Args:
+        weight: to fit.
+        levels: in each table, at most 256.
+        group_size: consecutive weights of a channel that take the same table; the last group of
+            a channel is filled up. None: the whole channel.
+        tables: at most 256.
+    """
+    groups = _Groups.of(weight, group_size)
+    units = groups.root_mean_squares()
+    return _fit_scales(groups, units, _learn(groups, units, levels, tables))
+
+
+def fit_scales(weight: Weight, levels: Float64Array) -> Fitted:
+    """Codes and scales for one table of fixed levels.
+
+    Args:
+        weight: to fit; its channels are the groups.
+        levels: (levels,) ascending, in units of a channel's root mean square.
+    """
+    groups = _Groups.of(weight, None)
+    return _fit_scales(groups, groups.root_mean_squares(), levels[None])
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """A weight as groups of one size; filling is 0 and has no importance.
+
+    Args:
+        values: (channels, groups of a channel · group size).
+        importance: the same, or (1, …) where it is the same for all channels; 1 on average.
+        size: of a group.
+    """
+
+    values: FloatArray
+    importance: FloatArray
+    size: int
+
+    @classmethod
+    def of(cls, weight: Weight, size: int | None) -> _Groups:
+        """Of ``size`` weights, or of a whole channel each."""
+        shape = channels_first(weight.values.shape, weight.axis)
+        values = np.moveaxis(weight.values, weight.axis, 0).reshape(shape[0], math.prod(shape[1:]))
+        if size is None:
+            size = max(values.shape[1], 1)
+        filling = [(0, 0), (0, -values.shape[1] % size)]
+        importance = np.ones((1, values.shape[1]), np.float32)
+        if weight.importance is not None:
+            missing = weight.values.ndim - weight.importance.ndim
+            heard = weight.importance.reshape((1,) * missing + weight.importance.shape)
+            wanted = list(weight.values.shape)
+            wanted[weight.axis] = heard.shape[weight.axis]
+            heard = np.moveaxis(np.broadcast_to(heard, wanted), weight.axis, 0)
+            heard = heard.reshape(len(heard), values.shape[1])
+            mean = heard.mean(dtype=np.float64) if heard.size else 0
+            if mean > 0:
+                importance = np.maximum(heard / mean, _LEAST_IMPORTANCE).astype(np.float32)
+        return cls(np.pad(values, filling), np.pad(importance, filling), size)
+
+    def blocks(self) -> Iterator[tuple[slice, FloatArray, FloatArray]]:
+        """Some channels at a time: which, their values, and importance in the same shape."""
+        channels, inputs = self.values.shape
+        some = max(_BLOCK // max(inputs, 1), 1)
+        for start in range(0, channels, some):
+            block = slice(start, min(start + some, channels))
+            values = self.values[block]
+            importance = self.importance if len(self.importance) == 1 else self.importance[block]
+            yield block, values, np.broadcast_to(importance, values.shape)
+
+    def root_mean_squares(self) -> Float64Array:
+        """Of each channel, weighted by importance; (channels,), 0 for channels of zeros."""
+        found = np.zeros(len(self.values))
+        for block, values, importance in self.blocks():
+            largest = np.abs(values).max(axis=1, initial=0).astype(np.float64)
+            # So that squares neither overflow nor vanish, whatever the magnitude.
+            shares = values / np.where(largest > 0, largest, 1)[:, None].astype(np.float32)
+            mean = np.einsum("ci,ci,ci->c", shares, shares, importance, dtype=np.float64)
+            found[block] = largest * np.sqrt(mean / np.maximum(importance.sum(axis=1), 1e-30))
+        return found
+
+    def sample(self, units: Float64Array, limit: int) -> tuple[FloatArray, FloatArray]:
+        """Every n-th group: its values in units of its channel, and the mass of their errors.
+
+        About ``limit`` weights, if there are more.
+
+        Returns:
+            Both (groups, group size).
+        """
+        per_channel = self.values.shape[1] // self.size
+        total = len(self.values) * per_channel
+        every = np.arange(0, total, max(total * self.size // limit, 1))
+        channel, place = np.divmod(every, max(per_channel, 1))
+        values = self.values.reshape(len(self.values), per_channel, self.size)[channel, place]
+        rows = channel if len(self.importance) > 1 else np.zeros_like(channel)
+        importance = self.importance.reshape(len(self.importance), per_channel, self.size)[
+            rows, place
+        ]
+        unit = units[channel, None]
+        alive = unit > 0
+        largest = units.max(initial=0) or 1.0
+        return (
+            np.where(alive, values / np.where(alive, unit, 1), 0).astype(np.float32),
+            (importance * (unit / largest) ** 2).astype(np.float32),
+        )
+
+
+@dataclass(frozen=True)
+class _Bins:
+    """Evenly spaced places on the line that stand for the values around them.
+
+    Args:
+        reach: the outermost places are ± this.
+        count: of places.
+    """
+
+    reach: float
+    count: int
+
+    def places(self) -> Float64Array:
+        return np.linspace(-self.reach, self.reach, self.count)
+
+    def index(self, values: FloatArray) -> IndexArray:
+        """The place nearest to each of ``values``."""
+        scale = np.float32((self.count - 1) / (2 * self.reach))
+        middle = np.float32((self.count - 1) // 2)
+        places = np.clip(np.rint(values * scale) + middle, 0, self.count - 1)
+        index: IndexArray = places.astype(np.intp)
+        return index
+
+    def nearest(self, tables: Float64Array) -> tuple[CodeArray, FloatArray]:
+        """For each place and table the nearest level's code, and its squared distance.
+
+        Returns:
+            Codes (tables, places) and distances (places, tables).
+        """
+        places = self.places()
+        codes = np.stack([np.searchsorted((t[1:] + t[:-1]) / 2, places) for t in tables])
+        distances = (places - np.take_along_axis(tables, codes, axis=1)) ** 2
+        return codes.astype(np.uint8), np.ascontiguousarray(distances.T.astype(np.float32))
+
+
+#: Of weights in units of their channel's root mean square: it holds all but the odd outlier.
+_UNIT_BINS = _Bins(32.0, 8193)
+#: Of weights in steps of the int8 grid, where no level is beyond ±127.
+_LEVEL_BINS = _Bins(256.0, 4097)
+
+
+def _learn(groups: _Groups, units: Float64Array, levels: int, tables: int) -> Float64Array:
+    """Tables in units of a channel's root mean square: (tables, levels)."""
+    limit = _SAMPLE if tables > 1 else _SAMPLE_OF_ONE_TABLE
+    values, masses = groups.sample(units, limit)
+    bins = _UNIT_BINS.index(values)
+    places = _UNIT_BINS.places()
+    choices = _by_magnitude(values, masses, tables)
+    learned = np.zeros((tables, levels))
+    for _ in range(_LEARNING_ROUNDS if tables > 1 else 1):
+        flat = (choices[:, None] * _UNIT_BINS.count + bins).reshape(-1)
+        size = tables * _UNIT_BINS.count
+        histogram = np.bincount(flat, masses.reshape(-1).astype(np.float64), size)
+        rows = histogram.astype(np.float64).reshape(tables, -1)
+        learned = np.stack([k_means(places, row, levels) for row in rows])
+        if tables > 1:
+            choices = _choose(bins, masses, _UNIT_BINS.nearest(learned)[1])
+    return learned
+
+
+def _by_magnitude(values: FloatArray, masses: FloatArray, tables: int) -> IndexArray:
+    """Groups with like root mean squares together: (groups,), from 0 to ``tables`` − 1."""
+    mass = masses.sum(axis=1, dtype=np.float64)
+    energy = np.einsum("gi,gi,gi->g", values, values, masses, dtype=np.float64)
+    magnitude = np.sqrt(energy / np.where(mass > 0, mass, 1)).astype(np.float64)
+    order = np.argsort(magnitude, kind="stable")
+    centers = k_means(magnitude[order], mass[order].astype(np.float64), tables)
+    return np.asarray(np.searchsorted((centers[1:] + centers[:-1]) / 2, magnitude), np.intp)
+
+
+def _choose(bins: IndexArray, masses: FloatArray, distances: FloatArray) -> IndexArray:
+    """For each group the table with the least error.
+
+    Args:
+        bins, masses: (groups, group size).
+        distances: (places, tables).
+    """
+    choices = np.empty(len(bins), np.intp)
+    some = max(_BLOCK // bins.shape[1], 1)
+    for start in range(0, len(bins), some):
+        block = slice(start, start + some)
+        errors = np.einsum("gi,git->gt", masses[block], distances[bins[block]])
+        choices[block] = errors.argmin(axis=1)
+    return choices
+
+
+def _fit_scales(groups: _Groups, units: Float64Array, tables: Float64Array) -> Fitted:
+    """Round ``tables`` to int8, and find scale, choices and codes in turn."""
+    steps = _LIMIT / (np.abs(tables).max(initial=0) or 1.0)
+    rounded = np.rint(tables * steps)
+    level_of = rounded.astype(np.float32).reshape(-1)
+    code_of, distances = _LEVEL_BINS.nearest(rounded)
+    codes = np.empty(groups.values.shape, np.uint8)
+    choices = np.zeros((len(units), groups.values.shape[1] // groups.size), np.uint8)
+    vanishing = (units.max(initial=0) or 1.0) * _VANISHING
+    scale = _normal(np.where(units > 0, units / steps, vanishing))
+    for _ in range(_SCALE_ROUNDS if len(tables) > 1 else _SCALE_ROUNDS_OF_ONE_TABLE):
+        for block, values, importance in groups.blocks():
+            ratios = values / scale[block, None]
+            bins = _LEVEL_BINS.index(ratios).reshape(-1, groups.size)
+            chosen = np.zeros(len(bins), np.intp)
+            if len(tables) > 1:
+                masses = np.ascontiguousarray(importance).reshape(bins.shape)
+                chosen = _choose(bins, masses, distances)
+                choices[block] = chosen.reshape(choices[block].shape)
+            found = code_of.reshape(-1)[chosen[:, None] * _LEVEL_BINS.count + bins]
+            codes[block] = found.reshape(ratios.shape)
+            levels = level_of[chosen[:, None] * tables.shape[1] + found].reshape(ratios.shape)
+            product = np.einsum("ci,ci,ci->c", ratios, levels, importance)
+            square = np.einsum("ci,ci,ci->c", levels, levels, importance)
+            factor = np.where(product > 0, product / np.where(square > 0, square, 1), 1)
+            scale[block] = _normal((scale[block] * factor).astype(np.float64))
+    return Fitted(
+        codes.reshape(-1, groups.size), choices.reshape(-1), rounded.astype(np.int8), scale
+    )
+
+
+def _normal(scale: Float64Array) -> FloatArray:
+    """As float32, neither infinite nor below its smallest normal number."""
+    limits = np.finfo(np.float32)
+    return np.clip(scale, limits.tiny, limits.max).astype(np.float32)

@@ -1,0 +1,183 @@
+"""Fit evenly spaced levels to each channel: the search for scales."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from quantkit.codecs.base import FloatArray, Levels, Weight
+from quantkit.codecs.symbols import Reading
+from quantkit.errors import InputError
+
+#: Whether zero is a level (``mid-tread``) or lies between two (``midrise``), as in Gersho and
+#: Gray, "Vector Quantization and Signal Compression", 1992, section 5.4.
+GridName = Literal["mid-tread", "midrise"]
+
+_Doubles = npt.NDArray[np.float64]
+
+#: Weights worked on at a time: a few arrays of this size stay in the processor's cache.
+_BLOCK = 32768
+#: Steps tried first, as shares of the step at which nothing is clipped: from all of it to 1/40.
+_COARSE = np.geomspace(1.0, 1 / 40, 24)
+#: Steps tried next, as shares of the best, up to the neighbours among the first.
+_FINE = (_COARSE[1] / _COARSE[0]) ** np.linspace(-0.9, 0.9, 18)
+_REFINEMENTS = 3
+
+
+@dataclass(frozen=True)
+class UniformGrid:
+    """Integer levels ``lowest``, ``lowest + step``, … ``highest``.
+
+    Args:
+        lowest, highest: the outermost levels; ``highest`` is positive.
+        step: 1 for every integer; 2 for odd ones only, which makes the grid midrise.
+    """
+
+    lowest: int
+    highest: int
+    step: int = 1
+
+    @classmethod
+    def of(cls, name: GridName, bits: int) -> UniformGrid:
+        """The grid with 2ᵇ levels that fits into b bits.
+
+        Mid-tread is all of two's complement (−2, −1, 0, 1 for 2 bits): its lowest level costs
+        nothing and only takes error away. Midrise is all odd numbers (−3, −1, 1, 3).
+
+        Raises:
+            InputError: there is no such grid, or its levels are wider than int8.
+        """
+        if name == "mid-tread" and 2 <= bits <= 8:
+            return cls(-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+        if name == "midrise" and 1 <= bits <= 7:
+            return cls(1 - (1 << bits), (1 << bits) - 1, step=2)
+        raise InputError(
+            f"there is no {name} grid of {bits} bits; choose mid-tread with 2 to 8 or midrise "
+            f"with 1 to 7"
+        )
+
+    def nearest(self, ratios: FloatArray) -> FloatArray:
+        """The level nearest to each of ``ratios``, as floats."""
+        if self.step == 1:
+            levels = np.rint(ratios)
+        else:
+            levels = np.floor(ratios * np.float32(0.5))
+            levels += levels
+            levels += 1
+        return np.clip(levels, self.lowest, self.highest, out=levels)
+
+
+def default_grid(bits: int) -> GridName:
+    """The better grid for trained weights: mid-tread wherever there is one.
+
+    In theory midrise is better for few bits. But trained weights are peaked at zero, and two's
+    complement has as many levels.
+    """
+    return "midrise" if bits == 1 else "mid-tread"
+
+
+def reading_of(grid: GridName) -> Reading:
+    """How the levels of a grid are stored."""
+    return "midrise" if grid == "midrise" else "signed"
+
+
+def channel_blocks(weight: Weight) -> Iterator[tuple[slice, FloatArray, FloatArray | None]]:
+    """The weight as matrices of some channels each, small enough to stay in cache.
+
+    Yields:
+        Which channels, their values and importance (None if the weight has none), both
+        (channels, inputs), inputs in C order of the other dimensions.
+    """
+    values = np.moveaxis(weight.values, weight.axis, 0)
+    importance = weight.importance
+    if importance is not None:
+        importance = np.broadcast_to(importance, weight.values.shape)
+        importance = np.moveaxis(importance, weight.axis, 0)
+    channels = len(values)
+    inputs = weight.values.size // max(channels, 1)
+    size = max(_BLOCK // max(inputs, 1), 1)
+    for start in range(0, channels, size):
+        block = slice(start, min(start + size, channels))
+        shape = (block.stop - start, inputs)
+        yield (
+            block,
+            np.ascontiguousarray(values[block].reshape(shape)),
+            None if importance is None else np.ascontiguousarray(importance[block].reshape(shape)),
+        )
+
+
+def fit_uniform(weight: Weight, grid: UniformGrid) -> tuple[Levels, FloatArray]:
+    """Levels and per-channel scales with little importance-weighted squared error.
+
+    For each of some steps Δ the levels q nearest to w/Δ are found. The best scale for them is
+    Σmwq / Σmq² (least squares, with importance m), which takes (Σmwq)² / Σmq² off the error; the
+    levels that take most off win. Then nearest levels and best scale are found in turn (Lloyd,
+    "Least squares quantization in PCM", 1982), which can only lessen the error. The step that
+    clips nothing is among those tried: the result is never worse than the range of the weights.
+
+    Returns:
+        Levels in the shape of the weight, int8 or, where the grid is wider, int16; and scales,
+        (channels,), positive and finite. A channel of zeros gets a scale that vanishes beside
+        the weight's largest value.
+    """
+    values = weight.values
+    levels = np.empty(values.shape, np.int8 if grid.highest <= 127 else np.int16)
+    levels_by_channel = np.moveaxis(levels, weight.axis, 0)
+    scales = np.empty(values.shape[weight.axis], np.float32)
+    largest = float(np.abs(values).max(initial=0)) or 1.0
+    for block, matrix, importance in channel_blocks(weight):
+        scale = _block_scales(matrix, importance, grid)
+        scale[scale == 0] = largest * 2.0**-24
+        # Not less than the smallest normal number: below it, 1/scale would overflow.
+        scales[block] = np.clip(scale, np.finfo(np.float32).tiny, np.finfo(np.float32).max)
+        nearest = grid.nearest(matrix / scales[block, None])
+        levels_by_channel[block] = nearest.reshape(levels_by_channel[block].shape)
+    return levels, scales
+
+
+def _block_scales(matrix: FloatArray, importance: FloatArray | None, grid: UniformGrid) -> _Doubles:
+    """Scales of (channels, inputs) values; 0 for channels of zeros."""
+    largest = np.abs(matrix).max(axis=1, initial=0).astype(np.float64)
+    # So that squares neither overflow nor vanish, whatever the magnitude of the weights.
+    shares = (matrix / np.where(largest > 0, largest, 1)[:, None]).astype(np.float32)
+    weighted = shares
+    if importance is not None:
+        peak = importance.max(axis=1, initial=0, keepdims=True)
+        importance = (importance / np.where(peak > 0, peak, 1)).astype(np.float32)
+        weighted = shares * importance
+        # Channels whose inputs were never heard: all weights count the same.
+        unheard = ~weighted.any(axis=1)
+        importance[unheard], weighted[unheard] = 1, shares[unheard]
+
+    def best_scale(steps: _Doubles) -> tuple[_Doubles, _Doubles]:
+        """The least-squares scale for each channel's step, and what it takes off the error."""
+        levels = grid.nearest(shares / steps.astype(np.float32)[:, None])
+        product = np.einsum("ci,ci->c", levels, weighted).astype(np.float64)
+        if importance is None:
+            square = np.einsum("ci,ci->c", levels, levels)
+        else:
+            square = np.einsum("ci,ci,ci->c", levels, levels, importance)
+        scale = product / np.where(square > 0, square, 1)
+        return scale, np.where(product > 0, scale * product, 0)
+
+    widest = np.full(len(matrix), 1 / grid.highest)
+    best, best_gain = best_scale(widest)
+
+    def search(center: _Doubles, candidates: _Doubles) -> None:
+        nonlocal best, best_gain
+        for candidate in candidates:
+            scale, gain = best_scale(center * candidate)
+            best = np.where(gain > best_gain, scale, best)
+            best_gain = np.maximum(gain, best_gain)
+
+    search(widest, _COARSE[1:])
+    best = np.where(best > 0, best, 1)
+    search(best, _FINE)
+    for _ in range(_REFINEMENTS):
+        best, best_gain = best_scale(np.where(best_gain > 0, best, 1))
+    scales: _Doubles = np.where(best_gain > 0, best * largest, 0)
+    return scales

@@ -1,0 +1,127 @@
+"""Tables of levels for whole layers, and ternary weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quantkit.codecs.base import Weight, stored_bytes
+from quantkit.codecs.bitplane import Bitplane
+from quantkit.codecs.codebook import Codebook, Ternary, normal_float
+from quantkit.errors import InputError
+
+CODECS = [Codebook(bits, table) for bits in range(1, 7) for table in ("k-means", "normal-float")]
+CODECS.append(Ternary())
+
+
+def laplace(shape: tuple[int, ...]) -> np.ndarray:
+    return np.random.default_rng(0).laplace(size=shape).astype(np.float32)
+
+
+def error(codec, weight: Weight) -> float:
+    importance = np.float64(1) if weight.importance is None else weight.importance
+    difference = codec.encode(weight).dequantized().astype(np.float64) - weight.values
+    return float((importance * difference**2).sum())
+
+
+@given(
+    shape=st.lists(st.integers(0, 9), min_size=1, max_size=4),
+    codec=st.sampled_from(CODECS),
+    data=st.data(),
+)
+def test_the_decoder_gives_the_levels(shape, codec, data, decoded):
+    axis = data.draw(st.integers(0, len(shape) - 1))
+    weight = Weight(laplace(tuple(shape)), axis)
+    encoded = codec.encode(weight)
+    assert tuple(stored.part for stored in encoded.packed) == codec.parts(shape, axis)
+    assert encoded.scale.shape == (shape[axis],)
+    assert (encoded.scale > 0).all()
+    found = decoded(codec, weight, encoded)
+    assert found.dtype == np.int8
+    np.testing.assert_array_equal(found, encoded.levels)
+
+
+@pytest.mark.parametrize("bits", range(1, 7))
+def test_a_codebook_takes_its_bits_and_one_table(bits):
+    assert stored_bytes(Codebook(bits), (24, 10, 5), 0) == 24 * 10 * 5 * bits / 8 + 2**bits
+
+
+def test_five_ternary_weights_take_a_byte():
+    assert stored_bytes(Ternary(), (20, 11), 0) == 44
+    assert stored_bytes(Ternary(), (3, 7), 0) == 5
+
+
+@pytest.mark.parametrize(("bits", "share"), [(2, 0.9), (3, 0.75), (4, 0.65), (5, 0.6), (6, 0.6)])
+def test_k_means_has_less_error_than_even_levels(bits, share):
+    weight = Weight(laplace((64, 1024)), 0)
+    assert error(Codebook(bits), weight) < share * error(Bitplane(bits), weight)
+
+
+@pytest.mark.parametrize("table", ["k-means", "normal-float"])
+def test_error_decreases_with_bits(table):
+    weight = Weight(laplace((32, 512)), 0)
+    errors = [error(Codebook(bits, table), weight) for bits in range(1, 7)]
+    assert errors == sorted(errors, reverse=True)
+
+
+def test_ternary_weights_lie_between_binary_ones_and_those_of_two_bits():
+    weight = Weight(laplace((32, 512)), 0)
+    errors = [error(codec, weight) for codec in (Codebook(1), Ternary(), Codebook(2))]
+    assert errors == sorted(errors, reverse=True)
+
+
+def test_few_different_weights_are_kept_but_for_rounding():
+    values = np.random.default_rng(0).choice([-0.3, -0.1, 0.05, 0.8], (1, 400)).astype(np.float32)
+    found = Codebook(2).encode(Weight(values, 0)).dequantized()
+    np.testing.assert_allclose(found, values, atol=0.8 / 127)
+
+
+def test_ternary_weights_of_one_magnitude_are_kept():
+    values = np.random.default_rng(0).choice([-0.3, 0, 0.3], (5, 40)).astype(np.float32)
+    encoded = Ternary().encode(Weight(values, 0))
+    np.testing.assert_allclose(encoded.dequantized(), values, rtol=1e-6)
+
+
+def test_important_weights_have_less_error():
+    importance = np.where(np.arange(512) % 8, 1, 100).astype(np.float32)
+    values = laplace((64, 512)) * np.where(importance > 1, 3, 1).astype(np.float32)
+    difference = Codebook(2).encode(Weight(values, 0)).dequantized() - values
+    unheard = float((importance * difference**2).sum())
+    assert error(Codebook(2), Weight(values, 0, importance)) < 0.9 * unheard
+
+
+@pytest.mark.parametrize("codec", [Codebook(3), Codebook(3, "normal-float"), Ternary()])
+def test_silent_channels_beside_loud_ones_stay_silent(codec):
+    values = laplace((6, 50))
+    values[[1, 4]] = 0
+    encoded = codec.encode(Weight(values, 0))
+    assert (encoded.scale > 0).all()
+    assert np.abs(encoded.dequantized()[[1, 4]]).max() < 1e-4 * np.abs(values).max()
+
+
+@pytest.mark.parametrize("magnitude", [1e-30, 1.0, 1e38])
+def test_any_magnitude_is_kept(magnitude):
+    values = (np.clip(laplace((8, 64)), -3, 3) / 3 * magnitude).astype(np.float32)
+    found = Codebook(5).encode(Weight(values, 0)).dequantized()
+    assert np.abs(found.astype(np.float64) - values).max() < 0.12 * magnitude
+
+
+def test_normal_float_levels_divide_a_normal_distribution_evenly():
+    values = np.random.default_rng(0).standard_normal(100_000)
+    levels = normal_float(3)
+    np.testing.assert_allclose(levels, -levels[::-1], atol=1e-12)
+    below = (values[:, None] < levels).mean(axis=0)
+    np.testing.assert_allclose(below, (np.arange(8) + 0.5) / 8, atol=5e-3)
+
+
+@pytest.mark.parametrize("bits", [0, 7, 8])
+def test_bits_that_no_table_is_for_are_refused(bits):
+    with pytest.raises(InputError, match="choose 1 to 6"):
+        Codebook(bits)
+
+
+def test_an_unknown_table_is_refused():
+    with pytest.raises(InputError, match="choose k-means or normal-float"):
+        Codebook(4, "guess")
