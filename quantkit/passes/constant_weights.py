@@ -1,0 +1,85 @@
+"""Weights that the graph computes from constants alone become constants.
+
+Weight normalisation, as of wav2vec 2.0's positional convolution, is exported as operators on two
+parameters. ONNX Runtime folds them while it loads, but until then no layer with a constant weight
+is there to be quantized, and the file keeps the parameters in float32.
+
+Rewrite rule:
+
+1. The weight or bias of a ``Conv``, ``ConvTranspose``, ``Gemm`` or ``MatMul`` whose producers have
+   only constants for input → an initializer.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import onnx
+from onnx.reference import ReferenceEvaluator
+
+from quantkit.passes.match import remove_unused
+from quantkit.quantize.editor import Array, GraphEditor
+
+_LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+
+# What trained parametrisations are made of; anything else stays as it is.
+_FOLDABLE = frozenset(
+    {
+        *("Add", "Sub", "Mul", "Div", "Sqrt", "Pow", "Abs", "Neg", "Reciprocal"),
+        *("ReduceL2", "ReduceSum", "ReduceSumSquare", "ReduceMean", "ReduceMax"),
+        *("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Expand", "Concat", "Slice", "Identity"),
+    }
+)
+
+
+def fold_constant_weights(model: onnx.ModelProto) -> bool:
+    """Apply the rule above in place; returns whether it did."""
+    editor = GraphEditor(model)
+    found = False
+    for node in [n for n in editor.nodes if n.op_type in _LAYERS]:
+        for value in node.input:
+            maker = editor.producers.get(value)
+            if maker is None or maker.op_type not in _FOLDABLE:
+                continue
+            folded = _evaluate(editor, value, {})
+            if folded is None:
+                continue
+            editor.redirect(value, editor.constant(f"{value}.folded", folded))
+            remove_unused(editor, maker)
+            found = True
+    if found:
+        editor.finish()
+    return found
+
+
+def _evaluate(editor: GraphEditor, value: str, known: dict[str, Array]) -> Array | None:
+    """The number behind ``value``, or nothing if it depends on more than constants."""
+    if value in known:
+        return known[value]
+    constant = editor.array(value)
+    if constant is not None:
+        return constant
+    node = editor.producers.get(value)
+    if node is None or node.op_type not in _FOLDABLE or len(node.output) != 1:
+        return None
+    feeds: dict[str, Array] = {}
+    for name in filter(None, node.input):
+        operand = _evaluate(editor, name, known)
+        if operand is None:
+            return None
+        feeds[name] = operand
+    graph = onnx.helper.make_graph(
+        [node],
+        "constant",
+        [
+            onnx.helper.make_tensor_value_info(
+                name, onnx.helper.np_dtype_to_tensor_dtype(operand.dtype), operand.shape
+            )
+            for name, operand in feeds.items()
+        ],
+        [onnx.ValueInfoProto(name=value)],
+    )
+    single = onnx.helper.make_model(graph, opset_imports=list(editor.model.opset_import))
+    (result,) = cast(list[Array], ReferenceEvaluator(single).run(None, feeds))
+    known[value] = result
+    return result

@@ -1,0 +1,43 @@
+"""What several passes ask of a graph."""
+
+from __future__ import annotations
+
+import onnx
+
+from quantkit.quantize.editor import GraphEditor
+
+
+def only_consumer(editor: GraphEditor, value: str) -> onnx.NodeProto | None:
+    """The node that reads ``value``, if it is one and ``value`` is no output of the graph."""
+    users = editor.consumers.get(value, [])
+    return users[0] if len(users) == 1 and value not in editor.outputs else None
+
+
+def scalar(editor: GraphEditor, name: str) -> float | None:
+    """The number in a constant of one element."""
+    value = editor.array(name)
+    return float(value.reshape(())) if value is not None and value.size == 1 else None
+
+
+def split_scalar(editor: GraphEditor, node: onnx.NodeProto) -> tuple[str, float] | None:
+    """Value and constant number of a binary operator that has one of each, in any order."""
+    for value, constant in (tuple(node.input), tuple(reversed(node.input))):
+        number = scalar(editor, constant)
+        if number is not None:
+            return value, number
+    return None
+
+
+def remove_unused(editor: GraphEditor, node: onnx.NodeProto) -> None:
+    """Drop ``node`` if nothing reads its results, then what only it read, and so on."""
+    pending = [node]
+    while pending:
+        candidate = pending.pop()
+        results = [name for name in candidate.output if name]
+        if not any(candidate is kept for kept in editor.nodes):
+            continue
+        if any(editor.consumers.get(name) or name in editor.outputs for name in results):
+            continue
+        sources = [editor.producers[name] for name in candidate.input if name in editor.producers]
+        editor.replace(candidate, [])
+        pending.extend(sources)

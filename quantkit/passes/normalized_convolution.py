@@ -1,0 +1,179 @@
+"""A first convolution and the normalisation of its channels as one matrix product.
+
+The first layer of wav2vec 2.0 turns every clip of samples into 512 channels, each of which
+``InstanceNormalization`` brings to mean 0 and variance 1. The result has 50 times the size of the
+waveform, and two sweeps over it only find those means and variances. They follow from the samples:
+channel c is ``w_c · x`` over windows x of a few samples, so its mean is ``w_c · E[x]`` and its
+variance ``w_cᵀ Cov(x) w_c`` with the small covariance matrix of the windows. The normalisation then
+is a factor on the weights, and one matrix product computes the normalised channels, time first, as
+the next integer layer wants them.
+
+The covariances are computed in double precision: neighbouring samples of speech are so alike that
+a filter with a high pass loses all digits of single precision.
+
+Rewrite rule, for a ``Conv`` without padding and dilation on one input channel, whose result nothing
+else reads and, behind an activation function, goes into a ``QuantizeLinear`` (a float convolution
+would have to transpose it back, which costs what the rule saves):
+
+1. ``InstanceNormalization(Conv(x, w, bias), γ, β)`` →
+   ``Transpose(MatMul([windows − mean, 1], [wᵀ · γ / σ, β]))``, σ² = the channels' variance + ε. The
+   bias cancels. The product of the covariance and wᵀ keeps the convolution's name, so that the
+   layer stays in the graph.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from quantkit.passes.match import only_consumer, remove_unused
+from quantkit.quantize.editor import GraphEditor
+
+# Beyond this window the product over overlapping windows costs more than it saves.
+_LONGEST_WINDOW = 16
+# What GELU, SiLU and ReLU are made of, and what moves values about.
+_ACTIVATION = frozenset(
+    {"Add", "Mul", "Div", "Erf", "Gelu", "Relu", "Sigmoid", "Tanh", "Transpose", "Identity"}
+)
+# ReduceMean takes its axes as an input from here on.
+_LOWEST_OPSET = 18
+
+
+def normalize_in_convolution(model: onnx.ModelProto) -> bool:
+    """Apply the rule above in place; returns whether it did."""
+    editor = GraphEditor(model)
+    if editor.opset < _LOWEST_OPSET:
+        return False
+    found = False
+    for node in [n for n in editor.nodes if n.op_type == "InstanceNormalization"]:
+        convolution = editor.producers.get(node.input[0])
+        if (
+            convolution is not None
+            and _fits(editor, convolution)
+            and _is_quantized(editor, node.output[0])
+        ):
+            _Rewrite(editor, convolution, node).apply()
+            found = True
+    if found:
+        editor.finish()
+    return found
+
+
+def _fits(editor: GraphEditor, node: onnx.NodeProto) -> bool:
+    if node.op_type != "Conv" or only_consumer(editor, node.output[0]) is None:
+        return False
+    weight = editor.array(node.input[1])
+    if weight is None or weight.dtype != np.float32 or weight.ndim != 3:
+        return False
+    attributes = editor.attributes(node)
+    return (
+        weight.shape[1] == 1
+        and weight.shape[2] <= _LONGEST_WINDOW
+        and attributes.get("group", 1) == 1
+        and not any(attributes.get("pads", [0, 0]))
+        and attributes.get("dilations", [1])[0] == 1
+        and attributes.get("auto_pad", b"NOTSET") in (b"NOTSET", b"VALID")
+    )
+
+
+def _is_quantized(editor: GraphEditor, value: str) -> bool:
+    """Whether ``value`` becomes integer once an activation function is through with it."""
+    pending, seen = [value], set[str]()
+    while pending:
+        name = pending.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        for user in editor.consumers.get(name, []):
+            if user.op_type in ("QuantizeLinear", "DynamicQuantizeLinear"):
+                return True
+            if user.op_type in _ACTIVATION:
+                pending.extend(user.output)
+    return False
+
+
+class _Rewrite:
+    def __init__(
+        self, editor: GraphEditor, convolution: onnx.NodeProto, norm: onnx.NodeProto
+    ) -> None:
+        self.editor, self.convolution, self.norm = editor, convolution, norm
+        self.nodes: list[onnx.NodeProto] = []
+
+    def apply(self) -> None:
+        weight = self.editor.array(self.convolution.input[1])
+        if weight is None:  # _fits has seen it
+            return
+        taps = self._constant("weight", weight[:, 0].T)
+        time = self._constant("time_axis", np.array([1]))
+        windows = self._windows(weight.shape[2], time)
+        mean = self._add("ReduceMean", [windows, time], "mean", keepdims=1)
+        centred = self._add("Sub", [windows, mean], "centred")
+        factor = self._factor(centred, taps, time)
+        scaled = self._add("Mul", [taps, factor], "scaled_weight")
+        # The shift is one more row of the weight, for an input that is always 1.
+        width = self._constant("one_more", np.array([0, 0, 0, 0, 0, 1]))
+        extended = self._add(
+            "Pad", [centred, width, self._constant("unit", np.float32(1.0))], "extended"
+        )
+        per_clip = self._add("Shape", [factor], "factor_shape")
+        shift = self._add("Expand", [self.norm.input[2], per_clip], "shift")
+        rows = self._add("Concat", [scaled, shift], "extended_weight", axis=1)
+        product = self._add("MatMul", [extended, rows], "normalized")
+        self._add("Transpose", [product], "channel_major", perm=[0, 2, 1])
+        self.nodes[-1].output[0] = self.norm.output[0]
+        self.editor.replace(self.norm, self.nodes)
+        remove_unused(self.editor, self.convolution)
+
+    def _windows(self, taps: int, time: str) -> str:
+        """(batch, 1, samples) → (batch, frames, taps)."""
+        stride = self.editor.attributes(self.convolution).get("strides", [1])[0]
+        samples = self._add("Squeeze", [self.convolution.input[0], time], "samples")
+        zero, one = self._constant("zero", np.int64(0)), self._constant("one", np.int64(1))
+        shape = self._add("Shape", [samples], "shape")
+        count = self._add("Gather", [shape, one], "count", axis=0)
+        reach = self._constant("reach", np.int64(taps - 1))
+        stop = self._add("Sub", [count, reach], "last_start")
+        starts = self._add(
+            "Range", [zero, stop, self._constant("stride", np.int64(stride))], "starts"
+        )
+        column = self._add("Unsqueeze", [starts, time], "start_column")
+        offsets = self._constant("taps", np.arange(taps, dtype=np.int64))
+        indices = self._add("Add", [column, offsets], "indices")
+        return self._add("Gather", [samples, indices], "windows", axis=1)
+
+    def _factor(self, centred: str, taps: str, time: str) -> str:
+        """γ / σ of every channel, (batch, 1, channels)."""
+        exact = self._add("Cast", [centred], "exact", to=TensorProto.DOUBLE)
+        exact_taps = self._add("Cast", [taps], "exact_weight", to=TensorProto.DOUBLE)
+        # Einsum, because ONNX Runtime before 1.21 merges a transposition into a product of doubles
+        # and then has no kernel for it.
+        squares = self._add("Einsum", [exact, exact], "squares", equation="bti,btj->bij")
+        projected = self.editor.free_name(f"{self.convolution.name}.projected")
+        self.nodes.append(
+            helper.make_node("MatMul", [squares, exact_taps], [projected], self.convolution.name)
+        )
+        energies = self._add("Mul", [projected, exact_taps], "energies")
+        energy = self._add("ReduceSum", [energies, time], "energy", keepdims=1)
+        shape = self._add("Shape", [centred], "windows_shape")
+        one = self._constant("one", np.int64(1))
+        frames = self._add("Gather", [shape, one], "frames", axis=0)
+        count = self._add("Cast", [frames], "exact_frames", to=TensorProto.DOUBLE)
+        variance = self._add("Div", [energy, count], "variance")
+        epsilon = float(self.editor.attributes(self.norm).get("epsilon", 1e-5))
+        floor = self._add("Add", [variance, self._constant("epsilon", np.float64(epsilon))], "safe")
+        deviation = self._add("Sqrt", [floor], "exact_deviation")
+        single = self._add("Cast", [deviation], "deviation", to=TensorProto.FLOAT)
+        return self._add("Div", [self.norm.input[1], single], "factor")
+
+    def _add(self, op: str, inputs: list[str], part: str, **attributes: Any) -> str:
+        output = self.editor.free_name(f"{self.norm.name}.{part}")
+        self.nodes.append(
+            helper.make_node(op, inputs, [output], f"{self.norm.name}/{part}", **attributes)
+        )
+        return output
+
+    def _constant(self, part: str, value: np.ndarray[Any, Any] | np.generic) -> str:
+        return self.editor.constant(f"{self.norm.name}.{part}", value)

@@ -1,0 +1,69 @@
+"""GELU of a dequantized value as one operator.
+
+ONNX Runtime gives every reader of a ``DequantizeLinear`` a copy of its own, so that the integer
+kernels can take what is theirs. The two operands x of a GELU then are two values, and its fusion
+no longer recognises them. So the fused operator, ``Gelu`` of com.microsoft (exact, in every build
+of ONNX Runtime), is written into the graph.
+
+Rewrite rule, where x comes from ``DequantizeLinear``, directly or through operators that only
+move values about:
+
+1. ``Mul(Mul(x, Add(Erf(Div(x, √2)), 1)), ½)``, as :mod:`quantkit.passes.gelu` leaves it, →
+   ``com.microsoft.Gelu(x)``.
+"""
+
+from __future__ import annotations
+
+import onnx
+from onnx import helper
+
+from quantkit.passes.gelu import erf_argument
+from quantkit.passes.match import only_consumer, remove_unused, split_scalar
+from quantkit.quantize.activations import VALUE_PRESERVING
+from quantkit.quantize.editor import GraphEditor
+
+_DOMAIN = "com.microsoft"
+_MOVES = VALUE_PRESERVING | {"Slice"}
+
+
+def fuse_quantized_gelu(model: onnx.ModelProto) -> bool:
+    """Apply the rule above in place; returns whether it did."""
+    editor = GraphEditor(model)
+    found = False
+    for node in [n for n in editor.nodes if n.op_type == "Erf"]:
+        found |= _rewrite(editor, node)
+    if found:
+        editor.finish()
+        if all(imported.domain != _DOMAIN for imported in model.opset_import):
+            model.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
+    return found
+
+
+def _rewrite(editor: GraphEditor, erf: onnx.NodeProto) -> bool:
+    source = erf_argument(editor, erf)
+    plus_one = only_consumer(editor, erf.output[0])
+    if source is None or plus_one is None or plus_one.op_type != "Add":
+        return False
+    doubled = only_consumer(editor, plus_one.output[0])
+    if doubled is None or doubled.op_type != "Mul" or source not in doubled.input:
+        return False
+    gelu = only_consumer(editor, doubled.output[0])
+    if gelu is None or gelu.op_type != "Mul":
+        return False
+    if split_scalar(editor, plus_one) != (erf.output[0], 1.0):
+        return False
+    if split_scalar(editor, gelu) != (doubled.output[0], 0.5):
+        return False
+    if not _dequantized(editor, source):
+        return False
+    fused = helper.make_node("Gelu", [source], [gelu.output[0]], gelu.name, domain=_DOMAIN)
+    editor.replace(gelu, [fused])
+    remove_unused(editor, doubled)
+    return True
+
+
+def _dequantized(editor: GraphEditor, value: str) -> bool:
+    node = editor.producers.get(value)
+    while node is not None and node.op_type in _MOVES:
+        node = editor.producers.get(node.input[0])
+    return node is not None and node.op_type == "DequantizeLinear"
