@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -56,14 +57,17 @@ class Timing:
         return float(np.percentile(self.milliseconds, 95))
 
 
-def write_variants(folder: Path, config: Wav2LetterConfig) -> dict[str, Path]:
-    """Export random weights and quantize them by every preset and by ONNX Runtime alone."""
+Clips = list[tuple[str, dict[str, npt.NDArray[Any]]]]
+
+
+def write_float(folder: Path, config: Wav2LetterConfig) -> tuple[Path, Clips]:
+    """Export random weights; returns the model and clips of noise to calibrate on."""
     torch.manual_seed(0)
     source = folder / "float32.onnx"
     labels = Labels(("<blank>", *(f"unit{i}" for i in range(1, config.labels))))
     export_wav2letter(Wav2Letter(config).eval(), labels, Frontend(), source)
     random = np.random.default_rng(0)
-    clips = [
+    clips: Clips = [
         (
             f"clip of {frames} frames",
             {
@@ -73,6 +77,12 @@ def write_variants(folder: Path, config: Wav2LetterConfig) -> dict[str, Path]:
         )
         for frames in CALIBRATION_FRAMES
     ]
+    return source, clips
+
+
+def write_variants(folder: Path, config: Wav2LetterConfig) -> dict[str, Path]:
+    """Export random weights and quantize them by every preset and by ONNX Runtime alone."""
+    source, clips = write_float(folder, config)
     paths = {"float32": source}
     for name in PRESETS:
         if name != "float32":

@@ -13,6 +13,7 @@ from quantkit.errors import QuantkitError
 
 _COMMANDS = (
     "export",
+    "plan",
     "quantize",
     "bench",
     "gate",

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from quantkit.quantize.inspection import Inspection, inspect_model
+from quantkit.quantize.inspection import InspectedLayer, Inspection, inspect_model
 
 
 @click.command(name="inspect")
@@ -23,7 +23,9 @@ from quantkit.quantize.inspection import Inspection, inspect_model
 def command(model: Path, as_json: bool, runtime: bool) -> None:
     """Show operator, shape, codec, bits, compute and bytes of each layer of MODEL.
 
-    Bytes are those in the file: weight, scales, zero points and bias.
+    Bytes are those in the file: weight, scales, tables, zero points and bias; `stored` is the same
+    in bits per weight. A file that does not match
+    its checksum is refused with exit code 2.
 
     \b
     Example:
@@ -40,10 +42,12 @@ def command(model: Path, as_json: bool, runtime: bool) -> None:
         console = Console(width=140)
     console.print(_table(inspection, runtime))
     method = f" ({inspection.method})" if inspection.method else ""
+    checksum = "checksum holds" if inspection.checksum else "no checksum: not quantkit's file"
     console.print(
         f"{inspection.path}{method}: {len(inspection.layers)} layers take "
         f"{inspection.layer_bytes:,} bytes, graph and metadata {inspection.other_bytes:,}; "
-        f"on disk {inspection.size_bytes:,} bytes = {inspection.size_bytes / 1e6:.1f} MB",
+        f"on disk {inspection.size_bytes:,} bytes = {inspection.size_bytes / 1e6:.1f} MB; "
+        f"{checksum}",
         highlight=False,
         soft_wrap=True,
         markup=False,
@@ -55,20 +59,28 @@ def _table(inspection: Inspection, runtime: bool) -> Table:
     for title in ("layer", "operator", "shape", "codec"):
         table.add_column(title)
     table.add_column("bits", justify="right")
+    table.add_column("stored", justify="right")
     table.add_column("compute")
     table.add_column("bytes", justify="right")
     if runtime:
         table.add_column("kernel")
         table.add_column("runs as")
+        table.add_column("decoder")
     for layer in inspection.layers:
         cells = [
             layer.name,
             layer.op,
             " × ".join(map(str, layer.shape)),
             layer.codec,
-            str(layer.bits),
+            f"{layer.bits:g}",
+            f"{layer.stored_bits:.2f}",
             layer.compute,
             f"{layer.bytes:,}",
         ]
-        table.add_row(*cells, *([layer.kernel, layer.status] if runtime else []))
+        table.add_row(*cells, *(_runtime_cells(layer) if runtime else []))
     return table
+
+
+def _runtime_cells(layer: InspectedLayer) -> list[str]:
+    folded = {True: "folded", False: "in every run", None: ""}[layer.folded]
+    return [layer.kernel, layer.status, folded]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 from rich.console import Console
@@ -15,13 +14,17 @@ from rich.progress import Progress
 
 from quantkit.audio.utterance import Corpus
 from quantkit.cli.corpus_options import corpus_options, open_selected
-from quantkit.graph.plan import Compute
+from quantkit.cli.layer_options import (
+    adjusted,
+    base_settings,
+    layer_options,
+    preset_option,
+    refuse_layer_options,
+)
+from quantkit.graph.plan import read_plan
 from quantkit.quantize.family import quantize_family
 from quantkit.quantize.pipeline import QuantizeResult, quantize_model
-from quantkit.quantize.presets import DESCRIPTIONS, PRESETS
-from quantkit.quantize.settings import QuantizeSettings, RangeMethod
-
-_PRESET_HELP = "; ".join(f"{name}: {text}" for name, text in DESCRIPTIONS.items())
+from quantkit.quantize.presets import PRESETS
 
 
 @click.command(name="quantize")
@@ -34,22 +37,13 @@ _PRESET_HELP = "; ".join(f"{name}: {text}" for name, text in DESCRIPTIONS.items(
     help="The .onnx to write; with --preset all, the folder for <preset>.onnx.",
 )
 @click.option(
-    "--preset",
-    type=click.Choice([*PRESETS, "all"]),
-    help=f"Settings with a name. {_PRESET_HELP}; all: each of them.",
+    "--plan",
+    "plan_file",
+    type=click.Path(path_type=Path),
+    help="What `quantkit plan` wrote, or the same edited by hand.",
 )
-@click.option(
-    "--compute",
-    type=click.Choice(["float32", "dynamic", "static"]),
-    help="Instead of a preset: what every layer becomes that is not excluded.",
-)
-@click.option(
-    "--exclude",
-    multiple=True,
-    metavar="PATTERN",
-    help="Layers that stay float32: a name, a glob, a position (1 is the first, -1 the last) or "
-    "an operator. May be repeated.",
-)
+@preset_option("all")
+@layer_options
 @click.option(
     "--audio",
     type=click.Path(path_type=Path),
@@ -68,28 +62,12 @@ _PRESET_HELP = "; ".join(f"{name}: {text}" for name, text in DESCRIPTIONS.items(
     show_default=True,
     help="Calibrate on at most this many of them, drawn with a fixed seed.",
 )
-@click.option(
-    "--range",
-    "range_method",
-    type=click.Choice(["min-max", "percentile"]),
-    default="min-max",
-    show_default=True,
-    help="How static activation ranges are chosen.",
-)
-@click.option(
-    "--percentile",
-    type=click.FloatRange(min=50, max=100, min_open=True),
-    default=99.99,
-    show_default=True,
-    help="Per cent of the activations that a percentile range covers.",
-)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     model: Path,
     output: Path,
+    plan_file: Path | None,
     preset: str | None,
-    compute: str | None,
-    exclude: tuple[str, ...],
     audio: Path | None,
     split: str,
     speaker: str | None,
@@ -97,9 +75,8 @@ def command(
     language: str | None,
     max_seconds: float | None,
     clips: int,
-    range_method: str,
-    percentile: float,
     as_json: bool,
+    **layer_settings: Any,
 ) -> None:
     """Quantize the float32 MODEL and say which layers really run in int8.
 
@@ -107,31 +84,26 @@ def command(
     Example:
       quantkit quantize float32.onnx --preset static-int8 --audio calibration_data -o int8.onnx
       quantkit quantize float32.onnx --preset all --audio calibration_data -o build/
-      quantkit quantize float32.onnx --compute dynamic --exclude 1 --exclude -1 -o custom.onnx
+      quantkit quantize float32.onnx --plan plan.json --audio calibration_data -o user.onnx
+      quantkit quantize float32.onnx --compute dynamic --codec grouped:4 --exclude 1 -o custom.onnx
     """
-    if (preset is None) == (compute is None):
-        raise click.UsageError("give either --preset or --compute")
-    if preset == "all":
-        chosen = list(PRESETS.values())
-    elif preset is not None:
-        chosen = [PRESETS[preset]]
-    else:
-        chosen = [QuantizeSettings(compute=cast(Compute, compute))]
-    family = [
-        replace(
-            settings,
-            exclude=settings.exclude + exclude,
-            range=cast(RangeMethod, range_method),
-            percentile=percentile,
-        )
-        for settings in chosen
-    ]
+    compute = layer_settings["compute"]
+    if sum(choice is not None for choice in (plan_file, preset, compute)) != 1:
+        raise click.UsageError("give one of --plan, --preset and --compute")
+    plan = None if plan_file is None else read_plan(plan_file)
+    if plan is not None:
+        refuse_layer_options("the plan says it; edit the plan, or make another with quantkit plan")
+    chosen = list(PRESETS.values()) if preset == "all" else [base_settings(preset)]
+    family = [adjusted(settings, **layer_settings) for settings in chosen]
     corpus = None
     if audio is not None:
         clips_heard = open_selected(audio, speaker, gender, language, max_seconds)
         corpus = clips_heard.part(split, usually="calibration").sample(clips)
-    with _progress(corpus, family) as advance:
-        if preset == "all":
+    runs = len([settings for settings in family if settings.is_static or settings.codec])
+    with _progress(corpus, 1 if plan else runs) as advance:
+        if plan is not None:
+            results = [quantize_model(model, output, plan, corpus, progress=advance)]
+        elif preset == "all":
             results = list(quantize_family(model, output, family, corpus, progress=advance))
         else:
             results = [quantize_model(model, output, family[0], corpus, progress=advance)]
@@ -144,14 +116,13 @@ def command(
 
 
 @contextmanager
-def _progress(corpus: Corpus | None, family: list[QuantizeSettings]) -> Iterator[Any]:
+def _progress(corpus: Corpus | None, runs: int) -> Iterator[Any]:
     console = Console(stderr=True)
-    static = sum("static" in (s.compute, *s.operators.values()) for s in family)
-    if corpus is None or not static or not console.is_terminal:
+    if corpus is None or not runs or not console.is_terminal:
         yield None
         return
     with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("calibrating", total=static * len(corpus))
+        task = bar.add_task("calibrating", total=runs * len(corpus))
         yield lambda _clip: bar.advance(task)
 
 
@@ -163,7 +134,7 @@ def _report(result: QuantizeResult) -> None:
     )
     for layer in result.layers:
         if layer.note:
-            click.echo(f"  {layer.name} stays float32: {layer.note}", err=True)
+            click.echo(f"  {layer.name} ({layer.compute}, {layer.codec}): {layer.note}", err=True)
     for row in result.lint.problems:
         click.echo(f"  warning: {row.name} ({row.kernel or '?'}): {row.remark}", err=True)
     if result.skipped:
@@ -176,7 +147,7 @@ def _report(result: QuantizeResult) -> None:
 def _json(result: QuantizeResult) -> dict[str, Any]:
     return {
         "path": str(result.path),
-        "preset": result.settings.name,
+        "method": result.plan.method,
         "size_bytes": result.size_bytes,
         "source_bytes": result.source_bytes,
         "onnxruntime": result.lint.onnxruntime,

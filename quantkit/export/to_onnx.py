@@ -29,7 +29,7 @@ from quantkit.graph.artifact import (
     set_info,
 )
 from quantkit.graph.layers import find_layers
-from quantkit.graph.plan import LayerPlan, plan_json
+from quantkit.graph.plan import LayerPlan, Plan
 from quantkit.models.checkpoint import CONFIG_NAME, load_wav2letter, weights_path
 from quantkit.models.wav2letter import Wav2Letter
 from quantkit.text.labels import Labels
@@ -171,7 +171,7 @@ def build_model(
 
 def float_plan(model: onnx.ModelProto, model_sha256: str) -> dict[str, Any]:
     """The plan (``quantkit.plan/1``) of a model in which nothing is quantized."""
-    rows = (
+    rows = tuple(
         LayerPlan(
             name=layer.name,
             op=layer.op,
@@ -185,7 +185,7 @@ def float_plan(model: onnx.ModelProto, model_sha256: str) -> dict[str, Any]:
         )
         for layer in find_layers(model)
     )
-    return plan_json(rows, model_sha256=model_sha256, method="float32")
+    return Plan(rows, model_sha256, method="float32").to_json()
 
 
 def _check(model: onnx.ModelProto) -> None:

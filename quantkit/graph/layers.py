@@ -23,6 +23,8 @@ _WEIGHT_INPUTS: dict[str, tuple[int, ...]] = {
     "QLinearConv": (3,),
     "QLinearMatMul": (3,),
     "DynamicQuantizeMatMul": (1,),
+    "MatMulNBits": (1,),
+    "GatherBlockQuantized": (0,),
 }
 _BIAS_INPUTS = {"Conv": 2, "ConvTranspose": 2, "Gemm": 2, "QLinearConv": 8}
 

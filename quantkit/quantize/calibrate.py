@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,6 @@ from quantkit.audio.features import iter_features
 from quantkit.audio.utterance import Corpus
 from quantkit.errors import AudioError, CorpusError, InputError, ModelError
 from quantkit.graph.artifact import ArtifactInfo, save_model
-from quantkit.quantize.ranges import Range, RangeTracker, tracker
 from quantkit.runtime.recognizer import MIN_FRAMES
 from quantkit.runtime.session import create_session
 
@@ -25,15 +25,33 @@ from quantkit.runtime.session import create_session
 Feed = tuple[str, Mapping[str, npt.NDArray[Any]]]
 
 
+class Tracker(Protocol):
+    """Sees the values of one tensor clip by clip."""
+
+    def update(self, values: npt.NDArray[np.float32]) -> None:
+        """Take in the finite values of one clip."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """One tensor that is followed.
+
+    Args:
+        layer: what messages name it by.
+        trackers: see its values.
+    """
+
+    layer: str
+    trackers: tuple[Tracker, ...]
+
+
 def calibrate(
     model: onnx.ModelProto,
-    tensors: Mapping[str, str],
+    watched: Mapping[str, Watched],
     feeds: Iterable[Feed],
     *,
-    method: str = "min-max",
-    percentile: float = 99.99,
     progress: Callable[[str], None] | None = None,
-) -> dict[str, Range]:
+) -> None:
     """Run every clip alone and at its true length, and follow the values of some tensors.
 
     Memory holds the activations of one clip at a time and one small tracker per tensor, however
@@ -42,23 +60,20 @@ def calibrate(
 
     Args:
         model: float32; is not changed.
-        tensors: values to follow, each with the layer that messages name it by.
+        watched: the tensors to follow by name; their trackers hold the result.
         feeds: clips with their inputs; see :func:`corpus_feeds`.
-        method, percentile: see :class:`~quantkit.quantize.settings.QuantizeSettings`.
         progress: is called with the name of each clip that is done.
-
-    Returns:
-        the range of every tensor.
 
     Raises:
         CorpusError: ``feeds`` is empty.
         ModelError: the model fails on a clip, or a layer's activations are not finite there.
     """
     inputs = {value.name for value in model.graph.input}
-    computed = [name for name in tensors if name not in inputs]
-    trackers: dict[str, RangeTracker] = {name: tracker(method, percentile) for name in tensors}
+    computed = [name for name in watched if name not in inputs]
     observed = onnx.ModelProto()
     observed.CopyFrom(model)
+    # Without metadata of ours, no checksum is computed for a file that nobody keeps.
+    del observed.metadata_props[:]
     present = {value.name for value in observed.graph.output}
     for name in computed:
         if name not in present:
@@ -79,20 +94,20 @@ def calibrate(
                 reason = " ".join(str(error).split())
                 raise ModelError(f"the model fails on calibration clip {clip}: {reason}") from error
             seen = dict(zip(computed, values, strict=True))
-            for name, layer in tensors.items():
+            for name, each in watched.items():
                 value = seen[name] if name in seen else feed[name]
                 if not np.isfinite(value).all():
                     raise ModelError(
-                        f"layer {layer}: its activations are NaN or infinite on clip {clip}; "
+                        f"layer {each.layer}: its activations are NaN or infinite on clip {clip}; "
                         "exclude the layer, or check the model"
                     )
-                trackers[name].update(value)
+                for tracker in each.trackers:
+                    tracker.update(value)
             clips += 1
             if progress is not None:
                 progress(clip)
     if not clips:
         raise CorpusError("calibration needs at least one clip, and there is none")
-    return {name: each.result() for name, each in trackers.items()}
 
 
 def corpus_feeds(

@@ -7,6 +7,7 @@ import hashlib
 import onnx
 
 import quantkit
+from quantkit.graph.artifact import PRODUCER
 
 # Written into the metadata by onnxruntime.quantization; it says nothing about the result.
 _TOOL_METADATA = ("onnx.infer", "onnx.quant.pre_process")
@@ -16,17 +17,18 @@ def clean_up(model: onnx.ModelProto) -> None:
     """Make ``model`` small and loadable by old runtimes, in place.
 
     1. Nodes whose results nobody uses go, then initializers that nobody uses.
-    2. Identical initializers become one.
+    2. Integers that lie in the file number by number, in one to five bytes each, become raw bytes:
+       the file's size must not depend on them. Identical initializers become one.
     3. Inferred shapes go: they went stale when the graph was rewritten.
     4. Operator sets that no node uses go, and the IR version becomes the lowest that fits.
     """
     graph = model.graph
     _drop_dead_nodes(graph)
+    # First what nobody reads: a name that goes anyway must not be the one that stays of two.
+    _drop_unused_initializers(graph)
+    _store_raw(graph)
     _merge_initializers(graph)
-    used = _used_names(graph)
-    for index in reversed(range(len(graph.initializer))):
-        if graph.initializer[index].name not in used:
-            del graph.initializer[index]
+    _drop_unused_initializers(graph)
     del graph.value_info[:]
     domains = {"" if d == "ai.onnx" else d for d in _domains(graph)} | {
         "" if f.domain == "ai.onnx" else f.domain for f in model.functions
@@ -43,7 +45,7 @@ def clean_up(model: onnx.ModelProto) -> None:
     del model.metadata_props[:]
     for key, value in kept:
         model.metadata_props.add(key=key, value=value)
-    model.producer_name = "quantkit"
+    model.producer_name = PRODUCER
     model.producer_version = quantkit.__version__
 
 
@@ -62,13 +64,20 @@ def _drop_dead_nodes(graph: onnx.GraphProto) -> None:
         del graph.node[index]
 
 
+def _store_raw(graph: onnx.GraphProto) -> None:
+    for tensor in graph.initializer:
+        if tensor.int32_data or tensor.int64_data:
+            array = onnx.numpy_helper.to_array(tensor)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+
+
 def _merge_initializers(graph: onnx.GraphProto) -> None:
     outputs = {value.name for value in graph.output}
     captured = {name for node in graph.node for name in _captured(node)}
     first_of: dict[tuple[int, tuple[int, ...], bytes], str] = {}
     replacement: dict[str, str] = {}
     for tensor in graph.initializer:
-        if tensor.name in outputs or tensor.name in captured:
+        if tensor.name in outputs or tensor.name in captured or _is_grid(tensor):
             continue
         content = hashlib.sha256(onnx.numpy_helper.to_array(tensor).tobytes()).digest()
         key = (tensor.data_type, tuple(tensor.dims), content)
@@ -76,6 +85,25 @@ def _merge_initializers(graph: onnx.GraphProto) -> None:
     for node in graph.node:
         for position, name in enumerate(node.input):
             node.input[position] = replacement.get(name, name)
+
+
+def _is_grid(tensor: onnx.TensorProto) -> bool:
+    """Whether ``tensor`` may be scale or zero point of an activation.
+
+    Some happen to be equal. Merging them would save a few bytes, and the size of a file would
+    depend on the clips that it was calibrated on.
+    """
+    return not tensor.dims and tensor.data_type in (
+        onnx.TensorProto.FLOAT,
+        onnx.TensorProto.UINT8,
+    )
+
+
+def _drop_unused_initializers(graph: onnx.GraphProto) -> None:
+    used = _used_names(graph)
+    for index in reversed(range(len(graph.initializer))):
+        if graph.initializer[index].name not in used:
+            del graph.initializer[index]
 
 
 def _used_names(graph: onnx.GraphProto) -> set[str]:

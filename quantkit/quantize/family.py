@@ -27,7 +27,7 @@ def quantize_family(
         InputError: nothing is written when a member needs calibration clips and there are none.
         QuantkitError: as :func:`quantize_model`.
     """
-    static = [s.name for s in family if "static" in (s.compute, *s.operators.values())]
+    static = [s.name for s in family if s.is_static]
     if static and calibration is None:
         raise InputError(
             f"{', '.join(static)} need calibration clips: give a folder of audio (--audio DIR)"

@@ -27,6 +27,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
+from quantkit.codecs.base import Encoded
 from quantkit.quantize.activations import (
     QuantizedActivation,
     never_negative,
@@ -37,7 +38,7 @@ from quantkit.quantize.activations import (
 from quantkit.quantize.editor import GraphEditor
 from quantkit.quantize.ranges import Range
 from quantkit.quantize.settings import DynamicRange
-from quantkit.quantize.weights import quantize_int8
+from quantkit.quantize.weights import WeightStore, corrected_bias
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -82,18 +83,28 @@ def can_unfold(editor: GraphEditor, node: onnx.NodeProto) -> bool:
     )
 
 
-def unfold(editor: GraphEditor, node: onnx.NodeProto, activation: Range | DynamicRange) -> None:
+def unfold(
+    editor: GraphEditor,
+    node: onnx.NodeProto,
+    activation: Range | DynamicRange,
+    weights: WeightStore,
+    bits: int = 8,
+) -> None:
     """Replace ``node`` by its integer form; the product keeps the node's name.
 
     Args:
         activation: a calibrated range, or the way to find one at run time.
+        weights: encodes and remembers the weight.
+        bits: of the activation's grid, at most 8.
     """
-    _Unfolding(editor, node).apply(activation)
+    _Unfolding(editor, node, weights, bits).apply(activation)
 
 
 class _Unfolding:
-    def __init__(self, editor: GraphEditor, node: onnx.NodeProto) -> None:
-        self.editor, self.node = editor, node
+    def __init__(
+        self, editor: GraphEditor, node: onnx.NodeProto, weights: WeightStore, bits: int
+    ) -> None:
+        self.editor, self.node, self.weights, self.bits = editor, node, weights, bits
         self.name = str(node.name)
         self.nodes: list[onnx.NodeProto] = []
         attributes = editor.attributes(node)
@@ -139,12 +150,16 @@ class _Unfolding:
 
     def _quantize(self, source: str, activation: Range | DynamicRange) -> QuantizedActivation:
         if isinstance(activation, Range):
-            return quantize_static(self.editor, source, self.name, activation, self.nodes)
+            return quantize_static(
+                self.editor, source, self.name, activation, self.nodes, self.bits
+            )
         if activation == "per-clip":
             nonnegative = never_negative(self.editor, self.node.input[0])
             rank = 3 if self.convolution is not None else None
-            return quantize_per_clip(self.editor, source, self.name, nonnegative, self.nodes, rank)
-        return quantize_per_batch(self.editor, source, self.name, self.nodes)
+            return quantize_per_clip(
+                self.editor, source, self.name, nonnegative, self.nodes, rank, self.bits
+            )
+        return quantize_per_batch(self.editor, source, self.name, self.nodes, self.bits)
 
     def _taps(self, value: str, zero_point: str, convolution: _Convolution) -> str:
         """(batch, frames, channels) → (batch, output frames, taps · channels)."""
@@ -173,9 +188,9 @@ class _Unfolding:
         return self._add("Reshape", [gathered, layout], "unfolded")
 
     def _product(self, value: str, quantized: QuantizedActivation) -> str:
-        int8, scale = quantize_int8(self.weight, axis=1)
-        weight = self._constant("weight_int8", int8)
-        weight_scale = self._constant("weight_scale", scale)
+        encoded = self._encoded()
+        weight = self.weights.add(self.editor, self.name, f"{self.name}.weight", encoded)
+        weight_scale = self._constant("weight_scale", encoded.scale)
         weight_zero = self._constant("weight_zero_point", np.int8(0))
         product = self.editor.free_name(f"{self.name}.product")
         self.nodes.append(
@@ -195,9 +210,22 @@ class _Unfolding:
             scales = self._add("Mul", [quantized.scale, weight_scale], "scales")
             result = self._add("Mul", [result, scales], "scaled_product")
         if self.bias is not None:
-            bias = self._constant("bias", self.bias)
+            means = self._by_input(self.weights.means.get(self.name))
+            corrected = corrected_bias(self.bias, self.weight, encoded, means)
+            bias = self._constant("bias", corrected)
             result = self._add("Add", [result, bias], "biased")
         return result
+
+    def _encoded(self) -> Encoded:
+        importance = self._by_input(self.weights.second_moments.get(self.name))
+        return self.weights.encode(self.name, self.weight, 1, importance)
+
+    def _by_input(self, values: FloatArray | None) -> FloatArray | None:
+        """One number per input channel, to broadcast to the unfolded weight."""
+        if values is None:
+            return None
+        taps = 1 if self.convolution is None else self.convolution.taps
+        return np.tile(values, taps).reshape(-1, 1)
 
     def _add(self, op: str, inputs: list[str], part: str, **attributes: Any) -> str:
         output = self.editor.free_name(f"{self.name}.{part}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,9 +10,11 @@ import onnx
 
 import quantkit
 from quantkit.audio.utterance import Corpus
-from quantkit.errors import InputError, ModelError
+from quantkit.codecs.catalogue import FLOAT32, INT8
+from quantkit.errors import FormatError, InputError, ModelError
 from quantkit.files import sha256_of
 from quantkit.graph.artifact import (
+    ArtifactInfo,
     info_of,
     load_model,
     save_checked_model,
@@ -20,17 +22,21 @@ from quantkit.graph.artifact import (
     total_size,
 )
 from quantkit.graph.layers import Layer, find_layers
-from quantkit.graph.plan import Compute, LayerPlan, plan_json
-from quantkit.quantize.calibrate import Feed, calibrate, corpus_feeds
-from quantkit.quantize.cleanup import clean_up
-from quantkit.quantize.dynamic import quantize_dynamic_layers
+from quantkit.graph.plan import LayerPlan, Plan
+from quantkit.passes import optimise
+from quantkit.quantize.calibrate import Feed, corpus_feeds
+from quantkit.quantize.compatibility import fit_to_target, require_target
 from quantkit.quantize.editor import GraphEditor, name_all_nodes
-from quantkit.quantize.eligibility import reason_to_stay_float
+from quantkit.quantize.eligibility import reason_to_stay_float, reason_to_stay_plain
 from quantkit.quantize.presets import resolve
-from quantkit.quantize.settings import QuantizeSettings
-from quantkit.quantize.static import StaticLayout, lay_out, quantize_static_layers
+from quantkit.quantize.rewrite import Observations, observe, rewrite
+from quantkit.quantize.settings import FLOAT_LAYER, LayerChoice, QuantizeSettings, choices_of
+from quantkit.quantize.sharing import agree, separate_transposes, shared_weights
+from quantkit.quantize.sparsity import resolve_sparse
 from quantkit.quantize.storage import stored_layers
+from quantkit.quantize.weights import WeightStore
 from quantkit.runtime.lint import LintReport, lint_model
+from quantkit.runtime.targets import target
 
 # DynamicQuantizeLinear and per-channel QuantizeLinear are both there from opset 13 on.
 _LOWEST_OPSET = 13
@@ -48,8 +54,7 @@ class QuantizeResult:
 
     Args:
         path: the new artifact.
-        settings: what was asked for.
-        layers: what each layer became; ``note`` says why one is not what was asked for.
+        plan: what each layer became; ``note`` says why one is not what was asked for.
         size_bytes: of the artifact with its external files.
         source_bytes: the same of the float32 model.
         lint: which kernels ONNX Runtime really runs.
@@ -57,20 +62,47 @@ class QuantizeResult:
     """
 
     path: Path
-    settings: QuantizeSettings
-    layers: tuple[LayerPlan, ...]
+    plan: Plan
     size_bytes: int
     source_bytes: int
     lint: LintReport
     skipped: tuple[str, ...] = ()
 
+    @property
+    def layers(self) -> tuple[LayerPlan, ...]:
+        """The rows of the plan."""
+        return self.plan.layers
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A float32 model with a choice for every layer, before anything is rewritten.
+
+    Args:
+        model: with all nodes named.
+        info: its metadata.
+        layers: what can be quantized.
+        choices: what each layer becomes.
+        plan: the same as a plan, without sizes; notes say why where it is not what was asked for.
+        skip_passes: see :class:`~quantkit.quantize.settings.QuantizeSettings`.
+    """
+
+    model: onnx.ModelProto
+    info: ArtifactInfo
+    layers: tuple[Layer, ...]
+    choices: Mapping[str, LayerChoice]
+    plan: Plan
+    skip_passes: tuple[str, ...] = ()
+
 
 def quantize_model(
     source: Path,
     destination: Path,
-    settings: str | QuantizeSettings,
+    settings: str | QuantizeSettings | Plan,
     calibration: Calibration | None = None,
     *,
+    pack: bool = True,
+    correct_bias: bool = True,
     progress: Callable[[str], None] | None = None,
 ) -> QuantizeResult:
     """Quantize the float32 model ``source`` and write it to ``destination``.
@@ -80,53 +112,43 @@ def quantize_model(
         quantize_model(Path("float32.onnx"), Path("int8.onnx"), "static-int8", corpus)
 
     Args:
-        settings: a preset's name, or settings of one's own.
-        calibration: unlabelled clips; needed when a layer is static, else not looked at.
+        settings: a preset's name, settings of one's own, or a plan for this model.
+        calibration: unlabelled clips; needed when a layer is static. Weights of fewer than 8
+            bits are fitted to what they meet there, too.
+        pack: store weights as their codec says; else the same integers one byte each, for
+            comparison: the results are equal bit for bit.
+        correct_bias: let the bias of a layer of fewer than 8 bits take up what the error of its
+            weight adds to the result on average; needs ``calibration``.
         progress: is called with the name of each calibration clip that is done.
 
     Raises:
         ModelError: ``source`` is damaged, already quantized, or has nothing to quantize.
+        FormatError: the plan is for another model, or asks for what cannot be.
         InputError: unknown preset, an exclusion that matches nothing, or no calibration clips
             where a layer needs them.
         CorpusError: none of the calibration clips is usable.
         OutputError: ``destination`` cannot be written.
     """
-    settings = resolve(settings)
-    model = load_model(source)
-    layers = _float_layers(model, source)
-    asked = settings.assign(layers)
+    prepared = prepare(source, settings)
+    unchanged = all(choice.is_plain_float for choice in prepared.choices.values())
     in_place = _same_file(source, destination)
-    if in_place and set(asked.values()) != {"float32"}:
+    if in_place and not unchanged:
         raise InputError(
             f"{destination} is the float32 model itself; write the result to another file"
         )
-    computes, notes = _possible(model, asked)
-    wanted = _names(computes, "static")
     skipped: list[str] = []
     source_bytes = total_size(source)
-    info = info_of(model, str(source))
-    if wanted:
-        layout = lay_out(model, wanted)
-        feeds = _feeds(calibration, source, model, skipped, settings)
-        model = _static(model, layout, feeds, settings, progress)
-    codecs = quantize_dynamic_layers(model, _names(computes, "dynamic"), settings.dynamic_range)
-    codecs |= dict.fromkeys(wanted, "int8")
-    changed = bool(codecs)
-    if changed:
-        clean_up(model)
-    rows = _plan(model, layers, computes, codecs, notes, settings)
-    digest = sha256_of(source)
-    if changed or info.plan is None:
-        plan = plan_json(rows, model_sha256=digest, method=settings.name)
-        set_info(
-            model,
-            replace(info, plan=plan, model_sha256=digest, version=quantkit.__version__),
-        )
+    observations = _observations(prepared, calibration, skipped, progress)
+    weights = WeightStore(
+        {name: choice.codec.make() for name, choice in prepared.choices.items()},
+        observations.second_moments,
+        observations.means if correct_bias else {},
+    )
+    model, plan = build(prepared, observations, weights, pack=pack)
     lint = lint_model(source) if in_place else save_checked_model(model, destination, lint_model)
     return QuantizeResult(
         path=destination,
-        settings=settings,
-        layers=rows,
+        plan=plan,
         size_bytes=total_size(destination),
         source_bytes=source_bytes,
         lint=lint,
@@ -134,109 +156,185 @@ def quantize_model(
     )
 
 
-def _float_layers(model: onnx.ModelProto, source: Path) -> list[Layer]:
+def prepare(source: Path, settings: str | QuantizeSettings | Plan) -> Prepared:
+    """Read ``source`` and decide what each of its layers becomes.
+
+    Raises:
+        ModelError, FormatError, InputError: see :func:`quantize_model`.
+    """
+    model = load_model(source)
+    info = info_of(model, str(source))
+    settings = settings if isinstance(settings, Plan) else resolve(settings)
+    skip_passes = () if isinstance(settings, Plan) else settings.skip_passes
+    _refuse_quantized(model, info, source)
+    name_all_nodes(model)
+    optimise(model, skip_passes)
+    separate_transposes(model)
+    layers = tuple(_layers(model, source))
+    digest = sha256_of(source)
+    if isinstance(settings, Plan):
+        asked = _planned(settings, layers, digest, source)
+    else:
+        asked = settings.assign(layers)
+    choices, notes = _possible(model, layers, asked)
+    if settings.target_runtime:
+        choices, replaced = fit_to_target(choices, target(settings.target_runtime))
+        notes |= replaced
+    choices, replaced = resolve_sparse(model, layers, choices)
+    notes |= replaced
+    choices, changed = agree(choices, shared_weights(model, layers))
+    notes |= changed
+    if isinstance(settings, Plan):
+        if notes:
+            name, note = next(iter(notes.items()))
+            raise FormatError(f"layer {name} cannot be what the plan says: {note}")
+        plan, notes = settings, {row.name: row.note for row in settings.layers}
+    else:
+        plan = Plan((), digest, settings.name, target_runtime=settings.target_runtime)
+    rows = tuple(_row(layer, choices[layer.name], notes) for layer in layers)
+    plan = replace(plan, layers=rows, model_sha256=digest)
+    if all(choice.is_plain_float for choice in choices.values()):
+        # Nothing is asked for, so nothing is done.
+        model = load_model(source, check=False)
+    return Prepared(model, info, layers, choices, plan, skip_passes)
+
+
+def build(
+    prepared: Prepared, observations: Observations, weights: WeightStore, *, pack: bool = True
+) -> tuple[onnx.ModelProto, Plan]:
+    """The quantized model and its plan with the bytes of each layer.
+
+    The float model in ``prepared`` is used up.
+    """
+    model = rewrite(
+        prepared.model,
+        prepared.choices,
+        observations.ranges,
+        weights,
+        pack=pack,
+        skip_passes=prepared.skip_passes,
+    )
+    if prepared.plan.target_runtime:
+        require_target(model, target(prepared.plan.target_runtime))
+    stored = {layer.name: layer.bytes for layer in stored_layers(model)}
+    rows = tuple(replace(row, bytes=stored.get(row.name, 0)) for row in prepared.plan.layers)
+    plan = replace(prepared.plan, layers=rows)
+    unchanged = all(choice.is_plain_float for choice in prepared.choices.values())
+    if not unchanged or prepared.info.plan is None:
+        set_info(
+            model,
+            replace(
+                prepared.info,
+                plan=plan.to_json(),
+                model_sha256=plan.model_sha256,
+                version=quantkit.__version__,
+            ),
+        )
+    return model, plan
+
+
+def _refuse_quantized(model: onnx.ModelProto, info: ArtifactInfo, source: Path) -> None:
+    made_by = [row for row in (info.plan or {}).get("layers", []) if row.get("codec") != "float32"]
+    if made_by:
+        raise ModelError(
+            f"{source} is quantized already (layer {made_by[0].get('name')} is stored as "
+            f"{made_by[0].get('codec')}); give the float32 model"
+        )
     found = sorted({node.op_type for node in model.graph.node} & _QUANTIZED)
     if found:
         raise ModelError(
             f"{source} is quantized already (it has {', '.join(found)}); give the float32 model"
         )
+
+
+def _layers(model: onnx.ModelProto, source: Path) -> list[Layer]:
     editor = GraphEditor(model)
     if editor.opset < _LOWEST_OPSET:
         raise ModelError(
             f"{source} has opset {editor.opset}; quantizing needs {_LOWEST_OPSET} or later: "
             "export it anew"
         )
-    name_all_nodes(model)
     layers = find_layers(model)
     if not layers:
         raise ModelError(f"{source} has no Conv, MatMul, Gemm or Gather with a constant weight")
     return layers
 
 
+def _planned(
+    plan: Plan, layers: Sequence[Layer], digest: str, source: Path
+) -> dict[str, LayerChoice]:
+    if plan.model_sha256 and plan.model_sha256 != digest:
+        raise FormatError(
+            f"the plan is for the model with SHA-256 {plan.model_sha256[:12]}…, not for {source} "
+            f"({digest[:12]}…); make a plan for this one"
+        )
+    return choices_of(plan, layers)
+
+
 def _possible(
-    model: onnx.ModelProto, asked: dict[str, Compute]
-) -> tuple[dict[str, Compute], dict[str, str]]:
+    model: onnx.ModelProto, layers: Sequence[Layer], asked: Mapping[str, LayerChoice]
+) -> tuple[dict[str, LayerChoice], dict[str, str]]:
     """What each layer can be, and why where it is not what was asked for."""
     editor = GraphEditor(model)
     nodes = {node.name: node for node in editor.nodes}
-    notes = {
-        name: reason_to_stay_float(editor, nodes[name], compute) for name, compute in asked.items()
-    }
-    notes = {name: note for name, note in notes.items() if note}
-    computes: dict[str, Compute] = {
-        name: "float32" if name in notes else compute for name, compute in asked.items()
-    }
-    return computes, notes
+    possible: dict[str, LayerChoice] = {}
+    notes: dict[str, str] = {}
+    for layer in layers:
+        choice, node = asked[layer.name], nodes[layer.name]
+        note = reason_to_stay_float(editor, node, choice.compute, choice.is_emulated)
+        if note:
+            codec = choice.codec
+            # Integer kernels serve none of these, large as some are: they are stored small.
+            kept = codec == INT8 and layer.op not in ("Gather", "ConvTranspose")
+            # One byte a weight would save little elsewhere, and nothing at run time.
+            if kept or codec.name == "blocks":
+                codec = FLOAT32
+            notes[layer.name], choice = note, LayerChoice("float32", codec)
+        if not choice.is_plain_float and (note := reason_to_stay_plain(editor, node)):
+            notes[layer.name], choice = note, FLOAT_LAYER
+        possible[layer.name] = choice
+    return possible, notes
 
 
-def _names(computes: dict[str, Compute], compute: Compute) -> list[str]:
-    return [name for name, value in computes.items() if value == compute]
+def _row(layer: Layer, choice: LayerChoice, notes: Mapping[str, str]) -> LayerPlan:
+    return LayerPlan(
+        name=layer.name,
+        op=layer.op,
+        shape=layer.shape,
+        codec=choice.codec.name,
+        bits=choice.codec.bits,
+        compute=choice.compute,
+        activation_bits=32 if choice.compute == "float32" else choice.activation_bits,
+        range=choice.range,
+        bytes=0,
+        options=choice.codec.options,
+        note=notes.get(layer.name, ""),
+    )
 
 
-def _feeds(
+def _observations(
+    prepared: Prepared,
     calibration: Calibration | None,
-    source: Path,
-    model: onnx.ModelProto,
     skipped: list[str],
-    settings: QuantizeSettings,
-) -> Iterable[Feed]:
-    if calibration is None:
-        raise InputError(
-            f"{settings.name} has static layers and needs calibration clips: give a folder of "
-            "audio (--audio DIR)"
-        )
-    if isinstance(calibration, Corpus):
-        return corpus_feeds(calibration, info_of(model, str(source)), skipped)
-    return calibration
-
-
-def _static(
-    model: onnx.ModelProto,
-    layout: StaticLayout,
-    feeds: Iterable[Feed],
-    settings: QuantizeSettings,
     progress: Callable[[str], None] | None,
-) -> onnx.ModelProto:
-    ranges = calibrate(
-        model,
-        layout.tensors(),
-        feeds,
-        method=settings.range,
-        percentile=settings.percentile,
-        progress=progress,
+) -> Observations:
+    static = any(choice.compute == "static" for choice in prepared.choices.values())
+    fitted = any(choice.codec.bits < 8 for choice in prepared.choices.values())
+    if calibration is None:
+        if static:
+            raise InputError(
+                f"{prepared.plan.method} has static layers and needs calibration clips: give a "
+                "folder of audio (--audio DIR)"
+            )
+        return Observations()
+    if not (static or fitted):
+        return Observations()
+    feeds = (
+        corpus_feeds(calibration, prepared.info, skipped)
+        if isinstance(calibration, Corpus)
+        else calibration
     )
-    return quantize_static_layers(model, layout, ranges)
-
-
-def _plan(
-    model: onnx.ModelProto,
-    layers: Sequence[Layer],
-    computes: dict[str, Compute],
-    codecs: dict[str, str],
-    notes: dict[str, str],
-    settings: QuantizeSettings,
-) -> tuple[LayerPlan, ...]:
-    stored = {layer.name: layer.bytes for layer in stored_layers(model)}
-    labels = {
-        "float32": "none",
-        "dynamic": f"dynamic {settings.dynamic_range}",
-        "static": settings.range_label,
-    }
-    return tuple(
-        LayerPlan(
-            name=layer.name,
-            op=layer.op,
-            shape=layer.shape,
-            codec=codecs.get(layer.name, "float32"),
-            bits=8 if layer.name in codecs else 32,
-            compute=computes[layer.name],
-            activation_bits=8 if layer.name in codecs else 32,
-            range=labels[computes[layer.name]],
-            bytes=stored.get(layer.name, 0),
-            note=notes.get(layer.name, ""),
-        )
-        for layer in layers
-    )
+    return observe(prepared.model, prepared.layers, prepared.choices, feeds, progress=progress)
 
 
 def _same_file(one: Path, other: Path) -> bool:

@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from quantkit.errors import InputError
+
 _BINS = 4096
 # Finer bins than this share of float32's own resolution would say nothing more.
 _SMALLEST_EXPONENT = -120
@@ -134,6 +136,61 @@ class Percentile:
         return max(_SMALLEST_EXPONENT, math.frexp(largest / _BINS)[1] - 4)
 
 
-def tracker(method: str, percentile: float) -> RangeTracker:
-    """A fresh tracker of the method ``min-max`` or ``percentile``."""
-    return Percentile(percentile) if method == "percentile" else MinMax()
+class Moments:
+    """Mean and mean square of each channel: what the weights that meet it are multiplied by.
+
+    The mean square says how much an error in such a weight matters: it is the diagonal of the
+    layer's Hessian under squared output error, up to a factor (LeCun, Denker and Solla 1990,
+    "Optimal Brain Damage"; Frantar et al. 2022, "GPTQ", equation 3).
+
+    Args:
+        axis: dimension of the channels.
+    """
+
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+        self.sums: npt.NDArray[np.float64] | None = None
+        self.squares: npt.NDArray[np.float64] | None = None
+        self.count = 0
+
+    def update(self, values: npt.NDArray[np.float32]) -> None:
+        """Take in finite values of any shape that has ``axis``."""
+        others = tuple(i for i in range(values.ndim) if i != self.axis % values.ndim)
+        sums = values.sum(axis=others, dtype=np.float64)
+        squares = np.square(values, dtype=np.float64).sum(axis=others)
+        self.sums = sums if self.sums is None else self.sums + sums
+        self.squares = squares if self.squares is None else self.squares + squares
+        self.count += values.size // max(1, values.shape[self.axis])
+
+    def mean(self) -> npt.NDArray[np.float32] | None:
+        """(channels,), or None when nothing was seen."""
+        return self._per_value(self.sums)
+
+    def mean_square(self) -> npt.NDArray[np.float32] | None:
+        """(channels,), or None when nothing was seen."""
+        return self._per_value(self.squares)
+
+    def _per_value(self, total: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float32] | None:
+        if total is None or not self.count:
+            return None
+        return (total / self.count).astype(np.float32)
+
+
+def tracker(label: str) -> RangeTracker:
+    """A fresh tracker for the range that plans call ``min-max`` or ``percentile 99.99``.
+
+    Raises:
+        InputError: no range is called so, or a percentile of 50 or less.
+    """
+    if label == "min-max":
+        return MinMax()
+    name, _, share = label.partition(" ")
+    try:
+        percentile = float(share)
+    except ValueError:
+        percentile = math.nan
+    if name != "percentile" or math.isnan(percentile):
+        raise InputError(f"unknown range {label!r}; write min-max or, for example, percentile 99.9")
+    if not 50.0 < percentile <= 100.0:
+        raise InputError(f"percentile must be above 50 and at most 100, not {percentile:g}")
+    return Percentile(percentile)

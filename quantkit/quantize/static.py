@@ -13,19 +13,34 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import onnx
+from onnx import numpy_helper
 from onnxruntime.quantization import QuantType
 from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
-from quantkit.quantize.activations import VALUE_PRESERVING
+from quantkit.codecs.base import Encoded
+from quantkit.quantize.activations import VALUE_PRESERVING, clip_to_bits, static_grid
 from quantkit.quantize.editor import GraphEditor
+from quantkit.quantize.emulated import round_activation
 from quantkit.quantize.integer_matmul import can_unfold, unfold
 from quantkit.quantize.masks import integer_masks, is_zero_mask, mask_source
 from quantkit.quantize.ranges import Range
+from quantkit.quantize.weights import WeightStore, by_input, channel_axis, corrected_bias
+
+#: Of weights: the outermost level of int8 that a codec uses.
+INT8_LIMIT = 127
+# Half of int32: a bias may grow by rounding, and the sum of products comes on top.
+_LARGEST_BIAS = 2.0**30
+
+# What may stand between two static layers: rounding a result before it costs less than a float one
+# gains, and what GELU and SiLU are made of is all elementwise.
+_ACTIVATIONS = frozenset({"Relu", "Add", "Mul", "Div", "Erf", "Gelu", "Sigmoid", "Tanh"})
 
 
 @dataclass(frozen=True)
@@ -37,11 +52,20 @@ class StaticLayout:
             transpositions are looked through, so that a value has one grid on its whole way.
         outputs: the same for the results of layers in QDQ form.
         unfolded: layers that become an integer matrix product.
+        emulated: layers whose grids are finer than integer kernels know.
+        bits: of the grid of each value.
     """
 
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
     unfolded: frozenset[str]
+    emulated: frozenset[str]
+    bits: Mapping[str, int]
+
+    def integer_bits(self, value: str) -> int:
+        """Bits of the uint8 grid of ``value``."""
+        # An emulated reader's 16 bits are its own affair: it rounds apart from the others.
+        return min(self.bits.get(value, 8), 8)
 
     def tensors(self) -> dict[str, str]:
         """Values to calibrate, each with the layer that messages name it by."""
@@ -50,57 +74,102 @@ class StaticLayout:
         return found | makers
 
 
-def lay_out(model: onnx.ModelProto, names: Collection[str]) -> StaticLayout:
-    """Decide the form of the named layers of ``model``."""
+def lay_out(
+    model: onnx.ModelProto,
+    activation_bits: Mapping[str, int],
+    emulated: Collection[str] = (),
+) -> StaticLayout:
+    """Decide the form of layers of ``model``.
+
+    Args:
+        activation_bits: of the grid of each static layer's input, by the layer's name.
+        emulated: those of them that no integer kernel can compute.
+    """
     editor = GraphEditor(model)
-    nodes = [node for node in editor.nodes if node.name in names]
+    nodes = [node for node in editor.nodes if node.name in activation_bits]
+    integer = {node.name for node in nodes} - set(emulated)
     inputs = {node.name: _origin(editor, node.input[0]) for node in nodes}
     unfolded = frozenset(
         node.name
         for node in nodes
-        if can_unfold(editor, node) and not _feeds_only(editor, node.output[0], set(names))
+        if node.name in integer
+        and can_unfold(editor, node)
+        and not _feeds_only(editor, node.output[0], integer)
     )
-    outputs = {node.name: _activated(editor, node) for node in nodes if node.name not in unfolded}
-    return StaticLayout(inputs, outputs, unfolded)
+    outputs = {
+        node.name: _activated(editor, node) for node in nodes if node.name in integer - unfolded
+    }
+    bits: dict[str, int] = {}
+    for layer, value in inputs.items():
+        # A value has one grid; the reader that asks for the finest one decides.
+        bits[value] = max(bits.get(value, 0), activation_bits[layer])
+    return StaticLayout(inputs, outputs, unfolded, frozenset(emulated), bits)
 
 
 def quantize_static_layers(
-    model: onnx.ModelProto, layout: StaticLayout, ranges: Mapping[str, Range]
+    model: onnx.ModelProto,
+    layout: StaticLayout,
+    ranges: Mapping[str, Range],
+    weights: WeightStore,
 ) -> onnx.ModelProto:
     """Rewrite the layers of ``layout``; returns the new model, ``model`` may be changed.
 
     Args:
         ranges: of every value in :meth:`StaticLayout.tensors`.
+        weights: encodes and remembers the weights.
     """
     if layout.outputs:
-        model = _to_qdq(model, layout, ranges)
+        model = _to_qdq(model, layout, ranges, weights)
     editor = GraphEditor(model)
     for node in [n for n in editor.nodes if n.name in layout.unfolded]:
-        unfold(editor, node, ranges[layout.inputs[node.name]])
+        value = layout.inputs[node.name]
+        unfold(editor, node, ranges[value], weights, layout.integer_bits(value))
+    for node in [n for n in editor.nodes if n.name in layout.emulated]:
+        value = layout.inputs[node.name]
+        round_activation(editor, node, ranges[value], layout.bits[value])
     integer_masks(editor)
     editor.finish()
     return model
 
 
 def _to_qdq(
-    model: onnx.ModelProto, layout: StaticLayout, ranges: Mapping[str, Range]
+    model: onnx.ModelProto,
+    layout: StaticLayout,
+    ranges: Mapping[str, Range],
+    weights: WeightStore,
 ) -> onnx.ModelProto:
     editor = GraphEditor(model)
     grids: dict[str, TensorData] = {}
     chosen: list[str] = []
     operators: set[str] = set()
+    encoded: dict[str, Encoded] = {}
+    overrides: dict[str, list[dict[str, Any]]] = {}
+    low_bits: dict[str, int] = {}
     for node in editor.nodes:
         if node.name not in layout.outputs:
             continue
         chosen.append(node.name)
         operators.add(node.op_type)
+        input_value = layout.inputs[node.name]
+        input_scale, _ = static_grid(ranges[input_value], layout.integer_bits(input_value))
+        encoded[node.name] = _encode(editor, node, weights, input_scale)
         result = layout.outputs[node.name]
-        grids[node.input[0]] = _tensor_data(ranges[layout.inputs[node.name]])
-        grids[node.output[0]] = grids[result] = _tensor_data(ranges[result])
+        overrides[node.input[1]] = _scale_overrides(encoded[node.name])
+        for value, names in (
+            (layout.inputs[node.name], (node.input[0],)),
+            (result, (node.output[0], result)),
+        ):
+            bits = layout.integer_bits(value)
+            for name in names:
+                grids[name] = _tensor_data(ranges[value])
+                if bits < 8:
+                    low_bits[name] = bits
+                    overrides[name] = [_grid_override(ranges[value], bits)]
         if result != node.output[0]:
             relu = editor.producers[result]
             chosen.append(relu.name)
             operators.add(relu.op_type)
+    editor.finish()
     quantizer = QDQQuantizer(
         model,
         per_channel=True,
@@ -111,14 +180,123 @@ def _to_qdq(
         nodes_to_quantize=chosen,
         nodes_to_exclude=[],
         op_types_to_quantize=sorted(operators),
-        extra_options={"WeightSymmetric": True, "ActivationSymmetric": False},
+        extra_options={
+            "WeightSymmetric": True,
+            "ActivationSymmetric": False,
+            # The biases' int32 grids follow from these scales.
+            "TensorQuantOverrides": overrides,
+        },
     )
     with _quiet():
         quantizer.quantize_model()
         # It appends its nodes at the end, in no order.
         quantizer.model.topological_sort()
-    result_model: onnx.ModelProto = quantizer.model.model
-    return result_model
+    quantized: onnx.ModelProto = quantizer.model.model
+    _put_levels(quantized, encoded, weights)
+    _clip_low_bits(quantized, low_bits)
+    return quantized
+
+
+def _encode(
+    editor: GraphEditor, node: onnx.NodeProto, weights: WeightStore, input_scale: np.float32
+) -> Encoded:
+    """Put the weight of ``node`` on its grid, and the values of the grid into the graph."""
+    values = cast(npt.NDArray[np.float32], editor.array(node.input[1]))
+    axis = channel_axis(editor, node, values.ndim)
+    importance = by_input(editor, node, values.shape, weights.second_moments.get(node.name))
+    bias = editor.array(node.input[2]) if len(node.input) > 2 and node.input[2] else None
+    if bias is None:
+        encoded = weights.encode(node.name, values, axis, importance)
+    else:
+        finest = np.abs(bias.reshape(-1)) / (np.float64(input_scale) * _LARGEST_BIAS)
+        encoded = weights.encode(node.name, _without(values, axis, finest), axis, importance)
+        encoded = _with_bias(encoded, finest)
+        means = by_input(editor, node, values.shape, weights.means.get(node.name))
+        corrected = corrected_bias(bias, values, encoded, means)
+        node.input[2] = editor.constant(f"{node.name}.bias", corrected)
+    node.input[1] = editor.constant(f"{node.name}.weight", encoded.dequantized())
+    return encoded
+
+
+def _without(
+    values: npt.NDArray[np.float32], axis: int, finest: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float32]:
+    """The weight without channels that are nothing beside their bias.
+
+    A bias is stored as int32 in steps of input scale · weight scale. Where a channel has died in
+    training, its weights may be so small that the bias would not fit.
+    """
+    others = tuple(i for i in range(values.ndim) if i != axis)
+    dead = np.abs(values).max(axis=others, initial=0) / INT8_LIMIT < finest
+    if not dead.any():
+        return values
+    shape = [1] * values.ndim
+    shape[axis] = -1
+    return np.where(dead.reshape(shape), np.float32(0), values)
+
+
+def _with_bias(encoded: Encoded, finest: npt.NDArray[np.float64]) -> Encoded:
+    """The same levels; channels of zeros get a scale that their bias fits."""
+    others = tuple(i for i in range(encoded.levels.ndim) if i != encoded.axis)
+    empty = ~encoded.levels.any(axis=others)
+    fitting = np.maximum(finest.astype(np.float32), encoded.scale)
+    return replace(encoded, scale=np.where(empty, fitting, encoded.scale))
+
+
+def _scale_overrides(encoded: Encoded) -> list[dict[str, Any]]:
+    channels: list[dict[str, Any]] = [
+        {
+            "quant_type": QuantType.QInt8,
+            "scale": np.array(scale, np.float32),
+            "zero_point": np.array(0, np.int8),
+        }
+        for scale in encoded.scale
+    ]
+    channels[0]["axis"] = encoded.axis
+    return channels
+
+
+def _grid_override(bounds: Range, bits: int) -> dict[str, Any]:
+    scale, zero_point = static_grid(bounds, bits)
+    return {
+        "quant_type": QuantType.QUInt8,
+        "scale": np.array(scale, np.float32),
+        "zero_point": np.array(zero_point, np.uint8),
+    }
+
+
+def _clip_low_bits(model: onnx.ModelProto, low_bits: Mapping[str, int]) -> None:
+    """Keep what is rounded to a grid of fewer than 8 bits from leaving it."""
+    if not low_bits:
+        return
+    editor = GraphEditor(model)
+    for node in list(editor.nodes):
+        if node.op_type != "QuantizeLinear" or node.input[0] not in low_bits:
+            continue
+        raw = editor.free_name(f"{node.output[0]}.raw")
+        quantize = onnx.NodeProto()
+        quantize.CopyFrom(node)
+        quantize.output[0] = raw
+        nodes = [quantize]
+        clip_to_bits(editor, raw, low_bits[node.input[0]], nodes)
+        nodes[-1].output[0] = node.output[0]
+        editor.replace(node, nodes)
+    editor.finish()
+
+
+def _put_levels(
+    model: onnx.ModelProto, encoded: Mapping[str, Encoded], weights: WeightStore
+) -> None:
+    """Let the quantized weights be the levels themselves: rounding anew could be off by one."""
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    producers = {name: node for node in model.graph.node for name in node.output}
+    for node in model.graph.node:
+        if node.name not in encoded:
+            continue
+        stored = tensors[producers[node.input[1]].input[0]]
+        levels = encoded[node.name].levels
+        stored.CopyFrom(numpy_helper.from_array(levels, stored.name))
+        weights.remember(node.name, stored.name, encoded[node.name])
 
 
 def _origin(editor: GraphEditor, value: str) -> str:
@@ -151,7 +329,7 @@ def _feeds_only(editor: GraphEditor, value: str, layers: set[str]) -> bool:
     for user in users:
         if user.name in layers and user.input[0] == value:
             continue
-        passes = user.op_type == "Relu" or user.op_type in VALUE_PRESERVING
+        passes = user.op_type in _ACTIVATIONS or user.op_type in VALUE_PRESERVING
         if not (passes or (is_zero_mask(editor, user) and mask_source(editor, user) == value)):
             return False
         if not _feeds_only(editor, user.output[0], layers):

@@ -105,7 +105,9 @@ def _roots(
     found: set[str] = set()
     pending = [name for name in node.input if name in constant]
     follower: onnx.NodeProto | None = node
-    integer = node.op_type in ("MatMulInteger", "ConvInteger") or (
+    if node.op_type == "Gather":
+        pending.extend(_row_scales(node, constant, producers, consumers))
+    integer = node.op_type in ("MatMulInteger", "ConvInteger", "MatMulNBits") or (
         node.op_type == "MatMul"  # its bias is an Add of its own
     )
     while integer and follower is not None:
@@ -128,6 +130,30 @@ def _roots(
         found.add(name)
         if name in producers:
             pending.extend(n for n in producers[name].input if n)
+    return found
+
+
+def _row_scales(
+    node: onnx.NodeProto,
+    constant: set[str],
+    producers: Mapping[str, onnx.NodeProto],
+    consumers: Mapping[str, list[onnx.NodeProto]],
+) -> set[str]:
+    """Constants that the rows looked up by ``node`` are multiplied by, where they are integers."""
+    casts = consumers.get(node.output[0], [])
+    if [user.op_type for user in casts] != ["Cast"]:
+        return set()
+    products = consumers.get(casts[0].output[0], [])
+    if [user.op_type for user in products] != ["Mul"]:
+        return set()
+    pending = [name for name in products[0].input if name != casts[0].output[0]]
+    found: set[str] = set()
+    while pending:
+        name = pending.pop()
+        if name in constant:
+            found.add(name)
+        elif name in producers and producers[name].op_type in ("Unsqueeze", "Gather"):
+            pending.extend(n for n in producers[name].input if n != node.input[1])
     return found
 
 

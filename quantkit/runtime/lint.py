@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +17,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto
 
-from quantkit.graph.artifact import load_model
+from quantkit.graph.artifact import info_of, load_model
 from quantkit.graph.layers import Layer, find_layers
 from quantkit.runtime.optimised import optimised_graph
 
@@ -33,6 +33,7 @@ _INTEGER_KERNELS: dict[str, tuple[int, int]] = {
     "MatMulIntegerToFloat": (1, 4),
     "DynamicQuantizeMatMul": (1, -1),
     "MatMulNBits": (1, -1),
+    "GatherBlockQuantized": (0, -1),
     "QAttention": (1, -1),
     "DynamicQuantizeLSTM": (1, -1),
 }
@@ -67,11 +68,15 @@ class LintRow:
         name: of the layer.
         stored: data type of its weight in the file.
         kernel: operator that ONNX Runtime runs; empty when it was not found again.
-        status: ``int8``: an integer kernel; ``float32``: float as stored; ``fell back``: int8 in
-            the file, but a float kernel; ``folded to float``: the same, and the weight was turned
-            into float32 while loading; ``slow kernel``: an integer kernel that is slower than
-            float32, or than another storage type would make it; ``unknown``.
+        status: ``int8``: an integer kernel, or an embedding whose rows are looked up as integers
+            and made float one by one; ``float32``: float as stored, or as the file's plan says;
+            ``fell back``: int8 in the file, but a float kernel; ``folded to float``: the same, and
+            the weight was turned into float32 while loading, which no plan says; ``slow kernel``:
+            an integer kernel that is slower than float32, or than another storage type would make
+            it; ``unknown``.
         remark: what is wrong and how to mend it; empty when nothing is.
+        folded: whether the kernel reads a constant: nothing is left of nodes that rebuild the
+            weight from packed tensors. True also where there were none.
     """
 
     name: str
@@ -79,6 +84,7 @@ class LintRow:
     kernel: str
     status: Status
     remark: str = ""
+    folded: bool = True
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,11 @@ class LintReport:
         return tuple(row for row in self.rows if row.remark)
 
     @property
+    def folded(self) -> bool:
+        """Whether no layer rebuilds its weight in every run."""
+        return all(row.folded for row in self.rows)
+
+    @property
     def integer_layers(self) -> int:
         """How many layers run on an integer kernel."""
         return sum(row.status in ("int8", "slow kernel") for row in self.rows)
@@ -107,22 +118,40 @@ class LintReport:
 def lint_model(path: Path) -> LintReport:
     """Load ``path`` in ONNX Runtime and report the kernel of every layer.
 
+    A layer that computes in float32 is judged by the plan that the file carries: it is as it
+    should be where the plan says so, and fell back where it does not or there is none.
+
     Raises:
         ModelError: the file is damaged or ONNX Runtime does not load it.
     """
     model = load_model(path)
     layers = find_layers(model)
     stored = _stored_types(model, layers)
+    decoders = _decoders(model.graph, layers)
+    plan = info_of(model, str(path)).plan or {}
+    planned = {row.get("name"): row.get("compute") for row in plan.get("layers", [])}
     del model
     optimised = optimised_graph(path)
     kernels = _kernels(optimised)
     types = {tensor.name: tensor.data_type for tensor in optimised.initializer}
-    rows = [_judge(layer, stored[layer.name], kernels.get(layer.name), types) for layer in layers]
+    computed = {name for node in optimised.node for name in node.output}
+    rows = []
+    for layer in layers:
+        node, as_float = kernels.get(layer.name), planned.get(layer.name) == "float32"
+        row = _judge(layer, stored[layer.name], node, types, as_float)
+        if decoders[layer.name] & computed:
+            remark = row.remark or "its weight is rebuilt in every run, not once while loading"
+            row = replace(row, folded=False, remark=remark)
+        rows.append(row)
     return LintReport(tuple(rows), str(onnxruntime.__version__))
 
 
 def _judge(
-    layer: Layer, stored: int, node: onnx.NodeProto | None, types: Mapping[str, int]
+    layer: Layer,
+    stored: int,
+    node: onnx.NodeProto | None,
+    types: Mapping[str, int],
+    planned_as_float: bool,
 ) -> LintRow:
     type_name = _type_name(stored)
     if node is None:
@@ -139,6 +168,10 @@ def _judge(
     if stored in _FLOATS:
         return LintRow(layer.name, type_name, kernel, "float32")
     folded = any(types.get(name) in _FLOATS for name in node.input[:2])
+    if kernel == "Gather" and not folded:
+        return LintRow(layer.name, type_name, kernel, "int8")
+    if planned_as_float:
+        return LintRow(layer.name, type_name, kernel, "float32")
     if folded:
         return LintRow(
             layer.name,
@@ -163,6 +196,8 @@ def _slowness(node: onnx.NodeProto, types: Mapping[str, int]) -> str:
 
     Speeds are against float32, ONNX Runtime 1.31, AVX-512 VNNI, one thread.
     """
+    if node.op_type == "MatMulNBits":
+        return _slowness_of_blocks(node)
     weight_position, zero_position = _INTEGER_KERNELS[node.op_type]
     weight = types.get(node.input[weight_position], TensorProto.UNDEFINED)
     activation: int = TensorProto.UNDEFINED
@@ -177,6 +212,41 @@ def _slowness(node: onnx.NodeProto, types: Mapping[str, int]) -> str:
     if node.op_type == "QLinearConv" and weight == TensorProto.UINT8:
         return "uint8 weights run at half the speed of int8 ones; store them as int8"
     return ""
+
+
+def _slowness_of_blocks(node: onnx.NodeProto) -> str:
+    settings = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
+    bits, block_size = settings.get("bits", 4), settings.get("block_size", 32)
+    if bits != 4 and settings.get("accuracy_level", 0) != 4:
+        return f"with {bits} bits only accuracy_level 4 is fast: others unpack the weight each run"
+    if bits == 2 and not 32 <= block_size <= 128:
+        return "2-bit blocks of other than 32, 64 or 128 weights are unpacked in each run"
+    return ""
+
+
+def _decoders(graph: onnx.GraphProto, layers: list[Layer]) -> dict[str, set[str]]:
+    """What nodes compute from constants alone for each layer, by the layer's name."""
+    constant = {tensor.name for tensor in graph.initializer}
+    producers: dict[str, onnx.NodeProto] = {}
+    for node in graph.node:
+        if all(name in constant for name in node.input if name):
+            constant.update(node.output)
+            producers |= dict.fromkeys(node.output, node)
+    names = {layer.name for layer in layers}
+    found: dict[str, set[str]] = {}
+    for node in graph.node:
+        name = node.name or node.output[0]
+        if name not in names or name in found:
+            continue
+        values: set[str] = set()
+        pending = list(node.input)
+        while pending:
+            value = pending.pop()
+            if value in producers and value not in values:
+                values.add(value)
+                pending.extend(producers[value].input)
+        found[name] = values
+    return found
 
 
 def _stored_types(model: onnx.ModelProto, layers: list[Layer]) -> dict[str, int]:

@@ -66,7 +66,7 @@ def test_all_presets_beside_the_source(source: Path, audio: Path, capsys) -> Non
         == 0
     )
     results = json.loads(capsys.readouterr().out)
-    assert [result["preset"] for result in results] == list(PRESETS)
+    assert [result["method"] for result in results] == list(PRESETS)
     assert all(Path(result["path"]).stat().st_size == result["size_bytes"] for result in results)
     assert source.read_bytes() == before
 

@@ -32,7 +32,8 @@ Clip = tuple[str, dict[str, np.ndarray]]
 Run = Callable[..., list[np.ndarray]]
 
 
-def masked_convolutions(seed: int = 0) -> onnx.ModelProto:
+def masked_convolutions(seed: int = 0, width: int = 1) -> onnx.ModelProto:
+    """The model; ``width`` multiplies the channels of all layers but the last."""
     random = np.random.default_rng(seed)
     nodes: list[onnx.NodeProto] = []
     constants: dict[str, np.ndarray] = {
@@ -60,6 +61,8 @@ def masked_convolutions(seed: int = 0) -> onnx.ModelProto:
     hidden = add("Div", ["lengths", "two"], "hidden_lengths")
     channels = 40
     for number, (kernel, stride, padding, outputs) in enumerate(_GEOMETRY, 1):
+        if number < len(_GEOMETRY):
+            outputs *= width
         scale = np.sqrt(2 / (channels * kernel))
         weight = random.standard_normal((outputs, channels, kernel)) * scale
         constants[f"w{number}"] = weight.astype(np.float32)

@@ -7,14 +7,21 @@ import onnx
 import pytest
 
 from quantkit.errors import CorpusError, ModelError
-from quantkit.quantize.calibrate import calibrate
+from quantkit.quantize.calibrate import Watched, calibrate
+from quantkit.quantize.ranges import MinMax, Moments
 
 TENSORS = {"layer1.relu": "layer1.conv", "layer0.masked": "layer1.conv"}
 
 
+def watched(tensors: dict[str, str] = TENSORS) -> dict[str, Watched]:
+    return {value: Watched(layer, (MinMax(),)) for value, layer in tensors.items()}
+
+
 def test_ranges_are_those_of_the_clips(model, clips) -> None:
     done: list[str] = []
-    ranges = calibrate(model, TENSORS, iter(clips), progress=done.append)
+    tensors = watched()
+    calibrate(model, tensors, iter(clips), progress=done.append)
+    ranges = {value: each.trackers[0].result() for value, each in tensors.items()}
     values = np.concatenate([feed["features"].ravel() for _, feed in clips])
     assert ranges["layer0.masked"].lowest == values.min()
     assert ranges["layer0.masked"].highest == values.max()
@@ -23,8 +30,9 @@ def test_ranges_are_those_of_the_clips(model, clips) -> None:
 
 
 def test_graph_inputs_can_be_followed_too(model, clips) -> None:
-    ranges = calibrate(model, {"features": "layer1.conv"}, clips)
-    assert ranges["features"].highest == max(feed["features"].max() for _, feed in clips)
+    range_of_input = MinMax()
+    calibrate(model, {"features": Watched("layer1.conv", (range_of_input,))}, clips)
+    assert range_of_input.result().highest == max(feed["features"].max() for _, feed in clips)
 
 
 def test_clips_are_pulled_one_at_a_time(model, clips) -> None:
@@ -38,12 +46,12 @@ def test_clips_are_pulled_one_at_a_time(model, clips) -> None:
             alive -= 1
             assert alive == 0
 
-    calibrate(model, TENSORS, stream(), method="percentile", percentile=99.9)
+    calibrate(model, watched(), stream())
 
 
 def test_model_is_not_changed(model, clips) -> None:
     before = model.SerializeToString(deterministic=True)
-    calibrate(model, TENSORS, clips)
+    calibrate(model, watched(), clips)
     assert model.SerializeToString(deterministic=True) == before
 
 
@@ -54,15 +62,23 @@ def test_activations_that_are_not_finite_name_layer_and_clip(bad, model, clips) 
     value[3] = bad
     bias.CopyFrom(onnx.numpy_helper.from_array(value, "b2"))
     with pytest.raises(ModelError, match=r"layer layer2\.conv: .*NaN or infinite on clip clip0"):
-        calibrate(model, {"layer2.out": "layer2.conv"}, clips)
+        calibrate(model, watched({"layer2.out": "layer2.conv"}), clips)
 
 
 def test_no_clip_at_all(model) -> None:
     with pytest.raises(CorpusError, match="at least one clip"):
-        calibrate(model, TENSORS, [])
+        calibrate(model, watched(), [])
 
 
 def test_clip_that_the_model_refuses_is_named(model, clips) -> None:
     wrong = {"features": np.zeros((1, 9, 13), np.float32), "lengths": np.array([9])}
     with pytest.raises(ModelError, match="fails on calibration clip mfcc"):
-        calibrate(model, TENSORS, [*clips, ("mfcc", wrong)])
+        calibrate(model, watched(), [*clips, ("mfcc", wrong)])
+
+
+def test_every_tracker_of_a_tensor_sees_every_clip(model, clips) -> None:
+    extremes, energy = MinMax(), Moments(axis=-1)
+    calibrate(model, {"features": Watched("layer1.conv", (extremes, energy))}, clips)
+    frames = np.concatenate([feed["features"][0] for _, feed in clips])
+    np.testing.assert_allclose(energy.mean_square(), np.square(frames).mean(axis=0), rtol=1e-5)
+    assert extremes.result().lowest == frames.min()

@@ -14,7 +14,6 @@ from quantkit.errors import ModelError
 from quantkit.graph.layers import find_layers
 from quantkit.quantize import QuantizeSettings, quantize_model
 from quantkit.quantize.storage import stored_layers
-from quantkit.quantize.weights import quantize_int8
 from quantkit.runtime.session import create_session
 
 RANDOM = np.random.default_rng(3)
@@ -80,7 +79,7 @@ def test_integer_form_is_close_to_float(case: str, settings: str, tmp_path: Path
     # The layer keeps its name, and is found again where it now lies.
     (stored,) = stored_layers(onnx.load(result.path))
     assert stored.name == "the layer"
-    assert stored.codec == row.codec
+    assert stored.bits == row.bits == 8
     assert stored.bytes == row.bytes
 
 
@@ -89,7 +88,7 @@ def test_weights_that_cannot_be_unfolded_are_uint8(tmp_path: Path) -> None:
     source = tmp_path / "f.onnx"
     onnx.save(single_layer("Conv", (1, 32, 9), (32, 8, 9), 0, group=4, pads=[4, 4]), source)
     result = quantize_model(source, tmp_path / "q.onnx", "int8")
-    assert result.layers[0].codec == "uint8"
+    assert stored_layers(onnx.load(result.path))[0].codec == "uint8"
     assert result.lint.rows[0].kernel == "ConvInteger"
 
 
@@ -108,7 +107,9 @@ def test_layer_that_int8_would_slow_down_stays_float(model, preset, reason, tmp_
     shape = [3] * len(model.graph.input[0].type.tensor_type.shape.dim)
     feeds = [("x", {"x": np.zeros(shape, np.float32)})]
     (row,) = quantize_model(tmp_path / "f.onnx", tmp_path / "q.onnx", preset, feeds).layers
-    assert row.compute == row.codec == "float32"
+    assert row.compute == "float32"
+    # Of these, only transposed convolutions are large enough to be worth a smaller file.
+    assert row.codec == ("int8" if row.op == "ConvTranspose" else "float32")
     assert reason in row.note
 
 
@@ -183,13 +184,3 @@ def test_matrix_products_that_share_an_input_and_residual_paths(tmp_path: Path) 
             "key",
             "out",
         ]
-
-
-def test_int8_rounding_is_within_half_a_step_and_symmetric() -> None:
-    weight = RANDOM.standard_normal((5, 7, 3)).astype(np.float32)
-    weight[2] = 0
-    int8, scale = quantize_int8(weight, axis=0)
-    steps = scale[:, None, None]
-    assert np.abs(int8 * steps - weight).max() <= 0.5001 * steps.max()
-    assert (np.abs(int8).reshape(5, -1).max(axis=1) == [127, 127, 0, 127, 127]).all()
-    assert scale[2] == 1.0

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantkit.quantize.ranges import MinMax, Percentile, Range, tracker
+from quantkit.errors import InputError
+from quantkit.quantize.ranges import MinMax, Moments, Percentile, Range, tracker
 
 
 def test_minmax_holds_every_value_and_zero() -> None:
@@ -21,8 +22,8 @@ def test_minmax_holds_every_value_and_zero() -> None:
 
 
 def test_tracker_that_saw_nothing_gives_an_empty_range() -> None:
-    assert tracker("min-max", 99.0).result() == Range(0.0, 0.0)
-    assert tracker("percentile", 99.0).result() == Range(0.0, 0.0)
+    assert tracker("min-max").result() == Range(0.0, 0.0)
+    assert tracker("percentile 99").result() == Range(0.0, 0.0)
 
 
 def test_percentile_agrees_with_numpy_on_all_values_at_once() -> None:
@@ -42,7 +43,7 @@ def test_outliers_are_left_out() -> None:
     ranges.update(np.array([1e6], np.float32))
     # The one outlier makes the bins coarse (256 wide), but it is cut off all the same.
     assert ranges.result().highest <= 512
-    assert tracker("min-max", 99.9).__class__ is MinMax
+    assert tracker("min-max").__class__ is MinMax
 
 
 def test_range_never_passes_the_true_extremes() -> None:
@@ -80,3 +81,22 @@ def test_order_of_clips_does_not_matter(clips, random) -> None:
     shuffled = clips[:]
     random.shuffle(shuffled)
     assert result(clips) == result(shuffled)
+
+
+@pytest.mark.parametrize("label", ["minmax", "percentile", "percentile x", "percentile 50", "100"])
+def test_range_that_does_not_exist(label: str) -> None:
+    with pytest.raises(InputError, match=r"unknown range|percentile must be"):
+        tracker(label)
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_moments_are_those_of_each_channel_over_all_clips(axis: int) -> None:
+    random = np.random.default_rng(0)
+    clips = [random.standard_normal((3, 3, 3)).astype(np.float32) * k for k in (1, 5, 0.1)]
+    moment = Moments(axis)
+    assert moment.mean() is moment.mean_square() is None
+    for clip in clips:
+        moment.update(clip)
+    together = np.moveaxis(np.stack(clips), (axis + 1) if axis >= 0 else axis, 0).reshape(3, -1)
+    np.testing.assert_allclose(moment.mean(), together.mean(axis=1), rtol=1e-4)
+    np.testing.assert_allclose(moment.mean_square(), np.square(together).mean(axis=1), rtol=1e-5)

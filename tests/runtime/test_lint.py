@@ -11,6 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from quantkit.errors import ModelError
+from quantkit.graph.artifact import ArtifactInfo, save_model, set_info
 from quantkit.runtime.lint import LintRow, lint_model
 
 CHANNELS = 32
@@ -166,3 +167,86 @@ def test_file_that_does_not_load_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="does not load in ONNX Runtime") as caught:
         lint_model(path)
     assert "\n" not in str(caught.value)
+
+
+def planned(path: Path, compute: str) -> Path:
+    """The same file with a plan for its only layer."""
+    model = onnx.load(path)
+    row = {
+        "name": "the conv",
+        "op": "Conv",
+        "shape": [CHANNELS, CHANNELS, 3],
+        "codec": "int8",
+        "bits": 8,
+        "compute": compute,
+        "activation_bits": 8,
+        "range": "none",
+        "bytes": 0,
+    }
+    plan = {"schema": "quantkit.plan/1", "model_sha256": "", "method": "manual", "layers": [row]}
+    set_info(model, ArtifactInfo(plan=plan))
+    save_model(model, path)
+    return path
+
+
+def packed_convolution(path: Path) -> Path:
+    """Four-bit codes that a look-up turns into the weight, which a float kernel reads."""
+    codes = np.random.default_rng(0).integers(0, 256, (CHANNELS, CHANNELS, 3, 1))
+    constants = {
+        "codes": codes.astype(np.uint8),
+        "table": (np.arange(512) % 100).astype(np.int8).reshape(256, 2),
+        "shape": np.array([CHANNELS, CHANNELS, 6]),
+        "s": np.float32(0.01),
+    }
+    nodes = [
+        helper.make_node("Cast", ["codes"], ["indices"], to=TensorProto.INT32),
+        helper.make_node("Gather", ["table", "indices"], ["pairs"]),
+        helper.make_node("Reshape", ["pairs", "shape"], ["levels"]),
+        helper.make_node("Cast", ["levels"], ["steps"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["steps", "s"], ["w"]),
+        helper.make_node("Conv", ["x", "w"], ["y"], "the conv"),
+    ]
+    return write(path, nodes, constants)
+
+
+def test_weight_that_the_plan_wants_as_float_is_no_problem(tmp_path: Path) -> None:
+    path = packed_convolution(tmp_path / "m.onnx")
+    assert only_row(path).status == "folded to float"
+    row = only_row(planned(path, "float32"))
+    assert (row.stored, row.kernel, row.status, row.remark) == ("int8", "Conv", "float32", "")
+    assert row.folded
+
+
+def test_float_kernel_that_the_plan_does_not_want_is_one(tmp_path: Path) -> None:
+    path = planned(packed_convolution(tmp_path / "m.onnx"), "static")
+    assert only_row(path).status == "folded to float"
+
+
+def test_decoder_that_is_left_in_the_graph_is_named(tmp_path: Path) -> None:
+    """ONNX Runtime does not fold ``RandomUniformLike``, whatever its input."""
+    constants = {"w": np.ones((CHANNELS, CHANNELS, 3), np.float32)}
+    nodes = [
+        helper.make_node("RandomUniformLike", ["w"], ["r"]),
+        helper.make_node("Conv", ["x", "r"], ["y"], "the conv"),
+    ]
+    path = write(tmp_path / "m.onnx", nodes, constants)
+    row = only_row(path)
+    assert not row.folded
+    assert row.remark == "its weight is rebuilt in every run, not once while loading"
+    assert not lint_model(path).folded
+
+
+def test_rows_looked_up_as_integers_count_as_int8(tmp_path: Path) -> None:
+    constants = {
+        "table": np.ones((50, 16), np.int8),
+        "scale": np.float32(0.1),
+    }
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["top"]),
+        helper.make_node("Cast", ["top"], ["index"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["table", "index"], ["rows"], "the conv"),
+        helper.make_node("Cast", ["rows"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["floats", "scale"], ["y"]),
+    ]
+    row = only_row(write(tmp_path / "m.onnx", nodes, constants))
+    assert row == LintRow("the conv", "int8", "Gather", "int8")

@@ -1,0 +1,124 @@
+"""What each codec costs in accuracy: the shipped model on real speech, at 2, 3, 4, 6 and 8 bits.
+
+Run it from the repository after ``make export``:
+``python -m benchmarks.codec_accuracy --data FOLDER``, with ``librispeech/`` and
+``speech_commands/`` in the folder. It takes about 20 minutes and renews its section of RESULTS.md.
+Calibration clips are of training speakers, test clips of others.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from benchmarks.results import host, replace_section, table
+from benchmarks.shipped_model import BUILD, Score, score, test_sets
+from quantkit.audio.corpora import open_corpus
+from quantkit.audio.utterance import Corpus
+from quantkit.codecs.catalogue import CodecChoice
+from quantkit.graph.artifact import total_size
+from quantkit.quantize import QuantizeSettings, quantize_model
+
+CODECS = (
+    "int8",
+    *(f"bitplane:{bits}" for bits in (6, 4, 3, 2)),
+    *(f"native:{bits}" for bits in (4, 2)),
+    *(f"codebook:{bits}" for bits in (6, 4, 3, 2)),
+    *(f"grouped:{bits}" for bits in (6, 4, 3, 2)),
+    "ternary",
+)
+CALIBRATION_CLIPS = 64
+
+#: At these widths both must beat plain ``bitplane``.
+LOW_BITS = (2, 3, 4)
+BETTER = ("codebook", "grouped")
+
+
+def write_variants(folder: Path, source: Path, audio: Corpus) -> list[Path]:
+    """The float model, and the same static with every codec."""
+    paths = [source]
+    for codec in CODECS:
+        settings = QuantizeSettings(compute="static", codec=CodecChoice.parse(codec))
+        path = folder / f"{codec.replace(':', ' ')}.onnx"
+        paths.append(quantize_model(source, path, settings, audio).path)
+        click.echo(f"{codec}: written", err=True)
+    return paths
+
+
+def codec_table(paths: list[Path], scores: list[Score]) -> str:
+    """One row for each codec."""
+    rows = []
+    for path, each in zip(paths, scores, strict=True):
+        accuracy = each.accuracy
+        assert accuracy.levenshtein is not None
+        assert accuracy.levenshtein_ci is not None
+        low, high = accuracy.levenshtein_ci
+        change_low, change_high = each.change_ci
+        rows.append(
+            [
+                each.model,
+                f"{total_size(path) / 1e6:.2f}",
+                f"{accuracy.levenshtein:.2f} [{low:.2f}, {high:.2f}]",
+                f"{accuracy.cer:.1%}",
+                "–"
+                if each is scores[0]
+                else f"{each.change:+.1%} [{change_low:+.1%}, {change_high:+.1%}]",
+            ]
+        )
+    return table(["codec", "MB", "mean Levenshtein [95 %]", "CER", "change [95 %]"], rows)
+
+
+def broken_promises(corpus: str, scores: list[Score]) -> list[str]:
+    """Where a better codec is not better, in words."""
+    changes = {each.model: each.change for each in scores}
+    return [
+        f"{corpus}: {name} at {bits} bits changes the edit distance by "
+        f"{changes[f'{name} {bits}']:+.1%}, bitplane by {changes[f'bitplane {bits}']:+.1%}"
+        for bits in LOW_BITS
+        for name in BETTER
+        if changes[f"{name} {bits}"] >= changes[f"bitplane {bits}"]
+    ]
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--clips", default=400, show_default=True, help="At most, of each test set.")
+@click.option("--decoder", default="greedy", show_default=True)
+@click.option("--seed", default=0, show_default=True)
+def main(data: Path | None, clips: int, decoder: str, seed: int) -> None:
+    """Score every codec on every test set, renew RESULTS.md, and fail if a promise is broken."""
+    source = BUILD / "float32.onnx"
+    if not source.exists():
+        raise click.ClickException(f"{source} is missing: run `make export` first")
+    if data is None:
+        raise click.UsageError("name the folder of real speech with --data")
+    audio = open_corpus(data / "librispeech").select(split="train")
+    audio = replace(audio.sample(CALIBRATION_CLIPS, seed), name="LibriSpeech, training speakers")
+    wanted = ("LibriSpeech, dev speakers", "speech commands, held-out speakers")
+    sets = {name: test_sets(data)[name].sample(clips, seed) for name in wanted}
+    parts = [
+        "## What each codec costs in accuracy",
+        f"`python -m benchmarks.codec_accuracy --data FOLDER`: the shipped model, all layers "
+        f"static with the named codec and bits, calibrated on {CALIBRATION_CLIPS} clips of "
+        f"{audio.name}; decoder {decoder}. Changes of the mean Levenshtein distance are against "
+        f"float32, paired by utterance, with 95 % bootstrap intervals. {host()}.",
+    ]
+    broken: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        paths = write_variants(Path(folder), source, audio)
+        for name, corpus in sets.items():
+            click.echo(f"{name}: {len(corpus)} clips", err=True)
+            scores = score(paths, corpus, decoder, seed)
+            parts += [f"### {name}: {len(corpus)} clips", codec_table(paths, scores)]
+            broken += broken_promises(name, scores)
+    replace_section("codec-accuracy", "\n\n".join(parts))
+    click.echo("\n\n".join(parts))
+    if broken:
+        raise click.ClickException("; ".join(broken))
+
+
+if __name__ == "__main__":
+    main()

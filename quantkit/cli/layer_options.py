@@ -1,0 +1,153 @@
+"""Options that say what layers become, for the commands that plan or quantize."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar, cast
+
+import click
+from click.core import ParameterSource
+
+from quantkit.codecs.catalogue import NAMES, CodecChoice
+from quantkit.graph.plan import COMPUTES, Compute
+from quantkit.quantize.presets import DESCRIPTIONS, PRESETS
+from quantkit.quantize.settings import LayerRule, QuantizeSettings, RangeMethod
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_PRESET_HELP = "; ".join(f"{name}: {text}" for name, text in DESCRIPTIONS.items())
+
+_OPTIONS = [
+    click.option(
+        "--compute",
+        type=click.Choice(COMPUTES),
+        help="Instead of a preset: the kernel of every layer that nothing else is said about.",
+    ),
+    click.option(
+        "--codec",
+        metavar="CODEC:BITS",
+        help=f"How weights are stored, such as bitplane:4 or grouped:3,group_size=16; one of "
+        f"{', '.join(NAMES)}.  [default: int8, float32 in float layers]",
+    ),
+    click.option(
+        "--activation-bits",
+        type=click.IntRange(1, 16),
+        help="Bits of the grids that integer layers round their input to: 1 to 8, or 16 (at the "
+        "speed of float32).  [default: 8]",
+    ),
+    click.option(
+        "--layer",
+        "rules",
+        multiple=True,
+        metavar="PATTERN=CODEC@COMPUTE/BITS",
+        help="An exception for the layers that PATTERN picks, such as layer9.*=grouped:3@static "
+        "or 1=@dynamic/6: codec, compute and activation bits, each may be left out. May be "
+        "repeated; a later one wins.",
+    ),
+    click.option(
+        "--exclude",
+        multiple=True,
+        metavar="PATTERN",
+        help="Layers that stay float32: a name, a glob, a position (1 is the first, -1 the last) "
+        "or an operator. May be repeated.",
+    ),
+    click.option(
+        "--range",
+        "range_method",
+        type=click.Choice(["min-max", "percentile"]),
+        default="min-max",
+        show_default=True,
+        help="How static activation ranges are chosen.",
+    ),
+    click.option(
+        "--percentile",
+        type=click.FloatRange(min=50, max=100, min_open=True),
+        default=99.99,
+        show_default=True,
+        help="Per cent of the activations that a percentile range covers.",
+    ),
+    click.option(
+        "--target-runtime",
+        default="",
+        metavar="VERSION",
+        help="The oldest ONNX Runtime that must load the file, such as 1.17.",
+    ),
+]
+
+
+#: Parameters that the options above fill.
+_NAMES = (
+    "compute",
+    "codec",
+    "activation_bits",
+    "rules",
+    "exclude",
+    "range_method",
+    "percentile",
+    "target_runtime",
+)
+
+
+def preset_option(*more: str) -> Callable[[F], F]:
+    """``--preset``, with ``more`` names beside those of the presets."""
+    return click.option(
+        "--preset",
+        type=click.Choice([*PRESETS, *more]),
+        help=f"Settings with a name. {_PRESET_HELP}" + ("; all: each of them." if more else "."),
+    )
+
+
+def layer_options(function: F) -> F:
+    """Add the options; their values go to :func:`adjusted` as they are."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def refuse_layer_options(reason: str) -> None:
+    """Raise when one of the options was given on the command line of the current command.
+
+    Raises:
+        click.UsageError: naming the option, with ``reason``.
+    """
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        given = context.get_parameter_source(parameter.name or "")
+        if parameter.name in _NAMES and given == ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{parameter.opts[0]} does not go with --plan: {reason}")
+
+
+def base_settings(preset: str | None) -> QuantizeSettings:
+    """The preset of that name; without one, settings to adjust."""
+    return QuantizeSettings() if preset is None else PRESETS[preset]
+
+
+def adjusted(
+    settings: QuantizeSettings,
+    *,
+    compute: str | None,
+    codec: str | None,
+    activation_bits: int | None,
+    rules: tuple[str, ...],
+    exclude: tuple[str, ...],
+    range_method: str,
+    percentile: float,
+    target_runtime: str,
+) -> QuantizeSettings:
+    """``settings`` with what the options say beyond them.
+
+    Raises:
+        InputError: an option's value that makes no sense.
+    """
+    return replace(
+        settings,
+        compute=cast(Compute, compute) if compute else settings.compute,
+        codec=CodecChoice.parse(codec) if codec else settings.codec,
+        activation_bits=activation_bits or settings.activation_bits,
+        rules=(*settings.rules, *map(LayerRule.parse, rules)),
+        exclude=settings.exclude + exclude,
+        range=cast(RangeMethod, range_method),
+        percentile=percentile,
+        target_runtime=target_runtime,
+    )

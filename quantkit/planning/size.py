@@ -1,0 +1,49 @@
+"""What a plan will take on disk, to the byte, before anything is quantized.
+
+The file is really built, with random weights and made-up ranges of the right types and shapes:
+nothing that ends up in it is left out of the count, be it names, shapes, tables or the plan's own
+JSON. The size of a file does not depend on the numbers in it, unless two layers have equal weights
+after quantizing only: then one copy less is stored than was foreseen.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from quantkit.graph.artifact import save_model, total_size
+from quantkit.graph.plan import Plan
+from quantkit.quantize.pipeline import build, prepare
+from quantkit.quantize.ranges import Range
+from quantkit.quantize.rewrite import Observations, static_layout
+from quantkit.quantize.settings import QuantizeSettings
+from quantkit.quantize.weights import WeightStore
+
+
+def with_sizes(
+    source: Path, decisions: QuantizeSettings | Plan | str, budget_bytes: int | None = None
+) -> Plan:
+    """The plan for ``source`` with the bytes of each layer and of the whole file.
+
+    Args:
+        budget_bytes: is noted in the plan; nothing is made to fit it.
+
+    Raises:
+        ModelError, FormatError, InputError: see :func:`~quantkit.quantize.quantize_model`.
+    """
+    prepared = prepare(source, decisions)
+    # The number is part of the file: a larger one stands in for it.
+    stand_in = 10 * total_size(source)
+    plan = replace(prepared.plan, budget_bytes=budget_bytes, predicted_bytes=stand_in)
+    weights = WeightStore(
+        {name: choice.codec.make() for name, choice in prepared.choices.items()}, dry=True
+    )
+    tensors = static_layout(prepared.model, prepared.choices).tensors()
+    observations = Observations(ranges=dict.fromkeys(tensors, Range(-1.0, 1.0)))
+    model, plan = build(replace(prepared, plan=plan), observations, weights)
+    with tempfile.TemporaryDirectory(prefix="quantkit-size-") as folder:
+        path = Path(folder) / "dry.onnx"
+        save_model(model, path)
+        size = total_size(path)
+    return replace(plan, predicted_bytes=size - len(str(stand_in)) + len(str(size)))

@@ -1,0 +1,96 @@
+"""Plans: what is written is read back, and what a person may get wrong is named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quantkit.errors import FormatError
+from quantkit.graph.plan import LayerPlan, Plan, read_plan, write_plan
+
+PLAN = Plan(
+    layers=(
+        LayerPlan("first", "Conv", (8, 4, 3), "int8", 8, "static", 8, "min-max", 140),
+        LayerPlan(
+            "second", "MatMul", (8, 4), "grouped", 3, "dynamic", 8, "dynamic per-batch", 30,
+            options={"group_size": 16},
+        ),
+        LayerPlan("third", "Gather", (9, 4), "ternary", 1.6, "float32", 32, "none", 30, note="why"),
+    ),
+    model_sha256="ab" * 32,
+    method="uniform",
+    budget_bytes=1_000,
+    predicted_bytes=900,
+    target_runtime="1.17",
+)  # fmt: skip
+
+
+def edited(**changes: Any) -> dict[str, Any]:
+    """The plan's JSON with fields of the second layer changed; None takes a field out."""
+    document = PLAN.to_json()
+    row = document["layers"][1]
+    for key, value in changes.items():
+        row[key] = value
+        if value is None:
+            del row[key]
+    return document
+
+
+def test_file_holds_the_whole_plan(tmp_path: Path) -> None:
+    write_plan(PLAN, tmp_path / "plan.json")
+    assert read_plan(tmp_path / "plan.json") == PLAN
+
+
+def test_json_names_its_schema_and_leaves_out_what_is_empty() -> None:
+    document = PLAN.to_json()
+    assert document["schema"] == "quantkit.plan/1"
+    first, second, third = document["layers"]
+    assert "options" not in first
+    assert "note" not in first
+    assert second["options"] == {"group_size": 16}
+    assert third["bits"] == 1.6
+
+
+def test_person_may_leave_out_sizes_and_what_has_a_usual_value() -> None:
+    row = {"name": "a", "op": "Conv", "shape": [1], "codec": "int8", "bits": 8, "compute": "static"}
+    layer = LayerPlan.from_row(row | {"range": "min-max"})
+    assert (layer.bytes, layer.activation_bits, layer.options) == (0, 8, {})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"codec": None}, "layer second: its codec is missing"),
+        ({"bits": "3"}, "layer second: its bits cannot be '3'"),
+        ({"bits": True}, "layer second: its bits cannot be True"),
+        ({"compute": "int8"}, "layer second: unknown compute 'int8'; choose one of float32"),
+        ({"shape": [3, -1]}, r"layer second: its shape cannot be \[3, -1\]"),
+        ({"bit": 3}, "layer second: unknown field 'bit'"),
+        ({"name": "first"}, "layer first stands in the plan twice"),
+        ({"options": []}, r"its options cannot be \[\]"),
+    ],
+)
+def test_wrong_row_is_named(changes, message, tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(edited(**changes)))
+    with pytest.raises(FormatError, match=message):
+        read_plan(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"layers": []}, "has no layers"),
+        ({"layers": [7]}, "not a JSON object"),
+        ({"budget_bytes": -1}, "budget_bytes cannot be -1"),
+        ({"schema": "quantkit.bench/1"}, "quantkit.bench/1"),
+    ],
+)
+def test_wrong_plan_is_refused(change, message, tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(PLAN.to_json() | change))
+    with pytest.raises(FormatError, match=message):
+        read_plan(path)

@@ -1,0 +1,7 @@
+"""The small Wav2Letter of the quantize tests, as a file."""
+
+from __future__ import annotations
+
+from tests.quantize.conftest import clips, model, run, source
+
+__all__ = ["clips", "model", "run", "source"]

@@ -1,0 +1,66 @@
+"""The most bits that fit, and never a byte more than the budget."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from quantkit.errors import InputError
+from quantkit.graph.artifact import save_model
+from quantkit.planning.uniform import uniform_plan
+from quantkit.quantize import QuantizeSettings, quantize_model
+from tests.quantize.conftest import masked_convolutions
+
+SETTINGS = QuantizeSettings(compute="static")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Wide enough that the decoders' tables do not count for more than the weights."""
+    path = tmp_path / "float32.onnx"
+    save_model(masked_convolutions(width=4), path)
+    return path
+
+
+def sizes(source: Path) -> dict[int, int]:
+    """Bytes of the file at each number of bits, from plans that just fit."""
+    found: dict[int, int] = {}
+    budget = 10**9
+    while True:
+        try:
+            plan = uniform_plan(source, budget, SETTINGS)
+        except InputError:
+            return found
+        assert plan.predicted_bytes is not None
+        found[int(plan.layers[0].bits)] = plan.predicted_bytes
+        budget = plan.predicted_bytes - 1
+
+
+def test_each_width_is_reached_and_one_byte_less_takes_the_next(source) -> None:
+    found = sizes(source)
+    assert list(found) == [8, 7, 6, 5, 4, 3, 2, 1]
+    assert list(found.values()) == sorted(found.values(), reverse=True)
+
+
+@pytest.mark.parametrize("bits", [1, 3, 6])
+def test_file_keeps_to_the_budget(bits, source, clips, tmp_path: Path) -> None:
+    budget = sizes(source)[bits]
+    plan = uniform_plan(source, budget, SETTINGS)
+    assert (plan.budget_bytes, {row.bits for row in plan.layers}) == (budget, {bits})
+    result = quantize_model(source, tmp_path / "q.onnx", plan, clips)
+    assert result.size_bytes <= budget
+
+
+def test_layers_with_rules_of_their_own_keep_them(source) -> None:
+    settings = QuantizeSettings(compute="static", exclude=("1",))
+    with pytest.raises(InputError, match="impossible: with 1 bit per weight"):
+        uniform_plan(source, 100_000, settings)
+    plan = uniform_plan(source, 200_000, settings)
+    assert [row.codec for row in plan.layers][:2] == ["float32", "bitplane"]
+
+
+def test_impossible_budget_says_what_is_possible(source) -> None:
+    smallest = min(sizes(source).values())
+    with pytest.raises(InputError, match=f"it takes {smallest:,}; raise the budget"):
+        uniform_plan(source, smallest - 1, SETTINGS)
