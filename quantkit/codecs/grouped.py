@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from quantkit.codecs.base import DecodeBuilder, Encoded, Part, Weight
+from quantkit.codecs.channels import from_rows, inputs_of, nodes_from_rows
 from quantkit.codecs.lookup import ROW_MULTIPLE, Lookup, check_bits
-from quantkit.codecs.symbols import reshaped
-from quantkit.codecs.tables import channels_first, fit_tables
+from quantkit.codecs.tables import fit_tables
 from quantkit.errors import InputError
 
 
@@ -60,37 +57,21 @@ class Grouped:
         fitted = fit_tables(
             weight, 1 << self.bits, group_size=self.group_size, tables=1 << self.table_bits
         )
-        moved = channels_first(shape, axis)
-        inputs = math.prod(moved[1:])
-        filled = fitted.levels().reshape(moved[0], self._groups(inputs) * self.group_size)
-        levels = np.moveaxis(filled[:, :inputs].reshape(moved), 0, axis)
+        rows = fitted.levels().reshape(shape[axis], self._length(shape, axis))
         packed = self._lookup(shape, axis).pack(fitted.codes, fitted.choices, fitted.tables)
-        return Encoded(np.ascontiguousarray(levels), fitted.scale, axis, packed)
+        return Encoded(from_rows(rows, shape, axis), fitted.scale, axis, packed)
 
     def decode(
         self, shape: Sequence[int], axis: int, names: Mapping[str, str], builder: DecodeBuilder
     ) -> str:
         """See :meth:`Codec.decode`."""
-        lookup = self._lookup(shape, axis)
-        value = lookup.unpack(names, builder)
-        moved = channels_first(shape, axis)
-        channels, inputs = moved[0], math.prod(moved[1:])
-        if inputs % self.group_size:
-            filled = builder.vector(channels, self._groups(inputs) * self.group_size)
-            value = builder.add("Reshape", value, filled)
-            axes = (builder.vector(0), builder.vector(inputs), builder.vector(1))
-            value = builder.add("Slice", value, *axes)
-        value = reshaped(value, channels * inputs, moved, builder)
-        if axis == 0:
-            return value
-        back = [*range(1, axis + 1), 0, *range(axis + 1, len(shape))]
-        return builder.add("Transpose", value, perm=back)
+        value = self._lookup(shape, axis).unpack(names, builder)
+        return nodes_from_rows(value, self._length(shape, axis), shape, axis, builder)
 
     def _lookup(self, shape: Sequence[int], axis: int) -> Lookup:
-        moved = channels_first(shape, axis)
-        groups = moved[0] * self._groups(math.prod(moved[1:]))
+        groups = shape[axis] * self._length(shape, axis) // self.group_size
         return Lookup(groups, self.group_size, self.bits, self.table_bits)
 
-    def _groups(self, inputs: int) -> int:
-        """How many groups a channel has, the last one filled up."""
-        return -(-inputs // self.group_size)
+    def _length(self, shape: Sequence[int], axis: int) -> int:
+        """Codes of a channel, its last group filled up."""
+        return -(-inputs_of(shape, axis) // self.group_size) * self.group_size

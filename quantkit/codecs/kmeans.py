@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -23,27 +25,37 @@ def k_means(values: Float64Array, masses: Float64Array, count: int) -> Float64Ar
 
     Args:
         values: (points,) ascending, such as the places of a histogram's bins.
-        masses: (points,) not negative.
+        masses: (…, points) not negative; each row is a problem of its own.
         count: of centers, at least 1.
 
     Returns:
-        (count,) ascending; equal ones where there are fewer different values than centers.
+        (…, count) ascending; equal ones where there are fewer different values than centers.
     """
-    present = masses > 0
-    if not present.any():
-        return np.zeros(count)
-    values, masses = values[present], masses[present]
-    mass = np.concatenate(([0.0], np.cumsum(masses)))
-    moment = np.concatenate(([0.0], np.cumsum(masses * values)))
+    rows = masses.reshape(math.prod(masses.shape[:-1]), masses.shape[-1])
+    centers = np.zeros((len(rows), count))
+    alive = rows.any(axis=1)
+    if alive.any():
+        centers[alive] = _centers(values, rows[alive], count)
+    return centers.reshape(*masses.shape[:-1], count)
+
+
+def _centers(values: Float64Array, masses: Float64Array, count: int) -> Float64Array:
+    """For masses (rows, points), some in each row: (rows, count)."""
+    none = np.zeros((len(masses), 1))
+    mass = np.concatenate((none, np.cumsum(masses, axis=1)), axis=1)
+    moment = np.concatenate((none, np.cumsum(masses * values, axis=1)), axis=1)
+    first = np.zeros((len(masses), 1), np.intp)
+    last = np.full_like(first, len(values))
     centers = _spread(values, masses, count)
     tolerance = _STILL * (values[-1] - values[0])
     for _ in range(_ITERATIONS):
-        inner = np.searchsorted(values, (centers[1:] + centers[:-1]) / 2)
-        edges = np.concatenate(([0], inner, [len(values)]))
-        own = np.diff(mass[edges])
+        inner = np.searchsorted(values, (centers[:, 1:] + centers[:, :-1]) / 2)
+        edges = np.concatenate((first, inner, last), axis=1)
+        own = np.diff(np.take_along_axis(mass, edges, axis=1), axis=1)
+        sums = np.diff(np.take_along_axis(moment, edges, axis=1), axis=1)
         # An empty cluster keeps its center, between its neighbours.
-        moved = np.where(own > 0, np.diff(moment[edges]) / np.where(own > 0, own, 1), centers)
-        moved = np.maximum.accumulate(moved)
+        moved = np.where(own > 0, sums / np.where(own > 0, own, 1), centers)
+        moved = np.maximum.accumulate(moved, axis=1)
         still = np.abs(moved - centers).max() <= tolerance
         centers = moved
         if still:
@@ -52,12 +64,18 @@ def k_means(values: Float64Array, masses: Float64Array, count: int) -> Float64Ar
 
 
 def _spread(values: Float64Array, masses: Float64Array, count: int) -> Float64Array:
-    """Centers at the quantiles of the cube root of the values' density."""
-    if len(values) <= count:
-        return values[np.arange(count) * len(values) // count]
-    gaps = np.gradient(values)
-    gaps = np.maximum(gaps, (values[-1] - values[0]) * 1e-12)
-    # density = mass / gap; a point's share is ∛density · gap.
-    share = np.cumsum(np.cbrt(masses / masses.max() * gaps**2))
-    wanted = (np.arange(count) + 0.5) / count * share[-1]
-    return np.asarray(np.interp(wanted, share, values), np.float64)
+    """Centers at the quantiles of the cube root of the values' density: (rows, count)."""
+    centers = np.empty((len(masses), count))
+    for center, row in zip(centers, masses, strict=True):
+        present = row > 0
+        points, mass = values[present], row[present]
+        if len(points) <= count:
+            center[:] = points[np.arange(count) * len(points) // count]
+            continue
+        gaps = np.gradient(points)
+        gaps = np.maximum(gaps, (points[-1] - points[0]) * 1e-12)
+        # density = mass / gap; a point's share is ∛density · gap.
+        share = np.cumsum(np.cbrt(mass / mass.max() * gaps**2))
+        wanted = (np.arange(count) + 0.5) / count * share[-1]
+        center[:] = np.interp(wanted, share, points)
+    return centers

@@ -2,7 +2,8 @@
 
 Several codes make a word; the table is blown up, while the model loads, to one row per word. One
 Gather then gives several weights at once, so that its indices, 4 bytes each in memory, stay few.
-Rows of codes can choose between several tables: the choice is the top of the index.
+Rows of codes can choose between several tables, or have one each: which one is the top of the
+index.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ TableArray = npt.NDArray[np.int8]
 
 #: Codes in a word, by bits of a code. Words of 8 to 12 bits: a byte, and a digit of 2 or 4 bits.
 _PER_WORD = {1: 8, 2: 4, 3: 4, 4: 2, 5: 2, 6: 2}
-#: The index of a word in its table is made in so many bits.
+#: Codes that are looked up at once where each row has a table of its own: else the tables, blown
+#: up, would outgrow the weights.
+_PER_INDEX = _PER_WORD | {3: 2}
+#: The index of a word in its table is made in so many bits, where rows choose their table.
 _INDEX_BITS = 16
 #: Codes in a row come in multiples of it, so that no byte belongs to two rows.
 ROW_MULTIPLE = 8
@@ -31,19 +35,21 @@ ROW_MULTIPLE = 8
 
 @dataclass(frozen=True)
 class Lookup:
-    """Rows of codes, each row with one of a few tables.
+    """Rows of codes, each row with one of a few tables or with a table of its own.
 
     Args:
         rows: how many.
         length: codes in a row, a multiple of :data:`ROW_MULTIPLE`.
         bits: of a code, 1 to 6.
         choice_bits: of a row's choice of table; 0 for one table.
+        table_per_row: each row has a table of its own, so there is nothing to choose.
     """
 
     rows: int
     length: int
     bits: int
     choice_bits: int = 0
+    table_per_row: bool = False
 
     def __post_init__(self) -> None:
         check_bits(self.bits, self.choice_bits)
@@ -55,7 +61,7 @@ class Lookup:
     @property
     def tables(self) -> int:
         """How many tables of 2ᵇ levels."""
-        return 1 << self.choice_bits
+        return self.rows if self.table_per_row else 1 << self.choice_bits
 
     def parts(self) -> tuple[Part, ...]:
         """The tensors to store."""
@@ -100,7 +106,9 @@ class Lookup:
         if self.choice_bits:
             index = builder.add("BitwiseOr", index, self._offsets(names, builder))
         index = builder.add("Cast", index, to=TensorProto.INT32)
-        return builder.add("Gather", self._word_levels(names["tables"], builder), index)
+        if self.table_per_row:
+            index = self._in_own_table(index, builder)
+        return builder.add("Gather", self._index_levels(names["tables"], builder), index)
 
     @property
     def _per_word(self) -> int:
@@ -109,6 +117,14 @@ class Lookup:
     @property
     def _word_bits(self) -> int:
         return self.bits * self._per_word
+
+    @property
+    def _per_index(self) -> int:
+        return _PER_INDEX[self.bits] if self.table_per_row else self._per_word
+
+    @property
+    def _index_bits(self) -> int:
+        return self.bits * self._per_index
 
     @property
     def _high_bits(self) -> int:
@@ -131,23 +147,29 @@ class Lookup:
     def _offsets(self, names: Mapping[str, str], builder: DecodeBuilder) -> str:
         """Each row's first index, uint16, to be joined to its words by bitwise or."""
         choices = builder.add("Cast", self._choices.unpack(names, builder), to=TensorProto.INT32)
-        words = np.int32(1 << self._word_bits)
-        offsets = builder.add("Mul", choices, builder.shared(f"int32.{words}", words))
+        offsets = builder.add("Mul", choices, _int32(1 << self._word_bits, builder))
         offsets = builder.add("Cast", offsets, to=TensorProto.UINT16)
         shape = (self.rows, *(1,) * (len(self._word_shape) - 1))
         return reshaped(offsets, self._choices.blocks * 8, shape, builder)
 
-    def _word_levels(self, tables: str, builder: DecodeBuilder) -> str:
-        """Levels of every word with every table: (tables · words, codes per word)."""
-        words = builder.shared(f"int64.{1 << self._word_bits}", np.int64(1 << self._word_bits))
-        zero, one = builder.shared("int64.0", np.int64(0)), builder.shared("int64.1", np.int64(1))
-        every = builder.add("Range", zero, words, one)
-        every = builder.add("Reshape", every, builder.vector(-1, 1))
-        base = 1 << self.bits
-        powers = builder.vector(*(base**place for place in reversed(range(self._per_word))))
-        codes = builder.add("Mod", builder.add("Div", every, powers), builder.vector(base))
+    def _in_own_table(self, word: str, builder: DecodeBuilder) -> str:
+        """Indices into all tables, one after the other, int32: (rows, …)."""
+        index, rank = word, len(self._word_shape)
+        if self._per_index < self._per_word:
+            digits = _digits(self._index_bits, self._per_word // self._per_index, builder)
+            digits = builder.add("Cast", digits, to=TensorProto.INT32)
+            index, rank = builder.add("Gather", digits, word), rank + 1
+        each = 1 << self._index_bits
+        first = builder.add("Range", *(_int32(n, builder) for n in (0, self.rows * each, each)))
+        first = builder.add("Reshape", first, builder.vector(self.rows, *(1,) * (rank - 1)))
+        return builder.add("Add", index, first)
+
+    def _index_levels(self, tables: str, builder: DecodeBuilder) -> str:
+        """Levels of every index in every table: (tables · indices, codes per index)."""
+        codes = _digits(self.bits, self._per_index, builder)
         levels = builder.add("Gather", tables, codes, axis=1)
-        return builder.add("Reshape", levels, builder.vector(-1, self._per_word))
+        shape = builder.vector(self.tables << self._index_bits, self._per_index)
+        return builder.add("Reshape", levels, shape)
 
 
 def check_bits(bits: int, choice_bits: int = 0) -> None:
@@ -174,3 +196,23 @@ def _high_table(width: int) -> npt.NDArray[np.uint16]:
     places = np.arange(8 // width) * width
     digits = np.arange(256)[:, None] >> places & ((1 << width) - 1)
     return (digits << 8).astype(np.uint16)
+
+
+def _digits(bits: int, count: int, builder: DecodeBuilder) -> str:
+    """What numbers of ``count`` digits of ``bits`` bits consist of, highest digit first, int64.
+
+    Computed while the model loads, as a table would take many times the bytes in the file.
+
+    Returns:
+        A value of shape (numbers, count).
+    """
+    words = builder.shared(f"int64.{1 << bits * count}", np.int64(1 << bits * count))
+    zero, one = builder.shared("int64.0", np.int64(0)), builder.shared("int64.1", np.int64(1))
+    every = builder.add("Range", zero, words, one)
+    every = builder.add("Reshape", every, builder.vector(-1, 1))
+    powers = builder.vector(*(1 << bits * place for place in reversed(range(count))))
+    return builder.add("Mod", builder.add("Div", every, powers), builder.vector(1 << bits))
+
+
+def _int32(number: int, builder: DecodeBuilder) -> str:
+    return builder.shared(f"int32.{number}", np.int32(number))

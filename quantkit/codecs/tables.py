@@ -1,20 +1,22 @@
-"""Fit a few tables of int8 levels to a weight, of which each group of weights takes the best.
+"""Fit tables of int8 levels to a weight, of which each group of weights takes the best.
 
-One table for all is a codebook. With more tables and short groups, the choice follows the local
-magnitude as the two-level scales of Dai et al. do ("VS-Quant", 2021, section 4); but the levels
-lie where the weights are, not on multiples of an integer.
+One table for all, or one for each channel, is a codebook. With some tables and short groups, the
+choice follows the local magnitude as the two-level scales of Dai et al. do ("VS-Quant", 2021,
+section 4); but the levels lie where the weights are, not on multiples of an integer.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from quantkit.codecs.base import FloatArray, Weight
+from quantkit.codecs.channels import channels_first
 from quantkit.codecs.kmeans import Float64Array, k_means
 from quantkit.codecs.lookup import CodeArray, TableArray
 
@@ -28,8 +30,12 @@ _SAMPLE_OF_ONE_TABLE = 1 << 22
 _LEARNING_ROUNDS = 16
 #: With one table there is little to do in a round, and more to gain.
 _SCALE_ROUNDS, _SCALE_ROUNDS_OF_ONE_TABLE = 2, 12
+#: A channel's own table fits it from the start, but for rounding.
+_SCALE_ROUNDS_OF_OWN_TABLES = 3
 #: Weights worked on at a time: what is held of each of them, for every table, stays in cache.
 _BLOCK = 1 << 15
+#: The same where many channels at once matter more.
+_LARGE_BLOCK = 1 << 20
 #: What calibration did not hear, users may say: share of the mean that importance has at least.
 _LEAST_IMPORTANCE = 1e-3
 #: Of the largest weight: scale of a channel of zeros.
@@ -42,13 +48,13 @@ class Fitted:
 
     Args:
         codes: (groups, group size), channel after channel; those of the filling mean nothing.
-        choices: (groups,), which table each group takes.
+        choices: (groups,), integers: which table each group takes.
         tables: (tables, levels), each ascending.
         scale: (channels,) float32, positive and finite.
     """
 
     codes: CodeArray
-    choices: CodeArray
+    choices: npt.NDArray[Any]
     tables: TableArray
     scale: FloatArray
 
@@ -57,11 +63,6 @@ class Fitted:
         flat = self.choices.astype(np.int32)[:, None] * self.tables.shape[1] + self.codes
         levels: TableArray = self.tables.reshape(-1)[flat]
         return levels
-
-
-def channels_first(shape: Sequence[int], axis: int) -> tuple[int, ...]:
-    """``shape`` with dimension ``axis`` moved to the front."""
-    return (shape[axis], *shape[:axis], *shape[axis + 1 :])
 
 
 def fit_tables(
@@ -95,6 +96,54 @@ def fit_scales(weight: Weight, levels: Float64Array) -> Fitted:
     """
     groups = _Groups.of(weight, None)
     return _fit_scales(groups, groups.root_mean_squares(), levels[None])
+
+
+def fit_channel_tables(weight: Weight, levels: int) -> Fitted:
+    """A table for each channel, with little importance-weighted squared error.
+
+    Its levels are the one-dimensional k-means of the channel's weights, rounded to a grid on which
+    the outermost is ±127. Then nearest levels and least-squares scale are found in turn.
+
+    Args:
+        weight: to fit; its channels are the groups, and each takes the table of its number.
+        levels: in each table, at most 256.
+    """
+    groups = _Groups.of(weight, None)
+    channels, inputs = groups.values.shape
+    units = groups.root_mean_squares()
+    codes = np.zeros((channels, inputs), np.uint8)
+    tables = np.zeros((channels, levels), np.int8)
+    scale = np.zeros(channels, np.float32)
+    vanishing = (units.max(initial=0) or 1.0) * _VANISHING
+    for block, values, importance in groups.blocks(_LARGE_BLOCK):
+        unit = units[block]
+        centers = _centers_of_channels(values, importance, unit, levels)
+        largest = np.abs(centers).max(axis=1)
+        steps = _LIMIT / np.where(largest > 0, largest, 1)
+        rounded = np.rint(centers * steps[:, None]).astype(np.float32)
+        own = _normal(np.where(unit > 0, unit / steps, vanishing))
+        for _ in range(_SCALE_ROUNDS_OF_OWN_TABLES):
+            ratios = values / own[:, None]
+            found = codes[block]
+            for row, table, ratio in zip(found, rounded, ratios, strict=True):
+                row[:] = np.searchsorted((table[1:] + table[:-1]) / 2, ratio)
+            nearest = np.take_along_axis(rounded, found, axis=1)
+            own = _least_squares(own, ratios, nearest, importance)
+        tables[block], scale[block] = rounded, own
+    return Fitted(codes, np.arange(channels), tables, scale)
+
+
+def _centers_of_channels(
+    values: FloatArray, importance: FloatArray, units: Float64Array, count: int
+) -> Float64Array:
+    """k-means of each channel in units of its root mean square: (channels, count)."""
+    unit = np.where(units > 0, units, 1)[:, None]
+    bins = _UNIT_BINS.index((values / unit).astype(np.float32))
+    bins += np.arange(len(values))[:, None] * _UNIT_BINS.count
+    size = len(values) * _UNIT_BINS.count
+    masses = np.bincount(bins.reshape(-1), importance.reshape(-1), size)
+    rows = masses.astype(np.float64).reshape(len(values), _UNIT_BINS.count)
+    return k_means(_UNIT_BINS.places(), rows, count)
 
 
 @dataclass(frozen=True)
@@ -132,10 +181,14 @@ class _Groups:
                 importance = np.maximum(heard / mean, _LEAST_IMPORTANCE).astype(np.float32)
         return cls(np.pad(values, filling), np.pad(importance, filling), size)
 
-    def blocks(self) -> Iterator[tuple[slice, FloatArray, FloatArray]]:
-        """Some channels at a time: which, their values, and importance in the same shape."""
+    def blocks(self, size: int = _BLOCK) -> Iterator[tuple[slice, FloatArray, FloatArray]]:
+        """Some channels at a time: which, their values, and importance in the same shape.
+
+        Args:
+            size: about how many weights at a time.
+        """
         channels, inputs = self.values.shape
-        some = max(_BLOCK // max(inputs, 1), 1)
+        some = max(size // max(inputs, 1), 1)
         for start in range(0, channels, some):
             block = slice(start, min(start + some, channels))
             values = self.values[block]
@@ -233,7 +286,7 @@ def _learn(groups: _Groups, units: Float64Array, levels: int, tables: int) -> Fl
         size = tables * _UNIT_BINS.count
         histogram = np.bincount(flat, masses.reshape(-1).astype(np.float64), size)
         rows = histogram.astype(np.float64).reshape(tables, -1)
-        learned = np.stack([k_means(places, row, levels) for row in rows])
+        learned = k_means(places, rows, levels)
         if tables > 1:
             choices = _choose(bins, masses, _UNIT_BINS.nearest(learned)[1])
     return learned
@@ -287,13 +340,20 @@ def _fit_scales(groups: _Groups, units: Float64Array, tables: Float64Array) -> F
             found = code_of.reshape(-1)[chosen[:, None] * _LEVEL_BINS.count + bins]
             codes[block] = found.reshape(ratios.shape)
             levels = level_of[chosen[:, None] * tables.shape[1] + found].reshape(ratios.shape)
-            product = np.einsum("ci,ci,ci->c", ratios, levels, importance)
-            square = np.einsum("ci,ci,ci->c", levels, levels, importance)
-            factor = np.where(product > 0, product / np.where(square > 0, square, 1), 1)
-            scale[block] = _normal((scale[block] * factor).astype(np.float64))
+            scale[block] = _least_squares(scale[block], ratios, levels, importance)
     return Fitted(
         codes.reshape(-1, groups.size), choices.reshape(-1), rounded.astype(np.int8), scale
     )
+
+
+def _least_squares(
+    scale: FloatArray, ratios: FloatArray, levels: FloatArray, importance: FloatArray
+) -> FloatArray:
+    """The best scale for each channel's ``levels``, if ``ratios`` are weights / ``scale``."""
+    product = np.einsum("ci,ci,ci->c", ratios, levels, importance)
+    square = np.einsum("ci,ci,ci->c", levels, levels, importance)
+    factor = np.where(product > 0, product / np.where(square > 0, square, 1), 1)
+    return _normal((scale * factor).astype(np.float64))
 
 
 def _normal(scale: Float64Array) -> FloatArray:

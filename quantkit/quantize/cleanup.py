@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 
 import onnx
 
@@ -13,7 +14,7 @@ from quantkit.graph.artifact import PRODUCER
 _TOOL_METADATA = ("onnx.infer", "onnx.quant.pre_process")
 
 
-def clean_up(model: onnx.ModelProto) -> None:
+def clean_up(model: onnx.ModelProto, apart: Collection[str] = ()) -> None:
     """Make ``model`` small and loadable by old runtimes, in place.
 
     1. Nodes whose results nobody uses go, then initializers that nobody uses.
@@ -21,13 +22,16 @@ def clean_up(model: onnx.ModelProto) -> None:
        the file's size must not depend on them. Identical initializers become one.
     3. Inferred shapes go: they went stale when the graph was rewritten.
     4. Operator sets that no node uses go, and the IR version becomes the lowest that fits.
+
+    Args:
+        apart: initializers that stay, equal to others or not.
     """
     graph = model.graph
     _drop_dead_nodes(graph)
     # First what nobody reads: a name that goes anyway must not be the one that stays of two.
     _drop_unused_initializers(graph)
     _store_raw(graph)
-    _merge_initializers(graph)
+    _merge_initializers(graph, apart)
     _drop_unused_initializers(graph)
     del graph.value_info[:]
     domains = {"" if d == "ai.onnx" else d for d in _domains(graph)} | {
@@ -71,13 +75,15 @@ def _store_raw(graph: onnx.GraphProto) -> None:
             tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
 
 
-def _merge_initializers(graph: onnx.GraphProto) -> None:
+def _merge_initializers(graph: onnx.GraphProto, apart: Collection[str]) -> None:
     outputs = {value.name for value in graph.output}
     captured = {name for node in graph.node for name in _captured(node)}
     first_of: dict[tuple[int, tuple[int, ...], bytes], str] = {}
     replacement: dict[str, str] = {}
     for tensor in graph.initializer:
-        if tensor.name in outputs or tensor.name in captured or _is_grid(tensor):
+        if tensor.name in outputs or tensor.name in captured or tensor.name in apart:
+            continue
+        if _is_grid(tensor):
             continue
         content = hashlib.sha256(onnx.numpy_helper.to_array(tensor).tobytes()).digest()
         key = (tensor.data_type, tuple(tensor.dims), content)

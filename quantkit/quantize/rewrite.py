@@ -135,10 +135,11 @@ def rewrite(
     quantize_matmul_nbits_layers(model, by_compute.get("matmul-nbits", {}), weights)
     merge_transposes(model, weights.transposes)
     finish(model, skip_passes)
+    apart: frozenset[str] = frozenset()
     if pack:
-        weights.pack(model)
+        apart = weights.pack(model)
         _raise_opset_for(model, choices)
-    clean_up(model)
+    clean_up(model, apart)
     return model
 
 

@@ -19,7 +19,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 from onnxruntime.quantization import QuantType
 from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
@@ -193,6 +193,7 @@ def _to_qdq(
         quantizer.model.topological_sort()
     quantized: onnx.ModelProto = quantizer.model.model
     _put_levels(quantized, encoded, weights)
+    _derive_bias_scales(quantized, encoded)
     _clip_low_bits(quantized, low_bits)
     return quantized
 
@@ -254,6 +255,26 @@ def _scale_overrides(encoded: Encoded) -> list[dict[str, Any]]:
     ]
     channels[0]["axis"] = encoded.axis
     return channels
+
+
+def _derive_bias_scales(model: onnx.ModelProto, names: Collection[str]) -> None:
+    """Let scales of biases be products of two others, which ONNX Runtime folds, and not stored.
+
+    With few bits per weight, scale and zero point of a bias are much of what a layer takes.
+    """
+    editor = GraphEditor(model)
+    for node in [n for n in editor.nodes if n.name in names and len(n.input) > 2]:
+        activation, weight, bias = (editor.producers.get(name) for name in node.input)
+        if activation is None or weight is None or bias is None:
+            continue
+        scale = editor.free_name(f"{node.name}.bias_scale")
+        product = helper.make_node("Mul", [activation.input[1], weight.input[1]], [scale])
+        dequantize = onnx.NodeProto()
+        dequantize.CopyFrom(bias)
+        del dequantize.input[1:]
+        dequantize.input.append(scale)
+        editor.replace(bias, [product, dequantize])
+    editor.finish()
 
 
 def _grid_override(bounds: Range, bits: int) -> dict[str, Any]:

@@ -23,6 +23,7 @@ FloatArray = npt.NDArray[np.float32]
 # Where each operator keeps its weight; MatMul's may be either operand.
 _POSITIONS = {"Conv": (1,), "ConvTranspose": (1,), "Gemm": (1,), "MatMul": (1, 0), "Gather": (0,)}
 _FLOATS = ("float16", "float32")
+_SMALL_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -105,12 +106,18 @@ class WeightStore:
         """Remembered initializers whose levels lie in another one, transposed."""
         return frozenset(n for n, stored in self._stored.items() if not stored.encoded.packed)
 
-    def pack(self, model: onnx.ModelProto) -> None:
-        """Replace the remembered initializers of ``model`` by their packed form, in place."""
+    def pack(self, model: onnx.ModelProto) -> frozenset[str]:
+        """Replace the remembered initializers of ``model`` by their packed form, in place.
+
+        Returns:
+            names of small packed tensors, such as tables of levels. Those of two layers may happen
+            to be equal: merged, they would make the size of the file depend on the numbers in it.
+        """
         graph = model.graph
         builder = DecodeBuilder()
         packed: list[onnx.TensorProto] = []
         replaced: set[str] = set()
+        small: set[str] = set()
         for tensor in graph.initializer:
             stored = self._stored.get(tensor.name)
             if stored is None or not stored.encoded.packed:
@@ -127,6 +134,11 @@ class WeightStore:
                 continue
             _rename_output(builder.nodes[before:], value, tensor.name)
             packed += [part.to_tensor(names[part.part.name]) for part in stored.encoded.packed]
+            small |= {
+                names[part.part.name]
+                for part in stored.encoded.packed
+                if part.part.bytes < _SMALL_BYTES
+            }
             replaced.add(tensor.name)
         kept = [_copy(tensor) for tensor in graph.initializer if tensor.name not in replaced]
         nodes = [*builder.nodes, *(_copy_node(node) for node in graph.node)]
@@ -134,6 +146,7 @@ class WeightStore:
         graph.initializer.extend([*kept, *builder.constants.values(), *packed])
         del graph.node[:]
         graph.node.extend(nodes)
+        return frozenset(small)
 
 
 def weight_position(editor: GraphEditor, node: onnx.NodeProto) -> int | None:

@@ -34,6 +34,21 @@ def test_every_code_finds_its_level(bits, choices, rows, run_decoder):
 
 
 @pytest.mark.parametrize("bits", range(1, 7))
+@pytest.mark.parametrize("rows", [0, 1, 7, 33])
+def test_every_code_finds_its_level_in_the_table_of_its_row(bits, rows, run_decoder):
+    lookup = Lookup(rows, 24, bits, table_per_row=True)
+    random = np.random.default_rng(bits)
+    codes = random.integers(0, 2**bits, (rows, 24), np.uint8)
+    tables = random.integers(-127, 128, (rows, 2**bits), np.int8)
+    packed = lookup.pack(codes, np.arange(rows), tables)
+    assert tuple(stored.part for stored in packed) == lookup.parts()
+    found = run_decoder(packed, lookup.unpack)
+    np.testing.assert_array_equal(
+        found.reshape(rows, 24), np.take_along_axis(tables, codes, axis=1)
+    )
+
+
+@pytest.mark.parametrize("bits", range(1, 7))
 @pytest.mark.parametrize("choice_bits", [0, 4])
 def test_nothing_is_left_to_do_once_the_model_is_loaded(bits, choice_bits, tmp_path):
     lookup = Lookup(3, 16, bits, choice_bits)

@@ -20,6 +20,7 @@ TOLERANCE = 256
 CODECS = [
     *(f"bitplane:{bits}" for bits in range(1, 9)),
     "codebook:3",
+    "codebook:3,scope=channel",
     "grouped:2",
     "grouped:3",
     "ternary",
