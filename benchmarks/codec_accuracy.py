@@ -13,11 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
+import numpy as np
 
 from benchmarks.results import host, replace_section, table
-from benchmarks.shipped_model import BUILD, Score, score, test_sets
+from benchmarks.shipped_model import BUILD, ROOT, Score, score, test_sets
 from quantkit.audio.corpora import open_corpus
 from quantkit.audio.utterance import Corpus
+from quantkit.bench.accuracy import iter_clips
+from quantkit.bench.contestant import open_contestants
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.graph.artifact import total_size
 from quantkit.quantize import QuantizeSettings, quantize_model
@@ -31,27 +34,50 @@ CODECS = (
     "ternary",
 )
 CALIBRATION_CLIPS = 64
+#: Rows of the README's table.
+SHORT = ("float32", "int8", "bitplane 4", "bitplane 3", "grouped 4", "grouped 3", "grouped 2")
 
 #: At these widths both must beat plain ``bitplane``.
 LOW_BITS = (2, 3, 4)
 BETTER = ("codebook", "grouped")
 
 
-def write_variants(folder: Path, source: Path, audio: Corpus) -> list[Path]:
+def write_variants(
+    folder: Path, source: Path, audio: Corpus, *, correct_bias: bool = True
+) -> list[Path]:
     """The float model, and the same static with every codec."""
+    folder.mkdir()
     paths = [source]
     for codec in CODECS:
         settings = QuantizeSettings(compute="static", codec=CodecChoice.parse(codec))
         path = folder / f"{codec.replace(':', ' ')}.onnx"
-        paths.append(quantize_model(source, path, settings, audio).path)
+        quantize_model(source, path, settings, audio, correct_bias=correct_bias)
+        paths.append(path)
         click.echo(f"{codec}: written", err=True)
     return paths
 
 
-def codec_table(paths: list[Path], scores: list[Score]) -> str:
+def divergences(paths: list[Path], corpus: Corpus) -> list[float]:
+    """Mean Kullback-Leibler divergence per frame, in nats, from the first model's posteriors."""
+    contestants = open_contestants(paths, 1)
+    totals, frames = np.zeros(len(paths)), 0
+    for clip in iter_clips(contestants, corpus, []):
+        outputs = [
+            contestant.recognizer.log_probs([array])[0]
+            for contestant, array in zip(contestants, clip.inputs, strict=True)
+        ]
+        posteriors = np.exp(outputs[0])
+        totals += [float((posteriors * (outputs[0] - each)).sum()) for each in outputs]
+        frames += len(posteriors)
+    return [float(total) / frames for total in totals]
+
+
+def codec_table(
+    paths: list[Path], scores: list[Score], corrected: list[float], uncorrected: list[float]
+) -> str:
     """One row for each codec."""
     rows = []
-    for path, each in zip(paths, scores, strict=True):
+    for path, each, kl, kl_before in zip(paths, scores, corrected, uncorrected, strict=True):
         accuracy = each.accuracy
         assert accuracy.levenshtein is not None
         assert accuracy.levenshtein_ci is not None
@@ -66,9 +92,32 @@ def codec_table(paths: list[Path], scores: list[Score]) -> str:
                 "–"
                 if each is scores[0]
                 else f"{each.change:+.1%} [{change_low:+.1%}, {change_high:+.1%}]",
+                f"{kl:.4f}",
+                f"{kl_before:.4f}",
             ]
         )
-    return table(["codec", "MB", "mean Levenshtein [95 %]", "CER", "change [95 %]"], rows)
+    header = ["codec", "MB", "mean Levenshtein [95 %]", "CER", "change [95 %]"]
+    return table([*header, "divergence", "without bias correction"], rows)
+
+
+def short_table(paths: list[Path], scores: list[Score]) -> str:
+    """For the README: the codecs that most people will choose between."""
+    base = total_size(paths[0])
+    rows = []
+    for path, each in zip(paths, scores, strict=True):
+        if each.model in SHORT:
+            low, high = each.change_ci
+            change = f"{each.change:+.1%} [{low:+.1%}, {high:+.1%}]"
+            size = total_size(path)
+            rows.append(
+                [
+                    each.model,
+                    f"{size / 1e6:.1f}",
+                    f"{base / size:.1f}×",
+                    "–" if each is scores[0] else change,
+                ]
+            )
+    return table(["codec and bits", "MB", "smaller", "change of edit distance"], rows)
 
 
 def broken_promises(corpus: str, scores: list[Score]) -> list[str]:
@@ -104,16 +153,24 @@ def main(data: Path | None, clips: int, decoder: str, seed: int) -> None:
         f"`python -m benchmarks.codec_accuracy --data FOLDER`: the shipped model, all layers "
         f"static with the named codec and bits, calibrated on {CALIBRATION_CLIPS} clips of "
         f"{audio.name}; decoder {decoder}. Changes of the mean Levenshtein distance are against "
-        f"float32, paired by utterance, with 95 % bootstrap intervals. {host()}.",
+        f"float32, paired by utterance, with 95 % bootstrap intervals. Divergence: how far the "
+        f"posteriors move, in nats per frame (Kullback-Leibler); the last column shows it for "
+        f"biases left as they were. {host()}.",
     ]
     broken: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        paths = write_variants(Path(folder), source, audio)
+        paths = write_variants(Path(folder) / "corrected", source, audio)
+        others = write_variants(Path(folder) / "not", source, audio, correct_bias=False)
         for name, corpus in sets.items():
             click.echo(f"{name}: {len(corpus)} clips", err=True)
             scores = score(paths, corpus, decoder, seed)
-            parts += [f"### {name}: {len(corpus)} clips", codec_table(paths, scores)]
+            parts += [
+                f"### {name}: {len(corpus)} clips",
+                codec_table(paths, scores, divergences(paths, corpus), divergences(others, corpus)),
+            ]
             broken += broken_promises(name, scores)
+            if name == wanted[0]:
+                replace_section("codecs", short_table(paths, scores), ROOT / "README.md")
     replace_section("codec-accuracy", "\n\n".join(parts))
     click.echo("\n\n".join(parts))
     if broken:

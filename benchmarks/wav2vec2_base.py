@@ -14,7 +14,7 @@ import time
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import click
@@ -34,9 +34,9 @@ from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
 
 from benchmarks.results import host, replace_section, table
 from quantkit.graph.artifact import total_size
-from quantkit.passes import FLOAT_PASSES, QUANTIZED_PASSES, finish, optimise
+from quantkit.passes import FLOAT_PASSES, QUANTIZED_PASSES, optimise
 from quantkit.passes.residual_sum import keep_residual_sums
-from quantkit.quantize import quantize_model
+from quantkit.quantize import preset, quantize_model
 from quantkit.quantize.cleanup import clean_up
 from quantkit.runtime.session import create_session
 
@@ -121,15 +121,8 @@ def calibration_clips() -> list[FloatArray]:
 def hybrid(source: Path, destination: Path, skip: Collection[str] = ()) -> Path:
     """quantkit's hybrid preset, with all passes but those in ``skip``."""
     feeds = [(f"clip {i}", {"waveform": clip}) for i, clip in enumerate(calibration_clips())]
-    prepared = destination.with_suffix(".float.onnx")
-    optimised(source, prepared, skip)
-    quantize_model(prepared, destination, "hybrid", feeds)
-    prepared.unlink()
-    model = onnx.load(destination)
-    if finish(model, skip):
-        clean_up(model)
-        onnx.save(model, destination)
-    return destination
+    settings = replace(preset("hybrid"), skip_passes=tuple(skip))
+    return quantize_model(source, destination, settings, feeds).path
 
 
 def optimised(source: Path, destination: Path, skip: Collection[str] = ()) -> Path:

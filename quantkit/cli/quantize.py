@@ -62,6 +62,13 @@ from quantkit.quantize.presets import PRESETS
     show_default=True,
     help="Calibrate on at most this many of them, drawn with a fixed seed.",
 )
+@click.option(
+    "--bias-correction/--no-bias-correction",
+    "correct_bias",
+    default=True,
+    show_default=True,
+    help="Let biases take up what the errors of weights of fewer than 8 bits add on average.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     model: Path,
@@ -75,6 +82,7 @@ def command(
     language: str | None,
     max_seconds: float | None,
     clips: int,
+    correct_bias: bool,
     as_json: bool,
     **layer_settings: Any,
 ) -> None:
@@ -101,12 +109,14 @@ def command(
         corpus = clips_heard.part(split, usually="calibration").sample(clips)
     runs = len([settings for settings in family if settings.is_static or settings.codec])
     with _progress(corpus, 1 if plan else runs) as advance:
-        if plan is not None:
-            results = [quantize_model(model, output, plan, corpus, progress=advance)]
-        elif preset == "all":
+        if preset == "all":
             results = list(quantize_family(model, output, family, corpus, progress=advance))
         else:
-            results = [quantize_model(model, output, family[0], corpus, progress=advance)]
+            decisions = family[0] if plan is None else plan
+            result = quantize_model(
+                model, output, decisions, corpus, correct_bias=correct_bias, progress=advance
+            )
+            results = [result]
     if as_json:
         rows = [_json(result) for result in results]
         click.echo(json.dumps(rows if preset == "all" else rows[0], indent=2))

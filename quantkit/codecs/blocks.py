@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import ClassVar
 
 import numpy as np
@@ -12,7 +11,14 @@ import numpy.typing as npt
 from onnx import TensorProto
 
 from quantkit.codecs.base import DecodeBuilder, Encoded, FloatArray, Packed, Part, Weight
-from quantkit.codecs.uniform import UniformGrid, channel_blocks, fit_uniform
+from quantkit.codecs.channels import from_rows, inputs_of
+from quantkit.codecs.uniform import (
+    VANISHING,
+    UniformGrid,
+    channel_blocks,
+    fit_uniform,
+    normal_scale,
+)
 from quantkit.errors import InputError
 
 ByteArray = npt.NDArray[np.uint8]
@@ -24,8 +30,6 @@ _LARGEST_MULTIPLIER = 255
 #: Shares of a block's range that its levels are spread over, to find the best.
 _SHARES = np.geomspace(1.0, 0.4, 14)
 _REFINEMENTS = 2
-#: Of the largest weight: scale of a channel of zeros.
-_VANISHING = 2.0**-24
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class Blocks:
 
     def parts(self, shape: Sequence[int], axis: int) -> tuple[Part, ...]:
         """Codes (channels, blocks, bytes), multipliers (channels, blocks), zero points packed."""
-        channels, blocks = shape[axis], self._blocks(prod(_moved(shape, axis)[1:]))
+        channels, blocks = shape[axis], self._blocks(inputs_of(shape, axis))
         codes = (channels, blocks, self.block_size * self.bits // 8)
         parts = [
             Part("codes", TensorProto.UINT8, codes),
@@ -81,9 +85,8 @@ class Blocks:
 
         The levels are (code - zero point) · multiplier, in int16.
         """
-        moved = _moved(weight.values.shape, weight.axis)
-        channels, inputs = moved[0], prod(moved[1:])
-        blocks = self._blocks(inputs)
+        shape, axis = weight.values.shape, weight.axis
+        channels, blocks = shape[axis], self._blocks(inputs_of(shape, axis))
         codes = np.empty((channels, blocks, self.block_size), np.uint8)
         zero_points = np.empty((channels, blocks), np.uint8)
         multipliers = np.empty((channels, blocks), np.uint8)
@@ -93,10 +96,9 @@ class Blocks:
             values = self._in_blocks(matrix)
             masses = None if importance is None else self._in_blocks(importance)
             steps, zero_points[rows] = self._fit(values, masses)
-            steps = np.where(steps > 0, steps, largest * _VANISHING)
+            steps = np.where(steps > 0, steps, largest * VANISHING)
             shared = steps.max(axis=1, initial=0) / _LARGEST_MULTIPLIER
-            # Not less than the smallest normal number: below it, 1/scale would overflow.
-            scale[rows] = np.clip(shared, np.finfo(np.float32).tiny, None)
+            scale[rows] = normal_scale(shared)
             ratios = np.rint(steps / scale[rows, None])
             multipliers[rows] = np.clip(ratios, 1, _LARGEST_MULTIPLIER)
             codes[rows] = self._nearest(
@@ -104,19 +106,14 @@ class Blocks:
             )
         levels = codes.astype(np.int16) - zero_points[..., None].astype(np.int16)
         levels *= multipliers[..., None]
-        levels = levels.reshape(channels, blocks * self.block_size)[:, :inputs].reshape(moved)
+        levels = levels.reshape(channels, blocks * self.block_size)
         packed = [
             Packed.of("codes", _packed(codes, self.bits)),
             Packed.of("multipliers", multipliers),
         ]
         if self.has_zero_points:
             packed.append(Packed.of("zero_points", _packed(zero_points, self.bits)))
-        return Encoded(
-            np.ascontiguousarray(np.moveaxis(levels, 0, weight.axis)),
-            scale,
-            weight.axis,
-            tuple(packed),
-        )
+        return Encoded(from_rows(levels, shape, axis), scale, axis, tuple(packed))
 
     def decode(
         self, shape: Sequence[int], axis: int, names: Mapping[str, str], builder: DecodeBuilder
@@ -230,8 +227,3 @@ def _packed(codes: ByteArray, bits: int) -> ByteArray:
     shifts = (np.arange(per_byte) * bits).astype(np.uint8)
     packed: ByteArray = np.bitwise_or.reduce(digits << shifts, axis=-1)
     return packed
-
-
-def _moved(shape: Sequence[int], axis: int) -> tuple[int, ...]:
-    """``shape`` with the channels first."""
-    return (shape[axis], *shape[:axis], *shape[axis + 1 :])

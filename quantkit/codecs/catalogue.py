@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from inspect import signature
 from types import MappingProxyType
 
 from quantkit.codecs.base import Codec
@@ -73,12 +74,12 @@ class CodecChoice:
             key, equals, value = setting.partition("=")
             if not (key and equals and value):
                 raise InputError(f"codec {text!r}: {setting!r} is not option=value")
-            options[key.strip()] = int(value) if value.strip().isdigit() else value.strip()
+            options[key.strip()] = int(value) if value.strip().isdecimal() else value.strip()
         if name in _FIXED:
             bits = _FIXED[name]().bits
             if width and width != f"{bits:g}":
                 raise InputError(f"codec {text!r}: {name} always has {bits:g} bits")
-        elif width.isdigit():
+        elif width.isdecimal():
             bits = int(width)
         elif name in _SIZED:
             raise InputError(f"codec {text!r}: say how many bits, such as {name}:4")
@@ -101,19 +102,30 @@ class CodecChoice:
         Raises:
             InputError: it does not take these bits or options.
         """
-        try:
-            if self.name in _SIZED:
-                return _SIZED[self.name](int(self.bits), **self.options)
-            if self.name in _FIXED:
-                codec = _FIXED[self.name](**self.options)
-                if codec.bits != self.bits:
-                    raise InputError(f"codec {self.name} always has {codec.bits:g} bits")
-                return codec
-        except TypeError as error:
-            raise InputError(
-                f"codec {self.name} has no such option: {', '.join(self.options)}"
-            ) from error
+        if self.name in _SIZED:
+            if not float(self.bits).is_integer():
+                raise InputError(f"codec {self.name} has whole bits, not {self.bits:g}")
+            self._check_options(_SIZED[self.name])
+            return _SIZED[self.name](int(self.bits), **self.options)
+        if self.name in _FIXED:
+            self._check_options(_FIXED[self.name])
+            codec = _FIXED[self.name](**self.options)
+            if codec.bits != self.bits:
+                raise InputError(f"codec {self.name} always has {codec.bits:g} bits")
+            return codec
         raise InputError(f"unknown codec {self.name!r}; choose one of {', '.join(NAMES)}")
+
+    def _check_options(self, kind: Callable[..., Codec]) -> None:
+        known = {name: setting.annotation for name, setting in signature(kind).parameters.items()}
+        known.pop("bits", None)
+        for option, value in self.options.items():
+            if option not in known:
+                instead = f"; choose of {', '.join(known)}" if known else ""
+                raise InputError(f"codec {self.name} has no option {option!r}{instead}")
+            if str(known[option]).startswith("int") and not isinstance(value, int):
+                raise InputError(
+                    f"codec {self.name}: {option} must be a whole number, not {value!r}"
+                )
 
 
 #: What float layers and plain integer layers are stored as.

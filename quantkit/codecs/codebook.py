@@ -121,7 +121,7 @@ class Ternary:
         """See :meth:`Codec.encode`."""
         levels, scale = fit_uniform(weight, UniformGrid(-1, 1))
         symbols = self._symbols(weight.values.shape)
-        return Encoded(levels, scale, weight.axis, symbols.pack(levels.reshape(-1) + 1))
+        return Encoded(levels, scale, weight.axis, symbols.pack(levels + 1))
 
     def decode(
         self, shape: Sequence[int], axis: int, names: Mapping[str, str], builder: DecodeBuilder
@@ -130,11 +130,10 @@ class Ternary:
         symbols = self._symbols(shape)
         table = builder.shared("ternary", symbols.digits().astype(np.int8) - 1)
         value = builder.add("Gather", table, symbols.unpack(names, builder))
-        filled = math.prod(symbols.symbol_shape) * symbols.per_symbol
-        return reshaped(value, filled, shape, builder)
+        return reshaped(value, symbols.capacity, shape, builder)
 
     def _symbols(self, shape: Sequence[int]) -> Symbols:
-        return Symbols((math.prod(shape),), 3)
+        return Symbols(math.prod(shape), 3)
 
 
 def normal_float(bits: int) -> Float64Array:

@@ -48,6 +48,7 @@ def _centers(values: Float64Array, masses: Float64Array, count: int) -> Float64A
     last = np.full_like(first, len(values))
     centers = _spread(values, masses, count)
     tolerance = _STILL * (values[-1] - values[0])
+    moving = np.ones((len(masses), 1), np.bool_)
     for _ in range(_ITERATIONS):
         inner = np.searchsorted(values, (centers[:, 1:] + centers[:, :-1]) / 2)
         edges = np.concatenate((first, inner, last), axis=1)
@@ -56,9 +57,11 @@ def _centers(values: Float64Array, masses: Float64Array, count: int) -> Float64A
         # An empty cluster keeps its center, between its neighbours.
         moved = np.where(own > 0, sums / np.where(own > 0, own, 1), centers)
         moved = np.maximum.accumulate(moved, axis=1)
-        still = np.abs(moved - centers).max() <= tolerance
-        centers = moved
-        if still:
+        steps = np.abs(moved - centers).max(axis=1, keepdims=True)
+        # A row that is still stays so: no row shall depend on the others.
+        centers = np.where(moving, moved, centers)
+        moving &= steps > tolerance
+        if not moving.any():
             break
     return centers
 

@@ -150,7 +150,7 @@ class Lookup:
         offsets = builder.add("Mul", choices, _int32(1 << self._word_bits, builder))
         offsets = builder.add("Cast", offsets, to=TensorProto.UINT16)
         shape = (self.rows, *(1,) * (len(self._word_shape) - 1))
-        return reshaped(offsets, self._choices.blocks * 8, shape, builder)
+        return reshaped(offsets, self._choices.capacity, shape, builder)
 
     def _in_own_table(self, word: str, builder: DecodeBuilder) -> str:
         """Indices into all tables, one after the other, int32: (rows, …)."""

@@ -2,8 +2,7 @@
 
 Two forms. :class:`Planes` splits each integer in digits of 4, 2 and 1 bits and keeps one tensor
 of bytes per digit: elementwise, for any whole number of bits. :class:`Symbols` writes several
-codes as one number of at most 8 bits, which a table then turns into several weights at once: for
-codecs that look levels up, and for numbers of levels that are no power of two.
+codes as one byte, for numbers of levels that are no power of two.
 
 ONNX Runtime keeps every intermediate of the folding until its pass ends. So the number of nodes
 that handle as many elements as the weight has is what a decoder costs in memory and time.
@@ -122,87 +121,63 @@ class Planes:
 
 @dataclass(frozen=True)
 class Symbols:
-    """Codes from 0 to ``levels`` − 1, several to a symbol of at most 8 bits.
+    """``count`` codes from 0 to ``levels`` − 1, several to a byte.
 
-    A symbol is Σⱼ codeⱼ · levelsʲ over ``per_symbol`` consecutive codes of the last dimension, as
-    many as fit into 256 symbols: 8 of 2 levels, 5 of 3 (1.6 bits each), 4 of 4, 2 of 8 to 16. No
-    symbol crosses rows: the last one of each row is filled up with zeros. Symbols that need fewer
-    than 8 bits are stored in :class:`Planes`, so 8 levels take 3 bits.
+    A byte is Σⱼ codeⱼ · levelsʲ over as many consecutive codes as fit: 5 of 3 levels (1.6 bits
+    each), 3 of 6. The last one is filled up with zeros.
 
     Args:
-        shape: of the codes, at least one dimension; (…, n).
+        count: how many codes; may be 0.
         levels: 2 to 256.
-        prefix: what the names of the parts begin with.
     """
 
-    shape: tuple[int, ...]
+    count: int
     levels: int
-    prefix: str = "symbols"
 
     def __post_init__(self) -> None:
         if not 2 <= self.levels <= 256:
             raise InputError(f"cannot store codes of {self.levels} levels; choose 2 to 256")
 
     @property
-    def per_symbol(self) -> int:
-        """Codes in one symbol."""
+    def per_byte(self) -> int:
+        """Codes in a byte."""
         return max(codes for codes in range(1, 9) if self.levels**codes <= 256)
 
     @property
-    def alphabet(self) -> int:
-        """How many different symbols there are: ``levels`` to the power ``per_symbol``."""
-        return int(self.levels**self.per_symbol)
+    def bytes(self) -> int:
+        """How many bytes, the last one filled up."""
+        return -(-self.count // self.per_byte)
 
     @property
-    def bits(self) -> int:
-        """Stored for each symbol."""
-        return (self.alphabet - 1).bit_length()
-
-    @property
-    def symbol_shape(self) -> tuple[int, ...]:
-        """Shape of the symbols: (…, ⌈n / per_symbol⌉)."""
-        return (*self.shape[:-1], -(-self.shape[-1] // self.per_symbol))
+    def capacity(self) -> int:
+        """How many codes fit, filling included."""
+        return self.bytes * self.per_byte
 
     def digits(self) -> npt.NDArray[np.uint8]:
-        """Which codes a symbol stands for: (alphabet, per_symbol), to index a codebook with."""
-        symbols = np.arange(self.alphabet)[:, None]
-        return (symbols // self.levels ** np.arange(self.per_symbol) % self.levels).astype(np.uint8)
+        """Which codes a byte stands for: (levels to the power per_byte, per_byte)."""
+        symbols = np.arange(self.levels**self.per_byte)[:, None]
+        return (symbols // self.levels ** np.arange(self.per_byte) % self.levels).astype(np.uint8)
 
     def parts(self) -> tuple[Part, ...]:
-        """The tensors to store."""
-        if self.bits == 8:
-            return (Part(f"{self.prefix}0", TensorProto.UINT8, self.symbol_shape),)
-        return self._planes().parts()
+        """The tensor to store."""
+        return (Part("symbols", TensorProto.UINT8, (self.bytes,)),)
 
     def pack(self, codes: IntegerArray) -> tuple[Packed, ...]:
-        """Store codes of shape ``shape``, each less than ``levels``."""
-        filling = self.symbol_shape[-1] * self.per_symbol - self.shape[-1]
-        filled = np.pad(codes, [(0, 0)] * (len(self.shape) - 1) + [(0, filling)])
-        digits = filled.astype(np.uint8).reshape(-1, self.per_symbol)
-        symbols = np.zeros(len(digits), np.uint8)
-        for place in range(self.per_symbol):
-            symbols += digits[:, place] * np.uint8(self.levels**place % 256)
-        if self.bits == 8:
-            return (Packed(self.parts()[0], symbols.tobytes()),)
-        return self._planes().pack(symbols)
+        """Store ``count`` codes of any shape, in C order, each less than ``levels``."""
+        filled = np.zeros(self.capacity, np.uint8)
+        filled[: self.count] = codes.reshape(-1)
+        powers = self.levels ** np.arange(self.per_byte)
+        symbols = filled.reshape(-1, self.per_byte) @ powers.astype(np.uint8)
+        return (Packed(self.parts()[0], symbols.tobytes()),)
 
     def unpack(self, names: Mapping[str, str], builder: DecodeBuilder) -> str:
-        """Append the nodes that give the symbols back.
+        """Append the node that gives the bytes back.
 
         Returns:
-            An int32 value of shape ``symbol_shape``: ready as index for a Gather on a table of
-            shape (alphabet, per_symbol), after which :func:`reshaped` brings the codes to shape.
+            An int32 value of shape (bytes,): ready as index for a Gather on a table like
+            :meth:`digits`, after which :func:`reshaped` cuts the filling off.
         """
-        if self.bits == 8:
-            value = names[self.parts()[0].name]
-        else:
-            planes = self._planes()
-            value = planes.unpack(names, builder)
-            value = reshaped(value, planes.capacity, self.symbol_shape, builder)
-        return builder.add("Cast", value, to=TensorProto.INT32)
-
-    def _planes(self) -> Planes:
-        return Planes(math.prod(self.symbol_shape), self.bits, "unsigned", self.prefix)
+        return builder.add("Cast", names["symbols"], to=TensorProto.INT32)
 
 
 def reshaped(value: str, count: int, shape: Sequence[int], builder: DecodeBuilder) -> str:

@@ -19,6 +19,7 @@ from quantkit.codecs.base import FloatArray, Weight
 from quantkit.codecs.channels import channels_first
 from quantkit.codecs.kmeans import Float64Array, k_means
 from quantkit.codecs.lookup import CodeArray, TableArray
+from quantkit.codecs.uniform import VANISHING, normal_scale
 
 IndexArray = npt.NDArray[np.intp]
 
@@ -38,8 +39,6 @@ _BLOCK = 1 << 15
 _LARGE_BLOCK = 1 << 20
 #: What calibration did not hear, users may say: share of the mean that importance has at least.
 _LEAST_IMPORTANCE = 1e-3
-#: Of the largest weight: scale of a channel of zeros.
-_VANISHING = 2.0**-24
 
 
 @dataclass(frozen=True)
@@ -114,14 +113,14 @@ def fit_channel_tables(weight: Weight, levels: int) -> Fitted:
     codes = np.zeros((channels, inputs), np.uint8)
     tables = np.zeros((channels, levels), np.int8)
     scale = np.zeros(channels, np.float32)
-    vanishing = (units.max(initial=0) or 1.0) * _VANISHING
+    vanishing = (units.max(initial=0) or 1.0) * VANISHING
     for block, values, importance in groups.blocks(_LARGE_BLOCK):
         unit = units[block]
         centers = _centers_of_channels(values, importance, unit, levels)
         largest = np.abs(centers).max(axis=1)
         steps = _LIMIT / np.where(largest > 0, largest, 1)
         rounded = np.rint(centers * steps[:, None]).astype(np.float32)
-        own = _normal(np.where(unit > 0, unit / steps, vanishing))
+        own = normal_scale(np.where(unit > 0, unit / steps, vanishing))
         for _ in range(_SCALE_ROUNDS_OF_OWN_TABLES):
             ratios = values / own[:, None]
             found = codes[block]
@@ -326,8 +325,8 @@ def _fit_scales(groups: _Groups, units: Float64Array, tables: Float64Array) -> F
     code_of, distances = _LEVEL_BINS.nearest(rounded)
     codes = np.empty(groups.values.shape, np.uint8)
     choices = np.zeros((len(units), groups.values.shape[1] // groups.size), np.uint8)
-    vanishing = (units.max(initial=0) or 1.0) * _VANISHING
-    scale = _normal(np.where(units > 0, units / steps, vanishing))
+    vanishing = (units.max(initial=0) or 1.0) * VANISHING
+    scale = normal_scale(np.where(units > 0, units / steps, vanishing))
     for _ in range(_SCALE_ROUNDS if len(tables) > 1 else _SCALE_ROUNDS_OF_ONE_TABLE):
         for block, values, importance in groups.blocks():
             ratios = values / scale[block, None]
@@ -353,10 +352,4 @@ def _least_squares(
     product = np.einsum("ci,ci,ci->c", ratios, levels, importance)
     square = np.einsum("ci,ci,ci->c", levels, levels, importance)
     factor = np.where(product > 0, product / np.where(square > 0, square, 1), 1)
-    return _normal((scale * factor).astype(np.float64))
-
-
-def _normal(scale: Float64Array) -> FloatArray:
-    """As float32, neither infinite nor below its smallest normal number."""
-    limits = np.finfo(np.float32)
-    return np.clip(scale, limits.tiny, limits.max).astype(np.float32)
+    return normal_scale((scale * factor).astype(np.float64))

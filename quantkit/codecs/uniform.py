@@ -26,6 +26,8 @@ _COARSE = np.geomspace(1.0, 1 / 40, 24)
 #: Steps tried next, as shares of the best, up to the neighbours among the first.
 _FINE = (_COARSE[1] / _COARSE[0]) ** np.linspace(-0.9, 0.9, 18)
 _REFINEMENTS = 3
+#: Of the largest weight: scale of a channel of zeros.
+VANISHING = 2.0**-24
 
 
 @dataclass(frozen=True)
@@ -131,12 +133,17 @@ def fit_uniform(weight: Weight, grid: UniformGrid) -> tuple[Levels, FloatArray]:
     largest = float(np.abs(values).max(initial=0)) or 1.0
     for block, matrix, importance in channel_blocks(weight):
         scale = _block_scales(matrix, importance, grid)
-        scale[scale == 0] = largest * 2.0**-24
-        # Not less than the smallest normal number: below it, 1/scale would overflow.
-        scales[block] = np.clip(scale, np.finfo(np.float32).tiny, np.finfo(np.float32).max)
+        scale[scale == 0] = largest * VANISHING
+        scales[block] = normal_scale(scale)
         nearest = grid.nearest(matrix / scales[block, None])
         levels_by_channel[block] = nearest.reshape(levels_by_channel[block].shape)
     return levels, scales
+
+
+def normal_scale(scale: _Doubles) -> FloatArray:
+    """As float32, not infinite, nor below the smallest normal number: 1/scale would overflow."""
+    limits = np.finfo(np.float32)
+    return np.clip(scale, limits.tiny, limits.max).astype(np.float32)
 
 
 def _block_scales(matrix: FloatArray, importance: FloatArray | None, grid: UniformGrid) -> _Doubles:

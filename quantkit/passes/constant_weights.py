@@ -17,8 +17,8 @@ from typing import cast
 import onnx
 from onnx.reference import ReferenceEvaluator
 
+from quantkit.graph.editor import Array, GraphEditor
 from quantkit.passes.match import remove_unused
-from quantkit.quantize.editor import Array, GraphEditor
 
 _LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 

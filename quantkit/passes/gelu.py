@@ -18,8 +18,8 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from quantkit.graph.editor import GraphEditor
 from quantkit.passes.match import only_consumer, remove_unused, scalar, split_scalar
-from quantkit.quantize.editor import GraphEditor
 
 
 def canonical_gelu(model: onnx.ModelProto) -> bool:

@@ -16,8 +16,8 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from quantkit.graph.editor import Array, GraphEditor
 from quantkit.passes.match import only_consumer, remove_unused
-from quantkit.quantize.editor import Array, GraphEditor
 
 
 def fold_group_norm(model: onnx.ModelProto) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx
 
-from quantkit.quantize.editor import GraphEditor
+from quantkit.graph.editor import GraphEditor
 
 
 def only_consumer(editor: GraphEditor, value: str) -> onnx.NodeProto | None:

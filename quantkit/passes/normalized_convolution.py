@@ -29,15 +29,13 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from quantkit.graph.editor import GraphEditor
+from quantkit.graph.operators import ACTIVATION_PARTS
 from quantkit.passes.match import only_consumer, remove_unused
-from quantkit.quantize.editor import GraphEditor
 
 # Beyond this window the product over overlapping windows costs more than it saves.
 _LONGEST_WINDOW = 16
-# What GELU, SiLU and ReLU are made of, and what moves values about.
-_ACTIVATION = frozenset(
-    {"Add", "Mul", "Div", "Erf", "Gelu", "Relu", "Sigmoid", "Tanh", "Transpose", "Identity"}
-)
+_PASSED = ACTIVATION_PARTS | {"Transpose", "Identity"}
 # ReduceMean takes its axes as an input from here on.
 _LOWEST_OPSET = 18
 
@@ -90,7 +88,7 @@ def _is_quantized(editor: GraphEditor, value: str) -> bool:
         for user in editor.consumers.get(name, []):
             if user.op_type in ("QuantizeLinear", "DynamicQuantizeLinear"):
                 return True
-            if user.op_type in _ACTIVATION:
+            if user.op_type in _PASSED:
                 pending.extend(user.output)
     return False
 

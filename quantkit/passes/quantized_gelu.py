@@ -17,10 +17,10 @@ from __future__ import annotations
 import onnx
 from onnx import helper
 
+from quantkit.graph.editor import GraphEditor
+from quantkit.graph.operators import VALUE_PRESERVING
 from quantkit.passes.gelu import erf_argument
 from quantkit.passes.match import only_consumer, remove_unused, split_scalar
-from quantkit.quantize.activations import VALUE_PRESERVING
-from quantkit.quantize.editor import GraphEditor
 
 _DOMAIN = "com.microsoft"
 _MOVES = VALUE_PRESERVING | {"Slice"}

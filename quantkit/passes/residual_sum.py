@@ -14,7 +14,7 @@ from __future__ import annotations
 import onnx
 from onnx import helper
 
-from quantkit.quantize.editor import GraphEditor
+from quantkit.graph.editor import GraphEditor
 
 
 def keep_residual_sums(model: onnx.ModelProto) -> bool:

@@ -9,7 +9,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from quantkit.quantize.editor import GraphEditor
+from quantkit.graph.editor import GraphEditor
+from quantkit.graph.operators import VALUE_PRESERVING
 from quantkit.quantize.ranges import Range
 
 # float32 keeps its full relative precision down to here; smaller scales mean silence.
@@ -18,10 +19,6 @@ _SMALLEST_SCALE = 1e-30
 # Operators whose result is never negative.
 _NONNEGATIVE = frozenset(
     {"Relu", "Sigmoid", "Softmax", "Abs", "Exp", "Sqrt", "HardSigmoid", "Softplus"}
-)
-# Operators that move values about but make no new ones.
-VALUE_PRESERVING = frozenset(
-    {"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"}
 )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import onnx
 
 from quantkit.errors import ModelError
-from quantkit.quantize.editor import GraphEditor
+from quantkit.graph.editor import GraphEditor
 from quantkit.quantize.integer_conv import to_conv_integer
 from quantkit.quantize.integer_matmul import can_unfold, unfold
 from quantkit.quantize.settings import LayerChoice

@@ -12,8 +12,8 @@ import math
 import numpy as np
 import onnx
 
+from quantkit.graph.editor import GraphEditor
 from quantkit.graph.plan import Compute
-from quantkit.quantize.editor import GraphEditor
 from quantkit.quantize.integer_matmul import can_unfold
 from quantkit.quantize.weights import weight_position
 

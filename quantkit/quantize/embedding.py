@@ -18,7 +18,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
-from quantkit.quantize.editor import GraphEditor
+from quantkit.graph.editor import GraphEditor
 from quantkit.quantize.weights import WeightStore, by_input, channel_axis
 
 

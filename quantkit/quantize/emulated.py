@@ -13,8 +13,8 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from quantkit.graph.editor import GraphEditor
 from quantkit.quantize.activations import static_grid
-from quantkit.quantize.editor import GraphEditor
 from quantkit.quantize.ranges import Range
 
 

@@ -10,12 +10,12 @@ import onnx
 from onnx import TensorProto, helper
 
 from quantkit.codecs.base import Encoded
+from quantkit.graph.editor import GraphEditor
 from quantkit.quantize.activations import (
     never_negative,
     quantize_per_batch,
     quantize_per_clip,
 )
-from quantkit.quantize.editor import GraphEditor
 from quantkit.quantize.settings import DynamicRange
 from quantkit.quantize.weights import WeightStore, by_input, corrected_bias
 

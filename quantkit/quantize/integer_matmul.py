@@ -28,6 +28,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from quantkit.codecs.base import Encoded
+from quantkit.graph.editor import GraphEditor
 from quantkit.quantize.activations import (
     QuantizedActivation,
     never_negative,
@@ -35,7 +36,6 @@ from quantkit.quantize.activations import (
     quantize_per_clip,
     quantize_static,
 )
-from quantkit.quantize.editor import GraphEditor
 from quantkit.quantize.ranges import Range
 from quantkit.quantize.settings import DynamicRange
 from quantkit.quantize.weights import WeightStore, corrected_bias

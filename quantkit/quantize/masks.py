@@ -17,8 +17,8 @@ from __future__ import annotations
 import onnx
 from onnx import helper
 
-from quantkit.quantize.activations import VALUE_PRESERVING
-from quantkit.quantize.editor import GraphEditor
+from quantkit.graph.editor import GraphEditor
+from quantkit.graph.operators import VALUE_PRESERVING
 
 
 def is_zero_mask(editor: GraphEditor, node: onnx.NodeProto) -> bool:

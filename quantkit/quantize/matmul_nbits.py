@@ -25,7 +25,7 @@ from onnx import TensorProto, helper
 from quantkit.codecs.base import Encoded
 from quantkit.codecs.blocks import Blocks
 from quantkit.errors import ModelError
-from quantkit.quantize.editor import GraphEditor
+from quantkit.graph.editor import GraphEditor
 from quantkit.quantize.weights import WeightStore
 
 _DOMAIN = "com.microsoft"

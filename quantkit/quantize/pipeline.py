@@ -21,12 +21,12 @@ from quantkit.graph.artifact import (
     set_info,
     total_size,
 )
+from quantkit.graph.editor import GraphEditor, name_all_nodes
 from quantkit.graph.layers import Layer, find_layers
 from quantkit.graph.plan import LayerPlan, Plan
 from quantkit.passes import optimise
 from quantkit.quantize.calibrate import Feed, corpus_feeds
 from quantkit.quantize.compatibility import fit_to_target, require_target
-from quantkit.quantize.editor import GraphEditor, name_all_nodes
 from quantkit.quantize.eligibility import reason_to_stay_float, reason_to_stay_plain
 from quantkit.quantize.presets import resolve
 from quantkit.quantize.rewrite import Observations, observe, rewrite

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer
 from quantkit.graph.opset import raise_opset
 from quantkit.passes import finish
 from quantkit.quantize.calibrate import Feed, Tracker, Watched, calibrate
 from quantkit.quantize.cleanup import clean_up
 from quantkit.quantize.dynamic import quantize_dynamic_layers
-from quantkit.quantize.editor import GraphEditor
 from quantkit.quantize.embedding import store_embeddings
 from quantkit.quantize.matmul_nbits import quantize_matmul_nbits_layers
 from quantkit.quantize.ranges import Moments, Range, RangeTracker, tracker

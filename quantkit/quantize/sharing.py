@@ -18,8 +18,8 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
+from quantkit.graph.editor import Array, GraphEditor
 from quantkit.graph.layers import Layer
-from quantkit.quantize.editor import Array, GraphEditor
 from quantkit.quantize.settings import LayerChoice
 from quantkit.quantize.weights import channel_axis, weight_position
 

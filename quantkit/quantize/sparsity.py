@@ -11,8 +11,8 @@ import onnx
 
 from quantkit.codecs.base import stored_bytes
 from quantkit.codecs.catalogue import CodecChoice
+from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer
-from quantkit.quantize.editor import GraphEditor
 from quantkit.quantize.settings import LayerChoice
 from quantkit.quantize.weights import weight_position
 

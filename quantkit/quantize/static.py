@@ -25,8 +25,9 @@ from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, Te
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from quantkit.codecs.base import Encoded
-from quantkit.quantize.activations import VALUE_PRESERVING, clip_to_bits, static_grid
-from quantkit.quantize.editor import GraphEditor
+from quantkit.graph.editor import GraphEditor
+from quantkit.graph.operators import ACTIVATION_PARTS, VALUE_PRESERVING
+from quantkit.quantize.activations import clip_to_bits, static_grid
 from quantkit.quantize.emulated import round_activation
 from quantkit.quantize.integer_matmul import can_unfold, unfold
 from quantkit.quantize.masks import integer_masks, is_zero_mask, mask_source
@@ -37,10 +38,6 @@ from quantkit.quantize.weights import WeightStore, by_input, channel_axis, corre
 INT8_LIMIT = 127
 # Half of int32: a bias may grow by rounding, and the sum of products comes on top.
 _LARGEST_BIAS = 2.0**30
-
-# What may stand between two static layers: rounding a result before it costs less than a float one
-# gains, and what GELU and SiLU are made of is all elementwise.
-_ACTIVATIONS = frozenset({"Relu", "Add", "Mul", "Div", "Erf", "Gelu", "Sigmoid", "Tanh"})
 
 
 @dataclass(frozen=True)
@@ -350,7 +347,8 @@ def _feeds_only(editor: GraphEditor, value: str, layers: set[str]) -> bool:
     for user in users:
         if user.name in layers and user.input[0] == value:
             continue
-        passes = user.op_type in _ACTIVATIONS or user.op_type in VALUE_PRESERVING
+        # Rounding a result to 8 bits costs less than the step back to integers behind it gains.
+        passes = user.op_type in ACTIVATION_PARTS or user.op_type in VALUE_PRESERVING
         if not (passes or (is_zero_mask(editor, user) and mask_source(editor, user) == value)):
             return False
         if not _feeds_only(editor, user.output[0], layers):

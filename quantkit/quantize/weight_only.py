@@ -15,7 +15,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from quantkit.errors import ModelError
-from quantkit.quantize.editor import GraphEditor
+from quantkit.graph.editor import GraphEditor
 from quantkit.quantize.weights import (
     WeightStore,
     by_input,

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import onnx
 
 from quantkit.codecs.base import Codec, DecodeBuilder, Encoded, Weight, blank
-from quantkit.quantize.editor import GraphEditor
+from quantkit.graph.editor import GraphEditor
 
 FloatArray = npt.NDArray[np.float32]
 

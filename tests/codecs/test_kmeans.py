@@ -85,3 +85,14 @@ def test_values_without_mass_do_not_count():
 
 def test_a_center_is_the_mean_by_mass():
     assert k_means(np.array([0.0, 3.0]), np.array([2.0, 1.0]), 1)[0] == pytest.approx(1.0)
+
+
+def test_each_row_of_masses_is_a_problem_of_its_own():
+    random = np.random.default_rng(0)
+    values = np.sort(random.standard_normal(200))
+    masses = random.random((2, 3, 200)) * (random.random((2, 3, 200)) < 0.5)
+    masses[1, 2] = 0
+    together = k_means(values, masses, 5)
+    assert together.shape == (2, 3, 5)
+    for place in np.ndindex(2, 3):
+        np.testing.assert_array_equal(together[place], k_means(values, masses[place], 5))

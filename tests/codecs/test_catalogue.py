@@ -1,0 +1,64 @@
+"""Codecs by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from quantkit.codecs.catalogue import NAMES, CodecChoice
+from quantkit.codecs.codebook import Codebook
+from quantkit.errors import InputError
+
+TEXTS = [
+    "int8",
+    "ternary",
+    "bitplane:3",
+    "bitplane:2,grid=midrise",
+    "codebook:4,scope=channel",
+    "grouped:3,group_size=24,table_bits=2",
+    "sparse:5,keep=10",
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_what_is_read_is_written(text):
+    choice = CodecChoice.parse(text)
+    assert str(choice) == text
+    assert choice.make().name == choice.name
+    assert choice.make().bits == choice.bits
+
+
+def test_options_reach_the_codec():
+    assert CodecChoice.parse("codebook:4, scope=channel").make() == Codebook(4, scope="channel")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_codec_refuses_options_that_it_does_not_know(name):
+    width = "" if name in ("float32", "float16", "int16", "int8", "ternary") else ":4"
+    with pytest.raises(InputError, match="has no option 'colour'"):
+        CodecChoice.parse(f"{name}{width},colour=red")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("bitplane", "say how many bits, such as bitplane:4"),
+        ("bitplane:²", "say how many bits"),
+        ("bitplane:9", "no mid-tread grid of 9 bits"),
+        ("bitplane:3,grid=round", "choose mid-tread"),
+        ("codebook:7", "choose 1 to 6"),
+        ("codebook:3,bits=4", "no option 'bits'"),
+        ("codebook:3,scope", "is not option=value"),
+        ("grouped:3,group_size=many", "group_size must be a whole number, not 'many'"),
+        ("sparse:4,keep=2.5", "keep must be a whole number, not '2.5'"),
+        ("int8:4", "int8 always has 8 bits"),
+        ("wavelet:3", "unknown codec 'wavelet'"),
+    ],
+)
+def test_mistakes_are_named(text, problem):
+    with pytest.raises(InputError, match=problem):
+        CodecChoice.parse(text)
+
+
+def test_half_bits_are_refused():
+    with pytest.raises(InputError, match="whole bits, not 2.5"):
+        CodecChoice("bitplane", 2.5)
