@@ -31,6 +31,7 @@ CODECS = (
     *(f"native:{bits}" for bits in (4, 2)),
     *(f"codebook:{bits}" for bits in (6, 4, 3, 2)),
     *(f"grouped:{bits}" for bits in (6, 4, 3, 2)),
+    "codebook:3,scope=channel",
     "ternary",
 )
 CALIBRATION_CLIPS = 64

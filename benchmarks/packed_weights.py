@@ -30,7 +30,9 @@ CODECS = (
     *(f"native:{bits}" for bits in (2, 4)),
     *(f"codebook:{bits}" for bits in (2, 3, 4)),
     *(f"grouped:{bits}" for bits in (2, 3, 4)),
+    "codebook:3,scope=channel",
     "ternary",
+    "sparse:4,keep=15",
 )
 
 #: How much slower than static int8 a packed model may run.
@@ -176,7 +178,7 @@ def broken_promises(
 
 
 @click.command()
-@click.option("--seconds", default=60.0, show_default=True, help="Time for the measured runs.")
+@click.option("--seconds", default=90.0, show_default=True, help="Time for the measured runs.")
 def main(seconds: float) -> None:
     """Measure, renew the section in RESULTS.md, and fail if a promise is broken."""
     with tempfile.TemporaryDirectory() as folder:

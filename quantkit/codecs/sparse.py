@@ -11,8 +11,9 @@ of kept ones alone decide:
   must, and wins where fewer than 3/16 are kept.
 
 Since 1.27 ONNX Runtime folds only nodes whose output shape is known beforehand, which that of
-NonZero is not. So both forms are decoded with running sums. As every intermediate stays in memory
-until the folding ends, that takes, in bytes per weight and with a share d kept:
+NonZero is not unless the file declares it. So both forms are decoded with running sums. As every
+intermediate stays in memory until the folding ends, that takes, in bytes per weight and with a
+share d kept:
 
 - bitmap: ½ each for the bytes as indices, their counts and the running sum of these, 2 each for
   places within bytes and indices of pairs, 1 each for the pairs, the masks, their product and the

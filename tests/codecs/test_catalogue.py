@@ -60,5 +60,5 @@ def test_mistakes_are_named(text, problem):
 
 
 def test_half_bits_are_refused():
-    with pytest.raises(InputError, match="whole bits, not 2.5"):
+    with pytest.raises(InputError, match="has whole bits"):
         CodecChoice("bitplane", 2.5)
