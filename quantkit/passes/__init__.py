@@ -1,7 +1,7 @@
 """Graph passes for speed: what ONNX Runtime computes fast, in place of what exporters write.
 
 One pass per file. Each keeps the model's numbers up to rounding, keeps the names of its layers,
-uses only operators that every build of ONNX Runtime since 1.17 has, changes the model in place and
+uses only operators that ONNX Runtime 1.17 has already, changes the model in place and
 returns whether it did. Constants that nobody reads any more stay in the model until
 :func:`quantkit.quantize.cleanup.clean_up`.
 """

@@ -146,8 +146,8 @@ class _Rewrite:
         """γ / σ of every channel, (batch, 1, channels)."""
         exact = self._add("Cast", [centred], "exact", to=TensorProto.DOUBLE)
         exact_taps = self._add("Cast", [taps], "exact_weight", to=TensorProto.DOUBLE)
-        # Einsum, because ONNX Runtime before 1.21 merges a transposition into a product of doubles
-        # and then has no kernel for it.
+        # Einsum, because ONNX Runtime 1.20 merges a transposition into a product of doubles and
+        # then has no kernel for it.
         squares = self._add("Einsum", [exact, exact], "squares", equation="bti,btj->bij")
         projected = self.editor.free_name(f"{self.convolution.name}.projected")
         self.nodes.append(

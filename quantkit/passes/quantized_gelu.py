@@ -2,8 +2,8 @@
 
 ONNX Runtime gives every reader of a ``DequantizeLinear`` a copy of its own, so that the integer
 kernels can take what is theirs. The two operands x of a GELU then are two values, and its fusion
-no longer recognises them. So the fused operator, ``Gelu`` of com.microsoft (exact, in every build
-of ONNX Runtime), is written into the graph.
+no longer recognises them. So the fused operator, ``Gelu`` of com.microsoft (exact; ONNX Runtime
+1.17 has it), is written into the graph.
 
 Rewrite rule, where x comes from ``DequantizeLinear``, directly or through operators that only
 move values about:

@@ -15,6 +15,8 @@ from quantkit.graph.artifact import load_model, save_model
 from quantkit.quantize import QuantizeSettings, quantize_model
 from quantkit.quantize.settings import LayerRule
 from quantkit.runtime.optimised import optimised_graph
+from quantkit.runtime.session import create_session
+from tests.quantize.test_layer_forms import CASES, single_layer
 
 CODECS = [
     *(f"bitplane:{bits}" for bits in range(1, 8)),
@@ -190,3 +192,26 @@ def test_bias_takes_up_what_the_error_of_the_weights_adds_on_average(
         quantize_model(source, path, settings, clips, correct_bias=correct)
         errors.append(np.square(np.concatenate(run(path, clips)) - reference).mean())
     assert errors[1] < errors[0]
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("codec", ["bitplane:3", "grouped:3", "codebook:2", "sparse:4,keep=30"])
+@pytest.mark.parametrize("compute", COMPUTES)
+def test_every_kind_of_layer_computes_the_same_packed_and_plain(
+    compute, codec, case, tmp_path
+) -> None:
+    """Grouped, strided, two-dimensional and pointwise convolutions, MatMul and Gemm."""
+    op, shape, weight, bias, attributes = CASES[case]
+    source = tmp_path / "float32.onnx"
+    onnx.save(single_layer(op, shape, weight, bias, **attributes), source)
+    x = np.random.default_rng(8).standard_normal(shape).astype(np.float32)
+    settings = QuantizeSettings(compute=compute, codec=CodecChoice.parse(codec))
+    outputs = []
+    for pack in (True, False):
+        path = tmp_path / f"{pack}.onnx"
+        result = quantize_model(source, path, settings, [("x", {"x": x})], pack=pack)
+        assert result.lint.folded
+        assert not result.lint.problems
+        outputs.append(create_session(path).run(None, {"x": x})[0])
+    np.testing.assert_array_equal(*outputs)
+    assert not np.array_equal(outputs[0], create_session(source).run(None, {"x": x})[0])
