@@ -47,7 +47,7 @@ $(BUILD)/float32.onnx: $(READY) quantkit/files.py $(call code,audio text graph m
 
 quantize: $(VARIANTS) ## float32.onnx -> <preset>.onnx for every preset
 
-$(BUILD)/%.onnx: $(BUILD)/float32.onnx $(CHOICES)/audio $(wildcard $(AUDIO)/manifest.tsv) $(call code,quantize)
+$(BUILD)/%.onnx: $(BUILD)/float32.onnx $(CHOICES)/audio $(wildcard $(AUDIO)/manifest.tsv) $(call code,codecs passes quantize)
 	$(QUANTKIT) quantize $< --preset $* --audio $(AUDIO) -o $@
 
 bench: $(REPORT)/bench.json ## size, speed and edit distance of every variant -> build/report/ (DATA=corpus)
@@ -84,7 +84,12 @@ lint: $(READY) ## ruff and strict mypy
 
 study: $(VARIANTS) ## the measurements behind the README -> benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.full_width
+	$(BIN)/python -m benchmarks.packed_weights
+	$(BIN)/python -m benchmarks.matmul_nbits
+	$(BIN)/python -m benchmarks.wav2vec2_base
+	$(BIN)/python -m benchmarks.compatibility
 	$(BIN)/python -m benchmarks.shipped_model $(if $(filter-out calibration_data,$(DATA)),--data $(DATA))
+	$(if $(filter-out calibration_data,$(DATA)),$(BIN)/python -m benchmarks.codec_accuracy --data $(DATA))
 
 train: $(READY) ## train the shipped model again (DATA=folder with librispeech, speech_commands, digits)
 	models/wav2letter-en/train.sh $(DATA) $(STEPS)
