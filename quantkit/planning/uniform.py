@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +14,7 @@ from quantkit.graph.plan import Plan
 from quantkit.planning.size import with_sizes
 from quantkit.quantize.settings import QuantizeSettings
 
-_HIGHEST_BITS = 8
-_LOWEST_BITS = 1
+_WIDTHS_TO_TRY = range(7, 0, -1)
 
 
 def uniform_plan(
@@ -26,22 +27,31 @@ def uniform_plan(
         codec: name of the codec for fewer than 8 bits.
 
     Raises:
-        InputError: not even one bit per weight fits; the message says what would.
+        InputError: not even the fewest bits fit; the message says what would.
         ModelError: see :func:`~quantkit.quantize.quantize_model`.
     """
     settings = replace(settings, name="uniform")
-    plan = with_sizes(source, replace(settings, codec=_choice(codec, _HIGHEST_BITS)), budget_bytes)
-    bits = _HIGHEST_BITS
+    choices = [INT8, *_widths(codec)]
+    plan = with_sizes(source, replace(settings, codec=choices[0]), budget_bytes)
     while _size(plan) > budget_bytes:
-        if bits == _LOWEST_BITS:
+        now, *fewer = choices
+        if not fewer:
             raise InputError(
-                f"a file of {budget_bytes:,} bytes is impossible: with {_LOWEST_BITS} bit per "
-                f"weight ({codec}) it takes {_size(plan):,}; raise the budget, or exclude fewer "
-                "layers"
+                f"a file of {budget_bytes:,} bytes is impossible: with {now} for every layer it "
+                f"takes {_size(plan):,}; raise the budget, or exclude fewer layers"
             )
-        bits = _guess(plan, codec, bits, budget_bytes)
-        plan = with_sizes(source, replace(settings, codec=_choice(codec, bits)), budget_bytes)
+        choices = fewer[_guess(plan, now, fewer, budget_bytes) :]
+        plan = with_sizes(source, replace(settings, codec=choices[0]), budget_bytes)
     return plan
+
+
+def _widths(codec: str) -> list[CodecChoice]:
+    """The codec at every number of bits below 8 that it has, most first."""
+    found: list[CodecChoice] = []
+    for bits in _WIDTHS_TO_TRY:
+        with suppress(InputError):
+            found.append(CodecChoice(codec, bits))
+    return found
 
 
 def _size(plan: Plan) -> int:
@@ -50,19 +60,14 @@ def _size(plan: Plan) -> int:
     return plan.predicted_bytes
 
 
-def _choice(codec: str, bits: int) -> CodecChoice:
-    return INT8 if bits == _HIGHEST_BITS else CodecChoice(codec, bits)
-
-
-def _guess(plan: Plan, codec: str, bits: int, budget_bytes: int) -> int:
-    """The next number of bits to try: building the file is dear, counting tensors is not."""
-    now = _choice(codec, bits)
-    for fewer in range(bits - 1, _LOWEST_BITS, -1):
-        saved = 0
-        for layer in plan.layers:
-            if (layer.codec, layer.bits) == (now.name, now.bits):
-                saved += stored_bytes(now.make(), layer.shape, 0)
-                saved -= stored_bytes(_choice(codec, fewer).make(), layer.shape, 0)
+def _guess(plan: Plan, now: CodecChoice, fewer: Sequence[CodecChoice], budget_bytes: int) -> int:
+    """Which of ``fewer`` to try next: building the file is dear, counting tensors is not."""
+    for position, choice in enumerate(fewer):
+        saved = sum(
+            stored_bytes(now.make(), layer.shape, 0) - stored_bytes(choice.make(), layer.shape, 0)
+            for layer in plan.layers
+            if (layer.codec, layer.bits) == (now.name, now.bits)
+        )
         if _size(plan) - saved <= budget_bytes:
-            return fewer
-    return _LOWEST_BITS
+            return position
+    return len(fewer) - 1

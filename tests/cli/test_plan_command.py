@@ -91,7 +91,7 @@ def test_target_runtime_is_kept(source, tmp_path, capsys) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--budget", "10kB"], "impossible: with 1 bit per weight"),
+        (["--budget", "10kB"], "impossible: with bitplane:1 for every layer"),
         (["--budget", "10"], "is no size; write for example 20MB"),
         (["--method", "manual", "--budget", "100kB"], "more than the budget of 100,000"),
         ([], "--method uniform needs a --budget"),

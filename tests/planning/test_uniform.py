@@ -54,7 +54,7 @@ def test_file_keeps_to_the_budget(bits, source, clips, tmp_path: Path) -> None:
 
 def test_layers_with_rules_of_their_own_keep_them(source) -> None:
     settings = QuantizeSettings(compute="static", exclude=("1",))
-    with pytest.raises(InputError, match="impossible: with 1 bit per weight"):
+    with pytest.raises(InputError, match="impossible: with bitplane:1 for every layer"):
         uniform_plan(source, 100_000, settings)
     plan = uniform_plan(source, 200_000, settings)
     assert [row.codec for row in plan.layers][:2] == ["float32", "bitplane"]
@@ -64,3 +64,18 @@ def test_impossible_budget_says_what_is_possible(source) -> None:
     smallest = min(sizes(source).values())
     with pytest.raises(InputError, match=f"it takes {smallest:,}; raise the budget"):
         uniform_plan(source, smallest - 1, SETTINGS)
+
+
+def test_widths_that_a_codec_lacks_are_passed_over(source) -> None:
+    """Look-up codecs end at 6 bits, native types have 4 and 2."""
+    for codec, widths in (("grouped", [6, 5, 4, 3, 2, 1]), ("native", [4, 2])):
+        # A plan notes its budget, so a shorter number makes the file some bytes smaller.
+        budget = uniform_plan(source, 10**9, SETTINGS, codec).predicted_bytes - 9
+        found = []
+        for _ in widths:
+            plan = uniform_plan(source, budget, SETTINGS, codec)
+            found.append(plan.layers[0].bits)
+            budget = plan.predicted_bytes - 9
+        assert found == widths
+        with pytest.raises(InputError, match=f"impossible: with {codec}:{widths[-1]} for every"):
+            uniform_plan(source, budget, SETTINGS, codec)
