@@ -56,7 +56,7 @@ _FLOATS = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE}
 
 # What ONNX Runtime and its quantizer put behind a node's name when they replace it.
 _SUFFIX = re.compile(
-    r"(_token_\d+|_quant|_nhwc|_transformed|/MatMulAddFusion.*|_Gemm|_fused|/duplicated.*)+$"
+    r"(_token_\d+|_quant|_nhwc|_nchwc|_transformed|/MatMulAddFusion.*|_Gemm|_fused|/duplicated.*)+$"
 )
 
 
@@ -130,6 +130,7 @@ def lint_model(path: Path) -> LintReport:
     decoders = _decoders(model.graph, layers)
     plan = info_of(model, str(path)).plan or {}
     planned = {row.get("name"): row.get("compute") for row in plan.get("layers", [])}
+    results = {node.name or node.output[0]: str(node.output[0]) for node in model.graph.node}
     del model
     optimised = optimised_graph(path)
     kernels = _kernels(optimised)
@@ -137,7 +138,9 @@ def lint_model(path: Path) -> LintReport:
     computed = {name for node in optimised.node for name in node.output}
     rows = []
     for layer in layers:
-        node, as_float = kernels.get(layer.name), planned.get(layer.name) == "float32"
+        # A two-dimensional float convolution is renamed after its result.
+        node = kernels.get(layer.name) or kernels.get(results[layer.name])
+        as_float = planned.get(layer.name) == "float32"
         row = _judge(layer, stored[layer.name], node, types, as_float)
         if decoders[layer.name] & computed:
             remark = row.remark or "its weight is rebuilt in every run, not once while loading"
