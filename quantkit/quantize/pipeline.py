@@ -123,7 +123,8 @@ def quantize_model(
 
     Raises:
         ModelError: ``source`` is damaged, already quantized, or has nothing to quantize.
-        FormatError: the plan is for another model, or asks for what cannot be.
+        FormatError: the plan is for another model, asks for what cannot be, or leads to a file
+            beyond its budget.
         InputError: unknown preset, an exclusion that matches nothing, or no calibration clips
             where a layer needs them.
         CorpusError: none of the calibration clips is usable.
@@ -145,7 +146,10 @@ def quantize_model(
         observations.means if correct_bias else {},
     )
     model, plan = build(prepared, observations, weights, pack=pack)
-    lint = lint_model(source) if in_place else save_checked_model(model, destination, lint_model)
+    if in_place:
+        lint = lint_model(source)
+    else:
+        lint = save_checked_model(model, destination, lambda path: _checked(path, plan))
     return QuantizeResult(
         path=destination,
         plan=plan,
@@ -154,6 +158,17 @@ def quantize_model(
         lint=lint,
         skipped=tuple(skipped),
     )
+
+
+def _checked(path: Path, plan: Plan) -> LintReport:
+    """Which kernels run, for a file that keeps to the budget of its plan."""
+    size = total_size(path)
+    if plan.budget_bytes is not None and size > plan.budget_bytes:
+        raise FormatError(
+            f"the file would take {size:,} bytes, more than the plan's budget of "
+            f"{plan.budget_bytes:,}: give layers fewer bits, or the plan a larger budget"
+        )
+    return lint_model(path)
 
 
 def prepare(source: Path, settings: str | QuantizeSettings | Plan) -> Prepared:

@@ -123,3 +123,17 @@ def test_plan_never_replaces_the_model(source, capsys) -> None:
     before = source.read_bytes()
     assert run("plan", source, "--budget", "1MB", "-o", source) == 2
     assert source.read_bytes() == before
+
+
+def test_plan_that_was_edited_beyond_its_budget_writes_nothing(
+    source, audio, tmp_path, capsys
+) -> None:
+    plan, result = tmp_path / "plan.json", tmp_path / "q.onnx"
+    assert run("plan", source, "--budget", "180kB", "-o", plan) == 0
+    document = json.loads(plan.read_text())
+    document["layers"][1] |= {"codec": "int8", "bits": 8}
+    plan.write_text(json.dumps(document))
+    result.write_bytes(b"what was there")
+    assert run("quantize", source, "--plan", plan, "--audio", audio, "-o", result) == 2
+    assert "more than the plan's budget of 180,000" in capsys.readouterr().err
+    assert result.read_bytes() == b"what was there"
