@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from quantkit.audio.frontend import Frontend
 from quantkit.bench.schema import read_report
-from quantkit.cli import main
 from quantkit.export.frontend_graph import fuse_frontend
 from quantkit.graph.artifact import ArtifactInfo, load_model, save_model, set_info
 from quantkit.text.labels import Labels
+from tests.cli import shell
 
 LABELS = Labels(("_", " ", "a", "b"))
 QUICK = ("--batch-sizes", "1,2", "--threads", "1", "--decoder", "greedy")
@@ -78,11 +79,7 @@ def labelled(clips: Path) -> Path:
     return clips
 
 
-def run(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main(["bench", *map(str, arguments)])
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
+run = partial(shell.run, "bench")
 
 
 def test_report_and_tables(

@@ -11,11 +11,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from quantkit.audio.frontend import Frontend  # noqa: E402
-from quantkit.cli import main  # noqa: E402
 from quantkit.graph.artifact import read_info  # noqa: E402
 from quantkit.models.checkpoint import save_wav2letter  # noqa: E402
 from quantkit.models.wav2letter import Wav2Letter, Wav2LetterConfig  # noqa: E402
 from quantkit.text.labels import Labels  # noqa: E402
+from tests.cli.shell import run  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -24,13 +24,6 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = Wav2Letter(Wav2LetterConfig(labels=29, width=8, head_width=8))
     save_wav2letter(folder, model, Labels.english(), Frontend())
     return folder
-
-
-def run(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main([str(argument) for argument in arguments])
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
 
 
 def test_exports_and_says_so(

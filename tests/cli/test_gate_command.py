@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-from quantkit.cli import main
+from tests.cli import shell
 
 WORDS = [f"utterance number {i}" for i in range(30)]
 
@@ -35,11 +36,7 @@ def bench(edits_of_int8: int) -> dict[str, Any]:
     }
 
 
-def run(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main(["gate", *map(str, arguments)])
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
+run = partial(shell.run, "gate")
 
 
 @pytest.fixture

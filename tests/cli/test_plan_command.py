@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from quantkit.cli import main
 from quantkit.graph.artifact import read_info, save_model
 from quantkit.graph.plan import read_plan
+from tests.cli.shell import run
 from tests.quantize.conftest import masked_convolutions
 
 
@@ -30,13 +30,6 @@ def audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
         noise = random.uniform(-0.3, 0.3, int(16_000 * seconds))
         soundfile.write(folder / f"{i}.wav", noise, 16_000)
     return folder
-
-
-def run(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main([str(argument) for argument in arguments])
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
 
 
 def test_budget_becomes_a_plan_and_the_plan_a_file_that_keeps_to_it(

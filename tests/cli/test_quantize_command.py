@@ -13,12 +13,12 @@ import soundfile
 torch = pytest.importorskip("torch")
 
 from quantkit.audio.frontend import Frontend  # noqa: E402
-from quantkit.cli import main  # noqa: E402
 from quantkit.export.to_onnx import export_wav2letter  # noqa: E402
 from quantkit.graph.artifact import read_info  # noqa: E402
 from quantkit.models.wav2letter import Wav2Letter, Wav2LetterConfig  # noqa: E402
 from quantkit.quantize.presets import PRESETS  # noqa: E402
 from quantkit.text.labels import Labels  # noqa: E402
+from tests.cli.shell import run  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +43,6 @@ def audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
         noise = random.uniform(-0.3, 0.3, int(16_000 * seconds))
         soundfile.write(folder / f"{i}.wav", noise, 16_000)
     return folder
-
-
-def run(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main([str(argument) for argument in arguments])
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
 
 
 def test_one_preset(source: Path, audio: Path, tmp_path: Path, capsys) -> None:

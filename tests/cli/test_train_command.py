@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import soundfile
 
 torch = pytest.importorskip("torch")
 
-from quantkit.cli import main  # noqa: E402
+from tests.cli import shell  # noqa: E402
 
 _RECIPE = """
 steps = 2
@@ -30,11 +31,7 @@ repeats = { tones = 1 }
 """
 
 
-def run(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main(["train", *map(str, arguments)])
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
+run = partial(shell.run, "train")
 
 
 def corpus(folder: Path, splits: list[str]) -> Path:

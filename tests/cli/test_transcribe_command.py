@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,10 @@ import soundfile
 from onnx import TensorProto, helper, numpy_helper
 
 from quantkit.audio.frontend import Frontend
-from quantkit.cli import main
 from quantkit.export.frontend_graph import fuse_frontend
 from quantkit.graph.artifact import ArtifactInfo, load_model, save_model, set_info
 from quantkit.text.labels import Labels
+from tests.cli import shell
 
 
 def always_a(info: ArtifactInfo) -> onnx.ModelProto:
@@ -63,11 +64,7 @@ def clip(tmp_path: Path) -> Path:
     return path
 
 
-def run(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main(["transcribe", *(str(argument) for argument in arguments)])
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
+run = partial(shell.run, "transcribe")
 
 
 @pytest.mark.parametrize("decoder", ["greedy", "beam"])

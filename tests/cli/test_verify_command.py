@@ -11,17 +11,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from quantkit.audio.frontend import Frontend
-from quantkit.cli import main
 from quantkit.graph.artifact import ArtifactInfo, save_model, set_info
 from quantkit.graph.integrity import stored_checksum
 from quantkit.text.labels import Labels
-
-
-def run(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main([str(argument) for argument in arguments])
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
+from tests.cli.shell import run
 
 
 @pytest.fixture
