@@ -104,10 +104,10 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
 def variant_of(plan: dict[str, Any] | None) -> str:
     """The plan of a model in words.
 
-    >>> layers = [{"codec": "float32", "compute": "float32"}] + 10 * [
-    ...     {"codec": "int8", "compute": "static"}]
+    >>> layers = [{"codec": "float32", "bits": 32, "compute": "float32"}] + 10 * [
+    ...     {"codec": "grouped", "bits": 3, "compute": "static"}]
     >>> variant_of({"layers": layers})
-    '1 float32, 10 int8 static'
+    '1 float32, 10 grouped:3 static'
     """
     rows = plan.get("layers") if plan else None
     if not isinstance(rows, list):
@@ -115,5 +115,9 @@ def variant_of(plan: dict[str, Any] | None) -> str:
     kinds: Counter[str] = Counter()
     for row in rows:
         codec, compute = str(row.get("codec", "?")), str(row.get("compute", "?"))
+        width = str(row.get("bits", ""))
+        # int8, float16 and ternary say it themselves.
+        if width and width not in codec and codec != "ternary":
+            codec = f"{codec}:{width}"
         kinds[codec if codec == compute else f"{codec} {compute}"] += 1
     return ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "no layers"

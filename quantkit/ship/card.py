@@ -167,6 +167,7 @@ _COMPUTE = {
     "float32": "float32",
     "static": "int8 with calibrated activation ranges",
     "dynamic": "int8 with activation ranges found at run time",
+    "matmul-nbits": "ONNX Runtime's MatMulNBits, activations in float32",
 }
 
 
