@@ -106,7 +106,7 @@ class GraphEditor:
                     raise ModelError(f"node {node.name}: its input {name} is not computed before")
             known.update(node.output)
         # Copies, because clearing the graph invalidates the nodes that live in it.
-        nodes = [_copy(node) for node in self.nodes]
+        nodes = [copy_node(node) for node in self.nodes]
         kept = {tensor.name for tensor in graph.initializer}
         added = [tensor for name, tensor in self.initializers.items() if name not in kept]
         del graph.node[:]
@@ -135,7 +135,8 @@ def name_all_nodes(model: onnx.ModelProto) -> None:
             node.name = node.output[0]
 
 
-def _copy(node: onnx.NodeProto) -> onnx.NodeProto:
+def copy_node(node: onnx.NodeProto) -> onnx.NodeProto:
+    """A node of its own: one that is part of a graph changes and goes with it."""
     copy = onnx.NodeProto()
     copy.CopyFrom(node)
     return copy

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from quantkit.graph.editor import GraphEditor
+from quantkit.graph.editor import GraphEditor, copy_node
 from quantkit.quantize.activations import static_grid
 from quantkit.quantize.ranges import Range
 
@@ -40,7 +40,6 @@ def round_activation(editor: GraphEditor, node: onnx.NodeProto, bounds: Range, b
     rounded = add("Round", [steps], "input_rounded")
     clipped = add("Clip", [rounded, lowest, highest], "input_clipped")
     value = add("Mul", [clipped, scale_name], f"input_{bits}_bits")
-    product = onnx.NodeProto()
-    product.CopyFrom(node)
+    product = copy_node(node)
     product.input[0] = value
     editor.replace(node, [*nodes, product])

@@ -17,7 +17,7 @@ from __future__ import annotations
 import onnx
 from onnx import helper
 
-from quantkit.graph.editor import GraphEditor
+from quantkit.graph.editor import GraphEditor, copy_node
 from quantkit.graph.operators import VALUE_PRESERVING
 
 
@@ -78,8 +78,7 @@ def _move_before(
     position: int,
     zero_position: int | None,
 ) -> None:
-    integer = onnx.NodeProto()
-    integer.CopyFrom(node)
+    integer = copy_node(node)
     integer.input[position] = source.input[0]
     if zero_position is not None:
         integer.input[zero_position] = source.input[2]

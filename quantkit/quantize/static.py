@@ -25,7 +25,7 @@ from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, Te
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from quantkit.codecs.base import Encoded
-from quantkit.graph.editor import GraphEditor
+from quantkit.graph.editor import GraphEditor, copy_node
 from quantkit.graph.operators import ACTIVATION_PARTS, VALUE_PRESERVING
 from quantkit.quantize.activations import clip_to_bits, static_grid
 from quantkit.quantize.emulated import round_activation
@@ -266,8 +266,7 @@ def _derive_bias_scales(model: onnx.ModelProto, names: Collection[str]) -> None:
             continue
         scale = editor.free_name(f"{node.name}.bias_scale")
         product = helper.make_node("Mul", [activation.input[1], weight.input[1]], [scale])
-        dequantize = onnx.NodeProto()
-        dequantize.CopyFrom(bias)
+        dequantize = copy_node(bias)
         del dequantize.input[1:]
         dequantize.input.append(scale)
         editor.replace(bias, [product, dequantize])
@@ -292,8 +291,7 @@ def _clip_low_bits(model: onnx.ModelProto, low_bits: Mapping[str, int]) -> None:
         if node.op_type != "QuantizeLinear" or node.input[0] not in low_bits:
             continue
         raw = editor.free_name(f"{node.output[0]}.raw")
-        quantize = onnx.NodeProto()
-        quantize.CopyFrom(node)
+        quantize = copy_node(node)
         quantize.output[0] = raw
         nodes = [quantize]
         clip_to_bits(editor, raw, low_bits[node.input[0]], nodes)

@@ -15,7 +15,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from quantkit.errors import ModelError
-from quantkit.graph.editor import GraphEditor
+from quantkit.graph.editor import GraphEditor, copy_node
 from quantkit.quantize.weights import (
     WeightStore,
     by_input,
@@ -41,8 +41,7 @@ def store_weights(model: onnx.ModelProto, names: Collection[str], weights: Weigh
         values = cast(npt.NDArray[np.float32], editor.array(node.input[position]))
         axis = channel_axis(editor, node, values.ndim) if position else 0
         key = (str(node.input[position]), axis)
-        replacement = onnx.NodeProto()
-        replacement.CopyFrom(node)
+        replacement = copy_node(node)
         nodes: list[onnx.NodeProto] = []
         if key not in done:
             moments = weights.second_moments.get(node.name) if position else None

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import onnx
 
 from quantkit.codecs.base import Codec, DecodeBuilder, Encoded, Weight, blank
-from quantkit.graph.editor import GraphEditor
+from quantkit.graph.editor import GraphEditor, copy_node
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -141,7 +141,7 @@ class WeightStore:
             }
             replaced.add(tensor.name)
         kept = [_copy(tensor) for tensor in graph.initializer if tensor.name not in replaced]
-        nodes = [*builder.nodes, *(_copy_node(node) for node in graph.node)]
+        nodes = [*builder.nodes, *(copy_node(node) for node in graph.node)]
         del graph.initializer[:]
         graph.initializer.extend([*kept, *builder.constants.values(), *packed])
         del graph.node[:]
@@ -235,10 +235,4 @@ def _rename_output(nodes: list[onnx.NodeProto], old: str, new: str) -> None:
 def _copy(tensor: onnx.TensorProto) -> onnx.TensorProto:
     copy = onnx.TensorProto()
     copy.CopyFrom(tensor)
-    return copy
-
-
-def _copy_node(node: onnx.NodeProto) -> onnx.NodeProto:
-    copy = onnx.NodeProto()
-    copy.CopyFrom(node)
     return copy
