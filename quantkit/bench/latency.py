@@ -1,39 +1,15 @@
-"""How long one run of each model takes, all models taking turns in one process.
-
-Whatever slows the machine down for a while slows every model of a round, so ratios between models
-are far steadier than times. Each round runs every model once, in an order that rotates.
-"""
+"""How long one run of each model takes, all models taking turns in one process."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from quantkit.bench.schema import LatencyRow
-
-# A pool's idle threads keep spinning (35 ms of CPU time with ONNX Runtime 1.31) and would take
-# the core that the next model needs.
-_SPIN_OUT_SECONDS = 0.05
+from quantkit.runtime.turns import Effort, seconds_in_turns
 
 _RESAMPLES = 1000
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How many rounds are run.
-
-    Args:
-        rounds: at most this many.
-        min_rounds: at least this many, however long they take.
-        seconds: no new round starts after this time, once ``min_rounds`` are done.
-    """
-
-    rounds: int = 30
-    min_rounds: int = 3
-    seconds: float = 3.0
 
 
 def time_in_turns(
@@ -52,23 +28,7 @@ def time_in_turns(
         effort: how many rounds.
         seed: of the bootstrap.
     """
-    for run in runs:
-        run()
-    rounds: list[list[float]] = []
-    started = time.perf_counter()
-    while len(rounds) < effort.rounds and (
-        len(rounds) < effort.min_rounds or time.perf_counter() - started < effort.seconds
-    ):
-        taken = [0.0] * len(runs)
-        for turn in range(len(runs)):
-            index = (turn + len(rounds)) % len(runs)
-            if threads != 1:
-                time.sleep(_SPIN_OUT_SECONDS)
-            begin = time.perf_counter()
-            runs[index]()
-            taken[index] = time.perf_counter() - begin
-        rounds.append(taken)
-    seconds = np.array(rounds)
+    seconds = seconds_in_turns(runs, threads=threads, effort=effort)
     return [
         _row(seconds, index, batch_size=batch_size, threads=threads, seed=seed)
         for index in range(len(runs))

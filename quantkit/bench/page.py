@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
 from quantkit.bench.comparison import verdict
-from quantkit.bench.page_style import STYLE
+from quantkit.bench.page_parts import (
+    document,
+    figures_html,
+    legend,
+    model_chip,
+    navigation_to,
+    table_html,
+)
 from quantkit.bench.plots import Plot, plots_of
-from quantkit.bench.plots.style import MODEL_COLOURS
 from quantkit.bench.predictions import Kind, differences, select_predictions
 from quantkit.bench.schema import BenchReport, ModelResult, UtteranceResult
 from quantkit.bench.tables import Table, corpus_line, host_lines, tables_of
 from quantkit.files import write_text
+from quantkit.plotting import MODEL_COLOURS
 
 _READING = (
     "<b>Levenshtein distance</b> is the fewest insertions, deletions and substitutions that turn "
@@ -51,8 +59,8 @@ def render_page(report: BenchReport) -> str:
     if report.scored:
         sections.append(_prediction_section(report))
     sections += [_reading_section(), _host_section(report)]
-    navigation = "".join(
-        f'<a href="#{anchor}">{label}</a>'
+    navigation = navigation_to(
+        (anchor, label)
         for anchor, label in (
             ("glance", "At a glance"),
             ("what-it-costs", "Cost"),
@@ -64,17 +72,16 @@ def render_page(report: BenchReport) -> str:
         )
         if report.scored or anchor not in ("what-it-hears", "predictions")
     )
-    names = escape(", ".join(model.name for model in report.models))
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>quantkit bench: {names}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        f"<header><div><h1>{len(report.models)} model{'s' * (len(report.models) > 1)}, "
-        f"{report.corpus.utterances} utterances</h1>"
-        f'<p class="muted">{escape(corpus_line(report))}</p><nav>{navigation}</nav></div></header>'
-        f"\n<main>\n{''.join(sections)}"
-        f"<footer>Made by quantkit {escape(report.host.quantkit)}. The figures behind this page "
-        "are in bench.json.</footer>\n</main>\n</body>\n</html>\n"
+    return document(
+        title=f"quantkit bench: {', '.join(model.name for model in report.models)}",
+        heading=f"{len(report.models)} model{'s' * (len(report.models) > 1)}, "
+        f"{report.corpus.utterances} utterances",
+        subtitle=corpus_line(report),
+        navigation=navigation,
+        body="".join(sections),
+        footer=f"Made by quantkit {report.host.quantkit}. The figures behind this page are in "
+        "bench.json.",
+        style="",
     )
 
 
@@ -101,52 +108,19 @@ def _at_a_glance(report: BenchReport) -> str:
 def _table_section(table: Table, report: BenchReport) -> str:
     anchor = "-".join(table.title.lower().rstrip("?").split())
     names = [model.name for model in report.models]
-    head = "".join(
-        f'<th scope="col"{_class(table, i)}>{escape(column)}</th>'
-        for i, column in enumerate(table.columns)
-    )
-    rows = []
-    for row in table.rows:
-        cells = []
-        for i, cell in enumerate(row):
-            if i == 0:
-                chip = ""
-                if cell in names and 0 in table.text_columns:
-                    chip = f'<span class="chip" style="{_colour(names.index(cell))}"></span>'
-                cells.append(f'<th scope="row"{_class(table, i)}>{chip}{escape(cell)}</th>')
-            else:
-                cells.append(f"<td{_class(table, i)}>{escape(cell)}</td>")
-        rows.append(f"<tr>{''.join(cells)}</tr>")
-    return (
-        f'<h2 id="{anchor}">{escape(table.title)}</h2><div class="scroll"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-        f'<p class="caption">{escape(table.caption)}</p>\n'
-    )
 
+    def cell(row: Sequence[str], index: int) -> str:
+        named = index == 0 and row[0] in names and 0 in table.text_columns
+        return (model_chip(names.index(row[0])) if named else "") + escape(row[index])
 
-def _class(table: Table, index: int) -> str:
-    if table.columns[index] == "95 %":
-        return ' class="interval"'
-    if index in table.text_columns:
-        return ' class="text wrap"' if index else ' class="text"'
-    return ""
+    return f'<h2 id="{anchor}">{escape(table.title)}</h2>{table_html(table, cell)}'
 
 
 def _plot_section(plots: list[Plot], report: BenchReport) -> str:
-    chips = "".join(
-        f'<span><span class="chip" style="{_colour(i)}"></span>{escape(model.name)}</span>'
-        for i, model in enumerate(report.models)
+    chips = legend(
+        (f"model-{i % MODEL_COLOURS}", model.name) for i, model in enumerate(report.models)
     )
-    figures = "".join(
-        f'<figure class="{"wide" if plot.wide else "plot"}"><h3>{escape(plot.title)}</h3>'
-        f"{plot.svg}"
-        f"<figcaption>{escape(plot.caption)}</figcaption></figure>\n"
-        for plot in plots
-    )
-    return (
-        f'<h2 id="plots">Plots</h2><div class="legend">{chips}</div>'
-        f'<div class="plots">{figures}</div>\n'
-    )
+    return f'<h2 id="plots">Plots</h2>{chips}{figures_html(plots)}'
 
 
 def _prediction_section(report: BenchReport) -> str:
@@ -172,7 +146,7 @@ def _predictions(index: int, model: ModelResult, report: BenchReport) -> str:
     mean = "" if model.levenshtein is None else f"{model.levenshtein:.2f} edits on average"
     return (
         f"<details{' open' if index == 0 else ''}><summary>"
-        f'<span class="chip" style="{_colour(index)}"></span>{escape(model.name)}'
+        f"{model_chip(index)}{escape(model.name)}"
         f'<span class="muted">{mean}</span></summary><div class="groups">{groups}</div></details>\n'
     )
 

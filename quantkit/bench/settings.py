@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from quantkit.bench.host import usable_cores
-from quantkit.bench.latency import Effort
 from quantkit.errors import InputError
+from quantkit.runtime.turns import Effort
 from quantkit.text.decoders import DEFAULT_WIDTH
 
 DEFAULT_BATCH_SIZES = (1, 8, 16, 32, 64)

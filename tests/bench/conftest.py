@@ -13,11 +13,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from quantkit.audio.frontend import Frontend
 from quantkit.audio.utterance import Corpus, Utterance
-from quantkit.bench.latency import Effort
 from quantkit.bench.run import run_bench
 from quantkit.bench.schema import BenchReport
 from quantkit.bench.settings import BenchSettings
 from quantkit.graph.artifact import ArtifactInfo, save_model, set_info
+from quantkit.runtime.turns import Effort
 from quantkit.text.labels import Labels
 
 LABELS = Labels(("_", " ", "a", "b"))

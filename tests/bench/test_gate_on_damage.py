@@ -16,11 +16,11 @@ from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.bench.baseline import DEFAULT_TOLERANCES, Baseline, Tolerance
 from quantkit.bench.figures import Figures, read_figures
 from quantkit.bench.gate import GateResult, compare
-from quantkit.bench.latency import Effort
 from quantkit.bench.run import run_bench
 from quantkit.bench.schema import write_report
 from quantkit.bench.settings import BenchSettings
 from quantkit.graph.artifact import ArtifactInfo, save_model, set_info
+from quantkit.runtime.turns import Effort
 from quantkit.text.labels import Labels
 
 LABELS = Labels.english()

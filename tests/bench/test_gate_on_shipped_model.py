@@ -15,7 +15,6 @@ from onnx import numpy_helper
 
 from quantkit.audio.corpora import open_corpus
 from quantkit.audio.utterance import Corpus
-from quantkit.bench.latency import Effort
 from quantkit.bench.run import run_bench
 from quantkit.bench.schema import write_report
 from quantkit.bench.settings import BenchSettings
@@ -23,6 +22,7 @@ from quantkit.cli import main
 from quantkit.graph.artifact import load_model, save_model
 from quantkit.graph.layers import find_layers
 from quantkit.quantize.pipeline import quantize_model
+from quantkit.runtime.turns import Effort
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CHECKPOINT = REPOSITORY / "models" / "wav2letter-en"

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quantkit.bench.host import describe_host, parse_cpuinfo
-from quantkit.bench.latency import Effort, time_in_turns
+from quantkit.bench.host import describe_host
+from quantkit.bench.latency import time_in_turns
 from quantkit.bench.memory import measure_footprint
 from quantkit.errors import ModelError
+from quantkit.runtime.turns import Effort
 
 MakeModel = Callable[..., Path]
 
@@ -60,14 +61,6 @@ def test_a_model_that_fails_in_its_process_is_named(tmp_path: Path) -> None:
     broken.write_bytes(b"no model")
     with pytest.raises(ModelError, match=r"broken\.onnx: memory cannot be measured: .*not load"):
         measure_footprint(broken, length=10)
-
-
-def test_cpuinfo_of_x86_and_arm() -> None:
-    x86 = "processor : 0\nmodel name : Fast CPU\nflags : fpu avx2 avx512_vnni\n\nprocessor : 1\n"
-    assert parse_cpuinfo(x86) == ("Fast CPU", frozenset({"fpu", "avx2", "avx512_vnni"}))
-    arm = "processor\t: 0\nFeatures\t: fp asimd asimddp\nHardware\t: Small Board\n"
-    assert parse_cpuinfo(arm) == ("Small Board", frozenset({"fp", "asimd", "asimddp"}))
-    assert parse_cpuinfo("") == ("", frozenset())
 
 
 def test_host_names_what_computes() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
-from html.parser import HTMLParser
 from io import StringIO
 
 import pytest
@@ -16,68 +15,24 @@ from quantkit.bench.page import render_page
 from quantkit.bench.plots import plots_of
 from quantkit.bench.schema import BenchReport
 from quantkit.bench.tables import markdown_report, tables_of, to_rich
-
-VOID = {"meta", "br", "link", "img", "input"}
-
-
-class Page(HTMLParser):
-    """Checks nesting and collects what the page refers to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: set[str] = set()
-        self.ids: list[str] = []
-        self.references: list[str] = []
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self._attributes(attrs)
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self._attributes(attrs)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def _attributes(self, attrs: list[tuple[str, str | None]]) -> None:
-        for name, value in attrs:
-            if name == "id":
-                self.ids.append(value or "")
-            if name in ("src", "href", "xlink:href", "action", "srcset"):
-                self.references.append(value or "")
+from tests.pages import (
+    Page,
+    assert_links_lead_somewhere,
+    assert_self_contained,
+    read_page,
+)
 
 
 def parsed(report: BenchReport) -> Page:
-    page = Page()
-    page.feed(render_page(report))
-    page.close()
-    assert page.open == []
-    return page
+    return read_page(render_page(report))
 
 
 def test_the_page_needs_nothing_else(report: BenchReport) -> None:
-    page = parsed(report)
-    assert not page.tags & {"script", "link", "img", "iframe", "object", "embed"}
-    assert page.references
-    assert all(reference.startswith("#") for reference in page.references)
-    outside = render_page(report).replace("http://www.w3.org/", "")
-    assert not re.search(r"https?://|@import|url\((?!#)", outside)
+    assert_self_contained(render_page(report))
 
 
 def test_ids_are_unique_and_every_reference_has_its_target(report: BenchReport) -> None:
-    page = parsed(report)
-    assert len(page.ids) == len(set(page.ids))
-    assert {reference[1:] for reference in page.references} <= set(page.ids)
-    html = render_page(report)
-    assert set(re.findall(r"url\(#([^)]+)\)", html)) <= set(page.ids)
+    assert_links_lead_somewhere(render_page(report))
 
 
 def test_the_page_tells_the_figures(report: BenchReport) -> None:

@@ -11,9 +11,9 @@ from quantkit.bench.plots.bars import (
 )
 from quantkit.bench.plots.batches import levenshtein_by_batch_plot, time_by_batch_plot
 from quantkit.bench.plots.pareto import pareto_plot
-from quantkit.bench.plots.style import Plot, style
 from quantkit.bench.plots.utterances import histogram_plot, length_plot
 from quantkit.bench.schema import BenchReport
+from quantkit.plotting import Plot, style
 
 __all__ = ["Plot", "plots_of"]
 

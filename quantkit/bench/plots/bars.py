@@ -9,8 +9,8 @@ from matplotlib.ticker import MaxNLocator
 
 from quantkit.bench.comparison import paired_difference
 from quantkit.bench.formatting import signed, significant
-from quantkit.bench.plots.style import GRID, INK, MUTED, Plot, model_colour, new_figure, to_svg
 from quantkit.bench.schema import BenchReport, Interval, LatencyRow, ModelResult
+from quantkit.plotting import GRID, INK, MUTED, Plot, model_colour, new_figure, to_svg
 
 # The latency axis ends at this many times the slowest median; one hiccup of the machine would
 # else press all bars together.

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from quantkit.bench.plots.bars import latency_height
-from quantkit.bench.plots.style import HEIGHT, Plot, model_colour, new_figure, to_svg
 from quantkit.bench.schema import BenchReport
+from quantkit.plotting import HEIGHT, Plot, model_colour, new_figure, to_svg
 
 Line = Sequence[tuple[float, float]]
 

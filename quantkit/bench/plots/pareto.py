@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from quantkit.bench.comparison import pareto_front
-from quantkit.bench.plots.style import HEIGHT, INK, MUTED, Plot, model_colour, new_figure, to_svg
 from quantkit.bench.schema import BenchReport
+from quantkit.plotting import HEIGHT, INK, MUTED, Plot, model_colour, new_figure, to_svg
 
 _FONT_SIZE = 9.5
 # Sizes of a label and of the gap to its point, in points (1/72 inch).

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from quantkit.bench.plots.style import GRID, INK, MUTED, Plot, model_colour, to_svg
 from quantkit.bench.schema import BenchReport, ModelResult
+from quantkit.plotting import GRID, INK, MUTED, Plot, model_colour, to_svg
 
 _PAGE_WIDTH = 11.2
 _COLUMNS = 3

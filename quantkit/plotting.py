@@ -1,0 +1,208 @@
+"""One look for all plots, as inline SVG of a page or as a file of its own.
+
+Figures for pages are drawn with placeholder colours, which become CSS variables in the SVG: the
+browser, not matplotlib, decides what ink and each model's colour look like, light or dark. Files
+are drawn on paper white.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from quantkit.errors import InputError
+from quantkit.files import atomic_path
+
+#: How many models have a colour of their own; further ones repeat them.
+MODEL_COLOURS = 8
+#: Steps of the scale for ordered things, such as bits.
+SCALE_COLOURS = 8
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Colours of a figure.
+
+    Args:
+        ink, muted, grid: of titles and labels, of axes and scales, of grid lines.
+        models: of whatever is compared, one each.
+        paper: behind everything.
+    """
+
+    ink: str
+    muted: str
+    grid: str
+    models: tuple[str, ...]
+    paper: str = "none"
+
+
+INK, MUTED, GRID = "#b00001", "#b00002", "#b00003"
+#: Placeholders for what the page's style sheet says.
+PAGE = Palette(INK, MUTED, GRID, tuple(f"#a0000{i}" for i in range(MODEL_COLOURS)))
+#: What the style sheet says where the page is light.
+PAPER = Palette(
+    ink="#1b2330",
+    muted="#5c6675",
+    grid="#e3e7ed",
+    models=(
+        "#4a5a74",
+        "#d9722e",
+        "#2c9c8c",
+        "#b9467f",
+        "#7d63cc",
+        "#2f7dd1",
+        "#84912b",
+        "#b5433a",
+    ),
+    paper="#ffffff",
+)
+_SCALE = tuple(f"#c0000{i}" for i in range(SCALE_COLOURS))
+_VARIABLES = {
+    INK: "var(--ink)",
+    MUTED: "var(--muted)",
+    GRID: "var(--grid)",
+    **{colour: f"var(--model-{i})" for i, colour in enumerate(PAGE.models)},
+    **{colour: f"var(--scale-{i})" for i, colour in enumerate(_SCALE)},
+}
+
+_WIDTH = 5.4
+_DPI = 200
+
+#: Height of a plot that has no rows of models, in inches.
+HEIGHT = 3.6
+
+
+def _settings(palette: Palette) -> Any:
+    # `Any`: matplotlib types the keys of settings differently from release to release.
+    return {
+        "svg.fonttype": "none",
+        "font.size": 10.5,
+        "font.family": "DejaVu Sans",
+        "axes.edgecolor": palette.muted,
+        "axes.labelcolor": palette.muted,
+        "axes.titlecolor": palette.ink,
+        "axes.titlesize": 10.5,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.facecolor": "none",
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.formatter.use_mathtext": False,
+        "axes.unicode_minus": True,
+        "grid.color": palette.grid,
+        "grid.linewidth": 0.8,
+        "text.color": palette.ink,
+        "xtick.color": palette.muted,
+        "ytick.color": palette.muted,
+        "xtick.labelcolor": palette.muted,
+        "ytick.labelcolor": palette.muted,
+        "lines.linewidth": 2.0,
+        "lines.markersize": 6.0,
+        "figure.facecolor": palette.paper,
+        "savefig.facecolor": palette.paper,
+    }
+
+
+def model_colour(index: int) -> str:
+    """Placeholder colour of the ``index``-th model."""
+    return PAGE.models[index % MODEL_COLOURS]
+
+
+def scale_colour(step: int) -> str:
+    """Placeholder colour of a step of the ordered scale, for figures of pages."""
+    return _SCALE[step]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One figure of the page.
+
+    Args:
+        title, caption: for people.
+        svg: inline.
+        wide: takes a whole row.
+    """
+
+    title: str
+    caption: str
+    svg: str
+    wide: bool = False
+
+
+@contextmanager
+def style(palette: Palette = PAGE) -> Iterator[None]:
+    """Draw with the common look inside the block."""
+    with rc_context(_settings(palette)):
+        yield
+
+
+def new_figure(height: float) -> tuple[Figure, Axes]:
+    """A figure of half the page's width with one pair of axes; inches."""
+    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def to_svg(figure: Figure, name: str, description: str) -> str:
+    """Inline SVG that scales to its container.
+
+    Args:
+        figure: drawn inside :func:`style`.
+        name: unique on the page; ids in the SVG are derived from it.
+        description: read out by screen readers.
+    """
+    stream = io.StringIO()
+    with rc_context({**_settings(PAGE), "svg.hashsalt": name}):
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+    svg = stream.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    for colour, variable in _VARIABLES.items():
+        svg = svg.replace(colour, variable)
+    svg = _only_used_ids(svg, name)
+    # Without a size of its own the drawing takes the width that the page gives it.
+    opening, rest = svg.split(">", 1)
+    opening = re.sub(r'\s(?:width|height)="[^"]*"', "", opening)
+    described = f'{opening} role="img" aria-label="{escape(description)}">{rest}'
+    return described.replace("\n", " ")
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure that was drawn in the colours of :data:`PAPER`, as its suffix says.
+
+    Raises:
+        InputError: matplotlib does not write such files.
+        OutputError: ``path`` cannot be written.
+    """
+    kinds = figure.canvas.get_supported_filetypes()
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in kinds:
+        raise InputError(f"cannot draw {path}: choose a name that ends in .png, .svg or .pdf")
+    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
+    with (
+        rc_context({**_settings(PAPER), "svg.hashsalt": path.stem}),
+        atomic_path(path) as temporary,
+    ):
+        figure.savefig(temporary, format=kind, dpi=_DPI, metadata=metadata)
+
+
+def _only_used_ids(svg: str, name: str) -> str:
+    """Drop ids that nothing refers to: ``axes_1`` would occur in every figure of the page."""
+    used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
+
+    def rewritten(match: re.Match[str]) -> str:
+        return f' id="{name}-{match[1]}"' if match[1] in used else ""
+
+    svg = re.sub(r'\sid="([^"]+)"', rewritten, svg)
+    return re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", svg)
