@@ -86,11 +86,19 @@ class Weight:
         axis: dimension of the output channels, not negative; each has one float scale.
         importance: mean square of the input that each weight is multiplied by, in any shape that
             broadcasts to that of ``values``; None where no audio was heard: all count the same.
+        second_moments: E[x xᵀ] of the inputs that a channel's weights meet, in C order of the
+            dimensions other than ``axis``: (inputs, inputs), or (groups, inputs, inputs) where the
+            channels of a convolution lie in groups. None: each weight takes the nearest level;
+            else rounding errors are made good by other weights.
+        scale: (channels,) steps of evenly spaced levels that were found elsewhere; None: the codec
+            finds its own. Codecs with tables have no use for it.
     """
 
     values: FloatArray
     axis: int
     importance: FloatArray | None = None
+    second_moments: FloatArray | None = None
+    scale: FloatArray | None = None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import ClassVar
 
 from quantkit.codecs.base import DecodeBuilder, Encoded, Part, Weight
 from quantkit.codecs.symbols import Planes, reshaped
-from quantkit.codecs.uniform import GridName, UniformGrid, default_grid, fit_uniform, reading_of
+from quantkit.codecs.uniform import GridName, UniformGrid, default_grid, reading_of
+from quantkit.codecs.uniform_rounding import round_uniform
 
 
 @dataclass(frozen=True)
@@ -31,15 +32,15 @@ class Bitplane:
     grid: GridName | None = None
 
     def __post_init__(self) -> None:
-        self._grid()
+        UniformGrid.of(self._grid_name(), self.bits)
 
     def parts(self, shape: Sequence[int], axis: int) -> tuple[Part, ...]:
         """One tensor of bytes per digit of 4, 2 or 1 bits."""
         return self._planes(prod(shape)).parts()
 
     def encode(self, weight: Weight) -> Encoded:
-        """Search each channel's scale; see :func:`fit_uniform`."""
-        levels, scale = fit_uniform(weight, self._grid())
+        """Search each channel's scale; see :func:`round_uniform`."""
+        levels, scale = round_uniform(weight, self.spacing)
         return Encoded(levels, scale, weight.axis, self._planes(levels.size).pack(levels))
 
     def decode(
@@ -49,7 +50,9 @@ class Bitplane:
         planes = self._planes(prod(shape))
         return reshaped(planes.unpack(names, builder), planes.capacity, shape, builder)
 
-    def _grid(self) -> UniformGrid:
+    @property
+    def spacing(self) -> UniformGrid:
+        """See :class:`~quantkit.codecs.uniform.EvenlySpaced`."""
         return UniformGrid.of(self._grid_name(), self.bits)
 
     def _grid_name(self) -> GridName:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,8 @@ from onnx import TensorProto
 
 from quantkit.codecs.base import DecodeBuilder, Encoded, FloatArray, Packed, Part, Weight
 from quantkit.codecs.channels import from_rows, inputs_of
+from quantkit.codecs.compensated import Booleans, Laid, lay_and_round
+from quantkit.codecs.feedback import Doubles, IndexArray
 from quantkit.codecs.uniform import (
     VANISHING,
     UniformGrid,
@@ -83,37 +85,23 @@ class Blocks:
     def encode(self, weight: Weight) -> Encoded:
         """Search each block's scale and zero point with little importance-weighted squared error.
 
+        Where the weight has second moments, rounding errors are compensated; see
+        :mod:`~quantkit.codecs.compensated`.
+
         The levels are (code - zero point) · multiplier, in int16.
         """
         shape, axis = weight.values.shape, weight.axis
-        channels, blocks = shape[axis], self._blocks(inputs_of(shape, axis))
-        codes = np.empty((channels, blocks, self.block_size), np.uint8)
-        zero_points = np.empty((channels, blocks), np.uint8)
-        multipliers = np.empty((channels, blocks), np.uint8)
-        scale = np.empty(channels, np.float32)
-        largest = float(np.abs(weight.values).max(initial=0)) or 1.0
-        for rows, matrix, importance in channel_blocks(weight):
-            values = self._in_blocks(matrix)
-            masses = None if importance is None else self._in_blocks(importance)
-            steps, zero_points[rows] = self._fit(values, masses)
-            steps = np.where(steps > 0, steps, largest * VANISHING)
-            shared = steps.max(axis=1, initial=0) / _LARGEST_MULTIPLIER
-            scale[rows] = normal_scale(shared)
-            ratios = np.rint(steps / scale[rows, None])
-            multipliers[rows] = np.clip(ratios, 1, _LARGEST_MULTIPLIER)
-            codes[rows] = self._nearest(
-                values, multipliers[rows] * scale[rows, None], zero_points[rows]
-            )
-        levels = codes.astype(np.int16) - zero_points[..., None].astype(np.int16)
-        levels *= multipliers[..., None]
-        levels = levels.reshape(channels, blocks * self.block_size)
+        laid = lay_and_round(weight, self._lay)
+        grid = laid.grid
+        steps = self._in_blocks(laid.levels) // grid.multipliers[..., None]
+        codes = (steps + grid.zero_points[..., None]).astype(np.uint8)
         packed = [
             Packed.of("codes", _packed(codes, self.bits)),
-            Packed.of("multipliers", multipliers),
+            Packed.of("multipliers", grid.multipliers),
         ]
         if self.has_zero_points:
-            packed.append(Packed.of("zero_points", _packed(zero_points, self.bits)))
-        return Encoded(from_rows(levels, shape, axis), scale, axis, tuple(packed))
+            packed.append(Packed.of("zero_points", _packed(grid.zero_points, self.bits)))
+        return Encoded(from_rows(laid.levels, shape, axis), grid.scale, axis, tuple(packed))
 
     def decode(
         self, shape: Sequence[int], axis: int, names: Mapping[str, str], builder: DecodeBuilder
@@ -128,7 +116,34 @@ class Blocks:
     def _blocks(self, inputs: int) -> int:
         return -(-inputs // self.block_size)
 
-    def _in_blocks(self, matrix: FloatArray) -> FloatArray:
+    def _lay(self, weight: Weight) -> Laid[_BlockGrid]:
+        """Fit each block, and find the nearest levels."""
+        channels, inputs = weight.values.shape
+        blocks = self._blocks(inputs)
+        grid = _BlockGrid(
+            scale=np.empty(channels, np.float32),
+            multipliers=np.empty((channels, blocks), np.uint8),
+            zero_points=np.empty((channels, blocks), np.uint8),
+            size=self.block_size,
+            highest=(1 << self.bits) - 1,
+        )
+        levels = np.empty((channels, inputs), np.int16)
+        largest = float(np.abs(weight.values).max(initial=0)) or 1.0
+        for rows, matrix, importance in channel_blocks(weight):
+            values = self._in_blocks(matrix)
+            masses = None if importance is None else self._in_blocks(importance)
+            steps, grid.zero_points[rows] = self._fit(values, masses)
+            steps = np.where(steps > 0, steps, largest * VANISHING)
+            shared = steps.max(axis=1, initial=0) / _LARGEST_MULTIPLIER
+            grid.scale[rows] = normal_scale(shared)
+            ratios = np.rint(steps / grid.scale[rows, None])
+            grid.multipliers[rows] = np.clip(ratios, 1, _LARGEST_MULTIPLIER)
+            block_scales = grid.multipliers[rows] * grid.scale[rows, None]
+            found = grid.levels(rows, values / block_scales[..., None])
+            levels[rows] = found.reshape(len(found), -1)[:, :inputs]
+        return Laid(grid, levels)
+
+    def _in_blocks(self, matrix: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """(channels, inputs) → (channels, blocks, block size), filled up with zeros."""
         channels, inputs = matrix.shape
         blocks = self._blocks(inputs)
@@ -153,11 +168,61 @@ class Blocks:
         steps = np.where(silent, 0, scale.reshape(silent.shape).astype(np.float64))
         return steps, np.full(silent.shape, half, np.uint8)
 
-    def _nearest(self, values: FloatArray, steps: FloatArray, zero_points: ByteArray) -> ByteArray:
-        ratios = np.rint(values / steps[..., None])
-        ratios += zero_points[..., None]
-        codes: ByteArray = np.clip(ratios, 0, (1 << self.bits) - 1).astype(np.uint8)
-        return codes
+
+@dataclass
+class _BlockGrid:
+    """The levels of each block. See :class:`~quantkit.codecs.compensated.Grid`.
+
+    Args:
+        multipliers, zero_points: (channels, blocks).
+        size: of a block.
+        highest: code.
+    """
+
+    scale: FloatArray
+    multipliers: ByteArray
+    zero_points: ByteArray
+    size: int
+    highest: int
+    group = 1
+
+    def levels(self, channels: slice, ratios: FloatArray) -> FloatArray:
+        """The nearest ones.
+
+        Args:
+            ratios: (channels, blocks, block size), values in steps of their block.
+        """
+        zeros = self.zero_points[channels, :, None].astype(np.float32)
+        found: FloatArray = np.clip(np.rint(ratios) + zeros, 0, self.highest) - zeros
+        return found * self.multipliers[channels, :, None]
+
+    def copy(self) -> Self:
+        return replace(
+            self,
+            scale=self.scale.copy(),
+            multipliers=self.multipliers.copy(),
+            zero_points=self.zero_points.copy(),
+        )
+
+    def take_better(self, other: Self, own_errors: Doubles, errors: Doubles) -> Booleans:
+        better = errors < own_errors
+        self.scale[better] = other.scale[better]
+        self.multipliers[better] = other.multipliers[better]
+        self.zero_points[better] = other.zero_points[better]
+        return better
+
+    def open(
+        self, channels: slice, columns: IndexArray, ratios: FloatArray, masses: FloatArray
+    ) -> None:
+        """Nothing to choose."""
+
+    def nearest(self, channels: slice, column: int, ratios: FloatArray) -> FloatArray:
+        block = column // self.size
+        multipliers = self.multipliers[channels, block].astype(np.float32)
+        zeros = self.zero_points[channels, block].astype(np.float32)
+        codes = np.clip(np.rint(ratios / multipliers) + zeros, 0, self.highest)
+        found: FloatArray = (codes - zeros) * multipliers
+        return found
 
 
 def _fit_ranges(

@@ -34,6 +34,12 @@ def from_rows(rows: npt.NDArray[Any], shape: Sequence[int], axis: int) -> npt.ND
     return np.ascontiguousarray(np.moveaxis(values, 0, axis))
 
 
+def to_rows(values: npt.NDArray[Any], axis: int) -> npt.NDArray[Any]:
+    """A weight as (channels, inputs): what :func:`from_rows` undoes."""
+    moved = channels_first(values.shape, axis)
+    return np.moveaxis(values, axis, 0).reshape(moved[0], prod(moved[1:]))
+
+
 def nodes_from_rows(
     value: str, length: int, shape: Sequence[int], axis: int, builder: DecodeBuilder
 ) -> str:

@@ -15,8 +15,9 @@ from quantkit.codecs.channels import from_rows, inputs_of, nodes_from_rows
 from quantkit.codecs.kmeans import Float64Array
 from quantkit.codecs.lookup import ROW_MULTIPLE, Lookup, check_bits
 from quantkit.codecs.symbols import Symbols, reshaped
-from quantkit.codecs.tables import fit_channel_tables, fit_scales, fit_tables
-from quantkit.codecs.uniform import UniformGrid, fit_uniform
+from quantkit.codecs.table_rounding import round_channel_tables, round_scales, round_tables
+from quantkit.codecs.uniform import UniformGrid
+from quantkit.codecs.uniform_rounding import round_uniform
 from quantkit.errors import InputError
 
 TableName = Literal["k-means", "normal-float"]
@@ -75,11 +76,11 @@ class Codebook:
         """See :meth:`Codec.encode`."""
         shape, axis = weight.values.shape, weight.axis
         if self.scope == "channel":
-            fitted = fit_channel_tables(weight, 1 << self.bits)
+            fitted = round_channel_tables(weight, 1 << self.bits)
         elif self.table == "k-means":
-            fitted = fit_tables(weight, 1 << self.bits)
+            fitted = round_tables(weight, 1 << self.bits)
         else:
-            fitted = fit_scales(weight, normal_float(self.bits))
+            fitted = round_scales(weight, normal_float(self.bits))
         codes = fitted.codes if self.scope == "channel" else from_rows(fitted.codes, shape, axis)
         lookup = self._lookup(shape, axis)
         rows = codes.reshape(lookup.rows, codes.size // max(lookup.rows, 1))
@@ -119,7 +120,7 @@ class Ternary:
 
     def encode(self, weight: Weight) -> Encoded:
         """See :meth:`Codec.encode`."""
-        levels, scale = fit_uniform(weight, UniformGrid(-1, 1))
+        levels, scale = round_uniform(weight, UniformGrid(-1, 1))
         symbols = self._symbols(weight.values.shape)
         return Encoded(levels, scale, weight.axis, symbols.pack(levels + 1))
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 from quantkit.codecs.base import DecodeBuilder, Encoded, Part, Weight
 from quantkit.codecs.channels import from_rows, inputs_of, nodes_from_rows
 from quantkit.codecs.lookup import ROW_MULTIPLE, Lookup, check_bits
-from quantkit.codecs.tables import fit_tables
+from quantkit.codecs.table_rounding import round_tables
 from quantkit.errors import InputError
 
 
@@ -54,7 +54,7 @@ class Grouped:
     def encode(self, weight: Weight) -> Encoded:
         """See :meth:`Codec.encode`."""
         shape, axis = weight.values.shape, weight.axis
-        fitted = fit_tables(
+        fitted = round_tables(
             weight, 1 << self.bits, group_size=self.group_size, tables=1 << self.table_bits
         )
         rows = fitted.levels().reshape(shape[axis], self._length(shape, axis))

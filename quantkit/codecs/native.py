@@ -11,7 +11,8 @@ from onnx import TensorProto
 
 from quantkit.codecs.base import DecodeBuilder, Encoded, Packed, Part, Weight
 from quantkit.codecs.symbols import Planes
-from quantkit.codecs.uniform import GridName, UniformGrid, fit_uniform, reading_of
+from quantkit.codecs.uniform import GridName, UniformGrid, reading_of
+from quantkit.codecs.uniform_rounding import round_uniform
 from quantkit.errors import InputError
 
 _SIGNED = {4: TensorProto.INT4, 2: TensorProto.INT2}
@@ -49,14 +50,19 @@ class Native:
         """21 brought 4 bits, 25 brought 2."""
         return _OPSET[self.bits]
 
+    @property
+    def spacing(self) -> UniformGrid:
+        """See :class:`~quantkit.codecs.uniform.EvenlySpaced`."""
+        return UniformGrid.of(self.grid, self.bits)
+
     def parts(self, shape: Sequence[int], axis: int) -> tuple[Part, ...]:
         """One tensor in the weight's shape."""
         types = _SIGNED if self.grid == "mid-tread" else _UNSIGNED
         return (Part("weight", types[self.bits], tuple(shape)),)
 
     def encode(self, weight: Weight) -> Encoded:
-        """Search each channel's scale; see :func:`fit_uniform`."""
-        levels, scale = fit_uniform(weight, UniformGrid.of(self.grid, self.bits))
+        """Search each channel's scale; see :func:`round_uniform`."""
+        levels, scale = round_uniform(weight, self.spacing)
         (part,) = self.parts(levels.shape, weight.axis)
         # A plane has the layout of ONNX's small types, but fills its last block up.
         (plane,) = Planes(levels.size, self.bits, reading_of(self.grid)).pack(levels)

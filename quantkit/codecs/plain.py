@@ -34,15 +34,24 @@ class _Plain:
 
 @dataclass(frozen=True)
 class Int8(_Plain):
-    """Levels from −127 to 127, with each channel's scale searched."""
+    """Levels from −127 to 127, with each channel's scale searched.
+
+    They are the nearest ones, whatever the second moments: rounding activations to 8 bits costs
+    more than compensation could gain here.
+    """
 
     name: ClassVar[str] = "int8"
     bits: ClassVar[int] = 8
     _data_type = TensorProto.INT8
 
+    @property
+    def spacing(self) -> UniformGrid:
+        """See :class:`~quantkit.codecs.uniform.EvenlySpaced`."""
+        return UniformGrid(-127, 127)
+
     def encode(self, weight: Weight) -> Encoded:
         """See :func:`fit_uniform`."""
-        return _on_grid(weight, UniformGrid(-127, 127))
+        return _on_grid(weight, self.spacing)
 
 
 @dataclass(frozen=True)
@@ -53,9 +62,14 @@ class Int16(_Plain):
     bits: ClassVar[int] = 16
     _data_type = TensorProto.INT16
 
+    @property
+    def spacing(self) -> UniformGrid:
+        """See :class:`~quantkit.codecs.uniform.EvenlySpaced`."""
+        return UniformGrid(-32767, 32767)
+
     def encode(self, weight: Weight) -> Encoded:
         """See :func:`fit_uniform`."""
-        return _on_grid(weight, UniformGrid(-32767, 32767))
+        return _on_grid(weight, self.spacing)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,8 @@ from onnx import TensorProto
 
 from quantkit.codecs.base import DecodeBuilder, Encoded, FloatArray, Packed, Part, Weight
 from quantkit.codecs.symbols import Planes, reshaped
-from quantkit.codecs.uniform import GridName, UniformGrid, fit_uniform, reading_of
+from quantkit.codecs.uniform import GridName, UniformGrid, reading_of
+from quantkit.codecs.uniform_rounding import round_uniform
 from quantkit.errors import InputError
 
 
@@ -92,15 +93,15 @@ class Sparse:
     def encode(self, weight: Weight) -> Encoded:
         """Choose the weights to keep, then search scales for these alone.
 
+        Where the weight has second moments, those that are kept make good what pruning breaks, as
+        in Frantar and Alistarh, "SparseGPT", 2023; see :func:`round_uniform`.
+
         Raises:
             InputError: as for :meth:`parts`.
         """
         positions = self._positions(weight.values.shape)
         kept = _most_important(weight, positions.kept)
-        importance = np.float32(1) if weight.importance is None else weight.importance
-        kept_alone = Weight(weight.values, weight.axis, (importance * kept).astype(np.float32))
-        levels, scale = fit_uniform(kept_alone, self._grid())
-        levels[~kept] = 0
+        levels, scale = round_uniform(weight, self._grid(), kept)
         packed = positions.pack(np.flatnonzero(kept))
         packed += self._values(positions.kept).pack(levels[kept])
         return Encoded(levels, scale, weight.axis, packed)

@@ -232,7 +232,7 @@ class _Groups:
 
 
 @dataclass(frozen=True)
-class _Bins:
+class Bins:
     """Evenly spaced places on the line that stand for the values around them.
 
     Args:
@@ -267,9 +267,9 @@ class _Bins:
 
 
 #: Of weights in units of their channel's root mean square: it holds all but the odd outlier.
-_UNIT_BINS = _Bins(32.0, 8193)
+_UNIT_BINS = Bins(32.0, 8193)
 #: Of weights in steps of the int8 grid, where no level is beyond ±127.
-_LEVEL_BINS = _Bins(256.0, 4097)
+LEVEL_BINS = Bins(256.0, 4097)
 
 
 def _learn(groups: _Groups, units: Float64Array, levels: int, tables: int) -> Float64Array:
@@ -287,7 +287,7 @@ def _learn(groups: _Groups, units: Float64Array, levels: int, tables: int) -> Fl
         rows = histogram.astype(np.float64).reshape(tables, -1)
         learned = k_means(places, rows, levels)
         if tables > 1:
-            choices = _choose(bins, masses, _UNIT_BINS.nearest(learned)[1])
+            choices = choose_tables(bins, masses, _UNIT_BINS.nearest(learned)[1])
     return learned
 
 
@@ -301,7 +301,7 @@ def _by_magnitude(values: FloatArray, masses: FloatArray, tables: int) -> IndexA
     return np.asarray(np.searchsorted((centers[1:] + centers[:-1]) / 2, magnitude), np.intp)
 
 
-def _choose(bins: IndexArray, masses: FloatArray, distances: FloatArray) -> IndexArray:
+def choose_tables(bins: IndexArray, masses: FloatArray, distances: FloatArray) -> IndexArray:
     """For each group the table with the least error.
 
     Args:
@@ -322,7 +322,7 @@ def _fit_scales(groups: _Groups, units: Float64Array, tables: Float64Array) -> F
     steps = _LIMIT / (np.abs(tables).max(initial=0) or 1.0)
     rounded = np.rint(tables * steps)
     level_of = rounded.astype(np.float32).reshape(-1)
-    code_of, distances = _LEVEL_BINS.nearest(rounded)
+    code_of, distances = LEVEL_BINS.nearest(rounded)
     codes = np.empty(groups.values.shape, np.uint8)
     choices = np.zeros((len(units), groups.values.shape[1] // groups.size), np.uint8)
     vanishing = (units.max(initial=0) or 1.0) * VANISHING
@@ -330,13 +330,13 @@ def _fit_scales(groups: _Groups, units: Float64Array, tables: Float64Array) -> F
     for _ in range(_SCALE_ROUNDS if len(tables) > 1 else _SCALE_ROUNDS_OF_ONE_TABLE):
         for block, values, importance in groups.blocks():
             ratios = values / scale[block, None]
-            bins = _LEVEL_BINS.index(ratios).reshape(-1, groups.size)
+            bins = LEVEL_BINS.index(ratios).reshape(-1, groups.size)
             chosen = np.zeros(len(bins), np.intp)
             if len(tables) > 1:
                 masses = np.ascontiguousarray(importance).reshape(bins.shape)
-                chosen = _choose(bins, masses, distances)
+                chosen = choose_tables(bins, masses, distances)
                 choices[block] = chosen.reshape(choices[block].shape)
-            found = code_of.reshape(-1)[chosen[:, None] * _LEVEL_BINS.count + bins]
+            found = code_of.reshape(-1)[chosen[:, None] * LEVEL_BINS.count + bins]
             codes[block] = found.reshape(ratios.shape)
             levels = level_of[chosen[:, None] * tables.shape[1] + found].reshape(ratios.shape)
             scale[block] = _least_squares(scale[block], ratios, levels, importance)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +72,29 @@ class UniformGrid:
             levels += 1
         return np.clip(levels, self.lowest, self.highest, out=levels)
 
+    def unclipped_step(self, matrix: FloatArray) -> FloatArray:
+        """The least step at which no value of a channel is beyond the grid; 0 for zeros.
+
+        Args:
+            matrix: (channels, inputs).
+
+        Returns:
+            (channels,).
+        """
+        above = matrix.max(axis=1, initial=0) / np.float32(self.highest)
+        below = matrix.min(axis=1, initial=0) / np.float32(self.lowest)
+        steps: FloatArray = np.maximum(above, below)
+        return steps
+
+
+@runtime_checkable
+class EvenlySpaced(Protocol):
+    """A codec whose levels are evenly spaced, so that a step for each channel says all."""
+
+    @property
+    def spacing(self) -> UniformGrid:
+        """Its levels, in steps."""
+
 
 def default_grid(bits: int) -> GridName:
     """The better grid for trained weights: mid-tread wherever there is one.
@@ -121,6 +144,9 @@ def fit_uniform(weight: Weight, grid: UniformGrid) -> tuple[Levels, FloatArray]:
     "Least squares quantization in PCM", 1982), which can only lessen the error. The step that
     clips nothing is among those tried: the result is never worse than the range of the weights.
 
+    Where the weight brings steps of its own, its levels are the nearest at these steps, and the
+    steps are the scales.
+
     Returns:
         Levels in the shape of the weight, int8 or, where the grid is wider, int16; and scales,
         (channels,), positive and finite. A channel of zeros gets a scale that vanishes beside
@@ -132,7 +158,10 @@ def fit_uniform(weight: Weight, grid: UniformGrid) -> tuple[Levels, FloatArray]:
     scales = np.empty(values.shape[weight.axis], np.float32)
     largest = float(np.abs(values).max(initial=0)) or 1.0
     for block, matrix, importance in channel_blocks(weight):
-        scale = _block_scales(matrix, importance, grid)
+        if weight.scale is None:
+            scale = _block_scales(matrix, importance, grid)
+        else:
+            scale = np.where(matrix.any(axis=1), weight.scale[block], 0).astype(np.float64)
         scale[scale == 0] = largest * VANISHING
         scales[block] = normal_scale(scale)
         nearest = grid.nearest(matrix / scales[block, None])

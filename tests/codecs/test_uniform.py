@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantkit.codecs.base import Weight
-from quantkit.codecs.uniform import UniformGrid, channel_blocks, default_grid, fit_uniform
+from quantkit.codecs.bitplane import Bitplane
+from quantkit.codecs.codebook import Codebook
+from quantkit.codecs.grouped import Grouped
+from quantkit.codecs.native import Native
+from quantkit.codecs.plain import Float32, Int8, Int16
+from quantkit.codecs.uniform import (
+    EvenlySpaced,
+    UniformGrid,
+    channel_blocks,
+    default_grid,
+    fit_uniform,
+)
 from quantkit.errors import InputError
 
 GRIDS = [("mid-tread", bits) for bits in range(2, 9)] + [("midrise", bits) for bits in range(1, 8)]
@@ -201,3 +212,47 @@ def test_channel_blocks_cover_the_weight_in_order():
         expected = np.broadcast_to(importance[block], (block.stop - block.start, 600))
         np.testing.assert_array_equal(weights, expected)
     assert seen == 50
+
+
+@pytest.mark.parametrize(("name", "bits"), GRIDS)
+def test_unclipped_step_is_the_least_that_clips_nothing(name, bits):
+    values = normal((6, 50)) + np.linspace(-3, 3, 6, dtype=np.float32)[:, None]
+    grid = UniformGrid.of(name, bits)
+    steps = grid.unclipped_step(values)
+    ratios = values / steps[:, None]
+    assert ratios.max() <= grid.highest * 1.000001
+    assert ratios.min() >= grid.lowest * 1.000001
+    reached = np.maximum(ratios.max(axis=1) / grid.highest, ratios.min(axis=1) / grid.lowest)
+    np.testing.assert_allclose(reached, 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "bits"), GRIDS)
+def test_steps_found_elsewhere_are_the_scales(name, bits):
+    values = normal((7, 5, 3))
+    values[:, 2] = 0
+    steps = np.linspace(0.1, 0.5, 5, dtype=np.float32)
+    grid = UniformGrid.of(name, bits)
+    levels, scale = fit_uniform(Weight(values, 1, scale=steps), grid)
+    kept = [0, 1, 3, 4]
+    np.testing.assert_array_equal(scale[kept], steps[kept])
+    # A channel of zeros has a scale that vanishes, whatever was found.
+    assert 0 < scale[2] < 1e-6
+    nearest = grid.nearest(values / scale[:, None])
+    np.testing.assert_array_equal(levels, nearest)
+
+
+@pytest.mark.parametrize("codec", [Bitplane(3), Bitplane(1), Native(4), Int8(), Int16()])
+def test_codecs_with_even_spacing_take_steps_found_elsewhere(codec):
+    assert isinstance(codec, EvenlySpaced)
+    weight = Weight(normal((4, 30)), 0, scale=np.full(4, 0.3, np.float32))
+    encoded = codec.encode(weight)
+    np.testing.assert_array_equal(encoded.scale, weight.scale)
+    np.testing.assert_array_equal(encoded.levels, codec.spacing.nearest(weight.values / 0.3))
+
+
+@pytest.mark.parametrize("codec", [Grouped(3), Codebook(3), Float32()])
+def test_codecs_with_tables_have_no_use_for_steps(codec):
+    assert not isinstance(codec, EvenlySpaced)
+    values = normal((4, 32))
+    with_steps = codec.encode(Weight(values, 0, scale=np.full(4, 0.3, np.float32)))
+    assert with_steps.packed == codec.encode(Weight(values, 0)).packed

@@ -1,0 +1,274 @@
+"""Error-compensated rounding: what one weight's rounding breaks, the next ones make good.
+
+For a channel with weights w and rounded weights ŵ, the mean squared error of its output is
+(w − ŵ)ᵀ H (w − ŵ) with H = E[x xᵀ], the second moments of its inputs. With H = L Λ Lᵀ (L unit
+lower triangular, Λ diagonal) it is Σ Λₖ (vₖ − ŵₖ)² for vₖ = wₖ + Σ (wⱼ − ŵⱼ) Lⱼₖ over all j > k. So
+weights are rounded from the last to the first, each vₖ to the nearest level. This is LDLQ (Chee et
+al., "QuIP: 2-Bit Quantization of Large Language Models With Guarantees", 2023, section 3), which
+they prove to be the same as GPTQ (Frantar et al., "GPTQ: Accurate Post-Training Quantization for
+Generative Pre-trained Transformers", 2022), which solves the same problem as Optimal Brain Surgeon
+(Hassibi and Stork, "Second order derivatives for network pruning", 1993) weight by weight. In this
+form no matrix is inverted. The weights whose inputs are loudest come first, as GPTQ's "act-order"
+has it, and the updates are done block by block.
+
+The values vₖ reach farther than the weights, the more so the fewer the bits. A grid that was laid
+for the weights clips them, and then errors pile up. But for given v the error is one that every
+codec can lay a grid for: squared, each column as important as its Λₖ. So laying the grid for v and
+rounding anew take turns, and the best round is kept. At 2 bits that divides the error by three.
+
+An input that calibration never heard has no part in H: its weights take their nearest levels.
+
+For n channels of d inputs the cost is d³/3 + n·d² per round, and the memory, beside H itself, that
+of the factor, d² in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol, Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from quantkit.codecs.base import FloatArray, Weight
+from quantkit.codecs.channels import to_rows
+from quantkit.codecs.feedback import Doubles, Feedback, IndexArray
+from quantkit.codecs.uniform import normal_scale
+
+LevelArray = npt.NDArray[np.int16]
+Booleans = npt.NDArray[np.bool_]
+
+#: How often, at most, a grid is laid and the weights are rounded to it.
+_ROUNDS = 4
+#: Share of the error that a round must leave less than, or it is the last.
+_LEAST_GAIN = 0.98
+
+
+class Grid(Protocol):
+    """Levels that the weights of a layer may take, in steps of their channel's scale."""
+
+    scale: FloatArray
+    """(channels,), positive."""
+
+    @property
+    def group(self) -> int:
+        """Consecutive columns that are rounded one after the other; 1 for any order."""
+
+    def copy(self) -> Self:
+        """One that may be opened without a change of this one."""
+
+    def take_better(self, other: Self, own_errors: Doubles, errors: Doubles) -> Booleans:
+        """Become the better of two: channel by channel, or as a whole where channels share tables.
+
+        Args:
+            other: a grid of the same layer.
+            own_errors, errors: of this one and the other, (channels,).
+
+        Returns:
+            (channels,), which of them are now as in the other.
+        """
+
+    def open(
+        self, channels: slice, columns: IndexArray, ratios: FloatArray, masses: FloatArray
+    ) -> None:
+        """A group comes up: the time to choose what its columns have in common.
+
+        Args:
+            channels: which of them.
+            columns: of the group, in any order.
+            ratios: (columns, channels), values in steps; rounding the group still changes them.
+            masses: (columns,), what a squared error in each costs.
+        """
+
+    def nearest(self, channels: slice, column: int, ratios: FloatArray) -> FloatArray:
+        """The level nearest to each of ``ratios``, (channels,), as floats."""
+
+
+GridType = TypeVar("GridType", bound=Grid)
+
+
+@dataclass
+class Laid(Generic[GridType]):
+    """A grid, and weights on it.
+
+    Args:
+        grid: with the scales of the channels.
+        levels: (channels, inputs).
+    """
+
+    grid: GridType
+    levels: LevelArray
+
+    def copy(self) -> Self:
+        """One that may be rounded anew without a change of this one."""
+        return type(self)(self.grid.copy(), self.levels.copy())
+
+
+def lay_and_round(weight: Weight, lay: Callable[[Weight], Laid[GridType]]) -> Laid[GridType]:
+    """Fit a grid to a weight, and round the weight to it.
+
+    Where it has second moments, errors are compensated. The error under these, damped, is then
+    never more than that of the nearest levels that ``lay`` finds at first: of each channel, or of
+    all together where they share tables. Else the levels are those nearest ones.
+
+    Args:
+        weight: where it brings scales, these stay.
+        lay: fits a grid to a weight of (channels, inputs), and gives its nearest levels.
+    """
+    rows = _as_rows(weight)
+    moments = weight.second_moments
+    if moments is None or not rows.values.any():
+        return lay(rows)
+    # So that no product overflows or vanishes, whatever the magnitude of the weights.
+    largest = float(np.abs(rows.values).max())
+    values = (rows.values / largest).astype(np.float32)
+    given = None if rows.scale is None else (rows.scale / largest).astype(np.float32)
+    best = lay(Weight(values, 0, rows.importance, scale=given))
+    compensation = _Compensation.of(moments, len(values), best.grid.group)
+    if compensation is None:
+        return lay(rows)
+    best_error = compensation.error(values, best)
+    laid = best.copy()
+    for _ in range(_ROUNDS):
+        error, decided = compensation.round(values, laid)
+        before = best_error.sum()
+        better = best.grid.take_better(laid.grid, best_error, error)
+        best.levels[better] = laid.levels[better]
+        best_error = np.where(better, error, best_error)
+        if given is not None or best_error.sum() > _LEAST_GAIN * before:
+            break
+        laid = lay(Weight(decided, 0, compensation.masses()))
+    scale = best.grid.scale.astype(np.float64) * largest
+    if given is None:
+        scale *= compensation.best_factors(values, best)
+    best.grid.scale = normal_scale(scale)
+    return best
+
+
+def _as_rows(weight: Weight) -> Weight:
+    """The same as (channels, inputs), without second moments."""
+    importance = weight.importance
+    if importance is not None:
+        missing = weight.values.ndim - importance.ndim
+        importance = importance.reshape((1,) * missing + importance.shape)
+        shape = list(weight.values.shape)
+        # One row where it is the same for all channels.
+        shape[weight.axis] = importance.shape[weight.axis]
+        importance = to_rows(np.broadcast_to(importance, shape), weight.axis)
+    return Weight(to_rows(weight.values, weight.axis), 0, importance, scale=weight.scale)
+
+
+@dataclass(frozen=True)
+class _Compensation:
+    """How errors spread in each group of channels.
+
+    Args:
+        groups: which channels meet the same inputs, and how errors spread among these.
+        channels: of all groups.
+    """
+
+    groups: tuple[tuple[slice, Feedback], ...]
+    channels: int
+
+    @classmethod
+    def of(cls, moments: FloatArray, channels: int, group: int) -> _Compensation | None:
+        """None where the moments are not finite, or all are 0.
+
+        Args:
+            group: see :class:`Grid`.
+        """
+        matrices = moments if moments.ndim == 3 else moments[None]
+        loudness = float(np.diagonal(matrices, axis1=1, axis2=2).mean(dtype=np.float64))
+        if not 0 < loudness < np.inf:
+            return None
+        size = channels // len(matrices)
+        found = []
+        for index, each in enumerate(matrices):
+            feedback = Feedback.of(each, loudness, group)
+            if feedback is None:
+                return None
+            found.append((slice(index * size, (index + 1) * size), feedback))
+        return cls(tuple(found), channels)
+
+    def round(self, values: FloatArray, laid: Laid[GridType]) -> tuple[Doubles, FloatArray]:
+        """Put compensated levels in place of those of ``laid``.
+
+        Returns:
+            The error of each channel, and the values that were rounded, (channels, inputs).
+        """
+        errors = np.empty(self.channels)
+        decided = np.empty_like(values)
+        for channels, feedback in self.groups:
+            errors[channels] = _round(values, laid, feedback, channels, decided)
+        return errors, decided
+
+    def error(self, values: FloatArray, laid: Laid[GridType]) -> Doubles:
+        """(channels,)."""
+        errors = np.empty(self.channels)
+        for channels, feedback in self.groups:
+            spread = feedback.spread(_difference(values, laid, channels))
+            errors[channels] = feedback.square(spread, spread)
+        return errors
+
+    def best_factors(self, values: FloatArray, laid: Laid[GridType]) -> Doubles:
+        """What to multiply each scale by for the least error with these levels: (channels,).
+
+        With the error e and levels times scale q it is 1 + eᵀHq / qᵀHq.
+        """
+        factors = np.ones(self.channels)
+        for channels, feedback in self.groups:
+            errors = feedback.spread(_difference(values, laid, channels))
+            rounded = laid.levels[channels] * laid.grid.scale[channels, None]
+            levels = feedback.spread(rounded)
+            square = feedback.square(levels, levels)
+            known = square > 0
+            factors[channels] += np.where(
+                known, feedback.square(errors, levels) / np.where(known, square, 1), 0
+            )
+        return np.where(factors > 0, factors, 1)
+
+    def masses(self) -> FloatArray:
+        """What a squared error in each decided value costs, (channels, inputs)."""
+        by_group = np.stack([feedback.masses() for _, feedback in self.groups])
+        masses: FloatArray = by_group.repeat(self.channels // len(self.groups), axis=0)
+        return masses
+
+
+def _difference(values: FloatArray, laid: Laid[GridType], channels: slice) -> FloatArray:
+    scale = laid.grid.scale[channels, None]
+    difference: FloatArray = values[channels] - laid.levels[channels] * scale
+    return difference
+
+
+def _round(
+    values: FloatArray,
+    laid: Laid[GridType],
+    feedback: Feedback,
+    channels: slice,
+    decided: FloatArray,
+) -> Doubles:
+    """Write levels and decided values of ``channels``; returns their errors."""
+    grid, factor, order = laid.grid, feedback.factor, feedback.order
+    scale = grid.scale[channels]
+    wanted = np.ascontiguousarray(values[channels].T[order])
+    current = wanted.copy()
+    errors = np.empty_like(wanted)
+    levels = np.empty(wanted.shape, np.int16)
+    for block, spans in feedback.blocks():
+        for span in spans:
+            done = slice(span.stop, block.stop)
+            current[span] += factor[span, done] @ errors[done]
+            grid.open(channels, order[span], current[span] / scale, feedback.costs[span])
+            for row in range(span.stop - 1, span.start - 1, -1):
+                done = slice(row + 1, span.stop)
+                current[row] += factor[row, done] @ errors[done]
+                found = grid.nearest(channels, int(order[row]), current[row] / scale)
+                levels[row] = found
+                errors[row] = wanted[row] - found * scale
+        before = slice(0, block.start)
+        current[before] += factor[before, block] @ errors[block]
+    decided[channels, order] = current.T
+    laid.levels[channels, order] = levels.T
+    current -= wanted - errors
+    return feedback.square(current, current)

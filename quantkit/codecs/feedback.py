@@ -1,0 +1,120 @@
+"""Second moments, factorized: how the error of one rounded weight spreads to those after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import LinAlgError, cholesky
+
+from quantkit.codecs.base import FloatArray
+
+IndexArray = npt.NDArray[np.intp]
+Doubles = npt.NDArray[np.float64]
+
+#: Added to the diagonal of the matrix, as a share of its mean; the next one where rounding errors
+#: make the factorization fail.
+_DAMPING = (0.01, 0.1, 1.0)
+#: Columns whose errors reach those of other blocks in one matrix product.
+_BLOCK = 128
+#: Columns of a block that are updated together.
+_SPAN = 16
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """H = L Λ Lᵀ for the inputs of one group of channels, sorted; the last is rounded first.
+
+    Args:
+        order: which column each row of the factor stands for.
+        factor: Lᵀ, with ones on the diagonal.
+        costs: the diagonal of Λ.
+        group: see :class:`~quantkit.codecs.compensated.Grid`.
+    """
+
+    order: IndexArray
+    factor: FloatArray
+    costs: FloatArray
+    group: int
+
+    @classmethod
+    def of(cls, moments: FloatArray, loudness: float, group: int = 1) -> Feedback | None:
+        """Factorize ``moments``, damped; None if they are not positive semidefinite.
+
+        Args:
+            moments: (inputs, inputs), of any magnitude; not changed.
+            loudness: the mean of the diagonal, for all groups of channels: it becomes 1.
+            group: see :class:`~quantkit.codecs.compensated.Grid`.
+        """
+        order = _ascending(np.diagonal(moments).astype(np.float64), group)
+        for damping in _DAMPING:
+            sorted_moments = moments[order[:, None], order]
+            sorted_moments /= np.float32(loudness)
+            sorted_moments[np.diag_indices_from(sorted_moments)] += np.float32(damping)
+            try:
+                # Symmetric, so the transposed view is the same matrix in LAPACK's own order.
+                factor = cholesky(
+                    sorted_moments.T, lower=True, overwrite_a=True, check_finite=False
+                ).T
+            except LinAlgError:
+                continue
+            diagonal_root = np.diagonal(factor).copy()
+            factor /= diagonal_root[:, None]
+            return cls(order, factor, np.square(diagonal_root), group)
+        return None
+
+    def masses(self) -> FloatArray:
+        """Λ in the order of the columns."""
+        found = np.empty_like(self.costs)
+        found[self.order] = self.costs
+        return found
+
+    def spread(self, differences: FloatArray) -> FloatArray:
+        """Lᵀ e of each channel; (inputs, channels), rows as those of the factor.
+
+        Args:
+            differences: (channels, inputs).
+        """
+        sorted_rows = np.ascontiguousarray(differences.T[self.order])
+        for start in range(0, len(sorted_rows), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            sorted_rows[block] = self.factor[block, start:] @ sorted_rows[start:]
+        return sorted_rows
+
+    def square(self, one: FloatArray, other: FloatArray) -> Doubles:
+        """The product of two spread differences under Λ: (channels,)."""
+        total: Doubles = np.einsum(
+            "ic,ic,i->c", one, other, self.costs, dtype=np.float64, optimize=False
+        )
+        return total
+
+    def blocks(self) -> Iterator[tuple[slice, list[slice]]]:
+        """Rows of the factor, the last first: blocks, and spans of which a block consists."""
+        size = self.group if self.group > 1 else _SPAN
+        inputs = len(self.order)
+        # The last group of a channel may be a short one, anywhere in the order.
+        sizes = np.full(-(-inputs // size), size)
+        short = -inputs % size
+        if short:
+            where = int(np.flatnonzero(self.order // size == len(sizes) - 1)[0]) // size
+            sizes[where if self.group > 1 else 0] -= short
+        ends = np.cumsum(sizes)
+        spans = [slice(int(end - count), int(end)) for end, count in zip(ends, sizes, strict=True)]
+        many = max(_BLOCK // size, 1)
+        for last in range(len(spans), 0, -many):
+            some = spans[max(last - many, 0) : last]
+            yield slice(some[0].start, some[-1].stop), some[::-1]
+
+
+def _ascending(diagonal: Doubles, group: int) -> IndexArray:
+    """Columns by how loud they are, those of a group together, groups by their loudest sum."""
+    if group == 1:
+        return np.argsort(diagonal, kind="stable")
+    filled = np.pad(diagonal, (0, -diagonal.size % group), constant_values=-1.0)
+    by_group = filled.reshape(-1, group)
+    within = np.argsort(by_group, axis=1, kind="stable")
+    groups = np.argsort(by_group.sum(axis=1), kind="stable")
+    order: IndexArray = (within + np.arange(len(by_group))[:, None] * group)[groups].reshape(-1)
+    return order[order < diagonal.size]

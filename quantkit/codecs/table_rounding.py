@@ -1,0 +1,182 @@
+"""Levels from tables for a weight: nearest ones, or with errors compensated.
+
+Each function is like its namesake in :mod:`~quantkit.codecs.tables`, which it calls where the
+weight has no second moments. Where it has, see :mod:`~quantkit.codecs.compensated`: groups choose
+their tables when their turn to be rounded comes, for the values that their weights then have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from quantkit.codecs.base import FloatArray, Weight
+from quantkit.codecs.compensated import Booleans, Laid, LevelArray, lay_and_round
+from quantkit.codecs.feedback import Doubles, IndexArray
+from quantkit.codecs.kmeans import Float64Array
+from quantkit.codecs.lookup import CodeArray, TableArray
+from quantkit.codecs.tables import (
+    LEVEL_BINS,
+    Fitted,
+    choose_tables,
+    fit_channel_tables,
+    fit_scales,
+    fit_tables,
+)
+
+
+def round_tables(
+    weight: Weight, levels: int, *, group_size: int | None = None, tables: int = 1
+) -> Fitted:
+    """See :func:`~quantkit.codecs.tables.fit_tables`."""
+    return _round_shared(
+        weight, lambda rows: fit_tables(rows, levels, group_size=group_size, tables=tables)
+    )
+
+
+def round_scales(weight: Weight, levels: Float64Array) -> Fitted:
+    """See :func:`~quantkit.codecs.tables.fit_scales`."""
+    return _round_shared(weight, lambda rows: fit_scales(rows, levels))
+
+
+def round_channel_tables(weight: Weight, levels: int) -> Fitted:
+    """See :func:`~quantkit.codecs.tables.fit_channel_tables`."""
+
+    def lay(rows: Weight) -> Laid[_Own]:
+        fitted = fit_channel_tables(rows, levels)
+        return Laid(_Own(fitted.scale, fitted.tables), fitted.levels().astype(np.int16))
+
+    laid = lay_and_round(weight, lay)
+    channels = np.arange(len(laid.levels))
+    codes = _codes(laid.levels, laid.grid.tables, channels)
+    return Fitted(codes, channels, laid.grid.tables, laid.grid.scale)
+
+
+def _round_shared(weight: Weight, fit: Callable[[Weight], Fitted]) -> Fitted:
+    def lay(rows: Weight) -> Laid[_Shared]:
+        fitted = fit(rows)
+        channels, inputs = rows.values.shape
+        groups, size = len(fitted.choices) // max(channels, 1), fitted.codes.shape[1]
+        choices = fitted.choices.reshape(channels, groups)
+        levels = fitted.levels().reshape(channels, groups * size)[:, :inputs]
+        group = size if len(fitted.tables) > 1 else 1
+        grid = _Shared(fitted.scale, _Places(fitted.tables), choices, group)
+        return Laid(grid, levels.astype(np.int16))
+
+    laid = lay_and_round(weight, lay)
+    grid = laid.grid
+    tables, choices = grid.places.tables, grid.choices.reshape(-1)
+    filling = -laid.levels.shape[1] % grid.group
+    filled = np.pad(laid.levels, ((0, 0), (0, filling)))
+    levels = filled.reshape(len(choices), filled.size // max(len(choices), 1))
+    return Fitted(_codes(levels, tables, choices), choices, tables, grid.scale)
+
+
+def _codes(levels: LevelArray, tables: TableArray, choices: npt.NDArray[Any]) -> CodeArray:
+    """Where each row's levels are in the table that it chose; filling gets any code."""
+    codes = np.empty(levels.shape, np.uint8)
+    for choice, table in enumerate(tables):
+        rows = choices == choice
+        codes[rows] = np.minimum(np.searchsorted(table, levels[rows]), len(table) - 1)
+    return codes
+
+
+class _Places:
+    """What is nearest to evenly spaced places, in each of some tables."""
+
+    def __init__(self, tables: TableArray) -> None:
+        self.tables = tables
+
+    @cached_property
+    def levels(self) -> FloatArray:
+        """The nearest levels: of all places in the first table, then in the next."""
+        codes, _ = self._nearest
+        levels = np.take_along_axis(self.tables, codes.astype(np.intp), axis=1)
+        return levels.astype(np.float32).reshape(-1)
+
+    @property
+    def distances(self) -> FloatArray:
+        """(places, tables), squared."""
+        return self._nearest[1]
+
+    @cached_property
+    def _nearest(self) -> tuple[CodeArray, FloatArray]:
+        return LEVEL_BINS.nearest(self.tables.astype(np.float64))
+
+
+@dataclass
+class _Shared:
+    """Tables of a layer, of which each group of columns of a channel takes one.
+
+    See :class:`~quantkit.codecs.compensated.Grid`.
+
+    Args:
+        choices: (channels, groups).
+        group: columns in a group; 1 where there is one table.
+    """
+
+    scale: FloatArray
+    places: _Places
+    choices: npt.NDArray[Any]
+    group: int
+
+    def copy(self) -> Self:
+        return replace(self, scale=self.scale.copy(), choices=self.choices.copy())
+
+    def take_better(self, other: Self, own_errors: Doubles, errors: Doubles) -> Booleans:
+        better = bool(errors.sum() < own_errors.sum())
+        if better:
+            self.scale, self.places = other.scale.copy(), other.places
+            self.choices = other.choices.copy()
+        return np.full(errors.shape, better)
+
+    def open(
+        self, channels: slice, columns: IndexArray, ratios: FloatArray, masses: FloatArray
+    ) -> None:
+        if self.group == 1:
+            return
+        bins = LEVEL_BINS.index(np.ascontiguousarray(ratios.T))
+        chosen = choose_tables(bins, np.broadcast_to(masses, bins.shape), self.places.distances)
+        self.choices[channels, columns[0] // self.group] = chosen
+
+    def nearest(self, channels: slice, column: int, ratios: FloatArray) -> FloatArray:
+        index = LEVEL_BINS.index(ratios)
+        if self.group > 1:
+            chosen = self.choices[channels, column // self.group]
+            index += chosen.astype(np.intp) * LEVEL_BINS.count
+        found: FloatArray = self.places.levels[index]
+        return found
+
+
+@dataclass
+class _Own:
+    """A table for each channel. See :class:`~quantkit.codecs.compensated.Grid`."""
+
+    scale: FloatArray
+    tables: TableArray
+    group = 1
+
+    def copy(self) -> Self:
+        return type(self)(self.scale.copy(), self.tables.copy())
+
+    def take_better(self, other: Self, own_errors: Doubles, errors: Doubles) -> Booleans:
+        better = errors < own_errors
+        self.scale[better], self.tables[better] = other.scale[better], other.tables[better]
+        return better
+
+    def open(
+        self, channels: slice, columns: IndexArray, ratios: FloatArray, masses: FloatArray
+    ) -> None:
+        """Nothing to choose."""
+
+    def nearest(self, channels: slice, column: int, ratios: FloatArray) -> FloatArray:
+        tables = self.tables[channels].astype(np.float32)
+        middles = (tables[:, 1:] + tables[:, :-1]) / 2
+        codes = (ratios[:, None] > middles).sum(axis=1)
+        found: FloatArray = tables[np.arange(len(codes)), codes]
+        return found
