@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from quantkit.codecs.catalogue import NAMES, CodecChoice
 from quantkit.graph.plan import COMPUTES, Compute
 from quantkit.quantize.presets import DESCRIPTIONS, PRESETS
-from quantkit.quantize.settings import LayerRule, QuantizeSettings, RangeMethod
+from quantkit.quantize.settings import RANGES, LayerRule, QuantizeSettings, RangeMethod
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -55,10 +55,11 @@ _OPTIONS = [
     click.option(
         "--range",
         "range_method",
-        type=click.Choice(["min-max", "percentile"]),
+        type=click.Choice(RANGES),
         default="min-max",
         show_default=True,
-        help="How static activation ranges are chosen.",
+        help="How static activation ranges are chosen: by the extremes, by a share of the values, "
+        "by the information that the grid keeps, or by what the layers' outputs make of them.",
     ),
     click.option(
         "--percentile",

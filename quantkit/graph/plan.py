@@ -113,6 +113,8 @@ class Plan:
         predicted_bytes: what the file will take, its external files included; None where that
             was not computed.
         target_runtime: the oldest ONNX Runtime that must load the file; empty for the newest.
+        fitting: how the numbers are found; see :class:`quantkit.quantize.fitting.Fitting`. Empty
+            where that is not said.
     """
 
     layers: tuple[LayerPlan, ...]
@@ -121,6 +123,7 @@ class Plan:
     budget_bytes: int | None = None
     predicted_bytes: int | None = None
     target_runtime: str = ""
+    fitting: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The ``quantkit.plan/1`` object."""
@@ -131,6 +134,7 @@ class Plan:
             "predicted_bytes": self.predicted_bytes,
             "method": self.method,
             **({"target_runtime": self.target_runtime} if self.target_runtime else {}),
+            **({"fitting": dict(self.fitting)} if self.fitting else {}),
             "layers": [row.to_row() for row in self.layers],
         }
 
@@ -155,6 +159,9 @@ class Plan:
         for key, value in (("budget_bytes", budget), ("predicted_bytes", predicted)):
             if value is not None and (not isinstance(value, int) or value < 0):
                 raise FormatError(f"{key} cannot be {value!r}")
+        fitting = document.get("fitting", {})
+        if not isinstance(fitting, dict):
+            raise FormatError(f"fitting cannot be {fitting!r}")
         return cls(
             layers=layers,
             model_sha256=str(document.get("model_sha256", "")),
@@ -162,6 +169,7 @@ class Plan:
             budget_bytes=budget,
             predicted_bytes=predicted,
             target_runtime=str(document.get("target_runtime", "")),
+            fitting=fitting,
         )
 
     def with_bytes(self, layer_bytes: Sequence[int], predicted: int) -> Plan:

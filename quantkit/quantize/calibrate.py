@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper
 
 from quantkit.audio.decode import read_audio
 from quantkit.audio.features import iter_features
 from quantkit.audio.utterance import Corpus
 from quantkit.errors import AudioError, CorpusError, InputError, ModelError
-from quantkit.graph.artifact import ArtifactInfo, save_model
+from quantkit.graph.artifact import ArtifactInfo
+from quantkit.quantize.clip_runner import ClipRunner, Feed
 from quantkit.runtime.recognizer import MIN_FRAMES
-from quantkit.runtime.session import create_session
 
-#: Name of a clip, and the model inputs for it as a batch of one.
-Feed = tuple[str, Mapping[str, npt.NDArray[Any]]]
+__all__ = ["Feed", "Tracker", "Watched", "calibrate", "corpus_feeds", "require_finite"]
 
 
 class Tracker(Protocol):
@@ -68,46 +64,28 @@ def calibrate(
         CorpusError: ``feeds`` is empty.
         ModelError: the model fails on a clip, or a layer's activations are not finite there.
     """
-    inputs = {value.name for value in model.graph.input}
-    computed = [name for name in watched if name not in inputs]
-    observed = onnx.ModelProto()
-    observed.CopyFrom(model)
-    # Without metadata of ours, no checksum is computed for a file that nobody keeps.
-    del observed.metadata_props[:]
-    present = {value.name for value in observed.graph.output}
-    for name in computed:
-        if name not in present:
-            observed.graph.output.append(
-                helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
-            )
-    clips = 0
-    with tempfile.TemporaryDirectory(prefix="quantkit-calibrate-") as folder:
-        path = Path(folder) / "observed.onnx"
-        save_model(observed, path)
-        del observed
-        session = create_session(path)
-        for clip, feed in feeds:
-            try:
-                values = session.run(computed, dict(feed)) if computed else []
-            # ONNX Runtime's exceptions share no base class but Exception.
-            except Exception as error:
-                reason = " ".join(str(error).split())
-                raise ModelError(f"the model fails on calibration clip {clip}: {reason}") from error
-            seen = dict(zip(computed, values, strict=True))
+    with ClipRunner(model) as runner:
+        for clip, values in runner.run(list(watched), feeds):
             for name, each in watched.items():
-                value = seen[name] if name in seen else feed[name]
-                if not np.isfinite(value).all():
-                    raise ModelError(
-                        f"layer {each.layer}: its activations are NaN or infinite on clip {clip}; "
-                        "exclude the layer, or check the model"
-                    )
+                require_finite(values[name], each.layer, clip)
                 for tracker in each.trackers:
-                    tracker.update(value)
-            clips += 1
+                    tracker.update(values[name])
+            values.clear()
             if progress is not None:
                 progress(clip)
-    if not clips:
-        raise CorpusError("calibration needs at least one clip, and there is none")
+
+
+def require_finite(values: npt.NDArray[Any], layer: str, clip: str) -> None:
+    """Refuse values of a layer that nothing can be learned from.
+
+    Raises:
+        ModelError: one of them is NaN or infinite.
+    """
+    if not np.isfinite(values).all():
+        raise ModelError(
+            f"layer {layer}: its activations are NaN or infinite on clip {clip}; exclude the "
+            "layer, or check the model"
+        )
 
 
 def corpus_feeds(

@@ -56,7 +56,7 @@ def clean_up(model: onnx.ModelProto, apart: Collection[str] = ()) -> None:
 def _drop_dead_nodes(graph: onnx.GraphProto) -> None:
     needed = {value.name for value in graph.output}
     for node in graph.node:
-        needed |= _captured(node)
+        needed |= captured_names(node)
     dead: set[int] = set()
     for index in reversed(range(len(graph.node))):
         node = graph.node[index]
@@ -77,7 +77,7 @@ def _store_raw(graph: onnx.GraphProto) -> None:
 
 def _merge_initializers(graph: onnx.GraphProto, apart: Collection[str]) -> None:
     outputs = {value.name for value in graph.output}
-    captured = {name for node in graph.node for name in _captured(node)}
+    captured = {name for node in graph.node for name in captured_names(node)}
     first_of: dict[tuple[int, tuple[int, ...], bytes], str] = {}
     replacement: dict[str, str] = {}
     for tensor in graph.initializer:
@@ -116,18 +116,18 @@ def _used_names(graph: onnx.GraphProto) -> set[str]:
     used = {value.name for value in (*graph.output, *graph.input)}
     for node in graph.node:
         used.update(node.input)
-        used |= _captured(node)
+        used |= captured_names(node)
     return used
 
 
-def _captured(node: onnx.NodeProto) -> set[str]:
+def captured_names(node: onnx.NodeProto) -> set[str]:
     """Names that subgraphs of ``node`` (If, Loop, Scan) may take from outside."""
     names: set[str] = set()
     for attribute in node.attribute:
         for graph in (attribute.g, *attribute.graphs):
             for inner in graph.node:
                 names.update(inner.input)
-                names |= _captured(inner)
+                names |= captured_names(inner)
             names.update(value.name for value in graph.output)
     return names
 

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from quantkit.errors import InputError
-from quantkit.quantize.pipeline import Calibration, QuantizeResult, quantize_model
+from quantkit.quantize.feeds import Calibration
+from quantkit.quantize.fitting import Fitting
+from quantkit.quantize.pipeline import QuantizeResult, quantize_model
 from quantkit.quantize.settings import QuantizeSettings
 
 
@@ -16,6 +18,7 @@ def quantize_family(
     family: Sequence[QuantizeSettings],
     calibration: Calibration | None = None,
     *,
+    fitting: Fitting | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Iterator[QuantizeResult]:
     """Write ``folder/<name>.onnx`` for each of the settings, yielding each as it is done.
@@ -34,4 +37,6 @@ def quantize_family(
         )
     for settings in family:
         destination = folder / f"{settings.name}.onnx"
-        yield quantize_model(source, destination, settings, calibration, progress=progress)
+        yield quantize_model(
+            source, destination, settings, calibration, fitting=fitting, progress=progress
+        )

@@ -16,8 +16,9 @@ from quantkit.quantize.activations import (
     quantize_per_batch,
     quantize_per_clip,
 )
+from quantkit.quantize.bias_correction import store_bias
 from quantkit.quantize.settings import DynamicRange
-from quantkit.quantize.weights import WeightStore, by_input, corrected_bias
+from quantkit.quantize.weights import WeightStore, by_input
 
 # The kernel takes one zero point for the whole weight; with it int8 becomes uint8 exactly.
 _ZERO_POINT = 128
@@ -37,7 +38,8 @@ def to_conv_integer(
     name = str(node.name)
     weight = cast(npt.NDArray[np.float32], editor.array(node.input[1]))
     importance = by_input(editor, node, weight.shape, weights.second_moments.get(name))
-    encoded = weights.encode(name, weight, 0, importance)
+    has_bias = len(node.input) > 2 and bool(node.input[2])
+    encoded = weights.encode(name, weight, 0, importance, bias=has_bias)
     per_channel = (1, -1, *(1,) * (weight.ndim - 2))
     nodes: list[onnx.NodeProto] = []
     source = str(node.input[0])
@@ -66,11 +68,15 @@ def to_conv_integer(
     weight_scale = editor.constant(f"{name}.weight_scale", encoded.scale.reshape(per_channel))
     result = add("Mul", [result, weight_scale], "channel_scaled")
     result = add("Mul", [result, quantized.scale], "scaled_product")
-    if len(node.input) > 2 and node.input[2]:
+    if has_bias:
         bias = cast(npt.NDArray[np.float32], editor.array(node.input[2]))
         means = by_input(editor, node, weight.shape, weights.means.get(name))
-        bias = corrected_bias(bias, weight, encoded, means)
-        add("Add", [result, editor.constant(f"{name}.bias", bias.reshape(per_channel))], "biased")
+        bias = bias.reshape(per_channel)
+        add(
+            "Add",
+            [result, store_bias(editor, weights, name, bias, weight, encoded, means)],
+            "biased",
+        )
     nodes[-1].output[0] = node.output[0]
     editor.replace(node, nodes)
 

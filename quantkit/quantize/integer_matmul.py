@@ -36,9 +36,10 @@ from quantkit.quantize.activations import (
     quantize_per_clip,
     quantize_static,
 )
+from quantkit.quantize.bias_correction import correct_added_bias, store_bias
 from quantkit.quantize.ranges import Range
 from quantkit.quantize.settings import DynamicRange
-from quantkit.quantize.weights import WeightStore, corrected_bias
+from quantkit.quantize.weights import WeightStore, bias_place
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -111,6 +112,8 @@ class _Unfolding:
         weight = cast(FloatArray, editor.array(node.input[1]))
         self.bias = editor.array(node.input[2]) if len(node.input) > 2 and node.input[2] else None
         self.convolution: _Convolution | None = None
+        #: Where each row of the weight lies in the float layer's.
+        self.order: npt.NDArray[np.intp] | None = None
         if node.op_type == "Conv":
             outputs, inputs, taps = weight.shape
             pads = attributes.get("pads", [0, 0])
@@ -122,6 +125,7 @@ class _Unfolding:
             )
             # Rows in the order in which the gathered taps lie: tap by tap, then channel.
             weight = weight.transpose(2, 1, 0).reshape(taps * inputs, outputs)
+            self.order = np.arange(inputs * taps).reshape(inputs, taps).T.reshape(-1)
         elif node.op_type == "Gemm" and attributes.get("transB", 0):
             weight = weight.T
         self.weight = weight
@@ -209,16 +213,22 @@ class _Unfolding:
         else:
             scales = self._add("Mul", [quantized.scale, weight_scale], "scales")
             result = self._add("Mul", [result, scales], "scaled_product")
+        means = self._by_input(self.weights.means.get(self.name))
         if self.bias is not None:
-            means = self._by_input(self.weights.means.get(self.name))
-            corrected = corrected_bias(self.bias, self.weight, encoded, means)
-            bias = self._constant("bias", corrected)
+            bias = store_bias(
+                self.editor, self.weights, self.name, self.bias, self.weight, encoded, means
+            )
             result = self._add("Add", [result, bias], "biased")
+        else:
+            correct_added_bias(self.editor, self.weights, self.node, self.weight, encoded, means)
         return result
 
     def _encoded(self) -> Encoded:
         importance = self._by_input(self.weights.second_moments.get(self.name))
-        return self.weights.encode(self.name, self.weight, 1, importance)
+        has_bias = bias_place(self.editor, self.node) is not None
+        return self.weights.encode(
+            self.name, self.weight, 1, importance, bias=has_bias, order=self.order
+        )
 
     def _by_input(self, values: FloatArray | None) -> FloatArray | None:
         """One number per input channel, to broadcast to the unfolded weight."""

@@ -26,7 +26,8 @@ from quantkit.codecs.base import Encoded
 from quantkit.codecs.blocks import Blocks
 from quantkit.errors import ModelError
 from quantkit.graph.editor import GraphEditor
-from quantkit.quantize.weights import WeightStore
+from quantkit.quantize.bias_correction import correct_added_bias, store_bias
+from quantkit.quantize.weights import WeightStore, bias_place
 
 _DOMAIN = "com.microsoft"
 _INT8_ACTIVATIONS = 4
@@ -102,9 +103,15 @@ class _Rewriting:
             [self.node.input[0], operands.codes, operands.scales, operands.zero_points],
             {"K": inputs, "N": outputs, "accuracy_level": _INT8_ACTIVATIONS},
         )
+        encoded, means = self._encoded(), self._by_input(self.weights.means.get(self.name))
         if len(self.node.input) > 2 and self.node.input[2]:
             bias = cast(FloatArray, self.editor.array(self.node.input[2]))
-            self._add("Add", [result, self._constant("bias", bias)], "biased")
+            stored = store_bias(
+                self.editor, self.weights, self.name, bias, self.weight, encoded, means
+            )
+            self._add("Add", [result, stored], "biased")
+        else:
+            correct_added_bias(self.editor, self.weights, self.node, self.weight, encoded, means)
 
     def _look_up(self) -> None:
         operands = self._operands()
@@ -154,9 +161,13 @@ class _Rewriting:
         return operands
 
     def _encoded(self) -> Encoded:
-        moments = self.weights.second_moments.get(self.name)
-        importance = None if moments is None else moments.reshape(1, -1)
-        return self.weights.encode(self.name, self.weight, 0, importance)
+        importance = self._by_input(self.weights.second_moments.get(self.name))
+        biased = bias_place(self.editor, self.node) is not None
+        return self.weights.encode(self.name, self.weight, 0, importance, bias=biased)
+
+    def _by_input(self, values: FloatArray | None) -> FloatArray | None:
+        """One number per input, to broadcast to the weight."""
+        return None if values is None else values.reshape(1, -1)
 
     def _add(self, op: str, inputs: list[str], part: str, **attributes: Any) -> str:
         output = self.editor.free_name(f"{self.name}.{part}")

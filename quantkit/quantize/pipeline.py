@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import onnx
 
 import quantkit
-from quantkit.audio.utterance import Corpus
 from quantkit.codecs.catalogue import FLOAT32, INT8
 from quantkit.errors import FormatError, InputError, ModelError
 from quantkit.files import sha256_of
@@ -25,12 +24,23 @@ from quantkit.graph.editor import GraphEditor, name_all_nodes
 from quantkit.graph.layers import Layer, find_layers
 from quantkit.graph.plan import LayerPlan, Plan
 from quantkit.passes import optimise
-from quantkit.quantize.calibrate import Feed, corpus_feeds
 from quantkit.quantize.compatibility import fit_to_target, require_target
+from quantkit.quantize.conditioning import condition
 from quantkit.quantize.eligibility import reason_to_stay_float, reason_to_stay_plain
+from quantkit.quantize.feeds import Calibration, Feeds
+from quantkit.quantize.fitting import Fitting
+from quantkit.quantize.observations import Observations
+from quantkit.quantize.observe import observe
 from quantkit.quantize.presets import resolve
-from quantkit.quantize.rewrite import Observations, observe, rewrite
-from quantkit.quantize.settings import FLOAT_LAYER, LayerChoice, QuantizeSettings, choices_of
+from quantkit.quantize.range_search import search_ranges
+from quantkit.quantize.rewrite import rewrite
+from quantkit.quantize.settings import (
+    FLOAT_LAYER,
+    LayerChoice,
+    QuantizeSettings,
+    choices_of,
+    row_of,
+)
 from quantkit.quantize.sharing import agree, separate_transposes, shared_weights
 from quantkit.quantize.sparsity import resolve_sparse
 from quantkit.quantize.storage import stored_layers
@@ -45,8 +55,6 @@ _QUANTIZED = frozenset(
     {"DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger", "QLinearConv"}
 )
 
-Calibration = Corpus | Iterable[Feed]
-
 
 @dataclass(frozen=True)
 class QuantizeResult:
@@ -59,6 +67,7 @@ class QuantizeResult:
         source_bytes: the same of the float32 model.
         lint: which kernels ONNX Runtime really runs.
         skipped: calibration clips that were left out, and why.
+        conditioned: what was done to the float model first, in words.
     """
 
     path: Path
@@ -67,6 +76,7 @@ class QuantizeResult:
     source_bytes: int
     lint: LintReport
     skipped: tuple[str, ...] = ()
+    conditioned: tuple[str, ...] = ()
 
     @property
     def layers(self) -> tuple[LayerPlan, ...]:
@@ -84,6 +94,7 @@ class Prepared:
         layers: what can be quantized.
         choices: what each layer becomes.
         plan: the same as a plan, without sizes; notes say why where it is not what was asked for.
+        fitting: how the numbers will be found.
         skip_passes: see :class:`~quantkit.quantize.settings.QuantizeSettings`.
     """
 
@@ -92,6 +103,7 @@ class Prepared:
     layers: tuple[Layer, ...]
     choices: Mapping[str, LayerChoice]
     plan: Plan
+    fitting: Fitting = field(default_factory=Fitting)
     skip_passes: tuple[str, ...] = ()
 
 
@@ -99,10 +111,10 @@ def quantize_model(
     source: Path,
     destination: Path,
     settings: str | QuantizeSettings | Plan,
-    calibration: Calibration | None = None,
+    calibration: Calibration | Feeds | None = None,
     *,
     pack: bool = True,
-    correct_bias: bool = True,
+    fitting: Fitting | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> QuantizeResult:
     """Quantize the float32 model ``source`` and write it to ``destination``.
@@ -117,8 +129,7 @@ def quantize_model(
             bits are fitted to what they meet there, too.
         pack: store weights as their codec says; else the same integers one byte each, for
             comparison: the results are equal bit for bit.
-        correct_bias: let the bias of a layer of fewer than 8 bits take up what the error of its
-            weight adds to the result on average; needs ``calibration``.
+        fitting: how the numbers are found; None: as the plan says, or the usual way.
         progress: is called with the name of each calibration clip that is done.
 
     Raises:
@@ -130,20 +141,23 @@ def quantize_model(
         CorpusError: none of the calibration clips is usable.
         OutputError: ``destination`` cannot be written.
     """
-    prepared = prepare(source, settings)
+    prepared = prepare(source, settings, fitting)
     unchanged = all(choice.is_plain_float for choice in prepared.choices.values())
     in_place = _same_file(source, destination)
     if in_place and not unchanged:
         raise InputError(
             f"{destination} is the float32 model itself; write the result to another file"
         )
-    skipped: list[str] = []
     source_bytes = total_size(source)
-    observations = _observations(prepared, calibration, skipped, progress)
+    feeds = None if calibration is None else Feeds.of(calibration, prepared.info)
+    conditioned = condition(
+        prepared.model, prepared.layers, prepared.choices, feeds, prepared.fitting
+    )
+    observations = observations_of(prepared, feeds, progress)
     weights = WeightStore(
         {name: choice.codec.make() for name, choice in prepared.choices.items()},
-        observations.second_moments,
-        observations.means if correct_bias else {},
+        observations,
+        prepared.fitting,
     )
     model, plan = build(prepared, observations, weights, pack=pack)
     if in_place:
@@ -156,7 +170,8 @@ def quantize_model(
         size_bytes=total_size(destination),
         source_bytes=source_bytes,
         lint=lint,
-        skipped=tuple(skipped),
+        skipped=() if feeds is None else tuple(feeds.skipped),
+        conditioned=conditioned,
     )
 
 
@@ -171,8 +186,13 @@ def _checked(path: Path, plan: Plan) -> LintReport:
     return lint_model(path)
 
 
-def prepare(source: Path, settings: str | QuantizeSettings | Plan) -> Prepared:
+def prepare(
+    source: Path, settings: str | QuantizeSettings | Plan, fitting: Fitting | None = None
+) -> Prepared:
     """Read ``source`` and decide what each of its layers becomes.
+
+    Args:
+        fitting: None: as the plan says, or the usual way.
 
     Raises:
         ModelError, FormatError, InputError: see :func:`quantize_model`.
@@ -180,6 +200,8 @@ def prepare(source: Path, settings: str | QuantizeSettings | Plan) -> Prepared:
     model = load_model(source)
     info = info_of(model, str(source))
     settings = settings if isinstance(settings, Plan) else resolve(settings)
+    if fitting is None:
+        fitting = Fitting.from_json(settings.fitting if isinstance(settings, Plan) else {})
     skip_passes = () if isinstance(settings, Plan) else settings.skip_passes
     _refuse_quantized(model, info, source)
     name_all_nodes(model)
@@ -191,12 +213,7 @@ def prepare(source: Path, settings: str | QuantizeSettings | Plan) -> Prepared:
         asked = _planned(settings, layers, digest, source)
     else:
         asked = settings.assign(layers)
-    choices, notes = _possible(model, layers, asked)
-    if settings.target_runtime:
-        choices, replaced = fit_to_target(choices, target(settings.target_runtime))
-        notes |= replaced
-    choices, replaced = resolve_sparse(model, layers, choices)
-    notes |= replaced
+    choices, notes = settle(model, layers, asked, settings.target_runtime)
     choices, changed = agree(choices, shared_weights(model, layers))
     notes |= changed
     if isinstance(settings, Plan):
@@ -206,12 +223,12 @@ def prepare(source: Path, settings: str | QuantizeSettings | Plan) -> Prepared:
         plan, notes = settings, {row.name: row.note for row in settings.layers}
     else:
         plan = Plan((), digest, settings.name, target_runtime=settings.target_runtime)
-    rows = tuple(_row(layer, choices[layer.name], notes) for layer in layers)
-    plan = replace(plan, layers=rows, model_sha256=digest)
+    rows = tuple(row_of(layer, choices[layer.name], notes.get(layer.name, "")) for layer in layers)
+    plan = replace(plan, layers=rows, model_sha256=digest, fitting=fitting.to_json())
     if all(choice.is_plain_float for choice in choices.values()):
         # Nothing is asked for, so nothing is done.
         model = load_model(source, check=False)
-    return Prepared(model, info, layers, choices, plan, skip_passes)
+    return Prepared(model, info, layers, choices, plan, fitting, skip_passes)
 
 
 def build(
@@ -286,6 +303,26 @@ def _planned(
     return choices_of(plan, layers)
 
 
+def settle(
+    model: onnx.ModelProto,
+    layers: Sequence[Layer],
+    asked: Mapping[str, LayerChoice],
+    target_runtime: str = "",
+) -> tuple[dict[str, LayerChoice], dict[str, str]]:
+    """What each layer becomes on its own when ``asked`` is asked for, and why where it differs.
+
+    Args:
+        model: float, with its nodes named and optimised; see :attr:`Prepared.model`.
+        target_runtime: see :class:`~quantkit.quantize.settings.QuantizeSettings`.
+    """
+    choices, notes = _possible(model, layers, asked)
+    if target_runtime:
+        choices, replaced = fit_to_target(choices, target(target_runtime))
+        notes |= replaced
+    choices, replaced = resolve_sparse(model, layers, choices)
+    return choices, notes | replaced
+
+
 def _possible(
     model: onnx.ModelProto, layers: Sequence[Layer], asked: Mapping[str, LayerChoice]
 ) -> tuple[dict[str, LayerChoice], dict[str, str]]:
@@ -311,45 +348,25 @@ def _possible(
     return possible, notes
 
 
-def _row(layer: Layer, choice: LayerChoice, notes: Mapping[str, str]) -> LayerPlan:
-    return LayerPlan(
-        name=layer.name,
-        op=layer.op,
-        shape=layer.shape,
-        codec=choice.codec.name,
-        bits=choice.codec.bits,
-        compute=choice.compute,
-        activation_bits=32 if choice.compute == "float32" else choice.activation_bits,
-        range=choice.range,
-        bytes=0,
-        options=choice.codec.options,
-        note=notes.get(layer.name, ""),
-    )
-
-
-def _observations(
-    prepared: Prepared,
-    calibration: Calibration | None,
-    skipped: list[str],
-    progress: Callable[[str], None] | None,
+def observations_of(
+    prepared: Prepared, feeds: Feeds | None, progress: Callable[[str], None] | None = None
 ) -> Observations:
-    static = any(choice.compute == "static" for choice in prepared.choices.values())
-    fitted = any(choice.codec.bits < 8 for choice in prepared.choices.values())
-    if calibration is None:
-        if static:
-            raise InputError(
-                f"{prepared.plan.method} has static layers and needs calibration clips: give a "
-                "folder of audio (--audio DIR)"
-            )
-        return Observations()
-    if not (static or fitted):
-        return Observations()
-    feeds = (
-        corpus_feeds(calibration, prepared.info, skipped)
-        if isinstance(calibration, Corpus)
-        else calibration
-    )
-    return observe(prepared.model, prepared.layers, prepared.choices, feeds, progress=progress)
+    """What must be known about the values in ``prepared`` to build it.
+
+    Raises:
+        InputError: clips are needed, and there are none.
+        CorpusError, ModelError: see :func:`~quantkit.quantize.calibrate.calibrate`.
+    """
+    model, layers, choices = prepared.model, prepared.layers, prepared.choices
+    if feeds is None and any(choice.compute == "static" for choice in choices.values()):
+        raise InputError(
+            f"{prepared.plan.method} has static layers and needs calibration clips: give a "
+            "folder of audio (--audio DIR)"
+        )
+    seen = Observations()
+    if feeds is not None:
+        seen = observe(model, layers, choices, feeds, prepared.fitting, progress=progress)
+    return search_ranges(model, layers, choices, seen, prepared.fitting)
 
 
 def _same_file(one: Path, other: Path) -> bool:

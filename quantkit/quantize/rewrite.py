@@ -2,44 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
 
-import numpy as np
-import numpy.typing as npt
 import onnx
 
 from quantkit.graph.editor import GraphEditor
-from quantkit.graph.layers import Layer
 from quantkit.graph.opset import raise_opset
 from quantkit.passes import finish
-from quantkit.quantize.calibrate import Feed, Tracker, Watched, calibrate
 from quantkit.quantize.cleanup import clean_up
 from quantkit.quantize.dynamic import quantize_dynamic_layers
 from quantkit.quantize.embedding import store_embeddings
 from quantkit.quantize.matmul_nbits import quantize_matmul_nbits_layers
-from quantkit.quantize.ranges import Moments, Range, RangeTracker, tracker
+from quantkit.quantize.ranges import Range
 from quantkit.quantize.settings import LayerChoice
-from quantkit.quantize.sharing import merge_transposes, share_moments, shared_weights
+from quantkit.quantize.sharing import merge_transposes
 from quantkit.quantize.static import StaticLayout, lay_out, quantize_static_layers
 from quantkit.quantize.weight_only import store_weights
 from quantkit.quantize.weights import WeightStore
 
 Choices = Mapping[str, LayerChoice]
-
-
-@dataclass(frozen=True)
-class Observations:
-    """What calibration clips showed.
-
-    Args:
-        ranges: of the values that static layers read and write.
-        second_moments, means: see :class:`~quantkit.quantize.weights.WeightStore`.
-    """
-
-    ranges: Mapping[str, Range] = field(default_factory=dict)
-    second_moments: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
-    means: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
 
 
 def static_layout(model: onnx.ModelProto, choices: Choices) -> StaticLayout:
@@ -49,53 +30,6 @@ def static_layout(model: onnx.ModelProto, choices: Choices) -> StaticLayout:
         model,
         {name: choice.activation_bits for name, choice in static.items()},
         [name for name, choice in static.items() if choice.is_emulated],
-    )
-
-
-def observe(
-    model: onnx.ModelProto,
-    layers: Sequence[Layer],
-    choices: Choices,
-    feeds: Iterable[Feed],
-    *,
-    progress: Callable[[str], None] | None = None,
-) -> Observations:
-    """Run the clips once, for the ranges of static layers and the importance of weights.
-
-    Raises:
-        CorpusError, ModelError: see :func:`~quantkit.quantize.calibrate.calibrate`.
-    """
-    ranges: dict[str, RangeTracker] = {}
-    moments: dict[str, Moments] = {}
-    names: dict[str, str] = {}
-    watched: dict[str, list[Tracker]] = {}
-    for value, name in static_layout(model, choices).tensors().items():
-        ranges[value] = tracker(choices[name].range)
-        names[value] = name
-        watched.setdefault(value, []).append(ranges[value])
-    nodes = {node.name: node for node in model.graph.node}
-    constants = {tensor.name for tensor in model.graph.initializer}
-    for layer in layers:
-        codec = choices[layer.name].codec
-        if codec.is_float or codec.bits >= 8 or layer.op not in ("Conv", "MatMul", "Gemm"):
-            continue
-        value = str(nodes[layer.name].input[0])
-        if value in constants:
-            continue
-        moments[layer.name] = Moments(1 if layer.op == "Conv" else -1)
-        names.setdefault(value, layer.name)
-        watched.setdefault(value, []).append(moments[layer.name])
-    followed = {
-        value: Watched(names[value], tuple(trackers)) for value, trackers in watched.items()
-    }
-    calibrate(model, followed, feeds, progress=progress)
-    squares = {name: each.mean_square() for name, each in moments.items()}
-    means = {name: each.mean() for name, each in moments.items()}
-    known = {name: values for name, values in squares.items() if values is not None}
-    return Observations(
-        ranges={value: each.result() for value, each in ranges.items()},
-        second_moments=share_moments(known, shared_weights(model, layers)),
-        means={name: values for name, values in means.items() if values is not None},
     )
 
 
@@ -112,7 +46,7 @@ def rewrite(
 
     Args:
         choices: by layer name; every one of them can be.
-        ranges: of the static layers; see :class:`Observations`.
+        ranges: of the values that static layers read and write.
         weights: encodes the weights of all layers that do not stay plain float32.
         pack: store the weights packed; else the same integers as plain tensors.
         skip_passes: see :func:`quantkit.passes.finish`.

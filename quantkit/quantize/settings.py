@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 from quantkit.codecs.catalogue import BLOCKS, FLOAT32, INT8, CodecChoice
 from quantkit.errors import FormatError, InputError
@@ -14,10 +14,10 @@ from quantkit.graph.layers import Layer
 from quantkit.graph.plan import COMPUTES, Compute, LayerPlan, Plan
 from quantkit.quantize.ranges import tracker
 
-RangeMethod = Literal["min-max", "percentile"]
+RangeMethod = Literal["min-max", "percentile", "entropy", "cosine", "hessian"]
 DynamicRange = Literal["per-batch", "per-clip"]
 
-_RANGES = ("min-max", "percentile")
+RANGES: tuple[RangeMethod, ...] = get_args(RangeMethod)
 _DYNAMIC_RANGES = ("per-batch", "per-clip")
 _DYNAMIC_LABELS = tuple(f"dynamic {each}" for each in _DYNAMIC_RANGES)
 _RULE = re.compile(r"([^=]+)=([^@/]*)(?:@([^/]+))?(?:/(\d+))?")
@@ -37,8 +37,9 @@ class LayerChoice:
         compute: the kernel.
         codec: how its weight is stored.
         activation_bits: of the grid that its input is rounded to; no meaning in float layers.
-        range: how that grid is found: ``min-max`` or ``percentile 99.99`` over the calibration
-            clips, ``dynamic per-batch`` or ``dynamic per-clip`` at run time, ``none``.
+        range: how that grid is found: ``min-max``, ``percentile 99.99``, ``entropy``, ``cosine``
+            or ``hessian`` over the calibration clips, ``dynamic per-batch`` or ``dynamic
+            per-clip`` at run time, ``none``.
 
     Raises:
         InputError: an unknown compute or range, bits that no grid has, or a codec that the
@@ -180,7 +181,7 @@ class QuantizeSettings:
     def __post_init__(self) -> None:
         for value in (self.compute, *self.operators.values()):
             _one_of("compute", value, COMPUTES)
-        _one_of("range", self.range, _RANGES)
+        _one_of("range", self.range, RANGES)
         _one_of("dynamic range", self.dynamic_range, _DYNAMIC_RANGES)
         if not 50.0 < self.percentile <= 100.0:
             raise InputError(
@@ -247,6 +248,27 @@ def choices_of(plan: Plan, layers: Sequence[Layer]) -> dict[str, LayerChoice]:
     if rows:
         raise FormatError(f"the plan is for another model: no layer of it is {next(iter(rows))}")
     return {row.name: _choice_of(row) for row in plan.layers}
+
+
+def row_of(layer: Layer, choice: LayerChoice, note: str = "") -> LayerPlan:
+    """The row of a plan that says what :func:`choices_of` reads back; its bytes are not known.
+
+    Args:
+        note: why the choice is not what was asked for.
+    """
+    return LayerPlan(
+        name=layer.name,
+        op=layer.op,
+        shape=layer.shape,
+        codec=choice.codec.name,
+        bits=choice.codec.bits,
+        compute=choice.compute,
+        activation_bits=32 if choice.compute == "float32" else choice.activation_bits,
+        range=choice.range,
+        bytes=0,
+        options=choice.codec.options,
+        note=note,
+    )
 
 
 def _choice_of(row: LayerPlan) -> LayerChoice:

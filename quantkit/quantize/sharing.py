@@ -12,9 +12,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
@@ -29,6 +29,7 @@ _LAYERS = frozenset({"MatMul", "Gemm", "Gather"})
 _SMALLEST = 1024
 
 Groups = Sequence[tuple[str, ...]]
+_Moments = TypeVar("_Moments")
 
 
 def separate_transposes(model: onnx.ModelProto) -> None:
@@ -102,10 +103,8 @@ def agree(
     return agreed, notes
 
 
-def share_moments(
-    moments: Mapping[str, npt.NDArray[np.float32]], groups: Groups
-) -> dict[str, npt.NDArray[np.float32]]:
-    """Mean squares of input channels: what one layer met counts for all that share its weight."""
+def share_moments(moments: Mapping[str, _Moments], groups: Groups) -> dict[str, _Moments]:
+    """Of inputs, by layer name: what one layer met counts for all that share its weight."""
     shared = dict(moments)
     for group in groups:
         known = next((moments[name] for name in group if name in moments), None)

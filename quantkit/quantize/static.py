@@ -28,11 +28,12 @@ from quantkit.codecs.base import Encoded
 from quantkit.graph.editor import GraphEditor, copy_node
 from quantkit.graph.operators import ACTIVATION_PARTS, VALUE_PRESERVING
 from quantkit.quantize.activations import clip_to_bits, static_grid
+from quantkit.quantize.bias_correction import correct_added_bias, store_bias
 from quantkit.quantize.emulated import round_activation
 from quantkit.quantize.integer_matmul import can_unfold, unfold
 from quantkit.quantize.masks import integer_masks, is_zero_mask, mask_source
 from quantkit.quantize.ranges import Range
-from quantkit.quantize.weights import WeightStore, by_input, channel_axis, corrected_bias
+from quantkit.quantize.weights import WeightStore, bias_place, by_input, channel_axis
 
 #: Of weights: the outermost level of int8 that a codec uses.
 INT8_LIMIT = 127
@@ -63,6 +64,13 @@ class StaticLayout:
         """Bits of the uint8 grid of ``value``."""
         # An emulated reader's 16 bits are its own affair: it rounds apart from the others.
         return min(self.bits.get(value, 8), 8)
+
+    def coarsest_bits(self, value: str) -> int:
+        """Bits of the coarsest grid that ``value`` is rounded to."""
+        readers = {layer for layer, read in self.inputs.items() if read == value}
+        if readers and readers <= self.emulated and value not in self.outputs.values():
+            return self.bits[value]
+        return self.integer_bits(value)
 
     def tensors(self) -> dict[str, str]:
         """Values to calibrate, each with the layer that messages name it by."""
@@ -202,16 +210,19 @@ def _encode(
     values = cast(npt.NDArray[np.float32], editor.array(node.input[1]))
     axis = channel_axis(editor, node, values.ndim)
     importance = by_input(editor, node, values.shape, weights.second_moments.get(node.name))
+    means = by_input(editor, node, values.shape, weights.means.get(node.name))
     bias = editor.array(node.input[2]) if len(node.input) > 2 and node.input[2] else None
     if bias is None:
-        encoded = weights.encode(node.name, values, axis, importance)
+        biased = bias_place(editor, node) is not None
+        encoded = weights.encode(node.name, values, axis, importance, bias=biased)
+        correct_added_bias(editor, weights, node, values, encoded, means)
     else:
         finest = np.abs(bias.reshape(-1)) / (np.float64(input_scale) * _LARGEST_BIAS)
-        encoded = weights.encode(node.name, _without(values, axis, finest), axis, importance)
+        alive = _without(values, axis, finest)
+        encoded = weights.encode(node.name, alive, axis, importance, bias=True)
         encoded = _with_bias(encoded, finest)
-        means = by_input(editor, node, values.shape, weights.means.get(node.name))
-        corrected = corrected_bias(bias, values, encoded, means)
-        node.input[2] = editor.constant(f"{node.name}.bias", corrected)
+        stored = store_bias(editor, weights, node.name, bias, values, encoded, means)
+        node.input[2] = stored
     node.input[1] = editor.constant(f"{node.name}.weight", encoded.dequantized())
     return encoded
 

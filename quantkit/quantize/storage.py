@@ -45,6 +45,7 @@ class StoredLayer:
         bits: per stored weight element.
         bytes: weight, scales, zero points and bias; a tensor that layers share counts once, for
             the first of them.
+        tensors: names of what that counts.
     """
 
     name: str
@@ -53,6 +54,7 @@ class StoredLayer:
     codec: str
     bits: int
     bytes: int
+    tensors: tuple[str, ...] = ()
 
 
 def stored_layers(model: onnx.ModelProto) -> list[StoredLayer]:
@@ -84,6 +86,7 @@ def stored_layers(model: onnx.ModelProto) -> list[StoredLayer]:
                 codec=codec,
                 bits=_BITS.get(_data_type(weight), 32) if weight is not None else 32,
                 bytes=sum(tensor_bytes(tensors[name]) for name in own),
+                tensors=tuple(own),
             )
         )
     return rows

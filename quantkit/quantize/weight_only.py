@@ -14,13 +14,15 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
+from quantkit.codecs.base import Encoded
 from quantkit.errors import ModelError
 from quantkit.graph.editor import GraphEditor, copy_node
+from quantkit.quantize.bias_correction import correct_added_bias, store_bias
 from quantkit.quantize.weights import (
     WeightStore,
+    bias_place,
     by_input,
     channel_axis,
-    corrected_bias,
     weight_position,
 )
 
@@ -33,7 +35,7 @@ def store_weights(model: onnx.ModelProto, names: Collection[str], weights: Weigh
     if not names:
         return
     editor = GraphEditor(model)
-    done: dict[tuple[str, int], str] = {}
+    done: dict[tuple[str, int], tuple[str, Encoded]] = {}
     for node in [n for n in editor.nodes if n.name in names and n.op_type != "Gather"]:
         position = weight_position(editor, node)
         if position is None:
@@ -43,16 +45,20 @@ def store_weights(model: onnx.ModelProto, names: Collection[str], weights: Weigh
         key = (str(node.input[position]), axis)
         replacement = copy_node(node)
         nodes: list[onnx.NodeProto] = []
+        bias = editor.array(node.input[2]) if len(node.input) > 2 else None
+        moments = weights.second_moments.get(node.name) if position else None
+        importance = by_input(editor, node, values.shape, moments)
         if key not in done:
-            moments = weights.second_moments.get(node.name) if position else None
-            importance = by_input(editor, node, values.shape, moments)
-            done[key] = _rebuilt(editor, node.name, values, axis, importance, weights, nodes)
-        replacement.input[position] = done[key]
-        if len(node.input) > 2 and (bias := editor.array(node.input[2])) is not None:
-            means = by_input(editor, node, values.shape, weights.means.get(node.name))
-            encoded = weights.encode(node.name, values, axis)
-            corrected = corrected_bias(bias, values, encoded, means)
-            replacement.input[2] = editor.constant(f"{node.name}.bias", corrected)
+            biased = bias_place(editor, node) is not None
+            encoded = weights.encode(node.name, values, axis, importance, bias=biased)
+            done[key] = _rebuilt(editor, node.name, encoded, weights, nodes), encoded
+        replacement.input[position], encoded = done[key]
+        means = by_input(editor, node, values.shape, weights.means.get(node.name))
+        if bias is not None:
+            stored = store_bias(editor, weights, node.name, bias, values, encoded, means)
+            replacement.input[2] = stored
+        elif position:
+            correct_added_bias(editor, weights, node, values, encoded, means)
         editor.replace(node, [*nodes, replacement])
     editor.finish()
 
@@ -60,14 +66,10 @@ def store_weights(model: onnx.ModelProto, names: Collection[str], weights: Weigh
 def _rebuilt(
     editor: GraphEditor,
     name: str,
-    values: npt.NDArray[np.float32],
-    axis: int,
-    importance: npt.NDArray[np.float32] | None,
+    encoded: Encoded,
     weights: WeightStore,
     nodes: list[onnx.NodeProto],
 ) -> str:
-    encoded = weights.encode(name, values, axis, importance)
-
     def add(op: str, inputs: list[str], part: str, **attributes: Any) -> str:
         output = editor.free_name(f"{name}.{part}")
         nodes.append(helper.make_node(op, inputs, [output], f"{name}/{part}", **attributes))
@@ -81,6 +83,6 @@ def _rebuilt(
     value = add("Cast", [stored], "weight_steps", to=TensorProto.FLOAT)
     if weights.is_float(name) and (encoded.scale == 1).all():
         return value
-    following = [1] * (values.ndim - 1 - axis)
+    following = [1] * (encoded.levels.ndim - 1 - encoded.axis)
     scale = editor.constant(f"{name}.weight_scale", encoded.scale.reshape(-1, *following))
     return add("Mul", [value, scale], "weight_float32")

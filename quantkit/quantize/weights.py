@@ -10,13 +10,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 
 from quantkit.codecs.base import Codec, DecodeBuilder, Encoded, Weight, blank
+from quantkit.codecs.catalogue import CodecChoice
+from quantkit.errors import ModelError
 from quantkit.graph.editor import GraphEditor, copy_node
+from quantkit.passes.match import only_consumer
+from quantkit.quantize.fitting import Fitting
+from quantkit.quantize.input_moments import InputMoments
+from quantkit.quantize.observations import Observations
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -24,6 +31,10 @@ FloatArray = npt.NDArray[np.float32]
 _POSITIONS = {"Conv": (1,), "ConvTranspose": (1,), "Gemm": (1,), "MatMul": (1, 0), "Gather": (0,)}
 _FLOATS = ("float16", "float32")
 _SMALL_BYTES = 4096
+
+
+# Codec, axis, shape and content of a weight, and what it meets.
+_Key = tuple[Codec, int, tuple[int, ...], bytes, InputMoments | None]
 
 
 @dataclass(frozen=True)
@@ -38,22 +49,39 @@ class WeightStore:
 
     Args:
         codecs: by layer name.
-        second_moments: mean square of each input channel of a layer, by layer name; may lack any.
-        means: mean of each input channel, likewise; where there is one, the layer's bias takes up
-            what the weight's error adds to the result on average.
+        observations: what the layers' inputs are like.
+        fitting: how levels are found.
         dry: encode random weights of the right types and shapes: the graph will have its exact
             size, in a fraction of the time, and no use.
     """
 
     codecs: Mapping[str, Codec]
-    second_moments: Mapping[str, FloatArray] = field(default_factory=dict)
-    means: Mapping[str, FloatArray] = field(default_factory=dict)
+    observations: Observations = field(default_factory=Observations)
+    fitting: Fitting = field(default_factory=Fitting)
     dry: bool = False
-    _encoded: dict[tuple[Codec, int, tuple[int, ...], bytes], Encoded] = field(default_factory=dict)
+    _encoded: dict[_Key, Encoded] = field(default_factory=dict)
     _stored: dict[str, _Stored] = field(default_factory=dict)
+    _apart: set[str] = field(default_factory=set)
+
+    @property
+    def second_moments(self) -> Mapping[str, FloatArray]:
+        """Mean square of each input channel of a layer."""
+        return self.observations.second_moments
+
+    @property
+    def means(self) -> Mapping[str, FloatArray]:
+        """Mean of each input channel of the layers whose bias takes up errors of their weight."""
+        return self.observations.means if self.fitting.bias_correction else {}
 
     def encode(
-        self, layer: str, values: FloatArray, axis: int, importance: FloatArray | None = None
+        self,
+        layer: str,
+        values: FloatArray,
+        axis: int,
+        importance: FloatArray | None = None,
+        *,
+        bias: bool = False,
+        order: npt.NDArray[np.intp] | None = None,
     ) -> Encoded:
         """The weight of ``layer`` on its grid.
 
@@ -65,19 +93,30 @@ class WeightStore:
             values: in the layout that the kernel reads.
             axis: dimension of the output channels.
             importance: see :class:`~quantkit.codecs.base.Weight`.
+            bias: whether the layer has one that will be corrected; see :func:`bias_place`.
+            order: where each input of a channel lies among those of the float layer's weight; None
+                where the kernel reads them in the same order.
         """
         codec = self.codecs[layer]
+        moments = self.observations.matrices.get(layer)
         by_channel = np.moveaxis(values, axis, 0)
         content = hashlib.sha256(np.ascontiguousarray(by_channel).data).digest()
-        key = (codec, axis, values.shape, content)
-        transposed = (codec, 1 - axis, values.shape[::-1], content)
+        key = (codec, axis, values.shape, content, moments)
+        transposed = (codec, 1 - axis, values.shape[::-1], content, moments)
         if key not in self._encoded:
             if values.ndim == 2 and transposed in self._encoded:
                 self._encoded[key] = _transposed(self._encoded[transposed])
             elif self.dry:
                 self._encoded[key] = _random(codec, values.shape, axis, content)
             else:
-                self._encoded[key] = codec.encode(Weight(values, axis, importance))
+                # Errors in the mean of the result are the bias's affair.
+                centered = bias and layer in self.means
+                matrix = None if moments is None else moments.matrix(centered=centered, shrunk=True)
+                if matrix is not None and order is not None:
+                    matrix = matrix[..., order[:, None], order]
+                scale = self.observations.scales.get(layer)
+                weight = Weight(values, axis, importance, matrix, scale)
+                self._encoded[key] = codec.encode(weight)
         return self._encoded[key]
 
     def is_plain(self, layer: str) -> bool:
@@ -101,6 +140,26 @@ class WeightStore:
         """The initializer ``name`` holds the levels of ``layer``."""
         self._stored[name] = _Stored(self.codecs[layer], encoded)
 
+    def is_corrected(self, layer: str) -> bool:
+        """Whether errors of the weight of ``layer`` are large enough for its bias to take up."""
+        codec = self.codecs[layer]
+        return codec.bits < 8 and codec.name not in _FLOATS
+
+    def keep_apart(self, layer: str, bias: str) -> None:
+        """The initializer ``bias`` is that of ``layer``, and of no other.
+
+        Biases that are equal, such as zeros, may differ once they are corrected. Stored as one
+        where they are not, they would make the size of the file depend on the numbers in it.
+        """
+        if self.is_corrected(layer):
+            # The second is what onnxruntime.quantization makes of it.
+            self._apart |= {bias, f"{bias}_quantized"}
+
+    @property
+    def stored(self) -> Mapping[str, Encoded]:
+        """What each remembered initializer holds."""
+        return {name: each.encoded for name, each in self._stored.items()}
+
     @property
     def transposes(self) -> frozenset[str]:
         """Remembered initializers whose levels lie in another one, transposed."""
@@ -110,8 +169,9 @@ class WeightStore:
         """Replace the remembered initializers of ``model`` by their packed form, in place.
 
         Returns:
-            names of small packed tensors, such as tables of levels. Those of two layers may happen
-            to be equal: merged, they would make the size of the file depend on the numbers in it.
+            names of small packed tensors, such as tables of levels, and of corrected biases. Those
+            of two layers may happen to be equal: merged, they would make the size of the file
+            depend on the numbers in it.
         """
         graph = model.graph
         builder = DecodeBuilder()
@@ -146,13 +206,58 @@ class WeightStore:
         graph.initializer.extend([*kept, *builder.constants.values(), *packed])
         del graph.node[:]
         graph.node.extend(nodes)
-        return frozenset(small)
+        return frozenset(small | self._apart)
+
+
+def quantized_weight(
+    editor: GraphEditor,
+    node: onnx.NodeProto,
+    codec: CodecChoice,
+    observations: Observations,
+    fitting: Fitting,
+) -> FloatArray:
+    """The weight of a float layer as ``codec`` would rebuild it, in the layer's own layout.
+
+    Raises:
+        ModelError: ``node`` has no constant weight.
+    """
+    position = weight_position(editor, node)
+    if position is None:
+        raise ModelError(f"layer {node.name}: its weight is not a constant tensor")
+    values = cast(FloatArray, editor.array(node.input[position]))
+    # A weight that stands on the left has its output channels in its first dimension.
+    left = node.op_type == "MatMul" and position == 0
+    axis = 0 if left else channel_axis(editor, node, values.ndim)
+    moments = None if left else observations.second_moments.get(node.name)
+    store = WeightStore({node.name: codec.make()}, observations, fitting)
+    importance = by_input(editor, node, values.shape, moments)
+    bias = bias_place(editor, node) is not None
+    return store.encode(node.name, values, axis, importance, bias=bias).dequantized()
 
 
 def weight_position(editor: GraphEditor, node: onnx.NodeProto) -> int | None:
     """Which input of ``node`` is its weight; None when that is not a constant tensor."""
     positions = _POSITIONS.get(node.op_type, ())
     return next((p for p in positions if editor.array(node.input[p]) is not None), None)
+
+
+def bias_place(editor: GraphEditor, node: onnx.NodeProto) -> tuple[onnx.NodeProto, int] | None:
+    """The node that adds the constant bias of a layer, and which of its inputs that is.
+
+    ``Conv`` and ``Gemm`` do it themselves. Behind a ``MatMul`` it is an ``Add``, as exporters write
+    it, if nothing else reads the product. None where there is no bias.
+    """
+    if node.op_type != "MatMul":
+        biased = len(node.input) > 2 and editor.array(node.input[2]) is not None
+        return (node, 2) if biased else None
+    weight, user = editor.array(node.input[1]), only_consumer(editor, node.output[0])
+    if weight is None or weight.ndim != 2 or user is None or user.op_type != "Add":
+        return None
+    for position, name in enumerate(user.input):
+        bias = editor.array(name)
+        if bias is not None and bias.size == weight.shape[1] and bias.shape[-1:] == (bias.size,):
+            return user, position
+    return None
 
 
 def channel_axis(editor: GraphEditor, node: onnx.NodeProto, rank: int) -> int:
@@ -181,30 +286,6 @@ def by_input(
         return channels.reshape(*channels.shape, *(1,) * (len(shape) - 2))
     inputs_first = channel_axis(editor, node, len(shape)) == len(shape) - 1
     return values.reshape((-1, 1) if inputs_first else (1, -1))
-
-
-def corrected_bias(
-    bias: FloatArray, values: FloatArray, encoded: Encoded, mean_input: FloatArray | None
-) -> FloatArray:
-    """The bias that keeps the mean of the layer's result where it was.
-
-    b − Σⱼ (w̃ⱼ − wⱼ) E[xⱼ] (Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization
-    and Bias Correction", equation 17), with the mean input of the calibration clips. Behind a ReLU
-    no input is negative, so errors of one sign add up; a table of levels that is itself rounded
-    to int8 makes such errors.
-
-    Args:
-        bias: of any shape, one number per output channel.
-        values, encoded: the weight, and what became of it.
-        mean_input: broadcasts to ``values``; None leaves the bias as it is.
-    """
-    if mean_input is None:
-        return bias
-    error = (encoded.dequantized() - values) * mean_input
-    others = tuple(i for i in range(values.ndim) if i != encoded.axis)
-    shift = error.sum(axis=others, dtype=np.float64).astype(np.float32)
-    corrected: FloatArray = bias - shift.reshape(bias.shape)
-    return corrected
 
 
 def _random(codec: Codec, shape: tuple[int, ...], axis: int, content: bytes) -> Encoded:

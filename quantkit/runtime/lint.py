@@ -7,7 +7,6 @@ write down the graph that it runs after all optimisations; this module reads it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from onnx import TensorProto
 
 from quantkit.graph.artifact import info_of, load_model
 from quantkit.graph.layers import Layer, find_layers
-from quantkit.runtime.optimised import optimised_graph
+from quantkit.runtime.optimised import name_before_fusion, optimised_graph
 
 Status = Literal["int8", "float32", "fell back", "folded to float", "slow kernel", "unknown"]
 
@@ -53,11 +52,6 @@ _FLOAT_KERNELS = frozenset(
 )
 _SIXTEEN_BIT = frozenset({TensorProto.INT16, TensorProto.UINT16})
 _FLOATS = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE})
-
-# What ONNX Runtime and its quantizer put behind a node's name when they replace it.
-_SUFFIX = re.compile(
-    r"(_token_\d+|_quant|_nhwc|_nchwc|_transformed|/MatMulAddFusion.*|_Gemm|_fused|/duplicated.*)+$"
-)
 
 
 @dataclass(frozen=True)
@@ -264,7 +258,7 @@ def _kernels(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:
         if node.op_type in _INTEGER_KERNELS or node.op_type in _FLOAT_KERNELS:
             name = node.name or node.output[0]
             found.setdefault(name, node)
-            found.setdefault(_SUFFIX.sub("", name), node)
+            found.setdefault(name_before_fusion(name), node)
     return found
 
 

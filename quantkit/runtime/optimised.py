@@ -6,12 +6,27 @@ Beside :mod:`quantkit.runtime.session` and not in it, because that opens models 
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 
 import onnx
 
 from quantkit.runtime.session import open_session, session_options
+
+# What ONNX Runtime and its quantizer put behind a node's name when they replace it.
+_SUFFIX = re.compile(
+    r"(_token_\d+|_quant|_nhwc|_nchwc|_transformed|/MatMulAddFusion.*|_Gemm|_fused|/duplicated.*)+$"
+)
+
+
+def name_before_fusion(name: str) -> str:
+    """The name in the file of the node that became the optimised graph's node ``name``.
+
+    >>> name_before_fusion("layer1.conv_token_7_nhwc")
+    'layer1.conv'
+    """
+    return _SUFFIX.sub("", name)
 
 
 def optimised_graph(path: Path) -> onnx.GraphProto:

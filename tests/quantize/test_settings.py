@@ -64,7 +64,7 @@ def test_operators_decide_and_exclusion_wins() -> None:
     [
         ({"compute": "int8"}, "unknown compute 'int8'; choose one of float32, dynamic, static"),
         ({"operators": {"Conv": "x"}}, "unknown compute 'x'"),
-        ({"range": "entropy"}, "unknown range 'entropy'"),
+        ({"range": "kl"}, "unknown range 'kl'"),
         ({"dynamic_range": "x"}, "unknown dynamic range"),
         ({"percentile": 50.0}, "percentile must be above 50"),
         ({"percentile": 100.1}, "percentile must be above 50"),

@@ -1,0 +1,186 @@
+"""Clips through a float model one after the other, for any of the values in it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import numpy.typing as npt
+import onnx
+import onnxruntime
+from onnx import TensorProto
+
+from quantkit.errors import CorpusError, ModelError, OutputError
+from quantkit.graph.cut import CutGraph, ValueType
+from quantkit.runtime.session import open_session, session_options
+
+#: Name of a clip, and the model inputs for it as a batch of one.
+Feed = tuple[str, Mapping[str, npt.NDArray[Any]]]
+
+# Tensors of fewer bytes stay in the graph.
+_SMALLEST_MOVED = 1024
+# What kernels like their weights to begin at.
+_ALIGNMENT = 64
+
+
+class ClipRunner:
+    """A model that is ready to run for whatever values are asked for; to be used in a ``with``.
+
+    ::
+
+        with ClipRunner(model) as runner:
+            for clip, values in runner.run(["layer1.out"], feeds):
+                print(clip, values["layer1.out"].max())
+
+    The weights lie in a temporary file, which ONNX Runtime maps instead of reading it, and each
+    run has only those nodes that lead to what it asks for.
+
+    Args:
+        model: is not changed.
+
+    Raises:
+        OutputError: no room for the temporary file.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self._temporary = tempfile.TemporaryDirectory(prefix="quantkit-clips-")
+        self._folder = Path(self._temporary.name)
+        self._runs = 0
+        graph = model.graph
+        self._inputs = {value.name: _type_of(value) for value in graph.input}
+        self._light = onnx.ModelProto(ir_version=model.ir_version, functions=model.functions)
+        self._light.opset_import.extend(model.opset_import)
+        self._light.graph.input.extend(graph.input)
+        self._light.graph.node.extend(graph.node)
+        self._light.graph.sparse_initializer.extend(graph.sparse_initializer)
+        try:
+            self._light.graph.initializer.extend(self._moved("weights", graph.initializer))
+        except BaseException:
+            self._temporary.cleanup()
+            raise
+
+    def __enter__(self) -> ClipRunner:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._temporary.cleanup()
+
+    def run(
+        self,
+        names: Sequence[str],
+        feeds: Iterable[Feed],
+        *,
+        nodes: Iterable[onnx.NodeProto] = (),
+        tensors: Iterable[onnx.TensorProto] = (),
+    ) -> Iterator[tuple[str, dict[str, npt.NDArray[Any]]]]:
+        """Name of each clip, and the values called ``names`` for it alone, at its true length.
+
+        Memory holds the values of one clip, as long as the reader forgets them, too.
+
+        Args:
+            names: of values that the model or ``nodes`` compute, or of the model's inputs.
+            feeds: clips with their inputs.
+            nodes: further ones, in topological order, for this run only.
+            tensors: constants that they read; one is in memory at a time.
+
+        Raises:
+            CorpusError: ``feeds`` is empty.
+            ModelError: ONNX Runtime cannot run the model, or fails on a clip.
+            OutputError: no room for ``tensors`` on disk.
+        """
+        computed = [name for name in dict.fromkeys(names) if name not in self._inputs]
+        session = self._open(computed, nodes, tensors) if computed else None
+        clips = 0
+        for clip, feed in feeds:
+            try:
+                values = _run(session, computed, feed)
+            # ONNX Runtime's exceptions share no base class but Exception.
+            except Exception as error:
+                reason = " ".join(str(error).split())
+                raise ModelError(f"the model fails on calibration clip {clip}: {reason}") from error
+            values |= {name: feed[name] for name in names if name in self._inputs}
+            yield clip, values
+            # Not to be held while the next clip's are computed.
+            del values
+            clips += 1
+        if not clips:
+            raise CorpusError("calibration needs at least one clip, and there is none")
+
+    def _open(
+        self,
+        names: Sequence[str],
+        nodes: Iterable[onnx.NodeProto],
+        tensors: Iterable[onnx.TensorProto],
+    ) -> onnxruntime.InferenceSession:
+        path = self._folder / f"run{self._runs}.onnx"
+        self._runs += 1
+        whole = onnx.ModelProto()
+        whole.CopyFrom(self._light)
+        whole.graph.initializer.extend(self._moved(f"{path.name}.tensors", tensors))
+        whole.graph.node.extend(nodes)
+        part = CutGraph(whole, names).part(self._inputs, names)
+        path.write_bytes(part.SerializeToString())
+        options = session_options()
+        # Packed weights take their size again, and clips run too few times to earn that back.
+        options.add_session_config_entry("session.disable_prepacking", "1")
+        try:
+            return open_session(path, options)
+        except ModelError as error:
+            raise ModelError(str(error).replace(str(path), "the model")) from error
+
+    def _moved(self, location: str, tensors: Iterable[onnx.TensorProto]) -> list[onnx.TensorProto]:
+        """The same tensors with their elements in the file called ``location``."""
+        path = self._folder / location
+        try:
+            with path.open("wb") as stream:
+                return [_moved(tensor, stream, location) for tensor in tensors]
+        except OSError as error:
+            raise OutputError(
+                f"cannot keep weights in {self._folder}: {error.strerror or error}; make room "
+                "there, or let TMPDIR name another folder"
+            ) from error
+
+
+def _run(
+    session: onnxruntime.InferenceSession | None,
+    names: Sequence[str],
+    feed: Mapping[str, npt.NDArray[Any]],
+) -> dict[str, npt.NDArray[Any]]:
+    if session is None:
+        return {}
+    wanted = {value.name for value in session.get_inputs()}
+    inputs = {name: values for name, values in feed.items() if name in wanted}
+    return dict(zip(names, session.run(names, inputs), strict=True))
+
+
+def _moved(tensor: onnx.TensorProto, stream: IO[bytes], location: str) -> onnx.TensorProto:
+    copy = TensorProto()
+    raw = tensor.raw_data
+    if len(raw) < _SMALLEST_MOVED:
+        copy.CopyFrom(tensor)
+        return copy
+    stream.write(b"\0" * (-stream.tell() % _ALIGNMENT))
+    offset = stream.tell()
+    stream.write(raw)
+    copy.name, copy.data_type = tensor.name, tensor.data_type
+    copy.dims.extend(tensor.dims)
+    copy.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", location), ("offset", offset), ("length", len(raw))):
+        copy.external_data.add(key=key, value=str(value))
+    return copy
+
+
+def _type_of(value: onnx.ValueInfoProto) -> ValueType:
+    kind = value.type.tensor_type
+    if not kind.HasField("shape"):
+        return ValueType(kind.elem_type)
+    sizes = (dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim)
+    return ValueType(kind.elem_type, tuple(sizes))

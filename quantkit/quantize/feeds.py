@@ -1,0 +1,88 @@
+"""Calibration clips as model inputs, to be gone through as often as needed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from quantkit.audio.utterance import Corpus
+from quantkit.graph.artifact import ArtifactInfo
+from quantkit.quantize.calibrate import Feed, corpus_feeds
+
+Calibration = Corpus | Iterable[Feed]
+
+
+class Feeds:
+    """Clips as a model takes them, streamed anew from their source each time.
+
+    ::
+
+        feeds = Feeds.of(corpus, info)
+        for clip, inputs in feeds:
+            session.run(None, inputs)
+
+    Args:
+        source: a corpus, whose audio is read and heard through the model's front end; or ready
+            inputs. An iterator, which could be gone through only once, is read into memory.
+        info: metadata of the model.
+    """
+
+    def __init__(self, source: Calibration, info: ArtifactInfo) -> None:
+        self.source: Calibration = tuple(source) if isinstance(source, Iterator) else source
+        self.info = info
+        #: Why clips were left out in the last round.
+        self.skipped: list[str] = []
+
+    @classmethod
+    def of(cls, calibration: Calibration | Feeds, info: ArtifactInfo) -> Feeds:
+        """``calibration`` as feeds, which it may be already."""
+        return calibration if isinstance(calibration, Feeds) else cls(calibration, info)
+
+    def __iter__(self) -> Iterator[Feed]:
+        """Name and inputs of each usable clip.
+
+        Raises:
+            ModelError: the model carries no front end, and the source is audio.
+            CorpusError: at the end, when not a single clip of a corpus was usable.
+        """
+        self.skipped.clear()
+        if isinstance(self.source, Corpus):
+            return corpus_feeds(self.source, self.info, self.skipped)
+        return iter(self.source)
+
+    def digest(self) -> str:
+        """SHA-256 of all that the model hears, whatever the clips are called."""
+        return self._content[0]
+
+    @property
+    def clips(self) -> int:
+        """How many are usable."""
+        return self._content[1]
+
+    @property
+    def seconds(self) -> float:
+        """Of audio in them; 0 for inputs of a model without a front end."""
+        return self._content[2]
+
+    @cached_property
+    def _content(self) -> tuple[str, int, float]:
+        digest, clips, seconds = hashlib.sha256(), 0, 0.0
+        for _, inputs in self:
+            for name, values in sorted(inputs.items()):
+                digest.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
+                digest.update(np.ascontiguousarray(values).data)
+            clips += 1
+            seconds += self._seconds(inputs)
+        return digest.hexdigest(), clips, seconds
+
+    def _seconds(self, inputs: Mapping[str, npt.NDArray[Any]]) -> float:
+        frontend = self.info.frontend
+        if frontend is None:
+            return 0.0
+        length = max(values.shape[1] for values in inputs.values() if values.ndim > 1)
+        return length / frontend.sample_rate if self.info.fused else frontend.seconds_of(length)

@@ -1,0 +1,88 @@
+"""How the numbers of a quantized file are found, once its size and its kernels are settled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+from quantkit.errors import FormatError, InputError
+
+Rounding = Literal["nearest", "compensated"]
+WeightRange = Literal["search", "min-max", "cosine", "hessian"]
+
+ROUNDINGS: tuple[Rounding, ...] = get_args(Rounding)
+WEIGHT_RANGES: tuple[WeightRange, ...] = get_args(WeightRange)
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """What is done so that the quantized model says the same as the float one.
+
+    Neither the size of the file nor its kernels depend on any of it. What needs audio is left out
+    where there is none.
+
+    >>> Fitting(rounding="compensated").to_json()["rounding"]
+    'compensated'
+
+    Args:
+        rounding: ``nearest`` level for each weight, or ``compensated``: each rounding error is
+            made good by the weights that are still to be rounded; see
+            :mod:`quantkit.codecs.compensated`. Needs audio.
+        weight_range: how the steps of evenly spaced levels are found: ``search`` for the least
+            weighted squared error, ``min-max`` without clipping, or ``cosine`` and ``hessian``,
+            which look at the layer's output and need audio; see
+            :mod:`quantkit.quantize.range_search`.
+        bias_correction: biases take up what the errors of weights of fewer than 8 bits add to the
+            result on average. Needs audio.
+        equalization: spread the ranges of neighbouring layers evenly over their channels; see
+            :mod:`quantkit.quantize.equalization`.
+        smoothing: α of SmoothQuant, which moves activations' outliers into weights; 0 leaves it
+            out. Needs audio; see :mod:`quantkit.quantize.smoothing`.
+
+    Raises:
+        InputError: a name that does not exist, or an α outside 0…1.
+    """
+
+    rounding: Rounding = "compensated"
+    weight_range: WeightRange = "search"
+    bias_correction: bool = True
+    equalization: bool = False
+    smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        for what, value, known in (
+            ("rounding", self.rounding, ROUNDINGS),
+            ("weight range", self.weight_range, WEIGHT_RANGES),
+        ):
+            if value not in known:
+                raise InputError(f"unknown {what} {value!r}; choose one of {', '.join(known)}")
+        if not 0.0 <= self.smoothing <= 1.0:
+            raise InputError(f"smoothing must be from 0 to 1, not {self.smoothing:g}")
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in plans."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Fitting:
+        """Read what :meth:`to_json` wrote, or a person edited; what is missing has its default.
+
+        Raises:
+            FormatError: an unknown field or value.
+        """
+        kinds: dict[str, type | tuple[type, ...]] = {
+            "bias_correction": bool,
+            "equalization": bool,
+            "smoothing": (int, float),
+        }
+        known = {each.name for each in fields(cls)}
+        if unknown := sorted(document.keys() - known):
+            raise FormatError(f"fitting: unknown field {unknown[0]!r}")
+        for name, value in document.items():
+            if not isinstance(value, kinds.get(name, str)):
+                raise FormatError(f"fitting: its {name} cannot be {value!r}")
+        try:
+            return cls(**document)
+        except InputError as error:
+            raise FormatError(f"fitting: {error}") from error
