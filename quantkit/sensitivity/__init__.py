@@ -1,0 +1,1 @@
+"""How much each layer's precision matters, found from unlabelled audio."""

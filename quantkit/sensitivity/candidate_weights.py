@@ -1,0 +1,199 @@
+"""What a layer of the float graph would multiply by if its weight were stored by some codec."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import numpy_helper
+
+from quantkit.codecs.catalogue import CodecChoice
+from quantkit.graph.editor import GraphEditor
+from quantkit.graph.layers import Layer
+from quantkit.quantize.eligibility import reason_to_stay_plain
+from quantkit.quantize.fitting import Fitting
+from quantkit.quantize.observations import Observations
+from quantkit.quantize.sharing import shared_weights
+from quantkit.quantize.weights import by_input, channel_axis, quantized_weight, weight_position
+
+FloatArray = npt.NDArray[np.float32]
+Channels = npt.NDArray[np.int64]
+
+# Each output channel depends on its own part of the weight only.
+_OUTPUT_LAST = frozenset({"Conv", "Gemm", "MatMul"})
+
+
+@dataclass(frozen=True)
+class FloatLayer:
+    """A layer whose weight is a plain float32 constant, or some of its output channels.
+
+    Args:
+        node: computes it.
+        position: of the node in the graph.
+        weight: name of the weight's value.
+        axis: dimension of the output channels in the weight.
+        values: the weight as the node reads it.
+        mean_input: of the inputs that each weight meets, broadcast to ``values``; None where no
+            bias can take up what errors of the weight add on average.
+        channels: which output channels these are; None: all.
+    """
+
+    node: onnx.NodeProto
+    position: int
+    weight: str
+    axis: int
+    values: FloatArray
+    mean_input: FloatArray | None = None
+    channels: Channels | None = None
+
+    @property
+    def name(self) -> str:
+        return str(self.node.name)
+
+    @property
+    def output_axis(self) -> int:
+        """Dimension of the output channels in what the layer computes."""
+        return 1 if self.node.op_type == "Conv" else -1
+
+    def shift(self, weight: FloatArray) -> FloatArray | None:
+        """What a corrected bias takes off the result, (channels, …), broadcast to the result.
+
+        See :func:`quantkit.quantize.weights.corrected_bias`.
+        """
+        if self.mean_input is None:
+            return None
+        error = (weight - self.values) * self.mean_input
+        others = tuple(i for i in range(error.ndim) if i != self.axis)
+        shift: FloatArray = error.sum(axis=others, dtype=np.float64).astype(np.float32)
+        return shift.reshape(-1, *[1] * (error.ndim - 2)) if self.node.op_type == "Conv" else shift
+
+    def sampled(self, count: int) -> FloatLayer:
+        """``count`` output channels, evenly spread; the layer itself where it must stay whole.
+
+        That is one with few more channels, with channels in groups, or an embedding, whose
+        channels are its rows.
+        """
+        channels = self.values.shape[self.axis]
+        grouped = self.node.op_type == "Conv" and any(
+            a.name == "group" and a.i != 1 for a in self.node.attribute
+        )
+        left = self.node.input[0] == self.weight
+        if channels < 2 * count or grouped or left or self.node.op_type not in _OUTPUT_LAST:
+            return self
+        chosen = (np.arange(count) * channels) // count
+        means = self.mean_input
+        if means is not None and means.shape[self.axis] > 1:
+            means = np.take(means, chosen, axis=self.axis)
+        values = np.take(self.values, chosen, axis=self.axis)
+        return replace(self, values=values, mean_input=means, channels=chosen)
+
+
+class CandidateWeights:
+    """The weights of the layers of one float graph, and what codecs make of them.
+
+    Args:
+        model: is not changed.
+        layers: of it.
+        observations: for the codecs and the biases; see
+            :func:`quantkit.quantize.observe.observe`.
+        fitting: how levels are found.
+    """
+
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        layers: Sequence[Layer],
+        observations: Observations,
+        fitting: Fitting,
+    ) -> None:
+        self.editor = GraphEditor(model)
+        self.observations = observations
+        self.fitting = fitting
+        self._positions = {node.name: i for i, node in enumerate(self.editor.nodes)}
+        self._groups = {name: group for group in shared_weights(model, layers) for name in group}
+
+    def layer(self, name: str) -> FloatLayer | None:
+        """The layer called ``name``; None if its weight can only stay as it is."""
+        position = self._positions[name]
+        node = self.editor.nodes[position]
+        if reason_to_stay_plain(self.editor, node):
+            return None
+        slot = weight_position(self.editor, node)
+        assert slot is not None
+        values = cast(FloatArray, self.editor.array(node.input[slot]))
+        left = node.op_type == "MatMul" and slot == 0
+        return FloatLayer(
+            node=node,
+            position=position,
+            weight=str(node.input[slot]),
+            axis=0 if left else channel_axis(self.editor, node, values.ndim),
+            values=values,
+            mean_input=None if left else self._mean_input(node, values),
+        )
+
+    def sharing(self, name: str) -> tuple[str, ...]:
+        """All layers with the same weight as that of layer ``name``, itself included."""
+        return self._groups.get(name, (name,))
+
+    def stored_by(self, layer: FloatLayer, codec: CodecChoice) -> FloatArray:
+        """The weight of ``layer`` as ``codec`` would rebuild it.
+
+        Layers that share a weight get the levels of the first of them.
+        """
+        if layer.channels is not None:
+            return self._stored_in_part(layer, layer.channels, codec)
+        first = self.sharing(layer.name)[0]
+        leader = layer if first == layer.name else self.layer(first)
+        assert leader is not None
+        weight = quantized_weight(self.editor, leader.node, codec, self.observations, self.fitting)
+        return weight if leader is layer else _in_layout(weight, leader.axis, layer.axis)
+
+    def replacements(self, layer: FloatLayer, weight: FloatArray) -> dict[str, FloatArray]:
+        """Weights of the other layers that share that of ``layer``, by the value's name."""
+        found: dict[str, FloatArray] = {}
+        for name in self.sharing(layer.name):
+            other = self.layer(name)
+            if other is not None and name != layer.name:
+                found[other.weight] = _in_layout(weight, layer.axis, other.axis)
+        return found
+
+    def _stored_in_part(
+        self, layer: FloatLayer, channels: Channels, codec: CodecChoice
+    ) -> FloatArray:
+        """Tables are learned from these channels alone, which is as good for an estimate."""
+        model = onnx.ModelProto()
+        model.graph.node.append(layer.node)
+        model.graph.initializer.append(numpy_helper.from_array(layer.values, layer.weight))
+        scales = {
+            name: np.take(scale, channels) if name == layer.name else scale
+            for name, scale in self.observations.scales.items()
+        }
+        observations = replace(self.observations, scales=scales)
+        editor = GraphEditor(model)
+        return quantized_weight(editor, editor.nodes[0], codec, observations, self.fitting)
+
+    def _mean_input(self, node: onnx.NodeProto, values: FloatArray) -> FloatArray | None:
+        means = self.observations.means.get(node.name)
+        if not self.fitting.bias_correction or means is None or not self._has_bias(node):
+            return None
+        return by_input(self.editor, node, values.shape, means)
+
+    def _has_bias(self, node: onnx.NodeProto) -> bool:
+        if node.op_type in ("Conv", "Gemm"):
+            return len(node.input) > 2 and self.editor.array(node.input[2]) is not None
+        users = self.editor.consumers.get(node.output[0], [])
+        return (
+            node.op_type == "MatMul"
+            and len(users) == 1
+            and users[0].op_type == "Add"
+            and any(self.editor.array(name) is not None for name in users[0].input)
+        )
+
+
+def _in_layout(weight: FloatArray, axis: int, wanted: int) -> FloatArray:
+    """A weight with its output channels in dimension ``axis``, with them in ``wanted``."""
+    return np.ascontiguousarray(np.moveaxis(np.moveaxis(weight, axis, 0), 0, wanted))

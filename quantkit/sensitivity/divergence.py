@@ -1,0 +1,259 @@
+"""Output divergence: how far the posteriors move when one layer alone is quantized.
+
+No formula of the weights, the activations or the layer's error: the layer is really computed with
+each candidate's weight, the rest of the float model really run behind it, and its posteriors held
+against the float model's. What lies before the layer is computed once; see
+:mod:`quantkit.sensitivity.walk`. For models so large that not every candidate can be run, the
+others follow from the noise that they put on the layer's output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import onnx
+
+from quantkit.codecs.catalogue import CodecChoice
+from quantkit.graph.layers import Layer
+from quantkit.graph.plan import Compute
+from quantkit.quantize.eligibility import reason_to_stay_float
+from quantkit.quantize.feeds import Feeds
+from quantkit.quantize.fitting import Fitting
+from quantkit.quantize.observations import Observations
+from quantkit.quantize.ranges import Range
+from quantkit.quantize.static import lay_out
+from quantkit.sensitivity.cache import AnalysisCache
+from quantkit.sensitivity.candidate_weights import CandidateWeights, FloatLayer
+from quantkit.sensitivity.divergence_settings import DivergenceSettings, effort, probe_codecs
+from quantkit.sensitivity.interpolation import interpolate
+from quantkit.sensitivity.posteriors import posterior_output
+from quantkit.sensitivity.reference import Reference
+from quantkit.sensitivity.rounding import bounds_of, on_grid
+from quantkit.sensitivity.table import ActivationDivergence, WeightDivergence
+from quantkit.sensitivity.trial import Array, Change, LayerTrial
+from quantkit.sensitivity.walk import Unit, Walk
+
+# Output channels from which the noise of a candidate that is not run is estimated.
+_SAMPLED_CHANNELS = 64
+
+Divergences = tuple[tuple[WeightDivergence, ...], tuple[ActivationDivergence, ...]]
+#: Is called with the layer at hand, how many are done, and how many there are.
+Progress = Callable[[str, int, int], None]
+
+
+def measure_divergence(
+    model: onnx.ModelProto,
+    layers: Sequence[Layer],
+    feeds: Feeds,
+    settings: DivergenceSettings,
+    *,
+    observations: Observations,
+    fitting: Fitting,
+    cache: AnalysisCache | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Divergences]:
+    """What each candidate codec, and each grid of its input, does to the result, layer by layer.
+
+    A layer that shares its weight with others stands for all of them: the weight is replaced in
+    every one, and all show the same figures. One that the posteriors do not depend on shows zeros,
+    one whose weight can only stay as it is shows nothing.
+
+    Args:
+        model: the float graph that will be quantized, after all passes; is not changed.
+        layers: of it, in graph order.
+        feeds: the clips.
+        observations: ranges, moments and whatever else ``fitting`` needs, of all layers.
+        fitting: how levels are found.
+        cache: of this model, audio, and settings that ``observations`` depend on; with it, a pass
+            that was interrupted goes on at the next layer.
+        progress: is told each layer before it is measured.
+
+    Returns:
+        candidates' and grids' divergences by layer name.
+
+    Raises:
+        ModelError: ONNX Runtime cannot run the model, or its posteriors are NaN or infinite.
+        CorpusError: there is no clip.
+        OutputError: no room for temporary files.
+    """
+    parts = (cache or AnalysisCache(None)).within(
+        {"divergence": settings.to_json(), "fitting": fitting.to_json()}
+    )
+    found: dict[str, Divergences] = {}
+    for layer in layers:
+        if (document := parts.get(layer.name)) is not None:
+            found[layer.name] = _from_json(document)
+    if len(found) < len(layers):
+        weights = CandidateWeights(model, layers, observations, fitting)
+        wanted = effort(settings, layers, feeds.clips, feeds.seconds)
+        clips = (feed for i, feed in enumerate(feeds) if i in wanted.clips)
+        output = posterior_output(model)
+        with (
+            Walk(model, output, clips, memory=settings.memory) as walk,
+            ThreadPoolExecutor(settings.workers) as pool,
+        ):
+            reference = Reference(
+                walk.clips, walk.results(), settings.weighting, walk.folder, settings.memory
+            )
+            pass_ = _Pass(model, weights, walk, reference, settings, wanted.probes, pool)
+            for done, layer in enumerate(layers):
+                if layer.name in found:
+                    pass_.skip(layer)
+                    continue
+                if progress is not None:
+                    progress(layer.name, done, len(layers))
+                found[layer.name] = pass_.measure(layer, found)
+                parts.put(layer.name, _to_json(found[layer.name]))
+    return {layer.name: found[layer.name] for layer in layers}
+
+
+class _Pass:
+    """One walk through the graph, and what is tried at each layer."""
+
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        weights: CandidateWeights,
+        walk: Walk,
+        reference: Reference,
+        settings: DivergenceSettings,
+        probes: int,
+        pool: Executor,
+    ) -> None:
+        self.model = model
+        self.weights = weights
+        self.walk = walk
+        self.reference = reference
+        self.settings = settings
+        self.probes = probe_codecs(settings.candidates, probes)
+        self.pool = pool
+
+    def measure(self, layer: Layer, found: Mapping[str, Divergences]) -> Divergences:
+        """Weights and activations of ``layer``; ``found`` holds the layers before it."""
+        target = self.weights.layer(layer.name)
+        if target is None:
+            return (), ()
+        leader = self.weights.sharing(layer.name)[0]
+        grids = self._grids(target)
+        if not self.walk.graph.needs(target.position):
+            return (
+                tuple(WeightDivergence(codec, 0.0, 0.0) for codec in self.settings.candidates),
+                tuple(ActivationDivergence(compute, bits, 0.0, 0.0) for compute, bits in grids),
+            )
+        stop = self.walk.go_to(Unit(layer.name, target.position, target.position))
+        shared = self.weights.replacements(target, target.values)
+        trial = LayerTrial(self.walk, stop, target, self.reference, shared)
+        # Handed out together, so that no thread waits for the slowest of one kind.
+        weights = None if leader in found else self._start_weights(trial, target)
+        activations = self._start_activations(trial, target, grids)
+        shown = found[leader][0] if weights is None else self._finish_weights(*weights)
+        return shown, tuple(each.result() for each in activations)
+
+    def skip(self, layer: Layer) -> None:
+        """Go past ``layer``, which was measured before."""
+        target = self.weights.layer(layer.name)
+        if target is not None and self.walk.graph.needs(target.position):
+            self.walk.pass_by(Unit(layer.name, target.position, target.position))
+
+    def _start_weights(
+        self, trial: LayerTrial, layer: FloatLayer
+    ) -> tuple[list[Future[WeightDivergence]], list[Future[WeightDivergence]]]:
+        """The candidates that are run, and those of which only the noise is found."""
+        power = sum(trial.power(clip) for clip in self._clips)
+
+        def run(codec: CodecChoice) -> WeightDivergence:
+            weight = self.weights.stored_by(layer, codec)
+            shared = self.weights.replacements(layer, weight)
+            changes = (trial.with_weight(clip, weight, shared) for clip in self._clips)
+            return WeightDivergence(codec, *self._figures(changes, power))
+
+        running = [self.pool.submit(run, codec) for codec in self.probes]
+        names = {str(codec) for codec in self.probes}
+        others = [codec for codec in self.settings.candidates if str(codec) not in names]
+        part = layer.sampled(_SAMPLED_CHANNELS) if others else layer
+        power_of_part = sum(trial.power(clip, part.channels) for clip in self._clips)
+
+        def listen(codec: CodecChoice) -> WeightDivergence:
+            weight = self.weights.stored_by(part, codec)
+            changes = (trial.error_of(clip, part, weight) for clip in self._clips)
+            _, noise = self._figures(changes, power_of_part)
+            return WeightDivergence(codec, 0.0, noise, measured=False)
+
+        return running, [self.pool.submit(listen, codec) for codec in others]
+
+    def _finish_weights(
+        self,
+        running: Sequence[Future[WeightDivergence]],
+        listening: Sequence[Future[WeightDivergence]],
+    ) -> tuple[WeightDivergence, ...]:
+        found = {str(each.codec): each for each in (task.result() for task in running)}
+        points = [(each.noise, each.divergence) for each in found.values()]
+        for other in (task.result() for task in listening):
+            divergence = interpolate(other.noise, points)
+            found[str(other.codec)] = replace(other, divergence=divergence)
+        return tuple(found[str(codec)] for codec in self.settings.candidates)
+
+    def _grids(self, layer: FloatLayer) -> list[tuple[Compute, int]]:
+        """Grids that an integer kernel could round the input of ``layer`` to."""
+        computes: tuple[Compute, ...] = ("static", "dynamic")
+        return [
+            (compute, bits)
+            for compute in computes
+            if not reason_to_stay_float(self.weights.editor, layer.node, compute)
+            for bits in self.settings.activation_bits
+        ]
+
+    def _start_activations(
+        self, trial: LayerTrial, layer: FloatLayer, grids: Sequence[tuple[Compute, int]]
+    ) -> list[Future[ActivationDivergence]]:
+        if not grids:
+            return []
+        power = sum(trial.power(clip) for clip in self._clips)
+        bounds = self._static_bounds(trial, layer)
+
+        def run(compute: Compute, bits: int) -> ActivationDivergence:
+            def rounded(values: Array) -> Array:
+                return on_grid(values, bounds if compute == "static" else bounds_of(values), bits)
+
+            changes = (trial.with_input(clip, rounded) for clip in self._clips)
+            return ActivationDivergence(compute, bits, *self._figures(changes, power))
+
+        return [self.pool.submit(run, compute, bits) for compute, bits in grids]
+
+    def _static_bounds(self, trial: LayerTrial, layer: FloatLayer) -> Range:
+        """The calibrated range of the input of ``layer``, or else that of these clips."""
+        value = lay_out(self.model, {layer.name: 8}).inputs[layer.name]
+        known = self.weights.observations.ranges.get(value)
+        if known is not None:
+            return known
+        seen = [bounds_of(trial.input(clip)) for clip in self._clips]
+        return Range(min(each.lowest for each in seen), max(each.highest for each in seen))
+
+    @property
+    def _clips(self) -> range:
+        return range(len(self.walk.clips))
+
+    def _figures(self, changes: Iterable[Change], power: float) -> tuple[float, float]:
+        """Divergence and noise."""
+        all_changes = list(changes)
+        error = sum(each.error for each in all_changes)
+        divergence = self.reference.mean(each.divergence for each in all_changes)
+        return divergence, error / power if power > 0.0 else 0.0
+
+
+def _to_json(divergences: Divergences) -> dict[str, Any]:
+    weights, activations = divergences
+    return {
+        "weights": [each.to_json() for each in weights],
+        "activations": [each.to_json() for each in activations],
+    }
+
+
+def _from_json(document: Mapping[str, Any]) -> Divergences:
+    return (
+        tuple(WeightDivergence.from_json(row) for row in document["weights"]),
+        tuple(ActivationDivergence.from_json(row) for row in document["activations"]),
+    )

@@ -1,0 +1,157 @@
+"""What the divergence pass measures, and how much of it a model's size lets one afford."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from quantkit.codecs.catalogue import CodecChoice
+from quantkit.errors import InputError
+from quantkit.graph.layers import Layer
+from quantkit.sensitivity.posteriors import WEIGHTINGS, Weighting
+
+#: All sizes from 1 to 8 bits: ``grouped`` has the smallest error at each, ``bitplane`` needs the
+#: fewest bytes beyond its bits and is what most published results are about.
+CANDIDATES = tuple(
+    CodecChoice.parse(text)
+    for text in (
+        *(f"grouped:{bits}" for bits in range(1, 7)),
+        *(f"bitplane:{bits}" for bits in range(2, 8)),
+        "int8",
+    )
+)
+
+# Weights times layers times seconds of audio times runs of what lies behind a layer: what the pass
+# costs, up to the speed of the host. It is 8 seconds, two codecs and two grids of Wav2Vec2-Base.
+_AFFORDABLE = 2.5e11
+_FEWEST_SECONDS = 8.0
+_FEWEST_PROBES = 2
+_WIDEST_PROBE = 4
+# What is assumed of clips of unknown length.
+_SECONDS_PER_CLIP = 5.0
+
+
+@dataclass(frozen=True)
+class DivergenceSettings:
+    """What to try on each layer, and on how much audio.
+
+    >>> DivergenceSettings(candidates=CANDIDATES[:3], seconds=30).probes is None
+    True
+
+    Args:
+        candidates: codecs for the weights.
+        activation_bits: grids for the input of layers that integer kernels could compute; static
+            and dynamic each.
+        weighting: of the frames; see :func:`~quantkit.sensitivity.posteriors.frame_weights`.
+        probes: candidates per layer that are really run; the others are interpolated on their
+            noise. None: as many as the model's size lets one afford, which is all of at most 4 bits
+            for a small one.
+        seconds: of audio to use at most; clips are taken evenly from all there are, and at least
+            one. None: likewise.
+        threads: candidates, or clips, that are run side by side; 0: as many as there are cores.
+        memory: bytes of activations to keep in memory rather than on disk.
+
+    Raises:
+        InputError: a number that makes no sense, an unknown weighting, or no candidates.
+    """
+
+    candidates: tuple[CodecChoice, ...] = CANDIDATES
+    activation_bits: tuple[int, ...] = (8,)
+    weighting: Weighting = "spoken"
+    probes: int | None = None
+    seconds: float | None = None
+    threads: int = 0
+    memory: int = 64_000_000
+
+    def __post_init__(self) -> None:
+        if not self.candidates:
+            raise InputError("measuring divergence needs at least one candidate codec")
+        if any(not 1 <= bits <= 16 for bits in self.activation_bits):
+            raise InputError(f"activations have 1 to 16 bits, not {list(self.activation_bits)}")
+        if self.weighting not in WEIGHTINGS:
+            raise InputError(
+                f"unknown weighting {self.weighting!r}; choose one of {', '.join(WEIGHTINGS)}"
+            )
+        if self.probes is not None and self.probes < 1:
+            raise InputError(f"at least one candidate must be run, not {self.probes}")
+        if self.seconds is not None and not self.seconds > 0:
+            raise InputError(f"seconds of audio must be above 0, not {self.seconds:g}")
+        if self.threads < 0:
+            raise InputError(f"threads must be 0 (all cores) or more, not {self.threads}")
+
+    @property
+    def workers(self) -> int:
+        """Threads to use on this host."""
+        return self.threads or _cores()
+
+    def to_json(self) -> dict[str, Any]:
+        """All that the result depends on."""
+        return {
+            "candidates": [str(codec) for codec in self.candidates],
+            "activation_bits": list(self.activation_bits),
+            "weighting": self.weighting,
+            "probes": self.probes,
+            "seconds": self.seconds,
+        }
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much of what was asked for is done; depends on model and audio, never on the host.
+
+    Args:
+        clips: positions of the clips to use, ascending.
+        probes: candidates per layer to run.
+    """
+
+    clips: tuple[int, ...]
+    probes: int
+
+
+def effort(
+    settings: DivergenceSettings, layers: Sequence[Layer], clips: int, seconds: float
+) -> Effort:
+    """What a model with ``layers`` can be asked, given so many clips of so many seconds in all.
+
+    A model that cannot afford everything hears less audio first, down to 8 seconds, and is asked
+    about fewer candidates then, down to two. Even a small one runs only those of at most 4 bits.
+
+    Args:
+        seconds: 0 where unknown.
+    """
+    seconds = seconds or clips * _SECONDS_PER_CLIP
+    # Looking up an embedding costs nothing, however many weights it has.
+    weights = sum(math.prod(layer.shape) for layer in layers if layer.op != "Gather")
+    affordable = _AFFORDABLE / max(1, weights * len(layers))
+    narrow = sum(codec.bits <= _WIDEST_PROBE for codec in settings.candidates)
+    probes = min(settings.probes or max(narrow, _FEWEST_PROBES), len(settings.candidates))
+    grids = 2 * len(settings.activation_bits)
+    audio = settings.seconds or max(_FEWEST_SECONDS, affordable / (probes + grids))
+    audio = min(audio, seconds)
+    if settings.probes is None:
+        probes = max(min(probes, _FEWEST_PROBES), min(probes, int(affordable / audio) - grids))
+    used = clips if audio >= seconds else max(1, int(clips * audio / seconds))
+    return Effort(tuple(int((i + 0.5) * clips / used) for i in range(used)), probes)
+
+
+def probe_codecs(candidates: Sequence[CodecChoice], probes: int) -> tuple[CodecChoice, ...]:
+    """The candidates to run, evenly spread over the widths from the narrowest on.
+
+    Those of more than 4 bits come last: what they do is small, and in proportion to their noise.
+    """
+    ordered = sorted(candidates, key=lambda codec: codec.bits)
+    narrow = [codec for codec in ordered if codec.bits <= _WIDEST_PROBE]
+    if probes >= len(narrow):
+        return tuple(ordered[:probes])
+    last = len(narrow) - 1
+    return tuple(narrow[i * last // max(1, probes - 1)] for i in range(probes))
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,6 @@
+"""Figures that say how much a layer's precision matters, from its values alone: one per module."""
+
+from quantkit.sensitivity.metrics.base import LayerClip, Metric
+from quantkit.sensitivity.metrics.catalogue import METRICS, metric
+
+__all__ = ["METRICS", "LayerClip", "Metric", "metric"]

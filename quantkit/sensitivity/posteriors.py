@@ -1,0 +1,156 @@
+"""How far posteriors move: Kullback-Leibler divergence per frame, each frame with its weight."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto
+
+from quantkit.errors import InputError, ModelError
+
+FloatArray = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]
+
+#: How much a frame counts; see :func:`frame_weights`.
+Weighting = Literal["uniform", "uncertain", "spoken"]
+WEIGHTINGS: tuple[Weighting, ...] = get_args(Weighting)
+#: What the numbers of an output are.
+Scale = Literal["log-probabilities", "probabilities", "logits"]
+
+_FLOAT_TYPES = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
+# No frame is forgotten, however sure the model is of it: an error may change that.
+_FLOOR = 0.05
+# Rows of float32 log-probabilities over 32,000 labels add up to one as well as this.
+_TOLERANCE = 1e-3
+_TINY = float(np.finfo(np.float32).tiny)
+
+
+def posterior_output(model: onnx.ModelProto) -> str:
+    """Name of the output that holds the posteriors: the first one of floating point.
+
+    Raises:
+        ModelError: there is none.
+    """
+    for value in model.graph.output:
+        if value.type.tensor_type.elem_type in _FLOAT_TYPES:
+            return str(value.name)
+    raise ModelError("the model has no output of floating point, so no posteriors to compare")
+
+
+def scale_of(values: Array) -> Scale:
+    """What the last axis of an output holds, judged by the sums of its rows.
+
+    Raises:
+        ModelError: the output has no axis of labels.
+    """
+    if not values.ndim or not values.shape[-1]:
+        raise ModelError(f"the posteriors have shape {values.shape}, without an axis of labels")
+    rows = _rows(values)
+    if np.abs(_log_sum_exp(rows)).max(initial=0.0) < _TOLERANCE:
+        return "log-probabilities"
+    if rows.min(initial=0.0) >= 0.0 and np.abs(rows.sum(axis=1) - 1.0).max() < _TOLERANCE:
+        return "probabilities"
+    return "logits"
+
+
+def log_posteriors(values: Array, scale: Scale, clip: str) -> FloatArray:
+    """(frames, labels) natural log-probabilities from an output of any rank, labels last.
+
+    An output of rank 2 for a batch of one, as classifiers have it, is one frame.
+
+    Args:
+        clip: what messages name the clip by.
+
+    Raises:
+        ModelError: NaN, or infinite where a logarithm of zero is not meant.
+    """
+    rows = _rows(values)
+    # A label that is ruled out has log-probability -inf: a statement, if one that KL cannot bear.
+    if np.isnan(rows).any() or np.isposinf(rows).any():
+        raise ModelError(f"the posteriors are NaN or infinite on clip {clip}; check the model")
+    if scale == "probabilities":
+        rows = np.log(np.maximum(rows, _TINY))
+    elif scale == "logits":
+        rows = rows - _log_sum_exp(rows)[:, None]
+    return np.maximum(rows, np.log(_TINY)).astype(np.float32)
+
+
+def frame_weights(clips: Iterable[FloatArray], weighting: Weighting) -> list[FloatArray]:
+    """How much each frame counts, with mean 1 over all frames of all clips.
+
+    The mean is taken over the corpus and not over each clip, so that a clip without speech counts
+    less than one that is full of it.
+
+    - ``uniform``: all frames count the same.
+    - ``spoken``: frames where the model says something count 20 times as much as others. What it
+      says when it says nothing is the label that these clips hold most of: a CTC model's blank.
+    - ``uncertain``: by the entropy of the frame; needs no such label.
+
+    What counts in the end is transcripts. Over 28 variants of the shipped model (all layers or one
+    at 1 to 4 bits, 100 LibriSpeech clips, edit distance up by less than half), the correlation of
+    divergence and change of the edit distance is 0.80 for ``spoken``, 0.74 for ``uniform``, 0.72
+    for ``uncertain``; by single clips 0.69, 0.65 and 0.65.
+
+    Where each clip is one frame, as classifiers have it, all count the same.
+
+    Args:
+        clips: log-posteriors of the float model, (frames, labels) each; gone through twice.
+
+    Returns:
+        (frames,) for each clip.
+
+    Raises:
+        InputError: an unknown weighting.
+    """
+    if weighting not in WEIGHTINGS:
+        raise InputError(f"unknown weighting {weighting!r}; choose one of {', '.join(WEIGHTINGS)}")
+    weights = [np.ones(len(rows), np.float64) for rows in clips]
+    if max(map(len, weights), default=0) <= 1:
+        weighting = "uniform"
+    if weighting == "uncertain":
+        weights = [_FLOOR + _entropy(rows) for rows in clips]
+    elif weighting == "spoken":
+        mass = np.sum([np.exp(rows).sum(axis=0, dtype=np.float64) for rows in clips], axis=0)
+        blank = int(mass.argmax())
+        weights = [np.where(rows.argmax(axis=1) == blank, _FLOOR, 1.0) for rows in clips]
+    total = sum(float(each.sum()) for each in weights)
+    frames = sum(len(each) for each in weights)
+    return [(each * (frames / total)).astype(np.float32) for each in weights]
+
+
+def divergence(reference: FloatArray, other: FloatArray, weights: FloatArray) -> float:
+    """Σₜ weightₜ · KL(referenceₜ ‖ otherₜ) over the frames of one clip, in nats.
+
+    Args:
+        reference, other: (frames, labels) log-posteriors.
+        weights: (frames,).
+    """
+    # Differences of float32 logarithms are exact enough; sums of thousands of them are not.
+    per_label = np.exp(reference, dtype=np.float64) * (
+        reference.astype(np.float64) - other.astype(np.float64)
+    )
+    return float((per_label.sum(axis=1) * weights).sum())
+
+
+def _rows(values: Array) -> npt.NDArray[np.float64]:
+    return values.reshape(-1, values.shape[-1]).astype(np.float64)
+
+
+def _log_sum_exp(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    highest = rows.max(axis=1, initial=-np.inf, keepdims=True)
+    # A row of -inf alone has no highest value to subtract.
+    highest = np.where(np.isfinite(highest), highest, 0.0)
+    with np.errstate(divide="ignore"):
+        total: npt.NDArray[np.float64] = np.log(np.exp(rows - highest).sum(axis=1)) + highest[:, 0]
+    return total
+
+
+def _entropy(rows: FloatArray) -> npt.NDArray[np.float64]:
+    """(frames,) in nats."""
+    wide = rows.astype(np.float64)
+    entropy: npt.NDArray[np.float64] = -(np.exp(wide) * wide).sum(axis=1)
+    return entropy

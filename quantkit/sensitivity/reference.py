@@ -1,0 +1,77 @@
+"""The float model's posteriors, which all others are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from quantkit.sensitivity.clip_store import ClipStore
+from quantkit.sensitivity.posteriors import (
+    FloatArray,
+    Weighting,
+    divergence,
+    frame_weights,
+    log_posteriors,
+    scale_of,
+)
+
+
+class Reference:
+    """Log-posteriors and frame weights of some clips.
+
+    Args:
+        clips: their names.
+        outputs: what the float model says to each, in the same order.
+        weighting: see :func:`~quantkit.sensitivity.posteriors.frame_weights`.
+        folder, memory: see :class:`~quantkit.sensitivity.clip_store.ClipStore`.
+
+    Raises:
+        ModelError: the posteriors are not finite, or have no labels.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[str],
+        outputs: Iterable[npt.NDArray[Any]],
+        weighting: Weighting,
+        folder: Path,
+        memory: int,
+    ) -> None:
+        self._clips = tuple(clips)
+        self._store = ClipStore(folder, memory)
+        for clip, values in zip(self._clips, outputs, strict=True):
+            if not len(self._store):
+                # NaN first: it would pass for logits.
+                log_posteriors(values, "log-probabilities", clip)
+                self.scale = scale_of(values)
+            self._store.append({"": log_posteriors(values, self.scale, clip)})
+        self._weights = frame_weights(self, weighting)
+        self.frames = sum(len(each) for each in self._weights)
+
+    def __len__(self) -> int:
+        return len(self._store)
+
+    def __getitem__(self, clip: int) -> FloatArray:
+        """Log-posteriors of one clip, (frames, labels)."""
+        return self._store[clip][""]
+
+    def __iter__(self) -> Iterator[FloatArray]:
+        return (self[clip] for clip in range(len(self)))
+
+    def divergence(self, clip: int, values: npt.NDArray[Any]) -> float:
+        """Weighted sum over the frames of one clip, in nats.
+
+        Raises:
+            ModelError: ``values`` are NaN or infinite.
+        """
+        other = log_posteriors(values, self.scale, self._clips[clip])
+        return divergence(self[clip], other, self._weights[clip])
+
+    def mean(self, sums: Iterable[float]) -> float:
+        """Nats per frame from what :meth:`divergence` gave for all clips."""
+        # The float model differs from itself by rounding only, which may come out negative.
+        return max(0.0, float(np.sum(list(sums))) / self.frames)

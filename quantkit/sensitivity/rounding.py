@@ -1,0 +1,27 @@
+"""Activations on the grid that an integer layer would round them to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from quantkit.quantize.activations import static_grid
+from quantkit.quantize.ranges import Range
+
+
+def on_grid(values: npt.NDArray[Any], bounds: Range, bits: int) -> npt.NDArray[np.float32]:
+    """``values`` on the asymmetric grid of ``bits`` bits over ``bounds``, beyond it at its ends."""
+    scale, zero_point = static_grid(bounds, bits)
+    steps = np.rint(values / scale)
+    np.clip(steps, np.float32(-zero_point), np.float32(2**bits - 1 - zero_point), out=steps)
+    rounded: npt.NDArray[np.float32] = steps * scale
+    return rounded
+
+
+def bounds_of(values: npt.NDArray[Any]) -> Range:
+    """What a grid that is found at run time spans."""
+    if not values.size:
+        return Range(0.0, 0.0)
+    return Range(min(0.0, float(values.min())), max(0.0, float(values.max())))

@@ -1,0 +1,156 @@
+"""A quantized model in float: every weight and input on its grid, every kernel a float one.
+
+What the real artifact computes on integers, this computes in float32, up to rounding; the grids of
+results that go to several static layers through sums are left out. It needs no packing and no
+integer kernels, and any of its layers can be given back its float weight and input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from quantkit.errors import InputError
+from quantkit.graph.cut import reads
+from quantkit.graph.editor import GraphEditor, copy_node
+from quantkit.quantize.activations import (
+    never_negative,
+    quantize_per_batch,
+    quantize_per_clip,
+)
+from quantkit.quantize.emulated import round_activation
+from quantkit.quantize.rewrite import static_layout
+from quantkit.quantize.settings import LayerChoice
+from quantkit.sensitivity.candidate_weights import CandidateWeights, FloatArray, FloatLayer
+from quantkit.sensitivity.walk import Unit
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A model of float kernels on quantized numbers.
+
+    Args:
+        model: its nodes for a layer follow each other: the grid of the input, the layer, what the
+            corrected bias takes off; values before and behind have their old names.
+        units: where the nodes of each quantized layer lie.
+        weights: name of the quantized weight of each such layer.
+    """
+
+    model: onnx.ModelProto
+    units: Mapping[str, Unit]
+    weights: Mapping[str, str]
+
+
+def simulate(
+    model: onnx.ModelProto, choices: Mapping[str, LayerChoice], weights: CandidateWeights
+) -> Simulation:
+    """The float graph ``model`` with every layer as ``choices`` say.
+
+    Args:
+        model: is not changed.
+        choices: by layer name; layers that share a weight have the same codec.
+        weights: of ``model``, with the ranges of all static layers among its observations.
+
+    Raises:
+        InputError: such a range is missing.
+    """
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    editor = GraphEditor(changed)
+    layout = static_layout(model, choices)
+    quantized: dict[str, str] = {}
+    replaced: set[str] = set()
+    stretches: dict[str, tuple[onnx.NodeProto, onnx.NodeProto]] = {}
+    for node in [n for n in editor.nodes if n.name in choices]:
+        name = str(node.name)
+        choice, layer = choices[name], weights.layer(name)
+        if choice.is_plain_float or layer is None:
+            continue
+        before = {id(each) for each in editor.nodes}
+        values = weights.stored_by(layer, choice.codec)
+        replaced.add(layer.weight)
+        quantized[name] = editor.constant(f"{name}.stored", values)
+        _replace(editor, node, layer, quantized[name], layer.shift(values))
+        product = next(each for each in editor.nodes if each.name == name)
+        if choice.compute == "static":
+            value = layout.inputs[name]
+            if value not in weights.observations.ranges:
+                raise InputError(
+                    f"layer {name}: the range of its input was not observed; observe the clips "
+                    "with the choices that are to be simulated"
+                )
+            bounds = weights.observations.ranges[value]
+            round_activation(editor, product, bounds, layout.bits[value])
+        elif choice.compute == "dynamic":
+            _round_at_run_time(editor, product, choice)
+        new = [each for each in editor.nodes if id(each) not in before]
+        stretches[name] = (new[0], new[-1])
+    editor.finish()
+    _drop_unread(changed, replaced)
+    positions = {id(node): i for i, node in enumerate(editor.nodes)}
+    units = {
+        name: Unit(name, positions[id(first)], positions[id(last)])
+        for name, (first, last) in stretches.items()
+    }
+    return Simulation(changed, units, quantized)
+
+
+def _replace(
+    editor: GraphEditor,
+    node: onnx.NodeProto,
+    layer: FloatLayer,
+    weight: str,
+    shift: FloatArray | None,
+) -> None:
+    """Let ``node`` multiply by ``weight``, and take ``shift`` off what comes out."""
+    product = copy_node(node)
+    for position, name in enumerate(node.input):
+        if name == layer.weight:
+            product.input[position] = weight
+    nodes = [product]
+    if shift is not None:
+        product.output[0] = editor.free_name(f"{node.name}.uncorrected")
+        taken_off = editor.constant(f"{node.name}.shift", shift)
+        nodes.append(
+            helper.make_node(
+                "Sub", [product.output[0], taken_off], [node.output[0]], f"{node.name}/correct"
+            )
+        )
+    editor.replace(node, nodes)
+
+
+def _round_at_run_time(editor: GraphEditor, node: onnx.NodeProto, choice: LayerChoice) -> None:
+    """Round the first input of ``node`` as a dynamic layer would."""
+    source, prefix = str(node.input[0]), str(node.name)
+    nodes: list[onnx.NodeProto] = []
+    if choice.dynamic_range == "per-clip":
+        nonnegative = never_negative(editor, source)
+        grid = quantize_per_clip(
+            editor, source, prefix, nonnegative, nodes, bits=choice.activation_bits
+        )
+        scale = editor.constant(f"{prefix}.step_scale", np.float32(1.0))
+    else:
+        grid = quantize_per_batch(editor, source, prefix, nodes, choice.activation_bits)
+        scale = grid.scale
+    value = editor.free_name(f"{prefix}.input_rounded")
+    inputs = [grid.value, scale, grid.zero_point]
+    nodes.append(helper.make_node("DequantizeLinear", inputs, [value], f"{prefix}/dequantize"))
+    if grid.per_clip:
+        steps, value = value, editor.free_name(f"{prefix}.input_rescaled")
+        nodes.append(helper.make_node("Mul", [steps, grid.scale], [value], f"{prefix}/rescale"))
+    product = copy_node(node)
+    product.input[0] = value
+    editor.replace(node, [*nodes, product])
+
+
+def _drop_unread(model: onnx.ModelProto, names: Collection[str]) -> None:
+    """Drop those of the initializers ``names`` that nobody reads any more."""
+    graph = model.graph
+    unread = set(names) - {name for node in graph.node for name in reads(node)}
+    for index in reversed(range(len(graph.initializer))):
+        if graph.initializer[index].name in unread:
+            del graph.initializer[index]

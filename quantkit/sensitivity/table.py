@@ -1,0 +1,223 @@
+"""The table of sensitivities: layers by metric, and how far each candidate moves the posteriors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+
+import quantkit
+from quantkit.codecs.catalogue import CodecChoice
+from quantkit.errors import FormatError, InputError
+from quantkit.files import read_json, write_json
+from quantkit.graph.plan import COMPUTES, Compute
+
+SENSITIVITY_SCHEMA = "quantkit.sensitivity/1"
+
+
+@dataclass(frozen=True)
+class WeightDivergence:
+    """What storing the weight of one layer with one codec does, all else being float32.
+
+    Args:
+        codec: with its bits and options.
+        divergence: of the posteriors, in nats per frame; see
+            :mod:`quantkit.sensitivity.posteriors`.
+        noise: power of the error of the layer's output over that of the output itself.
+        measured: else it was interpolated between measured candidates of like noise.
+    """
+
+    codec: CodecChoice
+    divergence: float
+    noise: float
+    measured: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in the file."""
+        return {
+            "codec": str(self.codec),
+            "divergence": self.divergence,
+            "noise": self.noise,
+            **({} if self.measured else {"measured": False}),
+        }
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> WeightDivergence:
+        """Read :meth:`to_json` back."""
+        return cls(
+            CodecChoice.parse(row["codec"]),
+            float(row["divergence"]),
+            float(row["noise"]),
+            bool(row.get("measured", True)),
+        )
+
+
+@dataclass(frozen=True)
+class ActivationDivergence:
+    """What rounding the input of one layer does, all else being float32.
+
+    Args:
+        compute: ``static`` for a calibrated grid, ``dynamic`` for one found clip by clip.
+        bits: of the grid.
+        divergence, noise: see :class:`WeightDivergence`.
+    """
+
+    compute: Compute
+    bits: int
+    divergence: float
+    noise: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in the file."""
+        return {
+            "compute": self.compute,
+            "bits": self.bits,
+            "divergence": self.divergence,
+            "noise": self.noise,
+        }
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> ActivationDivergence:
+        """Read :meth:`to_json` back."""
+        if row["compute"] not in COMPUTES:
+            raise FormatError(f"unknown compute {row['compute']!r}")
+        return cls(row["compute"], int(row["bits"]), float(row["divergence"]), float(row["noise"]))
+
+
+@dataclass(frozen=True)
+class LayerSensitivity:
+    """One layer's row.
+
+    Args:
+        name, op, shape, parameters: see :class:`~quantkit.graph.layers.Layer`.
+        metrics: by name; see :mod:`quantkit.sensitivity.metrics`.
+        weights: one entry per candidate codec; empty where divergence was not asked for.
+        activations: one entry per grid of the layer's input.
+    """
+
+    name: str
+    op: str
+    shape: tuple[int, ...]
+    parameters: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    weights: tuple[WeightDivergence, ...] = ()
+    activations: tuple[ActivationDivergence, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in the file."""
+        return {
+            "name": self.name,
+            "op": self.op,
+            "shape": list(self.shape),
+            "parameters": self.parameters,
+            "metrics": dict(self.metrics),
+            "weights": [each.to_json() for each in self.weights],
+            "activations": [each.to_json() for each in self.activations],
+        }
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> LayerSensitivity:
+        """Read :meth:`to_json` back."""
+        return cls(
+            name=str(row["name"]),
+            op=str(row["op"]),
+            shape=tuple(int(size) for size in row["shape"]),
+            parameters=int(row["parameters"]),
+            metrics={str(name): float(value) for name, value in row["metrics"].items()},
+            weights=tuple(WeightDivergence.from_json(each) for each in row["weights"]),
+            activations=tuple(ActivationDivergence.from_json(each) for each in row["activations"]),
+        )
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """What was learned about one model from some unlabelled audio.
+
+    Args:
+        model_sha256: of the float ``.onnx``.
+        audio_sha256: of what the model heard; see :meth:`quantkit.quantize.feeds.Feeds.digest`.
+        clips, seconds: how much that was.
+        settings: what was asked for, for the record.
+        layers: in graph order.
+    """
+
+    model_sha256: str
+    audio_sha256: str
+    clips: int
+    seconds: float
+    settings: Mapping[str, Any]
+    layers: tuple[LayerSensitivity, ...]
+
+    def layer(self, name: str) -> LayerSensitivity:
+        """The row of that layer.
+
+        Raises:
+            InputError: there is none.
+        """
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise InputError(f"the sensitivity table says nothing about layer {name}")
+
+    def to_json(self) -> dict[str, Any]:
+        """The ``quantkit.sensitivity/1`` object."""
+        return {
+            "schema": SENSITIVITY_SCHEMA,
+            "quantkit": quantkit.__version__,
+            "onnxruntime": onnxruntime.__version__,
+            "model_sha256": self.model_sha256,
+            "audio_sha256": self.audio_sha256,
+            "clips": self.clips,
+            "seconds": self.seconds,
+            "settings": dict(self.settings),
+            "layers": [layer.to_json() for layer in self.layers],
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Sensitivity:
+        """Read :meth:`to_json` back.
+
+        Raises:
+            FormatError: another schema, or a field that is missing or wrong.
+        """
+        if document.get("schema") != SENSITIVITY_SCHEMA:
+            raise FormatError(
+                f"schema {document.get('schema')!r} instead of {SENSITIVITY_SCHEMA!r}"
+            )
+        try:
+            layers = tuple(LayerSensitivity.from_json(row) for row in document["layers"])
+            return cls(
+                model_sha256=str(document["model_sha256"]),
+                audio_sha256=str(document["audio_sha256"]),
+                clips=int(document["clips"]),
+                seconds=float(document["seconds"]),
+                settings=dict(document["settings"]),
+                layers=layers,
+            )
+        except FormatError:
+            raise
+        except KeyError as error:
+            raise FormatError(f"the sensitivity table lacks {error}") from error
+        except (TypeError, ValueError, AttributeError) as error:
+            raise FormatError(f"the sensitivity table is malformed: {error}") from error
+
+
+def read_sensitivity(path: Path) -> Sensitivity:
+    """The table in a JSON file.
+
+    Raises:
+        FormatError: not JSON, or no such table.
+    """
+    document = read_json(path, schema=SENSITIVITY_SCHEMA)
+    try:
+        return Sensitivity.from_json(document)
+    except FormatError as error:
+        raise FormatError(f"{path}: {error}") from error
+
+
+def write_sensitivity(sensitivity: Sensitivity, path: Path) -> None:
+    """Write the table for people, and for ``quantkit plan``."""
+    write_json(path, sensitivity.to_json())

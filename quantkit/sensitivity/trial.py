@@ -1,0 +1,129 @@
+"""One layer tried with other weights and other inputs, the rest of the model left as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper
+
+from quantkit.graph.cut import ValueType
+from quantkit.graph.editor import copy_node
+from quantkit.sensitivity.candidate_weights import Channels, FloatArray, FloatLayer
+from quantkit.sensitivity.reference import Reference
+from quantkit.sensitivity.walk import Stop, Walk
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one clip showed of a change; both add up over clips.
+
+    Args:
+        error: sum of squares of the error of the layer's output.
+        divergence: of the posteriors, in nats; 0 where only the layer was run.
+    """
+
+    error: float
+    divergence: float = 0.0
+
+
+class LayerTrial:
+    """A layer at which a walk has stopped; its methods may be called by several threads at once.
+
+    A layer is linear: its error is what it makes, without its bias, of the error of its weight or
+    of its input. So one small model serves for all candidates, and the error is exact however
+    small it is.
+
+    Args:
+        walk: has stopped there.
+        replacements: weights of other layers that share that of this one, as they are.
+    """
+
+    def __init__(
+        self,
+        walk: Walk,
+        stop: Stop,
+        layer: FloatLayer,
+        reference: Reference,
+        replacements: Mapping[str, FloatArray],
+    ) -> None:
+        self._walk = walk
+        self._stop = stop
+        self._layer = layer
+        self._reference = reference
+        self._shared = dict(replacements)
+        self._output = str(layer.node.output[0])
+        self._source = next(n for n in layer.node.input if n and n != layer.weight)
+        self._product = walk.open(_product(walk.graph.model, layer, self._source, stop))
+        stop.prepare({n: ValueType(TensorProto.FLOAT, v.shape) for n, v in self._shared.items()})
+
+    def input(self, clip: int) -> Array:
+        """What the layer reads of one clip."""
+        return self._stop.inputs(clip)[self._source]
+
+    def power(self, clip: int, channels: Channels | None = None) -> float:
+        """Sum of squares of the layer's output, of some channels or all."""
+        made = self._stop.made(clip)[self._output]
+        if channels is not None:
+            made = np.take(made, channels, axis=self._layer.output_axis)
+        return _energy(made)
+
+    def with_weight(
+        self, clip: int, weight: FloatArray, shared: Mapping[str, FloatArray]
+    ) -> Change:
+        """The layer multiplies by ``weight``, others that share its own by those in ``shared``."""
+        return self._finish(clip, self._weight_error(self._layer, clip, weight), shared)
+
+    def with_input(self, clip: int, change: Callable[[Array], Array]) -> Change:
+        """The layer reads what ``change`` makes of its input."""
+        values = self.input(clip)
+        error = self._run(clip, change(values) - values, self._layer.values)
+        return self._finish(clip, error, self._shared)
+
+    def error_of(self, clip: int, layer: FloatLayer, weight: FloatArray) -> Change:
+        """What ``weight`` does to some output channels of the layer; nothing behind it is run."""
+        return Change(_energy(self._weight_error(layer, clip, weight)))
+
+    def _weight_error(self, layer: FloatLayer, clip: int, weight: FloatArray) -> FloatArray:
+        error = self._run(clip, self.input(clip), weight - layer.values)
+        shift = layer.shift(weight)
+        return error if shift is None else error - shift
+
+    def _run(self, clip: int, values: Array, weight: FloatArray) -> FloatArray:
+        fed = {self._source: values, self._layer.weight: weight}
+        made: FloatArray = self._product.run(fed, self._walk.clips[clip])[self._output]
+        return made
+
+    def _finish(self, clip: int, error: FloatArray, shared: Mapping[str, FloatArray]) -> Change:
+        made = {**self._stop.made(clip)}
+        made[self._output] = made[self._output] + error
+        result = self._stop.finish(clip, made, shared)
+        return Change(_energy(error), self._reference.divergence(clip, result))
+
+
+def _product(whole: onnx.ModelProto, layer: FloatLayer, source: str, stop: Stop) -> onnx.ModelProto:
+    """The layer without its bias, as a model that takes input and weight."""
+    node = copy_node(layer.node)
+    if node.op_type in ("Conv", "ConvTranspose", "Gemm"):
+        del node.input[2:]
+    weight = [None] * layer.values.ndim
+    inputs = [
+        helper.make_tensor_value_info(name, element, shape)
+        for name, element, shape in (
+            (source, stop.input_types[source].element, stop.input_types[source].shape),
+            (layer.weight, TensorProto.FLOAT, weight),
+        )
+    ]
+    outputs = [onnx.ValueInfoProto(name=node.output[0])]
+    graph = helper.make_graph([node], "layer", inputs, outputs)
+    return helper.make_model(graph, opset_imports=whole.opset_import, ir_version=whole.ir_version)
+
+
+def _energy(values: FloatArray) -> float:
+    return float(np.square(values, dtype=np.float64).sum())

@@ -1,0 +1,7 @@
+"""The small Wav2Letter of the quantize tests, and clips for it."""
+
+from __future__ import annotations
+
+from tests.quantize.conftest import clips, model, run, source
+
+__all__ = ["clips", "model", "run", "source"]

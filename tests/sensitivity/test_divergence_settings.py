@@ -1,0 +1,86 @@
+"""Large models hear less audio and try fewer candidates, by rules that no clock bends."""
+
+from __future__ import annotations
+
+import pytest
+
+from quantkit.codecs.catalogue import CodecChoice
+from quantkit.errors import InputError
+from quantkit.graph.layers import Layer
+from quantkit.sensitivity.divergence_settings import (
+    CANDIDATES,
+    DivergenceSettings,
+    effort,
+    probe_codecs,
+)
+
+
+def layers(count: int, weights: int, op: str = "MatMul") -> list[Layer]:
+    return [Layer(i, f"layer{i}", op, "w", (weights // 64, 64), weights) for i in range(count)]
+
+
+SHIPPED = layers(11, 512_000)
+LARGE = layers(82, 1_150_000)
+
+
+def test_shipped_model_affords_all_audio_and_all_candidates_that_matter() -> None:
+    found = effort(DivergenceSettings(), SHIPPED, clips=32, seconds=128)
+    assert found.clips == tuple(range(32))
+    assert {codec.bits for codec in probe_codecs(CANDIDATES, found.probes)} == {1, 2, 3, 4}
+    assert found.probes == 7
+
+
+def test_large_model_hears_part_of_the_audio_and_tries_few_candidates() -> None:
+    found = effort(DivergenceSettings(), LARGE, clips=32, seconds=160)
+    assert 2 <= found.probes < len(CANDIDATES)
+    assert len(found.clips) < 5
+    spread = {clip // 8 for clip in found.clips}
+    assert len(spread) == len(found.clips)
+    # Unless it is told otherwise.
+    wanted = DivergenceSettings(seconds=1e9, probes=4)
+    assert effort(wanted, LARGE, clips=32, seconds=160).clips == tuple(range(32))
+    assert effort(wanted, LARGE, clips=32, seconds=160).probes == 4
+
+
+def test_embeddings_cost_nothing() -> None:
+    embedding = layers(1, 10**9, "Gather")
+    plain = effort(DivergenceSettings(), SHIPPED, clips=9, seconds=40)
+    assert effort(DivergenceSettings(), [*SHIPPED, *embedding], clips=9, seconds=40) == plain
+
+
+@pytest.mark.parametrize(("clips", "seconds"), [(1, 0.2), (1, 3600.0), (7, 0.0)])
+def test_at_least_one_clip_is_heard(clips: int, seconds: float) -> None:
+    found = effort(DivergenceSettings(), LARGE, clips, seconds)
+    assert 1 <= len(found.clips) <= clips
+    assert set(found.clips) <= set(range(clips))
+
+
+def test_probes_are_spread_over_the_widths_from_the_narrowest() -> None:
+    codecs = [CodecChoice("bitplane", bits) for bits in (7, 2, 5, 4, 3, 6)]
+    assert [codec.bits for codec in probe_codecs(codecs, 1)] == [2]
+    assert [codec.bits for codec in probe_codecs(codecs, 2)] == [2, 4]
+    assert [codec.bits for codec in probe_codecs(codecs, 5)] == [2, 3, 4, 5, 6]
+    assert [str(codec) for codec in probe_codecs(CANDIDATES, 2)] == ["grouped:1", "bitplane:4"]
+    assert [codec.bits for codec in probe_codecs(CANDIDATES, 4)] == [1, 2, 3, 4]
+
+
+def test_one_candidate_is_run_however_wide() -> None:
+    wide = DivergenceSettings((CodecChoice.parse("int8"),))
+    assert effort(wide, SHIPPED, clips=3, seconds=9).probes == 1
+    assert effort(wide, LARGE, clips=30, seconds=900).probes == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"candidates": ()}, "at least one candidate"),
+        ({"activation_bits": (0,)}, r"1 to 16 bits, not \[0\]"),
+        ({"weighting": "loud"}, "unknown weighting 'loud'"),
+        ({"probes": 0}, "at least one candidate must be run"),
+        ({"seconds": -1.0}, "seconds of audio must be above 0"),
+        ({"threads": -1}, "threads must be 0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(wrong, message) -> None:
+    with pytest.raises(InputError, match=message):
+        DivergenceSettings(**wrong)

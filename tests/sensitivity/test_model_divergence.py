@@ -1,0 +1,68 @@
+"""Two finished files are held against each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from quantkit.errors import CorpusError, ModelError
+from quantkit.graph.artifact import ArtifactInfo
+from quantkit.quantize.feeds import Feeds
+from quantkit.sensitivity.model_divergence import model_divergence
+
+CLIPS = [("one", {"x": np.array([[0.0, 2.0]], np.float32)})]
+
+
+def logits(path: Path, *offsets: float) -> Path:
+    """A model whose two posteriors per frame follow from its input plus ``offsets``."""
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "offsets"], ["y"])],
+        "logits",
+        [value("x", TensorProto.FLOAT, ["batch", 2])],
+        [value("y", TensorProto.FLOAT, ["batch", len(offsets)])],
+        [helper.make_tensor("offsets", TensorProto.FLOAT, [len(offsets)], offsets)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    onnx.save(model, path)
+    return path
+
+
+def feeds(clips=CLIPS) -> Feeds:
+    return Feeds.of(clips, ArtifactInfo())
+
+
+def test_it_is_the_mean_kullback_leibler_divergence_per_frame(tmp_path: Path) -> None:
+    source, other = logits(tmp_path / "a.onnx", 0.0, 0.0), logits(tmp_path / "b.onnx", 0.0, 0.5)
+    p = np.exp([0.0, 2.0]) / np.exp([0.0, 2.0]).sum()
+    q = np.exp([0.0, 2.5]) / np.exp([0.0, 2.5]).sum()
+    expected = float((p * np.log(p / q)).sum())
+    assert model_divergence(source, other, feeds()) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_model_does_not_differ_from_itself(tmp_path: Path) -> None:
+    source = logits(tmp_path / "a.onnx", 0.0, 0.3)
+    assert model_divergence(source, source, feeds()) == 0.0
+
+
+def test_nan_is_named_with_its_clip(tmp_path: Path) -> None:
+    source = logits(tmp_path / "a.onnx", 0.0, 0.0)
+    with pytest.raises(ModelError, match="clip one"):
+        model_divergence(source, logits(tmp_path / "b.onnx", 0.0, np.nan), feeds())
+
+
+def test_another_input_is_refused(tmp_path: Path) -> None:
+    source = logits(tmp_path / "a.onnx", 0.0, 0.0)
+    clips = [("one", {"x": np.zeros((1, 3), np.float32)})]
+    with pytest.raises(ModelError, match="cannot be compared on clip one"):
+        model_divergence(source, source, feeds(clips))
+
+
+def test_without_clips_nothing_can_be_said(tmp_path: Path) -> None:
+    source = logits(tmp_path / "a.onnx", 0.0, 0.0)
+    with pytest.raises(CorpusError, match="no clip"):
+        model_divergence(source, source, feeds([]))

@@ -1,0 +1,141 @@
+"""A plan simulated in float says what the real artifact will, and who is to blame for how much."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import pytest
+
+from quantkit.errors import InputError
+from quantkit.quantize import QuantizeSettings, quantize_model
+from quantkit.quantize.feeds import Feeds
+from quantkit.quantize.fitting import Fitting
+from quantkit.quantize.observations import Observations
+from quantkit.quantize.observe import observe
+from quantkit.quantize.pipeline import Prepared, prepare
+from quantkit.quantize.settings import FLOAT_LAYER, LayerRule
+from quantkit.sensitivity.divergence import measure_divergence
+from quantkit.sensitivity.divergence_settings import DivergenceSettings
+from quantkit.sensitivity.plan_divergence import measure_marginals, measure_plan
+from tests.sensitivity.graphs import attention, residual, tied
+from tests.sensitivity.test_divergence import brute_force, feeds_of
+
+SETTINGS = DivergenceSettings(weighting="uniform", threads=2)
+
+
+class Planned:
+    """A float model, what becomes of it, and what clips showed of it."""
+
+    def __init__(self, source: Path, settings: QuantizeSettings, feeds: Feeds) -> None:
+        self.feeds = feeds
+        self.prepared: Prepared = prepare(source, settings)
+        self.choices = dict(self.prepared.choices)
+        self.observations = observe(
+            self.prepared.model, self.prepared.layers, self.choices, feeds, Fitting()
+        )
+
+    def measure(self, function=measure_plan, choices=None, **options):
+        return function(
+            self.prepared.model,
+            self.prepared.layers,
+            choices or self.choices,
+            self.feeds,
+            SETTINGS,
+            **{"observations": self.observations, "fitting": Fitting(), **options},
+        )
+
+
+@pytest.fixture
+def planned(tmp_path: Path):
+    def planned(build, **settings) -> Planned:
+        source = tmp_path / "float32.onnx"
+        onnx.save(build(0)[0], source)
+        return Planned(source, QuantizeSettings(**settings), feeds_of(build))
+
+    return planned
+
+
+CASES = {
+    "weights only": {"compute": "float32", "rules": (LayerRule.parse("*=bitplane:3"),)},
+    "dynamic per batch": {"compute": "dynamic", "rules": (LayerRule.parse("*=bitplane:4"),)},
+    "dynamic per clip": {"compute": "dynamic", "dynamic_range": "per-clip", "activation_bits": 5},
+    "static": {"compute": "static", "rules": (LayerRule.parse("*=bitplane:4"),)},
+    "static, few bits": {"compute": "static", "activation_bits": 4},
+}
+
+
+@pytest.mark.parametrize("build", [attention, tied, residual])
+@pytest.mark.parametrize("case", CASES)
+def test_simulated_plan_diverges_like_the_real_artifact(case, build, planned, tmp_path) -> None:
+    plan = planned(build, **CASES[case])
+    source, path = tmp_path / "float32.onnx", tmp_path / "quantized.onnx"
+    quantize_model(source, path, QuantizeSettings(**CASES[case]), plan.feeds)
+    output = plan.prepared.model.graph.output[0].name
+    expected = brute_force(source, path, plan.feeds, output)
+    # Sums of integers round nowhere, and results before a sum have a grid of their own.
+    tolerance = 0.4 if case.startswith("static") else 0.05
+    assert plan.measure() == pytest.approx(expected, rel=tolerance)
+
+
+def test_plan_that_leaves_everything_float_moves_nothing(planned) -> None:
+    plan = planned(attention)
+    assert plan.measure(choices=dict.fromkeys(plan.choices, FLOAT_LAYER)) < 1e-9
+
+
+def test_only_quantized_layer_is_to_blame_for_all(planned) -> None:
+    plan = planned(attention, compute="float32", rules=(LayerRule.parse("*=bitplane:3"),))
+    alone = {**dict.fromkeys(plan.choices, FLOAT_LAYER), "out.node": plan.choices["out.node"]}
+    marginals = plan.measure(measure_marginals, choices=alone)
+    total = plan.measure(choices=alone)
+    assert marginals.pop("out.node") == pytest.approx(total, rel=1e-3)
+    assert set(marginals.values()) == {0.0}
+    settings = replace(SETTINGS, candidates=(plan.choices["out.node"].codec,))
+    (weight,), _ = measure_divergence(
+        plan.prepared.model,
+        plan.prepared.layers,
+        plan.feeds,
+        settings,
+        observations=plan.observations,
+        fitting=Fitting(),
+    )["out.node"]
+    assert total == pytest.approx(weight.divergence, rel=1e-3)
+
+
+@pytest.mark.parametrize("case", ["weights only", "dynamic per batch", "static"])
+@pytest.mark.parametrize("build", [attention, residual])
+def test_marginal_is_what_the_plan_without_the_layer_does_not_do(case, build, planned) -> None:
+    plan = planned(build, **CASES[case])
+    seen: list[str] = []
+    marginals = plan.measure(
+        measure_marginals, progress=lambda name, done, total: seen.append(f"{name} {done}/{total}")
+    )
+    total = plan.measure()
+    quantized = [name for name, choice in plan.choices.items() if not choice.is_plain_float]
+    assert seen == [f"{name} {i}/{len(quantized)}" for i, name in enumerate(quantized)]
+    assert list(marginals) == list(plan.choices)
+    for name in quantized:
+        without = plan.measure(choices={**plan.choices, name: FLOAT_LAYER})
+        assert marginals[name] == pytest.approx(total - without, rel=0.01, abs=1e-4 * total)
+
+
+def test_layers_that_share_a_weight_get_it_back_together(planned) -> None:
+    plan = planned(tied, compute="float32", rules=(LayerRule.parse("*=bitplane:2"),))
+    marginals = plan.measure(measure_marginals)
+    pair = {"rows.node": FLOAT_LAYER, "logits.node": FLOAT_LAYER}
+    gone = plan.measure() - plan.measure(choices={**plan.choices, **pair})
+    assert marginals["rows.node"] == pytest.approx(gone, rel=0.01)
+
+
+def test_range_that_was_not_observed_is_named(planned) -> None:
+    plan = planned(residual, compute="static")
+    with pytest.raises(InputError, match=r"layer conv1.node: the range of its input was not"):
+        plan.measure(observations=Observations())
+
+
+def test_model_is_not_changed(planned) -> None:
+    plan = planned(attention, compute="dynamic")
+    before = plan.prepared.model.SerializeToString(deterministic=True)
+    plan.measure(measure_marginals)
+    assert plan.prepared.model.SerializeToString(deterministic=True) == before

@@ -1,0 +1,85 @@
+"""The table of sensitivities as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quantkit.codecs.catalogue import CodecChoice
+from quantkit.errors import FormatError, InputError
+from quantkit.sensitivity.table import (
+    ActivationDivergence,
+    LayerSensitivity,
+    Sensitivity,
+    WeightDivergence,
+    read_sensitivity,
+    write_sensitivity,
+)
+
+TABLE = Sensitivity(
+    model_sha256="ab" * 32,
+    audio_sha256="cd" * 32,
+    clips=3,
+    seconds=7.5,
+    settings={"clips": 32},
+    layers=(
+        LayerSensitivity(
+            "layer1.conv",
+            "Conv",
+            (8, 4, 3),
+            104,
+            metrics={"median": 0.25, "sqnr": 18.0},
+            weights=(
+                WeightDivergence(CodecChoice.parse("grouped:3,group_size=32"), 0.5, 0.01),
+                WeightDivergence(CodecChoice.parse("bitplane:4"), 0.1, 0.002, measured=False),
+            ),
+            activations=(ActivationDivergence("static", 8, 0.001, 1e-5),),
+        ),
+        LayerSensitivity("output", "MatMul", (8, 2), 16),
+    ),
+)
+
+
+def test_it_reads_back_what_it_wrote(tmp_path: Path) -> None:
+    path = tmp_path / "sensitivity.json"
+    write_sensitivity(TABLE, path)
+    assert read_sensitivity(path) == TABLE
+
+
+def test_a_layer_is_found_by_name() -> None:
+    assert TABLE.layer("output").op == "MatMul"
+    with pytest.raises(InputError, match="nothing about layer other"):
+        TABLE.layer("other")
+
+
+def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text('{"schema": "quantkit.plan/1"}')
+    with pytest.raises(FormatError, match=r"quantkit\.plan/1"):
+        read_sensitivity(path)
+
+
+def changed(**fields: Any) -> dict[str, Any]:
+    document = TABLE.to_json()
+    document["layers"][0].update(fields)
+    return document
+
+
+@pytest.mark.parametrize(
+    ("document", "named"),
+    [
+        ({**TABLE.to_json(), "layers": 3}, "malformed"),
+        ({key: value for key, value in TABLE.to_json().items() if key != "clips"}, "'clips'"),
+        (changed(shape="wide"), "malformed"),
+        (changed(weights=[{"codec": "morse:3", "divergence": 1, "noise": 0}]), "morse"),
+        (
+            changed(activations=[{"compute": "abacus", "bits": 8, "divergence": 1, "noise": 0}]),
+            "abacus",
+        ),
+    ],
+)
+def test_a_damaged_table_is_refused(document: dict[str, Any], named: str) -> None:
+    with pytest.raises(FormatError, match=named):
+        Sensitivity.from_json(document)
