@@ -1,4 +1,4 @@
-"""Budgets as people write them."""
+"""Budgets of bytes and of time as people write them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ _UNITS = {
     "MIB": 1 << 20,
     "GIB": 1 << 30,
 }
-_BUDGET = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([A-Za-z]+)\s*")
+_AMOUNT = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([A-Za-z]+)\s*")
+_MILLISECONDS = {"MS": 1.0, "S": 1000.0}
 
 
 def parse_budget(text: str) -> int:
@@ -27,7 +28,7 @@ def parse_budget(text: str) -> int:
     Raises:
         InputError: no number, no unit, or nothing at all.
     """
-    match = _BUDGET.fullmatch(text)
+    match = _AMOUNT.fullmatch(text)
     unit = _UNITS.get(match[2].upper()) if match else None
     if match is None or unit is None:
         raise InputError(f"budget {text!r} is no size; write for example 20MB, 19.5MiB or 123456B")
@@ -35,3 +36,27 @@ def parse_budget(text: str) -> int:
     if size < 1:
         raise InputError(f"budget {text!r} is less than one byte")
     return size
+
+
+def parse_latency(text: str, float32_ms: float) -> float:
+    """Milliseconds of ``30ms``, ``0.5s`` or ``0.4x``: so many times what float32 takes.
+
+    >>> parse_latency("0.4x", 100.0)
+    40.0
+
+    Args:
+        float32_ms: what the float32 model takes.
+
+    Raises:
+        InputError: no number, no unit, or no time at all.
+    """
+    match = _AMOUNT.fullmatch(text)
+    unit = {"X": float32_ms, **_MILLISECONDS}.get(match[2].upper()) if match else None
+    if match is None or unit is None:
+        raise InputError(
+            f"latency {text!r} is no time; write for example 30ms, or 0.4x for a share of float32's"
+        )
+    limit = float(match[1]) * unit
+    if not limit > 0:
+        raise InputError(f"latency {text!r} must be above 0")
+    return limit

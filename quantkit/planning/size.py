@@ -9,30 +9,70 @@ after quantizing only: then one copy less is stored than was foreseen.
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import onnx
 
 from quantkit.graph.artifact import save_model, total_size
 from quantkit.graph.plan import Plan
+from quantkit.quantize.fitting import Fitting
+from quantkit.quantize.observations import Observations
 from quantkit.quantize.pipeline import build, prepare
 from quantkit.quantize.ranges import Range
-from quantkit.quantize.rewrite import Observations, static_layout
+from quantkit.quantize.rewrite import static_layout
 from quantkit.quantize.settings import QuantizeSettings
 from quantkit.quantize.weights import WeightStore
 
 
+@dataclass(frozen=True)
+class DryBuild:
+    """A file of the right size with random weights.
+
+    Args:
+        model: its graph.
+        plan: with the bytes of each layer and of the whole file.
+        weights: what its initializers hold.
+    """
+
+    model: onnx.ModelProto
+    plan: Plan
+    weights: WeightStore
+
+
 def with_sizes(
-    source: Path, decisions: QuantizeSettings | Plan | str, budget_bytes: int | None = None
+    source: Path,
+    decisions: QuantizeSettings | Plan | str,
+    budget_bytes: int | None = None,
+    fitting: Fitting | None = None,
 ) -> Plan:
     """The plan for ``source`` with the bytes of each layer and of the whole file.
 
     Args:
         budget_bytes: is noted in the plan; nothing is made to fit it.
+        fitting: is noted in the plan; None: as ``decisions`` say, or the usual one.
 
     Raises:
         ModelError, FormatError, InputError: see :func:`~quantkit.quantize.quantize_model`.
     """
-    prepared = prepare(source, decisions)
+    return dry_build(source, decisions, budget_bytes, fitting).plan
+
+
+def dry_build(
+    source: Path,
+    decisions: QuantizeSettings | Plan | str,
+    budget_bytes: int | None = None,
+    fitting: Fitting | None = None,
+) -> DryBuild:
+    """The file that :func:`with_sizes` measures.
+
+    Args:
+        budget_bytes, fitting: see there.
+
+    Raises:
+        ModelError, FormatError, InputError: see :func:`~quantkit.quantize.quantize_model`.
+    """
+    prepared = prepare(source, decisions, fitting)
     # The number is part of the file: a larger one stands in for it.
     stand_in = 10 * total_size(source)
     plan = replace(prepared.plan, budget_bytes=budget_bytes, predicted_bytes=stand_in)
@@ -46,4 +86,5 @@ def with_sizes(
         path = Path(folder) / "dry.onnx"
         save_model(model, path)
         size = total_size(path)
-    return replace(plan, predicted_bytes=size - len(str(stand_in)) + len(str(size)))
+    size += len(str(size)) - len(str(stand_in))
+    return DryBuild(model, replace(plan, predicted_bytes=size), weights)

@@ -7,29 +7,20 @@ from pathlib import Path
 import pytest
 
 from quantkit.errors import InputError
-from quantkit.graph.artifact import save_model
-from quantkit.planning.uniform import uniform_plan
+from quantkit.planning.methods.uniform import uniform_plan
 from quantkit.quantize import QuantizeSettings, quantize_model
-from tests.quantize.conftest import masked_convolutions
 
 SETTINGS = QuantizeSettings(compute="static")
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    """Wide enough that the decoders' tables do not count for more than the weights."""
-    path = tmp_path / "float32.onnx"
-    save_model(masked_convolutions(width=4), path)
-    return path
-
-
+@pytest.fixture(scope="module")
 def sizes(source: Path) -> dict[int, int]:
     """Bytes of the file at each number of bits, from plans that just fit."""
     found: dict[int, int] = {}
     budget = 10**9
     while True:
         try:
-            plan = uniform_plan(source, budget, SETTINGS)
+            plan = uniform_plan(source, budget, None, SETTINGS)
         except InputError:
             return found
         assert plan.predicted_bytes is not None
@@ -37,16 +28,15 @@ def sizes(source: Path) -> dict[int, int]:
         budget = plan.predicted_bytes - 1
 
 
-def test_each_width_is_reached_and_one_byte_less_takes_the_next(source) -> None:
-    found = sizes(source)
-    assert list(found) == [8, 7, 6, 5, 4, 3, 2, 1]
-    assert list(found.values()) == sorted(found.values(), reverse=True)
+def test_each_width_is_reached_and_one_byte_less_takes_the_next(sizes) -> None:
+    assert list(sizes) == [8, 7, 6, 5, 4, 3, 2, 1]
+    assert list(sizes.values()) == sorted(sizes.values(), reverse=True)
 
 
 @pytest.mark.parametrize("bits", [1, 3, 6])
-def test_file_keeps_to_the_budget(bits, source, clips, tmp_path: Path) -> None:
-    budget = sizes(source)[bits]
-    plan = uniform_plan(source, budget, SETTINGS)
+def test_file_keeps_to_the_budget(bits, sizes, source, clips, tmp_path: Path) -> None:
+    budget = sizes[bits]
+    plan = uniform_plan(source, budget, None, SETTINGS)
     assert (plan.budget_bytes, {row.bits for row in plan.layers}) == (budget, {bits})
     result = quantize_model(source, tmp_path / "q.onnx", plan, clips)
     assert result.size_bytes <= budget
@@ -55,27 +45,27 @@ def test_file_keeps_to_the_budget(bits, source, clips, tmp_path: Path) -> None:
 def test_layers_with_rules_of_their_own_keep_them(source) -> None:
     settings = QuantizeSettings(compute="static", exclude=("1",))
     with pytest.raises(InputError, match="impossible: with bitplane:1 for every layer"):
-        uniform_plan(source, 100_000, settings)
-    plan = uniform_plan(source, 200_000, settings)
+        uniform_plan(source, 100_000, None, settings)
+    plan = uniform_plan(source, 200_000, None, settings)
     assert [row.codec for row in plan.layers][:2] == ["float32", "bitplane"]
 
 
-def test_impossible_budget_says_what_is_possible(source) -> None:
-    smallest = min(sizes(source).values())
+def test_impossible_budget_says_what_is_possible(sizes, source) -> None:
+    smallest = min(sizes.values())
     with pytest.raises(InputError, match=f"it takes {smallest:,}; raise the budget"):
-        uniform_plan(source, smallest - 1, SETTINGS)
+        uniform_plan(source, smallest - 1, None, SETTINGS)
 
 
 def test_widths_that_a_codec_lacks_are_passed_over(source) -> None:
     """Look-up codecs end at 6 bits, native types have 4 and 2."""
     for codec, widths in (("grouped", [6, 5, 4, 3, 2, 1]), ("native", [4, 2])):
         # A plan notes its budget, so a shorter number makes the file some bytes smaller.
-        budget = uniform_plan(source, 10**9, SETTINGS, codec).predicted_bytes - 9
+        budget = uniform_plan(source, 10**9, None, SETTINGS, codec=codec).predicted_bytes - 9
         found = []
         for _ in widths:
-            plan = uniform_plan(source, budget, SETTINGS, codec)
+            plan = uniform_plan(source, budget, None, SETTINGS, codec=codec)
             found.append(plan.layers[0].bits)
             budget = plan.predicted_bytes - 9
         assert found == widths
         with pytest.raises(InputError, match=f"impossible: with {codec}:{widths[-1]} for every"):
-            uniform_plan(source, budget, SETTINGS, codec)
+            uniform_plan(source, budget, None, SETTINGS, codec=codec)

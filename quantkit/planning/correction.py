@@ -1,0 +1,201 @@
+"""Where layers interact, the sum of what they do alone is wrong: found out and put right.
+
+The programme adds up what each layer does to the posteriors on its own. Errors of several layers
+also add up, cancel, or are cut off by what comes behind. So the plan is tried on the audio as a
+whole, and once for each layer without that layer. What a layer is really to blame for, over what
+was predicted of it, is a factor that its other candidates are assumed to share:
+
+    D(plan with c' for c in layer l) ≈ D(plan without l) + d[l, c'] · marginal[l] / d[l, c]
+
+The programme is solved anew with these and the new plan is tried, for a few rounds; the plan that
+really moves the posteriors least is kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from quantkit.codecs.catalogue import CodecChoice
+from quantkit.planning.candidates import require_same_model
+from quantkit.planning.optimal import Optimum, Planner
+from quantkit.planning.size_model import choice_label
+from quantkit.quantize.feeds import Feeds
+from quantkit.quantize.fitting import Fitting
+from quantkit.quantize.observe import observe
+from quantkit.quantize.pipeline import prepare
+from quantkit.quantize.settings import LayerChoice, QuantizeSettings
+from quantkit.sensitivity.divergence_settings import DivergenceSettings
+from quantkit.sensitivity.plan_divergence import measure_marginals, measure_plan
+from quantkit.sensitivity.table import Sensitivity
+
+Choices = Mapping[str, LayerChoice]
+
+ROUNDS = 3
+# Of fewer than 8 bits, so that all is observed that fitting can need.
+_FITTED = CodecChoice("bitplane", 4)
+#: A layer's candidates differ; what one of them shows says no more than this about the others.
+LARGEST_FACTOR = 8.0
+
+
+class Judge(Protocol):
+    """Tries plans on audio."""
+
+    def divergence(self, choices: Choices) -> float:
+        """Of the whole plan, in nats per frame."""
+
+    def marginals(self, choices: Choices) -> Mapping[str, float]:
+        """By layer, what the plan's divergence falls by when that layer stays float32."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """One plan that was tried.
+
+    Args:
+        predicted: sum of the layers' divergences, each corrected by what earlier rounds showed.
+        measured: of the whole plan.
+        size_bytes: of its file.
+    """
+
+    predicted: float
+    measured: float
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Correction:
+    """The best of the plans that were tried.
+
+    Args:
+        optimum: the plan, and what was predicted of it.
+        measured: its divergence in nats per frame; None where it was not tried.
+        rounds: every plan that was tried, in order; the first is the one that the layers' own
+            divergences lead to.
+    """
+
+    optimum: Optimum
+    measured: float | None = None
+    rounds: tuple[Round, ...] = ()
+
+
+def corrected_plan(
+    planner: Planner,
+    judge: Judge | None,
+    budget_bytes: int,
+    limit_ms: float | None = None,
+    *,
+    rounds: int = ROUNDS,
+    progress: Callable[[float], None] | None = None,
+) -> Correction:
+    """The plan within the budget that moves the posteriors least, of those that were tried.
+
+    Args:
+        judge: None: the plan that is predicted best, untried.
+        rounds: how often to correct, at most; 0 only tries the plan that is predicted best.
+        progress: is told which share of the plans has been tried.
+
+    Raises:
+        InputError: no plan keeps to budget and limit.
+    """
+    if judge is None:
+        return Correction(planner.best(budget_bytes, limit_ms))
+    factors: dict[str, float] = {}
+    tried: dict[str, tuple[Optimum, Round]] = {}
+    while len(tried) <= rounds:
+        optimum = planner.scaled(factors).best(budget_bytes, limit_ms)
+        choices = optimum.solution.choices
+        label = " ".join(map(choice_label, choices.values()))
+        if label in tried:
+            break
+        measured = judge.divergence(choices)
+        tried[label] = optimum, Round(optimum.divergence, measured, optimum.size)
+        if progress is not None:
+            progress(len(tried) / (rounds + 1))
+        if len(tried) <= rounds:
+            factors = _factors(optimum, judge.marginals(choices), factors)
+    best, shown = min(tried.values(), key=lambda each: each[1].measured)
+    return Correction(best, shown.measured, tuple(each for _, each in tried.values()))
+
+
+class AudioJudge:
+    """Tries plans on clips, by the simulation of :mod:`quantkit.sensitivity.plan_divergence`.
+
+    Args:
+        source: the float model.
+        feeds: unlabelled clips; never those that results are reported on.
+        sensitivity: whose weighting of the frames is used.
+        settings: how activation ranges are found.
+        fitting: how levels are found.
+
+    Raises:
+        FormatError: the table is for another model.
+        ModelError, CorpusError: see :func:`~quantkit.quantize.quantize_model`.
+    """
+
+    def __init__(
+        self,
+        source: Path,
+        feeds: Feeds,
+        sensitivity: Sensitivity,
+        settings: QuantizeSettings,
+        fitting: Fitting | None = None,
+    ) -> None:
+        self._feeds, self._fitting = feeds, fitting or Fitting()
+        # Ranges and moments of every layer, whatever plan will be tried.
+        everything = replace(settings, compute="static", operators={}, rules=(), exclude=())
+        prepared = prepare(source, replace(everything, codec=_FITTED), self._fitting)
+        require_same_model(sensitivity, prepared.plan.model_sha256)
+        self._model, self._layers = prepared.model, prepared.layers
+        self._settings = _divergence_settings(sensitivity)
+        self._observations = observe(
+            prepared.model, prepared.layers, prepared.choices, feeds, self._fitting
+        )
+
+    def divergence(self, choices: Choices) -> float:
+        """See :class:`Judge`."""
+        return measure_plan(
+            self._model,
+            self._layers,
+            choices,
+            self._feeds,
+            self._settings,
+            observations=self._observations,
+            fitting=self._fitting,
+        )
+
+    def marginals(self, choices: Choices) -> Mapping[str, float]:
+        """See :class:`Judge`."""
+        return measure_marginals(
+            self._model,
+            self._layers,
+            choices,
+            self._feeds,
+            self._settings,
+            observations=self._observations,
+            fitting=self._fitting,
+        )
+
+
+def _factors(
+    optimum: Optimum, marginals: Mapping[str, float], before: Mapping[str, float]
+) -> dict[str, float]:
+    """What to multiply the layers' own divergences by, from the second time on half way there."""
+    factors = dict(before)
+    for name, option in optimum.solution.options.items():
+        alone = option.divergence / before.get(name, 1.0)
+        if alone <= 0.0:
+            continue
+        seen = min(max(marginals[name] / alone, 1.0 / LARGEST_FACTOR), LARGEST_FACTOR)
+        factors[name] = math.sqrt(seen * before.get(name, seen))
+    return factors
+
+
+def _divergence_settings(sensitivity: Sensitivity) -> DivergenceSettings:
+    """As the table was measured, as far as it says."""
+    measured = sensitivity.settings.get("divergence") or {}
+    known = {key: measured[key] for key in ("weighting", "seconds") if measured.get(key)}
+    return DivergenceSettings(**known)

@@ -1,0 +1,154 @@
+"""How long each layer takes on one host, and what a plan will take there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from quantkit.errors import FormatError, InputError
+from quantkit.files import read_json, write_json
+from quantkit.graph.plan import COMPUTES, Compute, LayerPlan, Plan
+
+LAYER_TIMES_SCHEMA = "quantkit.layer-times/1"
+
+Milliseconds = Mapping[Compute, float]
+
+
+@dataclass(frozen=True)
+class LayerTimes:
+    """What one model takes per run on one host, layer by layer.
+
+    All times are in milliseconds: processor time of one thread, wall time of several. A model's
+    decoders are folded away while it loads, so that times depend on the compute of a layer and not
+    on its codec.
+
+    Args:
+        model_sha256: of the float model.
+        host: name of the processor.
+        onnxruntime: version.
+        threads: inside one operator.
+        clip_seconds: length of the clip that was run; 0 where the model does not say.
+        runs: behind each median.
+        layers: by layer and compute, what the layer's own kernels take. A compute that the layer
+            cannot have is missing.
+        whole: by compute, what the model takes when every layer that can has this compute.
+        processor_share: of the time of measuring, what one measuring thread had a processor for.
+            Well below 1, other programs took it, and times of single layers are rough. 1 where
+            several threads ran.
+    """
+
+    model_sha256: str
+    host: str
+    onnxruntime: str
+    threads: int
+    clip_seconds: float
+    runs: int
+    layers: Mapping[str, Milliseconds]
+    whole: Milliseconds
+    processor_share: float = 1.0
+
+    def other(self, compute: Compute) -> float:
+        """What the model takes beside its layers' kernels when all that can have ``compute``."""
+        own = (times.get(compute, times["float32"]) for times in self.layers.values())
+        return max(0.0, self.whole[compute] - sum(own))
+
+    def milliseconds(self, layer: str, compute: Compute) -> float:
+        """What ``layer`` adds to a run: its kernels, and an even share of :meth:`other`.
+
+        What lies between layers, such as masks and activation functions, takes as long as its
+        neighbours let it, so each layer brings its share of that. The sum over all layers is
+        linear in the choices.
+
+        Raises:
+            InputError: there is no such layer, or it was not timed with this compute.
+        """
+        times = self.layers.get(layer)
+        if times is None:
+            raise InputError(f"layer {layer} was not timed; measure the layers of this model")
+        if compute not in times:
+            raise InputError(
+                f"layer {layer} was not timed with compute {compute}, only with {', '.join(times)}"
+            )
+        return times[compute] + self.other(compute) / len(self.layers)
+
+    def predicted(self, plan: Plan) -> float:
+        """Milliseconds per run of the model that ``plan`` leads to.
+
+        The nodes that change from one compute to another between two layers are not in the sum.
+
+        Raises:
+            InputError: the plan is for another model, or see :meth:`milliseconds`.
+        """
+        if plan.model_sha256 and plan.model_sha256 != self.model_sha256:
+            raise InputError(
+                f"times of the model with SHA-256 {self.model_sha256[:12]}… say nothing about a "
+                f"plan for {plan.model_sha256[:12]}…; measure that one"
+            )
+        return sum(self.milliseconds(row.name, _kernels_of(row)) for row in plan.layers)
+
+    def to_json(self) -> dict[str, Any]:
+        """The ``quantkit.layer-times/1`` object."""
+        return {"schema": LAYER_TIMES_SCHEMA, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> LayerTimes:
+        """Read :meth:`to_json` back.
+
+        Raises:
+            FormatError: another schema, or a field that is missing or wrong.
+        """
+        if document.get("schema") != LAYER_TIMES_SCHEMA:
+            raise FormatError(
+                f"schema {document.get('schema')!r} instead of {LAYER_TIMES_SCHEMA!r}"
+            )
+        try:
+            return cls(
+                model_sha256=str(document["model_sha256"]),
+                host=str(document["host"]),
+                onnxruntime=str(document["onnxruntime"]),
+                threads=int(document["threads"]),
+                clip_seconds=float(document["clip_seconds"]),
+                runs=int(document["runs"]),
+                layers={str(name): _times(row) for name, row in document["layers"].items()},
+                whole=_times(document["whole"]),
+                processor_share=float(document["processor_share"]),
+            )
+        except KeyError as error:
+            raise FormatError(f"the layer times lack {error}") from error
+        except (TypeError, ValueError, AttributeError) as error:
+            raise FormatError(f"the layer times are malformed: {error}") from error
+
+
+def read_layer_times(path: Path) -> LayerTimes:
+    """The times in a JSON file.
+
+    Raises:
+        FormatError: not JSON, or no such times.
+    """
+    document = read_json(path, schema=LAYER_TIMES_SCHEMA)
+    try:
+        return LayerTimes.from_json(document)
+    except FormatError as error:
+        raise FormatError(f"{path}: {error}") from error
+
+
+def write_layer_times(times: LayerTimes, path: Path) -> None:
+    """Write the times for people and for later plans."""
+    write_json(path, times.to_json())
+
+
+def _times(row: Mapping[str, Any]) -> dict[Compute, float]:
+    if unknown := sorted(row.keys() - set(COMPUTES)):
+        raise ValueError(f"unknown compute {unknown[0]!r}")
+    times: dict[Compute, float] = {name: float(row[name]) for name in COMPUTES if name in row}
+    if "float32" not in times or min(times.values()) < 0:
+        raise ValueError("every layer needs a time for float32, and none below 0")
+    return times
+
+
+def _kernels_of(row: LayerPlan) -> Compute:
+    """Static grids that are finer than integer kernels know are computed by the float kernel."""
+    emulated = row.activation_bits == 16 or row.codec == "int16"
+    return "float32" if row.compute == "static" and emulated else row.compute

@@ -1,0 +1,210 @@
+"""Measuring, on this host, what each layer takes with each compute.
+
+The model is quantized three times, with one compute for all layers each, and the three are run in
+turns for what they take as a whole. ONNX Runtime's profiler then tells what each kernel takes of
+that. Nodes that were made for a layer carry its name in front of theirs, so their kernels are
+counted to it.
+
+One thread is measured by processor time, which other programs on the host hardly change. The
+profiler knows wall time only, so what it finds is fitted into that.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Collection, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from quantkit.codecs.catalogue import INT8
+from quantkit.errors import CorpusError, InputError
+from quantkit.files import sha256_of
+from quantkit.graph.artifact import load_model, read_info
+from quantkit.graph.plan import Compute
+from quantkit.planning.latency import LayerTimes
+from quantkit.quantize.feeds import Calibration, Feeds
+from quantkit.quantize.pipeline import quantize_model
+from quantkit.quantize.settings import QuantizeSettings
+from quantkit.runtime.node_times import node_milliseconds
+from quantkit.runtime.optimised import name_before_fusion
+from quantkit.runtime.processor import processor
+from quantkit.runtime.session import create_session
+from quantkit.runtime.turns import Effort, seconds_in_turns
+from quantkit.sensitivity.cache import AnalysisCache
+
+Inputs = Mapping[str, npt.NDArray[Any]]
+
+#: What is measured; float32 first, which every layer can have.
+TIMED: tuple[Compute, ...] = ("float32", "static", "dynamic")
+
+_PART = "layer times"
+# Share of a processor from which on other programs hardly change what the profiler says.
+_UNDISTURBED = 0.9
+# What schedulers give a program at least before another one has its turn.
+_TIME_SLICE_MS = 1.0
+# The profiler's resolution.
+_LEAST_MS = 1e-3
+
+
+def measure_layer_times(
+    source: Path,
+    calibration: Calibration | Feeds,
+    *,
+    threads: int = 1,
+    runs: int = 15,
+    cache_folder: Path | None = None,
+) -> LayerTimes:
+    """What each layer of the float model ``source`` takes per run with each compute it can have.
+
+    Args:
+        calibration: clips; the one of median length is run.
+        threads: inside one operator; 0 for all cores.
+        runs: behind each median.
+        cache_folder: where times of this model, host and ONNX Runtime are kept; see
+            :mod:`quantkit.sensitivity.cache`. Times that other programs disturbed are not.
+
+    Raises:
+        ModelError: ``source`` is damaged, quantized, or has nothing to quantize.
+        CorpusError: there is no usable clip.
+        InputError: ``threads`` or ``runs`` is out of range.
+    """
+    if runs < 1:
+        raise InputError(f"at least one run is needed, not {runs}")
+    feeds = Feeds.of(calibration, read_info(source))
+    clip = typical_clip(feeds)
+    digest, clip_seconds = sha256_of(source), Feeds([("clip", clip)], feeds.info).seconds
+    host, version = processor()[0], str(onnxruntime.__version__)
+    settings = {"host": host, "onnxruntime": version, "threads": threads, "runs": runs}
+    shapes = {name: list(values.shape) for name, values in clip.items()}
+    cache = AnalysisCache(cache_folder, model_sha256=digest, settings=settings | shapes)
+    if (known := cache.get(_PART)) is not None:
+        return LayerTimes.from_json(known)
+    layers, whole, processor_share = _measured(source, clip, threads, runs)
+    times = LayerTimes(
+        digest, host, version, threads, clip_seconds, runs, layers, whole, processor_share
+    )
+    if processor_share > _UNDISTURBED:
+        cache.put(_PART, times.to_json())
+    return times
+
+
+def _measured(
+    source: Path, clip: Inputs, threads: int, runs: int
+) -> tuple[dict[str, dict[Compute, float]], dict[Compute, float], float]:
+    """Times of layers and of whole models, and the share of a processor that was there for it."""
+    with tempfile.TemporaryDirectory(prefix="quantkit-latency-") as folder:
+        models = {compute: Path(folder) / f"{compute}.onnx" for compute in TIMED}
+        possible = {
+            compute: _write(source, path, compute, clip) for compute, path in models.items()
+        }
+        whole, processor_share = _whole(models, clip, threads, runs)
+        names = _names(source, possible["float32"])
+        own = {}
+        for compute, path in models.items():
+            taken = node_milliseconds(path, clip, threads=threads, runs=runs)
+            own[compute] = attribute(within(taken, whole[compute]), names)
+    layers = {
+        name: {
+            compute: own[compute].get(name, 0.0) for compute in TIMED if name in possible[compute]
+        }
+        for name in possible["float32"]
+    }
+    return layers, whole, processor_share
+
+
+def typical_clip(feeds: Iterable[tuple[str, Inputs]]) -> Inputs:
+    """The inputs of the clip of median length; the shorter of two.
+
+    Raises:
+        CorpusError: there is none.
+    """
+    lengths = [_size(inputs) for _, inputs in feeds]
+    if not lengths:
+        raise CorpusError("timing needs at least one clip, and there is none")
+    middle = int(np.argsort(lengths, kind="stable")[(len(lengths) - 1) // 2])
+    return next(inputs for i, (_, inputs) in enumerate(feeds) if i == middle)
+
+
+def within(taken: Mapping[str, float], whole: float) -> dict[str, float]:
+    """Times of nodes, with nothing beyond what they take together.
+
+    What is too much was the profiler's or other programs'. Those interrupt nearly every run of a
+    kernel that takes longer than a time slice, and spare the others in the fastest of some runs:
+    it is taken off the long kernels, evenly, and off all where there are none.
+
+    Args:
+        taken: milliseconds by node.
+        whole: of all of them.
+    """
+    beyond = max(0.0, sum(taken.values()) - whole)
+    long = {node: each for node, each in taken.items() if each > _TIME_SLICE_MS}
+    bearing = long if sum(long.values()) > beyond else taken
+    factor = 1.0 - beyond / max(sum(bearing.values()), _LEAST_MS)
+    return {node: each * (factor if node in bearing else 1.0) for node, each in taken.items()}
+
+
+def attribute(taken: Mapping[str, float], layers: Mapping[str, str]) -> dict[str, float]:
+    """What kernels of each layer take, of what all nodes of an optimised graph take.
+
+    A node belongs to a layer whose name it has, but for what fusions append, or begins with,
+    followed by ``/``. Where several fit, the longest name decides.
+
+    Args:
+        taken: by node.
+        layers: layers by the names that their nodes go by.
+    """
+    own: dict[str, float] = {}
+    for node, amount in taken.items():
+        if (name := _owner(name_before_fusion(node), layers)) is not None:
+            own[layers[name]] = own.get(layers[name], 0.0) + amount
+    return own
+
+
+def _owner(node: str, layers: Mapping[str, str]) -> str | None:
+    parts = node.split("/")
+    prefixes = ("/".join(parts[:count]) for count in range(len(parts), 0, -1))
+    return next((prefix for prefix in prefixes if prefix in layers), None)
+
+
+def _write(source: Path, destination: Path, compute: Compute, clip: Inputs) -> tuple[str, ...]:
+    """Quantize with one compute; names of the layers that have it, in order."""
+    # A codec for float layers, too: else nothing is done, and the passes are not run.
+    settings = QuantizeSettings(compute, compute=compute, codec=INT8)
+    result = quantize_model(source, destination, settings, [("clip", dict(clip))])
+    return tuple(row.name for row in result.layers if row.compute == compute)
+
+
+def _whole(
+    models: Mapping[Compute, Path], clip: Inputs, threads: int, runs: int
+) -> tuple[dict[Compute, float], float]:
+    """Median milliseconds per run of each model in turns, and this thread's processor share."""
+    sessions = [create_session(path, threads=threads) for path in models.values()]
+    # A session with one thread computes in that of its caller.
+    clock = time.thread_time if threads == 1 else time.perf_counter
+    wall, own = time.perf_counter(), clock()
+    seconds = seconds_in_turns(
+        [partial(session.run, None, dict(clip)) for session in sessions],
+        threads=threads,
+        effort=Effort(rounds=runs, min_rounds=runs),
+        clock=clock,
+    )
+    share = (clock() - own) / (time.perf_counter() - wall)
+    medians = 1000.0 * np.median(seconds, axis=0)
+    return {c: float(each) for c, each in zip(models, medians, strict=True)}, min(1.0, share)
+
+
+def _names(source: Path, layers: Collection[str]) -> dict[str, str]:
+    """Layers by their names and, as some fused nodes are called so, by the names of results."""
+    graph = load_model(source).graph
+    results = {str(n.output[0]): str(n.name) for n in graph.node if n.name in layers}
+    return results | {name: name for name in layers}
+
+
+def _size(inputs: Inputs) -> int:
+    return sum(values.size for values in inputs.values())

@@ -1,0 +1,299 @@
+"""The plan with the least predicted output divergence whose file keeps to a budget."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from quantkit.codecs.catalogue import INT8, CodecChoice
+from quantkit.errors import FormatError, InputError
+from quantkit.graph.plan import Compute, Plan
+from quantkit.planning.candidates import layer_candidates
+from quantkit.planning.latency import LayerTimes
+from quantkit.planning.programme import Groups, Option, Programme, Solution
+from quantkit.planning.size import with_sizes
+from quantkit.planning.size_model import SizeModel
+from quantkit.quantize.fitting import Fitting
+from quantkit.quantize.pipeline import prepare
+from quantkit.quantize.settings import LayerChoice, QuantizeSettings
+from quantkit.quantize.sharing import shared_weights
+from quantkit.sensitivity.table import Sensitivity
+
+METHOD = "optimal"
+
+# How often the programme is solved anew with what the size model was off by.
+_ROUNDS = 8
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """A plan and what is predicted of it.
+
+    Args:
+        plan: with the exact size of its file.
+        solution: the options that it is made of.
+    """
+
+    plan: Plan
+    solution: Solution
+
+    @property
+    def divergence(self) -> float:
+        """Predicted, in nats per frame."""
+        return self.solution.divergence
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self.plan.predicted_bytes or 0
+
+
+class Planner:
+    """Everything about one model that its plans are chosen by; see :func:`optimal_plan`.
+
+    Args:
+        source: the float model.
+        options: what each layer may become, and what that costs.
+        ties: layers with the same weight.
+        sizes: of the model.
+        notes: why a layer cannot be what was asked for, by its name.
+        fitting: what plans say about how their numbers are found.
+        target_runtime: likewise about the oldest ONNX Runtime.
+    """
+
+    def __init__(
+        self,
+        source: Path,
+        options: Mapping[str, Sequence[Option]],
+        ties: Groups,
+        sizes: SizeModel,
+        *,
+        notes: Mapping[str, str],
+        fitting: Fitting | None = None,
+        target_runtime: str = "",
+    ) -> None:
+        self.source = source
+        self.sizes = sizes
+        self.fitting = fitting
+        self.options, self._ties = options, ties
+        self._notes, self._target_runtime = notes, target_runtime
+        self._programme = Programme(options, ties)
+
+    @classmethod
+    def of(
+        cls,
+        source: Path,
+        sensitivity: Sensitivity,
+        settings: QuantizeSettings,
+        *,
+        codecs: Sequence[CodecChoice] = (),
+        times: LayerTimes | None = None,
+        any_compute: bool = False,
+        fitting: Fitting | None = None,
+    ) -> Planner:
+        """Args, Raises: see :func:`optimal_plan`."""
+        # Without exceptions, so that the graph is prepared for every candidate.
+        prepared = prepare(source, replace(settings, codec=INT8, rules=(), exclude=()))
+        if times is not None and times.model_sha256 != prepared.plan.model_sha256:
+            raise FormatError(
+                f"the layer times are of the model with SHA-256 {times.model_sha256[:12]}…, not "
+                f"of {source} ({prepared.plan.model_sha256[:12]}…); measure this one"
+            )
+        candidates = layer_candidates(
+            prepared, sensitivity, settings, codecs=codecs, any_compute=any_compute
+        )
+        sizes = SizeModel(source, settings, prepared)
+        options = {
+            name: [
+                Option(
+                    each.choice,
+                    each.divergence,
+                    sizes.bytes_of(name, each.choice),
+                    sizes.tables_of(name, each.choice),
+                    0.0 if times is None else times.milliseconds(name, _timed_as(each.choice)),
+                )
+                for each in layer
+            ]
+            for name, layer in candidates.items()
+        }
+        return cls(
+            source,
+            *_agreeing(options, shared_weights(prepared.model, prepared.layers)),
+            sizes,
+            notes={row.name: row.note for row in prepared.plan.layers if row.note},
+            fitting=fitting,
+            target_runtime=settings.target_runtime,
+        )
+
+    def scaled(self, factors: Mapping[str, float]) -> Planner:
+        """The same with the divergences of some layers multiplied."""
+        options = {
+            name: [
+                replace(option, divergence=option.divergence * factors.get(name, 1.0))
+                for option in layer
+            ]
+            for name, layer in self.options.items()
+        }
+        return Planner(
+            self.source,
+            options,
+            self._ties,
+            self.sizes,
+            notes=self._notes,
+            fitting=self.fitting,
+            target_runtime=self._target_runtime,
+        )
+
+    def best(self, budget_bytes: int, limit_ms: float | None = None) -> Optimum:
+        """The plan of least divergence whose file takes at most ``budget_bytes``.
+
+        The programme is solved with the size model, the file that it leads to is built, and what
+        the model was off by is taken off the budget of the next round, until nothing changes.
+
+        Raises:
+            InputError: there is none; the message says what is possible.
+        """
+        best: Optimum | None = None
+        off, tried = 0, set[int]()
+        while off not in tried and len(tried) < _ROUNDS:
+            tried.add(off)
+            room = budget_bytes - self.sizes.base - off
+            solution = self._programme.least_divergence(room, limit_ms)
+            if solution is None:
+                break
+            found = self._sized(solution, budget_bytes)
+            if found.size <= budget_bytes and (best is None or found.divergence < best.divergence):
+                best = found
+            off = found.size - self.sizes.base - solution.bytes
+        return best or self._smallest_within(budget_bytes, limit_ms)
+
+    def estimate(self, budget_bytes: int, limit_ms: float | None = None) -> Solution | None:
+        """The solution that :meth:`best` starts from: its size is predicted, not built."""
+        return self._programme.least_divergence(budget_bytes - self.sizes.base, limit_ms)
+
+    @property
+    def largest_bytes(self) -> int:
+        """More than any choice takes."""
+        layers = (
+            max(o.bytes + sum(o.tables.values()) for o in each) for each in self.options.values()
+        )
+        return self.sizes.base + sum(layers)
+
+    def smallest(self, limit_ms: float | None = None) -> Solution | None:
+        """The solution of fewest bytes; None where none keeps to the limit."""
+        return self._programme.least_bytes(limit_ms)
+
+    def fastest(self) -> Solution:
+        """The solution of fewest milliseconds."""
+        return self._programme.least_milliseconds()
+
+    def plan(self, choices: Mapping[str, LayerChoice]) -> Plan:
+        """``choices`` as a plan, without sizes."""
+        plan = self.sizes.plan(choices, METHOD)
+        rows = tuple(
+            replace(row, note=self._notes.get(row.name, "")) if row.compute == "float32" else row
+            for row in plan.layers
+        )
+        return replace(plan, layers=rows, target_runtime=self._target_runtime)
+
+    def _sized(self, solution: Solution, budget_bytes: int) -> Optimum:
+        plan = self.plan(solution.choices)
+        return Optimum(with_sizes(self.source, plan, budget_bytes, self.fitting), solution)
+
+    def _smallest_within(self, budget_bytes: int, limit_ms: float | None) -> Optimum:
+        smallest = self.smallest(limit_ms)
+        if smallest is None:
+            raise InputError(
+                f"no choice of kernels runs in {limit_ms:.3g} ms on this host: the fastest takes "
+                f"{self.fastest().milliseconds:.3g}; raise the limit, or pin fewer layers"
+            )
+        found = self._sized(smallest, budget_bytes)
+        if found.size > budget_bytes:
+            raise InputError(
+                f"a file of {budget_bytes:,} bytes is impossible: the smallest, with "
+                f"{_codecs_of(found.plan)}, takes {found.size:,}; raise the budget, or pin or "
+                "exclude fewer layers"
+            )
+        return found
+
+
+def optimal_plan(
+    source: Path,
+    budget_bytes: int,
+    sensitivity: Sensitivity,
+    settings: QuantizeSettings | None = None,
+    *,
+    codecs: Sequence[CodecChoice] = (),
+    times: LayerTimes | None = None,
+    limit_ms: float | None = None,
+    fitting: Fitting | None = None,
+) -> Optimum:
+    """The plan of least predicted output divergence whose file takes at most ``budget_bytes``.
+
+    ::
+
+        optimal_plan(Path("float32.onnx"), 3_000_000, read_sensitivity(Path("sensitivity.json")))
+
+    The prediction is the sum over layers of what each does on its own; see
+    :mod:`quantkit.planning.correction` for what they do together.
+
+    Args:
+        sensitivity: with output divergence for the candidates of every layer.
+        settings: compute and activation bits, pinned layers (rules), exclusions, target runtime.
+            Its codec does not matter.
+        codecs: to choose among; none: all that the table has.
+        times: of the layers on this host.
+        limit_ms: per run; with it, the compute of each layer that nothing is said about is chosen,
+            too. Without it, float32 kernels would always be best: they round nothing.
+        fitting: is noted in the plan.
+
+    Raises:
+        InputError: no plan keeps to budget and limit, or the table says too little.
+        FormatError: the table or the times are for another model.
+        ModelError: see :func:`~quantkit.quantize.quantize_model`.
+    """
+    if limit_ms is not None and times is None:
+        raise InputError("a limit on latency needs the times of the layers on this host")
+    planner = Planner.of(
+        source,
+        sensitivity,
+        settings or QuantizeSettings(),
+        codecs=codecs,
+        times=times,
+        any_compute=limit_ms is not None,
+        fitting=fitting,
+    )
+    return planner.best(budget_bytes, limit_ms)
+
+
+def _timed_as(choice: LayerChoice) -> Compute:
+    return "float32" if choice.is_emulated else choice.compute
+
+
+def _agreeing(
+    options: Mapping[str, Sequence[Option]], groups: Groups
+) -> tuple[dict[str, Sequence[Option]], Groups]:
+    """Let layers with one weight have options with the same codecs only.
+
+    Raises:
+        InputError: they have no codec in common.
+    """
+    agreeing = dict(options)
+    for group in groups:
+        codecs = [{str(o.choice.codec) for o in options[name]} for name in group]
+        common = set.intersection(*codecs)
+        if not common:
+            raise InputError(
+                f"layers {' and '.join(group)} share one weight, but no candidate codec; pin or "
+                "exclude all of them or none"
+            )
+        for name in group:
+            agreeing[name] = [o for o in options[name] if str(o.choice.codec) in common]
+    return agreeing, groups
+
+
+def _codecs_of(plan: Plan) -> str:
+    counts = Counter(str(CodecChoice(row.codec, row.bits, row.options)) for row in plan.layers)
+    return ", ".join(f"{count} × {codec}" for codec, count in counts.most_common())

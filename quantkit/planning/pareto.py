@@ -1,0 +1,192 @@
+"""The front of all that can be had: size against predicted divergence, and latency where timed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import quantkit
+from quantkit.errors import InputError
+from quantkit.files import write_json, write_text
+from quantkit.planning.optimal import Planner
+from quantkit.planning.programme import Solution
+
+PARETO_SCHEMA = "quantkit.pareto/1"
+
+_TABLES = (".tsv", ".md", ".json")
+_PLOTS = (".png", ".svg", ".pdf")
+
+_BUDGETS = 24
+_LIMITS = 5
+
+
+@dataclass(frozen=True)
+class FrontPoint:
+    """A plan that no other beats in everything.
+
+    Args:
+        size_bytes: of the file, as the size model predicts it.
+        divergence: predicted, in nats per frame.
+        milliseconds: predicted per run; None where layers were not timed.
+        layers: what each becomes, such as ``grouped:4@static``.
+    """
+
+    size_bytes: int
+    divergence: float
+    milliseconds: float | None
+    layers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Front:
+    """The points of one model, from the smallest file to the largest.
+
+    Args:
+        model_sha256: of the float model.
+        points: at least one.
+    """
+
+    model_sha256: str
+    points: tuple[FrontPoint, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The ``quantkit.pareto/1`` object."""
+        return {
+            "schema": PARETO_SCHEMA,
+            "quantkit": quantkit.__version__,
+            "model_sha256": self.model_sha256,
+            "points": [
+                {
+                    "size_bytes": point.size_bytes,
+                    "divergence": point.divergence,
+                    "milliseconds": point.milliseconds,
+                    "layers": dict(point.layers),
+                }
+                for point in self.points
+            ],
+        }
+
+    def rows(self) -> tuple[list[str], list[list[str]]]:
+        """Header and rows of the table for people."""
+        timed = any(point.milliseconds is not None for point in self.points)
+        header = ["bytes", "divergence", *(["ms"] if timed else []), *self.points[0].layers]
+        rows = [
+            [
+                str(point.size_bytes),
+                f"{point.divergence:.4g}",
+                *([f"{point.milliseconds:.2f}"] if point.milliseconds is not None else []),
+                *point.layers.values(),
+            ]
+            for point in self.points
+        ]
+        return header, rows
+
+
+def pareto_front(
+    planner: Planner,
+    *,
+    timed: bool = False,
+    budgets: int = _BUDGETS,
+    progress: Callable[[float], None] | None = None,
+) -> Front:
+    """Solve for many budgets, and keep what is not beaten.
+
+    Args:
+        timed: the planner's options have times: solve for many limits on latency, too.
+        budgets: how many, evenly spaced in their logarithms from the smallest file to the one of
+            least divergence.
+        progress: is told which share is done.
+    """
+    found: list[Solution] = []
+    limits = _limits(planner) if timed else [None]
+    for turn, limit in enumerate(limits):
+        smallest = planner.smallest(limit)
+        if smallest is None:
+            continue
+        low = planner.sizes.base + smallest.bytes
+        largest = planner.estimate(planner.largest_bytes, limit)
+        high = low if largest is None else planner.sizes.base + largest.bytes
+        for step, budget in enumerate(np.geomspace(low, max(low, high), budgets)):
+            # Rounding must not put the ends out of reach.
+            solution = planner.estimate(int(np.ceil(budget)), limit)
+            if solution is not None:
+                found.append(solution)
+            if progress is not None:
+                progress((turn + (step + 1) / budgets) / len(limits))
+    points = [_point(planner, solution, timed) for solution in found]
+    return Front(planner.sizes.model_sha256, _unbeaten(points))
+
+
+def require_front_form(path: Path) -> None:
+    """Refuse a name that :func:`write_front` cannot write to.
+
+    Raises:
+        InputError: its suffix says no form that there is.
+    """
+    if path.suffix.lower() not in (*_TABLES, *_PLOTS):
+        raise InputError(
+            f"cannot write the front as {path.name}: choose a name that ends in "
+            f"{', '.join((*_TABLES, *_PLOTS))}"
+        )
+
+
+def write_front(front: Front, path: Path) -> None:
+    """Write the front as the suffix of ``path`` says: a table, JSON, or a plot.
+
+    Raises:
+        InputError: see :func:`require_front_form`.
+        OutputError: ``path`` cannot be written.
+    """
+    require_front_form(path)
+    header, rows = front.rows()
+    suffix = path.suffix.lower()
+    if suffix == ".json":
+        write_json(path, front.to_json())
+    elif suffix == ".tsv":
+        write_text(path, "".join("\t".join(row) + "\n" for row in [header, *rows]))
+    elif suffix == ".md":
+        ruled = [header, ["---:"] * len(header), *rows]
+        write_text(path, "".join(f"| {' | '.join(row)} |\n" for row in ruled))
+    else:
+        # Whoever wants no plot does not wait for matplotlib.
+        from quantkit.planning.pareto_plot import front_figure
+        from quantkit.plotting import save_figure
+
+        save_figure(front_figure(front), path)
+
+
+def _limits(planner: Planner) -> list[float | None]:
+    """Limits on latency from the fastest plan to the one that nothing limits."""
+    fastest = planner.fastest().milliseconds
+    free = planner.estimate(planner.largest_bytes)
+    slowest = fastest if free is None else free.milliseconds
+    # The sums are of floats, and the fastest plan must keep to its own.
+    steps = np.linspace(fastest * (1 + 1e-9), slowest, _LIMITS)[:-1]
+    return [*(float(each) for each in steps), None]
+
+
+def _point(planner: Planner, solution: Solution, timed: bool) -> FrontPoint:
+    return FrontPoint(
+        size_bytes=planner.sizes.base + solution.bytes,
+        divergence=solution.divergence,
+        milliseconds=solution.milliseconds if timed else None,
+        layers={
+            name: f"{choice.codec}@{choice.compute}" for name, choice in solution.choices.items()
+        },
+    )
+
+
+def _unbeaten(points: Sequence[FrontPoint]) -> tuple[FrontPoint, ...]:
+    def costs(point: FrontPoint) -> tuple[float, float, float]:
+        return point.size_bytes, point.divergence, point.milliseconds or 0.0
+
+    kept: dict[tuple[float, float, float], FrontPoint] = {}
+    for point in sorted(points, key=costs):
+        mine = costs(point)
+        if not any(all(o <= m for o, m in zip(other, mine, strict=True)) for other in kept):
+            kept[mine] = point
+    return tuple(kept.values())

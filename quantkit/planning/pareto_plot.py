@@ -1,0 +1,68 @@
+"""The front as a picture: size against predicted divergence."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from quantkit.planning.pareto import Front, FrontPoint
+from quantkit.plotting import HEIGHT, PAPER, Palette, new_figure, style
+
+_LEAST = 1e-9
+
+
+def front_figure(front: Front, palette: Palette = PAPER) -> Figure:
+    """Steps down from the smallest file to the best; one line for each latency where timed.
+
+    Points of like latency are joined: each line is the front of the plans that take at most what
+    its label says.
+
+    Args:
+        palette: of a file, or of the page that the figure is for.
+    """
+    with style(palette):
+        figure, axes = new_figure(HEIGHT)
+        for i, (label, points) in enumerate(_lines(front)):
+            axes.plot(
+                [point.size_bytes / 1e6 for point in points],
+                [max(point.divergence, _LEAST) for point in points],
+                "o-",
+                drawstyle="steps-post",
+                color=palette.models[(i + 1) % len(palette.models)],
+                markersize=4,
+                linewidth=1.4,
+                label=label,
+            )
+        axes.set_title("The least divergence at each size")
+        axes.set_xlabel("MB on disk, logarithmic")
+        axes.set_ylabel("predicted divergence, nats per frame")
+        _logarithmic(axes)
+        if len(axes.lines) > 1:
+            axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def _lines(front: Front) -> list[tuple[str, list[FrontPoint]]]:
+    """Points that no point of a smaller file and at most the same latency beats, by latency."""
+    times = sorted({p.milliseconds for p in front.points if p.milliseconds is not None})
+    if not times:
+        return [("", list(front.points))]
+    ends = sorted({times[round(i * (len(times) - 1) / 3)] for i in range(4)})
+    lines = []
+    for end in ends:
+        best, points = float("inf"), []
+        for point in front.points:
+            if (point.milliseconds or 0.0) <= end and point.divergence < best:
+                best = point.divergence
+                points.append(point)
+        lines.append((f"at most {end:.1f} ms", points))
+    return lines
+
+
+def _logarithmic(axes: Axes) -> None:
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())

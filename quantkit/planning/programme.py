@@ -1,0 +1,269 @@
+"""One option for every layer: the least divergence within a budget, as an integer programme.
+
+The multiple-choice knapsack problem (H. Kellerer, U. Pferschy and D. Pisinger, "Knapsack Problems",
+Springer 2004, chapter 11): with x[l, c] = 1 where layer l takes option c,
+
+    minimise    Σ d[l, c] · x[l, c]
+    subject to  Σ_c x[l, c] = 1                                for every layer l
+                Σ b[l, c] · x[l, c] + Σ_t B[t] · y[t] ≤ budget
+                y[t] ≥ Σ_c uses(c, t) · x[l, c]                for every table t and layer l
+                Σ m[l, c] · x[l, c] ≤ limit                    where latency is limited
+                Σ_c codec(c, k) · (x[l, c] − x[l', c]) = 0     for layers l, l' with one weight
+
+with divergences d, bytes b of the layers and B of tables that decoders share, and milliseconds m.
+HiGHS (Q. Huangfu and J. Hall, "Parallelizing the dual revised simplex method", Mathematical
+Programming Computation 10, 2018) solves it by branch and cut: to the optimum, the same each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.sparse import csr_array
+
+from quantkit.planning.quiet import quiet_stdout
+from quantkit.planning.size_model import choice_label
+from quantkit.quantize.settings import LayerChoice
+
+FloatArray = npt.NDArray[np.float64]
+Objective = Literal["divergence", "bytes", "milliseconds"]
+Groups = Sequence[tuple[str, ...]]
+
+#: HiGHS stops within 1e-6 of the optimum, in units of the objective: so large it is made.
+_OBJECTIVE = 1e4
+#: Of the optimum, what branching may stop short of where it would go on for minutes.
+_RELATIVE_GAP = 1e-7
+_ROUGH_GAP = 1e-2
+_SECONDS = 60.0
+_MB = 1e6
+
+
+@dataclass(frozen=True)
+class Option:
+    """What a layer may become.
+
+    Args:
+        choice: storage, compute and activation bits.
+        divergence: that it adds to the posteriors, in nats per frame.
+        bytes: of the layer of its own; see
+            :meth:`~quantkit.planning.size_model.SizeModel.bytes_of`.
+        tables: bytes by name of those that it shares.
+        milliseconds: of the layer in a run; 0 where nothing was timed.
+    """
+
+    choice: LayerChoice
+    divergence: float
+    bytes: int
+    tables: Mapping[str, int] = field(default_factory=dict)
+    milliseconds: float = 0.0
+
+    def dominates(self, other: Option) -> bool:
+        """Whether there is never a reason to take ``other`` instead."""
+        return (
+            self.divergence <= other.divergence
+            and self.bytes <= other.bytes
+            and self.milliseconds <= other.milliseconds
+            and self.tables.keys() <= other.tables.keys()
+        )
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The options that were chosen, by layer, and what they add up to."""
+
+    options: Mapping[str, Option]
+
+    @property
+    def choices(self) -> dict[str, LayerChoice]:
+        """What each layer becomes."""
+        return {name: option.choice for name, option in self.options.items()}
+
+    @property
+    def divergence(self) -> float:
+        """In nats per frame, as if layers did not interact."""
+        return sum(option.divergence for option in self.options.values())
+
+    @property
+    def bytes(self) -> int:
+        """Of all layers, and of the tables that they share."""
+        tables: dict[str, int] = {}
+        for option in self.options.values():
+            tables |= option.tables
+        return sum(each.bytes for each in self.options.values()) + sum(tables.values())
+
+    @property
+    def milliseconds(self) -> float:
+        """Of all layers in a run."""
+        return sum(option.milliseconds for option in self.options.values())
+
+
+class Programme:
+    """The choice between ``options`` of every layer.
+
+    Args:
+        options: by layer; at least one each.
+        ties: layers with the same weight, which must have the same codec. Each of them has options
+            with the same codecs.
+    """
+
+    def __init__(self, options: Mapping[str, Sequence[Option]], ties: Groups = ()) -> None:
+        self.ties = ties
+        tied = {name for group in ties for name in group}
+        self.options = {
+            name: undominated(each, apart=name in tied) for name, each in options.items()
+        }
+
+    def least_divergence(self, budget: int, limit_ms: float | None = None) -> Solution | None:
+        """The solution of at most ``budget`` bytes and ``limit_ms``; None where there is none."""
+        first = self._solve("divergence", self.options, budget, limit_ms, gap=_ROUGH_GAP)
+        if first is None or first.divergence == 0.0:
+            return first
+        # No option of the optimum is worse than a whole solution. Without those that are, sums and
+        # tolerances have one scale.
+        worth = {
+            name: [option for option in each if option.divergence <= first.divergence]
+            for name, each in self.options.items()
+        }
+        unit = first.divergence / _OBJECTIVE
+        return self._solve("divergence", worth, budget, limit_ms, unit=unit) or first
+
+    def least_bytes(self, limit_ms: float | None = None) -> Solution | None:
+        """The smallest solution of at most ``limit_ms``; None where there is none."""
+        return self._solve("bytes", self.options, None, limit_ms)
+
+    def least_milliseconds(self) -> Solution:
+        """The fastest solution."""
+        solution = self._solve("milliseconds", self.options, None, None)
+        assert solution is not None, "with neither budget nor limit every choice is a solution"
+        return solution
+
+    def _solve(
+        self,
+        objective: Objective,
+        options: Mapping[str, Sequence[Option]],
+        budget: int | None,
+        limit_ms: float | None,
+        *,
+        unit: float = 1.0,
+        gap: float = _RELATIVE_GAP,
+    ) -> Solution | None:
+        matrices = _Matrices(options, self.ties)
+        within = budget
+        while True:
+            solution = matrices.solve(objective, within, limit_ms, unit, gap)
+            if solution is None or budget is None or solution.bytes <= budget:
+                return solution
+            # What HiGHS calls a budget kept may be off by 1e-6 of a unit: some bytes.
+            within = (within or 0) - (solution.bytes - budget)
+
+
+class _Matrices:
+    """The programme as HiGHS takes it: a column per option, then one per table."""
+
+    def __init__(self, options: Mapping[str, Sequence[Option]], ties: Groups) -> None:
+        self.columns = [(name, option) for name, each in options.items() for option in each]
+        self.ties = ties
+        tables = {t: size for _, option in self.columns for t, size in option.tables.items()}
+        self.tables = list(tables.items())
+
+    def solve(
+        self,
+        objective: Objective,
+        budget: int | None,
+        limit_ms: float | None,
+        unit: float,
+        gap: float,
+    ) -> Solution | None:
+        """The best choice, or None where there is none.
+
+        Args:
+            budget, limit_ms: None for no limit.
+            unit: what counts as 1 in the objective.
+            gap: how far from the optimum, as a share of it, the result may be.
+        """
+        costs = self._bytes() if objective == "bytes" else self._values(objective)
+        constraints = [self._one_option_each(), *self._tables_of_decoders(), *self._same_codecs()]
+        if budget is not None:
+            constraints.append(LinearConstraint(self._bytes()[None, :] / _MB, ub=budget / _MB))
+        if limit_ms is not None:
+            constraints.append(LinearConstraint(self._values("milliseconds")[None, :], ub=limit_ms))
+        with quiet_stdout():
+            result = milp(
+                costs / unit,
+                integrality=np.ones(len(costs)),
+                bounds=Bounds(0, 1),
+                constraints=constraints,
+                options={"mip_rel_gap": gap, "time_limit": _SECONDS},
+            )
+        if result.x is None:
+            return None
+        return Solution({self.columns[i][0]: self.columns[i][1] for i in self._taken(result.x)})
+
+    def _taken(self, values: FloatArray) -> list[int]:
+        return [int(i) for i in np.flatnonzero(values[: len(self.columns)] > 0.5)]
+
+    def _values(self, name: Literal["divergence", "milliseconds"]) -> FloatArray:
+        own = [float(getattr(option, name)) for _, option in self.columns]
+        return np.array([*own, *[0.0] * len(self.tables)])
+
+    def _bytes(self) -> FloatArray:
+        own = [option.bytes for _, option in self.columns]
+        return np.array([*own, *(size for _, size in self.tables)], np.float64)
+
+    def _one_option_each(self) -> LinearConstraint:
+        names = list(dict.fromkeys(name for name, _ in self.columns))
+        entries = [(names.index(name), i, 1.0) for i, (name, _) in enumerate(self.columns)]
+        return LinearConstraint(self._matrix(entries, len(names)), lb=1, ub=1)
+
+    def _tables_of_decoders(self) -> list[LinearConstraint]:
+        """y[t] − Σ_c uses(c, t) · x[l, c] ≥ 0 for every layer and table."""
+        rows: dict[tuple[str, str], list[int]] = {}
+        for i, (layer, option) in enumerate(self.columns):
+            for table in option.tables:
+                rows.setdefault((layer, table), []).append(i)
+        if not rows:
+            return []
+        position = {table: len(self.columns) + i for i, (table, _) in enumerate(self.tables)}
+        entries = [(row, i, -1.0) for row, users in enumerate(rows.values()) for i in users]
+        entries += [(row, position[table], 1.0) for row, (_, table) in enumerate(rows)]
+        return [LinearConstraint(self._matrix(entries, len(rows)), lb=0)]
+
+    def _same_codecs(self) -> list[LinearConstraint]:
+        rows: dict[tuple[str, str], int] = {}
+        entries: list[tuple[int, int, float]] = []
+        for first, *others in self.ties:
+            for other in others:
+                for i, (name, option) in enumerate(self.columns):
+                    if name in (first, other):
+                        row = rows.setdefault((other, str(option.choice.codec)), len(rows))
+                        entries.append((row, i, 1.0 if name == first else -1.0))
+        return [LinearConstraint(self._matrix(entries, len(rows)), lb=0, ub=0)] if rows else []
+
+    def _matrix(self, entries: Sequence[tuple[int, int, float]], rows: int) -> csr_array:
+        row, column, value = zip(*entries, strict=True)
+        return csr_array((value, (row, column)), shape=(rows, len(self.columns) + len(self.tables)))
+
+
+def undominated(options: Sequence[Option], *, apart: bool = False) -> tuple[Option, ...]:
+    """``options`` without those that another one is at least as good as in every respect.
+
+    Args:
+        apart: compare options of the same codec only.
+    """
+    kept: list[Option] = []
+    # Whoever dominates another comes before it.
+    for option in sorted(options, key=_order):
+        rivals = [k for k in kept if not apart or k.choice.codec == option.choice.codec]
+        if not any(rival.dominates(option) for rival in rivals):
+            kept.append(option)
+    return tuple(kept)
+
+
+def _order(option: Option) -> tuple[float, int, float, int, str]:
+    label = choice_label(option.choice)
+    return option.divergence, option.bytes, option.milliseconds, len(option.tables), label

@@ -1,0 +1,205 @@
+"""myQASR and what it is compared with, on a model: real bytes, orders and counts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from quantkit.errors import InputError
+from quantkit.graph.plan import Plan
+from quantkit.planning.methods import DESCRIPTIONS, METHODS, method_named
+from quantkit.planning.methods.counting import float_parameters
+from quantkit.planning.methods.linear import linear_plan
+from quantkit.planning.methods.myqasr import myqasr_plan
+from quantkit.planning.methods.precisions import Precisions
+from quantkit.planning.methods.reversed import reversed_plan
+from quantkit.planning.methods.shuffled import shuffled_plan
+from quantkit.planning.methods.uniform import uniform_plan
+from quantkit.planning.size import with_sizes
+from quantkit.quantize import quantize_model
+from quantkit.quantize.fitting import Fitting
+from tests.planning.methods.conftest import NAMES, SETTINGS
+
+#: By rising median.
+ASCENDING = [NAMES[i] for i in (2, 0, 5, 1, 4, 3)]
+
+
+def bits_of(plan: Plan) -> dict[str, float]:
+    return {row.name: row.bits for row in plan.layers}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_file_keeps_to_the_budget(
+    method, between, source, sensitivity, clips, tmp_path: Path
+) -> None:
+    plan = method_named(method)(source, between, sensitivity, SETTINGS)
+    assert plan.budget_bytes == between
+    result = quantize_model(source, tmp_path / "q.onnx", plan, clips)
+    assert result.size_bytes <= between
+    assert plan.method.startswith(method)
+
+
+def test_every_method_is_described_and_others_are_refused() -> None:
+    assert list(DESCRIPTIONS) == list(METHODS)
+    with pytest.raises(InputError, match="unknown method 'best'; choose one of uniform"):
+        method_named("best")
+
+
+@pytest.mark.parametrize("direction", ["ascending", "descending"])
+def test_order_decides_which_layers_have_the_bit_more(
+    direction, between, source, sensitivity
+) -> None:
+    plan = myqasr_plan(source, between, sensitivity, SETTINGS, direction=direction)
+    bits = bits_of(plan)
+    assert set(bits.values()) == {3, 4}
+    order = ASCENDING if direction == "ascending" else ASCENDING[::-1]
+    assert [bits[name] for name in order] == sorted(bits.values())
+    assert plan.method == f"myqasr {direction}"
+
+
+def test_no_step_before_the_plan_would_have_fitted(between, source, sensitivity) -> None:
+    plan = myqasr_plan(source, between, sensitivity, SETTINGS)
+    bits = bits_of(plan)
+    last_taken = [name for name in ASCENDING if bits[name] == 3][-1]
+    rows = [replace(row, bits=4) if row.name == last_taken else row for row in plan.layers]
+    before = with_sizes(source, replace(plan, layers=tuple(rows)), between)
+    assert plan.predicted_bytes <= between < before.predicted_bytes
+
+
+def test_another_metric_orders_by_it_and_the_plan_says_so(between, source, sensitivity) -> None:
+    """The variances of the table fall where its medians rise."""
+    plan = myqasr_plan(source, between, sensitivity, SETTINGS, metric="variance")
+    other = myqasr_plan(source, between, sensitivity, SETTINGS, direction="descending")
+    assert bits_of(plan) == bits_of(other)
+    assert plan.method == "myqasr ascending by variance"
+
+
+def test_reversed_is_myqasr_in_the_other_direction(between, source, sensitivity) -> None:
+    for direction, other in (("ascending", "descending"), ("descending", "ascending")):
+        plan = reversed_plan(source, between, sensitivity, SETTINGS, direction=direction)
+        mirror = myqasr_plan(source, between, sensitivity, SETTINGS, direction=other)
+        assert bits_of(plan) == bits_of(mirror)
+        assert plan.method == f"reversed {direction}"
+
+
+def test_shuffled_deals_out_the_same_bits_by_its_seed(between, source, sensitivity) -> None:
+    base = myqasr_plan(source, between, sensitivity, SETTINGS)
+    dealt = [shuffled_plan(source, between, sensitivity, SETTINGS, seed=seed) for seed in range(4)]
+    for plan in dealt:
+        assert Counter(bits_of(plan).values()) == Counter(bits_of(base).values())
+        assert plan.predicted_bytes <= between
+    assert len({tuple(bits_of(plan).values()) for plan in dealt}) > 1
+    again = shuffled_plan(source, between, sensitivity, SETTINGS, seed=1)
+    assert again == dealt[1]
+    assert again.method == "shuffled 1 of myqasr ascending"
+
+
+def test_shuffled_deals_out_the_bits_of_any_plan(between, source) -> None:
+    rows = (2, 2, 3, 3, 5, 8)
+    base = uniform_plan(source, 10**6, None, SETTINGS)
+    base = replace(
+        base,
+        method="manual",
+        layers=tuple(
+            replace(row, codec="bitplane", bits=bits)
+            for row, bits in zip(base.layers, rows, strict=True)
+        ),
+    )
+    plan = shuffled_plan(source, 10**6, None, SETTINGS, base=base)
+    assert sorted(bits_of(plan).values()) == sorted(rows)
+    assert plan.method == "shuffled 0 of manual"
+
+
+def test_linear_gives_the_extremes_the_ends(source, sensitivity) -> None:
+    """Medians 0.1 and 0.9 get 7 and 2 bits; 0.2, 0.3, 0.4, 0.5 lie ⅛, ¼, ⅜ and ½ of the way."""
+    bits = dict(zip(NAMES, (6, 5, 7, 2, 5, 6), strict=True))
+    rows = Precisions(source, SETTINGS).plan(bits, "linear descending")
+    budget = with_sizes(source, rows, 10**5).predicted_bytes
+    plan = linear_plan(source, budget, sensitivity, SETTINGS, lowest=2, highest=7)
+    assert bits_of(plan) == bits
+    assert plan.method == "linear descending"
+    other = linear_plan(
+        source, budget, sensitivity, SETTINGS, lowest=2, highest=7, direction="ascending"
+    )
+    assert bits_of(other)[NAMES[2]] < bits_of(other)[NAMES[3]]
+
+
+def test_linear_stays_within_its_ends(source, sensitivity) -> None:
+    most = linear_plan(source, 10**6, sensitivity, SETTINGS, lowest=2, highest=7)
+    assert bits_of(most) == dict.fromkeys(NAMES, 7)
+    with pytest.raises(InputError, match="with bitplane:2 for every layer it takes"):
+        linear_plan(source, 40_000, sensitivity, SETTINGS, lowest=2, highest=7)
+
+
+def test_linear_refuses_ends_that_are_no_range(source, sensitivity) -> None:
+    with pytest.raises(InputError, match="bits from 5 to 5 are no range"):
+        linear_plan(source, 10**6, sensitivity, SETTINGS, lowest=5, highest=5)
+
+
+@pytest.mark.parametrize("method", ["uniform", "shuffled", "linear", "myqasr"])
+def test_impossible_budget_says_what_is_possible(method, source, sensitivity) -> None:
+    with pytest.raises(InputError) as caught:
+        method_named(method)(source, 10_000, sensitivity, SETTINGS)
+    assert "with bitplane:1 for every layer it takes " in str(caught.value)
+    smallest = int(str(caught.value).split("it takes ")[1].split(";")[0].replace(",", ""))
+    # The file carries its plan, whose method and budget take a few bytes more or less.
+    plan = method_named(method)(source, smallest + 64, sensitivity, SETTINGS)
+    assert set(bits_of(plan).values()) == {1}
+
+
+def test_between_int8_and_float_layers_become_int8_one_after_the_other(source, sensitivity) -> None:
+    small = uniform_plan(source, 10**6, None, SETTINGS).predicted_bytes
+    budget = (small + source.stat().st_size) // 2
+    plan = myqasr_plan(source, budget, sensitivity, SETTINGS)
+    codecs = {row.name: row.codec for row in plan.layers}
+    quantized = [name for name in ASCENDING if codecs[name] == "int8"]
+    assert 0 < len(quantized) < 6
+    assert quantized == ASCENDING[: len(quantized)]
+    assert plan.predicted_bytes <= budget
+
+
+def test_generous_budget_leaves_everything_as_it_is(source, sensitivity) -> None:
+    plan = myqasr_plan(source, 10**9, sensitivity, SETTINGS)
+    assert {row.codec for row in plan.layers} == {"float32"}
+
+
+@pytest.mark.parametrize("count", ["published", "released"])
+def test_computed_counts_fit_where_they_say_and_files_differ(count, source, sensitivity) -> None:
+    """4 bits, as the count has it: half of the weights, and the rest in 1 byte or 4."""
+    weights = {row.name: row.shape for row in uniform_plan(source, 10**6, None, SETTINGS).layers}
+    quantized = sum(shape[0] * shape[1] * shape[2] for shape in weights.values())
+    others = float_parameters(source) - quantized
+    assert others > 0
+    budget = quantized // 2 + others * {"published": 1, "released": 4}[count]
+    plan = myqasr_plan(source, budget, sensitivity, SETTINGS, size=count)
+    assert set(bits_of(plan).values()) == {4}
+    less = myqasr_plan(source, budget - 1, sensitivity, SETTINGS, size=count)
+    assert bits_of(less)[ASCENDING[0]] == 3
+    assert sorted(bits_of(less).values()) == [3, 4, 4, 4, 4, 4]
+    assert plan.method == f"myqasr ascending, size as {count}"
+    # Scales, tables and the graph are in the file only, which therefore notes no budget.
+    assert plan.budget_bytes is None
+    assert plan.predicted_bytes > budget
+
+
+def test_computed_counts_refuse_what_is_impossible(source, sensitivity) -> None:
+    with pytest.raises(InputError, match="with 1 bits for every layer the published count is"):
+        myqasr_plan(source, 1000, sensitivity, SETTINGS, size="published")
+    with pytest.raises(InputError, match="unknown size 'guessed'; choose one of bytes"):
+        myqasr_plan(source, 10**6, sensitivity, SETTINGS, size="guessed")
+
+
+def test_plan_as_published_has_activations_as_weights(between, source, sensitivity) -> None:
+    plan = myqasr_plan(source, between, sensitivity, SETTINGS, activation_bits="weights")
+    assert [row.activation_bits for row in plan.layers] == [row.bits for row in plan.layers]
+    assert plan.method == "myqasr ascending, activations as weights"
+
+
+def test_fitting_is_noted_and_counted(between, source, sensitivity) -> None:
+    fitting = Fitting(rounding="compensated", weight_range="cosine")
+    plan = myqasr_plan(source, between, sensitivity, SETTINGS, fitting=fitting)
+    assert Fitting.from_json(plan.fitting) == fitting
+    assert plan.predicted_bytes <= between
