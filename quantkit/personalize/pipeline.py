@@ -1,0 +1,187 @@
+"""All steps in one: listen to a user, plan for a budget, quantize, and look at what came out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from quantkit.audio.utterance import Corpus
+from quantkit.codecs.catalogue import CodecChoice
+from quantkit.files import refuse_overwriting
+from quantkit.graph.artifact import read_info, total_size
+from quantkit.graph.plan import Plan
+from quantkit.personalize.reasons import reasons
+from quantkit.personalize.summary import PersonalizeSummary, Step, audio_warnings
+from quantkit.planning.correction import ROUNDS, AudioJudge, corrected_plan
+from quantkit.planning.optimal import Planner
+from quantkit.planning.pareto import Front, pareto_front
+from quantkit.quantize.feeds import Calibration, Feeds
+from quantkit.quantize.fitting import Fitting
+from quantkit.quantize.pipeline import quantize_model
+from quantkit.quantize.presets import preset
+from quantkit.quantize.settings import QuantizeSettings
+from quantkit.runtime.lint import LintReport
+from quantkit.sensitivity.analyze import AnalysisSettings, analyze
+from quantkit.sensitivity.divergence_settings import CANDIDATES, DivergenceSettings
+from quantkit.sensitivity.model_divergence import model_divergence
+from quantkit.sensitivity.table import Sensitivity
+
+#: Is told what is going on, and which share of it is done.
+Progress = Callable[[str, float], None]
+
+# Trying a plan without each of its layers costs as much as trying a candidate in each of them.
+# Weights times layers beyond which that is left out.
+_LARGEST_CORRECTED = 1_000_000_000
+_POINTS_OF_FRONT = 12
+
+
+@dataclass(frozen=True)
+class PersonalizeSettings:
+    """What the plan may choose from, and how its numbers are found.
+
+    Args:
+        quantize: compute, activation grids, pinned and excluded layers; its codec does not matter.
+        candidates: codecs to choose among.
+        fitting: see :class:`~quantkit.quantize.fitting.Fitting`.
+        rounds: of correcting the plan where layers interact; None: as many as the model's size
+            lets one afford. 0 trusts the sum of what the layers do alone.
+    """
+
+    quantize: QuantizeSettings = field(default_factory=lambda: preset("hybrid"))
+    candidates: tuple[CodecChoice, ...] = CANDIDATES
+    fitting: Fitting = field(default_factory=Fitting)
+    rounds: int | None = None
+
+
+@dataclass(frozen=True)
+class Personalized:
+    """What :func:`personalize` made and learned.
+
+    Args:
+        summary: sizes, divergences, times, reasons and warnings.
+        sensitivity: of the layers, on this user's audio.
+        plan: what each layer became.
+        front: what other sizes would give.
+        lint: which kernels ONNX Runtime really runs.
+    """
+
+    summary: PersonalizeSummary
+    sensitivity: Sensitivity
+    plan: Plan
+    front: Front
+    lint: LintReport
+
+
+def personalize(
+    source: Path,
+    destination: Path,
+    calibration: Calibration | Feeds,
+    budget_bytes: int,
+    settings: PersonalizeSettings | None = None,
+    *,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> Personalized:
+    """Write the best file of at most ``budget_bytes`` for whoever is heard in ``calibration``.
+
+    ::
+
+        personalize(Path("float32.onnx"), Path("user.onnx"), corpus, 3_000_000)
+
+    Args:
+        source: the float32 model.
+        calibration: unlabelled clips of the user, 10 to 100.
+        settings: None: the usual ones.
+        cache: folder that keeps the analysis; see :func:`~quantkit.sensitivity.analyze.analyze`.
+        progress: see :data:`Progress`.
+        notify: is told when the cache cannot be written.
+
+    Raises:
+        InputError: the budget is impossible; the message says what is possible. Or ``destination``
+            is ``source``.
+        ModelError: ``source`` is damaged, quantized already, or fails on a clip.
+        CorpusError: none of the clips is usable.
+        OutputError: ``destination`` cannot be written.
+    """
+    refuse_overwriting(destination, [source])
+    settings = PersonalizeSettings() if settings is None else settings
+    tell = (lambda _stage, _share: None) if progress is None else progress
+    feeds = Feeds.of(calibration, read_info(source))
+    clock = _Clock()
+    with clock.step("listen"):
+        # No metric is asked for: the plan goes by divergence alone.
+        asked = AnalysisSettings(
+            metrics=(),
+            fitting=settings.fitting,
+            divergence=DivergenceSettings(candidates=settings.candidates),
+        )
+        table = analyze(source, feeds, asked, cache=cache, progress=tell, notify=notify)
+    with clock.step("plan"):
+        tell("plan", 0.0)
+        planner = Planner.of(source, table, settings.quantize, fitting=settings.fitting)
+        rounds = _affordable_rounds(table) if settings.rounds is None else settings.rounds
+        if rounds:
+            judge = AudioJudge(source, feeds, table, settings.quantize, settings.fitting)
+            best = corrected_plan(
+                planner,
+                judge,
+                budget_bytes,
+                rounds=rounds,
+                progress=lambda tried: tell("plan", tried / (rounds + 1)),
+            ).optimum
+        else:
+            best = planner.best(budget_bytes)
+        front = pareto_front(planner, budgets=_POINTS_OF_FRONT)
+    with clock.step("quantize"):
+        tell("quantize", 0.0)
+        result = quantize_model(source, destination, best.plan, feeds)
+    with clock.step("compare"):
+        tell("compare", 0.0)
+        measured = model_divergence(source, destination, feeds)
+    summary = PersonalizeSummary(
+        model=read_info(source).name or source.name,
+        source_bytes=total_size(source),
+        audio=_corpus_name(feeds),
+        clips=table.clips,
+        seconds=table.seconds,
+        destination=destination,
+        budget_bytes=budget_bytes,
+        size_bytes=result.size_bytes,
+        predicted_divergence=best.divergence,
+        measured_divergence=measured,
+        steps=clock.steps,
+        reasons=reasons(table, result.plan),
+        warnings=audio_warnings(table.clips, table.seconds, _skipped(feeds)),
+    )
+    return Personalized(summary, table, result.plan, front, result.lint)
+
+
+class _Clock:
+    """Times of steps, in order."""
+
+    def __init__(self) -> None:
+        self.steps: tuple[Step, ...] = ()
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        yield
+        self.steps = (*self.steps, Step(name, time.perf_counter() - begin))
+
+
+def _affordable_rounds(table: Sensitivity) -> int:
+    weights = sum(layer.parameters for layer in table.layers)
+    return ROUNDS if weights * len(table.layers) <= _LARGEST_CORRECTED else 0
+
+
+def _corpus_name(feeds: Feeds) -> str:
+    return feeds.source.name if isinstance(feeds.source, Corpus) else ""
+
+
+def _skipped(feeds: Feeds) -> tuple[str, ...]:
+    before = feeds.source.skipped if isinstance(feeds.source, Corpus) else ()
+    return (*before, *feeds.skipped)
