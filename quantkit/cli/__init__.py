@@ -13,8 +13,10 @@ from quantkit.errors import QuantkitError
 
 _COMMANDS = (
     "export",
+    "analyze",
     "plan",
     "quantize",
+    "personalize",
     "bench",
     "gate",
     "transcribe",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
+from quantkit.cli.audio_options import audio_options, pop_feeds
+from quantkit.cli.fitting_options import fitting_given, fitting_options, pop_fitting
 from quantkit.cli.layer_options import (
     adjusted,
     base_settings,
@@ -16,13 +20,25 @@ from quantkit.cli.layer_options import (
     preset_option,
     refuse_layer_options,
 )
-from quantkit.codecs.catalogue import CodecChoice
+from quantkit.cli.plan_question import Question, by_other_method, optimal
 from quantkit.errors import InputError
 from quantkit.files import refuse_overwriting
 from quantkit.graph.plan import Plan, read_plan, write_plan
 from quantkit.planning.budget import parse_budget
+from quantkit.planning.correction import Correction
+from quantkit.planning.methods import DESCRIPTIONS, METHODS
+from quantkit.planning.methods.counting import SIZE_COUNTS
+from quantkit.planning.methods.ordering import DIRECTIONS, MEDIAN
 from quantkit.planning.size import with_sizes
-from quantkit.planning.uniform import uniform_plan
+
+_METHODS = {
+    "optimal": "the least predicted output divergence, tried and corrected on the audio",
+    **DESCRIPTIONS,
+    "manual": "what the options or --from say, checked against the budget if there is one",
+}
+#: Parameters that only some methods have.
+_OF_OPTIMAL = ("candidates", "max_latency", "times_file", "verify", "front_files")
+_OF_OTHERS = ("metric", "direction", "size", "seed")
 
 
 @click.command(name="plan")
@@ -41,12 +57,70 @@ from quantkit.planning.uniform import uniform_plan
 )
 @click.option(
     "--method",
-    type=click.Choice(["uniform", "manual"]),
-    default="uniform",
+    type=click.Choice(list(_METHODS)),
+    default="optimal",
     show_default=True,
-    help="uniform: the most bits that fit, the same for every layer; manual: what the options or "
-    "--from say, checked against the budget if there is one.",
+    help="; ".join(f"{name}: {text}" for name, text in _METHODS.items()) + ".",
 )
+@click.option(
+    "--sensitivity",
+    "sensitivity_file",
+    type=click.Path(path_type=Path),
+    help="What `quantkit analyze` wrote for this model.",
+)
+@audio_options(": to analyze the model, where there is no --sensitivity, and to try optimal plans")
+@click.option(
+    "--candidate",
+    "candidates",
+    multiple=True,
+    metavar="CODEC:BITS",
+    help="optimal: choose among these codecs only; may be repeated.  [default: all in the "
+    "sensitivity table]",
+)
+@click.option(
+    "--max-latency",
+    metavar="TIME",
+    help="optimal: what a run may take on this host, such as 30ms, or 0.4x of what float32 takes; "
+    "then kernels are chosen, too.",
+)
+@click.option(
+    "--times",
+    "times_file",
+    type=click.Path(path_type=Path),
+    help="Times of the layers on this host; measured on the audio and written there, where there "
+    "is no such file yet.",
+)
+@click.option(
+    "--verify/--no-verify",
+    default=None,
+    help="optimal: try the plan on the audio, and correct it where layers interact.  [default: "
+    "where there is audio]",
+)
+@click.option(
+    "--pareto",
+    "front_files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="optimal: write what is possible at other sizes, too, as .tsv, .md, .json, .png, .svg or "
+    ".pdf; may be repeated.",
+)
+@click.option(
+    "--metric",
+    help=f"Metric of the sensitivity table that other methods sort by.  [default: {MEDIAN}]",
+)
+@click.option(
+    "--direction",
+    type=click.Choice(DIRECTIONS),
+    help="Whether layers with small (ascending) or large values lose bits first.  [default: the "
+    "method's]",
+)
+@click.option(
+    "--size-count",
+    "size",
+    type=click.Choice(SIZE_COUNTS),
+    help="myqasr: what is compared with the budget; only `bytes` are those of the file.",
+)
+@click.option("--seed", type=int, help="shuffled: which deal.")
 @click.option(
     "--from",
     "plan_file",
@@ -55,60 +129,86 @@ from quantkit.planning.uniform import uniform_plan
 )
 @preset_option()
 @layer_options
+@fitting_options
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 def command(
     model: Path,
     output: Path,
     budget: str | None,
     method: str,
+    sensitivity_file: Path | None,
     plan_file: Path | None,
     preset: str | None,
     as_json: bool,
-    **layer_settings: Any,
+    **options: Any,
 ) -> None:
     """Decide how the layers of the float32 MODEL are stored, and what the file will take.
 
     \b
     Example:
-      quantkit plan float32.onnx --budget 6MB -o plan.json
+      quantkit plan float32.onnx --budget 3MB --audio calibration_data -o plan.json
+      quantkit plan float32.onnx --budget 3MB --sensitivity sensitivity.json -o plan.json \\
+        --pareto front.png --pareto front.tsv
+      quantkit plan float32.onnx --budget 6MB --method uniform -o plan.json
       quantkit plan float32.onnx --method manual --compute static --codec grouped:4 \\
         --layer "1=int8" --layer "-1=@dynamic" -o plan.json
       quantkit quantize float32.onnx --plan plan.json --audio calibration_data -o user.onnx
     """
-    refuse_overwriting(output, [model])
+    refuse_overwriting(output, [path for path in (model, sensitivity_file) if path is not None])
+    method = "manual" if plan_file is not None else method
+    _refuse_options_of_others(method)
     limit = None if budget is None else parse_budget(budget)
+    fitting, feeds = pop_fitting(options), pop_feeds(options, model)
+    of_optimal = {name: options.pop(name) for name in _OF_OPTIMAL}
+    of_others = {name: options.pop(name) for name in _OF_OTHERS}
+    codec = options["codec"]
+    if method != "manual":
+        # It says which codec to take, not how many bits.
+        options["codec"] = None
+    found: Correction | None = None
     if plan_file is not None:
         refuse_layer_options("the plan says it")
-        plan = with_sizes(model, replace(read_plan(plan_file), method="manual"), limit)
+        edited = replace(read_plan(plan_file), method="manual")
+        plan = with_sizes(model, edited, limit, fitting if fitting_given() else None)
+    elif method == "manual":
+        settings = replace(adjusted(base_settings(preset), **options), name="manual")
+        plan = with_sizes(model, settings, limit, fitting)
+    elif limit is None:
+        raise click.UsageError(f"--method {method} needs a --budget")
     else:
-        codec = layer_settings["codec"]
-        if method == "uniform":
-            layer_settings["codec"] = None
-        settings = adjusted(base_settings(preset), **layer_settings)
-        if method == "manual":
-            plan = with_sizes(model, replace(settings, name="manual"), limit)
-        elif limit is None:
-            raise click.UsageError("--method uniform needs a --budget")
+        settings = adjusted(base_settings(preset), **options)
+        question = Question(model, limit, settings, fitting, sensitivity_file, feeds)
+        if method == "optimal":
+            found = optimal(question, codec, **of_optimal)
+            plan = found.optimum.plan
         else:
-            plan = uniform_plan(model, limit, settings, _name_only(codec))
-    if limit is not None and (plan.predicted_bytes or 0) > limit:
+            plan = by_other_method(question, method, codec, of_others)
+    size = plan.predicted_bytes or 0
+    if plan.budget_bytes is not None and size > plan.budget_bytes:
         raise InputError(
-            f"the plan takes {plan.predicted_bytes:,} bytes, more than the budget of {limit:,}; "
+            f"the plan takes {size:,} bytes, more than the budget of {plan.budget_bytes:,}; "
             "give layers fewer bits, or raise the budget"
         )
     write_plan(plan, output)
-    click.echo(json.dumps(plan.to_json(), indent=2) if as_json else _summary(plan, output))
+    if as_json:
+        click.echo(json.dumps(plan.to_json() | _divergence_json(found), indent=2))
+    else:
+        click.echo(_summary(plan, output))
+        if found is not None:
+            click.echo(_divergence_text(found))
 
 
-def _name_only(codec: str | None) -> str:
-    if codec is None:
-        return "bitplane"
-    if ":" in codec or "," in codec:
-        raise click.UsageError(
-            "--method uniform finds the number of bits itself: give the codec's name only"
-        )
-    CodecChoice.parse(f"{codec}:4")
-    return codec
+def _refuse_options_of_others(method: str) -> None:
+    """Raise when an option was given that ``method`` does not know."""
+    known = set(_OF_OPTIMAL) if method == "optimal" else set()
+    if method in METHODS:
+        known = set(signature(METHODS[method]).parameters)
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        given = context.get_parameter_source(name) == ParameterSource.COMMANDLINE
+        if given and name in (*_OF_OPTIMAL, *_OF_OTHERS) and name not in known:
+            raise click.UsageError(f"{parameter.opts[0]} does not go with --method {method}")
 
 
 def _summary(plan: Plan, output: Path) -> str:
@@ -122,3 +222,25 @@ def _summary(plan: Plan, output: Path) -> str:
         f"{output}: {len(plan.layers)} layers ({stored}); the file will take "
         f"{plan.predicted_bytes:,} bytes = {(plan.predicted_bytes or 0) / 1e6:.2f} MB"
     )
+
+
+def _divergence_json(found: Correction | None) -> dict[str, Any]:
+    if found is None:
+        return {}
+    rounds = [asdict(each) for each in found.rounds]
+    return {
+        "divergence": {
+            "predicted": found.optimum.divergence,
+            "measured": found.measured,
+            "rounds": rounds,
+        }
+    }
+
+
+def _divergence_text(found: Correction) -> str:
+    text = f"  predicted output divergence: {found.optimum.divergence:.3g} nats per frame"
+    if found.measured is not None:
+        tried = len(found.rounds)
+        plans = "1 plan" if tried == 1 else f"the best of {tried} plans"
+        text += f"; measured on the audio: {found.measured:.3g} ({plans})"
+    return text

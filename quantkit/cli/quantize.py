@@ -14,6 +14,7 @@ from rich.progress import Progress
 
 from quantkit.audio.utterance import Corpus
 from quantkit.cli.corpus_options import corpus_options, open_selected
+from quantkit.cli.fitting_options import fitting_given, fitting_options, pop_fitting
 from quantkit.cli.layer_options import (
     adjusted,
     base_settings,
@@ -23,6 +24,7 @@ from quantkit.cli.layer_options import (
 )
 from quantkit.graph.plan import read_plan
 from quantkit.quantize.family import quantize_family
+from quantkit.quantize.fitting import Fitting
 from quantkit.quantize.pipeline import QuantizeResult, quantize_model
 from quantkit.quantize.presets import PRESETS
 
@@ -62,13 +64,7 @@ from quantkit.quantize.presets import PRESETS
     show_default=True,
     help="Calibrate on at most this many of them, drawn with a fixed seed.",
 )
-@click.option(
-    "--bias-correction/--no-bias-correction",
-    "correct_bias",
-    default=True,
-    show_default=True,
-    help="Let biases take up what the errors of weights of fewer than 8 bits add on average.",
-)
+@fitting_options
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     model: Path,
@@ -82,7 +78,6 @@ def command(
     language: str | None,
     max_seconds: float | None,
     clips: int,
-    correct_bias: bool,
     as_json: bool,
     **layer_settings: Any,
 ) -> None:
@@ -95,10 +90,13 @@ def command(
       quantkit quantize float32.onnx --plan plan.json --audio calibration_data -o user.onnx
       quantkit quantize float32.onnx --compute dynamic --codec grouped:4 --exclude 1 -o custom.onnx
     """
+    fitting = pop_fitting(layer_settings)
     compute = layer_settings["compute"]
     if sum(choice is not None for choice in (plan_file, preset, compute)) != 1:
         raise click.UsageError("give one of --plan, --preset and --compute")
     plan = None if plan_file is None else read_plan(plan_file)
+    if plan is not None and not fitting_given():
+        fitting = Fitting.from_json(plan.fitting)
     if plan is not None:
         refuse_layer_options("the plan says it; edit the plan, or make another with quantkit plan")
     chosen = list(PRESETS.values()) if preset == "all" else [base_settings(preset)]
@@ -110,11 +108,13 @@ def command(
     runs = len([settings for settings in family if settings.is_static or settings.codec])
     with _progress(corpus, 1 if plan else runs) as advance:
         if preset == "all":
-            results = list(quantize_family(model, output, family, corpus, progress=advance))
+            results = list(
+                quantize_family(model, output, family, corpus, fitting=fitting, progress=advance)
+            )
         else:
             decisions = family[0] if plan is None else plan
             result = quantize_model(
-                model, output, decisions, corpus, correct_bias=correct_bias, progress=advance
+                model, output, decisions, corpus, fitting=fitting, progress=advance
             )
             results = [result]
     if as_json:
@@ -142,6 +142,8 @@ def _report(result: QuantizeResult) -> None:
         f"{result.path}: {result.size_bytes / 1e6:.1f} MB ({ratio:.2f} times smaller), "
         f"{result.lint.summary()}"
     )
+    for done in result.conditioned:
+        click.echo(f"  {done}", err=True)
     for layer in result.layers:
         if layer.note:
             click.echo(f"  {layer.name} ({layer.compute}, {layer.codec}): {layer.note}", err=True)

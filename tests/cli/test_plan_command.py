@@ -11,7 +11,10 @@ import soundfile
 
 from quantkit.graph.artifact import read_info, save_model
 from quantkit.graph.plan import read_plan
+from quantkit.planning.latency import read_layer_times, write_layer_times
+from quantkit.sensitivity.table import read_sensitivity, write_sensitivity
 from tests.cli.shell import run
+from tests.planning.synthetic import synthetic_sensitivity, synthetic_times
 from tests.quantize.conftest import masked_convolutions
 
 
@@ -20,6 +23,18 @@ def source(tmp_path: Path) -> Path:
     path = tmp_path / "float32.onnx"
     save_model(masked_convolutions(width=4), path)
     return path
+
+
+@pytest.fixture
+def sensitivity(source: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "sensitivity.json"
+    write_sensitivity(synthetic_sensitivity(source), path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUANTKIT_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +47,96 @@ def audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_sensitivity_and_budget_become_the_optimal_plan(
+    source, sensitivity, audio, tmp_path, capsys
+) -> None:
+    plan, result = tmp_path / "plan.json", tmp_path / "user.onnx"
+    arguments = ["--budget", "120kB", "--sensitivity", sensitivity]
+    assert run("plan", source, *arguments, "-o", plan) == 0
+    said = capsys.readouterr().out
+    assert "6 layers (" in said
+    assert "predicted output divergence: " in said
+    assert "measured" not in said
+    assert read_plan(plan).method == "optimal"
+    assert run("quantize", source, "--plan", plan, "--audio", audio, "-o", result) == 0
+    assert result.stat().st_size <= 120_000
+
+
+def test_audio_and_budget_become_a_plan_that_was_tried(source, audio, tmp_path, capsys) -> None:
+    plan = tmp_path / "plan.json"
+    arguments = ["--audio", audio, "--split", "all", "--budget", "130kB", "--json"]
+    arguments += ["--candidate", "bitplane:2", "--candidate", "bitplane:4"]
+    assert run("plan", source, *arguments, "-o", plan) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert {row["bits"] for row in document["layers"]} == {2, 4}
+    tried = document["divergence"]["rounds"]
+    assert document["divergence"]["measured"] == min(each["measured"] for each in tried) > 0
+    assert run("plan", source, *arguments, "--no-verify", "-o", plan) == 0
+    untried = json.loads(capsys.readouterr().out)["divergence"]
+    assert (untried["measured"], untried["rounds"]) == (None, [])
+    assert untried["predicted"] == pytest.approx(tried[0]["predicted"])
+
+
+def test_front_of_what_is_possible(source, sensitivity, tmp_path) -> None:
+    files = [tmp_path / f"front.{suffix}" for suffix in ("tsv", "md", "json", "svg", "png")]
+    arguments = ["--budget", "150kB", "--sensitivity", sensitivity]
+    for file in files:
+        arguments += ["--pareto", file]
+    assert run("plan", source, *arguments, "-o", tmp_path / "plan.json") == 0
+    assert all(file.stat().st_size > 0 for file in files)
+
+
+def test_latency_limit_chooses_kernels(source, sensitivity, tmp_path) -> None:
+    times = tmp_path / "times.json"
+    write_layer_times(synthetic_times(read_sensitivity(sensitivity)), times)
+    arguments = ["--budget", "150kB", "--sensitivity", sensitivity, "--times", times]
+    plan = tmp_path / "plan.json"
+    assert run("plan", source, *arguments, "--max-latency", "0.5x", "-o", plan) == 0
+    measured = read_layer_times(times)
+    assert measured.predicted(read_plan(plan)) <= 0.5 * measured.whole["float32"]
+    assert {row.compute for row in read_plan(plan).layers} != {"static"}
+
+
+def test_times_are_measured_once(source, sensitivity, audio, tmp_path) -> None:
+    times, plan = tmp_path / "times.json", tmp_path / "plan.json"
+    arguments = ["plan", source, "--budget", "150kB", "--sensitivity", sensitivity, "--no-verify"]
+    arguments += ["--max-latency", "10x", "--times", times, "-o", plan]
+    assert run(*arguments, "--audio", audio) == 0
+    written = times.read_text()
+    assert run(*arguments) == 0
+    assert times.read_text() == written
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("myqasr", ["--direction", "descending"]),
+        ("reversed", []),
+        ("shuffled", ["--seed", "3"]),
+        ("linear", ["--metric", "variance"]),
+    ],
+)
+def test_methods_of_others(method, options, source, audio, tmp_path) -> None:
+    plan = tmp_path / "plan.json"
+    arguments = ["--method", method, "--audio", audio, "--split", "all", "--budget", "180kB"]
+    assert run("plan", source, *arguments, *options, "-o", plan) == 0
+    made = read_plan(plan)
+    assert made.method.startswith(method)
+    assert made.predicted_bytes <= made.budget_bytes == 180_000
+
+
+def test_size_that_is_counted_need_not_be_that_of_the_file(source, audio, tmp_path) -> None:
+    plan = tmp_path / "plan.json"
+    arguments = ["--method", "myqasr", "--audio", audio, "--split", "all", "--budget", "120kB"]
+    assert run("plan", source, *arguments, "--size-count", "published", "-o", plan) == 0
+    assert read_plan(plan).budget_bytes is None
+
+
 def test_budget_becomes_a_plan_and_the_plan_a_file_that_keeps_to_it(
     source, audio, tmp_path, capsys
 ) -> None:
     plan, result = tmp_path / "plan.json", tmp_path / "user.onnx"
-    assert run("plan", source, "--budget", "180kB", "-o", plan) == 0
+    assert run("plan", source, "--method", "uniform", "--budget", "180kB", "-o", plan) == 0
     assert "6 layers (6 × bitplane 5 bit); the file will take" in capsys.readouterr().out
     assert run("quantize", source, "--plan", plan, "--audio", audio, "-o", result) == 0
     assert result.stat().st_size <= 180_000
@@ -84,11 +184,24 @@ def test_target_runtime_is_kept(source, tmp_path, capsys) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--budget", "10kB"], "impossible: with bitplane:1 for every layer"),
+        (
+            ["--method", "uniform", "--budget", "10kB"],
+            "impossible: with bitplane:1 for every layer",
+        ),
         (["--budget", "10"], "is no size; write for example 20MB"),
         (["--method", "manual", "--budget", "100kB"], "more than the budget of 100,000"),
-        ([], "--method uniform needs a --budget"),
-        (["--budget", "1MB", "--codec", "bitplane:4"], "give the codec's name only"),
+        ([], "--method optimal needs a --budget"),
+        (["--budget", "1MB"], "give --audio DIR with unlabelled clips, or --sensitivity FILE"),
+        (["--method", "myqasr", "--budget", "1MB"], "--method uniform needs neither"),
+        (["--budget", "1MB", "--verify"], "--verify needs --audio"),
+        (["--budget", "1MB", "--seed", "3"], "--seed does not go with --method optimal"),
+        (
+            ["--method", "uniform", "--budget", "1MB", "--max-latency", "1ms"],
+            "--max-latency does not go with --method uniform",
+        ),
+        (["--budget", "1MB", "--pareto", "front.xls"], "choose a name that ends in .tsv, .md"),
+        (["--method", "uniform"], "--method uniform needs a --budget"),
+        (["--method", "uniform", "--budget", "1MB", "--codec", "bitplane:4"], "give its name only"),
         (["--method", "manual", "--codec", "zip:4"], "unknown codec 'zip'"),
         (["--method", "manual", "--layer", "99=int8"], "matches no layer"),
         (["--method", "manual", "--target-runtime", "0.9"], "too old"),
@@ -102,9 +215,44 @@ def test_wrong_input_gets_one_line_and_no_plan(
     assert not (tmp_path / "plan.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--budget", "10kB"], "impossible: the smallest, with "),
+        (["--budget", "1MB", "--candidate", "codebook:3"], "nothing about codec codebook:3"),
+        (["--budget", "1MB", "--max-latency", "1ms"], "give --audio DIR to measure them"),
+        (["--budget", "1MB", "--codec", "grouped", "--candidate", "int8"], "give one of --codec"),
+    ],
+)
+def test_what_a_table_cannot_answer(
+    arguments, message, source, sensitivity, tmp_path, capsys
+) -> None:
+    plan = tmp_path / "plan.json"
+    assert run("plan", source, "--sensitivity", sensitivity, *arguments, "-o", plan) == 2
+    assert message in capsys.readouterr().err
+    assert not plan.exists()
+
+
+def test_one_codec_at_the_widths_that_the_table_has(source, sensitivity, tmp_path) -> None:
+    plan = tmp_path / "plan.json"
+    arguments = ["--budget", "150kB", "--sensitivity", sensitivity, "--codec", "grouped"]
+    assert run("plan", source, *arguments, "-o", plan) == 0
+    assert {row.codec for row in read_plan(plan).layers} <= {"grouped", "int8"}
+
+
+def test_sensitivity_of_another_model_is_refused(source, sensitivity, tmp_path, capsys) -> None:
+    other = tmp_path / "other.onnx"
+    save_model(masked_convolutions(seed=5, width=4), other)
+    arguments = ["--budget", "1MB", "--sensitivity", sensitivity, "-o", tmp_path / "plan.json"]
+    assert run("plan", other, *arguments) == 2
+    error = capsys.readouterr().err
+    assert "the sensitivity table is for the model with SHA-256" in error
+    assert error.count("\n") == 1
+
+
 def test_plan_for_another_model_is_refused(source, audio, tmp_path, capsys) -> None:
     plan, other = tmp_path / "plan.json", tmp_path / "other.onnx"
-    assert run("plan", source, "--budget", "1MB", "-o", plan) == 0
+    assert run("plan", source, "--method", "uniform", "--budget", "1MB", "-o", plan) == 0
     save_model(masked_convolutions(seed=5, width=4), other)
     assert run("quantize", other, "--plan", plan, "--audio", audio, "-o", tmp_path / "q.onnx") == 2
     assert "the plan is for the model with SHA-256" in capsys.readouterr().err
@@ -122,7 +270,7 @@ def test_plan_that_was_edited_beyond_its_budget_writes_nothing(
     source, audio, tmp_path, capsys
 ) -> None:
     plan, result = tmp_path / "plan.json", tmp_path / "q.onnx"
-    assert run("plan", source, "--budget", "180kB", "-o", plan) == 0
+    assert run("plan", source, "--method", "uniform", "--budget", "180kB", "-o", plan) == 0
     document = json.loads(plan.read_text())
     document["layers"][1] |= {"codec": "int8", "bits": 8}
     plan.write_text(json.dumps(document))

@@ -73,6 +73,17 @@ def test_own_settings(source: Path, audio: Path, tmp_path: Path, capsys) -> None
     assert layers[1]["range"] == "percentile 99.9"
 
 
+@pytest.mark.parametrize("method", ["entropy", "cosine", "hessian"])
+def test_searched_ranges(method: str, source: Path, audio: Path, tmp_path: Path, capsys) -> None:
+    output = tmp_path / "q.onnx"
+    arguments = ["quantize", source, "--compute", "static", "--codec", "bitplane:4"]
+    arguments += ["--range", method, "--weight-range", "hessian", "--audio", audio, "-o", output]
+    assert run(*arguments, "--json") == 0
+    layers = json.loads(capsys.readouterr().out)["layers"]
+    assert {layer["range"] for layer in layers} == {method}
+    assert read_info(output).plan["fitting"]["weight_range"] == "hessian"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

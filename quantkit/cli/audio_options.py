@@ -1,0 +1,67 @@
+"""Options that say which unlabelled clips a command hears."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from quantkit.cli.corpus_options import corpus_options, open_selected
+from quantkit.graph.artifact import read_info
+from quantkit.quantize.feeds import Feeds
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_CORPUS = ("speaker", "gender", "language", "max_seconds")
+
+
+def audio_options(purpose: str) -> Callable[[F], F]:
+    """``--audio``, ``--split``, ``--clips`` and the options of corpora; see :func:`pop_feeds`.
+
+    Args:
+        purpose: what the clips are for, as the help goes on after "Folder of unlabelled clips".
+    """
+    options = (
+        click.option(
+            "--audio",
+            type=click.Path(path_type=Path),
+            help=f"Folder of unlabelled clips{purpose}.",
+        ),
+        click.option(
+            "--split",
+            default="",
+            help="Split of the audio to hear, or all.  [default: calibration, where there is one]",
+        ),
+        corpus_options,
+        click.option(
+            "--clips",
+            type=click.IntRange(min=1),
+            default=32,
+            show_default=True,
+            help="Hear at most this many of them, drawn with a fixed seed.",
+        ),
+    )
+
+    def add(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def pop_feeds(options: dict[str, Any], model: Path) -> Feeds | None:
+    """What ``model`` hears, removed from ``options``; None where no audio was named.
+
+    Raises:
+        CorpusError: the folder is no corpus, or nothing matches.
+        ModelError: ``model`` cannot be read.
+    """
+    audio, split, clips = (options.pop(name) for name in ("audio", "split", "clips"))
+    which = [options.pop(name) for name in _CORPUS]
+    if audio is None:
+        return None
+    corpus = open_selected(audio, *which).part(split, usually="calibration").sample(clips)
+    return Feeds.of(corpus, read_info(model))
