@@ -16,6 +16,8 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
+from quantkit.codecs.feedback import SecondMoments
+
 FloatArray = npt.NDArray[np.float32]
 #: int8, or int16 for the codec of that name; the dtype is the one that the decoder gives.
 Levels = npt.NDArray[Any]
@@ -87,8 +89,8 @@ class Weight:
         importance: mean square of the input that each weight is multiplied by, in any shape that
             broadcasts to that of ``values``; None where no audio was heard: all count the same.
         second_moments: E[x xᵀ] of the inputs that a channel's weights meet, in C order of the
-            dimensions other than ``axis``: (inputs, inputs), or (groups, inputs, inputs) where the
-            channels of a convolution lie in groups. None: each weight takes the nearest level;
+            dimensions other than ``axis``; one matrix, or one for each group where the channels of
+            a convolution lie in groups. None: each weight takes the nearest level;
             else rounding errors are made good by other weights.
         scale: (channels,) steps of evenly spaced levels that were found elsewhere; None: the codec
             finds its own. Codecs with tables have no use for it.
@@ -97,7 +99,7 @@ class Weight:
     values: FloatArray
     axis: int
     importance: FloatArray | None = None
-    second_moments: FloatArray | None = None
+    second_moments: SecondMoments | None = None
     scale: FloatArray | None = None
 
 

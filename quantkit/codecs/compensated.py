@@ -33,7 +33,7 @@ import numpy.typing as npt
 
 from quantkit.codecs.base import FloatArray, Weight
 from quantkit.codecs.channels import to_rows
-from quantkit.codecs.feedback import Doubles, Feedback, IndexArray
+from quantkit.codecs.feedback import Doubles, Feedback, IndexArray, SecondMoments
 from quantkit.codecs.uniform import normal_scale
 
 LevelArray = npt.NDArray[np.int16]
@@ -42,7 +42,7 @@ Booleans = npt.NDArray[np.bool_]
 #: How often, at most, a grid is laid and the weights are rounded to it.
 _ROUNDS = 4
 #: Share of the error that a round must leave less than, or it is the last.
-_LEAST_GAIN = 0.98
+_LEAST_GAIN = 0.9
 
 
 class Grid(Protocol):
@@ -172,24 +172,21 @@ class _Compensation:
     channels: int
 
     @classmethod
-    def of(cls, moments: FloatArray, channels: int, group: int) -> _Compensation | None:
-        """None where the moments are not finite, or all are 0.
+    def of(cls, moments: SecondMoments, channels: int, group: int) -> _Compensation | None:
+        """None where the moments tell nothing.
 
         Args:
             group: see :class:`Grid`.
         """
-        matrices = moments if moments.ndim == 3 else moments[None]
-        loudness = float(np.diagonal(matrices, axis1=1, axis2=2).mean(dtype=np.float64))
-        if not 0 < loudness < np.inf:
+        feedbacks = moments.feedbacks(group)
+        if feedbacks is None:
             return None
-        size = channels // len(matrices)
-        found = []
-        for index, each in enumerate(matrices):
-            feedback = Feedback.of(each, loudness, group)
-            if feedback is None:
-                return None
-            found.append((slice(index * size, (index + 1) * size), feedback))
-        return cls(tuple(found), channels)
+        size = channels // len(feedbacks)
+        groups = (
+            (slice(index * size, (index + 1) * size), feedback)
+            for index, feedback in enumerate(feedbacks)
+        )
+        return cls(tuple(groups), channels)
 
     def round(self, values: FloatArray, laid: Laid[GridType]) -> tuple[Doubles, FloatArray]:
         """Put compensated levels in place of those of ``laid``.

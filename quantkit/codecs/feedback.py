@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import LinAlgError, cholesky
 
-from quantkit.codecs.base import FloatArray
-
+FloatArray = npt.NDArray[np.float32]
 IndexArray = npt.NDArray[np.intp]
 Doubles = npt.NDArray[np.float64]
 
@@ -21,6 +21,47 @@ _DAMPING = (0.01, 0.1, 1.0)
 _BLOCK = 128
 #: Columns of a block that are updated together.
 _SPAN = 16
+
+
+class SecondMoments:
+    """E[x xᵀ] of the inputs of a layer's channels; factorized once, however many codecs ask.
+
+    May be used by several threads at once.
+
+    Args:
+        matrices: (inputs, inputs) or (groups, inputs, inputs); not changed.
+    """
+
+    def __init__(self, matrices: FloatArray) -> None:
+        self.matrices = matrices if matrices.ndim == 3 else matrices[None]
+        self._feedbacks: dict[int, tuple[Feedback, ...] | None] = {}
+        self._lock = threading.Lock()
+
+    def feedbacks(self, group: int = 1) -> tuple[Feedback, ...] | None:
+        """How errors spread in each group of channels.
+
+        None where the moments are not finite, not positive semidefinite, or all 0.
+
+        Args:
+            group: see :class:`~quantkit.codecs.compensated.Grid`.
+        """
+        with self._lock:
+            if group not in self._feedbacks:
+                self._feedbacks[group] = self._factorize(group)
+            return self._feedbacks[group]
+
+    def _factorize(self, group: int) -> tuple[Feedback, ...] | None:
+        diagonals = np.diagonal(self.matrices, axis1=1, axis2=2)
+        loudness = float(diagonals.mean(dtype=np.float64))
+        if not 0 < loudness < np.inf:
+            return None
+        found = []
+        for each in self.matrices:
+            feedback = Feedback.of(each, loudness, group)
+            if feedback is None:
+                return None
+            found.append(feedback)
+        return tuple(found)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ IndexArray = npt.NDArray[np.intp]
 _LIMIT = 127
 #: Weights that tables are learned from; more of them change the result little. One table costs
 #: less to learn, and is learned from whole channels, of which there shall be many.
-_SAMPLE = 1 << 18
+_SAMPLE = 1 << 16
 _SAMPLE_OF_ONE_TABLE = 1 << 22
 _LEARNING_ROUNDS = 16
 #: With one table there is little to do in a round, and more to gain.
@@ -310,9 +310,13 @@ def choose_tables(bins: IndexArray, masses: FloatArray, distances: FloatArray) -
     """
     choices = np.empty(len(bins), np.intp)
     some = max(_BLOCK // bins.shape[1], 1)
+    held = np.empty((min(some, len(bins)), bins.shape[1], distances.shape[1]), np.float32)
     for start in range(0, len(bins), some):
         block = slice(start, start + some)
-        errors = np.einsum("gi,git->gt", masses[block], distances[bins[block]])
+        found = held[: len(bins[block])]
+        # Faster than an index, and a product faster than a sum over named dimensions.
+        np.take(distances, bins[block], axis=0, out=found, mode="clip")
+        errors = (masses[block, None, :] @ found)[:, 0]
         choices[block] = errors.argmin(axis=1)
     return choices
 

@@ -15,9 +15,10 @@ from quantkit.graph.artifact import read_info, total_size
 from quantkit.graph.plan import Plan
 from quantkit.personalize.reasons import reasons
 from quantkit.personalize.summary import PersonalizeSummary, Step, audio_warnings
-from quantkit.planning.correction import ROUNDS, AudioJudge, corrected_plan
+from quantkit.planning.correction import AudioJudge, corrected_plan
 from quantkit.planning.optimal import Planner
 from quantkit.planning.pareto import Front, pareto_front
+from quantkit.quantize.encodings import Encodings
 from quantkit.quantize.feeds import Calibration, Feeds
 from quantkit.quantize.fitting import Fitting
 from quantkit.quantize.pipeline import quantize_model
@@ -35,7 +36,7 @@ Progress = Callable[[str, float], None]
 # Trying a plan without each of its layers costs as much as trying a candidate in each of them.
 # Weights times layers beyond which that is left out.
 _LARGEST_CORRECTED = 1_000_000_000
-_POINTS_OF_FRONT = 12
+_POINTS_OF_FRONT = 10
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class PersonalizeSettings:
         quantize: compute, activation grids, pinned and excluded layers; its codec does not matter.
         candidates: codecs to choose among.
         fitting: see :class:`~quantkit.quantize.fitting.Fitting`.
-        rounds: of correcting the plan where layers interact; None: as many as the model's size
-            lets one afford. 0 trusts the sum of what the layers do alone.
+        rounds: of correcting the plan where layers interact; None: one, if the model is small
+            enough to afford it. 0 trusts the sum of what the layers do alone.
     """
 
     quantize: QuantizeSettings = field(default_factory=lambda: preset("hybrid"))
@@ -111,6 +112,7 @@ def personalize(
     settings = PersonalizeSettings() if settings is None else settings
     tell = (lambda _stage, _share: None) if progress is None else progress
     feeds = Feeds.of(calibration, read_info(source))
+    encodings = Encodings()
     clock = _Clock()
     with clock.step("listen"):
         # No metric is asked for: the plan goes by divergence alone.
@@ -119,26 +121,36 @@ def personalize(
             fitting=settings.fitting,
             divergence=DivergenceSettings(candidates=settings.candidates),
         )
-        table = analyze(source, feeds, asked, cache=cache, progress=tell, notify=notify)
+        table = analyze(
+            source,
+            feeds,
+            asked,
+            cache=cache,
+            encodings=encodings,
+            progress=tell,
+            notify=notify,
+        )
     with clock.step("plan"):
         tell("plan", 0.0)
         planner = Planner.of(source, table, settings.quantize, fitting=settings.fitting)
         rounds = _affordable_rounds(table) if settings.rounds is None else settings.rounds
         if rounds:
-            judge = AudioJudge(source, feeds, table, settings.quantize, settings.fitting)
-            best = corrected_plan(
-                planner,
-                judge,
-                budget_bytes,
-                rounds=rounds,
-                progress=lambda tried: tell("plan", tried / (rounds + 1)),
-            ).optimum
+            with AudioJudge(
+                source, feeds, table, settings.quantize, settings.fitting, encodings=encodings
+            ) as judge:
+                best = corrected_plan(
+                    planner,
+                    judge,
+                    budget_bytes,
+                    rounds=rounds,
+                    progress=lambda tried: tell("plan", tried / (rounds + 1)),
+                ).optimum
         else:
             best = planner.best(budget_bytes)
         front = pareto_front(planner, budgets=_POINTS_OF_FRONT)
     with clock.step("quantize"):
         tell("quantize", 0.0)
-        result = quantize_model(source, destination, best.plan, feeds)
+        result = quantize_model(source, destination, best.plan, feeds, encodings=encodings)
     with clock.step("compare"):
         tell("compare", 0.0)
         measured = model_divergence(source, destination, feeds)
@@ -175,7 +187,7 @@ class _Clock:
 
 def _affordable_rounds(table: Sensitivity) -> int:
     weights = sum(layer.parameters for layer in table.layers)
-    return ROUNDS if weights * len(table.layers) <= _LARGEST_CORRECTED else 0
+    return int(weights * len(table.layers) <= _LARGEST_CORRECTED)
 
 
 def _corpus_name(feeds: Feeds) -> str:

@@ -17,24 +17,26 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import TracebackType
 from typing import Protocol
 
 from quantkit.codecs.catalogue import CodecChoice
-from quantkit.planning.candidates import require_same_model
 from quantkit.planning.optimal import Optimum, Planner
 from quantkit.planning.size_model import choice_label
+from quantkit.quantize.conditioning import condition
+from quantkit.quantize.encodings import Encodings
 from quantkit.quantize.feeds import Feeds
 from quantkit.quantize.fitting import Fitting
 from quantkit.quantize.observe import observe
 from quantkit.quantize.pipeline import prepare
 from quantkit.quantize.settings import LayerChoice, QuantizeSettings
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
-from quantkit.sensitivity.plan_divergence import measure_marginals, measure_plan
+from quantkit.sensitivity.plan_divergence import PlanTrial
 from quantkit.sensitivity.table import Sensitivity
 
 Choices = Mapping[str, LayerChoice]
 
-ROUNDS = 3
+ROUNDS = 2
 # Of fewer than 8 bits, so that all is observed that fitting can need.
 _FITTED = CodecChoice("bitplane", 4)
 #: A layer's candidates differ; what one of them shows says no more than this about the others.
@@ -124,12 +126,15 @@ def corrected_plan(
 class AudioJudge:
     """Tries plans on clips, by the simulation of :mod:`quantkit.sensitivity.plan_divergence`.
 
+    To be used in a ``with`` statement.
+
     Args:
         source: the float model.
         feeds: unlabelled clips; never those that results are reported on.
         sensitivity: whose weighting of the frames is used.
         settings: how activation ranges are found.
         fitting: how levels are found.
+        encodings: to share with others; None: with nobody.
 
     Raises:
         FormatError: the table is for another model.
@@ -143,41 +148,38 @@ class AudioJudge:
         sensitivity: Sensitivity,
         settings: QuantizeSettings,
         fitting: Fitting | None = None,
+        *,
+        encodings: Encodings | None = None,
     ) -> None:
-        self._feeds, self._fitting = feeds, fitting or Fitting()
+        fitting = fitting or Fitting()
         # Ranges and moments of every layer, whatever plan will be tried.
         everything = replace(settings, compute="static", operators={}, rules=(), exclude=())
-        prepared = prepare(source, replace(everything, codec=_FITTED), self._fitting)
-        require_same_model(sensitivity, prepared.plan.model_sha256)
-        self._model, self._layers = prepared.model, prepared.layers
-        self._settings = _divergence_settings(sensitivity)
-        self._observations = observe(
-            prepared.model, prepared.layers, prepared.choices, feeds, self._fitting
+        prepared = prepare(source, replace(everything, codec=_FITTED), fitting)
+        sensitivity.require_model(prepared.plan.model_sha256)
+        model, layers, choices = prepared.model, prepared.layers, prepared.choices
+        condition(model, layers, choices, feeds, fitting)
+        self._trial = PlanTrial(
+            model,
+            layers,
+            feeds,
+            _divergence_settings(sensitivity),
+            observations=observe(model, layers, choices, feeds, fitting),
+            fitting=fitting,
+            encodings=encodings,
         )
+        self.divergence = self._trial.divergence
+        self.marginals = self._trial.marginals
 
-    def divergence(self, choices: Choices) -> float:
-        """See :class:`Judge`."""
-        return measure_plan(
-            self._model,
-            self._layers,
-            choices,
-            self._feeds,
-            self._settings,
-            observations=self._observations,
-            fitting=self._fitting,
-        )
+    def __enter__(self) -> AudioJudge:
+        return self
 
-    def marginals(self, choices: Choices) -> Mapping[str, float]:
-        """See :class:`Judge`."""
-        return measure_marginals(
-            self._model,
-            self._layers,
-            choices,
-            self._feeds,
-            self._settings,
-            observations=self._observations,
-            fitting=self._fitting,
-        )
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._trial.__exit__(kind, error, traceback)
 
 
 def _factors(

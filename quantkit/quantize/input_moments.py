@@ -20,6 +20,7 @@ Two ways, by the layer's kind:
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Protocol
 
@@ -49,6 +50,12 @@ PRIOR_ROWS = 128
 
 class _Sums(Protocol):
     """Sums over all clips that the moments are made of."""
+
+    sums: _Doubles
+
+    @property
+    def products(self) -> FloatArray | None:
+        """Of inputs by inputs, as the layer's kind needs them; None before the first clip."""
 
     def add(self, values: FloatArray) -> None:
         """Take in one clip."""
@@ -93,6 +100,14 @@ class InputMoments:
         """Positions seen: about the frames of all clips."""
         return self._sums.rows
 
+    def digest(self) -> bytes:
+        """Of all that was seen: trackers that saw the same give the same moments."""
+        found = hashlib.sha256(f"{self.geometry} {self.rows} {self._sums.windows}".encode())
+        if self._sums.products is not None:
+            found.update(np.ascontiguousarray(self._sums.products).data)
+        found.update(np.ascontiguousarray(self._sums.sums).data)
+        return found.digest()
+
     def mean(self) -> FloatArray | None:
         """(inputs,) or (groups, inputs); None when nothing was seen."""
         if not self.rows:
@@ -122,7 +137,9 @@ class InputMoments:
             both = np.sqrt(float(self.rows) * self._sums.windows)
             root_mean = (self._sums.total() / both).astype(np.float32)
             for moments, each in zip(found, root_mean, strict=True):
-                moments -= np.outer(each, each)
+                # Row by row: no second matrix.
+                for row, mean in zip(moments, each, strict=True):
+                    row -= mean * each
         if shrunk:
             share = PRIOR_ROWS / (self.rows + PRIOR_ROWS)
             for moments in found:
@@ -207,7 +224,7 @@ class _Lags:
         self.rows = self.windows = 0
         shape = (self.taps, self.groups, self.channels, self.channels)
         #: For each lag, earlier tap's channel by later tap's channel.
-        self.products = np.zeros(shape, np.float32)
+        self.products: FloatArray = np.zeros(shape, np.float32)
         self.sums = np.zeros((self.groups, self.channels))
 
     def add(self, values: FloatArray) -> None:

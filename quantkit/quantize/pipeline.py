@@ -27,6 +27,7 @@ from quantkit.passes import optimise
 from quantkit.quantize.compatibility import fit_to_target, require_target
 from quantkit.quantize.conditioning import condition
 from quantkit.quantize.eligibility import reason_to_stay_float, reason_to_stay_plain
+from quantkit.quantize.encodings import Encodings
 from quantkit.quantize.feeds import Calibration, Feeds
 from quantkit.quantize.fitting import Fitting
 from quantkit.quantize.observations import Observations
@@ -115,6 +116,7 @@ def quantize_model(
     *,
     pack: bool = True,
     fitting: Fitting | None = None,
+    encodings: Encodings | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> QuantizeResult:
     """Quantize the float32 model ``source`` and write it to ``destination``.
@@ -130,6 +132,7 @@ def quantize_model(
         pack: store weights as their codec says; else the same integers one byte each, for
             comparison: the results are equal bit for bit.
         fitting: how the numbers are found; None: as the plan says, or the usual way.
+        encodings: weights that an analysis has encoded already; None: none.
         progress: is called with the name of each calibration clip that is done.
 
     Raises:
@@ -158,6 +161,7 @@ def quantize_model(
         {name: choice.codec.make() for name, choice in prepared.choices.items()},
         observations,
         prepared.fitting,
+        encodings=encodings or Encodings(memory=0),
     )
     model, plan = build(prepared, observations, weights, pack=pack)
     if in_place:

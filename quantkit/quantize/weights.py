@@ -21,6 +21,7 @@ from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import ModelError
 from quantkit.graph.editor import GraphEditor, copy_node
 from quantkit.passes.match import only_consumer
+from quantkit.quantize.encodings import Encodings, MomentsChoice, encoding_key
 from quantkit.quantize.fitting import Fitting
 from quantkit.quantize.input_moments import InputMoments
 from quantkit.quantize.observations import Observations
@@ -53,12 +54,14 @@ class WeightStore:
         fitting: how levels are found.
         dry: encode random weights of the right types and shapes: the graph will have its exact
             size, in a fraction of the time, and no use.
+        encodings: to share with others.
     """
 
     codecs: Mapping[str, Codec]
     observations: Observations = field(default_factory=Observations)
     fitting: Fitting = field(default_factory=Fitting)
     dry: bool = False
+    encodings: Encodings = field(default_factory=lambda: Encodings(memory=0))
     _encoded: dict[_Key, Encoded] = field(default_factory=dict)
     _stored: dict[str, _Stored] = field(default_factory=dict)
     _apart: set[str] = field(default_factory=set)
@@ -111,13 +114,30 @@ class WeightStore:
             else:
                 # Errors in the mean of the result are the bias's affair.
                 centered = bias and layer in self.means
-                matrix = None if moments is None else moments.matrix(centered=centered, shrunk=True)
-                if matrix is not None and order is not None:
-                    matrix = matrix[..., order[:, None], order]
-                scale = self.observations.scales.get(layer)
-                weight = Weight(values, axis, importance, matrix, scale)
-                self._encoded[key] = codec.encode(weight)
+                chosen = None
+                if moments is not None:
+                    places = None if order is None else order.astype(np.int64).tobytes()
+                    chosen = MomentsChoice(moments, centered, places)
+                self._encoded[key] = self._encode(
+                    codec, values, axis, importance, self.observations.scales.get(layer), chosen
+                )
         return self._encoded[key]
+
+    def _encode(
+        self,
+        codec: Codec,
+        values: FloatArray,
+        axis: int,
+        importance: FloatArray | None,
+        scale: FloatArray | None,
+        chosen: MomentsChoice | None,
+    ) -> Encoded:
+        def encode() -> Encoded:
+            moments = None if chosen is None else self.encodings.moments(chosen)
+            return codec.encode(Weight(values, axis, importance, moments, scale))
+
+        key = encoding_key(codec, values, axis, importance, scale, chosen)
+        return self.encodings.get(key, encode)
 
     def is_plain(self, layer: str) -> bool:
         """Whether the weight of ``layer`` is stored as the kernel reads it: one byte each."""
@@ -215,8 +235,12 @@ def quantized_weight(
     codec: CodecChoice,
     observations: Observations,
     fitting: Fitting,
+    encodings: Encodings | None = None,
 ) -> FloatArray:
     """The weight of a float layer as ``codec`` would rebuild it, in the layer's own layout.
+
+    Args:
+        encodings: to share with others; None: none.
 
     Raises:
         ModelError: ``node`` has no constant weight.
@@ -229,7 +253,12 @@ def quantized_weight(
     left = node.op_type == "MatMul" and position == 0
     axis = 0 if left else channel_axis(editor, node, values.ndim)
     moments = None if left else observations.second_moments.get(node.name)
-    store = WeightStore({node.name: codec.make()}, observations, fitting)
+    store = WeightStore(
+        {node.name: codec.make()},
+        observations,
+        fitting,
+        encodings=encodings or Encodings(memory=0),
+    )
     importance = by_input(editor, node, values.shape, moments)
     bias = bias_place(editor, node) is not None
     return store.encode(node.name, values, axis, importance, bias=bias).dequantized()

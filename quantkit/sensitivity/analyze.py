@@ -12,6 +12,8 @@ import onnx
 
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import CorpusError, FormatError, InputError
+from quantkit.quantize.conditioning import condition
+from quantkit.quantize.encodings import Encodings
 from quantkit.quantize.feeds import Calibration, Feeds
 from quantkit.quantize.fitting import Fitting
 from quantkit.quantize.observe import observe
@@ -75,6 +77,7 @@ def analyze(
     settings: AnalysisSettings | None = None,
     *,
     cache: Path | None = None,
+    encodings: Encodings | None = None,
     progress: Progress | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> Sensitivity:
@@ -90,6 +93,7 @@ def analyze(
         settings: None: all metrics, and the divergence of the usual candidates.
         cache: folder that keeps what is done, for the next time; see
             :class:`~quantkit.sensitivity.cache.AnalysisCache`.
+        encodings: to share with what comes after; None: with nobody.
         progress: see :data:`Progress`.
         notify: is told when the cache cannot be written.
 
@@ -103,6 +107,7 @@ def analyze(
     feeds = Feeds.of(calibration, prepared.info)
     if not feeds.clips:
         raise CorpusError("the analysis needs at least one clip, and there is none")
+    condition(prepared.model, prepared.layers, prepared.choices, feeds, settings.fitting)
     kept = AnalysisCache(
         cache,
         model_sha256=_digest(prepared.model),
@@ -122,7 +127,7 @@ def analyze(
             kept.within({"reference": str(settings.reference)}),
             progress=lambda share: tell("metrics", share),
         )
-        divergences = _divergences(prepared, feeds, settings, kept, tell)
+        divergences = _divergences(prepared, feeds, settings, kept, encodings, tell)
         layers = _rows(prepared, metrics, divergences)
         finished.put("layers", [layer.to_json() for layer in layers])
     return Sensitivity(
@@ -146,6 +151,7 @@ def _divergences(
     feeds: Feeds,
     settings: AnalysisSettings,
     cache: AnalysisCache,
+    encodings: Encodings | None,
     tell: Progress,
 ) -> Mapping[str, Divergences]:
     if settings.divergence is None:
@@ -173,6 +179,7 @@ def _divergences(
         observations=observations,
         fitting=settings.fitting,
         cache=cache,
+        encodings=encodings,
         progress=lambda _layer, done, total: tell("divergence", done / total),
     )
 

@@ -15,6 +15,7 @@ from quantkit.codecs.catalogue import CodecChoice
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer
 from quantkit.quantize.eligibility import reason_to_stay_plain
+from quantkit.quantize.encodings import Encodings
 from quantkit.quantize.fitting import Fitting
 from quantkit.quantize.observations import Observations
 from quantkit.quantize.sharing import shared_weights
@@ -101,6 +102,7 @@ class CandidateWeights:
         observations: for the codecs and the biases; see
             :func:`quantkit.quantize.observe.observe`.
         fitting: how levels are found.
+        encodings: to share with others; None: with nobody.
     """
 
     def __init__(
@@ -109,7 +111,9 @@ class CandidateWeights:
         layers: Sequence[Layer],
         observations: Observations,
         fitting: Fitting,
+        encodings: Encodings | None = None,
     ) -> None:
+        self._encodings = encodings or Encodings()
         self.editor = GraphEditor(model)
         self.observations = observations
         self.fitting = fitting
@@ -149,7 +153,9 @@ class CandidateWeights:
         first = self.sharing(layer.name)[0]
         leader = layer if first == layer.name else self.layer(first)
         assert leader is not None
-        weight = quantized_weight(self.editor, leader.node, codec, self.observations, self.fitting)
+        weight = quantized_weight(
+            self.editor, leader.node, codec, self.observations, self.fitting, self._encodings
+        )
         return weight if leader is layer else _in_layout(weight, leader.axis, layer.axis)
 
     def replacements(self, layer: FloatLayer, weight: FloatArray) -> dict[str, FloatArray]:
@@ -174,7 +180,9 @@ class CandidateWeights:
         }
         observations = replace(self.observations, scales=scales)
         editor = GraphEditor(model)
-        return quantized_weight(editor, editor.nodes[0], codec, observations, self.fitting)
+        return quantized_weight(
+            editor, editor.nodes[0], codec, observations, self.fitting, self._encodings
+        )
 
     def _mean_input(self, node: onnx.NodeProto, values: FloatArray) -> FloatArray | None:
         means = self.observations.means.get(node.name)

@@ -71,16 +71,14 @@ class ClipStore:
             for name, each in self._clips[index].items()
         }
 
-    def take(self, index: int) -> dict[str, Array]:
-        """The values of one clip, which are forgotten."""
-        values = self[index]
+    def forget(self, index: int) -> None:
+        """Free what the values of one clip take."""
         for each in self._clips[index].values():
             if isinstance(each, Path):
                 each.unlink()
             else:
                 self._held -= each.nbytes
         self._clips[index] = {}
-        return values
 
     def close(self) -> None:
         """Forget everything."""

@@ -10,7 +10,7 @@ others follow from the noise that they put on the layer's output.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from quantkit.codecs.catalogue import CodecChoice
 from quantkit.graph.layers import Layer
 from quantkit.graph.plan import Compute
 from quantkit.quantize.eligibility import reason_to_stay_float
+from quantkit.quantize.encodings import Encodings
 from quantkit.quantize.feeds import Feeds
 from quantkit.quantize.fitting import Fitting
 from quantkit.quantize.observations import Observations
@@ -32,6 +33,7 @@ from quantkit.sensitivity.interpolation import interpolate
 from quantkit.sensitivity.posteriors import posterior_output
 from quantkit.sensitivity.reference import Reference
 from quantkit.sensitivity.rounding import bounds_of, on_grid
+from quantkit.sensitivity.side_by_side import workers
 from quantkit.sensitivity.table import ActivationDivergence, WeightDivergence
 from quantkit.sensitivity.trial import Array, Change, LayerTrial
 from quantkit.sensitivity.walk import Unit, Walk
@@ -53,6 +55,7 @@ def measure_divergence(
     observations: Observations,
     fitting: Fitting,
     cache: AnalysisCache | None = None,
+    encodings: Encodings | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Divergences]:
     """What each candidate codec, and each grid of its input, does to the result, layer by layer.
@@ -69,6 +72,7 @@ def measure_divergence(
         fitting: how levels are found.
         cache: of this model, audio, and settings that ``observations`` depend on; with it, a pass
             that was interrupted goes on at the next layer.
+        encodings: to share with what comes after; None: with nobody.
         progress: is told each layer before it is measured.
 
     Returns:
@@ -87,13 +91,13 @@ def measure_divergence(
         if (document := parts.get(layer.name)) is not None:
             found[layer.name] = _from_json(document)
     if len(found) < len(layers):
-        weights = CandidateWeights(model, layers, observations, fitting)
+        weights = CandidateWeights(model, layers, observations, fitting, encodings)
         wanted = effort(settings, layers, feeds.clips, feeds.seconds)
         clips = (feed for i, feed in enumerate(feeds) if i in wanted.clips)
         output = posterior_output(model)
         with (
-            Walk(model, output, clips, memory=settings.memory) as walk,
-            ThreadPoolExecutor(settings.workers) as pool,
+            workers(settings.workers) as pool,
+            Walk(model, output, clips, memory=settings.memory, pool=pool) as walk,
         ):
             reference = Reference(
                 walk.clips, walk.results(), settings.weighting, walk.folder, settings.memory

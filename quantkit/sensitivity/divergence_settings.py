@@ -25,11 +25,12 @@ CANDIDATES = tuple(
 )
 
 # Weights times layers times seconds of audio times runs of what lies behind a layer: what the pass
-# costs, up to the speed of the host. It is 8 seconds, two codecs and two grids of Wav2Vec2-Base.
-_AFFORDABLE = 2.5e11
+# costs, up to the speed of the host. It is 80 seconds, five codecs and two grids of the shipped
+# model: half a minute on two cores.
+_AFFORDABLE = 3.5e10
 _FEWEST_SECONDS = 8.0
 _FEWEST_PROBES = 2
-_WIDEST_PROBE = 4
+_WIDEST_PROBE = 3
 # What is assumed of clips of unknown length.
 _SECONDS_PER_CLIP = 5.0
 
@@ -47,7 +48,7 @@ class DivergenceSettings:
             and dynamic each.
         weighting: of the frames; see :func:`~quantkit.sensitivity.posteriors.frame_weights`.
         probes: candidates per layer that are really run; the others are interpolated on their
-            noise. None: as many as the model's size lets one afford, which is all of at most 4 bits
+            noise. None: as many as the model's size lets one afford, which is all of at most 3 bits
             for a small one.
         seconds: of audio to use at most; clips are taken evenly from all there are, and at least
             one. None: likewise.
@@ -117,7 +118,7 @@ def effort(
     """What a model with ``layers`` can be asked, given so many clips of so many seconds in all.
 
     A model that cannot afford everything hears less audio first, down to 8 seconds, and is asked
-    about fewer candidates then, down to two. Even a small one runs only those of at most 4 bits.
+    about fewer candidates then, down to two. Even a small one runs only those of at most 3 bits.
 
     Args:
         seconds: 0 where unknown.
@@ -140,7 +141,7 @@ def effort(
 def probe_codecs(candidates: Sequence[CodecChoice], probes: int) -> tuple[CodecChoice, ...]:
     """The candidates to run, evenly spread over the widths from the narrowest on.
 
-    Those of more than 4 bits come last: what they do is small, and in proportion to their noise.
+    Those of more than 3 bits come last: what they do is small, and in proportion to their noise.
     """
     ordered = sorted(candidates, key=lambda codec: codec.bits)
     narrow = [codec for codec in ordered if codec.bits <= _WIDEST_PROBE]

@@ -7,10 +7,10 @@ by what comes behind. Here all layers are quantized at once, in float (see
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from types import TracebackType
 
 import onnx
 from onnx import TensorProto
@@ -18,6 +18,7 @@ from onnx import TensorProto
 from quantkit.graph.cut import ValueType
 from quantkit.graph.layers import Layer
 from quantkit.quantize.calibrate import Feed
+from quantkit.quantize.encodings import Encodings
 from quantkit.quantize.feeds import Feeds
 from quantkit.quantize.fitting import Fitting
 from quantkit.quantize.observations import Observations
@@ -27,141 +28,175 @@ from quantkit.sensitivity.divergence import Progress
 from quantkit.sensitivity.divergence_settings import DivergenceSettings, effort
 from quantkit.sensitivity.posteriors import posterior_output
 from quantkit.sensitivity.reference import Reference
+from quantkit.sensitivity.side_by_side import workers
 from quantkit.sensitivity.simulation import Simulation, simulate
 from quantkit.sensitivity.walk import Walk
 
 
-def measure_plan(
-    model: onnx.ModelProto,
-    layers: Sequence[Layer],
-    choices: Mapping[str, LayerChoice],
-    feeds: Feeds,
-    settings: DivergenceSettings,
-    *,
-    observations: Observations,
-    fitting: Fitting,
-) -> float:
-    """Divergence of the model that ``choices`` lead to, in nats per frame.
+class PlanTrial:
+    """Tries plans for one model on the same clips; to be used in a ``with`` statement.
+
+    ::
+
+        with PlanTrial(model, layers, feeds, settings, observations=seen, fitting=fitting) as trial:
+            print(trial.divergence(choices))
 
     Args:
         model: the float graph, after all passes; is not changed.
         layers: of it, in graph order.
-        choices: by layer name; layers that share a weight have the same codec.
         feeds: the clips; those that :func:`~quantkit.sensitivity.divergence.measure_divergence`
             would use are used.
         settings: weighting and seconds of audio.
-        observations: of the clips with these choices, or with more.
+        observations: of the clips with the choices that will be tried, or with more.
         fitting: how levels are found.
+        encodings: to share with others; None: with nobody.
 
     Raises:
-        InputError: the range of a static layer was not observed.
         ModelError, CorpusError, OutputError: see
             :func:`~quantkit.sensitivity.divergence.measure_divergence`.
     """
-    weights = CandidateWeights(model, layers, observations, fitting)
-    with _pair(model, layers, choices, feeds, settings, weights) as pair:
-        return pair.total()
 
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        layers: Sequence[Layer],
+        feeds: Feeds,
+        settings: DivergenceSettings,
+        *,
+        observations: Observations,
+        fitting: Fitting,
+        encodings: Encodings | None = None,
+    ) -> None:
+        self._model = model
+        self._layers = layers
+        self._settings = settings
+        self._weights = CandidateWeights(model, layers, observations, fitting, encodings)
+        self._output = posterior_output(model)
+        wanted = effort(settings, layers, feeds.clips, feeds.seconds)
+        chosen = (feed for i, feed in enumerate(feeds) if i in wanted.clips)
+        self._latest: tuple[dict[str, LayerChoice], _Quantized] | None = None
+        self._open = ExitStack()
+        try:
+            self._pool = self._open.enter_context(workers(settings.workers))
+            self._floating = self._walk(model, chosen)
+            self._reference = Reference(
+                self._floating.clips,
+                self._floating.results(),
+                settings.weighting,
+                self._floating.folder,
+                settings.memory,
+            )
+        except BaseException:
+            self._open.close()
+            raise
 
-def measure_marginals(
-    model: onnx.ModelProto,
-    layers: Sequence[Layer],
-    choices: Mapping[str, LayerChoice],
-    feeds: Feeds,
-    settings: DivergenceSettings,
-    *,
-    observations: Observations,
-    fitting: Fitting,
-    progress: Progress | None = None,
-) -> dict[str, float]:
-    """What giving one layer back its float weight and input takes off the plan's divergence.
+    def __enter__(self) -> PlanTrial:
+        return self
 
-    Below 0 where the layer's error happens to make good what others do; 0 for layers that are
-    float in the plan. One that shares its weight with others gives the float weight to all.
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._open.close()
 
-    Args and raises as :func:`measure_plan`.
+    def divergence(self, choices: Mapping[str, LayerChoice]) -> float:
+        """Of the model that ``choices`` lead to, in nats per frame.
 
-    Returns:
-        nats per frame by layer name.
-    """
-    marginals = dict.fromkeys((layer.name for layer in layers), 0.0)
-    weights = CandidateWeights(model, layers, observations, fitting)
-    with _pair(model, layers, choices, feeds, settings, weights) as pair:
-        total = pair.total()
-        units = pair.simulation.units
-        for done, name in enumerate(units):
-            if progress is not None:
-                progress(name, done, len(units))
-            if pair.walk.graph.needs(units[name].last):
-                marginals[name] = total - pair.restored(name)
-    return marginals
+        Args:
+            choices: by layer name; layers that share a weight have the same codec.
 
+        Raises:
+            InputError: the range of a static layer was not observed.
+            ModelError, OutputError: as for the class.
+        """
+        return self._quantized(choices).total
 
-@dataclass(frozen=True)
-class _Pair:
-    """The float model and the plan's, with the same clips."""
+    def marginals(
+        self, choices: Mapping[str, LayerChoice], progress: Progress | None = None
+    ) -> dict[str, float]:
+        """What giving one layer back its float weight and input takes off the plan's divergence.
 
-    floating: Walk
-    walk: Walk
-    simulation: Simulation
-    weights: CandidateWeights
-    reference: Reference
-    pool: ThreadPoolExecutor
+        Below 0 where the layer's error happens to make good what others do; 0 for layers that are
+        float in the plan. One that shares its weight with others gives the float weight to all.
 
-    def total(self) -> float:
-        results = enumerate(self.walk.results())
-        return self.reference.mean(
-            self.reference.divergence(clip, values) for clip, values in results
-        )
+        Args and raises as :meth:`divergence`.
 
-    def restored(self, name: str) -> float:
+        Returns:
+            nats per frame by layer name.
+        """
+        marginals = dict.fromkeys((layer.name for layer in self._layers), 0.0)
+        quantized = self._quantized(choices)
+        # The walk ends here, and goes only one way.
+        self._latest = None
+        units = quantized.simulation.units
+        with quantized.walk:
+            for done, name in enumerate(units):
+                if progress is not None:
+                    progress(name, done, len(units))
+                if quantized.walk.graph.needs(units[name].last):
+                    marginals[name] = quantized.total - self._restored(quantized, name)
+        return marginals
+
+    def _quantized(self, choices: Mapping[str, LayerChoice]) -> _Quantized:
+        """The plan's model, which stays open until the next plan."""
+        if self._latest is None or self._latest[0] != choices:
+            if self._latest is not None:
+                self._latest[1].walk.close()
+            self._latest = None
+            self._encode(choices)
+            simulation = simulate(self._model, choices, self._weights)
+            walk = self._walk(simulation.model, self._floating.feeds())
+            total = self._reference.mean(
+                self._reference.divergence(clip, values)
+                for clip, values in enumerate(walk.results())
+            )
+            self._latest = dict(choices), _Quantized(simulation, walk, total)
+        return self._latest[1]
+
+    def _encode(self, choices: Mapping[str, LayerChoice]) -> None:
+        """Have all weights ready, side by side; simulating then finds them kept."""
+
+        def encode(name: str) -> None:
+            layer = self._weights.layer(name)
+            if layer is not None and not choices[name].is_plain_float:
+                self._weights.stored_by(layer, choices[name].codec)
+
+        # The largest first, so that no thread waits long for the last.
+        ordered = sorted(self._layers, key=lambda layer: -layer.parameters)
+        list(self._pool.map(encode, (layer.name for layer in ordered)))
+
+    def _walk(self, model: onnx.ModelProto, feeds: Iterable[Feed]) -> Walk:
+        walk = Walk(model, self._output, feeds, memory=self._settings.memory, pool=self._pool)
+        return self._open.enter_context(walk)
+
+    def _restored(self, quantized: _Quantized, name: str) -> float:
         """Divergence of the plan with layer ``name`` as it was."""
-        layer = self.weights.layer(name)
+        layer, simulation, walk = self._weights.layer(name), quantized.simulation, quantized.walk
         assert layer is not None
-        stop = self.walk.go_to(self.simulation.units[name])
+        stop = walk.go_to(simulation.units[name])
         output = str(layer.node.output[0])
         source = next(n for n in layer.node.input if n and n != layer.weight)
-        original = self.floating.part({source: stop.input_types[source]}, [output])
+        original = self._floating.part({source: stop.input_types[source]}, [output])
         shared = {}
-        for other in self.weights.sharing(name):
-            sibling = self.weights.layer(other)
-            if other != name and sibling is not None and other in self.simulation.weights:
-                shared[self.simulation.weights[other]] = sibling.values
+        for other in self._weights.sharing(name):
+            sibling = self._weights.layer(other)
+            if other != name and sibling is not None and other in simulation.weights:
+                shared[simulation.weights[other]] = sibling.values
         stop.prepare({n: ValueType(TensorProto.FLOAT, v.shape) for n, v in shared.items()})
 
         def run(clip: int) -> float:
-            made = original.run(stop.inputs(clip), self.walk.clips[clip])
-            return self.reference.divergence(clip, stop.finish(clip, made, shared))
+            made = original.run(stop.inputs(clip), walk.clips[clip])
+            return self._reference.divergence(clip, stop.finish(clip, made, shared))
 
-        return self.reference.mean(self.pool.map(run, range(len(self.walk.clips))))
+        return self._reference.mean(self._pool.map(run, range(len(walk.clips))))
 
 
-@contextmanager
-def _pair(
-    model: onnx.ModelProto,
-    layers: Sequence[Layer],
-    choices: Mapping[str, LayerChoice],
-    feeds: Feeds,
-    settings: DivergenceSettings,
-    weights: CandidateWeights,
-) -> Iterator[_Pair]:
-    wanted = effort(settings, layers, feeds.clips, feeds.seconds)
-    output = posterior_output(model)
+@dataclass(frozen=True)
+class _Quantized:
+    """A plan's model in float, ready to be walked through, and its divergence."""
 
-    def chosen() -> Iterator[Feed]:
-        return (feed for i, feed in enumerate(feeds) if i in wanted.clips)
-
-    simulation = simulate(model, choices, weights)
-    with (
-        Walk(model, output, chosen(), memory=settings.memory) as floating,
-        Walk(simulation.model, output, chosen(), memory=settings.memory) as walk,
-        ThreadPoolExecutor(settings.workers) as pool,
-    ):
-        reference = Reference(
-            floating.clips,
-            floating.results(),
-            settings.weighting,
-            floating.folder,
-            settings.memory,
-        )
-        yield _Pair(floating, walk, simulation, weights, reference, pool)
+    simulation: Simulation
+    walk: Walk
+    total: float

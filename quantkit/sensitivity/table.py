@@ -162,6 +162,18 @@ class Sensitivity:
                 return layer
         raise InputError(f"the sensitivity table says nothing about layer {name}")
 
+    def require_model(self, model_sha256: str) -> None:
+        """Refuse any model but the one that the table is for.
+
+        Raises:
+            FormatError: it is another one.
+        """
+        if model_sha256 != self.model_sha256:
+            raise FormatError(
+                f"the sensitivity table is for the model with SHA-256 {self.model_sha256[:12]}…, "
+                f"not for this one ({model_sha256[:12]}…); analyze this one"
+            )
+
     def to_json(self) -> dict[str, Any]:
         """The ``quantkit.sensitivity/1`` object."""
         return {

@@ -8,11 +8,12 @@ and nothing else; to go on to the next layer, it runs the few nodes between the 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +26,11 @@ from quantkit.graph.cut import CutGraph, ValueType
 from quantkit.quantize.calibrate import Feed
 from quantkit.runtime.session import open_session, session_options
 from quantkit.sensitivity.clip_store import ClipStore
+from quantkit.sensitivity.side_by_side import side_by_side
 
 Array = npt.NDArray[Any]
 Values = Mapping[str, Array]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ class Walk:
         output: name of the output that is wanted.
         feeds: clips with their inputs; each is read once.
         memory: bytes of activations to keep in memory; what is beyond lies on disk meanwhile.
+        pool: runs clips side by side; None: one after the other.
 
     Raises:
         ModelError: ONNX Runtime cannot run the model, or fails on a clip.
@@ -96,9 +100,16 @@ class Walk:
     """
 
     def __init__(
-        self, model: onnx.ModelProto, output: str, feeds: Iterable[Feed], *, memory: int
+        self,
+        model: onnx.ModelProto,
+        output: str,
+        feeds: Iterable[Feed],
+        *,
+        memory: int,
+        pool: Executor | None = None,
     ) -> None:
         self.output = output
+        self._pool = pool
         self.clips: list[str] = []
         self._memory = memory
         self._temporary = tempfile.TemporaryDirectory(prefix="quantkit-walk-")
@@ -127,13 +138,25 @@ class Walk:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back the temporary files; may be called again."""
         self._temporary.cleanup()
 
     def results(self) -> Iterator[Array]:
         """The wanted output for each clip, from where the walk stands."""
         part = self.part(self._store.types, [self.output])
+
+        def run(index: int) -> Array:
+            return part.run(self._store[index], self.clips[index])[self.output]
+
+        yield from self._each_clip(run)
+
+    def feeds(self) -> Iterator[Feed]:
+        """The clips with what crosses the graph where the walk stands: its inputs, at first."""
         for index, clip in enumerate(self.clips):
-            yield part.run(self._store[index], clip)[self.output]
+            yield clip, self._store[index]
 
     def go_to(self, unit: Unit) -> Stop:
         """Walk on to ``unit``, which must not lie behind.
@@ -144,8 +167,12 @@ class Walk:
         made = [name for name in self.graph.live(unit.last + 1) if name not in self._store.types]
         part = self.part(self._store.types, made)
         after = self._new_store()
-        for index, clip in enumerate(self.clips):
-            after.append(part.run(self._store[index], clip))
+
+        def run(index: int) -> dict[str, Array]:
+            return part.run(self._store[index], self.clips[index])
+
+        for values in self._each_clip(run):
+            after.append(values)
         return Stop(self, unit, self._store, after)
 
     def pass_by(self, unit: Unit) -> None:
@@ -185,11 +212,16 @@ class Walk:
         made = [name for name in crossing if name not in types]
         part = self.part(types, made) if made else None
         store = self._new_store()
-        for index, clip in enumerate(self.clips):
-            values = self._store.take(index)
+
+        def run(index: int) -> dict[str, Array]:
+            values = self._store[index]
             if part is not None:
-                values |= part.run(values, clip)
-            store.append({name: values[name] for name in crossing})
+                values |= part.run(values, self.clips[index])
+            return {name: values[name] for name in crossing}
+
+        for index, values in enumerate(self._each_clip(run)):
+            self._store.forget(index)
+            store.append(values)
         self._store.close()
         self._store = store
 
@@ -199,6 +231,9 @@ class Walk:
             if name not in given:
                 raise ModelError(f"the model has an input {name}, which the clips do not give")
         return names
+
+    def _each_clip(self, run: Callable[[int], Result]) -> Iterator[Result]:
+        return side_by_side(self._pool, run, range(len(self.clips)))
 
     def _new_store(self) -> ClipStore:
         return ClipStore(self.folder, self._memory)

@@ -134,14 +134,14 @@ def test_on_audio(source, clips) -> None:
         AnalysisSettings(metrics=(), divergence=DivergenceSettings(candidates=CODECS)),
     )
     planner = Planner.of(source, table, settings)
-    judge = AudioJudge(source, feeds, table, settings)
-    found = corrected_plan(planner, judge, BUDGET)
+    with AudioJudge(source, feeds, table, settings) as judge:
+        found = corrected_plan(planner, judge, BUDGET)
+        best = found.optimum.solution.choices
+        assert judge.divergence(best) == pytest.approx(found.measured)
+        assert sum(judge.marginals(best).values()) > 0
     assert found.optimum.size <= BUDGET
     assert found.measured is not None
     # What layers do alone says a good deal about what they do together.
     assert found.optimum.divergence / 3 < found.measured < 3 * found.optimum.divergence
-    best = found.optimum.solution.choices
-    assert judge.divergence(best) == pytest.approx(found.measured)
-    assert sum(judge.marginals(best).values()) > 0
     with pytest.raises(FormatError, match="not for this one"):
         AudioJudge(source, feeds, replace(table, model_sha256="ab" * 32), settings)

@@ -62,10 +62,10 @@ def test_what_is_taken_makes_room(tmp_path: Path) -> None:
     store.append(values)
     store.append(values)
     assert store.spilled == 1
-    store.take(0)
+    store.forget(0)
     store.append(values)
     assert store.spilled == 1
-    store.take(1)
+    store.forget(1)
     assert not list(tmp_path.rglob("*.npy"))
 
 

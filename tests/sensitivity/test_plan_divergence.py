@@ -8,8 +8,10 @@ from pathlib import Path
 import onnx
 import pytest
 
+from quantkit.codecs.bitplane import Bitplane
 from quantkit.errors import InputError
 from quantkit.quantize import QuantizeSettings, quantize_model
+from quantkit.quantize.encodings import Encodings
 from quantkit.quantize.feeds import Feeds
 from quantkit.quantize.fitting import Fitting
 from quantkit.quantize.observations import Observations
@@ -18,7 +20,7 @@ from quantkit.quantize.pipeline import Prepared, prepare
 from quantkit.quantize.settings import FLOAT_LAYER, LayerRule
 from quantkit.sensitivity.divergence import measure_divergence
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
-from quantkit.sensitivity.plan_divergence import measure_marginals, measure_plan
+from quantkit.sensitivity.plan_divergence import PlanTrial
 from tests.sensitivity.graphs import attention, residual, tied
 from tests.sensitivity.test_divergence import brute_force, feeds_of
 
@@ -36,15 +38,23 @@ class Planned:
             self.prepared.model, self.prepared.layers, self.choices, feeds, Fitting()
         )
 
-    def measure(self, function=measure_plan, choices=None, **options):
-        return function(
+    def trial(self, observations=None) -> PlanTrial:
+        return PlanTrial(
             self.prepared.model,
             self.prepared.layers,
-            choices or self.choices,
             self.feeds,
             SETTINGS,
-            **{"observations": self.observations, "fitting": Fitting(), **options},
+            observations=self.observations if observations is None else observations,
+            fitting=Fitting(),
         )
+
+    def divergence(self, choices=None) -> float:
+        with self.trial() as trial:
+            return trial.divergence(choices or self.choices)
+
+    def marginals(self, choices=None, **options) -> dict[str, float]:
+        with self.trial() as trial:
+            return trial.marginals(choices or self.choices, **options)
 
 
 @pytest.fixture
@@ -76,19 +86,19 @@ def test_simulated_plan_diverges_like_the_real_artifact(case, build, planned, tm
     expected = brute_force(source, path, plan.feeds, output)
     # Sums of integers round nowhere, and results before a sum have a grid of their own.
     tolerance = 0.4 if case.startswith("static") else 0.05
-    assert plan.measure() == pytest.approx(expected, rel=tolerance)
+    assert plan.divergence() == pytest.approx(expected, rel=tolerance)
 
 
 def test_plan_that_leaves_everything_float_moves_nothing(planned) -> None:
     plan = planned(attention)
-    assert plan.measure(choices=dict.fromkeys(plan.choices, FLOAT_LAYER)) < 1e-9
+    assert plan.divergence(choices=dict.fromkeys(plan.choices, FLOAT_LAYER)) < 1e-9
 
 
 def test_only_quantized_layer_is_to_blame_for_all(planned) -> None:
     plan = planned(attention, compute="float32", rules=(LayerRule.parse("*=bitplane:3"),))
     alone = {**dict.fromkeys(plan.choices, FLOAT_LAYER), "out.node": plan.choices["out.node"]}
-    marginals = plan.measure(measure_marginals, choices=alone)
-    total = plan.measure(choices=alone)
+    marginals = plan.marginals(alone)
+    total = plan.divergence(choices=alone)
     assert marginals.pop("out.node") == pytest.approx(total, rel=1e-3)
     assert set(marginals.values()) == {0.0}
     settings = replace(SETTINGS, candidates=(plan.choices["out.node"].codec,))
@@ -108,34 +118,61 @@ def test_only_quantized_layer_is_to_blame_for_all(planned) -> None:
 def test_marginal_is_what_the_plan_without_the_layer_does_not_do(case, build, planned) -> None:
     plan = planned(build, **CASES[case])
     seen: list[str] = []
-    marginals = plan.measure(
-        measure_marginals, progress=lambda name, done, total: seen.append(f"{name} {done}/{total}")
+    marginals = plan.marginals(
+        progress=lambda name, done, total: seen.append(f"{name} {done}/{total}")
     )
-    total = plan.measure()
+    total = plan.divergence()
     quantized = [name for name, choice in plan.choices.items() if not choice.is_plain_float]
     assert seen == [f"{name} {i}/{len(quantized)}" for i, name in enumerate(quantized)]
     assert list(marginals) == list(plan.choices)
     for name in quantized:
-        without = plan.measure(choices={**plan.choices, name: FLOAT_LAYER})
+        without = plan.divergence(choices={**plan.choices, name: FLOAT_LAYER})
         assert marginals[name] == pytest.approx(total - without, rel=0.01, abs=1e-4 * total)
 
 
 def test_layers_that_share_a_weight_get_it_back_together(planned) -> None:
     plan = planned(tied, compute="float32", rules=(LayerRule.parse("*=bitplane:2"),))
-    marginals = plan.measure(measure_marginals)
+    marginals = plan.marginals()
     pair = {"rows.node": FLOAT_LAYER, "logits.node": FLOAT_LAYER}
-    gone = plan.measure() - plan.measure(choices={**plan.choices, **pair})
+    gone = plan.divergence() - plan.divergence(choices={**plan.choices, **pair})
     assert marginals["rows.node"] == pytest.approx(gone, rel=0.01)
 
 
 def test_range_that_was_not_observed_is_named(planned) -> None:
     plan = planned(residual, compute="static")
-    with pytest.raises(InputError, match=r"layer conv1.node: the range of its input was not"):
-        plan.measure(observations=Observations())
+    with (
+        plan.trial(Observations()) as trial,
+        pytest.raises(InputError, match=r"layer conv1.node: the range of its input was not"),
+    ):
+        trial.divergence(plan.choices)
+
+
+def test_one_trial_takes_many_plans_in_any_order(planned) -> None:
+    plan = planned(attention, compute="dynamic", rules=(LayerRule.parse("*=bitplane:3"),))
+    floating = dict.fromkeys(plan.choices, FLOAT_LAYER)
+    total, marginals = plan.divergence(), plan.marginals()
+    with plan.trial() as trial:
+        assert trial.divergence(plan.choices) == total
+        assert trial.divergence(floating) < 1e-9
+        assert trial.marginals(plan.choices) == marginals
+        assert trial.marginals(plan.choices) == marginals
+        assert trial.divergence(plan.choices) == total
+
+
+def test_weights_that_somebody_encoded_are_not_encoded_anew(planned, monkeypatch) -> None:
+    plan = planned(attention, compute="dynamic", rules=(LayerRule.parse("*=bitplane:3"),))
+    encodings = Encodings()
+    options = {"observations": plan.observations, "fitting": Fitting(), "encodings": encodings}
+    args = (plan.prepared.model, plan.prepared.layers, plan.feeds, SETTINGS)
+    with PlanTrial(*args, **options) as trial:
+        total = trial.divergence(plan.choices)
+    monkeypatch.delattr(Bitplane, "encode")
+    with PlanTrial(*args, **options) as trial:
+        assert trial.divergence(plan.choices) == total
 
 
 def test_model_is_not_changed(planned) -> None:
     plan = planned(attention, compute="dynamic")
     before = plan.prepared.model.SerializeToString(deterministic=True)
-    plan.measure(measure_marginals)
+    plan.marginals()
     assert plan.prepared.model.SerializeToString(deterministic=True) == before

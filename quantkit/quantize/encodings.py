@@ -1,0 +1,111 @@
+"""Encoded weights that several steps share: what one has encoded, the next need not."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from quantkit.codecs.base import Codec, Encoded, FloatArray
+from quantkit.codecs.feedback import SecondMoments
+from quantkit.quantize.input_moments import InputMoments
+
+#: Bytes of encoded weights that are kept, unless somebody says otherwise.
+MEMORY = 200_000_000
+
+
+@dataclass(frozen=True)
+class MomentsChoice:
+    """Which second moments of a layer's input its weight is rounded by.
+
+    Args:
+        tracker: of the layer.
+        centered: see :meth:`~quantkit.quantize.input_moments.InputMoments.matrix`.
+        order: where each input lies among those of ``tracker``, as bytes of int64; None: as they
+            are.
+    """
+
+    tracker: InputMoments
+    centered: bool
+    order: bytes | None = None
+
+    def make(self) -> SecondMoments | None:
+        """None where nothing was seen."""
+        matrix = self.tracker.matrix(centered=self.centered, shrunk=True)
+        if matrix is None:
+            return None
+        if self.order is not None:
+            order = np.frombuffer(self.order, np.int64)
+            matrix = matrix[..., order[:, None], order]
+        return SecondMoments(matrix)
+
+    def digest(self) -> bytes:
+        """Of all that :meth:`make` depends on."""
+        found = hashlib.sha256(self.tracker.digest())
+        found.update(f"{self.centered} {self.order is None}".encode())
+        found.update(self.order or b"")
+        return found.digest()
+
+
+class Encodings:
+    """Keeps encoded weights by content, and the second moments of the layer at hand.
+
+    Analysis, correction of the plan and quantization meet the same weights, audio and codecs, and
+    error-compensated rounding is most of their work. May be used by several threads at once.
+
+    Args:
+        memory: bytes of encoded weights to keep; those that come later are encoded anew each time.
+    """
+
+    def __init__(self, memory: int = MEMORY) -> None:
+        self._free = memory
+        self._encoded: dict[bytes, Encoded] = {}
+        self._recent: tuple[MomentsChoice, SecondMoments | None] | None = None
+        self._lock = threading.Lock()
+
+    def moments(self, choice: MomentsChoice) -> SecondMoments | None:
+        """Those of the last choice are kept, with their factors: candidates of a layer share them.
+
+        Only the last: a layer of 6,144 inputs has 150 MB, and as much for each factor.
+        """
+        with self._lock:
+            if self._recent is None or self._recent[0] != choice:
+                self._recent = None
+                self._recent = choice, choice.make()
+            return self._recent[1]
+
+    def get(self, key: bytes, encode: Callable[[], Encoded]) -> Encoded:
+        """What was kept under ``key``, or what ``encode`` makes."""
+        found = self._encoded.get(key)
+        if found is None:
+            found = encode()
+            with self._lock:
+                size = found.levels.nbytes + sum(len(each.raw) for each in found.packed)
+                if key not in self._encoded and size <= self._free:
+                    self._encoded[key] = found
+                    self._free -= size
+        return found
+
+
+def encoding_key(
+    codec: Codec,
+    values: FloatArray,
+    axis: int,
+    importance: FloatArray | None,
+    scale: FloatArray | None,
+    moments: MomentsChoice | None,
+) -> bytes:
+    """Of all that an encoded weight depends on."""
+    found = hashlib.sha256(f"{codec!r} {axis}".encode())
+    if moments is not None:
+        found.update(moments.digest())
+    arrays: tuple[npt.NDArray[np.float32] | None, ...] = (values, importance, scale)
+    for array in arrays:
+        found.update(b"-" if array is None else f"{array.shape}".encode())
+        if array is not None:
+            found.update(np.ascontiguousarray(array).data)
+    return found.digest()

@@ -1,0 +1,53 @@
+"""Work side by side on several threads: results in order, and few of them waiting."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+from threadpoolctl import threadpool_limits
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# Enough for two threads to have work while the caller stores a result.
+_AHEAD = 4
+
+
+@contextmanager
+def workers(count: int) -> Iterator[Executor]:
+    """Threads for tasks that multiply matrices of their own.
+
+    NumPy's own threads would compete with them, and lose a third of the time by it: while these
+    are open, each product stays on the thread that asked for it.
+    """
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(count) as pool:
+        yield pool
+
+
+def side_by_side(
+    pool: Executor | None, function: Callable[[Item], Result], items: Iterable[Item]
+) -> Iterator[Result]:
+    """What ``function`` makes of each of ``items``, in order.
+
+    Args:
+        pool: runs up to four at once, beyond the one that the caller has taken: results may be
+            large. None: one after the other, in the caller's thread.
+    """
+    if pool is None:
+        yield from map(function, items)
+        return
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) >= _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for each in waiting:
+            each.cancel()
