@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
-from quantkit.cli.corpus_options import corpus_options, open_selected
+from quantkit.cli.audio_options import audio_options, name_left_out, pop_feeds
 from quantkit.cli.fitting_options import fitting_options, pop_fitting
+from quantkit.cli.outputs import check_outputs
+from quantkit.cli.progress import progress_bar
 from quantkit.codecs.catalogue import CodecChoice
-from quantkit.files import refuse_overwriting
-from quantkit.graph.artifact import read_info
-from quantkit.quantize.feeds import Feeds
 from quantkit.sensitivity.analyze import REFERENCE, AnalysisSettings, analyze
 from quantkit.sensitivity.cache import default_cache_folder
 from quantkit.sensitivity.divergence_settings import CANDIDATES, DivergenceSettings
@@ -40,25 +37,7 @@ _WIDTH_OF_FILES = 160
     type=click.Path(path_type=Path),
     help="The sensitivity.json to write.",
 )
-@click.option(
-    "--audio",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Folder of unlabelled clips.",
-)
-@click.option(
-    "--split",
-    default="",
-    help="Split of the audio to hear, or all.  [default: calibration, where there is one]",
-)
-@corpus_options
-@click.option(
-    "--clips",
-    type=click.IntRange(min=1),
-    default=32,
-    show_default=True,
-    help="Hear at most this many of them, drawn with a fixed seed.",
-)
+@audio_options("", required=True)
 @click.option(
     "--metric",
     "metrics",
@@ -107,13 +86,6 @@ _WIDTH_OF_FILES = 160
 def command(
     model: Path,
     output: Path,
-    audio: Path,
-    split: str,
-    speaker: str | None,
-    gender: str | None,
-    language: str | None,
-    max_seconds: float | None,
-    clips: int,
     metrics: tuple[str, ...],
     reference: str,
     candidates: tuple[str, ...],
@@ -122,7 +94,7 @@ def command(
     cache: Path | None,
     no_cache: bool,
     as_json: bool,
-    **fitting: Any,
+    **options: Any,
 ) -> None:
     """Find out how much the precision of each layer of the float32 MODEL matters.
 
@@ -135,7 +107,7 @@ def command(
         -o median.json
       quantkit plan float32.onnx --sensitivity sensitivity.json --budget 3MB -o plan.json
     """
-    refuse_overwriting(output, [model])
+    check_outputs([output], [model])
     if cache is not None and no_cache:
         raise click.UsageError("give one of --cache and --no-cache")
     if candidates and not with_divergence:
@@ -146,14 +118,12 @@ def command(
     settings = AnalysisSettings(
         metrics=metrics or tuple(METRICS),
         reference=CodecChoice.parse(reference),
-        fitting=pop_fitting(fitting),
+        fitting=pop_fitting(options),
         divergence=divergence if with_divergence else None,
     )
-    info = read_info(model)
-    selected = open_selected(audio, speaker, gender, language, max_seconds)
-    corpus = selected.part(split, usually="calibration").sample(clips)
-    feeds = Feeds.of(corpus, info)
-    with _progress() as tell:
+    feeds = pop_feeds(options, model, outputs=[output])
+    assert feeds is not None
+    with progress_bar("listening") as tell:
         table = analyze(
             model,
             feeds,
@@ -167,19 +137,7 @@ def command(
         click.echo(json.dumps(table.to_json(), indent=2))
     else:
         _print(table, output)
-    if skipped := (*corpus.skipped, *feeds.skipped):
-        click.echo(f"  left out {len(skipped)} clips; the first: {skipped[0]}", err=True)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, float], None] | None]:
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("listening", total=1.0)
-        yield lambda stage, share: bar.update(task, description=stage, completed=share)
+    name_left_out(feeds)
 
 
 def _print(table: Sensitivity, output: Path) -> None:

@@ -14,10 +14,10 @@ import click
 from quantkit.cli.audio_options import audio_options, pop_feeds
 from quantkit.cli.fitting_options import fitting_options, pop_fitting
 from quantkit.cli.layer_options import adjusted, base_settings, layer_options, preset_option
+from quantkit.cli.outputs import check_outputs
 from quantkit.cli.progress import progress_bar
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import InputError, MissingDependencyError
-from quantkit.files import refuse_overwriting
 from quantkit.graph.plan import write_plan
 from quantkit.personalize.page import write_page
 from quantkit.personalize.pipeline import Personalized, PersonalizeSettings, personalize
@@ -105,8 +105,8 @@ def command(
     """
     if cache is not None and no_cache:
         raise click.UsageError("give one of --cache and --no-cache")
-    others = [path for path in (report, plan_file) if path is not None]
-    refuse_overwriting(output, [model, *others])
+    outputs = (output, report, plan_file)
+    check_outputs(outputs, [model])
     limit = parse_budget(budget)
     if options["audio"] is None:
         raise click.UsageError("name a folder of unlabelled clips with --audio")
@@ -116,7 +116,7 @@ def command(
         )
     fitting = pop_fitting(options)
     with _exported(model) as source:
-        feeds = pop_feeds(options, source)
+        feeds = pop_feeds(options, source, outputs=outputs)
         assert feeds is not None
         usual = None if options["compute"] else _USUAL_PRESET
         settings = PersonalizeSettings(

@@ -11,7 +11,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from quantkit.cli.audio_options import audio_options, pop_feeds
+from quantkit.cli.audio_options import audio_options, name_left_out, pop_feeds
 from quantkit.cli.fitting_options import fitting_given, fitting_options, pop_fitting
 from quantkit.cli.layer_options import (
     adjusted,
@@ -20,9 +20,9 @@ from quantkit.cli.layer_options import (
     preset_option,
     refuse_layer_options,
 )
+from quantkit.cli.outputs import check_outputs
 from quantkit.cli.plan_question import Question, by_other_method, optimal
 from quantkit.errors import InputError
-from quantkit.files import refuse_overwriting
 from quantkit.graph.plan import Plan, read_plan, write_plan
 from quantkit.planning.budget import parse_budget
 from quantkit.planning.correction import Correction
@@ -154,11 +154,12 @@ def command(
         --layer "1=int8" --layer "-1=@dynamic" -o plan.json
       quantkit quantize float32.onnx --plan plan.json --audio calibration_data -o user.onnx
     """
-    refuse_overwriting(output, [path for path in (model, sensitivity_file) if path is not None])
+    outputs = (output, options["times_file"], *options["front_files"])
+    check_outputs(outputs, [model, sensitivity_file])
     method = "manual" if plan_file is not None else method
     _refuse_options_of_others(method)
     limit = None if budget is None else parse_budget(budget)
-    fitting, feeds = pop_fitting(options), pop_feeds(options, model)
+    fitting, feeds = pop_fitting(options), pop_feeds(options, model, outputs=outputs)
     of_optimal = {name: options.pop(name) for name in _OF_OPTIMAL}
     of_others = {name: options.pop(name) for name in _OF_OTHERS}
     codec = options["codec"]
@@ -196,6 +197,8 @@ def command(
         click.echo(_summary(plan, output))
         if found is not None:
             click.echo(_divergence_text(found))
+    if feeds is not None:
+        name_left_out(feeds)
 
 
 def _refuse_options_of_others(method: str) -> None:

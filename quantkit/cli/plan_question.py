@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from functools import partial
 from inspect import signature
 from pathlib import Path
@@ -13,7 +14,6 @@ import click
 
 from quantkit.cli.progress import progress_bar
 from quantkit.codecs.catalogue import CodecChoice
-from quantkit.files import refuse_overwriting
 from quantkit.graph.plan import Plan
 from quantkit.planning.budget import parse_latency
 from quantkit.planning.correction import AudioJudge, Correction, corrected_plan
@@ -24,6 +24,7 @@ from quantkit.planning.methods.ordering import MEDIAN
 from quantkit.planning.methods.precisions import codec_widths
 from quantkit.planning.optimal import Planner
 from quantkit.planning.pareto import pareto_front, require_front_form, write_front
+from quantkit.quantize.encodings import Encodings
 from quantkit.quantize.feeds import Feeds
 from quantkit.quantize.fitting import Fitting
 from quantkit.quantize.settings import QuantizeSettings
@@ -43,6 +44,7 @@ class Question:
     fitting: Fitting
     sensitivity_file: Path | None
     feeds: Feeds | None
+    encodings: Encodings = field(default_factory=Encodings)
 
     def sensitivity(self, analysis: AnalysisSettings) -> Sensitivity:
         """The table that was named, or one made from the audio.
@@ -60,7 +62,12 @@ class Question:
             )
         with progress_bar("analyzing") as tell:
             return analyze(
-                self.model, self.feeds, analysis, cache=default_cache_folder(), progress=tell
+                self.model,
+                self.feeds,
+                analysis,
+                cache=default_cache_folder(),
+                encodings=self.encodings,
+                progress=tell,
             )
 
 
@@ -90,7 +97,9 @@ def optimal(
         raise click.UsageError("give one of --codec and --candidate")
     for path in front_files:
         require_front_form(path)
-        refuse_overwriting(path, [question.model])
+    if max_latency is not None:
+        # Before anything is measured; what a share is of does not matter yet.
+        parse_latency(max_latency, float32_ms=1.0)
     codecs = tuple(map(CodecChoice.parse, candidates))
     if codec:
         codecs = tuple(codec_widths(codec).values())
@@ -118,12 +127,20 @@ def optimal(
     limit_ms = None
     if max_latency is not None and times is not None:
         limit_ms = parse_latency(max_latency, times.whole["float32"])
-    judge = None
-    if question.feeds is not None and verify is not False:
-        judge = AudioJudge(
-            question.model, question.feeds, sensitivity, question.settings, question.fitting
-        )
-    with progress_bar("planning") as tell:
+    with ExitStack() as stack:
+        judge = None
+        if question.feeds is not None and verify is not False:
+            judge = stack.enter_context(
+                AudioJudge(
+                    question.model,
+                    question.feeds,
+                    sensitivity,
+                    question.settings,
+                    question.fitting,
+                    encodings=question.encodings,
+                )
+            )
+        tell = stack.enter_context(progress_bar("planning"))
         found = corrected_plan(
             planner(limit_ms is not None), judge, question.budget, limit_ms,
             progress=tell and partial(tell, "trying plans"),
@@ -139,6 +156,17 @@ def optimal(
 
 def _times(question: Question, path: Path | None) -> LayerTimes:
     """From the file, or measured: then the file is written, where one was named."""
+    times = _known_times(question, path)
+    if times.disturbed:
+        click.echo(
+            f"  warning: while the layers were timed, other programs took "
+            f"{1 - times.processor_share:.0%} of the processor: the times are too long, and rough",
+            err=True,
+        )
+    return times
+
+
+def _known_times(question: Question, path: Path | None) -> LayerTimes:
     if path is not None and path.exists():
         return read_layer_times(path)
     if question.feeds is None:
@@ -146,7 +174,7 @@ def _times(question: Question, path: Path | None) -> LayerTimes:
             "--max-latency needs the times of the layers on this host: give --audio DIR to "
             "measure them, or --times FILE from an earlier run"
         )
-    times = measure_layer_times(question.model, question.feeds)
+    times = measure_layer_times(question.model, question.feeds, cache_folder=default_cache_folder())
     if path is not None:
         write_layer_times(times, path)
     return times

@@ -22,6 +22,7 @@ from quantkit.cli.layer_options import (
     preset_option,
     refuse_layer_options,
 )
+from quantkit.cli.outputs import check_outputs
 from quantkit.graph.plan import read_plan
 from quantkit.quantize.family import quantize_family
 from quantkit.quantize.fitting import Fitting
@@ -94,6 +95,7 @@ def command(
     compute = layer_settings["compute"]
     if sum(choice is not None for choice in (plan_file, preset, compute)) != 1:
         raise click.UsageError("give one of --plan, --preset and --compute")
+    check_outputs([] if preset == "all" else [output], [plan_file])
     plan = None if plan_file is None else read_plan(plan_file)
     if plan is not None and not fitting_given():
         fitting = Fitting.from_json(plan.fitting)
@@ -103,8 +105,10 @@ def command(
     family = [adjusted(settings, **layer_settings) for settings in chosen]
     corpus = None
     if audio is not None:
-        clips_heard = open_selected(audio, speaker, gender, language, max_seconds)
-        corpus = clips_heard.part(split, usually="calibration").sample(clips)
+        recordings = open_selected(audio, speaker, gender, language, max_seconds)
+        if preset != "all":
+            check_outputs([output], (clip.path for clip in recordings))
+        corpus = recordings.part(split, usually="calibration").sample(clips)
     runs = len([settings for settings in family if settings.is_static or settings.codec])
     with _progress(corpus, 1 if plan else runs) as advance:
         if preset == "all":

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 
 from quantkit.codecs.catalogue import FLOAT32, CodecChoice
-from quantkit.errors import FormatError, InputError
+from quantkit.errors import InputError
 from quantkit.graph.layers import Layer
 from quantkit.graph.plan import Compute
 from quantkit.planning.size_model import choice_label
@@ -74,7 +74,7 @@ def layer_candidates(
         InputError: the table says too little about a layer, a codec of ``codecs`` is not in it, or
             a pattern matches no layer.
     """
-    require_same_model(sensitivity, prepared.plan.model_sha256)
+    sensitivity.require_model(prepared.plan.model_sha256)
     _require_known(sensitivity, codecs)
     pins = _pins(settings, prepared.layers)
     usual = replace(settings, codec=None).assign(prepared.layers)
@@ -101,20 +101,6 @@ def layer_candidates(
                 f"{' or '.join(dict.fromkeys(compute for compute, _ in kernels))}; give others"
             )
     return _settled(prepared, asked, settings.target_runtime)
-
-
-def require_same_model(sensitivity: Sensitivity, model_sha256: str) -> None:
-    """Refuse a table that was made from another model.
-
-    Raises:
-        FormatError: it was.
-    """
-    if sensitivity.model_sha256 != model_sha256:
-        raise FormatError(
-            f"the sensitivity table is for the model with SHA-256 "
-            f"{sensitivity.model_sha256[:12]}…, not for this one ({model_sha256[:12]}…); "
-            "analyze this one"
-        )
 
 
 def falling_with_bits(weights: Sequence[WeightDivergence]) -> list[float]:

@@ -13,6 +13,9 @@ from quantkit.graph.plan import COMPUTES, Compute, LayerPlan, Plan
 
 LAYER_TIMES_SCHEMA = "quantkit.layer-times/1"
 
+#: Share of a processor from which on other programs hardly change what is measured.
+UNDISTURBED = 0.9
+
 Milliseconds = Mapping[Compute, float]
 
 
@@ -79,14 +82,29 @@ class LayerTimes:
         The nodes that change from one compute to another between two layers are not in the sum.
 
         Raises:
-            InputError: the plan is for another model, or see :meth:`milliseconds`.
+            FormatError: the plan is for another model.
+            InputError: see :meth:`milliseconds`.
         """
-        if plan.model_sha256 and plan.model_sha256 != self.model_sha256:
-            raise InputError(
-                f"times of the model with SHA-256 {self.model_sha256[:12]}… say nothing about a "
-                f"plan for {plan.model_sha256[:12]}…; measure that one"
+        if plan.model_sha256:
+            self.require_model(plan.model_sha256)
+        return sum(self.milliseconds(row.name, timed_as(row)) for row in plan.layers)
+
+    def require_model(self, model_sha256: str) -> None:
+        """Refuse any model but the one that was timed.
+
+        Raises:
+            FormatError: it is another one.
+        """
+        if model_sha256 != self.model_sha256:
+            raise FormatError(
+                f"the layer times are of the model with SHA-256 {self.model_sha256[:12]}…, not of "
+                f"this one ({model_sha256[:12]}…); measure this one"
             )
-        return sum(self.milliseconds(row.name, _kernels_of(row)) for row in plan.layers)
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether other programs took the processor, so that times are longer than they need be."""
+        return self.processor_share < UNDISTURBED
 
     def to_json(self) -> dict[str, Any]:
         """The ``quantkit.layer-times/1`` object."""
@@ -139,6 +157,15 @@ def write_layer_times(times: LayerTimes, path: Path) -> None:
     write_json(path, times.to_json())
 
 
+def timed_as(row: LayerPlan) -> Compute:
+    """The compute whose time a layer takes.
+
+    Static grids that are finer than integer kernels know are computed by the float kernel.
+    """
+    emulated = row.activation_bits == 16 or row.codec == "int16"
+    return "float32" if row.compute == "static" and emulated else row.compute
+
+
 def _times(row: Mapping[str, Any]) -> dict[Compute, float]:
     if unknown := sorted(row.keys() - set(COMPUTES)):
         raise ValueError(f"unknown compute {unknown[0]!r}")
@@ -146,9 +173,3 @@ def _times(row: Mapping[str, Any]) -> dict[Compute, float]:
     if "float32" not in times or min(times.values()) < 0:
         raise ValueError("every layer needs a time for float32, and none below 0")
     return times
-
-
-def _kernels_of(row: LayerPlan) -> Compute:
-    """Static grids that are finer than integer kernels know are computed by the float kernel."""
-    emulated = row.activation_bits == 16 or row.codec == "int16"
-    return "float32" if row.compute == "static" and emulated else row.compute

@@ -44,8 +44,6 @@ Inputs = Mapping[str, npt.NDArray[Any]]
 TIMED: tuple[Compute, ...] = ("float32", "static", "dynamic")
 
 _PART = "layer times"
-# Share of a processor from which on other programs hardly change what the profiler says.
-_UNDISTURBED = 0.9
 # What schedulers give a program at least before another one has its turn.
 _TIME_SLICE_MS = 1.0
 # The profiler's resolution.
@@ -89,7 +87,7 @@ def measure_layer_times(
     times = LayerTimes(
         digest, host, version, threads, clip_seconds, runs, layers, whole, processor_share
     )
-    if processor_share > _UNDISTURBED:
+    if not times.disturbed:
         cache.put(_PART, times.to_json())
     return times
 

@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from quantkit.codecs.catalogue import INT8, CodecChoice
-from quantkit.errors import FormatError, InputError
-from quantkit.graph.plan import Compute, Plan
+from quantkit.errors import InputError
+from quantkit.graph.plan import Plan
 from quantkit.planning.candidates import layer_candidates
-from quantkit.planning.latency import LayerTimes
+from quantkit.planning.latency import LayerTimes, timed_as
 from quantkit.planning.programme import Groups, Option, Programme, Solution
 from quantkit.planning.size import with_sizes
 from quantkit.planning.size_model import SizeModel
 from quantkit.quantize.fitting import Fitting
 from quantkit.quantize.pipeline import prepare
-from quantkit.quantize.settings import LayerChoice, QuantizeSettings
+from quantkit.quantize.settings import LayerChoice, QuantizeSettings, row_of
 from quantkit.quantize.sharing import shared_weights
 from quantkit.sensitivity.table import Sensitivity
 
@@ -96,15 +96,19 @@ class Planner:
         """Args, Raises: see :func:`optimal_plan`."""
         # Without exceptions, so that the graph is prepared for every candidate.
         prepared = prepare(source, replace(settings, codec=INT8, rules=(), exclude=()))
-        if times is not None and times.model_sha256 != prepared.plan.model_sha256:
-            raise FormatError(
-                f"the layer times are of the model with SHA-256 {times.model_sha256[:12]}…, not "
-                f"of {source} ({prepared.plan.model_sha256[:12]}…); measure this one"
-            )
+        if times is not None:
+            times.require_model(prepared.plan.model_sha256)
         candidates = layer_candidates(
             prepared, sensitivity, settings, codecs=codecs, any_compute=any_compute
         )
         sizes = SizeModel(source, settings, prepared)
+        layers = {layer.name: layer for layer in prepared.layers}
+
+        def milliseconds(name: str, choice: LayerChoice) -> float:
+            if times is None:
+                return 0.0
+            return times.milliseconds(name, timed_as(row_of(layers[name], choice)))
+
         options = {
             name: [
                 Option(
@@ -112,7 +116,7 @@ class Planner:
                     each.divergence,
                     sizes.bytes_of(name, each.choice),
                     sizes.tables_of(name, each.choice),
-                    0.0 if times is None else times.milliseconds(name, _timed_as(each.choice)),
+                    milliseconds(name, each.choice),
                 )
                 for each in layer
             ]
@@ -266,10 +270,6 @@ def optimal_plan(
         fitting=fitting,
     )
     return planner.best(budget_bytes, limit_ms)
-
-
-def _timed_as(choice: LayerChoice) -> Compute:
-    return "float32" if choice.is_emulated else choice.compute
 
 
 def _agreeing(

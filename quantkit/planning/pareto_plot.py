@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from quantkit.planning.pareto import Front, FrontPoint
 from quantkit.plotting import HEIGHT, PAPER, Palette, new_figure, style
 
 _LEAST = 1e-9
+# Sizes closer together than this may have no more than one mark at 1, 2 and 5.
+_NARROW = 5.0
 
 
 def front_figure(front: Front, palette: Palette = PAPER) -> Figure:
@@ -63,6 +65,8 @@ def _lines(front: Front) -> list[tuple[str, list[FrontPoint]]]:
 def _logarithmic(axes: Axes) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    least, most = axes.get_xlim()
+    narrow = most < _NARROW * least
+    axes.xaxis.set_major_locator(MaxNLocator(6) if narrow else LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.xaxis.set_minor_locator(NullLocator())

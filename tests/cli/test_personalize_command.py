@@ -103,6 +103,38 @@ def test_bad_input_gets_one_line_and_loses_nothing(
     assert output.read_bytes() == b"what was there"
 
 
+@pytest.mark.parametrize(
+    ("results", "message"),
+    [
+        (["-o", "MODEL"], "is itself read by this command"),
+        (["-o", "user.onnx", "--report", "MODEL"], "is itself read by this command"),
+        (["-o", "user.onnx", "--plan", "MODEL"], "is itself read by this command"),
+        (["-o", "user.onnx", "--plan", "user.onnx"], "is named for two results"),
+        (["-o", "user.onnx", "--report", "page", "--plan", "page"], "is named for two results"),
+        (["-o", "user.onnx", "--report", "FOLDER"], "it is a folder"),
+        (["-o", "CLIP"], "is itself read by this command"),
+    ],
+)
+def test_results_replace_nothing_that_is_needed(
+    results: list[str],
+    message: str,
+    source: Path,
+    audio: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    clip = audio / "0.wav"
+    before = source.read_bytes(), clip.read_bytes()
+    places = {"MODEL": source, "FOLDER": audio, "CLIP": clip}
+    given = [part if part[0] == "-" else places.get(part, tmp_path / part) for part in results]
+    assert run("personalize", source, "--audio", audio, "--budget", "52kB", *given) == 2
+    errors = capsys.readouterr().err
+    assert message in errors
+    assert errors.count("\n") == 1
+    assert (source.read_bytes(), clip.read_bytes()) == before
+    assert not (tmp_path / "user.onnx").exists()
+
+
 def test_a_folder_that_is_no_checkpoint_is_refused(
     audio: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +97,29 @@ def test_latency_limit_chooses_kernels(source, sensitivity, tmp_path) -> None:
     measured = read_layer_times(times)
     assert measured.predicted(read_plan(plan)) <= 0.5 * measured.whole["float32"]
     assert {row.compute for row in read_plan(plan).layers} != {"static"}
+
+
+def test_times_that_others_disturbed_are_a_warning(source, sensitivity, tmp_path, capsys) -> None:
+    times, plan = tmp_path / "times.json", tmp_path / "plan.json"
+    arguments = ["plan", source, "--budget", "150kB", "--sensitivity", sensitivity]
+    arguments += ["--times", times, "--max-latency", "0.5x", "-o", plan]
+    calm = synthetic_times(read_sensitivity(sensitivity))
+    for share, said in [(0.95, ""), (0.6, "other programs took 40% of the processor")]:
+        write_layer_times(replace(calm, processor_share=share), times)
+        assert run(*arguments) == 0
+        errors = capsys.readouterr().err
+        assert said in errors
+        assert errors.count("\n") == bool(said)
+
+
+def test_times_of_another_model_are_refused(source, sensitivity, tmp_path, capsys) -> None:
+    times, plan = tmp_path / "times.json", tmp_path / "plan.json"
+    known = synthetic_times(read_sensitivity(sensitivity))
+    write_layer_times(replace(known, model_sha256="ab" * 32), times)
+    arguments = ["--budget", "150kB", "--sensitivity", sensitivity, "--times", times, "-o", plan]
+    assert run("plan", source, *arguments) == 2
+    assert "the layer times are of the model with SHA-256" in capsys.readouterr().err
+    assert not plan.exists()
 
 
 def test_times_are_measured_once(source, sensitivity, audio, tmp_path) -> None:
@@ -222,6 +247,8 @@ def test_wrong_input_gets_one_line_and_no_plan(
         (["--budget", "1MB", "--candidate", "codebook:3"], "nothing about codec codebook:3"),
         (["--budget", "1MB", "--max-latency", "1ms"], "give --audio DIR to measure them"),
         (["--budget", "1MB", "--codec", "grouped", "--candidate", "int8"], "give one of --codec"),
+        (["--budget", "1MB", "--max-latency", "0"], "latency '0' is no time"),
+        (["--budget", "1MB", "--max-latency", "0ms"], "latency '0ms' must be above 0"),
     ],
 )
 def test_what_a_table_cannot_answer(
@@ -264,6 +291,46 @@ def test_plan_never_replaces_the_model(source, capsys) -> None:
     before = source.read_bytes()
     assert run("plan", source, "--budget", "1MB", "-o", source) == 2
     assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize("option", ["--pareto", "--times"])
+def test_other_results_replace_nothing_that_is_needed(
+    option, source, sensitivity, tmp_path, capsys
+) -> None:
+    before, plan = sensitivity.read_bytes(), tmp_path / "plan.json"
+    arguments = ["--budget", "150kB", "--sensitivity", sensitivity, "-o", plan]
+    assert run("plan", source, *arguments, option, sensitivity) == 2
+    assert "is itself read by this command" in capsys.readouterr().err
+    assert sensitivity.read_bytes() == before
+    assert run("plan", source, *arguments, option, plan) == 2
+    assert "is named for two results" in capsys.readouterr().err
+    assert not plan.exists()
+
+
+def test_fronts_may_go_into_a_new_folder(source, sensitivity, tmp_path) -> None:
+    arguments = ["--budget", "150kB", "--sensitivity", sensitivity, "-o", tmp_path / "plan.json"]
+    front = tmp_path / "new" / "folder" / "front.png"
+    assert run("plan", source, *arguments, "--pareto", front) == 0
+    assert front.stat().st_size > 0
+
+
+def test_quantizing_never_replaces_the_plan(source, audio, tmp_path, capsys) -> None:
+    plan = tmp_path / "plan.json"
+    assert run("plan", source, "--method", "uniform", "--budget", "1MB", "-o", plan) == 0
+    before = plan.read_bytes()
+    assert run("quantize", source, "--plan", plan, "--audio", audio, "-o", plan) == 2
+    assert "is itself read by this command" in capsys.readouterr().err
+    assert plan.read_bytes() == before
+
+
+def test_clips_that_are_left_out_are_named(source, sensitivity, audio, tmp_path, capsys) -> None:
+    folder = tmp_path / "audio"
+    shutil.copytree(audio, folder)
+    (folder / "broken.wav").write_bytes(b"RIFF????WAVE")
+    arguments = ["--budget", "150kB", "--sensitivity", sensitivity, "--audio", folder]
+    arguments += ["--no-verify", "-o", tmp_path / "plan.json"]
+    assert run("plan", source, *arguments) == 0
+    assert "left out 1 clip; the first: " in capsys.readouterr().err
 
 
 def test_plan_that_was_edited_beyond_its_budget_writes_nothing(

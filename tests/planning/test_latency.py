@@ -11,7 +11,7 @@ from quantkit.errors import CorpusError, FormatError, InputError
 from quantkit.files import sha256_of, write_json
 from quantkit.graph.artifact import save_model
 from quantkit.graph.plan import Plan
-from quantkit.planning import measure_latency
+from quantkit.planning import latency, measure_latency
 from quantkit.planning.latency import LayerTimes, read_layer_times, write_layer_times
 from quantkit.planning.measure_latency import (
     attribute,
@@ -105,7 +105,7 @@ def test_grids_of_16_bits_take_what_the_float_kernel_takes(times, source) -> Non
 
 
 def test_times_of_another_model_are_refused(source) -> None:
-    with pytest.raises(InputError, match="say nothing about a plan for"):
+    with pytest.raises(FormatError, match="the layer times are of the model with"):
         TIMES.predicted(plan_of(source))
 
 
@@ -179,7 +179,7 @@ def test_a_number_of_runs_is_needed(source, clips) -> None:
 
 
 def test_times_of_a_quiet_host_are_kept(source, clips, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(measure_latency, "_UNDISTURBED", 0.0)
+    monkeypatch.setattr(latency, "UNDISTURBED", 0.0)
     first = measure_layer_times(source, clips, runs=2, cache_folder=tmp_path / "cache")
     monkeypatch.setattr(
         measure_latency, "node_milliseconds", lambda *_, **__: pytest.fail("not cached")
@@ -188,6 +188,6 @@ def test_times_of_a_quiet_host_are_kept(source, clips, tmp_path: Path, monkeypat
 
 
 def test_disturbed_times_are_not_kept(source, clips, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(measure_latency, "_UNDISTURBED", 1.0)
+    monkeypatch.setattr(latency, "UNDISTURBED", 2.0)
     measure_layer_times(source, clips, runs=2, cache_folder=tmp_path / "cache")
     assert not (tmp_path / "cache").exists()

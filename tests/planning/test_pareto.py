@@ -10,7 +10,14 @@ import pytest
 from quantkit.errors import InputError
 from quantkit.graph.artifact import save_model
 from quantkit.planning.optimal import Planner
-from quantkit.planning.pareto import Front, pareto_front, require_front_form, write_front
+from quantkit.planning.pareto import (
+    Front,
+    FrontPoint,
+    pareto_front,
+    require_front_form,
+    write_front,
+)
+from quantkit.planning.pareto_plot import front_figure
 from quantkit.planning.size import with_sizes
 from quantkit.quantize import QuantizeSettings
 from tests.planning.synthetic import synthetic_sensitivity, synthetic_times
@@ -130,3 +137,11 @@ class TestFiles:
         with pytest.raises(InputError, match=r"front\.xls: choose a name that ends in \.tsv"):
             write_front(front, tmp_path / "front.xls")
         require_front_form(Path("FRONT.PNG"))
+
+
+@pytest.mark.parametrize("sizes", [(12, 19), (0.04, 0.075), (2.0, 2.1), (1.5, 22), (3, 3)])
+def test_the_scale_of_sizes_has_marks_however_narrow_it_is(sizes) -> None:
+    points = [FrontPoint(int(mb * 1e6), 1 / mb, None, {}) for mb in sizes]
+    axes = front_figure(Front("ab" * 32, tuple(points))).axes[0]
+    least, most = axes.get_xlim()
+    assert sum(least <= tick <= most for tick in axes.get_xticks()) >= 3

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 from quantkit.errors import InputError
-from quantkit.planning.candidates import require_same_model
 from quantkit.sensitivity.table import Sensitivity
 
 #: ``ascending``: layers with small values lose bits first, as in the myQASR paper;
@@ -33,7 +32,7 @@ def metric_values(
             "this method needs a sensitivity table: make one with `quantkit analyze MODEL "
             "--audio DIR`"
         )
-    require_same_model(sensitivity, model_sha256)
+    sensitivity.require_model(model_sha256)
     values = {}
     for name in layers:
         metrics = sensitivity.layer(name).metrics
