@@ -6,18 +6,22 @@ A page needs nothing else: no network, no script, no other file. After ``quantki
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from functools import partial
 from html import escape
 from pathlib import Path
 
 import quantkit
 from quantkit.bench import formatting as f
 from quantkit.bench.page_parts import (
+    Cell,
     chip,
     document,
     figures_html,
     navigation_to,
     table_html,
+    text_cell,
 )
 from quantkit.bench.tables import Table
 from quantkit.files import write_text
@@ -59,6 +63,9 @@ _READING = (
     "<b>Stored</b> and <b>computed</b> are separate: packed weights are unpacked once, while the "
     "model loads, and the kernels then run as fast as with 8 bits.",
 )
+
+# Between the parts of a layer's name: where it may be broken into lines.
+_NAME_ENDS = re.compile(r"(?<=[/._])(?=.)")
 
 
 def write_page(
@@ -196,9 +203,10 @@ def _layers(plan: Plan | None, sensitivity: Sensitivity | None) -> str:
         ),
     ]
     table = layer_table(plan, sensitivity)
+    in_figures = _folded(table, partial(_with_room, table.columns), open_=len(plan.layers) <= 24)
     return (
         f'<h2 id="layers">What became of each layer</h2>{"".join(legends)}'
-        f"{figures_html([layer_map(plan)])}{_folded(table, open_=len(plan.layers) <= 24)}"
+        f"{figures_html([layer_map(plan)])}{in_figures}"
     )
 
 
@@ -253,12 +261,20 @@ def _legend(group: str, entries: Sequence[tuple[str, str]]) -> str:
     return f'<div class="legend here"><span class="group">{escape(group)}</span>{spots}</div>'
 
 
-def _folded(table: Table, *, open_: bool = False) -> str:
+def _folded(table: Table, cell: Cell = text_cell, *, open_: bool = False) -> str:
     """A table behind its title, which opens it."""
     return (
         f"<details{' open' * open_}><summary>{escape(table.title)}, in figures</summary>"
-        f"{table_html(table)}</details>\n"
+        f"{table_html(table, cell)}</details>\n"
     )
+
+
+def _with_room(columns: Sequence[str], row: Sequence[str], index: int) -> str:
+    """Names and reasons, which are long, in what the style sheet gives room to."""
+    text = escape(row[index])
+    if columns[index] == "layer":
+        return f'<span class="name">{_NAME_ENDS.sub("<wbr>", text)}</span>'
+    return f'<span class="why">{text}</span>' if columns[index] == "why" else text
 
 
 def _with_bar(row: Sequence[str], index: int) -> str:

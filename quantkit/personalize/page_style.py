@@ -20,8 +20,17 @@ span.bar { display: block; min-width: 9em; width: 100%; }
 .bar > span { display: block; height: .8em; border-radius: 3px; min-width: 2px;
   background: var(--accent); print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 .chip, figure svg { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
-td.wrap:last-child { min-width: 17em; }
+.wrap { min-width: 0; }
+span.name, span.why { display: block; min-width: 8em; }
+span.name { overflow-wrap: anywhere; }
+span.why { min-width: 14em; }
 .plots + details { margin-top: 14px; }
 details > .scroll { border: 0; border-radius: 0 0 10px 10px; }
 details > .caption { padding: 0 16px 10px; }
+@media (max-width: 860px) {
+  th, td { padding: 7px 6px; }
+  span.name { min-width: 6.6em; }
+  span.why { min-width: 11em; }
+  span.bar { min-width: 3em; }
+}
 """

@@ -23,18 +23,18 @@ def layer_table(plan: Plan, sensitivity: Sensitivity | None) -> Table:
     whys = reasons(sensitivity, plan)
     return Table(
         title="Layer by layer",
-        columns=("no.", "layer", "weights", "bits", "stored", "computed", "bytes", "moves", "why"),
+        columns=("no.", "layer", "bits", "why", "stored", "computed", "weights", "bytes", "moves"),
         rows=tuple(
             (
                 str(position),
                 row.name,
-                f"{math.prod(row.shape):,}",
                 f"{row.bits:g}",
+                why.removeprefix(f"{row.name} "),
                 row.codec,
                 row.compute,
+                f"{math.prod(row.shape):,}",
                 f"{row.bytes:,}" if row.bytes else f.MISSING,
                 f.significant(_moved(row, known.get(row.name))),
-                why.removeprefix(f"{row.name} "),
             )
             for position, (row, why) in enumerate(zip(plan.layers, whys, strict=True), 1)
         ),
@@ -42,7 +42,7 @@ def layer_table(plan: Plan, sensitivity: Sensitivity | None) -> Table:
             "Stored and computed: see above. Bytes: weights, scales, tables and bias. Moves: how "
             "far this layer's weights alone move the output, in nats per frame, where measured."
         ),
-        text_columns=frozenset({1, 4, 5, 8}),
+        text_columns=frozenset({1, 3, 4, 5}),
     )
 
 
@@ -102,7 +102,7 @@ def bytes_table(artifact: Path) -> Table:
             for part in parts
         ),
         caption=f"{total:,} bytes in all.",
-        text_columns=frozenset({0, 1}),
+        text_columns=frozenset({0, 1, 4}),
     )
 
 
@@ -114,6 +114,7 @@ def step_table(steps: Sequence[Step]) -> Table:
         columns=("step", "seconds", "share"),
         rows=tuple((s.name, f.significant(s.seconds), str(s.seconds / total)) for s in steps),
         caption=f"{f.duration(total)} in all.",
+        text_columns=frozenset({0, 2}),
     )
 
 

@@ -68,6 +68,18 @@ def test_it_tells_why_each_layer_got_its_bits(html) -> None:
     assert "float32, as it was (pinned by you)" in text
 
 
+def test_what_is_long_has_room_and_may_be_broken(summary, sensitivity, plan) -> None:
+    rows = (replace(plan.layers[0], name="/encoder/layers.0/q_proj/MatMul"), *plan.layers[1:])
+    layers = (replace(sensitivity.layers[0], name=rows[0].name), *sensitivity.layers[1:])
+    known = replace(sensitivity, layers=layers)
+    html = render_page(summary, known, replace(plan, layers=rows))
+    broken = "/<wbr>encoder/<wbr>layers.<wbr>0/<wbr>q_<wbr>proj/<wbr>MatMul"
+    assert f'<span class="name">{broken}</span>' in html
+    assert html.count('<span class="why">holds') == len(plan.layers)
+    # A narrow screen shows the first columns of a table.
+    assert html.index(">bits</th>") < html.index(">why</th>") < html.index(">stored</th>")
+
+
 def test_pictures_are_svg_with_words_and_a_table_beside(html) -> None:
     pictures = re.findall(r"<svg.*?</svg>", html)
     assert len(pictures) == 3
