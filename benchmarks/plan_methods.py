@@ -8,9 +8,11 @@ speakers, test clips of others.
 
 from __future__ import annotations
 
+import atexit
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -49,7 +51,7 @@ SENSITIVITY = STUDIES / "plan-methods.sensitivity.json"
 #: Average bits per weight: the budget is the file of uniform bitplanes of that width, or the mean
 #: of those of the widths next to it.
 #: At whole ones myQASR, its reverse and what is dealt from it are uniform; between, they differ.
-WIDTHS = (2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 8)
+WIDTHS = (2, 3, 3.5, 4, 5, 6, 8)
 #: What a plan's own words may take more than those of the uniform one.
 WORDS = 256
 CALIBRATION_CLIPS = 32
@@ -63,6 +65,10 @@ FITTINGS: Mapping[str, tuple[Fitting, RangeMethod]] = {
     "cosine": (Fitting(weight_range="cosine", bias_correction=False), "cosine"),
     "hessian": (Fitting(weight_range="hessian", bias_correction=False), "hessian"),
 }
+
+#: What each process keeps open from one cell to the next.
+_OPEN = ExitStack()
+atexit.register(_OPEN.close)
 
 _CODE = (
     *(f"quantkit/{part}" for part in ("audio", "codecs", "graph", "passes", "planning")),
@@ -250,7 +256,9 @@ def _held_out(measure: Measure) -> HeldOut:
 def _judge(measure: Measure) -> AudioJudge:
     fitting, range_method = FITTINGS["ours"]
     settings = QuantizeSettings(compute="static", range=range_method)
-    return AudioJudge(measure.source, _feeds(measure), _sensitivity(measure), settings, fitting)
+    return _OPEN.enter_context(
+        AudioJudge(measure.source, _feeds(measure), _sensitivity(measure), settings, fitting)
+    )
 
 
 @cache
