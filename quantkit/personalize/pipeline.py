@@ -112,6 +112,7 @@ def personalize(
     settings = PersonalizeSettings() if settings is None else settings
     tell = (lambda _stage, _share: None) if progress is None else progress
     feeds = Feeds.of(calibration, read_info(source))
+    divergence = DivergenceSettings(candidates=settings.candidates)
     encodings = Encodings()
     clock = _Clock()
     with clock.step("listen"):
@@ -119,7 +120,7 @@ def personalize(
         asked = AnalysisSettings(
             metrics=(),
             fitting=settings.fitting,
-            divergence=DivergenceSettings(candidates=settings.candidates),
+            divergence=divergence,
         )
         table = analyze(
             source,
@@ -153,7 +154,7 @@ def personalize(
         result = quantize_model(source, destination, best.plan, feeds, encodings=encodings)
     with clock.step("compare"):
         tell("compare", 0.0)
-        measured = model_divergence(source, destination, feeds)
+        measured = model_divergence(source, destination, feeds, weighting=divergence.weighting)
     summary = PersonalizeSummary(
         model=read_info(source).name or source.name,
         source_bytes=total_size(source),

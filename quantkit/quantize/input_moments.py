@@ -30,6 +30,7 @@ import onnx
 
 from quantkit.graph.editor import GraphEditor
 from quantkit.quantize.patches import Geometry, windows
+from quantkit.quantize.spill import SpilledArray, SpillFolder
 
 FloatArray = npt.NDArray[np.float32]
 _Doubles = npt.NDArray[np.float64]
@@ -43,6 +44,8 @@ _STRETCHES = 8
 _BLOCK = 1 << 22
 #: Elements of a layer's matrix, at most; a layer with more is rounded to the nearest levels.
 LARGEST_MATRIX = 1 << 26
+#: Bytes of matrices that are held in memory; those of further layers lie on disk between two clips.
+MEMORY = 150_000_000
 #: Found on the shipped model: of one clip of 12 seconds 17 % is then noise, of 32 clips 0.6 %, each
 #: near the share that gave the least error on other speakers.
 PRIOR_ROWS = 128
@@ -84,15 +87,17 @@ class InputMoments:
     Args:
         geometry: of the layer; layers of the same geometry, such as the queries, keys and values
             of attention, can share one tracker.
+        spill: where a large matrix lies between two clips; None: in memory.
     """
 
-    def __init__(self, geometry: Geometry) -> None:
+    def __init__(self, geometry: Geometry, spill: SpillFolder | None = None) -> None:
         self.geometry = geometry
-        over_time = len(geometry.kernel) == 1
-        self._sums: _Sums = _Lags(geometry) if over_time else _Rows(geometry)
+        self._sums: _Sums = _Lags(geometry) if geometry.is_over_time else _Rows(geometry, spill)
+        self._digest: bytes | None = None
 
     def update(self, values: FloatArray) -> None:
         """Take in the finite values of :attr:`Geometry.value` for one clip."""
+        self._digest = None
         self._sums.add(values)
 
     @property
@@ -102,11 +107,14 @@ class InputMoments:
 
     def digest(self) -> bytes:
         """Of all that was seen: trackers that saw the same give the same moments."""
-        found = hashlib.sha256(f"{self.geometry} {self.rows} {self._sums.windows}".encode())
-        if self._sums.products is not None:
-            found.update(np.ascontiguousarray(self._sums.products).data)
-        found.update(np.ascontiguousarray(self._sums.sums).data)
-        return found.digest()
+        if self._digest is None:
+            found = hashlib.sha256(f"{self.geometry} {self.rows} {self._sums.windows}".encode())
+            products = self._sums.products
+            if products is not None:
+                found.update(np.ascontiguousarray(products).data)
+            found.update(np.ascontiguousarray(self._sums.sums).data)
+            self._digest = found.digest()
+        return self._digest
 
     def mean(self) -> FloatArray | None:
         """(inputs,) or (groups, inputs); None when nothing was seen."""
@@ -155,38 +163,56 @@ class InputMoments:
 def input_moments(model: onnx.ModelProto, names: Collection[str]) -> Mapping[str, InputMoments]:
     """A fresh tracker for each of the named layers; those that read the same input share one.
 
+    Large ones use a temporary folder, which goes with the last of them.
+
     Layers without :class:`~quantkit.quantize.patches.Geometry`, and those whose matrix would have
     more than :data:`LARGEST_MATRIX` elements, are left out.
     """
     editor = GraphEditor(model)
+    spill, held = SpillFolder(), 0
     trackers: dict[Geometry, InputMoments] = {}
     found: dict[str, InputMoments] = {}
     for node in [each for each in editor.nodes if each.name in names]:
         geometry = Geometry.of(editor, node)
         if geometry is None or geometry.groups * geometry.inputs**2 > LARGEST_MATRIX:
             continue
-        found[node.name] = trackers.setdefault(geometry, InputMoments(geometry))
+        if geometry not in trackers:
+            size = 4 * geometry.groups * geometry.inputs**2
+            fits = geometry.is_over_time or held + size <= MEMORY
+            held += size if fits and not geometry.is_over_time else 0
+            trackers[geometry] = InputMoments(geometry, None if fits else spill)
+        found[node.name] = trackers[geometry]
     return found
 
 
 class _Rows:
     """Sums over patches."""
 
-    def __init__(self, geometry: Geometry) -> None:
+    def __init__(self, geometry: Geometry, spill: SpillFolder | None = None) -> None:
         self.geometry = geometry
         self.rows = 0
-        self.products: FloatArray | None = None
         self.sums = np.zeros((geometry.groups, geometry.inputs))
+        self._held: FloatArray | None = None
+        self._spilled = None if spill is None else SpilledArray(spill)
+
+    @property
+    def products(self) -> FloatArray | None:
+        return self._held if self._spilled is None else self._spilled.get()
 
     def add(self, values: FloatArray) -> None:
         groups, inputs = self.geometry.groups, self.geometry.inputs
-        if self.products is None:
-            self.products = np.zeros((groups, inputs, inputs), np.float32)
+        products = self.products
+        if products is None:
+            products = np.zeros((groups, inputs, inputs), np.float32)
         for seen in self._blocks(values):
             rows = seen.reshape(-1, groups, inputs).swapaxes(0, 1)
-            self.products += rows.swapaxes(1, 2) @ rows
+            products += rows.swapaxes(1, 2) @ rows
             self.sums += rows.sum(axis=1, dtype=np.float64)
             self.rows += rows.shape[1]
+        if self._spilled is None:
+            self._held = products
+        else:
+            self._spilled.put(products)
 
     @property
     def windows(self) -> int:
@@ -207,8 +233,9 @@ class _Rows:
             yield positions[start : start + some]
 
     def matrix(self) -> FloatArray:
-        assert self.products is not None
-        return self.products.copy()
+        products = self.products
+        assert products is not None
+        return products.copy() if self._spilled is None else products
 
     def total(self) -> _Doubles:
         return self.sums

@@ -44,6 +44,11 @@ class Geometry:
     padding: tuple[tuple[int, int], ...] | None = ()
     odd_after: bool = True
 
+    @property
+    def is_over_time(self) -> bool:
+        """Whether taps lie along one dimension, as in convolutions over time."""
+        return len(self.kernel) == 1
+
     @classmethod
     def of(cls, editor: GraphEditor, node: onnx.NodeProto) -> Geometry | None:
         """Of a ``Conv``, ``MatMul`` or ``Gemm`` whose weight is constant.

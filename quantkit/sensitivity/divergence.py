@@ -28,7 +28,12 @@ from quantkit.quantize.ranges import Range
 from quantkit.quantize.static import lay_out
 from quantkit.sensitivity.cache import AnalysisCache
 from quantkit.sensitivity.candidate_weights import CandidateWeights, FloatLayer
-from quantkit.sensitivity.divergence_settings import DivergenceSettings, effort, probe_codecs
+from quantkit.sensitivity.divergence_settings import (
+    DivergenceSettings,
+    Effort,
+    effort,
+    probe_codecs,
+)
 from quantkit.sensitivity.interpolation import interpolate
 from quantkit.sensitivity.posteriors import posterior_output
 from quantkit.sensitivity.reference import Reference
@@ -102,7 +107,7 @@ def measure_divergence(
             reference = Reference(
                 walk.clips, walk.results(), settings.weighting, walk.folder, settings.memory
             )
-            pass_ = _Pass(model, weights, walk, reference, settings, wanted.probes, pool)
+            pass_ = _Pass(model, weights, walk, reference, settings, wanted, pool)
             for done, layer in enumerate(layers):
                 if layer.name in found:
                     pass_.skip(layer)
@@ -124,7 +129,7 @@ class _Pass:
         walk: Walk,
         reference: Reference,
         settings: DivergenceSettings,
-        probes: int,
+        wanted: Effort,
         pool: Executor,
     ) -> None:
         self.model = model
@@ -132,7 +137,8 @@ class _Pass:
         self.walk = walk
         self.reference = reference
         self.settings = settings
-        self.probes = probe_codecs(settings.candidates, probes)
+        self.probes = probe_codecs(settings.candidates, wanted.probes)
+        self.all_grids = wanted.all_grids
         self.pool = pool
 
     def measure(self, layer: Layer, found: Mapping[str, Divergences]) -> Divergences:
@@ -154,7 +160,7 @@ class _Pass:
         weights = None if leader in found else self._start_weights(trial, target)
         activations = self._start_activations(trial, target, grids)
         shown = found[leader][0] if weights is None else self._finish_weights(*weights)
-        return shown, tuple(each.result() for each in activations)
+        return shown, self._finish_activations([each.result() for each in activations])
 
     def skip(self, layer: Layer) -> None:
         """Go past ``layer``, which was measured before."""
@@ -222,10 +228,25 @@ class _Pass:
             def rounded(values: Array) -> Array:
                 return on_grid(values, bounds if compute == "static" else bounds_of(values), bits)
 
-            changes = (trial.with_input(clip, rounded) for clip in self._clips)
+            change = trial.with_input if self._is_run(compute, bits) else trial.error_of_input
+            changes = (change(clip, rounded) for clip in self._clips)
             return ActivationDivergence(compute, bits, *self._figures(changes, power))
 
         return [self.pool.submit(run, compute, bits) for compute, bits in grids]
+
+    def _is_run(self, compute: Compute, bits: int) -> bool:
+        return self.all_grids or (compute == "dynamic" and bits == self.settings.activation_bits[0])
+
+    def _finish_activations(
+        self, found: Sequence[ActivationDivergence]
+    ) -> tuple[ActivationDivergence, ...]:
+        points = [(e.noise, e.divergence) for e in found if self._is_run(e.compute, e.bits)]
+        return tuple(
+            each
+            if self._is_run(each.compute, each.bits)
+            else replace(each, divergence=interpolate(each.noise, points))
+            for each in found
+        )
 
     def _static_bounds(self, trial: LayerTrial, layer: FloatLayer) -> Range:
         """The calibrated range of the input of ``layer``, or else that of these clips."""

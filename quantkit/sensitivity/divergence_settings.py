@@ -29,7 +29,6 @@ CANDIDATES = tuple(
 # model: half a minute on two cores.
 _AFFORDABLE = 3.5e10
 _FEWEST_SECONDS = 8.0
-_FEWEST_PROBES = 2
 _WIDEST_PROBE = 3
 # What is assumed of clips of unknown length.
 _SECONDS_PER_CLIP = 5.0
@@ -106,10 +105,12 @@ class Effort:
     Args:
         clips: positions of the clips to use, ascending.
         probes: candidates per layer to run.
+        all_grids: whether all grids of the layer's input are run, too; else one of them.
     """
 
     clips: tuple[int, ...]
     probes: int
+    all_grids: bool = True
 
 
 def effort(
@@ -118,7 +119,8 @@ def effort(
     """What a model with ``layers`` can be asked, given so many clips of so many seconds in all.
 
     A model that cannot afford everything hears less audio first, down to 8 seconds, and is asked
-    about fewer candidates then, down to two. Even a small one runs only those of at most 3 bits.
+    about fewer candidates then, down to one, and one grid. Even a small one runs only candidates of
+    at most 3 bits.
 
     Args:
         seconds: 0 where unknown.
@@ -128,18 +130,20 @@ def effort(
     weights = sum(math.prod(layer.shape) for layer in layers if layer.op != "Gather")
     affordable = _AFFORDABLE / max(1, weights * len(layers))
     narrow = sum(codec.bits <= _WIDEST_PROBE for codec in settings.candidates)
-    probes = min(settings.probes or max(narrow, _FEWEST_PROBES), len(settings.candidates))
+    probes = min(settings.probes or max(narrow, 1), len(settings.candidates))
     grids = 2 * len(settings.activation_bits)
     audio = settings.seconds or max(_FEWEST_SECONDS, affordable / (probes + grids))
     audio = min(audio, seconds)
+    runs = affordable / audio
     if settings.probes is None:
-        probes = max(min(probes, _FEWEST_PROBES), min(probes, int(affordable / audio) - grids))
+        probes = max(1, min(probes, int(runs) - grids))
     used = clips if audio >= seconds else max(1, int(clips * audio / seconds))
-    return Effort(tuple(int((i + 0.5) * clips / used) for i in range(used)), probes)
+    chosen = tuple(int((i + 0.5) * clips / used) for i in range(used))
+    return Effort(chosen, probes, all_grids=runs >= 1 + grids or settings.probes is not None)
 
 
 def probe_codecs(candidates: Sequence[CodecChoice], probes: int) -> tuple[CodecChoice, ...]:
-    """The candidates to run, evenly spread over the widths from the narrowest on.
+    """The candidates to run, evenly spread over the widths from the narrowest on, or one of 3 bits.
 
     Those of more than 3 bits come last: what they do is small, and in proportion to their noise.
     """
@@ -148,7 +152,10 @@ def probe_codecs(candidates: Sequence[CodecChoice], probes: int) -> tuple[CodecC
     if probes >= len(narrow):
         return tuple(ordered[:probes])
     last = len(narrow) - 1
-    return tuple(narrow[i * last // max(1, probes - 1)] for i in range(probes))
+    if probes == 1:
+        # Where errors are small enough for the others to follow in proportion.
+        return (narrow[last],)
+    return tuple(narrow[i * last // (probes - 1)] for i in range(probes))
 
 
 def _cores() -> int:

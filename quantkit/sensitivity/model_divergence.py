@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+import numpy.typing as npt
 
 from quantkit.errors import CorpusError, ModelError
 from quantkit.graph.artifact import load_model
 from quantkit.quantize.feeds import Feeds
 from quantkit.runtime.session import create_session
-from quantkit.sensitivity.posteriors import (
-    Scale,
-    divergence,
-    log_posteriors,
-    posterior_output,
-    scale_of,
-)
+from quantkit.sensitivity.clip_store import ClipStore
+from quantkit.sensitivity.posteriors import Weighting, posterior_output
+from quantkit.sensitivity.reference import Reference
+
+# Bytes of posteriors to keep; what is beyond lies on disk meanwhile.
+_MEMORY = 64_000_000
 
 
-def model_divergence(source: Path, other: Path, feeds: Feeds, *, threads: int = 0) -> float:
+def model_divergence(
+    source: Path,
+    other: Path,
+    feeds: Feeds,
+    *,
+    weighting: Weighting = "uniform",
+    threads: int = 0,
+) -> float:
     """Mean divergence per frame, in nats, of ``other``'s posteriors from those of ``source``.
 
-    Every frame counts the same. Both files are run as they are, so that nothing is left out: the
-    packed weights, the integer kernels, the rounding of every activation.
+    Both files are run as they are, so that nothing is left out: the packed weights, the integer
+    kernels, the rounding of every activation.
 
     Args:
         source: the float32 model.
         other: one with the same inputs and outputs.
+        weighting: of the frames; see :func:`~quantkit.sensitivity.posteriors.frame_weights`.
         threads: of ONNX Runtime; 0 lets it take all cores.
 
     Raises:
@@ -35,27 +45,37 @@ def model_divergence(source: Path, other: Path, feeds: Feeds, *, threads: int = 
         CorpusError: there is no clip.
     """
     output = posterior_output(load_model(source, check=False))
-    sessions = [create_session(path, threads=threads) for path in (source, other)]
-    scale: Scale | None = None
-    total, frames = 0.0, 0
+    with tempfile.TemporaryDirectory(prefix="quantkit-compare-") as folder:
+        clips, store = [], ClipStore(Path(folder), _MEMORY)
+        for clip, values in _outputs(source, output, feeds, threads):
+            clips.append(clip)
+            store.append({output: values})
+        if not clips:
+            raise CorpusError("there is no clip to compare the models on")
+        before = (store[index][output] for index in range(len(store)))
+        reference = Reference(clips, before, weighting, Path(folder), _MEMORY)
+        sums = []
+        for index, (clip, values) in enumerate(_outputs(other, output, feeds, threads)):
+            expected = reference[index].shape
+            found = (values.size // max(values.shape[-1], 1), values.shape[-1])
+            if found != expected:
+                raise ModelError(
+                    f"{other} gives {found} frames and labels on clip {clip} where {source} gives "
+                    f"{expected}: they are not the same model"
+                )
+            sums.append(reference.divergence(index, values))
+        return reference.mean(sums)
+
+
+def _outputs(
+    path: Path, output: str, feeds: Feeds, threads: int
+) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+    """Name and posteriors of each clip."""
+    session = create_session(path, threads=threads)
     for clip, inputs in feeds:
         try:
-            before, after = (session.run([output], dict(inputs))[0] for session in sessions)
+            yield clip, session.run([output], dict(inputs))[0]
         # ONNX Runtime's exceptions share no base class but Exception.
         except Exception as error:
             reason = " ".join(str(error).split())
-            raise ModelError(f"{other} cannot be compared on clip {clip}: {reason}") from error
-        if scale is None:
-            scale = scale_of(before)
-        reference = log_posteriors(before, scale, clip)
-        moved = log_posteriors(after, scale, clip)
-        if moved.shape != reference.shape:
-            raise ModelError(
-                f"{other} gives {moved.shape} on clip {clip} where {source} gives "
-                f"{reference.shape}: they are not the same model"
-            )
-        total += divergence(reference, moved, np.ones(len(reference), np.float32))
-        frames += len(reference)
-    if not frames:
-        raise CorpusError("there is no clip to compare the models on")
-    return max(0.0, total / frames)
+            raise ModelError(f"{path} cannot be compared on clip {clip}: {reason}") from error

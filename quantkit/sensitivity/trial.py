@@ -82,9 +82,15 @@ class LayerTrial:
 
     def with_input(self, clip: int, change: Callable[[Array], Array]) -> Change:
         """The layer reads what ``change`` makes of its input."""
+        return self._finish(clip, self._input_error(clip, change), self._shared)
+
+    def error_of_input(self, clip: int, change: Callable[[Array], Array]) -> Change:
+        """What that does to the layer's output; nothing behind it is run."""
+        return Change(_energy(self._input_error(clip, change)))
+
+    def _input_error(self, clip: int, change: Callable[[Array], Array]) -> FloatArray:
         values = self.input(clip)
-        error = self._run(clip, change(values) - values, self._layer.values)
-        return self._finish(clip, error, self._shared)
+        return self._run(clip, change(values) - values, self._layer.values)
 
     def error_of(self, clip: int, layer: FloatLayer, weight: FloatArray) -> Change:
         """What ``weight`` does to some output channels of the layer; nothing behind it is run."""

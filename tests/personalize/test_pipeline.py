@@ -61,7 +61,7 @@ def test_the_file_carries_its_plan(made: Personalized) -> None:
 def test_what_was_measured_is_what_the_file_does(made: Personalized, source: Path) -> None:
     assert made.summary.destination is not None
     feeds = Feeds.of(CLIPS, read_info(source))
-    found = model_divergence(source, made.summary.destination, feeds)
+    found = model_divergence(source, made.summary.destination, feeds, weighting="spoken")
     assert made.summary.measured_divergence == pytest.approx(found, rel=1e-6)
 
 

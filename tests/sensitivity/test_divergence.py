@@ -24,7 +24,7 @@ from quantkit.runtime.session import create_session
 from quantkit.sensitivity import divergence as module
 from quantkit.sensitivity.cache import AnalysisCache
 from quantkit.sensitivity.divergence import measure_divergence
-from quantkit.sensitivity.divergence_settings import DivergenceSettings
+from quantkit.sensitivity.divergence_settings import DivergenceSettings, Effort
 from tests.sensitivity.graphs import attention, residual, tied
 
 CODECS = tuple(CodecChoice.parse(f"bitplane:{bits}") for bits in (2, 3, 4, 6))
@@ -184,7 +184,7 @@ def test_candidates_that_are_not_run_follow_from_their_noise() -> None:
     estimated = measured(model, feeds, replace(SETTINGS, probes=2))
     ratios = []
     for name, (weights, _) in estimated.items():
-        assert [each.measured for each in weights] == [True, False, True, False]
+        assert [each.measured for each in weights] == [True, True, False, False]
         for one, other in zip(weights, exact[name][0], strict=True):
             assert one.noise == pytest.approx(other.noise, rel=1e-6)
             if one.measured:
@@ -193,6 +193,26 @@ def test_candidates_that_are_not_run_follow_from_their_noise() -> None:
                 ratios.append(one.divergence / other.divergence)
     # In 16 channels few errors meet, so single figures scatter; over all layers they do not.
     assert 0.8 < np.exp(np.mean(np.log(ratios))) < 1.25
+
+
+def test_a_grid_that_is_not_run_follows_from_its_noise(monkeypatch) -> None:
+    model, _ = attention(frames=40)
+    feeds = feeds_of(attention, 6)
+    exact = measured(model, feeds)
+    frugal = Effort(tuple(range(6)), probes=1, all_grids=False)
+    monkeypatch.setattr("quantkit.sensitivity.divergence.effort", lambda *_: frugal)
+    estimated = measured(model, feeds)
+    ratios = []
+    for name, (_, grids) in estimated.items():
+        for one, other in zip(grids, exact[name][1], strict=True):
+            assert (one.compute, one.bits) == (other.compute, other.bits)
+            assert one.noise == pytest.approx(other.noise, rel=1e-6)
+            if one.compute == "dynamic":
+                assert one == other
+            else:
+                ratios.append(one.divergence / other.divergence)
+    assert ratios
+    assert 0.5 < np.exp(np.mean(np.log(ratios))) < 2
 
 
 def test_posteriors_that_are_not_finite_name_the_clip() -> None:

@@ -44,6 +44,18 @@ def test_it_is_the_mean_kullback_leibler_divergence_per_frame(tmp_path: Path) ->
     assert model_divergence(source, other, feeds()) == pytest.approx(expected, rel=1e-4)
 
 
+def test_frames_count_as_they_are_weighted(tmp_path: Path) -> None:
+    source, other = logits(tmp_path / "a.onnx", 0.0, 0.0), logits(tmp_path / "b.onnx", 0.0, 0.5)
+    # The second label is said most often, so it is the blank; only in the first is something said.
+    frames = np.array([[2.0, 0.0], [0.0, 3.0], [0.0, 3.0], [0.0, 3.0]], np.float32)
+    alone = [model_divergence(source, other, feeds([("x", {"x": row[None]})])) for row in frames]
+    together = feeds([("x", {"x": frames})])
+    uniform = model_divergence(source, other, together)
+    spoken = model_divergence(source, other, together, weighting="spoken")
+    assert uniform == pytest.approx(np.mean(alone), rel=1e-4)
+    assert spoken == pytest.approx(np.average(alone, weights=[20, 1, 1, 1]), rel=1e-4)
+
+
 def test_a_model_does_not_differ_from_itself(tmp_path: Path) -> None:
     source = logits(tmp_path / "a.onnx", 0.0, 0.3)
     assert model_divergence(source, source, feeds()) == 0.0
