@@ -9,6 +9,7 @@ Calibration clips are of training speakers, test clips of others.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,8 +23,9 @@ from quantkit.audio.utterance import Corpus
 from quantkit.bench.accuracy import iter_clips
 from quantkit.bench.contestant import open_contestants
 from quantkit.codecs.catalogue import CodecChoice
-from quantkit.graph.artifact import total_size
+from quantkit.graph.artifact import read_info, total_size
 from quantkit.quantize import QuantizeSettings, quantize_model
+from quantkit.quantize.feeds import Feeds
 from quantkit.quantize.fitting import Fitting
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
 from quantkit.sensitivity.posteriors import divergence, frame_weights
@@ -38,6 +40,11 @@ CODECS = (
     "ternary",
 )
 CALIBRATION_CLIPS = 64
+#: What the last columns show the divergence without.
+WITHOUT: Mapping[str, Fitting] = {
+    "nearest rounding": Fitting(rounding="nearest"),
+    "no bias correction": Fitting(bias_correction=False),
+}
 #: Rows of the README's table.
 SHORT = ("float32", "int8", "bitplane 4", "bitplane 3", "grouped 4", "grouped 3", "grouped 2")
 
@@ -46,16 +53,14 @@ LOW_BITS = (2, 3, 4)
 BETTER = ("codebook", "grouped")
 
 
-def write_variants(
-    folder: Path, source: Path, audio: Corpus, *, correct_bias: bool = True
-) -> list[Path]:
+def write_variants(folder: Path, source: Path, audio: Feeds, fitting: Fitting) -> list[Path]:
     """The float model, and the same static with every codec."""
     folder.mkdir()
     paths = [source]
     for codec in CODECS:
         settings = QuantizeSettings(compute="static", codec=CodecChoice.parse(codec))
         path = folder / f"{codec.replace(':', ' ')}.onnx"
-        quantize_model(source, path, settings, audio, fitting=Fitting(bias_correction=correct_bias))
+        quantize_model(source, path, settings, audio, fitting=fitting)
         paths.append(path)
         click.echo(f"{codec}: written", err=True)
     return paths
@@ -76,11 +81,16 @@ def divergences(paths: list[Path], corpus: Corpus) -> list[float]:
 
 
 def codec_table(
-    paths: list[Path], scores: list[Score], corrected: list[float], uncorrected: list[float]
+    paths: list[Path], scores: list[Score], moved: list[float], others: list[list[float]]
 ) -> str:
-    """One row for each codec."""
+    """One row for each codec.
+
+    Args:
+        moved: divergence of each file.
+        others: the same without what :data:`WITHOUT` names.
+    """
     rows = []
-    for path, each, kl, kl_before in zip(paths, scores, corrected, uncorrected, strict=True):
+    for path, each, *divergence_by_way in zip(paths, scores, moved, *others, strict=True):
         accuracy = each.accuracy
         assert accuracy.levenshtein is not None
         assert accuracy.levenshtein_ci is not None
@@ -95,12 +105,11 @@ def codec_table(
                 "–"
                 if each is scores[0]
                 else f"{each.change:+.1%} [{change_low:+.1%}, {change_high:+.1%}]",
-                f"{kl:.4f}",
-                f"{kl_before:.4f}",
+                *(f"{found:.4f}" for found in divergence_by_way),
             ]
         )
     header = ["codec", "MB", "mean Levenshtein [95 %]", "CER", "change [95 %]"]
-    return table([*header, "divergence", "without bias correction"], rows)
+    return table([*header, "divergence", *WITHOUT], rows)
 
 
 def short_table(paths: list[Path], scores: list[Score]) -> str:
@@ -158,19 +167,28 @@ def main(data: Path | None, clips: int, decoder: str, seed: int) -> None:
         f"{audio.name}; decoder {decoder}. Changes of the mean Levenshtein distance are against "
         f"float32, paired by utterance, with 95 % bootstrap intervals. Divergence: how far the "
         f"posteriors move, in nats per frame (Kullback-Leibler), where frames without blank count "
-        f"20 times as much as others; the last column shows it for "
-        f"biases left as they were. {host()}.",
+        f"20 times as much as others; the last columns show it where weights are rounded to the "
+        f"nearest levels, and where biases are left as they were. {host()}.",
     ]
     broken: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        paths = write_variants(Path(folder) / "corrected", source, audio)
-        others = write_variants(Path(folder) / "not", source, audio, correct_bias=False)
+        heard = Feeds(audio, read_info(source))
+        paths = write_variants(Path(folder) / "usual", source, heard, Fitting())
+        others = [
+            write_variants(Path(folder) / name, source, heard, fitting)
+            for name, fitting in WITHOUT.items()
+        ]
         for name, corpus in sets.items():
             click.echo(f"{name}: {len(corpus)} clips", err=True)
             scores = score(paths, corpus, decoder, seed)
             parts += [
                 f"### {name}: {len(corpus)} clips",
-                codec_table(paths, scores, divergences(paths, corpus), divergences(others, corpus)),
+                codec_table(
+                    paths,
+                    scores,
+                    divergences(paths, corpus),
+                    [divergences(each, corpus) for each in others],
+                ),
             ]
             broken += broken_promises(name, scores)
             if name == wanted[0]:

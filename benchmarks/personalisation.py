@@ -45,13 +45,15 @@ COUNT_BUDGET = 1_600_000
 CLIPS = 32
 COUNTS = (1, 4, 16, 32, 100)
 SEEDS = (0, 1, 2)
+#: The same where times are measured, and nothing else may run.
+COUNT_SEEDS = (0, 1)
 #: Of the held-out speakers of speech commands, those with the most clips.
 MOST_SPEAKERS = 8
 FEWEST_CLIPS = 20
 
 #: myQASR as published, but with 8-bit activations: with as few bits as weights have here,
 #: nothing is recognised.
-_MYQASR = Fitting(weight_range="cosine", bias_correction=False)
+_MYQASR = Fitting(rounding="nearest", weight_range="cosine", bias_correction=False)
 _MYQASR_SETTINGS = QuantizeSettings(compute="static", range="cosine")
 
 _CODE = (
@@ -160,7 +162,7 @@ def cells(commands: Sequence[str], digits: Sequence[str]) -> list[Cell]:
     found += [
         Cell("clips", "optimal", COUNT_BUDGET, "anyone", count, seed)
         for count in COUNTS
-        for seed in SEEDS
+        for seed in COUNT_SEEDS
     ]
     return found
 
@@ -279,9 +281,10 @@ def _about(tests: Mapping[str, Mapping[str, Corpus]]) -> str:
         f"their test takes; of {len(commands)} speakers of speech commands whom training never "
         "heard, every other clip, tested on the rest. `other` is the mean over the files of all "
         "other speakers. **Clips**: of any training speakers, "
-        f"{len(SEEDS)} draws, {COUNT_BUDGET / 1e6:g} MB, tested as above; times with nothing in a "
-        "cache. `myqasr` is descending, cosine, 8-bit activations, and one draw. A difference is "
-        "called signal where the 95 % bootstrap interval over clips, paired by clip, excludes 0. "
+        f"{len(COUNT_SEEDS)} draws, {COUNT_BUDGET / 1e6:g} MB, tested as above; times with nothing "
+        "in a cache. `myqasr` is descending, cosine, nearest rounding, 8-bit activations, and one "
+        "draw. A difference is called signal where the 95 % bootstrap interval over clips, "
+        "paired by clip, excludes 0. "
         "The interval knows nothing of which clips happened to calibrate, nor of speakers who "
         f"were not tested. {host()}."
     )

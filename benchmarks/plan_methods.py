@@ -22,7 +22,7 @@ from pathlib import Path
 import click
 
 from benchmarks.cells import ROOT, STUDIES, Study, code_digest, study_options
-from benchmarks.plan_methods_report import Cell, Row, broken_promises, draw, report
+from benchmarks.plan_methods_report import Cell, Row, broken_promises, draw, report, short_report
 from benchmarks.results import host, replace_section
 from benchmarks.scoring import HeldOut, Score, change, corpus_digest, mean_interval
 from quantkit.audio.corpora import open_corpus
@@ -58,7 +58,7 @@ CALIBRATION_CLIPS = 32
 #: Of the plans that are drawn at random.
 SEEDS = (0, 1, 2)
 
-#: How numbers are found: as we do, and as myQASR does, with each of its three calibrations.
+#: How numbers are found: as we do, and with ranges as in each of myQASR's three calibrations.
 FITTINGS: Mapping[str, tuple[Fitting, RangeMethod]] = {
     "ours": (PersonalizeSettings().fitting, "min-max"),
     "min-max": (Fitting(weight_range="min-max", bias_correction=False), "min-max"),
@@ -189,8 +189,9 @@ def main(data: Path, clips: int, seed: int, jobs: int, only: tuple[str, ...]) ->
         f"two widths their mean, and {WORDS} more. At whole widths myQASR in either direction, and "
         f"what is dealt from it, give all layers the same bits. Where nothing else is said, "
         f"activations have 8 bits and numbers are found as in `quantkit personalize`; `min-max`, "
-        f"`cosine` and `hessian` are myQASR's three calibrations. Changes are paired by clip. The "
-        f"tidy table is `{study.table_path.relative_to(ROOT)}`. {host()}."
+        f"`cosine` and `hessian` are myQASR's three calibrations, with compensated rounding, which "
+        f"myQASR has not. Changes are paired by clip. The tidy table is "
+        f"`{study.table_path.relative_to(ROOT)}`. {host()}."
     )
     section = report(results, about)
     click.echo(section)
@@ -198,6 +199,7 @@ def main(data: Path, clips: int, seed: int, jobs: int, only: tuple[str, ...]) ->
         raise click.ClickException("not all cells are done, so RESULTS.md is left as it was")
     draw(results)
     replace_section("plan-methods", section)
+    replace_section("plans", short_report(results), ROOT / "README.md")
     if broken := broken_promises(results, seed):
         raise click.ClickException("; ".join(broken))
 

@@ -13,6 +13,15 @@ from benchmarks.scoring import change
 #: By how much the edit distance of the optimal plan may grow, at an average of so many bits.
 PROMISED_CHANGE: Mapping[float, float] = {4: 0.03, 3: 0.08}
 
+#: Lines of the README's table, and what they are called there.
+SHORT: Mapping[str, str] = {
+    "myqasr descending, cosine, activations as weights": "myQASR, activations as weights",
+    "myqasr descending, cosine": "myQASR",
+    "uniform": "the same bits for all",
+    "optimal": "optimal, bit planes only",
+    "optimal, all codecs": "**optimal**",
+}
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -118,6 +127,19 @@ def report(results: Mapping[Cell, Row], about: str) -> str:
     parts += ["### Divergence of the posteriors, nats per frame"]
     parts += [_matrix(results, lambda r: f"{r.divergence:.4f}")]
     return "\n\n".join(parts)
+
+
+def short_report(results: Mapping[Cell, Row]) -> str:
+    """For the README: the plans that most people would compare."""
+    widths = sorted({cell.width for cell in results if cell.width == int(cell.width)})
+    budgets = {cell.width: row.budget for cell, row in results.items()}
+    found = {(cell.line, cell.width): row for cell, row in results.items()}
+    rows = []
+    for line, words in SHORT.items():
+        cells = (found.get((line, width)) for width in widths)
+        rows.append([words, *("–" if row is None else f"{row.change:+.1%}" for row in cells)])
+    header = (f"{width:g} bits, {budgets[width] / 1e6:.1f} MB" for width in widths)
+    return table(["plan", *header], rows)
 
 
 def draw(results: Mapping[Cell, Row]) -> Path:

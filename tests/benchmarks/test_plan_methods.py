@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from benchmarks import charts, plan_methods, plan_methods_report
-from benchmarks.plan_methods_report import Cell, Row, broken_promises, report
+from benchmarks.plan_methods_report import SHORT, Cell, Row, broken_promises, report, short_report
 from quantkit.graph.artifact import save_model
 from tests.quantize.conftest import masked_convolutions
 
@@ -63,6 +63,20 @@ def test_report_has_methods_by_widths() -> None:
     assert "| method | 4 bits | 8 bits |" in section
     assert "| uniform | +2.0% [+0.0%, +0.0%] | +1.0% [+0.0%, +0.0%] |" in section
     assert "| optimal | – | +0.0% [+0.0%, +0.0%] |" in section
+
+
+def test_short_table_has_whole_widths_and_the_plans_that_people_compare() -> None:
+    results = {
+        Cell(3, "uniform"): row([1], 0.02),
+        Cell(3.5, "uniform"): row([1], 0.015),
+        Cell(4, "optimal", codec="any"): row([1], 0.001),
+        Cell(4, "shuffled", "ascending"): row([1], 0.03),
+    }
+    lines = short_report(results).splitlines()
+    assert lines[0] == "| plan | 3 bits, 0.0 MB | 4 bits, 0.0 MB |"
+    assert f"| {SHORT['uniform']} | +2.0% | – |" in lines
+    assert f"| {SHORT['optimal, all codecs']} | – | +0.1% |" in lines
+    assert set(SHORT) <= {cell.line for cell in plan_methods.cells()}
 
 
 def test_plot_is_the_same_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
