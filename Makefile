@@ -82,6 +82,9 @@ lint: $(READY) ## ruff and strict mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Studies that need real speech: DATA=folder with librispeech, speech_commands, digits.
+OF_SPEECH := codec_accuracy conditioning plan_methods personalisation personalize_cost
+
 study: $(VARIANTS) ## the measurements behind the README -> benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.full_width
 	$(BIN)/python -m benchmarks.packed_weights
@@ -89,7 +92,8 @@ study: $(VARIANTS) ## the measurements behind the README -> benchmarks/RESULTS.m
 	$(BIN)/python -m benchmarks.wav2vec2_base
 	$(BIN)/python -m benchmarks.compatibility
 	$(BIN)/python -m benchmarks.shipped_model $(if $(filter-out calibration_data,$(DATA)),--data $(DATA))
-	$(if $(filter-out calibration_data,$(DATA)),$(BIN)/python -m benchmarks.codec_accuracy --data $(DATA))
+	$(if $(filter-out calibration_data,$(DATA)),set -e; for each in $(OF_SPEECH); do \
+		$(BIN)/python -m benchmarks.$$each --data $(DATA); done)
 
 train: $(READY) ## train the shipped model again (DATA=folder with librispeech, speech_commands, digits)
 	models/wav2letter-en/train.sh $(DATA) $(STEPS)
