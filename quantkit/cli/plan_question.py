@@ -17,13 +17,14 @@ from quantkit.codecs.catalogue import CodecChoice
 from quantkit.graph.plan import Plan
 from quantkit.planning.budget import parse_latency
 from quantkit.planning.correction import AudioJudge, Correction, corrected_plan
+from quantkit.planning.front_file import require_front_form, write_front
 from quantkit.planning.latency import LayerTimes, read_layer_times, write_layer_times
 from quantkit.planning.measure_latency import measure_layer_times
 from quantkit.planning.methods import METHODS
 from quantkit.planning.methods.ordering import MEDIAN
 from quantkit.planning.methods.precisions import codec_widths
 from quantkit.planning.optimal import Planner
-from quantkit.planning.pareto import pareto_front, require_front_form, write_front
+from quantkit.planning.pareto import pareto_front
 from quantkit.quantize.encodings import Encodings
 from quantkit.quantize.feeds import Feeds
 from quantkit.quantize.fitting import Fitting

@@ -74,6 +74,10 @@ class CutGraph:
         """Whether the outputs depend on the node at ``position``."""
         return position in self._needed
 
+    def position(self, name: str) -> int:
+        """Of the node that computes the value ``name``."""
+        return self._maker[name]
+
     def live(self, position: int) -> tuple[str, ...]:
         """The values that cross the cut before the node at ``position``, in order of first use."""
         found: dict[str, None] = {}

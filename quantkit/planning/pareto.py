@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import quantkit
-from quantkit.errors import InputError
-from quantkit.files import write_json, write_text
 from quantkit.planning.optimal import Planner
 from quantkit.planning.programme import Solution
 
 PARETO_SCHEMA = "quantkit.pareto/1"
-
-_TABLES = (".tsv", ".md", ".json")
-_PLOTS = (".png", ".svg", ".pdf")
 
 _BUDGETS = 24
 _LIMITS = 5
@@ -119,44 +113,6 @@ def pareto_front(
                 progress((turn + (step + 1) / budgets) / len(limits))
     points = [_point(planner, solution, timed) for solution in found]
     return Front(planner.sizes.model_sha256, _unbeaten(points))
-
-
-def require_front_form(path: Path) -> None:
-    """Refuse a name that :func:`write_front` cannot write to.
-
-    Raises:
-        InputError: its suffix says no form that there is.
-    """
-    if path.suffix.lower() not in (*_TABLES, *_PLOTS):
-        raise InputError(
-            f"cannot write the front as {path.name}: choose a name that ends in "
-            f"{', '.join((*_TABLES, *_PLOTS))}"
-        )
-
-
-def write_front(front: Front, path: Path) -> None:
-    """Write the front as the suffix of ``path`` says: a table, JSON, or a plot.
-
-    Raises:
-        InputError: see :func:`require_front_form`.
-        OutputError: ``path`` cannot be written.
-    """
-    require_front_form(path)
-    header, rows = front.rows()
-    suffix = path.suffix.lower()
-    if suffix == ".json":
-        write_json(path, front.to_json())
-    elif suffix == ".tsv":
-        write_text(path, "".join("\t".join(row) + "\n" for row in [header, *rows]))
-    elif suffix == ".md":
-        ruled = [header, ["---:"] * len(header), *rows]
-        write_text(path, "".join(f"| {' | '.join(row)} |\n" for row in ruled))
-    else:
-        # Whoever wants no plot does not wait for matplotlib.
-        from quantkit.planning.pareto_plot import front_figure
-        from quantkit.plotting import save_figure
-
-        save_figure(front_figure(front), path)
 
 
 def _limits(planner: Planner) -> list[float | None]:

@@ -21,6 +21,10 @@ from quantkit.runtime.recognizer import MIN_FRAMES
 __all__ = ["Feed", "Tracker", "Watched", "calibrate", "corpus_feeds", "require_finite"]
 
 
+# Weights of a part of the model that is run at a time.
+_STAGE_BYTES = 48_000_000
+
+
 class Tracker(Protocol):
     """Sees the values of one tensor clip by clip."""
 
@@ -50,9 +54,9 @@ def calibrate(
 ) -> None:
     """Run every clip alone and at its true length, and follow the values of some tensors.
 
-    Memory holds the activations of one clip at a time and one small tracker per tensor, however
-    many clips there are. ONNX Runtime's own calibrators keep them all, and their histograms fail
-    on clips of different lengths.
+    Memory holds the activations of one clip, of a large model those of a part of it, and one small
+    tracker per tensor, however many clips there are. ONNX Runtime's own calibrators keep them all,
+    and their histograms fail on clips of different lengths.
 
     Args:
         model: float32; is not changed.
@@ -65,14 +69,20 @@ def calibrate(
         ModelError: the model fails on a clip, or a layer's activations are not finite there.
     """
     with ClipRunner(model) as runner:
-        for clip, values in runner.run(list(watched), feeds):
-            for name, each in watched.items():
-                require_finite(values[name], each.layer, clip)
+        for stage in runner.run_in_stages(list(watched), feeds, _stages(model)):
+            for name in list(stage.values):
+                values, each = stage.values.pop(name), watched[name]
+                require_finite(values, each.layer, stage.clip)
                 for tracker in each.trackers:
-                    tracker.update(values[name])
-            values.clear()
-            if progress is not None:
-                progress(clip)
+                    tracker.update(values)
+            if stage.is_last and progress is not None:
+                progress(stage.clip)
+
+
+def _stages(model: onnx.ModelProto) -> int:
+    """A large model has large activations: it is run a part at a time."""
+    weights = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
+    return 1 + weights // _STAGE_BYTES
 
 
 def require_finite(values: npt.NDArray[Any], layer: str, clip: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -11,7 +12,7 @@ from typing import IO, Any
 import numpy.typing as npt
 import onnx
 import onnxruntime
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from quantkit.errors import CorpusError, ModelError, OutputError
 from quantkit.graph.cut import CutGraph, ValueType
@@ -24,6 +25,20 @@ Feed = tuple[str, Mapping[str, npt.NDArray[Any]]]
 _SMALLEST_MOVED = 1024
 # What kernels like their weights to begin at.
 _ALIGNMENT = 64
+_NO_CLIP = "calibration needs at least one clip, and there is none"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Some of the values of one clip.
+
+    Args:
+        is_last: whether no more of this clip come.
+    """
+
+    clip: str
+    values: dict[str, npt.NDArray[Any]]
+    is_last: bool
 
 
 class ClipRunner:
@@ -100,25 +115,80 @@ class ClipRunner:
         session = self._open(computed, nodes, tensors) if computed else None
         clips = 0
         for clip, feed in feeds:
-            try:
-                values = _run(session, computed, feed)
-            # ONNX Runtime's exceptions share no base class but Exception.
-            except Exception as error:
-                reason = " ".join(str(error).split())
-                raise ModelError(f"the model fails on calibration clip {clip}: {reason}") from error
+            values = self._values(session, computed, clip, feed)
             values |= {name: feed[name] for name in names if name in self._inputs}
             yield clip, values
             # Not to be held while the next clip's are computed.
             del values
             clips += 1
         if not clips:
-            raise CorpusError("calibration needs at least one clip, and there is none")
+            raise CorpusError(_NO_CLIP)
+
+    def run_in_stages(
+        self, names: Sequence[str], feeds: Iterable[Feed], stages: int
+    ) -> Iterator[Stage]:
+        """As :meth:`run`, but the values of a clip come some at a time, in the order of the graph.
+
+        Each node is run once, and memory holds the values of one stage, with those that later
+        stages still need.
+
+        Args:
+            stages: at most so many for each clip.
+        """
+        graph = CutGraph(self._light, [name for name in names if name not in self._inputs])
+        ordered = sorted(graph.outputs, key=graph.position)
+        count = max(1, -(-len(ordered) // stages))
+        groups = [ordered[i : i + count] for i in range(0, len(ordered), count)]
+        crossing = [self._crossing(groups, index) for index in range(len(groups))]
+        sessions: list[onnxruntime.InferenceSession | None] = [None] * len(groups)
+        clips = 0
+        for clip, feed in feeds:
+            given = [name for name in names if name in self._inputs]
+            yield Stage(clip, {name: feed[name] for name in given}, is_last=not groups)
+            values = dict(feed)
+            for index, group in enumerate(groups):
+                wanted = [*group, *(n for n in crossing[index] if n not in (*values, *group))]
+                if (session := sessions[index]) is None:
+                    types = {name: _type_of_array(array) for name, array in values.items()}
+                    session = sessions[index] = self._open(wanted, inputs=types)
+                values |= self._values(session, wanted, clip, values)
+                shown = {name: values[name] for name in group}
+                values = {name: values[name] for name in crossing[index]}
+                yield Stage(clip, shown, is_last=index == len(groups) - 1)
+                del shown
+            clips += 1
+        if not clips:
+            raise CorpusError(_NO_CLIP)
+
+    def _crossing(self, groups: Sequence[Sequence[str]], index: int) -> tuple[str, ...]:
+        """What stages behind the one at ``index`` read of what lies before them."""
+        later = [name for group in groups[index + 1 :] for name in group]
+        if not later:
+            return ()
+        graph = CutGraph(self._light, later)
+        return graph.live(graph.position(groups[index][-1]) + 1)
+
+    def _values(
+        self,
+        session: onnxruntime.InferenceSession | None,
+        names: Sequence[str],
+        clip: str,
+        feed: Mapping[str, npt.NDArray[Any]],
+    ) -> dict[str, npt.NDArray[Any]]:
+        try:
+            return _run(session, names, feed)
+        # ONNX Runtime's exceptions share no base class but Exception.
+        except Exception as error:
+            reason = " ".join(str(error).split())
+            raise ModelError(f"the model fails on calibration clip {clip}: {reason}") from error
 
     def _open(
         self,
         names: Sequence[str],
-        nodes: Iterable[onnx.NodeProto],
-        tensors: Iterable[onnx.TensorProto],
+        nodes: Iterable[onnx.NodeProto] = (),
+        tensors: Iterable[onnx.TensorProto] = (),
+        *,
+        inputs: Mapping[str, ValueType] | None = None,
     ) -> onnxruntime.InferenceSession:
         path = self._folder / f"run{self._runs}.onnx"
         self._runs += 1
@@ -126,7 +196,7 @@ class ClipRunner:
         whole.CopyFrom(self._light)
         whole.graph.initializer.extend(self._moved(f"{path.name}.tensors", tensors))
         whole.graph.node.extend(nodes)
-        part = CutGraph(whole, names).part(self._inputs, names)
+        part = CutGraph(whole, names).part(inputs or self._inputs, names)
         path.write_bytes(part.SerializeToString())
         options = session_options()
         # Packed weights take their size again, and clips run too few times to earn that back.
@@ -158,7 +228,10 @@ def _run(
         return {}
     wanted = {value.name for value in session.get_inputs()}
     inputs = {name: values for name, values in feed.items() if name in wanted}
-    return dict(zip(names, session.run(names, inputs), strict=True))
+    options = onnxruntime.RunOptions()
+    # What a long clip took is given back before the next part runs.
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return dict(zip(names, session.run(names, inputs, options), strict=True))
 
 
 def _moved(tensor: onnx.TensorProto, stream: IO[bytes], location: str) -> onnx.TensorProto:
@@ -176,6 +249,11 @@ def _moved(tensor: onnx.TensorProto, stream: IO[bytes], location: str) -> onnx.T
     for key, value in (("location", location), ("offset", offset), ("length", len(raw))):
         copy.external_data.add(key=key, value=str(value))
     return copy
+
+
+def _type_of_array(array: npt.NDArray[Any]) -> ValueType:
+    """For clips of any length."""
+    return ValueType(helper.np_dtype_to_tensor_dtype(array.dtype), (None,) * array.ndim)
 
 
 def _type_of(value: onnx.ValueInfoProto) -> ValueType:

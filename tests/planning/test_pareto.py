@@ -9,13 +9,12 @@ import pytest
 
 from quantkit.errors import InputError
 from quantkit.graph.artifact import save_model
+from quantkit.planning.front_file import require_front_form, write_front
 from quantkit.planning.optimal import Planner
 from quantkit.planning.pareto import (
     Front,
     FrontPoint,
     pareto_front,
-    require_front_form,
-    write_front,
 )
 from quantkit.planning.pareto_plot import front_figure
 from quantkit.planning.size import with_sizes

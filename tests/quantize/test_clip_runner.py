@@ -27,6 +27,32 @@ def test_values_are_those_of_a_session_over_the_whole_model(model, clips, tmp_pa
         assert values["layer2.relu"].shape[1] == 24
 
 
+@pytest.mark.parametrize("stages", [1, 2, 3, 50])
+def test_stages_bring_every_value_once_and_in_order(stages, model, clips) -> None:
+    names = ["log_probs", "layer2.relu", "features", "layer1.out", "layer3.out"]
+    with ClipRunner(model) as runner:
+        whole = list(runner.run(names, clips))
+        shown = list(runner.run_in_stages(names, clips, stages))
+    assert [stage.clip for stage in shown if stage.is_last] == [clip for clip, _ in clips]
+    for clip, expected in whole:
+        mine = [stage for stage in shown if stage.clip == clip]
+        assert [stage.is_last for stage in mine] == [False] * (len(mine) - 1) + [True]
+        assert len(mine) <= stages + 1
+        computed = [name for stage in mine for name in stage.values]
+        assert computed == ["features", "layer1.out", "layer2.relu", "layer3.out", "log_probs"]
+        for stage in mine:
+            for name, values in stage.values.items():
+                np.testing.assert_allclose(values, expected[name], atol=1e-5)
+
+
+def test_stages_of_inputs_alone(model, clips) -> None:
+    with ClipRunner(model) as runner:
+        (stage,) = runner.run_in_stages(["features"], clips[:1], 3)
+        assert (stage.clip, list(stage.values), stage.is_last) == ("clip0", ["features"], True)
+        with pytest.raises(CorpusError, match="at least one clip"):
+            list(runner.run_in_stages(["log_probs"], [], 2))
+
+
 def test_further_nodes_and_constants_are_there_for_one_run(model, clips) -> None:
     before = model.SerializeToString(deterministic=True)
     factor = np.full((1, 24, 1), 3.0, np.float32)

@@ -1,0 +1,50 @@
+"""The front as a file: a table, JSON, or a plot, as its name says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from quantkit.errors import InputError
+from quantkit.files import write_json, write_text
+from quantkit.planning.pareto import Front
+
+_TABLES = (".tsv", ".md", ".json")
+_PLOTS = (".png", ".svg", ".pdf")
+
+
+def require_front_form(path: Path) -> None:
+    """Refuse a name that :func:`write_front` cannot write to.
+
+    Raises:
+        InputError: its suffix says no form that there is.
+    """
+    if path.suffix.lower() not in (*_TABLES, *_PLOTS):
+        raise InputError(
+            f"cannot write the front as {path.name}: choose a name that ends in "
+            f"{', '.join((*_TABLES, *_PLOTS))}"
+        )
+
+
+def write_front(front: Front, path: Path) -> None:
+    """Write the front as the suffix of ``path`` says: a table, JSON, or a plot.
+
+    Raises:
+        InputError: see :func:`require_front_form`.
+        OutputError: ``path`` cannot be written.
+    """
+    require_front_form(path)
+    header, rows = front.rows()
+    suffix = path.suffix.lower()
+    if suffix == ".json":
+        write_json(path, front.to_json())
+    elif suffix == ".tsv":
+        write_text(path, "".join("\t".join(row) + "\n" for row in [header, *rows]))
+    elif suffix == ".md":
+        ruled = [header, ["---:"] * len(header), *rows]
+        write_text(path, "".join(f"| {' | '.join(row)} |\n" for row in ruled))
+    else:
+        # Whoever wants no plot does not wait for matplotlib.
+        from quantkit.planning.pareto_plot import front_figure
+        from quantkit.plotting import save_figure
+
+        save_figure(front_figure(front), path)
