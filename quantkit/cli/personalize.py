@@ -21,7 +21,7 @@ from quantkit.errors import InputError, MissingDependencyError
 from quantkit.graph.plan import write_plan
 from quantkit.personalize.page import write_page
 from quantkit.personalize.pipeline import Personalized, PersonalizeSettings, personalize
-from quantkit.personalize.summary import agreement
+from quantkit.personalize.summary import PersonalizeSummary, agreement
 from quantkit.planning.budget import parse_budget
 from quantkit.sensitivity.cache import default_cache_folder
 from quantkit.sensitivity.divergence_settings import CANDIDATES
@@ -169,6 +169,11 @@ def _exported(model: Path) -> Iterator[Path]:
         yield path
 
 
+def _counted(summary: PersonalizeSummary) -> str:
+    compared, clips = summary.compared_clips, summary.clips
+    return f"{compared} of these clips" if compared < clips else f"these {clips} clips"
+
+
 def _tell(made: Personalized) -> None:
     summary = made.summary
     click.echo(
@@ -178,7 +183,7 @@ def _tell(made: Personalized) -> None:
     )
     if summary.measured_divergence is not None:
         click.echo(
-            f"  divergence from float32 on these {summary.clips} clips: "
+            f"  divergence from float32 on {_counted(summary)}: "
             f"{summary.measured_divergence:.4f} nats per frame "
             f"(agreement {agreement(summary.measured_divergence):.1%}; "
             f"predicted {summary.predicted_divergence:.4f})"

@@ -25,10 +25,10 @@ from quantkit.planning.methods.ordering import MEDIAN
 from quantkit.planning.methods.precisions import codec_widths
 from quantkit.planning.optimal import Planner
 from quantkit.planning.pareto import pareto_front
-from quantkit.quantize.encodings import Encodings
 from quantkit.quantize.feeds import Feeds
 from quantkit.quantize.fitting import Fitting
 from quantkit.quantize.settings import QuantizeSettings
+from quantkit.quantize.shared_work import SharedWork
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 from quantkit.sensitivity.cache import default_cache_folder
 from quantkit.sensitivity.divergence_settings import CANDIDATES, DivergenceSettings
@@ -45,7 +45,7 @@ class Question:
     fitting: Fitting
     sensitivity_file: Path | None
     feeds: Feeds | None
-    encodings: Encodings = field(default_factory=Encodings)
+    shared: SharedWork = field(default_factory=SharedWork)
 
     def sensitivity(self, analysis: AnalysisSettings) -> Sensitivity:
         """The table that was named, or one made from the audio.
@@ -67,7 +67,7 @@ class Question:
                 self.feeds,
                 analysis,
                 cache=default_cache_folder(),
-                encodings=self.encodings,
+                shared=self.shared,
                 progress=tell,
             )
 
@@ -138,7 +138,7 @@ def optimal(
                     sensitivity,
                     question.settings,
                     question.fitting,
-                    encodings=question.encodings,
+                    shared=question.shared,
                 )
             )
         tell = stack.enter_context(progress_bar("planning"))

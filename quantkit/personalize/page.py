@@ -167,7 +167,7 @@ def _divergence_card(summary: PersonalizeSummary) -> str:
         return ""
     lines = [
         "Of the probability that float32 gives to what it hears, the quantized model gives this "
-        "share, on average over these clips."
+        f"share, on average over {_compared(summary)}."
     ]
     if measured is not None:
         lines.append(f"Measured divergence: {f.significant(measured)} nats per frame.")
@@ -175,6 +175,11 @@ def _divergence_card(summary: PersonalizeSummary) -> str:
         lines.append(f"Predicted divergence: {f.significant(predicted)} nats per frame.")
     kind = "Agreement with float32" + ("" if measured is not None else ", predicted")
     return _card(kind, f"{f.percent(agreement(best))} %", lines)
+
+
+def _compared(summary: PersonalizeSummary) -> str:
+    some = 0 < summary.compared_clips < summary.clips
+    return f"{summary.compared_clips} of these clips" if some else "these clips"
 
 
 def _time_card(summary: PersonalizeSummary) -> str:

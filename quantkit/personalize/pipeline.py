@@ -18,12 +18,12 @@ from quantkit.personalize.summary import PersonalizeSummary, Step, audio_warning
 from quantkit.planning.correction import AudioJudge, corrected_plan
 from quantkit.planning.optimal import Planner
 from quantkit.planning.pareto import Front, pareto_front
-from quantkit.quantize.encodings import Encodings
-from quantkit.quantize.feeds import Calibration, Feeds
+from quantkit.quantize.feeds import Calibration, Feeds, evenly
 from quantkit.quantize.fitting import Fitting
 from quantkit.quantize.pipeline import quantize_model
 from quantkit.quantize.presets import preset
 from quantkit.quantize.settings import QuantizeSettings
+from quantkit.quantize.shared_work import SharedWork
 from quantkit.runtime.lint import LintReport
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 from quantkit.sensitivity.divergence_settings import CANDIDATES, DivergenceSettings
@@ -37,6 +37,8 @@ Progress = Callable[[str, float], None]
 # Weights times layers beyond which that is left out.
 _LARGEST_CORRECTED = 1_000_000_000
 _POINTS_OF_FRONT = 10
+# Of audio, at most, that the finished file is compared with float32 on.
+_COMPARED_SECONDS = 160.0
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def personalize(
     tell = (lambda _stage, _share: None) if progress is None else progress
     feeds = Feeds.of(calibration, read_info(source))
     divergence = DivergenceSettings(candidates=settings.candidates)
-    encodings = Encodings()
+    shared = SharedWork()
     clock = _Clock()
     with clock.step("listen"):
         # No metric is asked for: the plan goes by divergence alone.
@@ -127,7 +129,7 @@ def personalize(
             feeds,
             asked,
             cache=cache,
-            encodings=encodings,
+            shared=shared,
             progress=tell,
             notify=notify,
         )
@@ -137,7 +139,7 @@ def personalize(
         rounds = _affordable_rounds(table) if settings.rounds is None else settings.rounds
         if rounds:
             with AudioJudge(
-                source, feeds, table, settings.quantize, settings.fitting, encodings=encodings
+                source, feeds, table, settings.quantize, settings.fitting, shared=shared
             ) as judge:
                 best = corrected_plan(
                     planner,
@@ -151,10 +153,11 @@ def personalize(
         front = pareto_front(planner, budgets=_POINTS_OF_FRONT)
     with clock.step("quantize"):
         tell("quantize", 0.0)
-        result = quantize_model(source, destination, best.plan, feeds, encodings=encodings)
+        result = quantize_model(source, destination, best.plan, feeds, shared=shared)
     with clock.step("compare"):
         tell("compare", 0.0)
-        measured = model_divergence(source, destination, feeds, weighting=divergence.weighting)
+        compared = _compared(feeds)
+        measured = model_divergence(source, destination, compared, weighting=divergence.weighting)
     summary = PersonalizeSummary(
         model=read_info(source).name or source.name,
         source_bytes=total_size(source),
@@ -166,6 +169,7 @@ def personalize(
         size_bytes=result.size_bytes,
         predicted_divergence=best.divergence,
         measured_divergence=measured,
+        compared_clips=compared.clips,
         steps=clock.steps,
         reasons=reasons(table, result.plan),
         warnings=audio_warnings(table.clips, table.seconds, _skipped(feeds)),
@@ -189,6 +193,14 @@ class _Clock:
 def _affordable_rounds(table: Sensitivity) -> int:
     weights = sum(layer.parameters for layer in table.layers)
     return int(weights * len(table.layers) <= _LARGEST_CORRECTED)
+
+
+def _compared(feeds: Feeds) -> Feeds:
+    """All clips, or of many an even choice."""
+    if feeds.seconds <= _COMPARED_SECONDS:
+        return feeds
+    wanted = max(1, int(feeds.clips * _COMPARED_SECONDS / feeds.seconds))
+    return feeds.only(evenly(feeds.clips, wanted))
 
 
 def _corpus_name(feeds: Feeds) -> str:

@@ -34,7 +34,8 @@ class PersonalizeSummary:
         size_bytes: what it takes; None where none was written.
         predicted_divergence: of the posteriors, by the plan, in nats per frame; None where it is
             not known.
-        measured_divergence: of the artifact on the same clips; likewise.
+        measured_divergence: of the artifact; likewise.
+        compared_clips: that this was measured on; an even choice of all.
         steps: in order.
         reasons: see :func:`~quantkit.personalize.reasons.reasons`.
         warnings: what the user should know before trusting the result.
@@ -50,6 +51,7 @@ class PersonalizeSummary:
     size_bytes: int | None = None
     predicted_divergence: float | None = None
     measured_divergence: float | None = None
+    compared_clips: int = 0
     steps: tuple[Step, ...] = ()
     reasons: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -24,12 +24,12 @@ from quantkit.codecs.catalogue import CodecChoice
 from quantkit.planning.optimal import Optimum, Planner
 from quantkit.planning.size_model import choice_label
 from quantkit.quantize.conditioning import condition
-from quantkit.quantize.encodings import Encodings
 from quantkit.quantize.feeds import Feeds
 from quantkit.quantize.fitting import Fitting
 from quantkit.quantize.observe import observe
 from quantkit.quantize.pipeline import prepare
 from quantkit.quantize.settings import LayerChoice, QuantizeSettings
+from quantkit.quantize.shared_work import SharedWork
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
 from quantkit.sensitivity.plan_divergence import PlanTrial
 from quantkit.sensitivity.table import Sensitivity
@@ -134,7 +134,7 @@ class AudioJudge:
         sensitivity: whose weighting of the frames is used.
         settings: how activation ranges are found.
         fitting: how levels are found.
-        encodings: to share with others; None: with nobody.
+        shared: with the analysis; None: nothing is.
 
     Raises:
         FormatError: the table is for another model.
@@ -149,23 +149,25 @@ class AudioJudge:
         settings: QuantizeSettings,
         fitting: Fitting | None = None,
         *,
-        encodings: Encodings | None = None,
+        shared: SharedWork | None = None,
     ) -> None:
-        fitting = fitting or Fitting()
+        fitting, shared = fitting or Fitting(), shared or SharedWork()
         # Ranges and moments of every layer, whatever plan will be tried.
         everything = replace(settings, compute="static", operators={}, rules=(), exclude=())
         prepared = prepare(source, replace(everything, codec=_FITTED), fitting)
         sensitivity.require_model(prepared.plan.model_sha256)
         model, layers, choices = prepared.model, prepared.layers, prepared.choices
         condition(model, layers, choices, feeds, fitting)
+        heard = shared.trackers(model, feeds)
+        observations = observe(model, layers, choices, feeds, fitting, heard=heard)
         self._trial = PlanTrial(
             model,
             layers,
             feeds,
             _divergence_settings(sensitivity),
-            observations=observe(model, layers, choices, feeds, fitting),
+            observations=observations,
             fitting=fitting,
-            encodings=encodings,
+            encodings=shared.encodings,
         )
         self.divergence = self._trial.divergence
         self.marginals = self._trial.marginals

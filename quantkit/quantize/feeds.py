@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -16,9 +17,13 @@ from quantkit.quantize.calibrate import Feed, corpus_feeds
 
 Calibration = Corpus | Iterable[Feed]
 
+#: Bytes of a corpus's clips that are kept in memory for the next time; that is an hour and more of
+#: features. A corpus of more is read anew each time.
+KEPT_BYTES = 64_000_000
+
 
 class Feeds:
-    """Clips as a model takes them, streamed anew from their source each time.
+    """Clips as a model takes them, one after the other, each time from the first.
 
     ::
 
@@ -37,6 +42,7 @@ class Feeds:
         self.info = info
         #: Why clips were left out in the last round.
         self.skipped: list[str] = []
+        self._kept: tuple[Feed, ...] | None = None
 
     @classmethod
     def of(cls, calibration: Calibration | Feeds, info: ArtifactInfo) -> Feeds:
@@ -50,10 +56,29 @@ class Feeds:
             ModelError: the model carries no front end, and the source is audio.
             CorpusError: at the end, when not a single clip of a corpus was usable.
         """
-        self.skipped.clear()
+        if self._kept is not None:
+            return iter(self._kept)
         if isinstance(self.source, Corpus):
-            return corpus_feeds(self.source, self.info, self.skipped)
+            return self._read(self.source)
         return iter(self.source)
+
+    def _read(self, corpus: Corpus) -> Iterator[Feed]:
+        self.skipped.clear()
+        kept: list[Feed] = []
+        size = 0
+        for feed in corpus_feeds(corpus, self.info, self.skipped):
+            size += sum(values.nbytes for values in feed[1].values())
+            if size <= KEPT_BYTES:
+                kept.append(feed)
+            else:
+                kept.clear()
+            yield feed
+        if size <= KEPT_BYTES:
+            self._kept = tuple(kept)
+
+    def only(self, positions: Collection[int]) -> Feeds:
+        """The clips at ``positions``, counted from 0."""
+        return Feeds(_Some(self, frozenset(positions)), self.info)
 
     def digest(self) -> str:
         """SHA-256 of all that the model hears, whatever the clips are called."""
@@ -86,3 +111,23 @@ class Feeds:
             return 0.0
         length = max(values.shape[1] for values in inputs.values() if values.ndim > 1)
         return length / frontend.sample_rate if self.info.fused else frontend.seconds_of(length)
+
+
+@dataclass(frozen=True)
+class _Some:
+    """Some of the clips of others."""
+
+    feeds: Feeds
+    positions: frozenset[int]
+
+    def __iter__(self) -> Iterator[Feed]:
+        return (feed for i, feed in enumerate(self.feeds) if i in self.positions)
+
+
+def evenly(clips: int, wanted: int) -> tuple[int, ...]:
+    """Positions of ``wanted`` of ``clips`` clips, evenly spread.
+
+    >>> evenly(10, 2)
+    (2, 7)
+    """
+    return tuple(int((i + 0.5) * clips / wanted) for i in range(wanted))

@@ -21,7 +21,7 @@ Two ways, by the layer's kind:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -93,6 +93,9 @@ class InputMoments:
     def __init__(self, geometry: Geometry, spill: SpillFolder | None = None) -> None:
         self.geometry = geometry
         self._sums: _Sums = _Lags(geometry) if geometry.is_over_time else _Rows(geometry, spill)
+        in_memory = spill is None and not geometry.is_over_time
+        #: What counts towards :data:`MEMORY`.
+        self.held_bytes = 4 * geometry.groups * geometry.inputs**2 if in_memory else 0
         self._digest: bytes | None = None
 
     def update(self, values: FloatArray) -> None:
@@ -160,17 +163,22 @@ class InputMoments:
         return values[0] if self.geometry.groups == 1 else values
 
 
-def input_moments(model: onnx.ModelProto, names: Collection[str]) -> Mapping[str, InputMoments]:
-    """A fresh tracker for each of the named layers; those that read the same input share one.
+def input_moments(
+    model: onnx.ModelProto, names: Collection[str], known: Iterable[InputMoments] = ()
+) -> Mapping[str, InputMoments]:
+    """A tracker for each of the named layers; those that read the same input share one.
 
     Large ones use a temporary folder, which goes with the last of them.
 
     Layers without :class:`~quantkit.quantize.patches.Geometry`, and those whose matrix would have
     more than :data:`LARGEST_MATRIX` elements, are left out.
+
+    Args:
+        known: to be taken rather than fresh ones.
     """
     editor = GraphEditor(model)
-    spill, held = SpillFolder(), 0
-    trackers: dict[Geometry, InputMoments] = {}
+    trackers = {each.geometry: each for each in known}
+    spill, held = SpillFolder(), sum(each.held_bytes for each in trackers.values())
     found: dict[str, InputMoments] = {}
     for node in [each for each in editor.nodes if each.name in names]:
         geometry = Geometry.of(editor, node)
@@ -179,8 +187,8 @@ def input_moments(model: onnx.ModelProto, names: Collection[str]) -> Mapping[str
         if geometry not in trackers:
             size = 4 * geometry.groups * geometry.inputs**2
             fits = geometry.is_over_time or held + size <= MEMORY
-            held += size if fits and not geometry.is_over_time else 0
             trackers[geometry] = InputMoments(geometry, None if fits else spill)
+            held += trackers[geometry].held_bytes
         found[node.name] = trackers[geometry]
     return found
 

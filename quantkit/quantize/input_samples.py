@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -67,13 +67,18 @@ class InputSamples:
         return np.ascontiguousarray(self._rows.swapaxes(0, 1))
 
 
-def input_samples(model: onnx.ModelProto, names: Collection[str]) -> Mapping[str, InputSamples]:
-    """A fresh sample for each of the named layers; those that read the same input share one.
+def input_samples(
+    model: onnx.ModelProto, names: Collection[str], known: Iterable[InputSamples] = ()
+) -> Mapping[str, InputSamples]:
+    """A sample for each of the named layers; those that read the same input share one.
 
     Layers without :class:`~quantkit.quantize.patches.Geometry` are left out.
+
+    Args:
+        known: to be taken rather than fresh ones.
     """
     editor = GraphEditor(model)
-    samples: dict[Geometry, InputSamples] = {}
+    samples = {each.geometry: each for each in known}
     found: dict[str, InputSamples] = {}
     for node in [each for each in editor.nodes if each.name in names]:
         geometry = Geometry.of(editor, node)

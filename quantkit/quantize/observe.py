@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import onnx
 
 from quantkit.graph.layers import Layer
 from quantkit.quantize.calibrate import Feed, Tracker, Watched, calibrate
 from quantkit.quantize.fitting import Fitting
-from quantkit.quantize.input_moments import input_moments
-from quantkit.quantize.input_samples import input_samples
+from quantkit.quantize.input_moments import InputMoments, input_moments
+from quantkit.quantize.input_samples import InputSamples, input_samples
 from quantkit.quantize.observations import Observations
 from quantkit.quantize.ranges import SEARCHES, UNREAD, Moments, RangeTracker, tracker
 from quantkit.quantize.rewrite import static_layout
 from quantkit.quantize.settings import LayerChoice
 from quantkit.quantize.sharing import share_moments, shared_weights
+
+TrackerType = TypeVar("TrackerType", bound=Tracker)
 
 
 def observe(
@@ -25,57 +28,52 @@ def observe(
     feeds: Iterable[Feed],
     fitting: Fitting,
     *,
+    heard: dict[Hashable, Tracker] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Observations:
     """What ``choices`` and ``fitting`` need to know about the values in ``model``.
 
-    Where they need nothing, no clip is heard.
+    Where they need nothing that is not known, no clip is heard.
 
     Args:
         model: float, with its nodes named.
+        heard: trackers that have heard ``feeds`` through ``model``, which are not needed anew;
+            those that are needed are added. None: none.
         progress: is called with the name of each clip that is done.
 
     Raises:
         CorpusError, ModelError: see :func:`~quantkit.quantize.calibrate.calibrate`.
     """
-    ranges: dict[str, RangeTracker] = {}
-    names: dict[str, str] = {}
-    watched: dict[str, list[Tracker]] = {}
-
-    def follow(value: str, layer: str, tracker: Tracker) -> None:
-        names.setdefault(value, layer)
-        watched.setdefault(value, []).append(tracker)
-
+    followed = _Followed({} if heard is None else heard)
     constants = {tensor.name for tensor in model.graph.initializer}
     layout = static_layout(model, choices)
     read = set(layout.inputs.values())
+    ranges: dict[str, RangeTracker] = {}
     for value, name in layout.tensors().items():
-        label = choices[name].range
+        label, bits = choices[name].range, layout.coarsest_bits(value)
         if label in SEARCHES and value not in read:
             # No layer's output says what its range should be.
             label = UNREAD
-        ranges[value] = tracker(label, layout.coarsest_bits(value))
-        follow(value, name, ranges[value])
+        fresh = tracker(label, bits)
+        ranges[value] = followed.add(value, name, (label, bits), fresh)
     inputs = {node.name: str(node.input[0]) for node in model.graph.node}
     moments = {
-        name: Moments(1 if op == "Conv" else -1)
+        name: followed.add(inputs[name], name, axis, Moments(axis))
         for name, op in _with_few_bits(layers, choices).items()
         if inputs[name] not in constants
+        for axis in (1 if op == "Conv" else -1,)
     }
-    for name, each in moments.items():
-        follow(inputs[name], name, each)
-    matrices = input_moments(model, moments) if fitting.rounding == "compensated" else {}
-    samples = input_samples(model, _searched(choices, fitting))
-    # Layers that read the same input share a tracker, which shall see each clip once.
-    for matrix, name in {each: name for name, each in matrices.items()}.items():
-        follow(matrix.geometry.value, name, matrix)
-    for sample, name in {each: name for name, each in samples.items()}.items():
-        follow(sample.geometry.value, name, sample)
-    followed = {
-        value: Watched(names[value], tuple(trackers)) for value, trackers in watched.items()
+    with_matrix = moments if fitting.rounding == "compensated" else ()
+    matrices = {
+        name: followed.add(each.geometry.value, name, each.geometry, each)
+        for name, each in input_moments(model, with_matrix, followed.known(InputMoments)).items()
     }
-    if followed:
-        calibrate(model, followed, feeds, progress=progress)
+    searched = _searched(choices, fitting)
+    samples = {
+        name: followed.add(each.geometry.value, name, each.geometry, each)
+        for name, each in input_samples(model, searched, followed.known(InputSamples)).items()
+    }
+    followed.hear(model, feeds, progress)
     squares = {name: each.mean_square() for name, each in moments.items()}
     means = {name: each.mean() for name, each in moments.items()}
     known = {name: values for name, values in squares.items() if values is not None}
@@ -108,3 +106,45 @@ def _searched(choices: Mapping[str, LayerChoice], fitting: Fitting) -> list[str]
         for name, choice in choices.items()
         if choice.range in SEARCHES or (weights and not choice.codec.is_float)
     ]
+
+
+class _Followed:
+    """Trackers by what they follow, with those that have heard all clips already."""
+
+    def __init__(self, heard: dict[Hashable, Tracker]) -> None:
+        self._heard = heard
+        self._fresh: dict[Hashable, Tracker] = {}
+        self._watched: dict[str, tuple[str, list[Tracker]]] = {}
+
+    def known(self, kind: type[TrackerType]) -> list[TrackerType]:
+        """All of a kind that have heard the clips."""
+        return [each for each in self._heard.values() if isinstance(each, kind)]
+
+    def add(self, value: str, layer: str, what: Hashable, fresh: TrackerType) -> TrackerType:
+        """The tracker that follows ``what`` of ``value``: ``fresh``, unless there is one.
+
+        Args:
+            layer: what messages name the value by.
+        """
+        key = type(fresh), value, what
+        found = self._heard.get(key) or self._fresh.get(key)
+        if found is None:
+            self._fresh[key] = found = fresh
+            self._watched.setdefault(value, (layer, []))[1].append(fresh)
+        assert isinstance(found, type(fresh))
+        return found
+
+    def hear(
+        self,
+        model: onnx.ModelProto,
+        feeds: Iterable[Feed],
+        progress: Callable[[str], None] | None,
+    ) -> None:
+        """Have the fresh ones see all clips."""
+        if self._fresh:
+            watched = {
+                value: Watched(layer, tuple(trackers))
+                for value, (layer, trackers) in self._watched.items()
+            }
+            calibrate(model, watched, feeds, progress=progress)
+            self._heard |= self._fresh

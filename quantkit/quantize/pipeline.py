@@ -42,6 +42,7 @@ from quantkit.quantize.settings import (
     choices_of,
     row_of,
 )
+from quantkit.quantize.shared_work import SharedWork
 from quantkit.quantize.sharing import agree, separate_transposes, shared_weights
 from quantkit.quantize.sparsity import resolve_sparse
 from quantkit.quantize.storage import stored_layers
@@ -116,7 +117,7 @@ def quantize_model(
     *,
     pack: bool = True,
     fitting: Fitting | None = None,
-    encodings: Encodings | None = None,
+    shared: SharedWork | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> QuantizeResult:
     """Quantize the float32 model ``source`` and write it to ``destination``.
@@ -132,7 +133,7 @@ def quantize_model(
         pack: store weights as their codec says; else the same integers one byte each, for
             comparison: the results are equal bit for bit.
         fitting: how the numbers are found; None: as the plan says, or the usual way.
-        encodings: weights that an analysis has encoded already; None: none.
+        shared: what an analysis has heard and encoded already; None: nothing.
         progress: is called with the name of each calibration clip that is done.
 
     Raises:
@@ -156,12 +157,12 @@ def quantize_model(
     conditioned = condition(
         prepared.model, prepared.layers, prepared.choices, feeds, prepared.fitting
     )
-    observations = observations_of(prepared, feeds, progress)
+    observations = observations_of(prepared, feeds, progress, shared)
     weights = WeightStore(
         {name: choice.codec.make() for name, choice in prepared.choices.items()},
         observations,
         prepared.fitting,
-        encodings=encodings or Encodings(memory=0),
+        encodings=Encodings(memory=0) if shared is None else shared.encodings,
     )
     model, plan = build(prepared, observations, weights, pack=pack)
     if in_place:
@@ -353,7 +354,10 @@ def _possible(
 
 
 def observations_of(
-    prepared: Prepared, feeds: Feeds | None, progress: Callable[[str], None] | None = None
+    prepared: Prepared,
+    feeds: Feeds | None,
+    progress: Callable[[str], None] | None = None,
+    shared: SharedWork | None = None,
 ) -> Observations:
     """What must be known about the values in ``prepared`` to build it.
 
@@ -369,7 +373,10 @@ def observations_of(
         )
     seen = Observations()
     if feeds is not None:
-        seen = observe(model, layers, choices, feeds, prepared.fitting, progress=progress)
+        heard = None if shared is None else shared.trackers(model, feeds)
+        seen = observe(
+            model, layers, choices, feeds, prepared.fitting, heard=heard, progress=progress
+        )
     return search_ranges(model, layers, choices, seen, prepared.fitting)
 
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import onnx
-
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import CorpusError, FormatError, InputError
+from quantkit.graph.digest import graph_digest
 from quantkit.quantize.conditioning import condition
-from quantkit.quantize.encodings import Encodings
 from quantkit.quantize.feeds import Calibration, Feeds
 from quantkit.quantize.fitting import Fitting
 from quantkit.quantize.observe import observe
 from quantkit.quantize.pipeline import Prepared, prepare
 from quantkit.quantize.settings import QuantizeSettings
+from quantkit.quantize.shared_work import SharedWork
 from quantkit.sensitivity.cache import AnalysisCache
 from quantkit.sensitivity.divergence import Divergences, measure_divergence
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
@@ -77,7 +75,7 @@ def analyze(
     settings: AnalysisSettings | None = None,
     *,
     cache: Path | None = None,
-    encodings: Encodings | None = None,
+    shared: SharedWork | None = None,
     progress: Progress | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> Sensitivity:
@@ -93,7 +91,7 @@ def analyze(
         settings: None: all metrics, and the divergence of the usual candidates.
         cache: folder that keeps what is done, for the next time; see
             :class:`~quantkit.sensitivity.cache.AnalysisCache`.
-        encodings: to share with what comes after; None: with nobody.
+        shared: with what comes after; None: nothing is.
         progress: see :data:`Progress`.
         notify: is told when the cache cannot be written.
 
@@ -110,7 +108,7 @@ def analyze(
     condition(prepared.model, prepared.layers, prepared.choices, feeds, settings.fitting)
     kept = AnalysisCache(
         cache,
-        model_sha256=_digest(prepared.model),
+        model_sha256=graph_digest(prepared.model),
         audio_sha256=feeds.digest(),
         notify=notify,
     )
@@ -127,7 +125,7 @@ def analyze(
             kept.within({"reference": str(settings.reference)}),
             progress=lambda share: tell("metrics", share),
         )
-        divergences = _divergences(prepared, feeds, settings, kept, encodings, tell)
+        divergences = _divergences(prepared, feeds, settings, kept, shared or SharedWork(), tell)
         layers = _rows(prepared, metrics, divergences)
         finished.put("layers", [layer.to_json() for layer in layers])
     return Sensitivity(
@@ -151,7 +149,7 @@ def _divergences(
     feeds: Feeds,
     settings: AnalysisSettings,
     cache: AnalysisCache,
-    encodings: Encodings | None,
+    shared: SharedWork,
     tell: Progress,
 ) -> Mapping[str, Divergences]:
     if settings.divergence is None:
@@ -169,6 +167,7 @@ def _divergences(
         prepared.choices,
         feeds,
         settings.fitting,
+        heard=shared.trackers(prepared.model, feeds),
         progress=hear,
     )
     return measure_divergence(
@@ -179,7 +178,7 @@ def _divergences(
         observations=observations,
         fitting=settings.fitting,
         cache=cache,
-        encodings=encodings,
+        encodings=shared.encodings,
         progress=lambda _layer, done, total: tell("divergence", done / total),
     )
 
@@ -215,21 +214,3 @@ def _finished_layers(cache: AnalysisCache) -> tuple[LayerSensitivity, ...] | Non
     except (FormatError, KeyError, TypeError, ValueError):
         # Whole, but from a version with other fields.
         return None
-
-
-def _digest(model: onnx.ModelProto) -> str:
-    """SHA-256 of what the model computes, external weights included, whatever file it is in."""
-    digest = hashlib.sha256()
-    graph = model.graph
-    for messages in (
-        model.opset_import,
-        model.functions,
-        graph.input,
-        graph.output,
-        graph.node,
-        graph.initializer,
-        graph.sparse_initializer,
-    ):
-        for message in messages:
-            digest.update(message.SerializeToString(deterministic=True))
-    return digest.hexdigest()

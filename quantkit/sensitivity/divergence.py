@@ -98,7 +98,7 @@ def measure_divergence(
     if len(found) < len(layers):
         weights = CandidateWeights(model, layers, observations, fitting, encodings)
         wanted = effort(settings, layers, feeds.clips, feeds.seconds)
-        clips = (feed for i, feed in enumerate(feeds) if i in wanted.clips)
+        clips = feeds.only(wanted.clips)
         output = posterior_output(model)
         with (
             workers(settings.workers) as pool,

@@ -11,6 +11,7 @@ from typing import Any
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import InputError
 from quantkit.graph.layers import Layer
+from quantkit.quantize.feeds import evenly
 from quantkit.sensitivity.posteriors import WEIGHTINGS, Weighting
 
 #: All sizes from 1 to 8 bits: ``grouped`` has the smallest error at each, ``bitplane`` needs the
@@ -138,7 +139,7 @@ def effort(
     if settings.probes is None:
         probes = max(1, min(probes, int(runs) - grids))
     used = clips if audio >= seconds else max(1, int(clips * audio / seconds))
-    chosen = tuple(int((i + 0.5) * clips / used) for i in range(used))
+    chosen = evenly(clips, used)
     return Effort(chosen, probes, all_grids=runs >= 1 + grids or settings.probes is not None)
 
 

@@ -73,7 +73,7 @@ class PlanTrial:
         self._weights = CandidateWeights(model, layers, observations, fitting, encodings)
         self._output = posterior_output(model)
         wanted = effort(settings, layers, feeds.clips, feeds.seconds)
-        chosen = (feed for i, feed in enumerate(feeds) if i in wanted.clips)
+        chosen = feeds.only(wanted.clips)
         self._latest: tuple[dict[str, LayerChoice], _Quantized] | None = None
         self._open = ExitStack()
         try:

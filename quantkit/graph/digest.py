@@ -1,0 +1,25 @@
+"""What tells two graphs apart, whatever files they come from."""
+
+from __future__ import annotations
+
+import hashlib
+
+import onnx
+
+
+def graph_digest(model: onnx.ModelProto) -> str:
+    """SHA-256 of all that decides what ``model`` computes; metadata and doc strings do not."""
+    digest = hashlib.sha256()
+    graph = model.graph
+    for messages in (
+        model.opset_import,
+        model.functions,
+        graph.input,
+        graph.output,
+        graph.node,
+        graph.initializer,
+        graph.sparse_initializer,
+    ):
+        for message in messages:
+            digest.update(message.SerializeToString(deterministic=True))
+    return digest.hexdigest()

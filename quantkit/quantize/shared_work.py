@@ -1,0 +1,43 @@
+"""What several steps on one model and one user's audio share, so that each thing is done once."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+import onnx
+
+from quantkit.graph.digest import graph_digest
+from quantkit.quantize.calibrate import Tracker
+from quantkit.quantize.encodings import Encodings
+from quantkit.quantize.feeds import Feeds
+
+#: Those that have seen all clips, by what they followed.
+Trackers = dict[Hashable, Tracker]
+
+
+class SharedWork:
+    """Analysis, correction of the plan and quantization hear the same clips and round alike.
+
+    ::
+
+        shared = SharedWork()
+        table = analyze(source, feeds, shared=shared)
+        result = quantize_model(source, destination, plan, feeds, shared=shared)
+
+    Attributes:
+        encodings: weights that were encoded.
+    """
+
+    def __init__(self) -> None:
+        self.encodings = Encodings()
+        self._heard: tuple[tuple[str, str], Trackers] | None = None
+
+    def trackers(self, model: onnx.ModelProto, feeds: Feeds) -> Trackers:
+        """Those that have heard ``feeds`` through ``model``; those of any other are forgotten.
+
+        To be given to :func:`~quantkit.quantize.observe.observe`, which adds to them.
+        """
+        about = graph_digest(model), feeds.digest()
+        if self._heard is None or self._heard[0] != about:
+            self._heard = about, {}
+        return self._heard[1]
