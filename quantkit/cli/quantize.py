@@ -137,7 +137,7 @@ def _progress(corpus: Corpus | None, runs: int) -> Iterator[Any]:
         return
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("calibrating", total=runs * len(corpus))
-        yield lambda _clip: bar.advance(task)
+        yield lambda _clip, share: bar.advance(task, share)
 
 
 def _report(result: QuantizeResult) -> None:

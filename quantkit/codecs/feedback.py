@@ -35,6 +35,7 @@ class SecondMoments:
     def __init__(self, matrices: FloatArray) -> None:
         self.matrices = matrices if matrices.ndim == 3 else matrices[None]
         self._feedbacks: dict[int, tuple[Feedback, ...] | None] = {}
+        self._locks: dict[int, threading.Lock] = {}
         self._lock = threading.Lock()
 
     def feedbacks(self, group: int = 1) -> tuple[Feedback, ...] | None:
@@ -46,6 +47,9 @@ class SecondMoments:
             group: see :class:`~quantkit.codecs.compensated.Grid`.
         """
         with self._lock:
+            lock = self._locks.setdefault(group, threading.Lock())
+        # One of its own, so that two can be factorized side by side.
+        with lock:
             if group not in self._feedbacks:
                 self._feedbacks[group] = self._factorize(group)
             return self._feedbacks[group]

@@ -250,7 +250,12 @@ class Bins:
         """The place nearest to each of ``values``."""
         scale = np.float32((self.count - 1) / (2 * self.reach))
         middle = np.float32((self.count - 1) // 2)
-        places = np.clip(np.rint(values * scale) + middle, 0, self.count - 1)
+        places = values * scale
+        np.rint(places, out=places)
+        places += middle
+        # Called for every column of a weight: faster than np.clip.
+        np.maximum(places, 0, out=places)
+        np.minimum(places, self.count - 1, out=places)
         index: IndexArray = places.astype(np.intp)
         return index
 

@@ -70,7 +70,10 @@ class UniformGrid:
             levels = np.floor(ratios * np.float32(0.5))
             levels += levels
             levels += 1
-        return np.clip(levels, self.lowest, self.highest, out=levels)
+        # Called for every column of a weight: faster than np.clip.
+        np.maximum(levels, self.lowest, out=levels)
+        np.minimum(levels, self.highest, out=levels)
+        return levels
 
     def unclipped_step(self, matrix: FloatArray) -> FloatArray:
         """The least step at which no value of a channel is beyond the grid; 0 for zeros.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import onnx
-from onnx import TensorProto
 
 from quantkit.errors import OutputError
+from quantkit.graph.tensors import leave_in_file, raw_bytes
 
 # Shape and scale constants stay in the graph, where shape inference can read them.
 _SMALLEST = 1024
@@ -43,20 +43,14 @@ def with_weights_apart(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     try:
         with path.open("wb") as stream:
             for tensor in model.graph.initializer:
-                raw = tensor.raw_data
+                raw = raw_bytes(tensor)
                 if len(raw) < _SMALLEST:
                     graph.initializer.append(tensor)
                     continue
                 stream.write(bytes(-stream.tell() % _ALIGNMENT))
                 moved = graph.initializer.add(name=tensor.name, data_type=tensor.data_type)
                 moved.dims.extend(tensor.dims)
-                moved.data_location = TensorProto.EXTERNAL
-                for key, value in (
-                    ("location", path.name),
-                    ("offset", str(stream.tell())),
-                    ("length", str(len(raw))),
-                ):
-                    moved.external_data.add(key=key, value=value)
+                leave_in_file(moved, path.name, stream.tell(), len(raw))
                 stream.write(raw)
     except OSError as error:
         raise OutputError(

@@ -17,7 +17,9 @@ from quantkit.audio.frontend import Frontend
 from quantkit.errors import FormatError, ModelError, OutputError
 from quantkit.files import atomic_path, output_target
 from quantkit.graph.integrity import CHECKSUM_KEY, append_checksum, check_integrity
+from quantkit.graph.light import LightModel, read_light
 from quantkit.graph.plan import PLAN_SCHEMA
+from quantkit.graph.tensors import element_bytes, embed, leave_in_file, raw_bytes, raw_size
 from quantkit.text.labels import Labels
 
 T = TypeVar("T")
@@ -73,7 +75,7 @@ def read_info(path: Path, *, check: bool = True) -> ArtifactInfo:
     Raises:
         ModelError: the file is missing, damaged, not ONNX, or its metadata is another model's.
     """
-    model = _read_proto(path)
+    model = _read_light(path).model
     if check:
         _require_intact(model, path)
     return info_of(model, str(path))
@@ -153,15 +155,30 @@ def load_model(path: Path, *, check: bool = True) -> onnx.ModelProto:
     Raises:
         ModelError: missing, damaged, not ONNX, or an external file is missing or too short.
     """
-    model = _read_proto(path)
+    model = open_model(path, check=check)
+    embed(model.graph.initializer)
+    return model
+
+
+def open_model(path: Path, *, check: bool = True) -> onnx.ModelProto:
+    """The model with its large weights left in their file; see :mod:`quantkit.graph.tensors`.
+
+    The file must stay in place as long as the model is used.
+
+    Args, Raises: see :func:`load_model`.
+    """
+    light = _read_light(path)
+    model = light.model
     _external_files(model, path)
     if check:
         _require_intact(model, path)
     _drop_checksum(model)
-    try:
-        onnx.load_external_data_for_model(model, str(path.parent))
-    except (OSError, ValueError, onnx.checker.ValidationError) as error:
-        raise ModelError(f"{path}: its external weights cannot be read: {error}") from error
+    for tensor in _tensors(model):
+        if uses_external_data(tensor):
+            _locate(tensor, path)
+    for index, (offset, length) in light.places.items():
+        leave_in_file(model.graph.initializer[index], path.resolve(), offset, length)
+    embed(_inner_tensors(model))
     return model
 
 
@@ -183,29 +200,30 @@ def save_model(
     path = output_target(path)
     _drop_checksum(model)
     if _weight_bytes(model) <= external_threshold:
+        embed(model.graph.initializer)
         with atomic_path(path) as temporary:
             temporary.write_bytes(_serialized(model, path))
             if _is_ours(model):
                 append_checksum(temporary)
         return
     data_path = path.with_name(path.name + ".data")
-    moved: list[tuple[onnx.TensorProto, bytes]] = []
+    moved: list[tuple[onnx.TensorProto, onnx.TensorProto]] = []
     # The inner file is renamed first: the model never points at weights that are not there.
     with atomic_path(path) as temporary, atomic_path(data_path) as temporary_data:
         try:
             with temporary_data.open("wb") as stream:
                 for tensor in _tensors(model):
-                    if len(tensor.raw_data) >= _SMALLEST_EXTERNAL_TENSOR:
-                        moved.append((tensor, tensor.raw_data))
+                    if raw_size(tensor) >= _SMALLEST_EXTERNAL_TENSOR:
+                        before = onnx.TensorProto()
+                        before.CopyFrom(tensor)
+                        moved.append((tensor, before))
                         _move_out(tensor, stream, data_path.name)
             temporary.write_bytes(_serialized(model, path))
             if _is_ours(model):
                 append_checksum(temporary, [temporary_data])
         finally:
-            for tensor, raw in moved:
-                del tensor.external_data[:]
-                tensor.ClearField("data_location")
-                tensor.raw_data = raw
+            for tensor, before in moved:
+                tensor.CopyFrom(before)
 
 
 def save_checked_model(
@@ -247,21 +265,39 @@ def total_size(path: Path) -> int:
     Raises:
         ModelError: the model cannot be read, or one of its files is missing.
     """
-    files = _external_files(_read_proto(path), path)
+    files = _external_files(_read_light(path).model, path)
     return path.stat().st_size + sum(file.stat().st_size for file in files)
 
 
-def _read_proto(path: Path) -> onnx.ModelProto:
+def _read_light(path: Path) -> LightModel:
     try:
-        model = onnx.load(str(path), format="protobuf", load_external_data=False)
+        light = read_light(path)
     except OSError as error:
         raise ModelError(f"cannot read model {path}: {error.strerror or error}") from error
     except (DecodeError, ValueError) as error:
         raise ModelError(f"{path} is not an ONNX model, or is cut off: {error}") from error
+    model = light.model
     # Other protobuf messages, and empty files, can parse as a model without content.
     if not model.ir_version or not model.graph.output or not model.opset_import:
         raise ModelError(f"{path} is not an ONNX model, or is cut off: it holds no graph")
-    return model
+    return light
+
+
+def _locate(tensor: onnx.TensorProto, path: Path) -> None:
+    """Let external data be found from anywhere."""
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    file = (path.parent / entries.get("location", "")).resolve()
+    try:
+        offset = int(entries.get("offset") or 0)
+        length = int(entries.get("length") or element_bytes(tensor))
+        size = file.stat().st_size
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: its external weights cannot be read: {error}") from error
+    if min(offset, length) < 0 or offset + length > size:
+        raise ModelError(
+            f"{path}: its external weights cannot be read: {file.name} ends before {tensor.name}"
+        )
+    leave_in_file(tensor, file, offset, length)
 
 
 def _is_ours(model: onnx.ModelProto) -> bool:
@@ -316,8 +352,15 @@ def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
 
 
 def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    for graph in _graphs(model.graph):
-        yield from graph.initializer
+    yield from model.graph.initializer
+    yield from _inner_tensors(model)
+
+
+def _inner_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Those of subgraphs and of nodes."""
+    for depth, graph in enumerate(_graphs(model.graph)):
+        if depth:
+            yield from graph.initializer
         for node in graph.node:
             for attribute in node.attribute:
                 if attribute.type == onnx.AttributeProto.TENSOR:
@@ -326,7 +369,7 @@ def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
 
 def _weight_bytes(model: onnx.ModelProto) -> int:
     # Summed by hand: ByteSize() of a message beyond protobuf's limit raises instead of telling.
-    return sum(len(tensor.raw_data) for tensor in _tensors(model))
+    return sum(raw_size(tensor) for tensor in _tensors(model))
 
 
 def _serialized(model: onnx.ModelProto, path: Path) -> bytes:
@@ -339,12 +382,9 @@ def _serialized(model: onnx.ModelProto, path: Path) -> bytes:
 
 def _move_out(tensor: onnx.TensorProto, stream: IO[bytes], location: str) -> None:
     stream.write(b"\0" * (-stream.tell() % _EXTERNAL_ALIGNMENT))
-    offset, raw = stream.tell(), tensor.raw_data
+    offset, raw = stream.tell(), raw_bytes(tensor)
     stream.write(raw)
-    tensor.ClearField("raw_data")
-    tensor.data_location = onnx.TensorProto.EXTERNAL
-    for key, value in (("location", location), ("offset", offset), ("length", len(raw))):
-        tensor.external_data.add(key=key, value=str(value))
+    leave_in_file(tensor, location, offset, len(raw))
 
 
 def _external_files(model: onnx.ModelProto, path: Path) -> list[Path]:

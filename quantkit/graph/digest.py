@@ -6,6 +6,8 @@ import hashlib
 
 import onnx
 
+from quantkit.graph.tensors import embed
+
 
 def graph_digest(model: onnx.ModelProto) -> str:
     """SHA-256 of all that decides what ``model`` computes; metadata and doc strings do not."""
@@ -17,9 +19,13 @@ def graph_digest(model: onnx.ModelProto) -> str:
         graph.input,
         graph.output,
         graph.node,
-        graph.initializer,
         graph.sparse_initializer,
     ):
         for message in messages:
             digest.update(message.SerializeToString(deterministic=True))
+    for tensor in graph.initializer:
+        whole = onnx.TensorProto()
+        whole.CopyFrom(tensor)
+        embed([whole])
+        digest.update(whole.SerializeToString(deterministic=True))
     return digest.hexdigest()

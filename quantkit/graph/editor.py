@@ -11,6 +11,7 @@ import onnx
 from onnx import numpy_helper
 
 from quantkit.errors import ModelError
+from quantkit.graph.tensors import tensor_array
 
 Array = npt.NDArray[Any]
 
@@ -45,7 +46,7 @@ class GraphEditor:
     def array(self, name: str) -> Array | None:
         """The value of a constant tensor: an initializer or the output of a ``Constant``."""
         if name in self.initializers:
-            return numpy_helper.to_array(self.initializers[name])
+            return tensor_array(self.initializers[name])
         node = self.producers.get(name)
         if node is None or node.op_type != "Constant":
             return None
@@ -53,6 +54,15 @@ class GraphEditor:
             if attribute.name == "value":
                 return numpy_helper.to_array(attribute.t)
         return None
+
+    def is_constant(self, name: str) -> bool:
+        """Whether :meth:`array` has a value, without reading it."""
+        if name in self.initializers:
+            return True
+        node = self.producers.get(name)
+        if node is None or node.op_type != "Constant":
+            return False
+        return any(attribute.name == "value" for attribute in node.attribute)
 
     def constant(self, name: str, value: Array | np.generic) -> str:
         """Store a constant under ``name``, or a free name like it; returns the name."""

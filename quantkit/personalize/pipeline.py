@@ -16,7 +16,7 @@ from quantkit.graph.plan import Plan
 from quantkit.personalize.reasons import reasons
 from quantkit.personalize.summary import PersonalizeSummary, Step, audio_warnings
 from quantkit.planning.correction import AudioJudge, corrected_plan
-from quantkit.planning.optimal import Planner
+from quantkit.planning.optimal import Optimum, Planner
 from quantkit.planning.pareto import Front, pareto_front
 from quantkit.quantize.feeds import Calibration, Feeds, evenly
 from quantkit.quantize.fitting import Fitting
@@ -24,6 +24,7 @@ from quantkit.quantize.pipeline import quantize_model
 from quantkit.quantize.presets import preset
 from quantkit.quantize.settings import QuantizeSettings
 from quantkit.quantize.shared_work import SharedWork
+from quantkit.runtime.heap import trim_heap
 from quantkit.runtime.lint import LintReport
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 from quantkit.sensitivity.divergence_settings import CANDIDATES, DivergenceSettings
@@ -136,24 +137,13 @@ def personalize(
     with clock.step("plan"):
         tell("plan", 0.0)
         planner = Planner.of(source, table, settings.quantize, fitting=settings.fitting)
-        rounds = _affordable_rounds(table) if settings.rounds is None else settings.rounds
-        if rounds:
-            with AudioJudge(
-                source, feeds, table, settings.quantize, settings.fitting, shared=shared
-            ) as judge:
-                best = corrected_plan(
-                    planner,
-                    judge,
-                    budget_bytes,
-                    rounds=rounds,
-                    progress=lambda tried: tell("plan", tried / (rounds + 1)),
-                ).optimum
-        else:
-            best = planner.best(budget_bytes)
+        best = _best(planner, source, feeds, table, budget_bytes, settings, shared, tell)
         front = pareto_front(planner, budgets=_POINTS_OF_FRONT)
     with clock.step("quantize"):
         tell("quantize", 0.0)
         result = quantize_model(source, destination, best.plan, feeds, shared=shared)
+        del shared
+        trim_heap()
     with clock.step("compare"):
         tell("compare", 0.0)
         compared = _compared(feeds)
@@ -175,6 +165,31 @@ def personalize(
         warnings=audio_warnings(table.clips, table.seconds, _skipped(feeds)),
     )
     return Personalized(summary, table, result.plan, front, result.lint)
+
+
+def _best(
+    planner: Planner,
+    source: Path,
+    feeds: Feeds,
+    table: Sensitivity,
+    budget_bytes: int,
+    settings: PersonalizeSettings,
+    shared: SharedWork,
+    tell: Progress,
+) -> Optimum:
+    """The plan; tried as a whole and corrected, where the model is small enough for that."""
+    rounds = _affordable_rounds(table) if settings.rounds is None else settings.rounds
+    if not rounds:
+        return planner.best(budget_bytes)
+    judge = AudioJudge(source, feeds, table, settings.quantize, settings.fitting, shared=shared)
+    with judge:
+        return corrected_plan(
+            planner,
+            judge,
+            budget_bytes,
+            rounds=rounds,
+            progress=lambda tried: tell("plan", tried / (rounds + 1)),
+        ).optimum
 
 
 class _Clock:

@@ -25,7 +25,7 @@ import onnxruntime
 from quantkit.codecs.catalogue import INT8
 from quantkit.errors import CorpusError, InputError
 from quantkit.files import sha256_of
-from quantkit.graph.artifact import load_model, read_info
+from quantkit.graph.artifact import open_model, read_info
 from quantkit.graph.plan import Compute
 from quantkit.planning.latency import LayerTimes
 from quantkit.quantize.feeds import Calibration, Feeds
@@ -199,7 +199,7 @@ def _whole(
 
 def _names(source: Path, layers: Collection[str]) -> dict[str, str]:
     """Layers by their names and, as some fused nodes are called so, by the names of results."""
-    graph = load_model(source).graph
+    graph = open_model(source).graph
     results = {str(n.output[0]): str(n.name) for n in graph.node if n.name in layers}
     return results | {name: name for name in layers}
 

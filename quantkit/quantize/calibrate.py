@@ -15,14 +15,18 @@ from quantkit.audio.features import iter_features
 from quantkit.audio.utterance import Corpus
 from quantkit.errors import AudioError, CorpusError, InputError, ModelError
 from quantkit.graph.artifact import ArtifactInfo
+from quantkit.graph.tensors import raw_size
 from quantkit.quantize.clip_runner import ClipRunner, Feed
 from quantkit.runtime.recognizer import MIN_FRAMES
 
-__all__ = ["Feed", "Tracker", "Watched", "calibrate", "corpus_feeds", "require_finite"]
+__all__ = ["Feed", "Progress", "Tracker", "Watched", "calibrate", "corpus_feeds", "require_finite"]
 
+
+#: Is told the clip at hand, and which share of the work on it is done now: they add up to 1.
+Progress = Callable[[str, float], None]
 
 # Weights of a part of the model that is run at a time.
-_STAGE_BYTES = 48_000_000
+_STAGE_BYTES = 16_000_000
 
 
 class Tracker(Protocol):
@@ -50,19 +54,20 @@ def calibrate(
     watched: Mapping[str, Watched],
     feeds: Iterable[Feed],
     *,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Run every clip alone and at its true length, and follow the values of some tensors.
 
     Memory holds the activations of one clip, of a large model those of a part of it, and one small
-    tracker per tensor, however many clips there are. ONNX Runtime's own calibrators keep them all,
-    and their histograms fail on clips of different lengths.
+    tracker per tensor, however many clips there are; see
+    :meth:`~quantkit.quantize.clip_runner.ClipRunner.run_in_stages`. ONNX Runtime's own calibrators
+    keep them all, and their histograms fail on clips of different lengths.
 
     Args:
         model: float32; is not changed.
         watched: the tensors to follow by name; their trackers hold the result.
         feeds: clips with their inputs; see :func:`corpus_feeds`.
-        progress: is called with the name of each clip that is done.
+        progress: see :data:`Progress`.
 
     Raises:
         CorpusError: ``feeds`` is empty.
@@ -75,13 +80,13 @@ def calibrate(
                 require_finite(values, each.layer, stage.clip)
                 for tracker in each.trackers:
                     tracker.update(values)
-            if stage.is_last and progress is not None:
-                progress(stage.clip)
+            if progress is not None:
+                progress(stage.clip, stage.share)
 
 
 def _stages(model: onnx.ModelProto) -> int:
     """A large model has large activations: it is run a part at a time."""
-    weights = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
+    weights = sum(raw_size(tensor) for tensor in model.graph.initializer)
     return 1 + weights // _STAGE_BYTES
 
 

@@ -38,6 +38,7 @@ from onnx import TensorProto, numpy_helper
 
 from quantkit.graph.editor import Array, GraphEditor
 from quantkit.graph.layers import FRONTEND_PREFIX
+from quantkit.graph.tensors import set_raw_bytes, tensor_array
 from quantkit.quantize.attention import attended_value
 from quantkit.quantize.cleanup import captured_names
 from quantkit.quantize.masks import is_zero_mask, mask_source
@@ -189,9 +190,7 @@ class _Finder:
         captured = {name for node in editor.nodes for name in captured_names(node)}
         self.closed = editor.outputs | captured
         self.reads = Counter(name for node in editor.nodes for name in node.input)
-        self.alike = Counter(
-            _form(numpy_helper.to_array(tensor)) for tensor in editor.initializers.values()
-        )
+        self.alike = Counter(_form(tensor_array(tensor)) for tensor in editor.initializers.values())
 
     def junction(self, maker: onnx.NodeProto) -> Junction | None:
         made = self._made(maker)
@@ -300,7 +299,7 @@ class _Finder:
         tensor = self.editor.initializers.get(name)
         if tensor is None or tensor.data_type != TensorProto.FLOAT:
             return False
-        values = numpy_helper.to_array(tensor)
+        values = tensor_array(tensor)
         # What is zero stays zero, whoever else reads it.
         if not values.any():
             return True
@@ -315,10 +314,9 @@ def _form(values: Array) -> tuple[tuple[int, ...], bytes]:
 
 
 def _float_array(editor: GraphEditor, name: str) -> FloatArray:
-    return cast(FloatArray, numpy_helper.to_array(editor.initializers[name]))
+    return cast(FloatArray, tensor_array(editor.initializers[name]))
 
 
 def _store(editor: GraphEditor, name: str, values: FloatArray) -> None:
     tensor = editor.initializers[name]
-    tensor.ClearField("float_data")
-    tensor.raw_data = numpy_helper.from_array(values.astype(np.float32)).raw_data
+    set_raw_bytes(tensor, numpy_helper.from_array(values.astype(np.float32)).raw_data)

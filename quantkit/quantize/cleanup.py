@@ -9,6 +9,7 @@ import onnx
 
 import quantkit
 from quantkit.graph.artifact import PRODUCER
+from quantkit.graph.tensors import tensor_array
 
 # Written into the metadata by onnxruntime.quantization; it says nothing about the result.
 _TOOL_METADATA = ("onnx.infer", "onnx.quant.pre_process")
@@ -71,7 +72,7 @@ def _drop_dead_nodes(graph: onnx.GraphProto) -> None:
 def _store_raw(graph: onnx.GraphProto) -> None:
     for tensor in graph.initializer:
         if tensor.int32_data or tensor.int64_data:
-            array = onnx.numpy_helper.to_array(tensor)
+            array = tensor_array(tensor)
             tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
 
 
@@ -85,7 +86,7 @@ def _merge_initializers(graph: onnx.GraphProto, apart: Collection[str]) -> None:
             continue
         if _is_grid(tensor):
             continue
-        content = hashlib.sha256(onnx.numpy_helper.to_array(tensor).tobytes()).digest()
+        content = hashlib.sha256(tensor_array(tensor).tobytes()).digest()
         key = (tensor.data_type, tuple(tensor.dims), content)
         replacement[tensor.name] = first_of.setdefault(key, tensor.name)
     for node in graph.node:

@@ -16,6 +16,9 @@ from onnx import TensorProto, helper
 
 from quantkit.errors import CorpusError, ModelError, OutputError
 from quantkit.graph.cut import CutGraph, ValueType
+from quantkit.graph.tensors import leave_in_file, raw_bytes
+from quantkit.quantize.clip_store import ClipStore
+from quantkit.runtime.heap import trim_heap
 from quantkit.runtime.session import open_session, session_options
 
 #: Name of a clip, and the model inputs for it as a batch of one.
@@ -25,6 +28,8 @@ Feed = tuple[str, Mapping[str, npt.NDArray[Any]]]
 _SMALLEST_MOVED = 1024
 # What kernels like their weights to begin at.
 _ALIGNMENT = 64
+# Of what crosses from one stage to the next, in memory.
+_CROSSING_BYTES = 64_000_000
 _NO_CLIP = "calibration needs at least one clip, and there is none"
 
 
@@ -33,12 +38,12 @@ class Stage:
     """Some of the values of one clip.
 
     Args:
-        is_last: whether no more of this clip come.
+        share: of the work on this clip that this stage was.
     """
 
     clip: str
     values: dict[str, npt.NDArray[Any]]
-    is_last: bool
+    share: float
 
 
 class ClipRunner:
@@ -127,46 +132,54 @@ class ClipRunner:
     def run_in_stages(
         self, names: Sequence[str], feeds: Iterable[Feed], stages: int
     ) -> Iterator[Stage]:
-        """As :meth:`run`, but the values of a clip come some at a time, in the order of the graph.
+        """As :meth:`run`, but a stage of the model after the other, each with all clips.
 
-        Each node is run once, and memory holds the values of one stage, with those that later
-        stages still need.
+        Each node is run once for each clip. Memory holds the weights of one stage, the values that
+        it shows of one clip, and, up to a limit, what crosses from one stage to the next; the rest
+        of that lies on disk.
 
         Args:
-            stages: at most so many for each clip.
+            stages: at most so many; their ends lie at the values that are asked for.
         """
         graph = CutGraph(self._light, [name for name in names if name not in self._inputs])
         ordered = sorted(graph.outputs, key=graph.position)
         count = max(1, -(-len(ordered) // stages))
         groups = [ordered[i : i + count] for i in range(0, len(ordered), count)]
-        crossing = [self._crossing(groups, index) for index in range(len(groups))]
-        sessions: list[onnxruntime.InferenceSession | None] = [None] * len(groups)
-        clips = 0
-        for clip, feed in feeds:
-            given = [name for name in names if name in self._inputs]
-            yield Stage(clip, {name: feed[name] for name in given}, is_last=not groups)
-            values = dict(feed)
-            for index, group in enumerate(groups):
-                wanted = [*group, *(n for n in crossing[index] if n not in (*values, *group))]
-                if (session := sessions[index]) is None:
+        given = [name for name in names if name in self._inputs]
+        before: Iterable[Feed] = feeds
+        for index, group in enumerate(groups or [[]]):
+            shown = [*(given if index == 0 else ()), *group]
+            crossing = self._crossing(groups[index:])
+            after = ClipStore(self._folder, _CROSSING_BYTES)
+            clips: list[str] = []
+            session = None
+            for clip, values in before:
+                computed = [
+                    name for name in dict.fromkeys((*group, *crossing)) if name not in values
+                ]
+                if session is None and computed:
                     types = {name: _type_of_array(array) for name, array in values.items()}
-                    session = sessions[index] = self._open(wanted, inputs=types)
-                values |= self._values(session, wanted, clip, values)
-                shown = {name: values[name] for name in group}
-                values = {name: values[name] for name in crossing[index]}
-                yield Stage(clip, shown, is_last=index == len(groups) - 1)
-                del shown
-            clips += 1
-        if not clips:
-            raise CorpusError(_NO_CLIP)
+                    session = self._open(computed, inputs=types)
+                found = {**values, **self._values(session, computed, clip, values)}
+                clips.append(clip)
+                after.append({name: found[name] for name in crossing})
+                shown_values = {name: found[name] for name in shown}
+                del values, found
+                yield Stage(clip, shown_values, 1 / max(1, len(groups)))
+                del shown_values
+            if not clips:
+                raise CorpusError(_NO_CLIP)
+            before = _stored(clips, after)
+            del session
+            trim_heap()
 
-    def _crossing(self, groups: Sequence[Sequence[str]], index: int) -> tuple[str, ...]:
-        """What stages behind the one at ``index`` read of what lies before them."""
-        later = [name for group in groups[index + 1 :] for name in group]
+    def _crossing(self, groups: Sequence[Sequence[str]]) -> tuple[str, ...]:
+        """What stages behind the first of ``groups`` read of what lies before them."""
+        later = [name for group in groups[1:] for name in group]
         if not later:
             return ()
         graph = CutGraph(self._light, later)
-        return graph.live(graph.position(groups[index][-1]) + 1)
+        return graph.live(graph.position(groups[0][-1]) + 1)
 
     def _values(
         self,
@@ -198,7 +211,7 @@ class ClipRunner:
         whole.graph.node.extend(nodes)
         part = CutGraph(whole, names).part(inputs or self._inputs, names)
         path.write_bytes(part.SerializeToString())
-        options = session_options()
+        options = session_options(threads=0)
         # Packed weights take their size again, and clips run too few times to earn that back.
         options.add_session_config_entry("session.disable_prepacking", "1")
         try:
@@ -219,6 +232,14 @@ class ClipRunner:
             ) from error
 
 
+def _stored(clips: Sequence[str], store: ClipStore) -> Iterator[Feed]:
+    """Each clip with what was kept of it, which is then forgotten."""
+    for index, clip in enumerate(clips):
+        yield clip, store[index]
+        store.forget(index)
+    store.close()
+
+
 def _run(
     session: onnxruntime.InferenceSession | None,
     names: Sequence[str],
@@ -228,15 +249,12 @@ def _run(
         return {}
     wanted = {value.name for value in session.get_inputs()}
     inputs = {name: values for name, values in feed.items() if name in wanted}
-    options = onnxruntime.RunOptions()
-    # What a long clip took is given back before the next part runs.
-    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-    return dict(zip(names, session.run(names, inputs, options), strict=True))
+    return dict(zip(names, session.run(names, inputs), strict=True))
 
 
 def _moved(tensor: onnx.TensorProto, stream: IO[bytes], location: str) -> onnx.TensorProto:
     copy = TensorProto()
-    raw = tensor.raw_data
+    raw = raw_bytes(tensor)
     if len(raw) < _SMALLEST_MOVED:
         copy.CopyFrom(tensor)
         return copy
@@ -245,9 +263,7 @@ def _moved(tensor: onnx.TensorProto, stream: IO[bytes], location: str) -> onnx.T
     stream.write(raw)
     copy.name, copy.data_type = tensor.name, tensor.data_type
     copy.dims.extend(tensor.dims)
-    copy.data_location = TensorProto.EXTERNAL
-    for key, value in (("location", location), ("offset", offset), ("length", len(raw))):
-        copy.external_data.add(key=key, value=str(value))
+    leave_in_file(copy, location, offset, len(raw))
     return copy
 
 

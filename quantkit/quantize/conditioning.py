@@ -7,7 +7,7 @@ were equal become different, so that the file is as large as it was foreseen to 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ import onnx
 
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer
-from quantkit.quantize.calibrate import Feed, Tracker, Watched, calibrate
+from quantkit.quantize.calibrate import Feed, Progress, Tracker, Watched, calibrate
 from quantkit.quantize.channel_scaling import Junction, Magnitudes, find_junctions
 from quantkit.quantize.equalization import equalize
 from quantkit.quantize.fitting import Fitting
@@ -38,7 +38,7 @@ def condition(
     feeds: Iterable[Feed] | None,
     fitting: Fitting,
     *,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[str, ...]:
     """Equalize and smooth ``model`` as ``fitting`` says, in place.
 
@@ -48,7 +48,7 @@ def condition(
             is for readers that round the whole of an activation to one grid.
         feeds: clips. Without any, layers are equalized by their weights alone, and nothing is
             smoothed.
-        progress: is called with the name of each clip that is done.
+        progress: see :data:`~quantkit.quantize.calibrate.Progress`.
 
     Returns:
         what was done, in words.
@@ -88,12 +88,12 @@ def observe_magnitudes(
     model: onnx.ModelProto,
     junctions: Sequence[Junction],
     feeds: Iterable[Feed],
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Magnitudes]:
     """What the readers of each junction meet, by the maker's name.
 
     Args:
-        progress: is called with the name of each clip that is done.
+        progress: see :data:`~quantkit.quantize.calibrate.Progress`.
 
     Raises:
         CorpusError, ModelError: see :func:`~quantkit.quantize.calibrate.calibrate`.

@@ -35,12 +35,13 @@ def reason_to_stay_float(
         return _reason_against_blocks(editor, node)
     if node.op_type not in ("Conv", "MatMul", "Gemm"):
         return f"ONNX Runtime has no integer kernel for {node.op_type}"
-    weight = editor.array(node.input[1])
-    if weight is None:
+    if not editor.is_constant(node.input[1]):
         return "its weight is not the constant right operand"
     if emulated:
         return ""
     if node.op_type == "Conv":
+        weight = editor.array(node.input[1])
+        assert weight is not None
         group = int(editor.attributes(node).get("group", 1))
         if group == 1 and math.prod(weight.shape[1:]) < _SHORTEST_REDUCTION:
             return "the float kernel is faster: too few inputs per output value"

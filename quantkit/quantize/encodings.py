@@ -15,7 +15,7 @@ from quantkit.codecs.feedback import SecondMoments
 from quantkit.quantize.input_moments import InputMoments
 
 #: Bytes of encoded weights that are kept, unless somebody says otherwise.
-MEMORY = 200_000_000
+MEMORY = 160_000_000
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,12 @@ class Encodings:
     error-compensated rounding is most of their work. May be used by several threads at once.
 
     Args:
-        memory: bytes of encoded weights to keep; those that come later are encoded anew each time.
+        memory: bytes of encoded weights to keep: those that were used last.
     """
 
     def __init__(self, memory: int = MEMORY) -> None:
         self._free = memory
+        #: The one used longest ago comes first.
         self._encoded: dict[bytes, Encoded] = {}
         self._recent: tuple[MomentsChoice, SecondMoments | None] | None = None
         self._lock = threading.Lock()
@@ -80,15 +81,25 @@ class Encodings:
 
     def get(self, key: bytes, encode: Callable[[], Encoded]) -> Encoded:
         """What was kept under ``key``, or what ``encode`` makes."""
-        found = self._encoded.get(key)
-        if found is None:
-            found = encode()
-            with self._lock:
-                size = found.levels.nbytes + sum(len(each.raw) for each in found.packed)
-                if key not in self._encoded and size <= self._free:
-                    self._encoded[key] = found
-                    self._free -= size
+        with self._lock:
+            found = self._encoded.pop(key, None)
+            if found is not None:
+                self._encoded[key] = found
+                return found
+        found = encode()
+        with self._lock:
+            self._free += _size(self._encoded.pop(key, None))
+            self._free -= _size(found)
+            self._encoded[key] = found
+            while self._free < 0:
+                self._free += _size(self._encoded.pop(next(iter(self._encoded))))
         return found
+
+
+def _size(encoded: Encoded | None) -> int:
+    if encoded is None:
+        return 0
+    return encoded.levels.nbytes + sum(len(each.raw) for each in encoded.packed)
 
 
 def encoding_key(

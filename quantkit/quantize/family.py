@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from quantkit.errors import InputError
+from quantkit.quantize.calibrate import Progress
 from quantkit.quantize.feeds import Calibration
 from quantkit.quantize.fitting import Fitting
 from quantkit.quantize.pipeline import QuantizeResult, quantize_model
@@ -19,7 +20,7 @@ def quantize_family(
     calibration: Calibration | None = None,
     *,
     fitting: Fitting | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[QuantizeResult]:
     """Write ``folder/<name>.onnx`` for each of the settings, yielding each as it is done.
 

@@ -94,16 +94,23 @@ class Feeds:
         """Of audio in them; 0 for inputs of a model without a front end."""
         return self._content[2]
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Numbers in each clip, which are in proportion to how long it is."""
+        return self._content[3]
+
     @cached_property
-    def _content(self) -> tuple[str, int, float]:
+    def _content(self) -> tuple[str, int, float, tuple[int, ...]]:
         digest, clips, seconds = hashlib.sha256(), 0, 0.0
+        sizes: list[int] = []
         for _, inputs in self:
             for name, values in sorted(inputs.items()):
                 digest.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
                 digest.update(np.ascontiguousarray(values).data)
             clips += 1
             seconds += self._seconds(inputs)
-        return digest.hexdigest(), clips, seconds
+            sizes.append(sum(values.size for values in inputs.values()))
+        return digest.hexdigest(), clips, seconds, tuple(sizes)
 
     def _seconds(self, inputs: Mapping[str, npt.NDArray[Any]]) -> float:
         frontend = self.info.frontend

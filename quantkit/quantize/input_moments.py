@@ -27,10 +27,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 import onnx
+from scipy.linalg.blas import ssyrk
 
 from quantkit.graph.editor import GraphEditor
 from quantkit.quantize.patches import Geometry, windows
-from quantkit.quantize.spill import SpilledArray, SpillFolder
+from quantkit.quantize.spill import Spill, SpilledArray
 
 FloatArray = npt.NDArray[np.float32]
 _Doubles = npt.NDArray[np.float64]
@@ -42,10 +43,11 @@ _MOST_FRAMES = 4096
 _STRETCHES = 8
 #: Elements of the patches that are held at a time.
 _BLOCK = 1 << 22
+_BLOCK_ROWS = 512
 #: Elements of a layer's matrix, at most; a layer with more is rounded to the nearest levels.
 LARGEST_MATRIX = 1 << 26
-#: Bytes of matrices that are held in memory; those of further layers lie on disk between two clips.
-MEMORY = 150_000_000
+#: Bytes of matrices that are held in memory; those of layers that were seen before lie on disk.
+MEMORY = 64_000_000
 #: Found on the shipped model: of one clip of 12 seconds 17 % is then noise, of 32 clips 0.6 %, each
 #: near the share that gave the least error on other speakers.
 PRIOR_ROWS = 128
@@ -58,7 +60,7 @@ class _Sums(Protocol):
 
     @property
     def products(self) -> FloatArray | None:
-        """Of inputs by inputs, as the layer's kind needs them; None before the first clip."""
+        """Of inputs by inputs, in a form of the layer's kind; None before the first clip."""
 
     def add(self, values: FloatArray) -> None:
         """Take in one clip."""
@@ -87,15 +89,13 @@ class InputMoments:
     Args:
         geometry: of the layer; layers of the same geometry, such as the queries, keys and values
             of attention, can share one tracker.
-        spill: where a large matrix lies between two clips; None: in memory.
+        spill: shares its memory among matrices; None: this one has all that it needs.
     """
 
-    def __init__(self, geometry: Geometry, spill: SpillFolder | None = None) -> None:
+    def __init__(self, geometry: Geometry, spill: Spill | None = None) -> None:
         self.geometry = geometry
-        self._sums: _Sums = _Lags(geometry) if geometry.is_over_time else _Rows(geometry, spill)
-        in_memory = spill is None and not geometry.is_over_time
-        #: What counts towards :data:`MEMORY`.
-        self.held_bytes = 4 * geometry.groups * geometry.inputs**2 if in_memory else 0
+        rows = not geometry.is_over_time
+        self._sums: _Sums = _Rows(geometry, spill or Spill(0)) if rows else _Lags(geometry)
         self._digest: bytes | None = None
 
     def update(self, values: FloatArray) -> None:
@@ -168,7 +168,7 @@ def input_moments(
 ) -> Mapping[str, InputMoments]:
     """A tracker for each of the named layers; those that read the same input share one.
 
-    Large ones use a temporary folder, which goes with the last of them.
+    What does not fit into :data:`MEMORY` lies in a temporary folder, which goes with the last one.
 
     Layers without :class:`~quantkit.quantize.patches.Geometry`, and those whose matrix would have
     more than :data:`LARGEST_MATRIX` elements, are left out.
@@ -178,17 +178,14 @@ def input_moments(
     """
     editor = GraphEditor(model)
     trackers = {each.geometry: each for each in known}
-    spill, held = SpillFolder(), sum(each.held_bytes for each in trackers.values())
+    spill = Spill(MEMORY)
     found: dict[str, InputMoments] = {}
     for node in [each for each in editor.nodes if each.name in names]:
         geometry = Geometry.of(editor, node)
         if geometry is None or geometry.groups * geometry.inputs**2 > LARGEST_MATRIX:
             continue
         if geometry not in trackers:
-            size = 4 * geometry.groups * geometry.inputs**2
-            fits = geometry.is_over_time or held + size <= MEMORY
-            trackers[geometry] = InputMoments(geometry, None if fits else spill)
-            held += trackers[geometry].held_bytes
+            trackers[geometry] = InputMoments(geometry, spill)
         found[node.name] = trackers[geometry]
     return found
 
@@ -196,31 +193,29 @@ def input_moments(
 class _Rows:
     """Sums over patches."""
 
-    def __init__(self, geometry: Geometry, spill: SpillFolder | None = None) -> None:
+    def __init__(self, geometry: Geometry, spill: Spill) -> None:
         self.geometry = geometry
         self.rows = 0
         self.sums = np.zeros((geometry.groups, geometry.inputs))
-        self._held: FloatArray | None = None
-        self._spilled = None if spill is None else SpilledArray(spill)
+        self._products = SpilledArray(spill)
 
     @property
     def products(self) -> FloatArray | None:
-        return self._held if self._spilled is None else self._spilled.get()
+        return self._products.read()
 
     def add(self, values: FloatArray) -> None:
         groups, inputs = self.geometry.groups, self.geometry.inputs
-        products = self.products
+        products = self._products.take()
         if products is None:
             products = np.zeros((groups, inputs, inputs), np.float32)
         for seen in self._blocks(values):
-            rows = seen.reshape(-1, groups, inputs).swapaxes(0, 1)
-            products += rows.swapaxes(1, 2) @ rows
+            rows = np.ascontiguousarray(seen.reshape(-1, groups, inputs).swapaxes(0, 1))
+            for total, each in zip(products, rows, strict=True):
+                # Half the work of a product; both arrays are in Fortran's order, transposed.
+                ssyrk(1.0, each.T, beta=1.0, c=total.T, lower=1, overwrite_c=1)
             self.sums += rows.sum(axis=1, dtype=np.float64)
             self.rows += rows.shape[1]
-        if self._spilled is None:
-            self._held = products
-        else:
-            self._spilled.put(products)
+        self._products.put(products)
 
     @property
     def windows(self) -> int:
@@ -243,10 +238,22 @@ class _Rows:
     def matrix(self) -> FloatArray:
         products = self.products
         assert products is not None
-        return products.copy() if self._spilled is None else products
+        found = products.copy()
+        for each in found:
+            _mirror(each)
+        return found
 
     def total(self) -> _Doubles:
         return self.sums
+
+
+def _mirror(matrix: FloatArray) -> None:
+    """Put what lies above the diagonal below it, too."""
+    for start in range(0, len(matrix), _BLOCK_ROWS):
+        rows = slice(start, start + _BLOCK_ROWS)
+        matrix[rows, :start] = matrix[:start, rows].T
+        block = matrix[rows, rows]
+        block[:] = np.triu(block) + np.triu(block, 1).T
 
 
 class _Lags:

@@ -57,7 +57,7 @@ def integer_masks(editor: GraphEditor) -> None:
 
 
 def _masked_position(editor: GraphEditor, node: onnx.NodeProto) -> int:
-    return 1 if editor.array(node.input[1]) is None else 2
+    return 2 if editor.is_constant(node.input[1]) else 1
 
 
 def _grid_node(editor: GraphEditor, value: str) -> onnx.NodeProto | None:
@@ -66,7 +66,7 @@ def _grid_node(editor: GraphEditor, value: str) -> onnx.NodeProto | None:
     if node is None or node.op_type != "DequantizeLinear" or len(node.input) < 3:
         return None
     scale = editor.array(node.input[1])
-    if scale is None or scale.ndim != 0 or editor.array(node.input[0]) is not None:
+    if scale is None or scale.ndim != 0 or editor.is_constant(node.input[0]):
         return None
     return node
 

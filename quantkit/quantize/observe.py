@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import onnx
 
 from quantkit.graph.layers import Layer
-from quantkit.quantize.calibrate import Feed, Tracker, Watched, calibrate
+from quantkit.quantize.calibrate import Feed, Progress, Tracker, Watched, calibrate
 from quantkit.quantize.fitting import Fitting
 from quantkit.quantize.input_moments import InputMoments, input_moments
 from quantkit.quantize.input_samples import InputSamples, input_samples
@@ -29,7 +29,7 @@ def observe(
     fitting: Fitting,
     *,
     heard: dict[Hashable, Tracker] | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Observations:
     """What ``choices`` and ``fitting`` need to know about the values in ``model``.
 
@@ -39,7 +39,7 @@ def observe(
         model: float, with its nodes named.
         heard: trackers that have heard ``feeds`` through ``model``, which are not needed anew;
             those that are needed are added. None: none.
-        progress: is called with the name of each clip that is done.
+        progress: see :data:`~quantkit.quantize.calibrate.Progress`.
 
     Raises:
         CorpusError, ModelError: see :func:`~quantkit.quantize.calibrate.calibrate`.
@@ -138,7 +138,7 @@ class _Followed:
         self,
         model: onnx.ModelProto,
         feeds: Iterable[Feed],
-        progress: Callable[[str], None] | None,
+        progress: Progress | None,
     ) -> None:
         """Have the fresh ones see all clips."""
         if self._fresh:

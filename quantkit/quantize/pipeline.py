@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from quantkit.files import sha256_of
 from quantkit.graph.artifact import (
     ArtifactInfo,
     info_of,
-    load_model,
+    open_model,
     save_checked_model,
     set_info,
     total_size,
@@ -24,6 +24,7 @@ from quantkit.graph.editor import GraphEditor, name_all_nodes
 from quantkit.graph.layers import Layer, find_layers
 from quantkit.graph.plan import LayerPlan, Plan
 from quantkit.passes import optimise
+from quantkit.quantize.calibrate import Progress
 from quantkit.quantize.compatibility import fit_to_target, require_target
 from quantkit.quantize.conditioning import condition
 from quantkit.quantize.eligibility import reason_to_stay_float, reason_to_stay_plain
@@ -44,9 +45,11 @@ from quantkit.quantize.settings import (
 )
 from quantkit.quantize.shared_work import SharedWork
 from quantkit.quantize.sharing import agree, separate_transposes, shared_weights
+from quantkit.quantize.side_by_side import cores, workers
 from quantkit.quantize.sparsity import resolve_sparse
 from quantkit.quantize.storage import stored_layers
-from quantkit.quantize.weights import WeightStore
+from quantkit.quantize.weights import WeightStore, quantized_weight
+from quantkit.runtime.heap import trim_heap
 from quantkit.runtime.lint import LintReport, lint_model
 from quantkit.runtime.targets import target
 
@@ -118,7 +121,7 @@ def quantize_model(
     pack: bool = True,
     fitting: Fitting | None = None,
     shared: SharedWork | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> QuantizeResult:
     """Quantize the float32 model ``source`` and write it to ``destination``.
 
@@ -134,7 +137,7 @@ def quantize_model(
             comparison: the results are equal bit for bit.
         fitting: how the numbers are found; None: as the plan says, or the usual way.
         shared: what an analysis has heard and encoded already; None: nothing.
-        progress: is called with the name of each calibration clip that is done.
+        progress: see :data:`~quantkit.quantize.calibrate.Progress`.
 
     Raises:
         ModelError: ``source`` is damaged, already quantized, or has nothing to quantize.
@@ -158,13 +161,18 @@ def quantize_model(
         prepared.model, prepared.layers, prepared.choices, feeds, prepared.fitting
     )
     observations = observations_of(prepared, feeds, progress, shared)
+    encodings = Encodings() if shared is None else shared.encodings
+    _encode_ahead(prepared, observations, encodings)
     weights = WeightStore(
         {name: choice.codec.make() for name, choice in prepared.choices.items()},
         observations,
         prepared.fitting,
-        encodings=Encodings(memory=0) if shared is None else shared.encodings,
+        encodings=encodings,
     )
     model, plan = build(prepared, observations, weights, pack=pack)
+    # Checking the file takes as much memory again.
+    del prepared, observations, weights, encodings
+    trim_heap()
     if in_place:
         lint = lint_model(source)
     else:
@@ -178,6 +186,29 @@ def quantize_model(
         skipped=() if feeds is None else tuple(feeds.skipped),
         conditioned=conditioned,
     )
+
+
+def _encode_ahead(prepared: Prepared, observations: Observations, encodings: Encodings) -> None:
+    """Encode the weights side by side; rewriting, layer by layer, then finds them."""
+    editor = GraphEditor(prepared.model)
+    nodes = {node.name: node for node in editor.nodes}
+    # The largest first, so that no thread waits long for the last.
+    ordered = sorted(prepared.layers, key=lambda layer: -layer.parameters)
+
+    def encode(layer: Layer) -> None:
+        codec = prepared.choices[layer.name].codec
+        quantized_weight(
+            editor, nodes[layer.name], codec, observations, prepared.fitting, encodings
+        )
+
+    # Kernels read weights of convolutions in orders of their own.
+    wanted = [
+        layer
+        for layer in ordered
+        if layer.op in ("MatMul", "Gemm") and not prepared.choices[layer.name].is_plain_float
+    ]
+    with workers(cores()) as pool:
+        list(pool.map(encode, wanted))
 
 
 def _checked(path: Path, plan: Plan) -> LintReport:
@@ -202,7 +233,7 @@ def prepare(
     Raises:
         ModelError, FormatError, InputError: see :func:`quantize_model`.
     """
-    model = load_model(source)
+    model = open_model(source)
     info = info_of(model, str(source))
     settings = settings if isinstance(settings, Plan) else resolve(settings)
     if fitting is None:
@@ -232,7 +263,7 @@ def prepare(
     plan = replace(plan, layers=rows, model_sha256=digest, fitting=fitting.to_json())
     if all(choice.is_plain_float for choice in choices.values()):
         # Nothing is asked for, so nothing is done.
-        model = load_model(source, check=False)
+        model = open_model(source, check=False)
     return Prepared(model, info, layers, choices, plan, fitting, skip_passes)
 
 
@@ -356,7 +387,7 @@ def _possible(
 def observations_of(
     prepared: Prepared,
     feeds: Feeds | None,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
     shared: SharedWork | None = None,
 ) -> Observations:
     """What must be known about the values in ``prepared`` to build it.

@@ -74,7 +74,14 @@ def rewrite(
         apart = weights.pack(model)
         _raise_opset_for(model, choices)
     clean_up(model, apart)
-    return model
+    return _without_garbage(model)
+
+
+def _without_garbage(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy: what is taken out of a message keeps its memory as long as the message is there."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return copy
 
 
 def _raise_opset_for(model: onnx.ModelProto, choices: Choices) -> None:

@@ -16,10 +16,11 @@ from typing import TypeVar
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from quantkit.graph.editor import Array, GraphEditor
 from quantkit.graph.layers import Layer
+from quantkit.graph.tensors import tensor_array
 from quantkit.quantize.settings import LayerChoice
 from quantkit.quantize.weights import channel_axis, weight_position
 
@@ -132,7 +133,7 @@ def merge_transposes(model: onnx.ModelProto, copies: Collection[str] = ()) -> No
     nodes: list[onnx.NodeProto] = []
     dropped: set[str] = set()
     for tensor in sorted(paired, key=lambda t: t.name in copies):
-        values = numpy_helper.to_array(tensor)
+        values = tensor_array(tensor)
         original = kept.get((tensor.data_type, values.T.shape, _digest(values.T)))
         if original is None or tensor.name in untouchable:
             kept.setdefault((tensor.data_type, values.shape, _digest(values)), tensor.name)

@@ -1,4 +1,4 @@
-"""Arrays that lie on disk between two uses."""
+"""Arrays of which those that were not used lately lie on disk."""
 
 from __future__ import annotations
 
@@ -16,10 +16,18 @@ from quantkit.errors import OutputError
 Array = npt.NDArray[Any]
 
 
-class SpillFolder:
-    """A temporary folder, made when it is first needed; it goes when nobody holds this any more."""
+class Spill:
+    """Arrays that share some memory; the others lie in a temporary folder.
 
-    def __init__(self) -> None:
+    The folder is made when it is first needed, and goes with the last of the arrays.
+
+    Args:
+        memory: bytes to hold; the array that was used last is held, however large.
+    """
+
+    def __init__(self, memory: int) -> None:
+        self._memory = memory
+        self._held: dict[SpilledArray, int] = {}
         self._path: Path | None = None
         self._files = 0
 
@@ -38,35 +46,69 @@ class SpillFolder:
         self._files += 1
         return self._path / f"{self._files}.npy"
 
+    def hold(self, array: SpilledArray, size: int) -> None:
+        """Count ``array`` as used now, and make room for it.
+
+        Raises:
+            OutputError: no room on disk for others.
+        """
+        self._held.pop(array, None)
+        while self._held and sum(self._held.values()) + size > self._memory:
+            oldest = next(iter(self._held))
+            oldest.put_down()
+            del self._held[oldest]
+        self._held[array] = size
+
 
 class SpilledArray:
-    """One array on disk.
+    """One array of which only the last value matters.
 
     Args:
-        folder: kept alive by this.
+        spill: kept alive by this.
     """
 
-    def __init__(self, folder: SpillFolder) -> None:
-        self._folder = folder
+    def __init__(self, spill: Spill) -> None:
+        self._spill = spill
         self._path: Path | None = None
+        self._values: Array | None = None
 
-    def get(self) -> Array | None:
-        """A copy in memory; None before the first :meth:`put`."""
-        found: Array | None = None if self._path is None else np.load(self._path)
+    def take(self) -> Array | None:
+        """The array, to be changed and then given back with :meth:`put`; None before the first."""
+        found = self.read()
+        self._values = None
         return found
 
     def put(self, values: Array) -> None:
-        """Replace it.
+        """Replace it; ``values`` belongs to this from now on.
 
         Raises:
             OutputError: no room on disk.
         """
+        self._spill.hold(self, values.nbytes)
+        self._values = values
+
+    def read(self) -> Array | None:
+        """The array, not to be changed; None before the first :meth:`put`."""
+        if self._values is not None or self._path is None:
+            return self._values
+        found: Array = np.load(self._path)
+        return found
+
+    def put_down(self) -> None:
+        """Hold it on disk alone.
+
+        Raises:
+            OutputError: no room there.
+        """
+        if self._values is None:
+            return
         if self._path is None:
-            self._path = self._folder.new_file()
+            self._path = self._spill.new_file()
         try:
-            np.save(self._path, values, allow_pickle=False)
+            np.save(self._path, self._values, allow_pickle=False)
         except OSError as error:
             raise _refused(error) from error
+        self._values = None
 
 
 def _refused(error: OSError) -> OutputError:

@@ -27,6 +27,7 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from quantkit.codecs.base import Encoded
 from quantkit.graph.editor import GraphEditor, copy_node
 from quantkit.graph.operators import ACTIVATION_PARTS, VALUE_PRESERVING
+from quantkit.graph.tensors import raw_size
 from quantkit.quantize.activations import clip_to_bits, static_grid
 from quantkit.quantize.bias_correction import correct_added_bias, store_bias
 from quantkit.quantize.emulated import round_activation
@@ -37,6 +38,8 @@ from quantkit.quantize.weights import WeightStore, bias_place, by_input, channel
 
 #: Of weights: the outermost level of int8 that a codec uses.
 INT8_LIMIT = 127
+# Bytes; smaller ones are shapes, scales and the like, which shape inference reads.
+_SMALLEST_PARKED = 1024
 # Half of int32: a bias may grow by rounding, and the sum of products comes on top.
 _LARGEST_BIAS = 2.0**30
 
@@ -174,7 +177,10 @@ def _to_qdq(
             relu = editor.producers[result]
             chosen.append(relu.name)
             operators.add(relu.op_type)
+    own = [node for node in editor.nodes if node.name in layout.outputs]
+    needed = {str(name) for node in own for name in node.input}
     editor.finish()
+    parked = _park(model, needed)
     quantizer = QDQQuantizer(
         model,
         per_channel=True,
@@ -197,10 +203,40 @@ def _to_qdq(
         # It appends its nodes at the end, in no order.
         quantizer.model.topological_sort()
     quantized: onnx.ModelProto = quantizer.model.model
+    _take_back(quantized, parked)
     _put_levels(quantized, encoded, weights)
     _derive_bias_scales(quantized, encoded)
     _clip_low_bits(quantized, low_bits)
     return quantized
+
+
+def _park(model: onnx.ModelProto, needed: Collection[str]) -> list[onnx.TensorProto]:
+    """Turn large initializers but ``needed`` into inputs of ``model``, and return them.
+
+    The quantizer copies the model, writes it to disk and reads it again, which would take several
+    times the memory of weights that are not its affair.
+    """
+    graph = model.graph
+    parked = []
+    for index in reversed(range(len(graph.initializer))):
+        tensor = graph.initializer[index]
+        if tensor.name in needed or raw_size(tensor) < _SMALLEST_PARKED:
+            continue
+        copy = onnx.TensorProto()
+        copy.CopyFrom(tensor)
+        parked.append(copy)
+        graph.input.append(helper.make_tensor_value_info(copy.name, copy.data_type, copy.dims))
+        del graph.initializer[index]
+    return parked[::-1]
+
+
+def _take_back(model: onnx.ModelProto, parked: Collection[onnx.TensorProto]) -> None:
+    graph = model.graph
+    names = {tensor.name for tensor in parked}
+    for index in reversed(range(len(graph.input))):
+        if graph.input[index].name in names:
+            del graph.input[index]
+    graph.initializer.extend(parked)
 
 
 def _encode(
@@ -331,7 +367,7 @@ def _origin(editor: GraphEditor, value: str) -> str:
     while (node := editor.producers.get(value)) is not None:
         if is_zero_mask(editor, node):
             value = mask_source(editor, node)
-        elif node.op_type in VALUE_PRESERVING and editor.array(node.input[0]) is None:
+        elif node.op_type in VALUE_PRESERVING and not editor.is_constant(node.input[0]):
             value = node.input[0]
         else:
             break

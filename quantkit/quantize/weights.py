@@ -267,7 +267,7 @@ def quantized_weight(
 def weight_position(editor: GraphEditor, node: onnx.NodeProto) -> int | None:
     """Which input of ``node`` is its weight; None when that is not a constant tensor."""
     positions = _POSITIONS.get(node.op_type, ())
-    return next((p for p in positions if editor.array(node.input[p]) is not None), None)
+    return next((p for p in positions if editor.is_constant(node.input[p])), None)
 
 
 def bias_place(editor: GraphEditor, node: onnx.NodeProto) -> tuple[onnx.NodeProto, int] | None:
@@ -277,7 +277,7 @@ def bias_place(editor: GraphEditor, node: onnx.NodeProto) -> tuple[onnx.NodeProt
     it, if nothing else reads the product. None where there is no bias.
     """
     if node.op_type != "MatMul":
-        biased = len(node.input) > 2 and editor.array(node.input[2]) is not None
+        biased = len(node.input) > 2 and editor.is_constant(node.input[2])
         return (node, 2) if biased else None
     weight, user = editor.array(node.input[1]), only_consumer(editor, node.output[0])
     if weight is None or weight.ndim != 2 or user is None or user.op_type != "Add":

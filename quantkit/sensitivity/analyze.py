@@ -154,11 +154,11 @@ def _divergences(
 ) -> Mapping[str, Divergences]:
     if settings.divergence is None:
         return {}
-    heard = 0
+    heard = 0.0
 
-    def hear(_clip: str) -> None:
+    def hear(_clip: str, share: float) -> None:
         nonlocal heard
-        heard += 1
+        heard += share
         tell("inputs", heard / feeds.clips)
 
     observations = observe(

@@ -192,13 +192,13 @@ class CandidateWeights:
 
     def _has_bias(self, node: onnx.NodeProto) -> bool:
         if node.op_type in ("Conv", "Gemm"):
-            return len(node.input) > 2 and self.editor.array(node.input[2]) is not None
+            return len(node.input) > 2 and self.editor.is_constant(node.input[2])
         users = self.editor.consumers.get(node.output[0], [])
         return (
             node.op_type == "MatMul"
             and len(users) == 1
             and users[0].op_type == "Add"
-            and any(self.editor.array(name) is not None for name in users[0].input)
+            and any(self.editor.is_constant(name) for name in users[0].input)
         )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
 
 import onnx
@@ -25,20 +26,22 @@ from quantkit.quantize.feeds import Feeds
 from quantkit.quantize.fitting import Fitting
 from quantkit.quantize.observations import Observations
 from quantkit.quantize.ranges import Range
+from quantkit.quantize.side_by_side import workers
 from quantkit.quantize.static import lay_out
+from quantkit.runtime.heap import trim_heap
 from quantkit.sensitivity.cache import AnalysisCache
 from quantkit.sensitivity.candidate_weights import CandidateWeights, FloatLayer
 from quantkit.sensitivity.divergence_settings import (
     DivergenceSettings,
     Effort,
     effort,
+    listened_codecs,
     probe_codecs,
 )
-from quantkit.sensitivity.interpolation import interpolate
+from quantkit.sensitivity.interpolation import interpolate, interpolate_noise
 from quantkit.sensitivity.posteriors import posterior_output
 from quantkit.sensitivity.reference import Reference
 from quantkit.sensitivity.rounding import bounds_of, on_grid
-from quantkit.sensitivity.side_by_side import workers
 from quantkit.sensitivity.table import ActivationDivergence, WeightDivergence
 from quantkit.sensitivity.trial import Array, Change, LayerTrial
 from quantkit.sensitivity.walk import Unit, Walk
@@ -97,7 +100,7 @@ def measure_divergence(
             found[layer.name] = _from_json(document)
     if len(found) < len(layers):
         weights = CandidateWeights(model, layers, observations, fitting, encodings)
-        wanted = effort(settings, layers, feeds.clips, feeds.seconds)
+        wanted = effort(settings, layers, feeds.clips, feeds.seconds, feeds.sizes)
         clips = feeds.only(wanted.clips)
         output = posterior_output(model)
         with (
@@ -115,6 +118,7 @@ def measure_divergence(
                 if progress is not None:
                     progress(layer.name, done, len(layers))
                 found[layer.name] = pass_.measure(layer, found)
+                trim_heap()
                 parts.put(layer.name, _to_json(found[layer.name]))
     return {layer.name: found[layer.name] for layer in layers}
 
@@ -138,6 +142,7 @@ class _Pass:
         self.reference = reference
         self.settings = settings
         self.probes = probe_codecs(settings.candidates, wanted.probes)
+        self.listened = listened_codecs(settings.candidates, self.probes)
         self.all_grids = wanted.all_grids
         self.pool = pool
 
@@ -180,9 +185,8 @@ class _Pass:
             changes = (trial.with_weight(clip, weight, shared) for clip in self._clips)
             return WeightDivergence(codec, *self._figures(changes, power))
 
-        running = [self.pool.submit(run, codec) for codec in self.probes]
-        names = {str(codec) for codec in self.probes}
-        others = [codec for codec in self.settings.candidates if str(codec) not in names]
+        running = [self.pool.submit(run, codec) for codec in _apart(self.probes)]
+        others = self.listened
         part = layer.sampled(_SAMPLED_CHANNELS) if others else layer
         power_of_part = sum(trial.power(clip, part.channels) for clip in self._clips)
 
@@ -199,11 +203,17 @@ class _Pass:
         running: Sequence[Future[WeightDivergence]],
         listening: Sequence[Future[WeightDivergence]],
     ) -> tuple[WeightDivergence, ...]:
-        found = {str(each.codec): each for each in (task.result() for task in running)}
-        points = [(each.noise, each.divergence) for each in found.values()]
-        for other in (task.result() for task in listening):
-            divergence = interpolate(other.noise, points)
-            found[str(other.codec)] = replace(other, divergence=divergence)
+        run = [task.result() for task in running]
+        points = [(each.noise, each.divergence) for each in run]
+        found = {str(each.codec): each for each in run}
+        listened = [task.result() for task in listening]
+        known = [(each.codec, each.noise) for each in (*run, *listened)]
+        noises = {str(codec): noise for codec, noise in known}
+        for codec in self.settings.candidates:
+            if (name := str(codec)) not in found:
+                noise = noises[name] if name in noises else interpolate_noise(codec, known)
+                divergence = interpolate(noise, points)
+                found[name] = WeightDivergence(codec, divergence, noise, measured=False)
         return tuple(found[str(codec)] for codec in self.settings.candidates)
 
     def _grids(self, layer: FloatLayer) -> list[tuple[Compute, int]]:
@@ -267,6 +277,17 @@ class _Pass:
         error = sum(each.error for each in all_changes)
         divergence = self.reference.mean(each.divergence for each in all_changes)
         return divergence, error / power if power > 0.0 else 0.0
+
+
+def _apart(codecs: Sequence[CodecChoice]) -> list[CodecChoice]:
+    """Those of like names not next to each other: each kind waits for a factorization of its own.
+
+    See :meth:`~quantkit.codecs.feedback.SecondMoments.feedbacks`.
+    """
+    kinds: dict[str, list[CodecChoice]] = {}
+    for codec in codecs:
+        kinds.setdefault(codec.name, []).append(codec)
+    return [codec for some in zip_longest(*kinds.values()) for codec in some if codec is not None]
 
 
 def _to_json(divergences: Divergences) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import InputError
 from quantkit.graph.layers import Layer
 from quantkit.quantize.feeds import evenly
+from quantkit.quantize.side_by_side import cores
 from quantkit.sensitivity.posteriors import WEIGHTINGS, Weighting
 
 #: All sizes from 1 to 8 bits: ``grouped`` has the smallest error at each, ``bitplane`` needs the
@@ -86,7 +86,7 @@ class DivergenceSettings:
     @property
     def workers(self) -> int:
         """Threads to use on this host."""
-        return self.threads or _cores()
+        return self.threads or cores()
 
     def to_json(self) -> dict[str, Any]:
         """All that the result depends on."""
@@ -115,7 +115,11 @@ class Effort:
 
 
 def effort(
-    settings: DivergenceSettings, layers: Sequence[Layer], clips: int, seconds: float
+    settings: DivergenceSettings,
+    layers: Sequence[Layer],
+    clips: int,
+    seconds: float,
+    sizes: Sequence[int] = (),
 ) -> Effort:
     """What a model with ``layers`` can be asked, given so many clips of so many seconds in all.
 
@@ -125,6 +129,8 @@ def effort(
 
     Args:
         seconds: 0 where unknown.
+        sizes: of the clips. Where one is all that can be afforded, it is one of about half the mean
+            size: a short one, but no fragment. Empty: one from the middle.
     """
     seconds = seconds or clips * _SECONDS_PER_CLIP
     # Looking up an embedding costs nothing, however many weights it has.
@@ -140,7 +146,30 @@ def effort(
         probes = max(1, min(probes, int(runs) - grids))
     used = clips if audio >= seconds else max(1, int(clips * audio / seconds))
     chosen = evenly(clips, used)
+    if sizes and used == 1:
+        half = sum(sizes) / clips / 2
+        chosen = (min(range(clips), key=lambda clip: abs(sizes[clip] - half)),)
     return Effort(chosen, probes, all_grids=runs >= 1 + grids or settings.probes is not None)
+
+
+def listened_codecs(
+    candidates: Sequence[CodecChoice], probes: Sequence[CodecChoice]
+) -> tuple[CodecChoice, ...]:
+    """Candidates of which the noise is measured, without running what lies behind the layer.
+
+    All that are not run; for a large model, of which one is run, the narrowest, the widest and one
+    in the middle of each codec: between them, each bit takes about as much of the noise.
+    """
+    others = [codec for codec in candidates if str(codec) not in set(map(str, probes))]
+    if len(probes) > 1:
+        return tuple(others)
+    kinds: dict[tuple[str, str], list[CodecChoice]] = {}
+    for codec in sorted(candidates, key=lambda codec: codec.bits):
+        kinds.setdefault((codec.name, str(codec.options)), []).append(codec)
+    chosen = {
+        str(kind[place]) for kind in kinds.values() for place in (0, len(kind) // 2, len(kind) - 1)
+    }
+    return tuple(codec for codec in others if str(codec) in chosen)
 
 
 def probe_codecs(candidates: Sequence[CodecChoice], probes: int) -> tuple[CodecChoice, ...]:
@@ -157,10 +186,3 @@ def probe_codecs(candidates: Sequence[CodecChoice], probes: int) -> tuple[CodecC
         # Where errors are small enough for the others to follow in proportion.
         return (narrow[last],)
     return tuple(narrow[i * last // (probes - 1)] for i in range(probes))
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from quantkit.codecs.catalogue import CodecChoice
+
 # Beyond the noisiest measured candidate, posteriors that are lost already lose no faster.
 _STEEPEST_BEYOND = 1.0
 
@@ -33,6 +35,29 @@ def interpolate(noise: float, measured: Sequence[tuple[float, float]]) -> float:
     right = next(i for i, (n, _) in enumerate(points) if n > noise)
     low, high = points[right - 1], points[right]
     return float(low[1] * (noise / low[0]) ** _slope(low, high))
+
+
+def interpolate_noise(codec: CodecChoice, known: Sequence[tuple[CodecChoice, float]]) -> float:
+    """Noise of a codec of some bits, from that of narrower and wider ones of the same kind.
+
+    On a straight line between the nearest in the logarithm: each bit halves the step between
+    levels, which divides the power of the error by about four (Gersho and Gray, "Vector
+    Quantization and Signal Compression", 1992, section 5.5).
+
+    Args:
+        known: with one that has fewer bits and one that has more.
+    """
+    alike = {
+        other.bits: noise
+        for other, noise in known
+        if (other.name, other.options) == (codec.name, codec.options)
+    }
+    low = max(bits for bits in alike if bits < codec.bits)
+    high = min(bits for bits in alike if bits > codec.bits)
+    if alike[low] <= 0.0 or alike[high] <= 0.0:
+        return max(alike[low], alike[high])
+    share = (codec.bits - low) / (high - low)
+    return float(alike[low] ** (1 - share) * alike[high] ** share)
 
 
 def _slope(low: tuple[float, float], high: tuple[float, float]) -> float:

@@ -23,12 +23,12 @@ from quantkit.quantize.feeds import Feeds
 from quantkit.quantize.fitting import Fitting
 from quantkit.quantize.observations import Observations
 from quantkit.quantize.settings import LayerChoice
+from quantkit.quantize.side_by_side import workers
 from quantkit.sensitivity.candidate_weights import CandidateWeights
 from quantkit.sensitivity.divergence import Progress
 from quantkit.sensitivity.divergence_settings import DivergenceSettings, effort
 from quantkit.sensitivity.posteriors import posterior_output
 from quantkit.sensitivity.reference import Reference
-from quantkit.sensitivity.side_by_side import workers
 from quantkit.sensitivity.simulation import Simulation, simulate
 from quantkit.sensitivity.walk import Walk
 
@@ -72,7 +72,7 @@ class PlanTrial:
         self._settings = settings
         self._weights = CandidateWeights(model, layers, observations, fitting, encodings)
         self._output = posterior_output(model)
-        wanted = effort(settings, layers, feeds.clips, feeds.seconds)
+        wanted = effort(settings, layers, feeds.clips, feeds.seconds, feeds.sizes)
         chosen = feeds.only(wanted.clips)
         self._latest: tuple[dict[str, LayerChoice], _Quantized] | None = None
         self._open = ExitStack()

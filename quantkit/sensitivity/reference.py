@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from quantkit.sensitivity.clip_store import ClipStore
+from quantkit.quantize.clip_store import ClipStore
 from quantkit.sensitivity.posteriors import (
     FloatArray,
     Weighting,
@@ -27,7 +27,7 @@ class Reference:
         clips: their names.
         outputs: what the float model says to each, in the same order.
         weighting: see :func:`~quantkit.sensitivity.posteriors.frame_weights`.
-        folder, memory: see :class:`~quantkit.sensitivity.clip_store.ClipStore`.
+        folder, memory: see :class:`~quantkit.quantize.clip_store.ClipStore`.
 
     Raises:
         ModelError: the posteriors are not finite, or have no labels.

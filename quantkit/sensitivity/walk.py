@@ -24,9 +24,9 @@ from quantkit.errors import CorpusError, ModelError
 from quantkit.graph.apart import with_weights_apart
 from quantkit.graph.cut import CutGraph, ValueType
 from quantkit.quantize.calibrate import Feed
+from quantkit.quantize.clip_store import ClipStore
+from quantkit.quantize.side_by_side import side_by_side
 from quantkit.runtime.session import open_session, session_options
-from quantkit.sensitivity.clip_store import ClipStore
-from quantkit.sensitivity.side_by_side import side_by_side
 
 Array = npt.NDArray[Any]
 Values = Mapping[str, Array]

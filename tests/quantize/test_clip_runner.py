@@ -33,11 +33,10 @@ def test_stages_bring_every_value_once_and_in_order(stages, model, clips) -> Non
     with ClipRunner(model) as runner:
         whole = list(runner.run(names, clips))
         shown = list(runner.run_in_stages(names, clips, stages))
-    assert [stage.clip for stage in shown if stage.is_last] == [clip for clip, _ in clips]
     for clip, expected in whole:
         mine = [stage for stage in shown if stage.clip == clip]
-        assert [stage.is_last for stage in mine] == [False] * (len(mine) - 1) + [True]
-        assert len(mine) <= stages + 1
+        assert sum(stage.share for stage in mine) == pytest.approx(1.0)
+        assert len(mine) <= stages
         computed = [name for stage in mine for name in stage.values]
         assert computed == ["features", "layer1.out", "layer2.relu", "layer3.out", "log_probs"]
         for stage in mine:
@@ -45,10 +44,28 @@ def test_stages_bring_every_value_once_and_in_order(stages, model, clips) -> Non
                 np.testing.assert_allclose(values, expected[name], atol=1e-5)
 
 
+def test_each_stage_hears_all_clips_before_the_next(model, clips) -> None:
+    names = ["layer1.out", "log_probs"]
+    with ClipRunner(model) as runner:
+        shown = [(next(iter(s.values)), s.clip) for s in runner.run_in_stages(names, clips, 2)]
+    assert shown == [(name, clip) for name in names for clip, _ in clips]
+
+
+def test_what_crosses_between_stages_may_lie_on_disk(model, clips, monkeypatch) -> None:
+    names = ["layer1.out", "layer2.relu", "log_probs"]
+    with ClipRunner(model) as runner:
+        expected = [s.values for s in runner.run_in_stages(names, clips, 3)]
+        monkeypatch.setattr("quantkit.quantize.clip_runner._CROSSING_BYTES", 0)
+        found = [s.values for s in runner.run_in_stages(names, clips, 3)]
+    for one, other in zip(expected, found, strict=True):
+        for name, values in one.items():
+            np.testing.assert_array_equal(values, other[name])
+
+
 def test_stages_of_inputs_alone(model, clips) -> None:
     with ClipRunner(model) as runner:
         (stage,) = runner.run_in_stages(["features"], clips[:1], 3)
-        assert (stage.clip, list(stage.values), stage.is_last) == ("clip0", ["features"], True)
+        assert (stage.clip, list(stage.values), stage.share) == ("clip0", ["features"], 1.0)
         with pytest.raises(CorpusError, match="at least one clip"):
             list(runner.run_in_stages(["log_probs"], [], 2))
 

@@ -92,3 +92,30 @@ def test_a_corpus_of_broken_clips_is_refused(tmp_path: Path) -> None:
 def test_audio_needs_a_model_that_hears(speech: Corpus) -> None:
     with pytest.raises(ModelError, match="no front end"):
         list(Feeds.of(speech, ArtifactInfo()))
+
+
+def test_a_small_corpus_is_read_once(speech: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    feeds = Feeds.of(speech, HEARING)
+    first = list(feeds)
+    monkeypatch.setattr("quantkit.quantize.feeds.corpus_feeds", lambda *_: pytest.fail("read"))
+    for (name, inputs), (again, same) in zip(first, feeds, strict=True):
+        assert name == again
+        assert np.array_equal(inputs["features"], same["features"])
+
+
+def test_a_large_one_is_read_each_time(speech: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    feeds = Feeds.of(speech, HEARING)
+    size = sum(values.nbytes for _, inputs in feeds for values in inputs.values())
+    monkeypatch.setattr("quantkit.quantize.feeds.KEPT_BYTES", size - 1)
+    feeds = Feeds.of(speech, HEARING)
+    first = next(iter(feeds))[1]["features"]
+    assert len(list(feeds)) == 3
+    assert next(iter(feeds))[1]["features"] is not first
+
+
+def test_some_of_them_can_be_heard() -> None:
+    feeds = Feeds.of([clip(seed) for seed in range(4)], ArtifactInfo())
+    some = feeds.only([1, 3])
+    assert [name for name, _ in some] == ["clip 1", "clip 3"]
+    assert some.clips == 2
+    assert len(list(some)) == 2

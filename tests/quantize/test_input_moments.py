@@ -10,7 +10,7 @@ from onnx import helper
 from quantkit.quantize import input_moments as module
 from quantkit.quantize.input_moments import PRIOR_ROWS, InputMoments, input_moments
 from quantkit.quantize.patches import Geometry, patches
-from quantkit.quantize.spill import SpillFolder
+from quantkit.quantize.spill import Spill
 from tests.quantize.conftest import masked_convolutions
 
 MATRIX = Geometry("value", inputs=7)
@@ -219,11 +219,13 @@ def test_a_layer_without_a_constant_weight_is_left_out() -> None:
 def test_large_matrices_lie_on_disk_and_are_the_same(geometry) -> None:
     shape = (2, 7) if geometry is MATRIX else (1, 4, 5, 6)
     clips = [np.random.default_rng(i).standard_normal(shape).astype(np.float32) for i in range(3)]
-    held, spilled = InputMoments(geometry), InputMoments(geometry, SpillFolder())
+    held, spill = InputMoments(geometry), Spill(0)
+    spilled, other = InputMoments(geometry, spill), InputMoments(geometry, spill)
     assert spilled.matrix() is None
     for clip in clips:
         held.update(clip)
         spilled.update(clip)
+        other.update(clip)
         assert spilled.digest() == held.digest()
     for options in ({}, {"centered": True, "shrunk": True}):
         np.testing.assert_array_equal(spilled.matrix(**options), held.matrix(**options))

@@ -203,8 +203,8 @@ def test_a_grid_that_is_not_run_follows_from_its_noise(monkeypatch) -> None:
     monkeypatch.setattr("quantkit.sensitivity.divergence.effort", lambda *_: frugal)
     estimated = measured(model, feeds)
     ratios = []
-    for name, (_, grids) in estimated.items():
-        for one, other in zip(grids, exact[name][1], strict=True):
+    for name, (_, shown) in estimated.items():
+        for one, other in zip(shown, exact[name][1], strict=True):
             assert (one.compute, one.bits) == (other.compute, other.bits)
             assert one.noise == pytest.approx(other.noise, rel=1e-6)
             if one.compute == "dynamic":

@@ -11,6 +11,7 @@ from quantkit.sensitivity.divergence_settings import (
     CANDIDATES,
     DivergenceSettings,
     effort,
+    listened_codecs,
     probe_codecs,
 )
 
@@ -88,3 +89,24 @@ def test_one_candidate_is_run_however_wide() -> None:
 def test_settings_that_make_no_sense_are_refused(wrong, message) -> None:
     with pytest.raises(InputError, match=message):
         DivergenceSettings(**wrong)
+
+
+def test_a_small_model_listens_to_all_that_it_does_not_run() -> None:
+    probes = probe_codecs(CANDIDATES, 5)
+    listened = listened_codecs(CANDIDATES, probes)
+    assert {*map(str, probes), *map(str, listened)} == set(map(str, CANDIDATES))
+    assert len(probes) + len(listened) == len(CANDIDATES)
+
+
+def test_a_large_one_listens_to_the_ends_and_the_middle_of_each_codec() -> None:
+    probes = probe_codecs(CANDIDATES, 1)
+    assert list(map(str, probes)) == ["bitplane:3"]
+    expected = ["grouped:1", "grouped:4", "grouped:6", "bitplane:2", "bitplane:5", "bitplane:7"]
+    assert list(map(str, listened_codecs(CANDIDATES, probes))) == [*expected, "int8"]
+
+
+def test_where_one_clip_is_all_it_is_a_short_one_but_no_fragment() -> None:
+    sizes = (10, 11, 1, 6, 12)
+    assert effort(DivergenceSettings(), LARGE, 5, 40, sizes).clips == (3,)
+    assert effort(DivergenceSettings(), LARGE, 5, 40).clips == (2,)
+    assert len(effort(DivergenceSettings(), SHIPPED, 5, 40, sizes).clips) == 5

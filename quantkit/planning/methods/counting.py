@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from onnx import TensorProto
 
-from quantkit.graph.artifact import load_model
+from quantkit.graph.artifact import open_model
 from quantkit.graph.layers import FRONTEND_PREFIX
 from quantkit.planning.methods.takes import Bits
 
@@ -52,6 +52,6 @@ def float_parameters(source: Path) -> int:
     """
     return sum(
         math.prod(tensor.dims)
-        for tensor in load_model(source).graph.initializer
+        for tensor in open_model(source).graph.initializer
         if tensor.data_type == TensorProto.FLOAT and not tensor.name.startswith(FRONTEND_PREFIX)
     )

@@ -25,9 +25,9 @@ class Moments:
 
     def update(self, values: npt.NDArray[np.float32]) -> None:
         """Take in finite values of any shape that has ``axis``."""
-        others = tuple(i for i in range(values.ndim) if i != self.axis % values.ndim)
-        sums = values.sum(axis=others, dtype=np.float64)
-        squares = np.square(values, dtype=np.float64).sum(axis=others)
+        rows = np.moveaxis(values, self.axis, 0).reshape(values.shape[self.axis], -1)
+        sums = rows.sum(axis=1, dtype=np.float64)
+        squares = np.einsum("ci,ci->c", rows, rows, dtype=np.float64)
         self.sums = sums if self.sums is None else self.sums + sums
         self.squares = squares if self.squares is None else self.squares + squares
         self.count += values.size // max(1, values.shape[self.axis])

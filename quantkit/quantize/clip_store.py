@@ -59,7 +59,8 @@ class ClipStore:
             # Strings have no plain form on disk, and are few.
             if self._held + array.nbytes <= self._limit or array.dtype.hasobject:
                 self._held += array.nbytes
-                clip[name] = array
+                # A result of ONNX Runtime keeps the whole arena of its session alive.
+                clip[name] = array.copy()
             else:
                 clip[name] = self._write(array, len(clip))
         self._clips.append(clip)

@@ -10,7 +10,7 @@ from onnx import TensorProto
 
 from quantkit.errors import OutputError
 from quantkit.graph.cut import ValueType
-from quantkit.sensitivity.clip_store import ClipStore
+from quantkit.quantize.clip_store import ClipStore
 
 RANDOM = np.random.default_rng(0)
 

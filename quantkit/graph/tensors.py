@@ -1,0 +1,102 @@
+"""Constant tensors, whether their elements are in memory or still in the file they came from.
+
+Most steps look at one weight at a time. So a model of a gigabyte is held as a graph of a megabyte,
+whose large tensors only name the place in a file where their elements lie: as ONNX's external data
+does, but with an absolute path, which no file of anybody has. Such a model is for use within one
+process; :func:`embed` brings the elements back before it is saved.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from onnx import TensorProto, helper, numpy_helper
+
+from quantkit.errors import ModelError
+
+Array = npt.NDArray[Any]
+
+
+def tensor_array(tensor: TensorProto) -> Array:
+    """The elements of ``tensor``; a new array where they had to be read.
+
+    Raises:
+        ModelError: the file is gone, or shorter than it was.
+    """
+    if tensor.data_location != TensorProto.EXTERNAL:
+        return np.asarray(numpy_helper.to_array(tensor))
+    raw = TensorProto(data_type=tensor.data_type, dims=tensor.dims, raw_data=raw_bytes(tensor))
+    return np.asarray(numpy_helper.to_array(raw))
+
+
+def raw_bytes(tensor: TensorProto) -> bytes:
+    """The elements of ``tensor`` as ``raw_data`` has them; nothing where it uses another field.
+
+    Raises:
+        ModelError: see :func:`tensor_array`.
+    """
+    if tensor.data_location != TensorProto.EXTERNAL:
+        return bytes(tensor.raw_data)
+    path, offset, length = _place(tensor)
+    try:
+        with path.open("rb") as stream:
+            stream.seek(offset)
+            found = stream.read(length)
+    except OSError as error:
+        raise ModelError(
+            f"cannot read weights of {path}: {error.strerror or error}; leave the file in place "
+            "while it is worked on"
+        ) from error
+    if len(found) < length:
+        raise ModelError(f"{path} became shorter while it was worked on; start anew")
+    return found
+
+
+def raw_size(tensor: TensorProto) -> int:
+    """Bytes of :func:`raw_bytes`."""
+    if tensor.data_location != TensorProto.EXTERNAL:
+        return len(tensor.raw_data)
+    return _place(tensor)[2]
+
+
+def leave_in_file(tensor: TensorProto, path: Path | str, offset: int, length: int) -> None:
+    """Let ``tensor`` have its elements in a file, and forget those in memory."""
+    tensor.ClearField("raw_data")
+    del tensor.external_data[:]
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", path), ("offset", offset), ("length", length)):
+        tensor.external_data.add(key=key, value=str(value))
+
+
+def set_raw_bytes(tensor: TensorProto, raw: bytes) -> None:
+    """Let ``tensor`` have ``raw`` for its elements."""
+    for name in ("float_data", "external_data", "data_location"):
+        tensor.ClearField(name)
+    tensor.raw_data = raw
+
+
+def embed(tensors: Iterable[TensorProto]) -> None:
+    """Read the elements of those tensors that have them in a file.
+
+    Raises:
+        ModelError: see :func:`tensor_array`.
+    """
+    for tensor in tensors:
+        if tensor.data_location == TensorProto.EXTERNAL:
+            set_raw_bytes(tensor, raw_bytes(tensor))
+
+
+def element_bytes(tensor: TensorProto) -> int:
+    """What the elements of ``tensor`` take in a file."""
+    elements: int = math.prod(tensor.dims)
+    return elements * int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
+
+
+def _place(tensor: TensorProto) -> tuple[Path, int, int]:
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    return Path(entries["location"]), int(entries["offset"]), int(entries["length"])
