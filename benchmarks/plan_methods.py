@@ -58,12 +58,12 @@ CALIBRATION_CLIPS = 32
 #: Of the plans that are drawn at random.
 SEEDS = (0, 1, 2)
 
-#: How numbers are found: as we do, and with ranges as in each of myQASR's three calibrations.
+#: How numbers are found: as we do, and as in each of myQASR's three calibrations.
 FITTINGS: Mapping[str, tuple[Fitting, RangeMethod]] = {
     "ours": (PersonalizeSettings().fitting, "min-max"),
-    "min-max": (Fitting(weight_range="min-max", bias_correction=False), "min-max"),
-    "cosine": (Fitting(weight_range="cosine", bias_correction=False), "cosine"),
-    "hessian": (Fitting(weight_range="hessian", bias_correction=False), "hessian"),
+    "min-max": (Fitting("nearest", "min-max", bias_correction=False), "min-max"),
+    "cosine": (Fitting("nearest", "cosine", bias_correction=False), "cosine"),
+    "hessian": (Fitting("nearest", "hessian", bias_correction=False), "hessian"),
 }
 
 #: What each process keeps open from one cell to the next.
@@ -189,9 +189,8 @@ def main(data: Path, clips: int, seed: int, jobs: int, only: tuple[str, ...]) ->
         f"two widths their mean, and {WORDS} more. At whole widths myQASR in either direction, and "
         f"what is dealt from it, give all layers the same bits. Where nothing else is said, "
         f"activations have 8 bits and numbers are found as in `quantkit personalize`; `min-max`, "
-        f"`cosine` and `hessian` are myQASR's three calibrations, with compensated rounding, which "
-        f"myQASR has not. Changes are paired by clip. The tidy table is "
-        f"`{study.table_path.relative_to(ROOT)}`. {host()}."
+        f"`cosine` and `hessian` are myQASR's three calibrations as published. Changes are paired "
+        f"by clip. The tidy table is `{study.table_path.relative_to(ROOT)}`. {host()}."
     )
     section = report(results, about)
     click.echo(section)

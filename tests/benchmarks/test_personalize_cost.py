@@ -1,0 +1,28 @@
+"""What personalising costs: the promises, and when they are broken."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from benchmarks.personalize_cost import Cost, broken_promises, report
+
+STEPS = {"listen": 40.0, "plan": 9.0, "quantize": 0.5, "compare": 0.5}
+SHIPPED = Cost("shipped", 23_000_000, 32, 371.6, STEPS, 80.0, 1_300_000_000)
+LARGE = replace(SHIPPED, model="Wav2Vec2-Base", source_bytes=379_000_000)
+
+
+def test_seconds_are_those_of_all_steps() -> None:
+    assert SHIPPED.seconds == 50.0
+    assert "| shipped, 32 clips (372 s) | 40.0 | 9.0 | 0.5 | 0.5 | 50 | 80 |" in report([SHIPPED])
+
+
+def test_memory_is_promised_in_sizes_of_a_large_model() -> None:
+    assert broken_promises([SHIPPED, LARGE]) == []
+    greedy = replace(LARGE, peak_bytes=1_600_000_000)
+    assert broken_promises([greedy]) == ["Wav2Vec2-Base: 4.2 times the float model in memory"]
+
+
+def test_each_model_has_a_time_of_its_own() -> None:
+    steps = STEPS | {"listen": 70.0}
+    slow = [replace(SHIPPED, steps=steps), replace(LARGE, steps=steps)]
+    assert broken_promises(slow) == ["shipped, 32 clips: 80 s > 60 s"]
