@@ -83,7 +83,7 @@ lint: $(READY) ## ruff and strict mypy
 	$(BIN)/mypy
 
 # Studies that need real speech: DATA=folder with librispeech, speech_commands, digits.
-OF_SPEECH := codec_accuracy conditioning plan_methods personalisation personalize_cost
+OF_SPEECH := codec_accuracy conditioning activation_ranges plan_methods personalisation personalize_cost
 
 study: $(VARIANTS) ## the measurements behind the README -> benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.full_width
@@ -91,6 +91,7 @@ study: $(VARIANTS) ## the measurements behind the README -> benchmarks/RESULTS.m
 	$(BIN)/python -m benchmarks.matmul_nbits
 	$(BIN)/python -m benchmarks.wav2vec2_base
 	$(BIN)/python -m benchmarks.compatibility
+	$(BIN)/python -m benchmarks.latency_prediction
 	$(BIN)/python -m benchmarks.shipped_model $(if $(filter-out calibration_data,$(DATA)),--data $(DATA))
 	$(if $(filter-out calibration_data,$(DATA)),set -e; for each in $(OF_SPEECH); do \
 		$(BIN)/python -m benchmarks.$$each --data $(DATA); done)

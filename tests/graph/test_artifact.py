@@ -16,6 +16,7 @@ from quantkit.graph.artifact import (
     ArtifactInfo,
     info_of,
     load_model,
+    open_model,
     read_info,
     save_checked_model,
     save_model,
@@ -148,6 +149,19 @@ def test_external_weights(model: onnx.ModelProto, tmp_path: Path) -> None:
     assert path.stat().st_size < 1000
     assert read_info(path) == ArtifactInfo()
     assert load_model(path).graph.initializer[0].raw_data == model.graph.initializer[0].raw_data
+
+
+@pytest.mark.parametrize("before", [0, 8000])
+@pytest.mark.parametrize("after", [0, 8000])
+def test_an_opened_model_leaves_its_weights_in_the_file_until_it_is_saved(
+    before: int, after: int, model: onnx.ModelProto, tmp_path: Path
+) -> None:
+    source, path = tmp_path / "source.onnx", tmp_path / "copy.onnx"
+    save_model(model, source, external_threshold=before)
+    opened = open_model(source)
+    assert not opened.graph.initializer[0].raw_data
+    save_model(opened, path, external_threshold=after)
+    assert load_model(path) == load_model(source) == model
 
 
 def test_weights_within_the_threshold_stay_inside(model: onnx.ModelProto, tmp_path: Path) -> None:
