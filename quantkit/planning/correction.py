@@ -17,9 +17,9 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol
 
+from quantkit.closing import Closing
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.planning.optimal import Optimum, Planner
 from quantkit.planning.size_model import choice_label
@@ -123,7 +123,7 @@ def corrected_plan(
     return Correction(best, shown.measured, tuple(each for _, each in tried.values()))
 
 
-class AudioJudge:
+class AudioJudge(Closing):
     """Tries plans on clips, by the simulation of :mod:`quantkit.sensitivity.plan_divergence`.
 
     To be used in a ``with`` statement.
@@ -172,16 +172,9 @@ class AudioJudge:
         self.divergence = self._trial.divergence
         self.marginals = self._trial.marginals
 
-    def __enter__(self) -> AudioJudge:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._trial.__exit__(kind, error, traceback)
+    def close(self) -> None:
+        """Give back what trying plans holds open."""
+        self._trial.close()
 
 
 def _factors(

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 import numpy.typing as npt
@@ -14,6 +13,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper
 
+from quantkit.closing import Closing
 from quantkit.errors import CorpusError, ModelError, OutputError
 from quantkit.graph.cut import CutGraph, ValueType
 from quantkit.graph.tensors import leave_in_file, raw_bytes
@@ -46,7 +46,7 @@ class Stage:
     share: float
 
 
-class ClipRunner:
+class ClipRunner(Closing):
     """A model that is ready to run for whatever values are asked for; to be used in a ``with``.
 
     ::
@@ -82,15 +82,8 @@ class ClipRunner:
             self._temporary.cleanup()
             raise
 
-    def __enter__(self) -> ClipRunner:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Give back the temporary files."""
         self._temporary.cleanup()
 
     def run(

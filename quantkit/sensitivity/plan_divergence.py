@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from types import TracebackType
 
 import onnx
 from onnx import TensorProto
 
+from quantkit.closing import Closing
 from quantkit.graph.cut import ValueType
 from quantkit.graph.layers import Layer
 from quantkit.quantize.calibrate import Feed
@@ -33,7 +33,7 @@ from quantkit.sensitivity.simulation import Simulation, simulate
 from quantkit.sensitivity.walk import Walk
 
 
-class PlanTrial:
+class PlanTrial(Closing):
     """Tries plans for one model on the same clips; to be used in a ``with`` statement.
 
     ::
@@ -90,15 +90,8 @@ class PlanTrial:
             self._open.close()
             raise
 
-    def __enter__(self) -> PlanTrial:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Give back temporary files and threads."""
         self._open.close()
 
     def divergence(self, choices: Mapping[str, LayerChoice]) -> float:

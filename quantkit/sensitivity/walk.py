@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,6 +19,7 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 
+from quantkit.closing import Closing
 from quantkit.errors import CorpusError, ModelError
 from quantkit.graph.apart import with_weights_apart
 from quantkit.graph.cut import CutGraph, ValueType
@@ -71,7 +71,7 @@ class Part:
         return dict(zip(self.outputs, found, strict=True))
 
 
-class Walk:
+class Walk(Closing):
     """A walk through one model with some clips; to be used in a ``with`` statement.
 
     ::
@@ -128,17 +128,6 @@ class Walk:
         except BaseException:
             self._temporary.cleanup()
             raise
-
-    def __enter__(self) -> Walk:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Give back the temporary files; may be called again."""
