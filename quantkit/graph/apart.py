@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import IO
 
 import onnx
 
 from quantkit.errors import OutputError
-from quantkit.graph.tensors import leave_in_file, raw_bytes
+from quantkit.graph.tensors import move_out, raw_bytes
 
 # Shape and scale constants stay in the graph, where shape inference can read them.
 _SMALLEST = 1024
-
-# Page-aligned tensors can be mapped into memory instead of being read.
-_ALIGNMENT = 4096
 
 
 def with_weights_apart(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
@@ -40,21 +39,33 @@ def with_weights_apart(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     graph.input.extend(model.graph.input)
     graph.output.extend(model.graph.output)
     graph.sparse_initializer.extend(model.graph.sparse_initializer)
+    graph.initializer.extend(tensors_apart(model.graph.initializer, path))
+    return light
+
+
+def tensors_apart(tensors: Iterable[onnx.TensorProto], path: Path) -> list[onnx.TensorProto]:
+    """Copies of ``tensors`` of which the large ones have their elements in the file ``path``.
+
+    Raises:
+        OutputError: the folder or disk refuses.
+    """
     try:
         with path.open("wb") as stream:
-            for tensor in model.graph.initializer:
-                raw = raw_bytes(tensor)
-                if len(raw) < _SMALLEST:
-                    graph.initializer.append(tensor)
-                    continue
-                stream.write(bytes(-stream.tell() % _ALIGNMENT))
-                moved = graph.initializer.add(name=tensor.name, data_type=tensor.data_type)
-                moved.dims.extend(tensor.dims)
-                leave_in_file(moved, path.name, stream.tell(), len(raw))
-                stream.write(raw)
+            return [_apart(tensor, stream, path.name) for tensor in tensors]
     except OSError as error:
         raise OutputError(
             f"cannot put weights into {path.parent}: {error.strerror or error}; make room there, "
             "or let TMPDIR name another folder"
         ) from error
-    return light
+
+
+def _apart(tensor: onnx.TensorProto, stream: IO[bytes], location: str) -> onnx.TensorProto:
+    copy = onnx.TensorProto()
+    raw = raw_bytes(tensor)
+    if len(raw) < _SMALLEST:
+        copy.CopyFrom(tensor)
+        return copy
+    copy.name, copy.data_type = tensor.name, tensor.data_type
+    copy.dims.extend(tensor.dims)
+    move_out(copy, raw, stream, location)
+    return copy

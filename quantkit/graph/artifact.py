@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 import onnx
 from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped]
@@ -19,7 +19,14 @@ from quantkit.files import atomic_path, output_target
 from quantkit.graph.integrity import CHECKSUM_KEY, append_checksum, check_integrity
 from quantkit.graph.light import LightModel, read_light
 from quantkit.graph.plan import PLAN_SCHEMA
-from quantkit.graph.tensors import element_bytes, embed, leave_in_file, raw_bytes, raw_size
+from quantkit.graph.tensors import (
+    element_bytes,
+    embed,
+    leave_in_file,
+    move_out,
+    raw_bytes,
+    raw_size,
+)
 from quantkit.text.labels import Labels
 
 T = TypeVar("T")
@@ -32,9 +39,6 @@ EXTERNAL_DATA_THRESHOLD = 2_000_000_000
 
 # Shape and scale constants stay in the graph, where shape inference can read them.
 _SMALLEST_EXTERNAL_TENSOR = 1024
-
-# Page-aligned tensors can be mapped into memory instead of being read.
-_EXTERNAL_ALIGNMENT = 4096
 
 
 @dataclass(frozen=True)
@@ -217,7 +221,7 @@ def save_model(
                         before = onnx.TensorProto()
                         before.CopyFrom(tensor)
                         moved.append((tensor, before))
-                        _move_out(tensor, stream, data_path.name)
+                        move_out(tensor, raw_bytes(tensor), stream, data_path.name)
             temporary.write_bytes(_serialized(model, path))
             if _is_ours(model):
                 append_checksum(temporary, [temporary_data])
@@ -378,13 +382,6 @@ def _serialized(model: onnx.ModelProto, path: Path) -> bytes:
     except (EncodeError, ValueError) as error:
         raise ModelError(f"cannot write {path}: {error}") from error
     return content
-
-
-def _move_out(tensor: onnx.TensorProto, stream: IO[bytes], location: str) -> None:
-    stream.write(b"\0" * (-stream.tell() % _EXTERNAL_ALIGNMENT))
-    offset, raw = stream.tell(), raw_bytes(tensor)
-    stream.write(raw)
-    leave_in_file(tensor, location, offset, len(raw))
 
 
 def _external_files(model: onnx.ModelProto, path: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,9 @@ from onnx import TensorProto, helper, numpy_helper
 from quantkit.errors import ModelError
 
 Array = npt.NDArray[Any]
+
+# Page-aligned tensors can be mapped into memory instead of being read.
+_ALIGNMENT = 4096
 
 
 def tensor_array(tensor: TensorProto) -> Array:
@@ -71,6 +74,18 @@ def leave_in_file(tensor: TensorProto, path: Path | str, offset: int, length: in
     tensor.data_location = TensorProto.EXTERNAL
     for key, value in (("location", path), ("offset", offset), ("length", length)):
         tensor.external_data.add(key=key, value=str(value))
+
+
+def move_out(tensor: TensorProto, raw: bytes, stream: IO[bytes], location: str) -> None:
+    """Append ``raw``, the elements of ``tensor``, to the file called ``location``.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    stream.write(bytes(-stream.tell() % _ALIGNMENT))
+    offset = stream.tell()
+    stream.write(raw)
+    leave_in_file(tensor, location, offset, len(raw))
 
 
 def set_raw_bytes(tensor: TensorProto, raw: bytes) -> None:

@@ -6,17 +6,17 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy.typing as npt
 import onnx
 import onnxruntime
-from onnx import TensorProto, helper
+from onnx import helper
 
 from quantkit.closing import Closing
-from quantkit.errors import CorpusError, ModelError, OutputError
+from quantkit.errors import CorpusError, ModelError
+from quantkit.graph.apart import tensors_apart, with_weights_apart
 from quantkit.graph.cut import CutGraph, ValueType
-from quantkit.graph.tensors import leave_in_file, raw_bytes
 from quantkit.quantize.clip_store import ClipStore
 from quantkit.runtime.heap import trim_heap
 from quantkit.runtime.session import open_session, session_options
@@ -24,10 +24,6 @@ from quantkit.runtime.session import open_session, session_options
 #: Name of a clip, and the model inputs for it as a batch of one.
 Feed = tuple[str, Mapping[str, npt.NDArray[Any]]]
 
-# Tensors of fewer bytes stay in the graph.
-_SMALLEST_MOVED = 1024
-# What kernels like their weights to begin at.
-_ALIGNMENT = 64
 # Of what crosses from one stage to the next, in memory.
 _CROSSING_BYTES = 64_000_000
 _NO_CLIP = "calibration needs at least one clip, and there is none"
@@ -69,15 +65,9 @@ class ClipRunner(Closing):
         self._temporary = tempfile.TemporaryDirectory(prefix="quantkit-clips-")
         self._folder = Path(self._temporary.name)
         self._runs = 0
-        graph = model.graph
-        self._inputs = {value.name: _type_of(value) for value in graph.input}
-        self._light = onnx.ModelProto(ir_version=model.ir_version, functions=model.functions)
-        self._light.opset_import.extend(model.opset_import)
-        self._light.graph.input.extend(graph.input)
-        self._light.graph.node.extend(graph.node)
-        self._light.graph.sparse_initializer.extend(graph.sparse_initializer)
+        self._inputs = {value.name: _type_of(value) for value in model.graph.input}
         try:
-            self._light.graph.initializer.extend(self._moved("weights", graph.initializer))
+            self._light = with_weights_apart(model, self._folder / "weights")
         except BaseException:
             self._temporary.cleanup()
             raise
@@ -200,29 +190,16 @@ class ClipRunner(Closing):
         self._runs += 1
         whole = onnx.ModelProto()
         whole.CopyFrom(self._light)
-        whole.graph.initializer.extend(self._moved(f"{path.name}.tensors", tensors))
+        whole.graph.initializer.extend(tensors_apart(tensors, path.with_suffix(".tensors")))
         whole.graph.node.extend(nodes)
         part = CutGraph(whole, names).part(inputs or self._inputs, names)
         path.write_bytes(part.SerializeToString())
-        options = session_options(threads=0)
         # Packed weights take their size again, and clips run too few times to earn that back.
-        options.add_session_config_entry("session.disable_prepacking", "1")
+        options = session_options(threads=0, prepack=False)
         try:
             return open_session(path, options)
         except ModelError as error:
             raise ModelError(str(error).replace(str(path), "the model")) from error
-
-    def _moved(self, location: str, tensors: Iterable[onnx.TensorProto]) -> list[onnx.TensorProto]:
-        """The same tensors with their elements in the file called ``location``."""
-        path = self._folder / location
-        try:
-            with path.open("wb") as stream:
-                return [_moved(tensor, stream, location) for tensor in tensors]
-        except OSError as error:
-            raise OutputError(
-                f"cannot keep weights in {self._folder}: {error.strerror or error}; make room "
-                "there, or let TMPDIR name another folder"
-            ) from error
 
 
 def _stored(clips: Sequence[str], store: ClipStore) -> Iterator[Feed]:
@@ -243,21 +220,6 @@ def _run(
     wanted = {value.name for value in session.get_inputs()}
     inputs = {name: values for name, values in feed.items() if name in wanted}
     return dict(zip(names, session.run(names, inputs), strict=True))
-
-
-def _moved(tensor: onnx.TensorProto, stream: IO[bytes], location: str) -> onnx.TensorProto:
-    copy = TensorProto()
-    raw = raw_bytes(tensor)
-    if len(raw) < _SMALLEST_MOVED:
-        copy.CopyFrom(tensor)
-        return copy
-    stream.write(b"\0" * (-stream.tell() % _ALIGNMENT))
-    offset = stream.tell()
-    stream.write(raw)
-    copy.name, copy.data_type = tensor.name, tensor.data_type
-    copy.dims.extend(tensor.dims)
-    leave_in_file(copy, location, offset, len(raw))
-    return copy
 
 
 def _type_of_array(array: npt.NDArray[Any]) -> ValueType:

@@ -39,7 +39,8 @@ def optimised_graph(path: Path) -> onnx.GraphProto:
     """
     with tempfile.TemporaryDirectory(prefix="quantkit-optimised-") as folder:
         written = Path(folder) / "optimised.onnx"
-        options = session_options()
+        # Nothing is run, so packing the weights for the kernels would be wasted.
+        options = session_options(prepack=False)
         options.optimized_model_filepath = str(written)
         # Weights go to a second file that is never read: this also works beyond 2 GB.
         options.add_session_config_entry(
@@ -48,7 +49,5 @@ def optimised_graph(path: Path) -> onnx.GraphProto:
         options.add_session_config_entry(
             "session.optimized_model_external_initializers_min_size_in_bytes", "1024"
         )
-        # Nothing is run, so packing the weights for the kernels would be wasted.
-        options.add_session_config_entry("session.disable_prepacking", "1")
         open_session(path, options)
         return onnx.load(str(written), load_external_data=False).graph

@@ -79,9 +79,7 @@ def _mapped(model: onnx.ModelProto, folder: Path) -> onnxruntime.InferenceSessio
     """A session whose weights stay in a file, which takes a third of the memory of a plain one."""
     path = folder / "float32.onnx"
     path.write_bytes(with_weights_apart(model, folder / "weights").SerializeToString())
-    options = session_options(threads=0)
-    options.add_session_config_entry("session.disable_prepacking", "1")
-    return open_session(path, options)
+    return open_session(path, session_options(threads=0, prepack=False))
 
 
 def _outputs(

@@ -185,9 +185,8 @@ class Walk(Closing):
         self._parts += 1
         path = self.folder / f"part{self._parts}.onnx"
         path.write_bytes(model.SerializeToString())
-        options = session_options()
         # Packing weights for the kernels costs their size again, and longer than it saves here.
-        options.add_session_config_entry("session.disable_prepacking", "1")
+        options = session_options(prepack=False)
         try:
             return Part(open_session(path, options))
         except ModelError as error:
