@@ -70,12 +70,12 @@ def divergences(paths: list[Path], corpus: Corpus) -> list[float]:
     """Mean divergence per weighted frame, in nats, from the first model's posteriors."""
     contestants = open_contestants(paths, 1)
     clips = list(iter_clips(contestants, corpus, []))
-    references = [contestants[0].recognizer.log_probs([clip.inputs[0]])[0] for clip in clips]
+    references = [contestants[0].model.outputs([clip.inputs[0]])[0] for clip in clips]
     weights = frame_weights(references, DivergenceSettings().weighting)
     totals = np.zeros(len(paths))
     for clip, reference, counts in zip(clips, references, weights, strict=True):
         for index, (contestant, array) in enumerate(zip(contestants, clip.inputs, strict=True)):
-            other = contestant.recognizer.log_probs([array])[0]
+            other = contestant.model.outputs([array])[0]
             totals[index] += divergence(reference, other, counts)
     return [float(total) / sum(map(len, references)) for total in totals]
 

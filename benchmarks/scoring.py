@@ -8,21 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from quantkit.audio.features import iter_features
 from quantkit.audio.utterance import Corpus
-from quantkit.bench.accuracy import units_of
 from quantkit.bench.schema import Interval
 from quantkit.errors import CorpusError
 from quantkit.files import sha256_of
-from quantkit.runtime.recognizer import Recognizer
+from quantkit.runtime.open import open_speech_model
+from quantkit.runtime.speech_model import FloatArray, Output, SpeechModel
 from quantkit.sensitivity.posteriors import divergence
-from quantkit.text.decoders import decoder_named
+from quantkit.text.decoding import Decoding
 from quantkit.text.distances import bootstrap_interval, levenshtein
-from quantkit.text.normalize import normalized
-
-FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -67,40 +63,40 @@ class HeldOut:
     """
 
     def __init__(self, source: Path, corpus: Corpus, decoder: str = "greedy") -> None:
-        recognizer = Recognizer.load(source)
-        self._labels = recognizer.labels
-        self._decode = decoder_named(decoder, self._labels)
+        model = open_speech_model(source, decoding=Decoding(decoder))
+        self._decoder = decoder
         self._features: list[FloatArray] = []
         self._references: list[list[str]] = []
-        for utterance, features in iter_features(corpus, recognizer.frontend):
+        for utterance, features in iter_features(corpus, model.frontend):
             if utterance.text is not None:
                 self._features.append(features)
-                text = normalized(utterance.text, self._labels)
-                self._references.append(units_of(text, self._labels))
+                text = model.spelling.normalized(utterance.text, utterance.language)
+                self._references.append(model.spelling.units(text))
         if not self._features:
             raise CorpusError(f"{corpus.name}: none of {len(corpus)} clips has a transcript")
-        self._posteriors = self._recognised(recognizer)
+        self._posteriors = self._recognised(model)
         #: The float model's own score.
-        self.float_score = Score(self._edits(self._posteriors), 0.0)
+        self.float_score = Score(self._edits(model, self._posteriors), 0.0)
 
     def __len__(self) -> int:
         return len(self._features)
 
     def score(self, path: Path) -> Score:
         """The model in ``path`` on all clips, one by one."""
-        outputs = self._recognised(Recognizer.load(path))
+        model = open_speech_model(path, decoding=Decoding(self._decoder))
+        outputs = self._recognised(model)
         moved = sum(
             divergence(before, after, np.ones(len(before), np.float32))
             for before, after in zip(self._posteriors, outputs, strict=True)
         )
-        return Score(self._edits(outputs), moved / sum(map(len, outputs)))
+        return Score(self._edits(model, outputs), moved / sum(map(len, outputs)))
 
-    def _recognised(self, recognizer: Recognizer) -> list[FloatArray]:
-        return [recognizer.log_probs([features])[0] for features in self._features]
+    def _recognised(self, model: SpeechModel) -> list[Output]:
+        return [model.outputs([features])[0] for features in self._features]
 
-    def _edits(self, outputs: Sequence[FloatArray]) -> tuple[int, ...]:
+    def _edits(self, model: SpeechModel, outputs: Sequence[Output]) -> tuple[int, ...]:
         return tuple(
-            levenshtein(reference, units_of(self._decode(log_probs), self._labels))
+            levenshtein(reference, model.spelling.units(model.text_of(log_probs)))
             for reference, log_probs in zip(self._references, outputs, strict=True)
         )
 

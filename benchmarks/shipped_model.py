@@ -21,7 +21,8 @@ from quantkit.bench.contestant import open_contestants
 from quantkit.bench.schema import BenchReport, Interval, read_report
 from quantkit.bench.sweep import sweep_batch_sizes
 from quantkit.graph.artifact import total_size
-from quantkit.text.decoders import decoder_named
+from quantkit.runtime.recognizer import Recognizer
+from quantkit.text.decoding import Decoding
 from quantkit.text.distances import bootstrap_interval
 from quantkit.training.mixture import open_source
 from quantkit.training.recipe import load_recipe
@@ -55,10 +56,8 @@ def test_sets(data: Path | None) -> dict[str, Corpus]:
         recipe = load_recipe(MODEL / "recipe.toml")
         sources = {source.name: source for source in recipe.sources}
         sets["LibriSpeech, dev speakers"] = open_corpus(data / "librispeech").select(split="dev")
-        recogniser_labels = open_contestants([BUILD / "float32.onnx"], 1)[0].recognizer.labels
-        commands = open_source(
-            sources["speech_commands"], data / "speech_commands", recogniser_labels, "test"
-        )
+        labels = Recognizer.load(BUILD / "float32.onnx").labels
+        commands = open_source(sources["speech_commands"], data / "speech_commands", labels, "test")
         words = tuple(u for u in commands if u.text)
         sets["speech commands, held-out speakers"] = replace(commands, utterances=words)
         sets["digits, test takes"] = open_corpus(data / "digits").select(split="test")
@@ -73,12 +72,11 @@ def test_sets(data: Path | None) -> dict[str, Corpus]:
 
 def score(paths: list[Path], corpus: Corpus, decoder: str, seed: int) -> list[Score]:
     """Recognise ``corpus`` with every model, clip by clip."""
-    contestants = open_contestants(paths, 1)
-    labels = contestants[0].recognizer.labels
+    contestants = open_contestants(paths, 1, Decoding(decoder))
+    spelling = contestants[0].model.spelling
     transcripts = transcribe_in_turns(
         contestants,
         iter_clips(contestants, corpus, []),
-        decoder_named(decoder, labels),
         lambda done, total: None,
         len(corpus),
     )
@@ -91,7 +89,7 @@ def score(paths: list[Path], corpus: Corpus, decoder: str, seed: int) -> list[Sc
         scores.append(
             Score(
                 contestant.name,
-                accuracy_of(result.utterances, labels, seed),
+                accuracy_of(result.utterances, spelling, seed),
                 sum(differences) / len(differences) / mean,
                 (low / mean, high / mean),
             )
@@ -135,12 +133,9 @@ def variant_table(paths: list[Path], results: dict[str, list[Score]], bench: Ben
 
 def batch_table(paths: list[Path], corpus: Corpus, decoder: str) -> str:
     """Mean Levenshtein distance at every batch size, and how many transcripts changed."""
-    contestants = open_contestants(paths, 1)
-    labels = contestants[0].recognizer.labels
+    contestants = open_contestants(paths, 1, Decoding(decoder))
     clips = list(iter_clips(contestants, corpus, []))
-    rows = sweep_batch_sizes(
-        contestants, clips, SWEEP_SIZES, decoder_named(decoder, labels), lambda done, total: None
-    )
+    rows = sweep_batch_sizes(contestants, clips, SWEEP_SIZES, lambda done, total: None)
     lines = []
     for contestant, sizes in zip(contestants, rows, strict=True):
         cells = [

@@ -8,14 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from quantkit.audio.decode import read_audio
-from quantkit.audio.frontend import Frontend
+from quantkit.audio.frontends import AnyFrontend
 from quantkit.audio.utterance import Corpus, Utterance
+from quantkit.audio.waveform_frontend import WaveformFrontend
 from quantkit.errors import AudioError, CorpusError
 
 FloatArray = npt.NDArray[np.float32]
 
 
-def load_features(utterance: Utterance, frontend: Frontend) -> FloatArray:
+def load_features(utterance: Utterance, frontend: AnyFrontend) -> FloatArray:
     """(frames, bands) float32 of one utterance.
 
     Ready-made features (NumPy corpora) are handed out as they are; audio is decoded at the
@@ -26,6 +27,8 @@ def load_features(utterance: Utterance, frontend: Frontend) -> FloatArray:
             have another number of bands or are not finite.
     """
     if utterance.features is not None:
+        if isinstance(frontend, WaveformFrontend):
+            raise AudioError(f"{utterance.identifier} has features, but the model hears waveforms")
         return _checked_features(utterance.features, utterance.identifier, frontend.mel_bands)
     if utterance.path is None:
         raise AudioError(f"{utterance.identifier} has neither an audio file nor features")
@@ -37,7 +40,7 @@ def load_features(utterance: Utterance, frontend: Frontend) -> FloatArray:
 
 
 def iter_features(
-    corpus: Corpus, frontend: Frontend, skipped: list[str] | None = None
+    corpus: Corpus, frontend: AnyFrontend, skipped: list[str] | None = None
 ) -> Iterator[tuple[Utterance, FloatArray]]:
     """Yield every usable utterance with its features, one at a time, in corpus order.
 

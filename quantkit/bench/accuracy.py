@@ -14,11 +14,8 @@ from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.bench.contestant import Contestant
 from quantkit.bench.schema import Edits, Interval, UtteranceResult
 from quantkit.errors import AudioError, CorpusError
-from quantkit.text.ctc import ctc_loss
-from quantkit.text.decoders import Decoder
 from quantkit.text.distances import ErrorCounts, error_counts, levenshtein, ratio_interval
-from quantkit.text.labels import Labels
-from quantkit.text.normalize import normalized
+from quantkit.text.spelling import Spelling
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -34,12 +31,14 @@ class Clip:
         inputs: one array per contestant; those with the same front end share theirs.
         reference: normalised transcript, or ``None``.
         seconds: of audio.
+        language: code of what is spoken; empty where it is not known.
     """
 
     id: str
     inputs: tuple[FloatArray, ...]
     reference: str | None
     seconds: float
+    language: str = ""
 
 
 @dataclass
@@ -84,7 +83,7 @@ def iter_clips(
     Raises:
         CorpusError: at the end, when not a single clip was usable.
     """
-    labels = contestants[0].recognizer.labels
+    spelling = contestants[0].model.spelling
     usable = 0
     for utterance in corpus:
         try:
@@ -93,9 +92,11 @@ def iter_clips(
             skipped.append(str(error))
             continue
         usable += 1
-        text = None if utterance.text is None else normalized(utterance.text, labels)
-        seconds = utterance.seconds or _seconds(contestants[0], inputs[0])
-        yield Clip(utterance.identifier, inputs, text, seconds)
+        text = None
+        if utterance.text is not None:
+            text = spelling.normalized(utterance.text, utterance.language)
+        seconds = utterance.seconds or contestants[0].model.seconds_of(inputs[0])
+        yield Clip(utterance.identifier, inputs, text, seconds, utterance.language)
     if not usable:
         first = f"; the first: {skipped[-1]}" if skipped else ""
         raise CorpusError(f"{corpus.name}: none of {len(corpus)} clips is usable{first}")
@@ -104,7 +105,6 @@ def iter_clips(
 def transcribe_in_turns(
     contestants: Sequence[Contestant],
     clips: Iterator[Clip],
-    decode: Decoder,
     step: Step,
     total: int,
 ) -> list[Transcripts]:
@@ -112,41 +112,34 @@ def transcribe_in_turns(
 
     Args:
         clips: at batch size 1 each.
-        decode: shared by all models, which have the same labels.
         step: called after each clip.
         total: number of clips that ``step`` is told.
     """
-    labels = contestants[0].recognizer.labels
+    spelling = contestants[0].model.spelling
     results = [Transcripts() for _ in contestants]
     for done, clip in enumerate(clips):
-        target = _target(clip.reference, labels)
         for turn in range(len(contestants)):
             index = (turn + done) % len(contestants)
-            result = results[index]
+            result, model = results[index], contestants[index].model
             begin = time.perf_counter()
-            (log_probs,) = contestants[index].recognizer.log_probs([clip.inputs[index]])
+            (output,) = model.outputs([clip.inputs[index]])
             middle = time.perf_counter()
-            hypothesis = decode(log_probs)
+            hypothesis = model.text_of(output)
             result.model_seconds += middle - begin
             result.decoder_seconds += time.perf_counter() - middle
             if clip.reference is not None:
-                loss = None if target is None else ctc_loss(log_probs, target, labels.blank)
-                result.utterances.append(_scored(clip, clip.reference, hypothesis, loss, labels))
+                loss = model.loss(output, clip.reference)
+                result.utterances.append(_scored(clip, clip.reference, hypothesis, loss, spelling))
         step(done + 1, total)
     return results
 
 
-def units_of(text: str, labels: Labels) -> list[str]:
-    """What an edit distance counts: characters, or labels where they have a separator."""
-    return [unit for unit in text.split(labels.separator) if unit] if labels.separator else [*text]
-
-
-def accuracy_of(utterances: Sequence[UtteranceResult], labels: Labels, seed: int) -> Accuracy:
+def accuracy_of(utterances: Sequence[UtteranceResult], spelling: Spelling, seed: int) -> Accuracy:
     """Figures over a corpus, with 95 % bootstrap intervals over utterances.
 
     Args:
         utterances: without any, every figure is ``None``.
-        labels: decide what a unit is; word errors are counted only where labels are letters.
+        spelling: says what a unit is, and whether there are words.
         seed: of the bootstrap.
     """
     if not utterances:
@@ -155,13 +148,13 @@ def accuracy_of(utterances: Sequence[UtteranceResult], labels: Labels, seed: int
     losses = [u.loss / u.length for u in utterances if u.loss is not None and u.length]
     cer = _error_rate(
         [
-            error_counts(units_of(u.reference, labels), units_of(u.hypothesis, labels))
+            error_counts(spelling.units(u.reference), spelling.units(u.hypothesis))
             for u in utterances
         ],
         seed,
     )
     wer = None
-    if not labels.separator and " " in labels.tokens:
+    if spelling.has_words:
         counts = [error_counts(u.reference.split(), u.hypothesis.split()) for u in utterances]
         wer = _error_rate(counts, seed)
     return Accuracy(
@@ -181,36 +174,24 @@ def _inputs(contestants: Sequence[Contestant], utterance: Utterance) -> tuple[Fl
     made: dict[tuple[str, bool], FloatArray] = {}
     inputs = []
     for contestant in contestants:
-        recognizer = contestant.recognizer
-        key = (recognizer.frontend.to_json(), recognizer.info.fused)
+        model = contestant.model
+        key = (model.frontend.to_json(), model.info.fused)
         if key not in made:
-            made[key] = recognizer.features(utterance)
+            made[key] = model.features(utterance)
         inputs.append(made[key])
     return tuple(inputs)
 
 
-def _seconds(contestant: Contestant, clip: FloatArray) -> float:
-    frontend = contestant.recognizer.frontend
-    if contestant.recognizer.info.fused:
-        return len(clip) / frontend.sample_rate
-    return frontend.seconds_of(len(clip))
-
-
-def _target(reference: str | None, labels: Labels) -> list[int] | None:
-    if reference is None or not labels.covers(reference):
-        return None
-    return labels.encode(reference)
-
-
 def _scored(
-    clip: Clip, reference: str, hypothesis: str, loss: float | None, labels: Labels
+    clip: Clip, reference: str, hypothesis: str, loss: float | None, spelling: Spelling
 ) -> UtteranceResult:
-    units = units_of(reference, labels)
+    written = spelling.heard(hypothesis, clip.language)
+    units = spelling.units(reference)
     return UtteranceResult(
         id=clip.id,
         reference=reference,
-        hypothesis=hypothesis,
-        distance=levenshtein(units, units_of(hypothesis, labels)),
+        hypothesis=written,
+        distance=levenshtein(units, spelling.units(written)),
         length=len(units),
         seconds=clip.seconds,
         loss=loss if loss is not None and math.isfinite(loss) else None,

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quantkit.errors import InputError, ModelError
+from quantkit.errors import InputError
 from quantkit.files import sha256_of
 from quantkit.graph.artifact import total_size
-from quantkit.runtime.recognizer import Recognizer
+from quantkit.runtime.open import open_speech_model
+from quantkit.runtime.speech_model import SpeechModel
+from quantkit.text.decoding import Decoding
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Contestant:
     Args:
         name: unique in the run.
         path: the artifact.
-        recognizer: opened with the run's first number of threads.
+        model: opened with the run's first number of threads.
         sha256: of the ``.onnx`` file.
         size_bytes: of the file and its external data.
         variant: how its layers are stored and computed, in words.
@@ -29,44 +31,41 @@ class Contestant:
 
     name: str
     path: Path
-    recognizer: Recognizer
+    model: SpeechModel
     sha256: str
     size_bytes: int
     variant: str
 
 
-def open_contestants(paths: Sequence[Path], threads: int) -> list[Contestant]:
-    """Open models that can be compared: recognisers with the same labels.
+def open_contestants(
+    paths: Sequence[Path], threads: int, decoding: Decoding | None = None
+) -> list[Contestant]:
+    """Open models that can be compared: those whose texts are spelled in the same way.
 
     Raises:
-        InputError: no model, the same file twice, or different labels.
-        ModelError: a file is no quantkit recogniser.
+        InputError: no model, the same file twice, or different labels or tasks.
+        ModelError: a file is no artifact.
     """
     if not paths:
         raise InputError("there is no model to measure")
     opened = []
     for path, name in zip(paths, unique_names(paths), strict=True):
-        recognizer = Recognizer.load(path, threads)
-        if recognizer.info.task not in ("", "ctc"):
-            raise ModelError(
-                f"{path} is a {recognizer.info.task!r} model; only CTC recognisers can be benched"
-            )
+        model = open_speech_model(path, threads, decoding=decoding)
         opened.append(
             Contestant(
                 name=name,
                 path=path,
-                recognizer=recognizer,
+                model=model,
                 sha256=sha256_of(path),
                 size_bytes=total_size(path),
-                variant=variant_of(recognizer.info.plan),
+                variant=variant_of(model.info.plan),
             )
         )
     first = opened[0]
     for other in opened[1:]:
-        if other.recognizer.labels != first.recognizer.labels:
+        if other.model.spelling != first.model.spelling:
             raise InputError(
-                f"{other.path} writes other labels ({len(other.recognizer.labels)}) than "
-                f"{first.path} ({len(first.recognizer.labels)}), so their errors cannot be "
+                f"{other.path} writes other labels than {first.path}, so their errors cannot be "
                 "compared; bench them in separate runs"
             )
     return opened

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -25,8 +25,7 @@ from quantkit.bench.notes import notes_on
 from quantkit.bench.schema import BatchRow, BenchReport, CorpusInfo, LatencyRow, ModelResult
 from quantkit.bench.settings import BenchSettings
 from quantkit.bench.sweep import sweep_batch_sizes
-from quantkit.runtime.recognizer import Recognizer
-from quantkit.text.decoders import Decoder, decoder_named
+from quantkit.runtime.open import open_speech_model
 
 #: Told the name of a stage and how many of its steps are done.
 Progress = Callable[[str, int, int], None]
@@ -51,23 +50,17 @@ def run_bench(
     settings = settings or BenchSettings()
     started = time.perf_counter()
     threads = settings.thread_counts
-    contestants = open_contestants(models, threads[0])
-    labels = contestants[0].recognizer.labels
-    decode = decoder_named(
-        settings.decoder,
-        labels,
-        width=settings.width,
-        language_model=settings.language_model,
-        lm_weight=settings.lm_weight,
-        word_score=settings.word_score,
-    )
+    contestants = open_contestants(models, threads[0], settings.decoding)
+    first = contestants[0].model
+    if not first.takes_batches:
+        settings = replace(settings, batch_sizes=(1,), sweep_utterances=0)
     chosen = corpus.part(settings.split, usually="test")
     split = "" if chosen is corpus else settings.split or "test"
     if settings.limit:
         chosen = chosen.sample(settings.limit, settings.seed)
 
-    heard = _recognise(contestants, chosen, decode, settings, progress)
-    sweep = _sweep(contestants, heard.kept, decode, settings, progress)
+    heard = _recognise(contestants, chosen, settings, progress)
+    sweep = _sweep(contestants, heard.kept, settings, progress)
     typical = sorted(heard.kept, key=lambda clip: clip.seconds)[len(heard.kept) // 2]
     latency = _latency(contestants, typical, settings, progress)
     footprints = _footprints(contestants, heard.longest, threads[0], progress)
@@ -96,8 +89,8 @@ def run_bench(
     host = describe_host()
     return BenchReport(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        decoder=settings.decoder_in_words,
-        unit="labels" if labels.separator else "characters",
+        decoder=first.decoder_in_words,
+        unit=first.spelling.unit,
         seed=settings.seed,
         latency_clip_seconds=typical.seconds,
         seconds_taken=time.perf_counter() - started,
@@ -129,11 +122,10 @@ class _Heard:
 def _recognise(
     contestants: Sequence[Contestant],
     corpus: Corpus,
-    decode: Decoder,
     settings: BenchSettings,
     progress: Progress,
 ) -> _Heard:
-    labels = contestants[0].recognizer.labels
+    spelling = contestants[0].model.spelling
     heard = _Heard(skipped=list(corpus.skipped), longest=[0] * len(contestants))
     sample = corpus.sample(max(1, settings.sweep_utterances), settings.seed)
     wanted = {utterance.identifier for utterance in sample}
@@ -148,7 +140,7 @@ def _recognise(
             ]
             if clip.reference is not None:
                 heard.labelled += 1
-                heard.uncovered += not labels.covers(clip.reference)
+                heard.uncovered += not spelling.covers(clip.reference)
             # The first usable clip is kept in any case: all of the wanted ones may be broken.
             if clip.id in wanted or not heard.kept:
                 heard.kept.append(clip)
@@ -156,14 +148,13 @@ def _recognise(
 
     clips = watched(iter_clips(contestants, corpus, heard.skipped))
     step = partial(progress, "recognising")
-    heard.transcripts = transcribe_in_turns(contestants, clips, decode, step, len(corpus))
+    heard.transcripts = transcribe_in_turns(contestants, clips, step, len(corpus))
     return heard
 
 
 def _sweep(
     contestants: Sequence[Contestant],
     kept: Sequence[Clip],
-    decode: Decoder,
     settings: BenchSettings,
     progress: Progress,
 ) -> list[tuple[BatchRow, ...]]:
@@ -171,7 +162,7 @@ def _sweep(
         return [()] * len(contestants)
     clips = kept[: settings.sweep_utterances]
     step = partial(progress, "batch sizes")
-    return sweep_batch_sizes(contestants, clips, settings.sizes, decode, step)
+    return sweep_batch_sizes(contestants, clips, settings.sizes, step)
 
 
 def _latency(
@@ -181,16 +172,18 @@ def _latency(
     table: list[list[LatencyRow]] = [[] for _ in contestants]
     cells = len(settings.thread_counts) * len(settings.sizes)
     for position, threads in enumerate(settings.thread_counts):
-        recognizers = [
-            contestant.recognizer
+        models = [
+            contestant.model
             if position == 0
-            else Recognizer.load(contestant.path, threads, check=False)
+            else open_speech_model(
+                contestant.path, threads, check=False, decoding=settings.decoding
+            )
             for contestant in contestants
         ]
         for size in settings.sizes:
             runs = [
-                partial(recognizer.log_probs, [array] * size)
-                for recognizer, array in zip(recognizers, clip.inputs, strict=True)
+                partial(model.outputs, [array] * size)
+                for model, array in zip(models, clip.inputs, strict=True)
             ]
             rows = time_in_turns(
                 runs,
@@ -228,7 +221,7 @@ def _result(
     seed: int,
 ) -> ModelResult:
     utterances = tuple(transcripts.utterances)
-    accuracy = accuracy_of(utterances, contestant.recognizer.labels, seed)
+    accuracy = accuracy_of(utterances, contestant.model.spelling, seed)
     return ModelResult(
         name=contestant.name,
         path=str(contestant.path),

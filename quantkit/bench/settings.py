@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from quantkit.bench.host import usable_cores
 from quantkit.errors import InputError
 from quantkit.runtime.turns import Effort
-from quantkit.text.decoders import DEFAULT_WIDTH
+from quantkit.text.decoding import Decoding
 
 DEFAULT_BATCH_SIZES = (1, 8, 16, 32, 64)
 
@@ -18,9 +17,7 @@ class BenchSettings:
     """How to measure; the defaults are those of the command line.
 
     Args:
-        decoder: ``greedy``, ``beam`` or ``ctcdecode``.
-        width: of the beam.
-        language_model, lm_weight, word_score: for beam search.
+        decoding: how outputs become text.
         split: of the corpus; empty takes its test split where there is one, ``all`` everything.
         batch_sizes: for latency and for accuracy by batch size.
         threads: numbers of threads; 0 is all cores. Accuracy and memory use the first.
@@ -30,11 +27,7 @@ class BenchSettings:
         seed: of every random choice.
     """
 
-    decoder: str = "beam"
-    width: int = DEFAULT_WIDTH
-    language_model: Path | None = None
-    lm_weight: float = 1.0
-    word_score: float = 0.0
+    decoding: Decoding = field(default_factory=lambda: Decoding("beam"))
     split: str = ""
     batch_sizes: tuple[int, ...] = DEFAULT_BATCH_SIZES
     threads: tuple[int, ...] = (1, 0)
@@ -50,8 +43,6 @@ class BenchSettings:
             raise InputError("threads must be whole numbers; 0 takes all cores")
         if self.limit < 0 or self.sweep_utterances < 0:
             raise InputError("a number of utterances must not be negative")
-        if self.decoder == "greedy" and self.language_model is not None:
-            raise InputError("the greedy decoder takes no language model; use the beam decoder")
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -62,14 +53,3 @@ class BenchSettings:
     def thread_counts(self) -> tuple[int, ...]:
         """``threads`` with 0 resolved to the cores of this machine, each number once."""
         return tuple(dict.fromkeys(count or usable_cores() for count in self.threads))
-
-    @property
-    def decoder_in_words(self) -> str:
-        """What two runs must share to be comparable."""
-        if self.decoder == "greedy":
-            return "greedy"
-        words = f"{self.decoder}, width {self.width}"
-        if self.language_model is not None:
-            words += f", {self.language_model.name} × {self.lm_weight:g}"
-            words += f", word score {self.word_score:g}" if self.word_score else ""
-        return words

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from quantkit.bench.accuracy import Clip, FloatArray, Step, units_of
+from quantkit.bench.accuracy import Clip, Step
 from quantkit.bench.contestant import Contestant
 from quantkit.bench.schema import BatchRow
-from quantkit.text.decoders import Decoder
+from quantkit.runtime.speech_model import Output
 from quantkit.text.distances import levenshtein
 
 
@@ -23,7 +23,6 @@ def sweep_batch_sizes(
     contestants: Sequence[Contestant],
     clips: Sequence[Clip],
     batch_sizes: Sequence[int],
-    decode: Decoder,
     step: Step,
 ) -> list[tuple[BatchRow, ...]]:
     """Recognise the same clips, in the same order, in batches of every size.
@@ -32,7 +31,6 @@ def sweep_batch_sizes(
         contestants: the models.
         clips: of different length, all held in memory.
         batch_sizes: batch size 1 is run too, as the reference, and comes first in the result.
-        decode: shared by all models.
         step: called after each model and batch size.
 
     Returns:
@@ -41,14 +39,15 @@ def sweep_batch_sizes(
     sizes = sorted({1, *batch_sizes})
     results = []
     for index, contestant in enumerate(contestants):
+        model = contestant.model
         rows: list[BatchRow] = []
-        alone: list[tuple[FloatArray, str]] = []
+        alone: list[tuple[Output, str]] = []
         for position, size in enumerate(sizes):
             begin = time.perf_counter()
-            log_probs = [
-                rows_of_clip
+            outputs = [
+                output
                 for start in range(0, len(clips), size)
-                for rows_of_clip in contestant.recognizer.log_probs(
+                for output in model.outputs(
                     [clip.inputs[index] for clip in clips[start : start + size]]
                 )
             ]
@@ -56,12 +55,12 @@ def sweep_batch_sizes(
             if alone:
                 # Beam search takes longer than the model; the same input gives the same text.
                 texts = [
-                    text if np.array_equal(matrix, before) else decode(matrix)
-                    for matrix, (before, text) in zip(log_probs, alone, strict=True)
+                    text if np.array_equal(output, before) else model.text_of(output)
+                    for output, (before, text) in zip(outputs, alone, strict=True)
                 ]
             else:
-                texts = [decode(matrix) for matrix in log_probs]
-                alone = list(zip(log_probs, texts, strict=True))
+                texts = [model.text_of(output) for output in outputs]
+                alone = list(zip(outputs, texts, strict=True))
             rows.append(
                 BatchRow(
                     batch_size=size,
@@ -79,9 +78,11 @@ def sweep_batch_sizes(
 def _mean_distance(
     contestant: Contestant, clips: Sequence[Clip], texts: Sequence[str]
 ) -> float | None:
-    labels = contestant.recognizer.labels
+    spelling = contestant.model.spelling
     distances = [
-        levenshtein(units_of(clip.reference, labels), units_of(text, labels))
+        levenshtein(
+            spelling.units(clip.reference), spelling.units(spelling.heard(text, clip.language))
+        )
         for clip, text in zip(clips, texts, strict=True)
         if clip.reference is not None
     ]

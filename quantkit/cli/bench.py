@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -19,7 +20,7 @@ from quantkit.bench.schema import BenchReport, write_report
 from quantkit.bench.settings import DEFAULT_BATCH_SIZES, BenchSettings
 from quantkit.bench.tables import corpus_line, tables_of, to_rich, write_markdown
 from quantkit.cli.corpus_options import corpus_options, open_selected
-from quantkit.cli.decoder_options import decoder_options
+from quantkit.cli.decoder_options import decoder_options, pop_decoding
 from quantkit.errors import OutputError
 
 # What tables may take where there is no terminal to ask.
@@ -102,16 +103,13 @@ def command(
     gender: str | None,
     language: str | None,
     max_seconds: float | None,
-    decoder: str,
-    beam_width: int,
-    language_model: Path | None,
-    lm_weight: float,
     batch_sizes: tuple[int, ...],
     threads: tuple[int, ...],
     limit: int | None,
     sweep: int,
     seed: int,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Measure MODELS side by side; speed-ups are against the first.
 
@@ -121,12 +119,10 @@ def command(
       quantkit bench *.onnx --data LibriSpeech/dev-clean --decoder greedy --limit 200
       quantkit bench *.onnx --data calibration_data --gender f --max-seconds 4
       quantkit bench model.onnx --data clips --batch-sizes 1 --threads 1,2,4 --json
+      quantkit bench whisper/*.onnx --data clips --language de --threads 1
     """
     settings = BenchSettings(
-        decoder=decoder,
-        width=beam_width,
-        language_model=language_model,
-        lm_weight=lm_weight,
+        decoding=pop_decoding(options, language),
         split=split,
         batch_sizes=batch_sizes,
         threads=threads,

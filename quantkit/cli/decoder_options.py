@@ -1,4 +1,4 @@
-"""Options that choose how label probabilities become text, the same for every command."""
+"""Options that choose how outputs become text, the same for every command."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any, TypeVar
 
 import click
 
-from quantkit.text.decoders import DECODERS, DEFAULT_WIDTH
+from quantkit.text.decoders import DECODERS
+from quantkit.text.decoding import TEMPERATURES, Decoding
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def decoder_options(default: str) -> Callable[[F], F]:
-    """Add ``--decoder``, ``--beam-width``, ``--language-model`` and ``--lm-weight``.
+    """Add the options that :func:`pop_decoding` reads.
 
     Args:
         default: the decoder that is used when none is named.
@@ -25,19 +26,17 @@ def decoder_options(default: str) -> Callable[[F], F]:
             type=click.Choice(DECODERS),
             default=default,
             show_default=True,
-            help="How label probabilities become text.",
+            help="How outputs become text; Whisper takes greedy or beam.",
         ),
         click.option(
             "--beam-width",
             type=click.IntRange(min=1),
-            default=DEFAULT_WIDTH,
-            show_default=True,
-            help="Hypotheses that beam search keeps.",
+            help="Hypotheses that beam search keeps.  [default: 20; Whisper: 5]",
         ),
         click.option(
             "--language-model",
             type=click.Path(dir_okay=False, path_type=Path),
-            help="ARPA file of n-grams over letters or words, for beam search.",
+            help="ARPA file of n-grams over letters or words, for CTC beam search.",
         ),
         click.option(
             "--lm-weight",
@@ -45,6 +44,15 @@ def decoder_options(default: str) -> Callable[[F], F]:
             default=1.0,
             show_default=True,
             help="Weight of the language model's log-probability.",
+        ),
+        click.option("--translate", is_flag=True, help="Whisper: into English."),
+        click.option(
+            "--timestamps", is_flag=True, help="Whisper: decode with times, as for long clips."
+        ),
+        click.option(
+            "--no-fallback",
+            is_flag=True,
+            help="Whisper: keep the first text, however much it looks like a failure.",
         ),
     )
 
@@ -54,3 +62,24 @@ def decoder_options(default: str) -> Callable[[F], F]:
         return command
 
     return decorate
+
+
+def pop_decoding(options: dict[str, Any], language: str | None) -> Decoding:
+    """What the options say, removed from ``options``.
+
+    Args:
+        language: that is spoken; None where the model shall find out.
+
+    Raises:
+        InputError: options that do not go together.
+    """
+    return Decoding(
+        decoder=options.pop("decoder"),
+        width=options.pop("beam_width"),
+        language_model=options.pop("language_model"),
+        lm_weight=options.pop("lm_weight"),
+        language=language or "",
+        translate=options.pop("translate"),
+        timestamps=options.pop("timestamps"),
+        temperatures=TEMPERATURES[:1] if options.pop("no_fallback") else TEMPERATURES,
+    )

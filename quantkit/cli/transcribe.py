@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
-from quantkit.cli.decoder_options import decoder_options
-from quantkit.runtime.recognizer import Recognizer
+from quantkit.cli.decoder_options import decoder_options, pop_decoding
+from quantkit.runtime.open import open_speech_model
 from quantkit.runtime.transcriber import transcribe
-from quantkit.text.decoders import decoder_named
 
 
 @click.command(name="transcribe")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path))
 @decoder_options(default="greedy")
+@click.option("--language", help="Whisper: what is spoken, such as de.  [default: it finds out]")
 @click.option(
     "--threads",
     type=click.IntRange(min=0),
@@ -28,12 +29,10 @@ from quantkit.text.decoders import decoder_named
 def command(
     model: Path,
     clips: tuple[Path, ...],
-    decoder: str,
-    beam_width: int,
-    language_model: Path | None,
-    lm_weight: float,
+    language: str | None,
     threads: int,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Transcribe CLIPS (WAV, FLAC, Ogg/Opus or MP3, any sample rate) with MODEL.
 
@@ -42,16 +41,10 @@ def command(
       quantkit transcribe build/wav2letter-en/static-int8.onnx clip.wav
       quantkit transcribe model.onnx one.flac two.mp3 --decoder beam --json
       quantkit transcribe model.onnx clip.wav --decoder beam --language-model words.arpa
+      quantkit transcribe whisper-base.onnx anruf.wav --language de --timestamps --json
     """
-    recognizer = Recognizer.load(model, threads)
-    decode = decoder_named(
-        decoder,
-        recognizer.labels,
-        width=beam_width,
-        language_model=language_model,
-        lm_weight=lm_weight,
-    )
-    for transcript in transcribe(recognizer, clips, decode):
+    speech_model = open_speech_model(model, threads, decoding=pop_decoding(options, language))
+    for transcript in transcribe(speech_model, clips):
         if as_json:
             line = {
                 "path": str(transcript.path),

@@ -26,7 +26,7 @@ from quantkit.audio.frontend import Frontend
 from quantkit.errors import ModelError
 from quantkit.graph.artifact import info_of, set_info
 from quantkit.graph.layers import FRONTEND_PREFIX
-from quantkit.runtime.recognizer import MIN_FRAMES
+from quantkit.runtime.padding import MIN_FRAMES
 
 # Shape's start attribute is the newest thing that the front end uses.
 _OLDEST_OPSET = 15

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from quantkit.audio.frontend import Frontend
 from quantkit.errors import InputError, ParityError
 from quantkit.models.wav2letter import Wav2Letter
 from quantkit.runtime.recognizer import Recognizer
@@ -100,8 +101,8 @@ def _compare(
 ) -> ParityCase:
     # The first clip is the longest, the others end somewhere before it.
     counts = np.concatenate(([frames], generator.integers(2, frames + 1, size - 1)))
-    if recognizer.info.fused:
-        frontend = recognizer.frontend
+    frontend = recognizer.frontend
+    if recognizer.info.fused and isinstance(frontend, Frontend):
         samples = frontend.window + (counts - 1) * frontend.hop
         samples += generator.integers(0, frontend.hop, size)
         loudness = 10.0 ** generator.uniform(-3.0, -0.5, size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,11 +13,19 @@ import onnx
 from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped]
 from onnx.external_data_helper import uses_external_data
 
-from quantkit.audio.frontend import Frontend
+from quantkit.audio.frontends import AnyFrontend, frontend_from_json
 from quantkit.errors import FormatError, ModelError, OutputError
 from quantkit.files import atomic_path, output_target
 from quantkit.graph.integrity import CHECKSUM_KEY, append_checksum, check_integrity
 from quantkit.graph.light import LightModel, read_light
+from quantkit.graph.parts import (
+    DECODER_KEY,
+    decoder_beside,
+    decoder_name,
+    join,
+    set_decoder_name,
+    split,
+)
 from quantkit.graph.plan import PLAN_SCHEMA
 from quantkit.graph.tensors import (
     element_bytes,
@@ -28,6 +36,7 @@ from quantkit.graph.tensors import (
     raw_size,
 )
 from quantkit.text.labels import Labels
+from quantkit.text.whisper_vocabulary import WhisperVocabulary
 
 T = TypeVar("T")
 
@@ -46,20 +55,22 @@ class ArtifactInfo:
     """What an ``.onnx`` says about itself; every field of a foreign model is empty.
 
     Args:
-        labels: the output alphabet.
+        labels: the output alphabet of a CTC model.
         frontend: settings of the waveform → features step.
         fused: whether that step is part of the graph, so that the model takes waveforms.
-        task: ``"ctc"`` for recognisers.
+        task: ``"ctc"``, ``"classification"`` or ``"whisper"``.
         plan: the quantization plan that made the file, as parsed JSON (``quantkit.plan/1``).
         model_sha256: SHA-256 of the source: the checkpoint of a float model, the float
             ``.onnx`` of a quantized one.
         version: the quantkit version that wrote the file.
         name: the model's name for people, such as ``wav2letter-en``.
         licence: licence of the weights.
+        classes: what a classifier tells apart, in output order.
+        vocabulary: the tokens of a Whisper.
     """
 
     labels: Labels | None = None
-    frontend: Frontend | None = None
+    frontend: AnyFrontend | None = None
     fused: bool = False
     task: str = ""
     plan: dict[str, Any] | None = None
@@ -67,6 +78,8 @@ class ArtifactInfo:
     version: str = ""
     name: str = ""
     licence: str = ""
+    classes: tuple[str, ...] = ()
+    vocabulary: WhisperVocabulary | None = None
 
 
 def read_info(path: Path, *, check: bool = True) -> ArtifactInfo:
@@ -92,16 +105,20 @@ def info_of(model: onnx.ModelProto, origin: str = "the model") -> ArtifactInfo:
         ModelError: a ``quantkit.*`` entry is damaged, or the plan is another model's.
     """
     entries = {entry.key: entry.value for entry in model.metadata_props}
-    labels_json = entries.get("quantkit.labels")
+    labels_json = entries.get("quantkit.labels", "")
+    vocabulary_json = entries.get("quantkit.vocabulary")
     frontend_json = entries.get("quantkit.frontend")
     plan_json = entries.get("quantkit.plan")
     try:
         plan = json.loads(plan_json) if plan_json else None
         if plan is not None and not isinstance(plan, dict):
             raise FormatError("the plan is not a JSON object")
+        classes = _classes(labels_json)
         info = ArtifactInfo(
-            labels=Labels.from_json(labels_json) if labels_json else None,
-            frontend=Frontend.from_json(frontend_json) if frontend_json else None,
+            labels=Labels.from_json(labels_json) if labels_json and not classes else None,
+            classes=classes,
+            vocabulary=WhisperVocabulary.from_json(vocabulary_json) if vocabulary_json else None,
+            frontend=frontend_from_json(frontend_json) if frontend_json else None,
             fused=bool(json.loads(frontend_json).get("fused")) if frontend_json else False,
             task=entries.get("quantkit.task", ""),
             plan=plan,
@@ -134,6 +151,12 @@ def set_info(model: onnx.ModelProto, info: ArtifactInfo) -> None:
     }
     if info.labels is not None:
         entries["quantkit.labels"] = info.labels.to_json()
+    elif info.classes:
+        entries["quantkit.labels"] = json.dumps({"classes": info.classes}, ensure_ascii=False)
+    if info.vocabulary is not None:
+        entries["quantkit.vocabulary"] = info.vocabulary.to_json()
+    if decoder := decoder_name(model):
+        entries[DECODER_KEY] = decoder
     if info.frontend is not None:
         settings = json.loads(info.frontend.to_json())
         entries["quantkit.frontend"] = json.dumps({**settings, "fused": info.fused})
@@ -167,15 +190,23 @@ def load_model(path: Path, *, check: bool = True) -> onnx.ModelProto:
 def open_model(path: Path, *, check: bool = True) -> onnx.ModelProto:
     """The model with its large weights left in their file; see :mod:`quantkit.graph.tensors`.
 
-    The file must stay in place as long as the model is used.
+    The file must stay in place as long as the model is used. A model of two files is one graph;
+    see :mod:`quantkit.graph.parts`.
 
     Args, Raises: see :func:`load_model`.
     """
     light = _read_light(path)
-    model = light.model
-    _external_files(model, path)
+    _files_beside(light.model, path)
     if check:
-        _require_intact(model, path)
+        _require_intact(light.model, path)
+    model = _opened(light, path)
+    for file in _decoder_files(model, path):
+        model = join(model, _opened(_read_light(file), file))
+    return model
+
+
+def _opened(light: LightModel, path: Path) -> onnx.ModelProto:
+    model = light.model
     _drop_checksum(model)
     for tensor in _tensors(model):
         if uses_external_data(tensor):
@@ -192,9 +223,10 @@ def save_model(
     """Write ``model`` so that a crash leaves the old file or the new one.
 
     When the weights take more than ``external_threshold`` bytes they go to ``<name>.onnx.data``
-    beside the model. A model with ``quantkit.*`` metadata gets a checksum, see
-    :mod:`quantkit.graph.integrity`. ``model`` itself is unchanged afterwards, except that it loses
-    the checksum of the file that it was read from.
+    beside the model. An encoder and its decoder are two files; see :mod:`quantkit.graph.parts`.
+    A model with ``quantkit.*`` metadata gets a checksum, see :mod:`quantkit.graph.integrity`.
+    ``model`` itself is unchanged afterwards, except that it loses the checksum of the file that it
+    was read from.
 
     Raises:
         OutputError: the folder or disk refuses.
@@ -203,12 +235,32 @@ def save_model(
     # The weights belong beside the model itself, not beside a link to it.
     path = output_target(path)
     _drop_checksum(model)
+    if not decoder_name(model):
+        _save(model, path, external_threshold, ())
+        return
+    encoder, decoder = split(model)
+    file = decoder_beside(path)
+    set_decoder_name(encoder, file.name)
+    # The decoder first: an encoder never points at one that is not there.
+    _save(decoder, file, external_threshold, ())
+    weights = _external_files(_read_light(file).model, file)
+    _save(encoder, path, external_threshold, [file, *weights])
+
+
+def _save(
+    model: onnx.ModelProto, path: Path, external_threshold: int, beside: Sequence[Path]
+) -> None:
+    """Write one file, and that of its weights where it needs one.
+
+    Args:
+        beside: further files that its checksum vouches for.
+    """
     if _weight_bytes(model) <= external_threshold:
         embed(model.graph.initializer)
         with atomic_path(path) as temporary:
             temporary.write_bytes(_serialized(model, path))
             if _is_ours(model):
-                append_checksum(temporary)
+                append_checksum(temporary, beside)
         return
     data_path = path.with_name(path.name + ".data")
     moved: list[tuple[onnx.TensorProto, onnx.TensorProto]] = []
@@ -224,7 +276,7 @@ def save_model(
                         move_out(tensor, raw_bytes(tensor), stream, data_path.name)
             temporary.write_bytes(_serialized(model, path))
             if _is_ours(model):
-                append_checksum(temporary, [temporary_data])
+                append_checksum(temporary, [temporary_data, *beside])
         finally:
             for tensor, before in moved:
                 tensor.CopyFrom(before)
@@ -264,13 +316,22 @@ def save_checked_model(
 
 
 def total_size(path: Path) -> int:
-    """Bytes on disk of the ``.onnx`` and of every external file that it refers to.
+    """Bytes on disk of the ``.onnx`` and of every other file of the model.
 
     Raises:
         ModelError: the model cannot be read, or one of its files is missing.
     """
-    files = _external_files(_read_light(path).model, path)
+    files = _files_beside(_read_light(path).model, path)
     return path.stat().st_size + sum(file.stat().st_size for file in files)
+
+
+def model_files(path: Path) -> tuple[Path, ...]:
+    """The ``.onnx`` files that are opened to run the model at ``path``, in the order of a run.
+
+    Raises:
+        ModelError: the model cannot be read, or one of its files is missing.
+    """
+    return (path, *_decoder_files(_read_light(path).model, path))
 
 
 def _read_light(path: Path) -> LightModel:
@@ -315,7 +376,7 @@ def _is_ours(model: onnx.ModelProto) -> bool:
 def _require_intact(model: onnx.ModelProto, path: Path) -> None:
     # Other tools keep metadata that they do not know: what has nothing of ours, is not ours.
     if _is_ours(model):
-        check_integrity(path, _external_files(model, path))
+        check_integrity(path, _files_beside(model, path))
 
 
 def _drop_checksum(model: onnx.ModelProto) -> None:
@@ -382,6 +443,36 @@ def _serialized(model: onnx.ModelProto, path: Path) -> bytes:
     except (EncodeError, ValueError) as error:
         raise ModelError(f"cannot write {path}: {error}") from error
     return content
+
+
+def _decoder_files(model: onnx.ModelProto, path: Path) -> list[Path]:
+    """The file of the decoder, of a model that has one."""
+    name = decoder_name(model)
+    if not name:
+        return []
+    file = path.parent / name
+    if Path(name).name != name:
+        raise ModelError(f"{path}: its decoder lies outside its folder: {name}")
+    if not file.is_file():
+        raise ModelError(f"{path}: its decoder {name} is missing; copy it beside it")
+    return [file]
+
+
+def _files_beside(model: onnx.ModelProto, path: Path) -> list[Path]:
+    """All files that belong to the one at ``path``: its weights, its decoder, and that one's."""
+    files = _external_files(model, path)
+    for file in _decoder_files(model, path):
+        files += [file, *_external_files(_read_light(file).model, file)]
+    return files
+
+
+def _classes(labels_json: str) -> tuple[str, ...]:
+    """The classes of a classifier; none for other labels."""
+    content = json.loads(labels_json) if labels_json else {}
+    classes = content.get("classes", []) if isinstance(content, dict) else []
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise FormatError("the classes are not a list of names")
+    return tuple(classes)
 
 
 def _external_files(model: onnx.ModelProto, path: Path) -> list[Path]:

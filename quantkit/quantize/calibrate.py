@@ -17,7 +17,7 @@ from quantkit.errors import AudioError, CorpusError, InputError, ModelError
 from quantkit.graph.artifact import ArtifactInfo
 from quantkit.graph.tensors import raw_size
 from quantkit.quantize.clip_runner import ClipRunner, Feed
-from quantkit.runtime.recognizer import MIN_FRAMES
+from quantkit.runtime.padding import MIN_FRAMES
 
 __all__ = ["Feed", "Progress", "Tracker", "Watched", "calibrate", "corpus_feeds", "require_finite"]
 

@@ -1,4 +1,4 @@
-"""Clips in, per-frame label log-probabilities out."""
+"""CTC models: clips in, per-frame label log-probabilities out."""
 
 from __future__ import annotations
 
@@ -9,23 +9,19 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from quantkit.audio.decode import read_audio
-from quantkit.audio.features import load_features
-from quantkit.audio.frontend import Frontend
-from quantkit.audio.utterance import Utterance
-from quantkit.errors import InputError, ModelError
+from quantkit.errors import ModelError
 from quantkit.graph.artifact import ArtifactInfo, read_info
+from quantkit.runtime.padding import padded_batch
 from quantkit.runtime.session import create_session
+from quantkit.runtime.speech_model import FloatArray, Output, SpeechModel, run_session
+from quantkit.text.ctc import ctc_loss
+from quantkit.text.decoders import Decoder, decoder_for
+from quantkit.text.decoding import Decoding
 from quantkit.text.labels import Labels
-
-FloatArray = npt.NDArray[np.float32]
-
-#: The shortest input of an artifact: Wav2Letter's first convolution strides over two frames and
-#: needs both. Shorter batches are padded to them.
-MIN_FRAMES = 2
+from quantkit.text.spelling import LabelSpelling
 
 
-class Recognizer:
+class Recognizer(SpeechModel):
     """A CTC artifact that is ready to run.
 
     ::
@@ -33,14 +29,30 @@ class Recognizer:
         recognizer = Recognizer.load(Path("model.onnx"))
         clip = recognizer.features(read_audio(Path("clip.wav")))
         (log_probs,) = recognizer.log_probs([clip])
+
+    Args:
+        decoding: how log-probabilities become text.
     """
 
-    def __init__(self, info: ArtifactInfo, session: onnxruntime.InferenceSession) -> None:
-        self.info = info
+    def __init__(
+        self,
+        info: ArtifactInfo,
+        session: onnxruntime.InferenceSession,
+        decoding: Decoding | None = None,
+    ) -> None:
+        super().__init__(info)
         self.session = session
+        self.decoding = decoding or Decoding()
 
     @classmethod
-    def load(cls, path: Path, threads: int = 1, *, check: bool = True) -> Recognizer:
+    def load(
+        cls,
+        path: Path,
+        threads: int = 1,
+        *,
+        check: bool = True,
+        decoding: Decoding | None = None,
+    ) -> Recognizer:
         """Open the artifact at ``path``.
 
         Args:
@@ -53,15 +65,8 @@ class Recognizer:
         """
         info = read_info(path, check=check)
         session = create_session(path, threads=threads)
-        found = {value.name for value in session.get_inputs()}
-        wanted = {"waveform" if info.fused else "features", "lengths"}
-        outputs = {value.name for value in session.get_outputs()}
-        if found != wanted or not {"log_probs", "output_lengths"} <= outputs:
-            raise ModelError(
-                f"{path} is not a quantkit recogniser: it has inputs {sorted(found)} and outputs "
-                f"{sorted(outputs)}; make one with `quantkit export`"
-            )
-        return cls(info, session)
+        require_values(path, info, session, ("log_probs", "output_lengths"))
+        return cls(info, session, decoding)
 
     @property
     def labels(self) -> Labels:
@@ -78,39 +83,39 @@ class Recognizer:
         return self.info.labels
 
     @property
-    def frontend(self) -> Frontend:
-        """Settings of the front end.
+    def spelling(self) -> LabelSpelling:
+        """In its alphabet."""
+        return LabelSpelling(self.labels)
 
-        Raises:
-            ModelError: the artifact carries none.
-        """
-        if self.info.frontend is None:
-            raise ModelError(
-                "the model carries no front end (metadata `quantkit.frontend`); "
-                "make it with `quantkit export`"
-            )
-        return self.info.frontend
+    @property
+    def decoder_in_words(self) -> str:
+        """Decoder, width and language model."""
+        return self.decoding.in_words
 
-    def features(self, clip: Utterance | FloatArray) -> FloatArray:
-        """What this model takes as input for one clip.
+    def outputs(self, batch: Sequence[FloatArray]) -> list[Output]:
+        """As :meth:`log_probs`."""
+        return [*self.log_probs(batch)]
 
-        Args:
-            clip: an utterance, or a (samples,) waveform at the front end's sample rate.
+    def text_of(self, output: Output) -> str:
+        """What the decoder makes of log-probabilities."""
+        return self._decoder(output)
 
-        Returns:
-            (frames, bands), or (samples,) when the front end is fused into the model.
+    def problem_of(self, output: Output) -> str:
+        """Another shape than (frames, labels), or NaN."""
+        labels = len(self.labels)
+        if output.ndim != 2 or not len(output) or output.shape[1] != labels:
+            return f"shape {output.shape}, not (frames, {labels})"
+        return "" if np.isfinite(output).all() else "numbers that are not finite"
 
-        Raises:
-            AudioError: the clip cannot be read or is too short.
-            InputError: ready-made features for a model that takes waveforms.
-        """
-        if not isinstance(clip, Utterance):
-            return clip if self.info.fused else self.frontend(clip)
-        if not self.info.fused:
-            return load_features(clip, self.frontend)
-        if clip.path is None:
-            raise InputError(f"{clip.identifier}: has features only, but the model takes waveforms")
-        return read_audio(clip.path, self.frontend.sample_rate)
+    def loss(self, output: Output, reference: str) -> float | None:
+        """CTC loss; None where the alphabet does not cover ``reference``."""
+        if not self.labels.covers(reference):
+            return None
+        return ctc_loss(output, self.labels.encode(reference), self.labels.blank)
+
+    @property
+    def _decoder(self) -> Decoder:
+        return decoder_for(self.labels, self.decoding)
 
     def log_probs(self, batch: Sequence[FloatArray]) -> list[FloatArray]:
         """Run one padded batch.
@@ -129,38 +134,31 @@ class Recognizer:
             return []
         padded, lengths = self.pad(batch)
         name = "waveform" if self.info.fused else "features"
-        try:
-            log_probs, valid = self.session.run(
-                ["log_probs", "output_lengths"], {name: padded, "lengths": lengths}
-            )
-        # ONNX Runtime's exceptions share no base class but Exception.
-        except Exception as error:
-            raise ModelError(f"the model fails on a batch of shape {padded.shape}: {error}") from (
-                error
-            )
+        log_probs, valid = run_session(
+            self.session, ["log_probs", "output_lengths"], {name: padded, "lengths": lengths}
+        )
         return [rows[:count] for rows, count in zip(log_probs, valid, strict=True)]
 
     def pad(self, batch: Sequence[FloatArray]) -> tuple[FloatArray, npt.NDArray[np.int64]]:
-        """Zero-pad clips at their end into one array, (batch, longest, …), and their lengths.
+        """See :func:`~quantkit.runtime.padding.padded_batch`."""
+        return padded_batch(batch, self.session.get_inputs()[0].shape[2:])
 
-        Raises:
-            InputError: clips whose shape is not what the model takes.
-        """
-        shape = self.session.get_inputs()[0].shape[2:]
-        for clip in batch:
-            bands = clip.shape[1:]
-            fits = len(bands) == len(shape) and all(
-                not isinstance(want, int) or want == have
-                for want, have in zip(shape, bands, strict=True)
-            )
-            if not fits:
-                raise InputError(
-                    f"a clip of shape {clip.shape} does not fit the model, which takes "
-                    f"(length{''.join(f', {n}' for n in shape)}) per clip"
-                )
-        lengths = np.array([len(clip) for clip in batch], dtype=np.int64)
-        longest = max(int(lengths.max()), MIN_FRAMES)
-        padded = np.zeros((len(batch), longest, *batch[0].shape[1:]), dtype=np.float32)
-        for row, clip in zip(padded, batch, strict=True):
-            row[: len(clip)] = clip
-        return padded, lengths
+
+def require_values(
+    path: Path,
+    info: ArtifactInfo,
+    session: onnxruntime.InferenceSession,
+    outputs: Sequence[str],
+) -> None:
+    """Refuse a model without the inputs and outputs of an artifact.
+
+    Raises:
+        ModelError: what it has instead.
+    """
+    found = {value.name for value in session.get_inputs()}
+    made = {value.name for value in session.get_outputs()}
+    if found != {"waveform" if info.fused else "features", "lengths"} or not {*outputs} <= made:
+        raise ModelError(
+            f"{path} is not a quantkit recogniser: it has inputs {sorted(found)} and outputs "
+            f"{sorted(made)}; make one with `quantkit export`"
+        )

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from quantkit.audio.decode import read_audio
 from quantkit.errors import AudioError
-from quantkit.runtime.recognizer import Recognizer
-from quantkit.text.decoders import Decoder
+from quantkit.runtime.speech_model import SpeechModel
 
 
 @dataclass(frozen=True)
@@ -19,7 +18,7 @@ class Transcript:
 
     Args:
         path: the audio file.
-        text: the decoder's best guess.
+        text: the best guess; the keyword, of a classifier.
         seconds: duration of the audio.
         compute_seconds: wall time of front end, model and decoder, without reading the file.
     """
@@ -30,25 +29,23 @@ class Transcript:
     compute_seconds: float
 
 
-def transcribe(
-    recognizer: Recognizer, paths: Iterable[Path], decoder: Decoder
-) -> Iterator[Transcript]:
+def transcribe(model: SpeechModel, paths: Iterable[Path]) -> Iterator[Transcript]:
     """Transcribe files one by one.
 
     Raises:
         AudioError: a file that cannot be read or is too short; the message names it.
         ModelError: the model fails on a clip.
     """
-    rate = recognizer.frontend.sample_rate
+    rate = model.frontend.sample_rate
     for path in paths:
         waveform = read_audio(path, rate)
         start = time.perf_counter()
-        if waveform.size < recognizer.frontend.window:
+        if waveform.size < model.frontend.window:
             # A fused graph cannot raise: it would answer with text for no speech at all.
             raise AudioError(
                 f"{path}: {waveform.size} samples are shorter than one window of the front end "
-                f"({recognizer.frontend.window})"
+                f"({model.frontend.window})"
             )
-        (log_probs,) = recognizer.log_probs([recognizer.features(waveform)])
-        text = decoder(log_probs)
+        (output,) = model.outputs([model.features(waveform)])
+        text = model.text_of(output)
         yield Transcript(path, text, waveform.size / rate, time.perf_counter() - start)

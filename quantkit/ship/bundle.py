@@ -13,6 +13,7 @@ from pathlib import Path
 import onnx
 
 from quantkit.audio.frontend import Frontend
+from quantkit.audio.frontends import AnyFrontend
 from quantkit.bench.schema import BenchReport, ModelResult, read_report
 from quantkit.errors import BundleError, FormatError, InputError, ModelError, OutputError
 from quantkit.export.frontend_graph import fuse_frontend
@@ -125,7 +126,7 @@ def ship(
     return manifest
 
 
-def _essentials(info: ArtifactInfo, model: Path) -> tuple[Labels, Frontend]:
+def _essentials(info: ArtifactInfo, model: Path) -> tuple[Labels, AnyFrontend]:
     if info.labels is None or info.frontend is None:
         lacking = "labels" if info.labels is None else "front end"
         raise ModelError(
@@ -136,7 +137,7 @@ def _essentials(info: ArtifactInfo, model: Path) -> tuple[Labels, Frontend]:
 
 
 def _write_model(
-    model: Path, info: ArtifactInfo, frontend: Frontend, target: Path, external_threshold: int
+    model: Path, info: ArtifactInfo, frontend: AnyFrontend, target: Path, external_threshold: int
 ) -> dict[str, int]:
     """Write the model that takes waveforms; returns the operator sets it uses, ONNX's as ``""``."""
     if info.fused and total_size(model) == model.stat().st_size:
@@ -144,7 +145,7 @@ def _write_model(
         content = onnx.load(str(model), load_external_data=False)
     else:
         content = load_model(model, check=False)
-        if not info.fused:
+        if isinstance(frontend, Frontend) and not info.fused:
             content = fuse_frontend(content, frontend)
         save_model(content, target, external_threshold=external_threshold)
     used = {"" if node.domain == "ai.onnx" else node.domain for node in content.graph.node} | {""}

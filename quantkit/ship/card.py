@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quantkit import __version__
-from quantkit.audio.frontend import Frontend
+from quantkit.audio.frontends import AnyFrontend
 from quantkit.bench.schema import BenchReport, ModelResult
 from quantkit.graph.artifact import ArtifactInfo
 from quantkit.text.labels import Labels
@@ -33,7 +33,7 @@ class CardFacts:
     name: str
     info: ArtifactInfo
     labels: Labels
-    frontend: Frontend
+    frontend: AnyFrontend
     size_bytes: int
     opset: int
     foreign_domains: tuple[str, ...]

@@ -14,8 +14,9 @@ import onnxruntime
 from quantkit.errors import ModelError, VerificationError
 from quantkit.graph.artifact import ArtifactInfo, read_info
 from quantkit.graph.integrity import stored_checksum
-from quantkit.runtime.recognizer import Recognizer
+from quantkit.runtime.open import open_speech_model
 from quantkit.runtime.session import create_session
+from quantkit.runtime.speech_model import SpeechModel
 
 
 @dataclass(frozen=True)
@@ -90,29 +91,25 @@ def _version(text: str) -> list[int]:
 def _try(path: Path, info: ArtifactInfo) -> dict[str, Any]:
     """Load the model, and run it if it says what it takes."""
     begin = time.perf_counter()
-    if info.labels is None or info.frontend is None:
+    named = info.labels or info.classes or info.vocabulary
+    if not named or info.frontend is None:
         create_session(path)
         rtf = None
         load_s = time.perf_counter() - begin
     else:
-        recognizer = Recognizer.load(path, check=False)
+        model = open_speech_model(path, check=False)
         load_s = time.perf_counter() - begin
-        rtf = _hear_noise(path, recognizer)
+        rtf = _hear_noise(path, model)
     return {"onnxruntime": onnxruntime.__version__, "load_s": round(load_s, 3), "rtf": rtf}
 
 
-def _hear_noise(path: Path, recognizer: Recognizer) -> float:
+def _hear_noise(path: Path, model: SpeechModel) -> float:
     """Seconds that it takes to recognise a second of noise."""
-    samples = recognizer.frontend.sample_rate
+    samples = model.frontend.sample_rate
     noise = np.random.default_rng(0).uniform(-0.1, 0.1, samples).astype(np.float32)
     begin = time.perf_counter()
-    (log_probs,) = recognizer.log_probs([recognizer.features(noise)])
+    (output,) = model.outputs([model.features(noise)])
     seconds = time.perf_counter() - begin
-    labels = len(recognizer.labels)
-    if log_probs.ndim != 2 or not len(log_probs) or log_probs.shape[1] != labels:
-        raise ModelError(
-            f"{path} answers a second of noise with shape {log_probs.shape}, not (frames, {labels})"
-        )
-    if not np.isfinite(log_probs).all():
-        raise ModelError(f"{path} answers a second of noise with numbers that are not finite")
+    if problem := model.problem_of(output):
+        raise ModelError(f"{path} answers a second of noise with {problem}")
     return round(seconds, 4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quantkit.errors import InputError, MissingDependencyError
+from quantkit.text.decoding import DEFAULT_WIDTH, Decoding
 from quantkit.text.flashlight_search import collapsed, flashlight, free_search, spaced
 from quantkit.text.labels import Labels
 from quantkit.text.language_model import language_model_decoder
@@ -20,8 +22,6 @@ FloatArray = npt.NDArray[np.float32]
 
 #: Names that :func:`decoder_named` knows.
 DECODERS = ("greedy", "beam", "ctcdecode")
-
-DEFAULT_WIDTH = 20
 
 
 class Decoder(Protocol):
@@ -63,6 +63,23 @@ def decoder_named(
         language_model=language_model,
         lm_weight=lm_weight,
         word_score=word_score,
+    )
+
+
+@lru_cache(maxsize=4)
+def decoder_for(labels: Labels, decoding: Decoding) -> Decoder:
+    """The decoder that ``decoding`` names; models of one alphabet share it and its language model.
+
+    Raises:
+        InputError, MissingDependencyError: see :func:`decoder_named`.
+    """
+    return decoder_named(
+        decoding.decoder,
+        labels,
+        width=decoding.ctc_width,
+        language_model=decoding.language_model,
+        lm_weight=decoding.lm_weight,
+        word_score=decoding.word_score,
     )
 
 

@@ -18,6 +18,7 @@ from quantkit.bench.schema import BenchReport
 from quantkit.bench.settings import BenchSettings
 from quantkit.graph.artifact import ArtifactInfo, save_model, set_info
 from quantkit.runtime.turns import Effort
+from quantkit.text.decoding import Decoding
 from quantkit.text.labels import Labels
 
 LABELS = Labels(("_", " ", "a", "b"))
@@ -144,7 +145,7 @@ def corpus() -> Corpus:
 def quick() -> BenchSettings:
     """Settings that take no time."""
     return BenchSettings(
-        decoder="greedy",
+        decoding=Decoding("greedy"),
         batch_sizes=(1, 4),
         threads=(1,),
         effort=Effort(rounds=3, min_rounds=1, seconds=0.2),

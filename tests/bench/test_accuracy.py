@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from quantkit.bench.accuracy import Accuracy, accuracy_of, units_of
+from quantkit.bench.accuracy import Accuracy, accuracy_of
 from quantkit.bench.schema import UtteranceResult
 from quantkit.text.distances import levenshtein
 from quantkit.text.labels import Labels
 from quantkit.text.normalize import normalized
+from quantkit.text.spelling import KeywordSpelling, LabelSpelling
 
 ENGLISH = Labels.english()
+LETTERS = LabelSpelling(ENGLISH)
 
 
 def result(reference: str, hypothesis: str, loss: float | None = None) -> UtteranceResult:
@@ -19,12 +21,12 @@ def result(reference: str, hypothesis: str, loss: float | None = None) -> Uttera
 
 
 def test_rates_are_over_the_corpus_and_not_means_of_rates() -> None:
-    figures = accuracy_of([result("a", "b"), result("abcdefghi", "abcdefghi")], ENGLISH, seed=0)
+    figures = accuracy_of([result("a", "b"), result("abcdefghi", "abcdefghi")], LETTERS, seed=0)
     assert (figures.levenshtein, figures.cer, figures.wer) == (0.5, 0.1, 0.5)
 
 
 def test_words_inserted_deleted_substituted() -> None:
-    figures = accuracy_of([result("the cat sat", "a cat sat down"), result("no", "")], ENGLISH, 0)
+    figures = accuracy_of([result("the cat sat", "a cat sat down"), result("no", "")], LETTERS, 0)
     assert figures.wer_edits is not None
     assert (figures.wer_edits.insertions, figures.wer_edits.deletions) == (1, 1)
     assert (figures.wer_edits.substitutions, figures.wer_edits.reference_length) == (1, 4)
@@ -32,26 +34,26 @@ def test_words_inserted_deleted_substituted() -> None:
 
 def test_utterances_without_a_loss_do_not_count_in_it() -> None:
     utterances = [result("ab", "ab", 3.0), result("abc", "", None), result("", "", 9.0)]
-    assert accuracy_of(utterances, ENGLISH, 0).loss == 1.5
-    assert accuracy_of([result("a", "a")], ENGLISH, 0).loss is None
+    assert accuracy_of(utterances, LETTERS, 0).loss == 1.5
+    assert accuracy_of([result("a", "a")], LETTERS, 0).loss is None
 
 
 def test_empty_references() -> None:
-    silence = accuracy_of([result("", "")], ENGLISH, 0)
+    silence = accuracy_of([result("", "")], LETTERS, 0)
     assert (silence.cer, silence.wer, silence.levenshtein) == (0.0, 0.0, 0.0)
-    noise = accuracy_of([result("", "uh")], ENGLISH, 0)
+    noise = accuracy_of([result("", "uh")], LETTERS, 0)
     assert (noise.cer, noise.levenshtein) == (1.0, 2.0)
 
 
 def test_nothing_scored() -> None:
-    assert accuracy_of([], ENGLISH, 0) == Accuracy()
+    assert accuracy_of([], LETTERS, 0) == Accuracy()
 
 
-def test_units() -> None:
-    assert units_of("a b", ENGLISH) == ["a", " ", "b"]
-    phonemes = Labels(("_", "AA", "K"), separator=" ")
-    assert units_of("K AA", phonemes) == ["K", "AA"]
-    assert units_of("", phonemes) == []
+def test_the_error_rate_of_keywords_is_the_share_of_wrong_ones() -> None:
+    words = KeywordSpelling(("yes", "no"))
+    figures = accuracy_of([result("yes", "no"), result("no", "no"), result("no", "no")], words, 0)
+    assert figures.cer == pytest.approx(1 / 3)
+    assert figures.wer is None
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from quantkit.bench.schema import write_report
 from quantkit.bench.settings import BenchSettings
 from quantkit.graph.artifact import ArtifactInfo, save_model, set_info
 from quantkit.runtime.turns import Effort
+from quantkit.text.decoding import Decoding
 from quantkit.text.labels import Labels
 
 LABELS = Labels.english()
@@ -85,7 +86,7 @@ def bench(folder: Path, weight: npt.NDArray[np.float32], copies: int = 1) -> Fig
     """Bench ``float32.onnx`` and a ``quantized.onnx`` with the given weight, through bench.json."""
     spelling_model(folder / "quantized.onnx", weight, copies)
     settings = BenchSettings(
-        decoder="greedy",
+        decoding=Decoding("greedy"),
         batch_sizes=(1,),
         threads=(1,),
         sweep_utterances=0,

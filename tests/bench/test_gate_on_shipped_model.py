@@ -23,6 +23,7 @@ from quantkit.graph.artifact import load_model, save_model
 from quantkit.graph.layers import find_layers
 from quantkit.quantize.pipeline import quantize_model
 from quantkit.runtime.turns import Effort
+from quantkit.text.decoding import Decoding
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CHECKPOINT = REPOSITORY / "models" / "wav2letter-en"
@@ -48,7 +49,7 @@ class Bench:
     def measure(self, name: str, quantized: Path | None = None) -> Path:
         """Bench float32 beside ``quantized``, and return the bench.json."""
         settings = BenchSettings(
-            decoder="greedy",
+            decoding=Decoding("greedy"),
             limit=TEST_CLIPS,
             batch_sizes=(1,),
             threads=(1,),

@@ -237,16 +237,8 @@ def test_the_test_split_is_the_default_and_the_report_names_it(
         {"batch_sizes": (0,)},
         {"threads": (-1,)},
         {"limit": -1},
-        {"decoder": "greedy", "language_model": Path("lm.arpa")},
     ],
 )
 def test_settings_are_checked(wrong: dict[str, object]) -> None:
     with pytest.raises(InputError):
         BenchSettings(**wrong)  # type: ignore[arg-type]
-
-
-def test_decoder_in_words_tells_runs_apart() -> None:
-    assert BenchSettings().decoder_in_words == "beam, width 20"
-    assert BenchSettings(decoder="greedy").decoder_in_words == "greedy"
-    with_model = BenchSettings(language_model=Path("a/lm.arpa"), lm_weight=0.5)
-    assert with_model.decoder_in_words == "beam, width 20, lm.arpa × 0.5"

@@ -111,7 +111,7 @@ def test_foreign_model_without_labels(
 ) -> None:
     save_model(always_a(ArtifactInfo()), model)
     assert run(model, clip) == 2
-    assert "the model carries no labels" in capsys.readouterr().err
+    assert "the model carries no front end" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("fused", [False, True])

@@ -1,0 +1,73 @@
+"""Models that hear the waveform itself: wav2vec 2.0 and its relatives."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from quantkit.errors import AudioError, FormatError
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class WaveformFrontend:
+    """A rate and a shortest length; whatever else is done to the samples is part of the graph.
+
+    >>> WaveformFrontend().seconds_of(8_000)
+    0.5
+
+    Args:
+        sample_rate: of the waveform that the model takes.
+        window: samples of the shortest clip that gives an output frame.
+    """
+
+    sample_rate: int = 16_000
+    window: int = 400
+
+    def frames_of(self, samples: int) -> int:
+        """Steps of the model's input: the samples themselves."""
+        return samples
+
+    def seconds_of(self, frames: int) -> float:
+        """Duration in seconds of so many samples."""
+        return frames / self.sample_rate
+
+    def __call__(self, waveform: FloatArray) -> FloatArray:
+        """The waveform as it is, (samples,).
+
+        Raises:
+            AudioError: the clip is shorter than ``window`` or is not finite.
+        """
+        if waveform.ndim != 1 or waveform.size < self.window:
+            raise AudioError(
+                f"a clip of {waveform.size} samples is shorter than one window ({self.window})"
+            )
+        if not np.isfinite(waveform).all():
+            raise AudioError("the clip holds samples that are not finite")
+        return waveform
+
+    def to_json(self) -> str:
+        """The form that is stored in an artifact's ``quantkit.frontend`` metadata."""
+        return json.dumps({"kind": "waveform", **asdict(self)})
+
+    @classmethod
+    def from_json(cls, text: str) -> WaveformFrontend:
+        """Inverse of :meth:`to_json`.
+
+        Raises:
+            FormatError: another kind of front end, or settings that are no positive numbers.
+        """
+        try:
+            content = json.loads(text)
+            if content["kind"] != "waveform":
+                raise FormatError("the front end does not take waveforms")
+            frontend = cls(int(content["sample_rate"]), int(content["window"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise FormatError(f"front end settings are not readable: {error}") from error
+        if min(frontend.sample_rate, frontend.window) < 1:
+            raise FormatError("front end settings must be positive")
+        return frontend

@@ -1,0 +1,136 @@
+"""Whisper's log-mel spectrogram in NumPy (Radford et al. 2022, "Robust Speech Recognition via
+Large-Scale Weak Supervision", section 2.2), as its published code computes it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from quantkit.audio.frontend import hann_window
+from quantkit.errors import AudioError, FormatError
+
+FloatArray = npt.NDArray[np.float32]
+
+# Spectra of so many frames at once fit into a core's cache; those of an hour do not into memory.
+_CHUNK_FRAMES = 512
+# Power below which a band counts as silent, and the span of loudness that is kept, in decades.
+_SILENCE, _DECADES = 1e-10, 8.0
+
+
+@dataclass(frozen=True)
+class WhisperFrontend:
+    """Settings of the spectrogram; the defaults are those of every Whisper but large-v3.
+
+    A frame is a Hann-windowed slice of ``window`` samples, centred on every ``hop``-th sample of
+    the clip, which is mirrored at its beginning and continued with silence. Its power spectrum is
+    summed by triangular filters on Slaney's mel scale, and the logarithm to base 10 is cut off
+    ``8`` below the loudest value of the clip and brought near [-1, 1].
+
+    Args:
+        mel_bands: 80, or 128 for large-v3.
+        window_seconds: what the model hears at a time; clips are padded to it.
+    """
+
+    sample_rate: int = 16_000
+    window: int = 400
+    hop: int = 160
+    mel_bands: int = 80
+    window_seconds: int = 30
+
+    @property
+    def window_frames(self) -> int:
+        """Frames that the model hears at a time."""
+        return self.window_seconds * self.sample_rate // self.hop
+
+    def frames_of(self, samples: int) -> int:
+        """Frames that hold a clip of ``samples`` samples, without those of its padding."""
+        return -(-samples // self.hop)
+
+    def seconds_of(self, frames: int) -> float:
+        """Duration in seconds that ``frames`` frames stand for."""
+        return frames * self.hop / self.sample_rate
+
+    def __call__(self, waveform: FloatArray) -> FloatArray:
+        """Features of one clip and a window of silence behind it.
+
+        Args:
+            waveform: (samples,) in [-1, 1] at ``sample_rate``.
+
+        Returns:
+            (frames_of(samples) + window_frames, mel_bands) float32: wherever in the clip a window
+            begins, it is whole.
+
+        Raises:
+            AudioError: the clip is shorter than one window of the spectrum, or is not finite.
+        """
+        if waveform.ndim != 1 or waveform.size < self.window:
+            raise AudioError(
+                f"a clip of {waveform.size} samples is shorter than one window ({self.window})"
+            )
+        if not np.isfinite(waveform).all():
+            raise AudioError("the clip holds samples that are not finite")
+        frames = self.frames_of(waveform.size)
+        half = self.window // 2
+        heard = np.concatenate((waveform[half:0:-1], waveform, np.zeros(self.window, np.float32)))
+        slices = np.lib.stride_tricks.sliding_window_view(heard, self.window)[:: self.hop]
+        mel = np.full((frames + self.window_frames, self.mel_bands), np.log10(_SILENCE))
+        spoken = min(len(slices), len(mel))
+        for start in range(0, spoken, _CHUNK_FRAMES):
+            windowed = slices[start : start + _CHUNK_FRAMES] * hann_window(self.window)
+            spectrum = np.fft.rfft(windowed, axis=1)
+            power = spectrum.real**2 + spectrum.imag**2
+            bands = power @ slaney_filters(self).T
+            mel[start : start + len(bands)] = np.log10(np.maximum(bands, _SILENCE))
+        loud = np.maximum(mel, mel.max() - _DECADES)
+        return np.asarray((loud + 4.0) / 4.0, np.float32)
+
+    def to_json(self) -> str:
+        """The form that is stored in an artifact's ``quantkit.frontend`` metadata."""
+        return json.dumps({"kind": "whisper-log-mel", **asdict(self)})
+
+    @classmethod
+    def from_json(cls, text: str) -> WhisperFrontend:
+        """Inverse of :meth:`to_json`.
+
+        Raises:
+            FormatError: another kind of front end, or settings that are no positive numbers.
+        """
+        try:
+            content = json.loads(text)
+            if content.pop("kind") != "whisper-log-mel":
+                raise FormatError("the front end is not Whisper's")
+            content.pop("fused", None)
+            frontend = cls(**{name: int(value) for name, value in content.items()})
+        except FormatError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise FormatError(f"front end settings are not readable: {error}") from error
+        if min(asdict(frontend).values()) < 1:
+            raise FormatError("front end settings must be positive")
+        return frontend
+
+
+@lru_cache
+def slaney_filters(frontend: WhisperFrontend) -> npt.NDArray[np.float64]:
+    """Triangular filters of equal area on Slaney's mel scale, (mel_bands, window // 2 + 1).
+
+    The scale is linear up to 1,000 Hz and logarithmic beyond (M. Slaney, "Auditory Toolbox",
+    Technical Report 1998-010, Interval Research).
+    """
+    hertz_per_mel, corner = 200.0 / 3.0, 1_000.0
+    step = np.log(6.4) / 27.0
+    corner_mel = corner / hertz_per_mel
+    highest = corner_mel + np.log(frontend.sample_rate / 2.0 / corner) / step
+    mels = np.linspace(0.0, highest, frontend.mel_bands + 2)
+    edges = np.where(
+        mels < corner_mel, mels * hertz_per_mel, corner * np.exp(step * (mels - corner_mel))
+    )
+    bins = np.arange(frontend.window // 2 + 1) * frontend.sample_rate / frontend.window
+    rising = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
+    falling = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
+    area = 2.0 / (edges[2:] - edges[:-2])
+    return np.asarray(np.maximum(0.0, np.minimum(rising, falling)) * area[:, None])

@@ -1,0 +1,149 @@
+"""What all artifacts that hear have in common: clips in, outputs, text."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from quantkit.audio.decode import read_audio
+from quantkit.audio.features import load_features
+from quantkit.audio.frontends import AnyFrontend
+from quantkit.audio.utterance import Utterance
+from quantkit.errors import InputError, ModelError
+from quantkit.graph.artifact import ArtifactInfo
+from quantkit.text.spelling import Spelling
+
+FloatArray = npt.NDArray[np.float32]
+Output = npt.NDArray[Any]
+
+
+class SpeechModel(ABC):
+    """An artifact that is ready to run; :func:`~quantkit.runtime.open.open_speech_model` makes one.
+
+    ::
+
+        model = open_speech_model(Path("model.onnx"))
+        clip = model.features(read_audio(Path("clip.wav"), model.frontend.sample_rate))
+        (output,) = model.outputs([clip])
+        print(model.text_of(output))
+
+    Args:
+        info: what the artifact says about itself.
+    """
+
+    def __init__(self, info: ArtifactInfo) -> None:
+        self.info = info
+
+    @property
+    @abstractmethod
+    def spelling(self) -> Spelling:
+        """How its texts are compared.
+
+        Raises:
+            ModelError: the artifact does not say what its outputs mean.
+        """
+
+    @property
+    def decoder_in_words(self) -> str:
+        """How outputs become text, as far as one may choose."""
+        return "none"
+
+    @property
+    def takes_batches(self) -> bool:
+        """Whether clips of one batch are computed together."""
+        return True
+
+    @abstractmethod
+    def outputs(self, batch: Sequence[FloatArray]) -> list[Output]:
+        """Run the network on some clips.
+
+        Args:
+            batch: what :meth:`features` returned for each clip.
+
+        Returns:
+            for each clip what :meth:`text_of` takes.
+
+        Raises:
+            InputError: clips of the wrong shape.
+            ModelError: ONNX Runtime fails on the batch.
+        """
+
+    @abstractmethod
+    def text_of(self, output: Output) -> str:
+        """The text of one clip's output."""
+
+    def problem_of(self, output: Output) -> str:
+        """What is wrong with the output of one clip, in words; empty when nothing is."""
+        return ""
+
+    def loss(self, output: Output, reference: str) -> float | None:
+        """Natural logarithm of how unlikely ``reference`` is, negated; None where that is unknown.
+
+        Args:
+            reference: a normalised transcript; see :attr:`spelling`.
+        """
+        return None
+
+    @property
+    def frontend(self) -> AnyFrontend:
+        """Settings of the front end.
+
+        Raises:
+            ModelError: the artifact carries none.
+        """
+        if self.info.frontend is None:
+            raise ModelError(
+                "the model carries no front end (metadata `quantkit.frontend`); "
+                "make it with `quantkit export`"
+            )
+        return self.info.frontend
+
+    def features(self, clip: Utterance | FloatArray) -> FloatArray:
+        """What this model takes as input for one clip.
+
+        Args:
+            clip: an utterance, or a (samples,) waveform at the front end's sample rate.
+
+        Returns:
+            (frames, bands), or (samples,) when the front end is fused into the model.
+
+        Raises:
+            AudioError: the clip cannot be read or is too short.
+            InputError: ready-made features for a model that takes waveforms.
+        """
+        if not isinstance(clip, Utterance):
+            return clip if self.info.fused else self.frontend(clip)
+        if not self.info.fused:
+            return load_features(clip, self.frontend)
+        if clip.path is None:
+            raise InputError(f"{clip.identifier}: has features only, but the model takes waveforms")
+        return read_audio(clip.path, self.frontend.sample_rate)
+
+    def seconds_of(self, clip: FloatArray) -> float:
+        """Duration of what :meth:`features` returned."""
+        if self.info.fused:
+            return len(clip) / self.frontend.sample_rate
+        return self.frontend.seconds_of(len(clip))
+
+
+def run_session(
+    session: onnxruntime.InferenceSession, names: Sequence[str], feed: dict[str, Output]
+) -> list[Output]:
+    """Run ``session``, and say what it failed on.
+
+    Raises:
+        ModelError: ONNX Runtime fails.
+    """
+    try:
+        found: list[Output] = session.run(list(names), feed)
+    # ONNX Runtime's exceptions share no base class but Exception.
+    except Exception as error:
+        shapes = ", ".join(f"{name} {values.shape}" for name, values in feed.items())
+        reason = " ".join(str(error).split())
+        raise ModelError(f"the model fails on {shapes}: {reason}") from error
+    return found

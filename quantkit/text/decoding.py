@@ -1,0 +1,66 @@
+"""What a user may say about how a recogniser writes its text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from quantkit.errors import InputError
+
+#: Hypotheses that CTC beam search keeps.
+DEFAULT_WIDTH = 20
+#: Temperatures that a text is sampled with, one after the other, while it looks like a failure
+#: (Radford et al. 2022, section 4.5).
+TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How outputs become text; each kind of model takes what concerns it.
+
+    Args:
+        decoder: ``greedy``, ``beam`` or ``ctcdecode``.
+        width: of the beam; None: 20 for CTC, 5 for Whisper.
+        language_model, lm_weight, word_score: for CTC beam search; see
+            :func:`~quantkit.text.decoders.beam_decoder`.
+        language: code of the language that is spoken; empty: the model finds out.
+        translate: into English.
+        timestamps: whether Whisper decodes with times, as it must for clips beyond 30 seconds.
+        temperatures: of Whisper's fallback; one alone switches it off.
+        seed: of the sampling at temperatures above 0.
+    """
+
+    decoder: str = "greedy"
+    width: int | None = None
+    language_model: Path | None = None
+    lm_weight: float = 1.0
+    word_score: float = 0.0
+    language: str = ""
+    translate: bool = False
+    timestamps: bool = False
+    temperatures: tuple[float, ...] = TEMPERATURES
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.width is not None and self.width < 1:
+            raise InputError(f"the beam's width must be at least 1, not {self.width}")
+        if self.decoder == "greedy" and self.language_model is not None:
+            raise InputError("the greedy decoder takes no language model; use the beam decoder")
+        if not self.temperatures or min(self.temperatures) < 0:
+            raise InputError("temperatures must be numbers of at least 0, and one at least")
+
+    @property
+    def ctc_width(self) -> int:
+        """Hypotheses that CTC beam search keeps."""
+        return self.width or DEFAULT_WIDTH
+
+    @property
+    def in_words(self) -> str:
+        """What two runs must share to be comparable."""
+        if self.decoder == "greedy":
+            return "greedy"
+        words = f"{self.decoder}, width {self.ctc_width}"
+        if self.language_model is not None:
+            words += f", {self.language_model.name} × {self.lm_weight:g}"
+            words += f", word score {self.word_score:g}" if self.word_score else ""
+        return words

@@ -1,0 +1,164 @@
+"""How texts are compared: what is made equal before, and what an edit counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, Protocol
+
+from quantkit.text.labels import Labels
+from quantkit.text.normalize import normalized
+
+Unit = Literal["characters", "labels", "keywords"]
+
+
+class Spelling(Protocol):
+    """How the texts of one kind of model are compared with transcripts."""
+
+    @property
+    def unit(self) -> Unit:
+        """What an edit distance counts."""
+        ...
+
+    @property
+    def has_words(self) -> bool:
+        """Whether spaces divide words, so that word errors can be counted."""
+        ...
+
+    def normalized(self, text: str, language: str = "") -> str:
+        """``text`` with all that does not count made equal.
+
+        Args:
+            text: a transcript.
+            language: code of the clip's language; empty where it is not known.
+        """
+        ...
+
+    def heard(self, text: str, language: str = "") -> str:
+        """The same of what a model wrote."""
+        ...
+
+    def units(self, text: str) -> list[str]:
+        """What is counted, of a normalised text."""
+        ...
+
+    def covers(self, text: str) -> bool:
+        """Whether the model can write a normalised text."""
+        ...
+
+
+@dataclass(frozen=True)
+class LabelSpelling:
+    """In the alphabet of a CTC model; see :func:`~quantkit.text.normalize.normalized`."""
+
+    labels: Labels
+
+    @property
+    def unit(self) -> Unit:
+        """Labels where they have a separator, as phonemes do; else characters."""
+        return "labels" if self.labels.separator else "characters"
+
+    @property
+    def has_words(self) -> bool:
+        """Whether the space is a label."""
+        return not self.labels.separator and " " in self.labels.tokens
+
+    def normalized(self, text: str, language: str = "") -> str:
+        """In the case of the labels, without punctuation that is no label."""
+        return normalized(text, self.labels)
+
+    def heard(self, text: str, language: str = "") -> str:
+        """As it is: every label counts."""
+        return text
+
+    def units(self, text: str) -> list[str]:
+        """Characters, or labels where they have a separator."""
+        separator = self.labels.separator
+        return [unit for unit in text.split(separator) if unit] if separator else [*text]
+
+    def covers(self, text: str) -> bool:
+        """Whether every unit is a label."""
+        return self.labels.covers(text)
+
+
+@dataclass(frozen=True)
+class KeywordSpelling:
+    """One of a classifier's classes: right or wrong, so that the error rate is 1 - accuracy."""
+
+    classes: tuple[str, ...]
+
+    @property
+    def unit(self) -> Unit:
+        """One keyword a clip."""
+        return "keywords"
+
+    @property
+    def has_words(self) -> bool:
+        """Never: the keyword is the only unit."""
+        return False
+
+    def normalized(self, text: str, language: str = "") -> str:
+        """The class that differs in case only, else the text itself."""
+        stripped = " ".join(text.split())
+        same = (name for name in self.classes if name.casefold() == stripped.casefold())
+        return next(same, stripped)
+
+    def heard(self, text: str, language: str = "") -> str:
+        """As it is: a class."""
+        return text
+
+    def units(self, text: str) -> list[str]:
+        """The whole text."""
+        return [text]
+
+    def covers(self, text: str) -> bool:
+        """Whether it is a class."""
+        return text in self.classes
+
+
+@dataclass(frozen=True)
+class WrittenSpelling:
+    """Text as people write it, normalised as published with Whisper (Radford et al. 2022, appendix
+    C): English without contractions, in one spelling and with numbers in digits; other languages
+    in lower case without punctuation.
+    """
+
+    @property
+    def unit(self) -> Unit:
+        """Characters of the normalised text."""
+        return "characters"
+
+    @property
+    def has_words(self) -> bool:
+        """Always."""
+        return True
+
+    def normalized(self, text: str, language: str = "") -> str:
+        """As published; a clip of unknown language counts as English."""
+        return str(_normalizer(language in ("", "en"))(text)).strip()
+
+    def heard(self, text: str, language: str = "") -> str:
+        """As published, like the transcript."""
+        return self.normalized(text, language)
+
+    def units(self, text: str) -> list[str]:
+        """Characters."""
+        return [*text]
+
+    def covers(self, text: str) -> bool:
+        """Always: such a model can write anything."""
+        return True
+
+
+class _Normalizer(Protocol):
+    def __call__(self, text: str) -> str: ...
+
+
+@lru_cache
+def _normalizer(is_english: bool) -> _Normalizer:
+    # Imported late: it reads tables of a megabyte.
+    from whisper_normalizer.basic import BasicTextNormalizer
+    from whisper_normalizer.english import EnglishTextNormalizer
+
+    made: _Normalizer = EnglishTextNormalizer() if is_english else BasicTextNormalizer()
+    return made

@@ -1,0 +1,50 @@
+"""What is made equal before texts are compared, and what an edit counts."""
+
+from __future__ import annotations
+
+import pytest
+
+from quantkit.text.labels import Labels
+from quantkit.text.spelling import KeywordSpelling, LabelSpelling, WrittenSpelling
+
+LETTERS = LabelSpelling(Labels.english())
+PHONEMES = LabelSpelling(Labels(("_", "AA", "K"), separator=" "))
+
+
+def test_letters_count_one_by_one_and_phonemes_as_wholes() -> None:
+    assert LETTERS.units("a b") == ["a", " ", "b"]
+    assert PHONEMES.units("K AA") == ["K", "AA"]
+    assert PHONEMES.units("") == []
+    assert (LETTERS.unit, PHONEMES.unit) == ("characters", "labels")
+    assert (LETTERS.has_words, PHONEMES.has_words) == (True, False)
+
+
+def test_transcripts_are_brought_into_the_alphabet_and_what_was_heard_stays() -> None:
+    assert LETTERS.normalized("Wait -- HERE!") == "wait here"
+    assert LETTERS.heard("wait  here") == "wait  here"
+    assert LETTERS.covers("wait")
+    assert not LETTERS.covers("42")
+
+
+def test_a_keyword_is_right_or_wrong() -> None:
+    spelling = KeywordSpelling(("yes", "no", "Stop"))
+    assert spelling.normalized(" STOP ") == "Stop"
+    assert spelling.units("Stop") == ["Stop"]
+    assert spelling.covers("yes")
+    assert not spelling.covers(spelling.normalized("maybe"))
+    assert (spelling.unit, spelling.has_words) == ("keywords", False)
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "expected"),
+    [
+        ("Mr. Smith won't pay twenty-five dollars, um!", "en", "mister smith will not pay $25"),
+        ("The colour of it", "", "the color of it"),
+        ("Bitte WARTEN, Sie …", "de", "bitte warten sie"),
+        ("Привет, мир!", "ru", "привет мир"),
+    ],
+)
+def test_written_text_is_normalised_as_published(text: str, language: str, expected: str) -> None:
+    spelling = WrittenSpelling()
+    assert spelling.normalized(text, language) == expected
+    assert spelling.heard(text, language) == expected
