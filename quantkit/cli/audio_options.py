@@ -76,7 +76,7 @@ def pop_feeds(
     corpus = open_selected(audio, *which)
     check_outputs(outputs, (clip.path for clip in corpus))
     heard = corpus.part(split, usually="calibration").sample(clips)
-    return Feeds.of(heard, read_info(model))
+    return Feeds.of(heard, read_info(model), model)
 
 
 def name_left_out(feeds: Feeds) -> None:

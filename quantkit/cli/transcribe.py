@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +47,16 @@ def command(
     speech_model = open_speech_model(model, threads, decoding=pop_decoding(options, language))
     for transcript in transcribe(speech_model, clips):
         if as_json:
-            line = {
+            line: dict[str, Any] = {
                 "path": str(transcript.path),
                 "text": transcript.text,
                 "seconds": round(transcript.seconds, 3),
                 "compute_seconds": round(transcript.compute_seconds, 4),
             }
+            if transcript.language:
+                line["language"] = transcript.language
+            if transcript.segments:
+                line["segments"] = [asdict(segment) for segment in transcript.segments]
             click.echo(json.dumps(line, ensure_ascii=False))
         elif len(clips) == 1:
             click.echo(transcript.text)

@@ -18,8 +18,8 @@ from quantkit.errors import FormatError, ModelError, OutputError
 from quantkit.files import atomic_path, output_target
 from quantkit.graph.integrity import CHECKSUM_KEY, append_checksum, check_integrity
 from quantkit.graph.light import LightModel, read_light
+from quantkit.graph.part_names import DECODER_KEY
 from quantkit.graph.parts import (
-    DECODER_KEY,
     decoder_beside,
     decoder_name,
     join,
@@ -95,6 +95,9 @@ def read_info(path: Path, *, check: bool = True) -> ArtifactInfo:
     model = _read_light(path).model
     if check:
         _require_intact(model, path)
+    for file in _decoder_files(model, path):
+        # The plan names the layers of both.
+        model.graph.node.extend(_read_light(file).model.graph.node)
     return info_of(model, str(path))
 
 

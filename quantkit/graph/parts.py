@@ -15,11 +15,7 @@ from pathlib import Path
 import onnx
 
 from quantkit.errors import ModelError
-
-#: What crosses from the encoder to the decoder.
-CROSSING = "cross."
-#: The metadata entry of an encoder that names the file of its decoder.
-DECODER_KEY = "quantkit.decoder"
+from quantkit.graph.part_names import CROSSING, DECODER_KEY
 
 _SUFFIX = ".decoder.onnx"
 

@@ -114,7 +114,7 @@ def personalize(
     refuse_overwriting(destination, [source])
     settings = PersonalizeSettings() if settings is None else settings
     tell = (lambda _stage, _share: None) if progress is None else progress
-    feeds = Feeds.of(calibration, read_info(source))
+    feeds = Feeds.of(calibration, read_info(source), source)
     divergence = DivergenceSettings(candidates=settings.candidates)
     shared = SharedWork()
     clock = _Clock()

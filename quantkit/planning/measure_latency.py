@@ -27,6 +27,7 @@ from quantkit.errors import CorpusError, InputError
 from quantkit.files import sha256_of
 from quantkit.graph.artifact import open_model, read_info
 from quantkit.graph.plan import Compute
+from quantkit.graph.single_file import single_file
 from quantkit.planning.latency import LayerTimes
 from quantkit.quantize.feeds import Calibration, Feeds
 from quantkit.quantize.pipeline import quantize_model
@@ -74,7 +75,7 @@ def measure_layer_times(
     """
     if runs < 1:
         raise InputError(f"at least one run is needed, not {runs}")
-    feeds = Feeds.of(calibration, read_info(source))
+    feeds = Feeds.of(calibration, read_info(source), source)
     clip = typical_clip(feeds)
     digest, clip_seconds = sha256_of(source), Feeds([("clip", clip)], feeds.info).seconds
     host, version = processor()[0], str(onnxruntime.__version__)
@@ -182,7 +183,10 @@ def _whole(
     models: Mapping[Compute, Path], clip: Inputs, threads: int, runs: int
 ) -> tuple[dict[Compute, float], float]:
     """Median milliseconds per run of each model in turns, and this thread's processor share."""
-    sessions = [create_session(path, threads=threads) for path in models.values()]
+    sessions = []
+    for path in models.values():
+        with single_file(path) as whole:
+            sessions.append(create_session(whole, threads=threads))
     # A session with one thread computes in that of its caller.
     clock = time.thread_time if threads == 1 else time.perf_counter
     wall, own = time.perf_counter(), clock()

@@ -6,14 +6,18 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from quantkit.audio.utterance import Corpus
+from quantkit.audio.whisper_frontend import WhisperFrontend
+from quantkit.errors import ModelError
 from quantkit.graph.artifact import ArtifactInfo
 from quantkit.quantize.calibrate import Feed, corpus_feeds
+from quantkit.quantize.whisper_feeds import Heard, whisper_feeds
 
 Calibration = Corpus | Iterable[Feed]
 
@@ -35,19 +39,25 @@ class Feeds:
         source: a corpus, whose audio is read and heard through the model's front end; or ready
             inputs. An iterator, which could be gone through only once, is read into memory.
         info: metadata of the model.
+        model: the float model itself, for one that is observed on its own text.
     """
 
-    def __init__(self, source: Calibration, info: ArtifactInfo) -> None:
+    def __init__(self, source: Calibration, info: ArtifactInfo, model: Path | None = None) -> None:
         self.source: Calibration = tuple(source) if isinstance(source, Iterator) else source
         self.info = info
+        self.model = model
         #: Why clips were left out in the last round.
         self.skipped: list[str] = []
         self._kept: tuple[Feed, ...] | None = None
+        self._heard: Heard = {}
+        self._durations: dict[str, float] = {}
 
     @classmethod
-    def of(cls, calibration: Calibration | Feeds, info: ArtifactInfo) -> Feeds:
+    def of(
+        cls, calibration: Calibration | Feeds, info: ArtifactInfo, model: Path | None = None
+    ) -> Feeds:
         """``calibration`` as feeds, which it may be already."""
-        return calibration if isinstance(calibration, Feeds) else cls(calibration, info)
+        return calibration if isinstance(calibration, Feeds) else cls(calibration, info, model)
 
     def __iter__(self) -> Iterator[Feed]:
         """Name and inputs of each usable clip.
@@ -66,7 +76,7 @@ class Feeds:
         self.skipped.clear()
         kept: list[Feed] = []
         size = 0
-        for feed in corpus_feeds(corpus, self.info, self.skipped):
+        for feed in self._feeds(corpus):
             size += sum(values.nbytes for values in feed[1].values())
             if size <= KEPT_BYTES:
                 kept.append(feed)
@@ -76,9 +86,18 @@ class Feeds:
         if size <= KEPT_BYTES:
             self._kept = tuple(kept)
 
+    def _feeds(self, corpus: Corpus) -> Iterator[Feed]:
+        if self.info.task != "whisper":
+            return corpus_feeds(corpus, self.info, self.skipped)
+        if self.model is None:
+            raise ModelError("a Whisper is heard through the model itself, and none is named")
+        return whisper_feeds(corpus, self.model, self.skipped, self._heard, self._durations)
+
     def only(self, positions: Collection[int]) -> Feeds:
         """The clips at ``positions``, counted from 0."""
-        return Feeds(_Some(self, frozenset(positions)), self.info)
+        chosen = Feeds(_Some(self, frozenset(positions)), self.info, self.model)
+        chosen._durations = self._durations
+        return chosen
 
     def digest(self) -> str:
         """SHA-256 of all that the model hears, whatever the clips are called."""
@@ -95,6 +114,17 @@ class Feeds:
         return self._content[2]
 
     @property
+    def computed_seconds(self) -> float:
+        """Of audio that the model computes: the padding of Whisper's windows is as dear as speech.
+
+        0 for inputs of a model without a front end.
+        """
+        frontend = self.info.frontend
+        if isinstance(frontend, WhisperFrontend):
+            return self.clips * float(frontend.window_seconds)
+        return self.seconds
+
+    @property
     def sizes(self) -> tuple[int, ...]:
         """Numbers in each clip, which are in proportion to how long it is."""
         return self._content[3]
@@ -103,19 +133,21 @@ class Feeds:
     def _content(self) -> tuple[str, int, float, tuple[int, ...]]:
         digest, clips, seconds = hashlib.sha256(), 0, 0.0
         sizes: list[int] = []
-        for _, inputs in self:
+        for clip, inputs in self:
             for name, values in sorted(inputs.items()):
                 digest.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
                 digest.update(np.ascontiguousarray(values).data)
             clips += 1
-            seconds += self._seconds(inputs)
+            seconds += self._durations.get(clip) or self._seconds(inputs)
             sizes.append(sum(values.size for values in inputs.values()))
         return digest.hexdigest(), clips, seconds, tuple(sizes)
 
     def _seconds(self, inputs: Mapping[str, npt.NDArray[Any]]) -> float:
         frontend = self.info.frontend
-        if frontend is None:
+        if frontend is None or not inputs:
             return 0.0
+        if isinstance(frontend, WhisperFrontend):
+            return frontend.seconds_of(inputs["features"].shape[2])
         length = max(values.shape[1] for values in inputs.values() if values.ndim > 1)
         return length / frontend.sample_rate if self.info.fused else frontend.seconds_of(length)
 

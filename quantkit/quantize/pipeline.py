@@ -156,7 +156,7 @@ def quantize_model(
             f"{destination} is the float32 model itself; write the result to another file"
         )
     source_bytes = total_size(source)
-    feeds = None if calibration is None else Feeds.of(calibration, prepared.info)
+    feeds = None if calibration is None else Feeds.of(calibration, prepared.info, source)
     conditioned = condition(
         prepared.model, prepared.layers, prepared.choices, feeds, prepared.fitting
     )

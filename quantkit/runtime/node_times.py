@@ -11,6 +11,7 @@ from typing import Any
 import numpy.typing as npt
 
 from quantkit.errors import ModelError
+from quantkit.graph.single_file import single_file
 from quantkit.runtime.session import open_session, session_options
 
 _KERNEL = "_kernel_time"
@@ -37,7 +38,8 @@ def node_milliseconds(
         options = session_options(threads)
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
-        session = open_session(path, options)
+        with single_file(path) as whole:
+            session = open_session(whole, options)
         for _ in range(runs + 1):
             session.run(None, dict(inputs))
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))

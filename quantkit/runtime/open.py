@@ -9,10 +9,11 @@ from quantkit.graph.artifact import read_info
 from quantkit.runtime.classifier import Classifier
 from quantkit.runtime.recognizer import Recognizer
 from quantkit.runtime.speech_model import SpeechModel
+from quantkit.runtime.whisper.model import WhisperModel
 from quantkit.text.decoding import Decoding
 
 #: What the metadata of an artifact may name as its task.
-TASKS = ("ctc", "classification")
+TASKS = ("ctc", "classification", "whisper")
 
 
 def open_speech_model(
@@ -38,6 +39,8 @@ def open_speech_model(
             f"{path} is a {info.task!r} model; known tasks: {', '.join(TASKS)}. Make it anew with "
             "`quantkit export`"
         )
+    if info.task == "whisper":
+        return WhisperModel.load(path, threads, check=False, decoding=decoding)
     if info.task == "classification":
         return Classifier.load(path, threads, check=False)
     return Recognizer.load(path, threads, check=False, decoding=decoding)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import onnx
 
+from quantkit.graph.single_file import single_file
 from quantkit.runtime.session import open_session, session_options
 
 # What ONNX Runtime and its quantizer put behind a node's name when they replace it.
@@ -49,5 +50,6 @@ def optimised_graph(path: Path) -> onnx.GraphProto:
         options.add_session_config_entry(
             "session.optimized_model_external_initializers_min_size_in_bytes", "1024"
         )
-        open_session(path, options)
+        with single_file(path) as whole:
+            open_session(whole, options)
         return onnx.load(str(written), load_external_data=False).graph

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,19 @@ from quantkit.text.spelling import Spelling
 
 FloatArray = npt.NDArray[np.float32]
 Output = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of speech.
+
+    Args:
+        start, end: seconds in the clip.
+    """
+
+    start: float
+    end: float
+    text: str
 
 
 class SpeechModel(ABC):
@@ -76,6 +90,14 @@ class SpeechModel(ABC):
     @abstractmethod
     def text_of(self, output: Output) -> str:
         """The text of one clip's output."""
+
+    def language_of(self, output: Output) -> str:
+        """Code of the language that was heard; empty for a model that knows one only."""
+        return ""
+
+    def segments_of(self, output: Output) -> tuple[Segment, ...]:
+        """What was said when; empty where the model does not tell."""
+        return ()
 
     def problem_of(self, output: Output) -> str:
         """What is wrong with the output of one clip, in words; empty when nothing is."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from quantkit.audio.decode import read_audio
 from quantkit.errors import AudioError
-from quantkit.runtime.speech_model import SpeechModel
+from quantkit.runtime.speech_model import Segment, SpeechModel
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,16 @@ class Transcript:
         text: the best guess; the keyword, of a classifier.
         seconds: duration of the audio.
         compute_seconds: wall time of front end, model and decoder, without reading the file.
+        language: code of what is spoken; empty where the model knows one only.
+        segments: what was said when, of a model that was asked for times.
     """
 
     path: Path
     text: str
     seconds: float
     compute_seconds: float
+    language: str = ""
+    segments: tuple[Segment, ...] = ()
 
 
 def transcribe(model: SpeechModel, paths: Iterable[Path]) -> Iterator[Transcript]:
@@ -48,4 +52,12 @@ def transcribe(model: SpeechModel, paths: Iterable[Path]) -> Iterator[Transcript
             )
         (output,) = model.outputs([model.features(waveform)])
         text = model.text_of(output)
-        yield Transcript(path, text, waveform.size / rate, time.perf_counter() - start)
+        taken = time.perf_counter() - start
+        yield Transcript(
+            path,
+            text,
+            waveform.size / rate,
+            taken,
+            model.language_of(output),
+            model.segments_of(output),
+        )

@@ -102,7 +102,7 @@ def analyze(
     """
     settings = AnalysisSettings() if settings is None else settings
     prepared = _prepared(source, settings)
-    feeds = Feeds.of(calibration, prepared.info)
+    feeds = Feeds.of(calibration, prepared.info, source)
     if not feeds.clips:
         raise CorpusError("the analysis needs at least one clip, and there is none")
     condition(prepared.model, prepared.layers, prepared.choices, feeds, settings.fitting)

@@ -100,7 +100,7 @@ def measure_divergence(
             found[layer.name] = _from_json(document)
     if len(found) < len(layers):
         weights = CandidateWeights(model, layers, observations, fitting, encodings)
-        wanted = effort(settings, layers, feeds.clips, feeds.seconds, feeds.sizes)
+        wanted = effort(settings, layers, feeds.clips, feeds.computed_seconds, feeds.sizes)
         clips = feeds.only(wanted.clips)
         output = posterior_output(model)
         with (

@@ -14,6 +14,7 @@ import onnxruntime
 from quantkit.errors import CorpusError, ModelError
 from quantkit.graph.apart import with_weights_apart
 from quantkit.graph.artifact import open_model
+from quantkit.graph.single_file import single_file
 from quantkit.quantize.clip_store import ClipStore
 from quantkit.quantize.feeds import Feeds
 from quantkit.runtime.heap import trim_heap
@@ -62,7 +63,8 @@ def model_divergence(
         before = (store[index][output] for index in range(len(store)))
         reference = Reference(clips, before, weighting, Path(folder), _MEMORY)
         sums = []
-        session = create_session(other, threads=0)
+        with single_file(other) as whole:
+            session = create_session(whole, threads=0)
         for index, (clip, values) in enumerate(_outputs(session, other, output, feeds)):
             expected = reference[index].shape
             found = (values.size // max(values.shape[-1], 1), values.shape[-1])

@@ -72,7 +72,7 @@ class PlanTrial(Closing):
         self._settings = settings
         self._weights = CandidateWeights(model, layers, observations, fitting, encodings)
         self._output = posterior_output(model)
-        wanted = effort(settings, layers, feeds.clips, feeds.seconds, feeds.sizes)
+        wanted = effort(settings, layers, feeds.clips, feeds.computed_seconds, feeds.sizes)
         chosen = feeds.only(wanted.clips)
         self._latest: tuple[dict[str, LayerChoice], _Quantized] | None = None
         self._open = ExitStack()

@@ -24,6 +24,8 @@ Scale = Literal["log-probabilities", "probabilities", "logits"]
 _FLOAT_TYPES = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 # No frame is forgotten, however sure the model is of it: an error may change that.
 _FLOOR = 0.05
+# Share of all frames that a CTC model's blank has at least.
+_LEAST_BLANK = 0.2
 # Rows of float32 log-probabilities over 32,000 labels add up to one as well as this.
 _TOLERANCE = 1e-3
 _TINY = float(np.finfo(np.float32).tiny)
@@ -88,6 +90,8 @@ def frame_weights(clips: Iterable[FloatArray], weighting: Weighting) -> list[Flo
     - ``uniform``: all frames count the same.
     - ``spoken``: frames where the model says something count 20 times as much as others. What it
       says when it says nothing is the label that these clips hold most of: a CTC model's blank.
+      Where no label holds a fifth of all, there is none, and all frames count the same: a decoder
+      of tokens says something each time.
     - ``uncertain``: by the entropy of the frame; needs no such label.
 
     What counts in the end is transcripts. Over 28 variants of the shipped model (all layers or one
@@ -116,7 +120,8 @@ def frame_weights(clips: Iterable[FloatArray], weighting: Weighting) -> list[Flo
     elif weighting == "spoken":
         mass = np.sum([np.exp(rows).sum(axis=0, dtype=np.float64) for rows in clips], axis=0)
         blank = int(mass.argmax())
-        weights = [np.where(rows.argmax(axis=1) == blank, _FLOOR, 1.0) for rows in clips]
+        if mass[blank] >= _LEAST_BLANK * mass.sum():
+            weights = [np.where(rows.argmax(axis=1) == blank, _FLOOR, 1.0) for rows in clips]
     total = sum(float(each.sum()) for each in weights)
     frames = sum(len(each) for each in weights)
     return [(each * (frames / total)).astype(np.float32) for each in weights]

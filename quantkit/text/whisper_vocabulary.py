@@ -15,6 +15,8 @@ from quantkit.errors import FormatError, InputError
 
 #: Seconds from one timestamp token to the next.
 TIMESTAMP_STEP = 0.02
+#: What the model hears at a time.
+WINDOW_SECONDS = 30
 
 _END, _START = "<|endoftext|>", "<|startoftranscript|>"
 _LANGUAGE = re.compile(r"<\|([a-z]{2,3})\|>")
@@ -59,6 +61,15 @@ class WhisperVocabulary:
     translate: int = -1
     suppressed: tuple[int, ...] = ()
     suppressed_first: tuple[int, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """All tokens, with those of the times in a window of 30 seconds."""
+        return self.timestamps + 1 + round(WINDOW_SECONDS / TIMESTAMP_STEP)
+
+    def language_of(self, token: int) -> str:
+        """The code of a language's token; empty for any other."""
+        return next((code for code, each in (self.languages or {}).items() if each == token), "")
 
     def __post_init__(self) -> None:
         if len(self.pieces) != self.end:

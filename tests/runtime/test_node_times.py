@@ -60,5 +60,5 @@ def test_a_node_with_a_subgraph_counts_as_a_whole() -> None:
 
 def test_a_file_that_does_not_load_is_named(tmp_path: Path) -> None:
     (tmp_path / "broken.onnx").write_bytes(b"no model")
-    with pytest.raises(ModelError, match=r"broken\.onnx does not load"):
+    with pytest.raises(ModelError, match=r"broken\.onnx is not an ONNX model"):
         node_milliseconds(tmp_path / "broken.onnx", {})

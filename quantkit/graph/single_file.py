@@ -1,0 +1,34 @@
+"""A model of several files as one, for what looks at all of it at once."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from quantkit.graph.apart import with_weights_apart
+from quantkit.graph.artifact import model_files, open_model
+
+
+@contextmanager
+def single_file(path: Path) -> Iterator[Path]:
+    """The model at ``path``, or, where it has a decoder of its own, both in one temporary file.
+
+    ::
+
+        with single_file(Path("whisper.onnx")) as whole:
+            create_session(whole)
+
+    Raises:
+        ModelError: it cannot be read, or one of its files is missing.
+        OutputError: there is no room for the temporary file.
+    """
+    if len(model_files(path)) == 1:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="quantkit-whole-") as folder:
+        whole = Path(folder) / path.name
+        light = with_weights_apart(open_model(path, check=False), Path(folder) / "weights")
+        whole.write_bytes(light.SerializeToString())
+        yield whole

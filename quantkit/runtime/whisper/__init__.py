@@ -1,0 +1,1 @@
+"""Whisper in NumPy over ONNX Runtime: encoder, decoder with its memory, search, windows."""

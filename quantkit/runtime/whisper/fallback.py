@@ -1,0 +1,72 @@
+"""Try again where a text looks like a failure (Radford et al. 2022, section 4.5)."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from quantkit.runtime.whisper.network import States, WhisperNetwork
+from quantkit.runtime.whisper.rules import Rules
+from quantkit.runtime.whisper.search import Hypothesis, Window, beam, greedy, sampled
+from quantkit.text.decoding import Decoding
+
+# A text that zlib shrinks more repeats itself; one that is less likely is made up.
+_HIGHEST_COMPRESSION = 2.4
+_LOWEST_MEAN_LOG_PROB = -1.0
+# Nobody speaks where this is likelier and the text is not.
+_LOWEST_SILENCE = 0.6
+# Of a sample at each temperature above 0, the likeliest of so many is taken.
+_SAMPLES = 5
+
+
+@dataclass(frozen=True)
+class WindowText:
+    """What was heard in one window.
+
+    Args:
+        silent: whether nobody speaks, so that the text is none.
+        temperature: that it was sampled with.
+    """
+
+    hypothesis: Hypothesis
+    silent: bool
+    temperature: float
+
+
+def text_of_window(
+    network: WhisperNetwork,
+    rules: Rules,
+    heard: States,
+    prompt: Sequence[int],
+    decoding: Decoding,
+    width: int,
+    random: np.random.Generator,
+) -> WindowText:
+    """The first text, temperature by temperature, that does not look like a failure; else the last.
+
+    Args:
+        heard: see :meth:`~quantkit.runtime.whisper.network.WhisperNetwork.encode`.
+        width: of the beam at temperature 0; 1 is greedy.
+    """
+    window = Window.prompted(network, rules, heard, prompt)
+    for temperature in decoding.temperatures:
+        if temperature > 0:
+            tries = (sampled(window, temperature, random) for _ in range(_SAMPLES))
+            found = max(tries, key=lambda text: text.log_prob / max(1, len(text.tokens)))
+        else:
+            found = greedy(window) if width == 1 else beam(window, width)
+        unlikely = found.mean_log_prob < _LOWEST_MEAN_LOG_PROB
+        silent = window.silence > _LOWEST_SILENCE and unlikely
+        text = rules.vocabulary.decode(found.tokens)
+        if silent or not (unlikely or compression(text) > _HIGHEST_COMPRESSION):
+            break
+    return WindowText(found, silent, temperature)
+
+
+def compression(text: str) -> float:
+    """How many times shorter zlib makes a text."""
+    content = text.strip().encode()
+    return len(content) / len(zlib.compress(content))

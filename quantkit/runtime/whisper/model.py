@@ -1,0 +1,154 @@
+"""Whisper artifacts: clips in, text in any language out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from quantkit.audio.whisper_frontend import WhisperFrontend
+from quantkit.errors import InputError, ModelError
+from quantkit.graph.artifact import ArtifactInfo, model_files, read_info
+from quantkit.runtime.speech_model import FloatArray, Output, Segment, SpeechModel
+from quantkit.runtime.whisper.network import WhisperNetwork
+from quantkit.runtime.whisper.windows import Listener
+from quantkit.text.decoding import Decoding
+from quantkit.text.spelling import WrittenSpelling
+from quantkit.text.whisper_vocabulary import TIMESTAMP_STEP
+
+# Of the beam, where none is named.
+_USUAL_WIDTH = 5
+
+
+class WhisperModel(SpeechModel):
+    """A Whisper that is ready to run.
+
+    Args:
+        info: of the encoder's file.
+        decoding: how the text is searched for.
+
+    Raises:
+        ModelError: the artifact has no vocabulary or front end of Whisper.
+        InputError: a decoder, a language or a task that it has not.
+    """
+
+    def __init__(
+        self, info: ArtifactInfo, network: WhisperNetwork, decoding: Decoding | None = None
+    ) -> None:
+        super().__init__(info)
+        decoding = decoding or Decoding()
+        if decoding.decoder not in ("greedy", "beam") or decoding.language_model is not None:
+            raise InputError("Whisper has decoders greedy and beam, and takes no language model")
+        if info.vocabulary is None or not isinstance(info.frontend, WhisperFrontend):
+            raise ModelError("the model carries no vocabulary or front end of a Whisper")
+        width = 1 if decoding.decoder == "greedy" else decoding.width or _USUAL_WIDTH
+        if decoding.language or decoding.translate:
+            # A language that it does not know is refused before anything is heard.
+            language = decoding.language or "en"
+            info.vocabulary.prompt(language, translate=decoding.translate)
+        if not info.vocabulary.is_multilingual:
+            decoding = replace(decoding, language="")
+        self.vocabulary = info.vocabulary
+        self.network = network
+        self.listener = Listener(network, info.vocabulary, info.frontend, decoding, width)
+
+    @classmethod
+    def load(
+        cls,
+        path: Path,
+        threads: int = 1,
+        *,
+        check: bool = True,
+        decoding: Decoding | None = None,
+    ) -> WhisperModel:
+        """Open the artifact at ``path``, an encoder, and the decoder beside it.
+
+        Raises:
+            ModelError: a file is missing or damaged, does not load, or is no Whisper.
+        """
+        info = read_info(path, check=check)
+        encoder, *decoders = model_files(path)
+        if len(decoders) != 1:
+            raise ModelError(f"{path} names no decoder, so it is no whole Whisper")
+        return cls(info, WhisperNetwork.load(encoder, decoders[0], threads), decoding)
+
+    @property
+    def spelling(self) -> WrittenSpelling:
+        """As people write."""
+        return WrittenSpelling()
+
+    @property
+    def decoder_in_words(self) -> str:
+        """Search, task and fallback."""
+        decoding, width = self.listener.decoding, self.listener.width
+        words = "greedy" if width == 1 else f"beam, width {width}"
+        words += ", translated" if decoding.translate else ""
+        words += ", with timestamps" if decoding.timestamps else ""
+        words += f", language {decoding.language}" if decoding.language else ""
+        return words + ("" if len(decoding.temperatures) > 1 else ", no fallback")
+
+    @property
+    def takes_batches(self) -> bool:
+        """Never: each text is as long as it is."""
+        return False
+
+    def outputs(self, batch: Sequence[FloatArray]) -> list[Output]:
+        """For each clip (tokens, 2): a token, and the frame at which its window begins.
+
+        The first token of a window is that of its language, where the model knows several.
+        """
+        return [self._tokens(features) for features in batch]
+
+    def _tokens(self, features: FloatArray) -> Output:
+        languages = self.vocabulary.languages or {}
+        rows = [
+            (token, window.start)
+            for window in self.listener.windows(features)
+            for token in (
+                *((languages[window.language],) if window.language else ()),
+                *window.tokens,
+            )
+        ]
+        return np.array(rows, np.int64).reshape(-1, 2)
+
+    def text_of(self, output: Output) -> str:
+        """The text of all windows."""
+        return self.vocabulary.decode(output[:, 0].tolist()).strip()
+
+    def seconds_of(self, clip: FloatArray) -> float:
+        """Without the silent window behind the clip."""
+        frontend = self.listener.frontend
+        return frontend.seconds_of(len(clip) - frontend.window_frames)
+
+    def language_of(self, output: Output) -> str:
+        """Code of the language of the first window; empty where the model knows only one."""
+        return self.vocabulary.language_of(int(output[0, 0])) if len(output) else ""
+
+    def segments_of(self, output: Output) -> tuple[Segment, ...]:
+        """What was said when; empty where it was heard without times."""
+        first = self.vocabulary.timestamps
+        segments: list[Segment] = []
+        for start, tokens in groupby(output.tolist(), key=lambda row: row[1]):
+            offset = self.listener.frontend.seconds_of(start)
+            begin: float | None = None
+            text: list[int] = []
+            # A text that is cut off at the end of its window ends there.
+            for token in (*(row[0] for row in tokens), first + self._last_time):
+                if token < first:
+                    text.append(token)
+                    continue
+                time = offset + (token - first) * TIMESTAMP_STEP
+                if begin is not None and text:
+                    segments.append(Segment(begin, time, self.vocabulary.decode(text).strip()))
+                    begin = None
+                else:
+                    begin = time
+                text = []
+        return tuple(segments)
+
+    @property
+    def _last_time(self) -> int:
+        return round(self.listener.frontend.window_seconds / TIMESTAMP_STEP)

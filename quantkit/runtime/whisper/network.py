@@ -1,0 +1,118 @@
+"""Encoder and decoder as sessions, and what the decoder remembers from step to step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from quantkit.errors import ModelError
+from quantkit.graph.part_names import CROSSING, PAST
+from quantkit.runtime.session import create_session
+from quantkit.runtime.speech_model import FloatArray, Output, run_session
+
+IntArray = npt.NDArray[np.int64]
+States = Mapping[str, FloatArray]
+
+_PRESENT = "present."
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Keys and values of the tokens so far.
+
+    Args:
+        states: by input name of the decoder, (batch, heads, tokens, head_size).
+    """
+
+    states: States
+
+    @property
+    def length(self) -> int:
+        """Tokens so far."""
+        return int(next(iter(self.states.values())).shape[2])
+
+    def take(self, rows: IntArray) -> Memory:
+        """The hypotheses at ``rows``, which may repeat."""
+        return Memory({name: values[rows] for name, values in self.states.items()})
+
+
+class WhisperNetwork:
+    """The two sessions of a Whisper.
+
+    Args:
+        encoder, decoder: sessions of the two files.
+
+    Raises:
+        ModelError: they are no Whisper that quantkit exported.
+    """
+
+    def __init__(
+        self, encoder: onnxruntime.InferenceSession, decoder: onnxruntime.InferenceSession
+    ) -> None:
+        self._encoder, self._decoder = encoder, decoder
+        self._crossing = [value.name for value in encoder.get_outputs()]
+        inputs = {value.name: value.shape for value in decoder.get_inputs()}
+        self._past = {name: shape for name, shape in inputs.items() if name.startswith(PAST)}
+        self._present = [_PRESENT + name.removeprefix(PAST) for name in self._past]
+        made = {value.name for value in decoder.get_outputs()}
+        given = {"tokens", "positions", *self._past, *self._crossing}
+        fits = all(name.startswith(CROSSING) for name in self._crossing)
+        if not fits or not self._past or given != inputs.keys() or "log_probs" not in made:
+            raise ModelError(
+                f"not a Whisper of quantkit: the decoder has inputs {sorted(inputs)[:6]}…; make "
+                "one with `quantkit export`"
+            )
+
+    @classmethod
+    def load(cls, encoder: Path, decoder: Path, threads: int = 1) -> WhisperNetwork:
+        """Open both files.
+
+        Raises:
+            ModelError: one does not load, or they are no Whisper.
+        """
+        return cls(
+            create_session(encoder, threads=threads), create_session(decoder, threads=threads)
+        )
+
+    def encode(self, features: FloatArray) -> States:
+        """What the decoder attends to.
+
+        Args:
+            features: (1, mel_bands, frames) a window.
+        """
+        made = run_session(self._encoder, self._crossing, {"features": features})
+        return dict(zip(self._crossing, made, strict=True))
+
+    def empty_memory(self, batch: int = 1) -> Memory:
+        """Before the first token."""
+        shapes = {name: (batch, shape[1], 0, shape[3]) for name, shape in self._past.items()}
+        return Memory({name: np.zeros(shape, np.float32) for name, shape in shapes.items()})
+
+    def step(
+        self, tokens: IntArray, heard: States, memory: Memory, positions: IntArray | None = None
+    ) -> tuple[FloatArray, Memory]:
+        """What may follow.
+
+        Args:
+            tokens: (batch, count) new tokens of each hypothesis.
+            heard: see :meth:`encode`.
+            memory: of the tokens before them.
+            positions: which of the new tokens to predict the next one for; None: the last.
+
+        Returns:
+            natural log-probabilities (batch, positions, vocabulary), and the memory with the new
+            tokens.
+        """
+        feed: dict[str, Output] = {
+            "tokens": tokens,
+            "positions": np.array([tokens.shape[1] - 1]) if positions is None else positions,
+            **memory.states,
+            **heard,
+        }
+        log_probs, *present = run_session(self._decoder, ["log_probs", *self._present], feed)
+        return log_probs, Memory(dict(zip(self._past, present, strict=True)))

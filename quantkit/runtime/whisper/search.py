@@ -1,0 +1,159 @@
+"""The text of one window: greedy, sampled, or by beam search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from quantkit.runtime.speech_model import FloatArray
+from quantkit.runtime.whisper.network import IntArray, Memory, States, WhisperNetwork
+from quantkit.runtime.whisper.rules import Rules
+
+#: Tokens of the longest text of a window: half of the decoder's positions.
+LONGEST_TEXT = 224
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A text and how likely it is.
+
+    Args:
+        tokens: without prompt and end.
+        log_prob: natural logarithm of its probability, the end included.
+    """
+
+    tokens: tuple[int, ...]
+    log_prob: float
+
+    @property
+    def mean_log_prob(self) -> float:
+        """Per token, the end counted as one."""
+        return self.log_prob / (len(self.tokens) + 1)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window that was encoded and prompted.
+
+    Args:
+        first: (vocabulary,) log-probabilities of the first token of the text.
+        memory: of the prompt.
+        silence: probability that nobody speaks.
+    """
+
+    network: WhisperNetwork
+    rules: Rules
+    heard: States
+    first: FloatArray
+    memory: Memory
+    silence: float
+
+    @classmethod
+    def prompted(
+        cls, network: WhisperNetwork, rules: Rules, heard: States, prompt: Sequence[int]
+    ) -> Window:
+        """Let the decoder read the prompt.
+
+        Args:
+            heard: see :meth:`~quantkit.runtime.whisper.network.WhisperNetwork.encode`.
+            prompt: the last text where there is one, then start, language, task.
+        """
+        start = prompt.index(rules.vocabulary.start)
+        positions = np.array([start, len(prompt) - 1])
+        log_probs, memory = network.step(
+            np.array([prompt]), heard, network.empty_memory(), positions
+        )
+        silence = float(np.exp(log_probs[0, 0, rules.vocabulary.no_speech]))
+        return cls(network, rules, heard, log_probs[0, 1], memory, silence)
+
+    def step(self, tokens: IntArray, memory: Memory) -> tuple[FloatArray, Memory]:
+        """(batch, vocabulary) after one more token of each hypothesis, (batch,)."""
+        log_probs, memory = self.network.step(tokens[:, None], self.heard, memory)
+        return log_probs[:, 0], memory
+
+
+def greedy(window: Window, longest: int = LONGEST_TEXT) -> Hypothesis:
+    """The likeliest token at each step."""
+    return _one_by_one(window, longest, lambda allowed: int(allowed.argmax()))
+
+
+def sampled(
+    window: Window,
+    temperature: float,
+    random: np.random.Generator,
+    longest: int = LONGEST_TEXT,
+) -> Hypothesis:
+    """Each token drawn with its probability to the power of ``1 / temperature``.
+
+    Args:
+        temperature: above 0.
+    """
+
+    def draw(allowed: FloatArray) -> int:
+        # The largest of log-probabilities with Gumbel noise is a draw from the distribution.
+        return int((allowed / temperature + random.gumbel(size=allowed.shape)).argmax())
+
+    return _one_by_one(window, longest, draw)
+
+
+def beam(window: Window, width: int, longest: int = LONGEST_TEXT) -> Hypothesis:
+    """The likeliest text, per token, of those that a beam of ``width`` hypotheses finds.
+
+    It ends when as many texts have ended.
+    """
+    end = window.rules.vocabulary.end
+    texts: list[tuple[int, ...]] = [()]
+    scores = np.zeros(1)
+    log_probs, memory = window.first[None], window.memory
+    ended: list[Hypothesis] = []
+    for _ in range(longest):
+        allowed = np.stack(
+            [window.rules.apply(row, text) for row, text in zip(log_probs, texts, strict=True)]
+        )
+        # An ended text gives way to the next best, so one more than the width is needed of each.
+        best = np.argpartition(-allowed, width, axis=1)[:, : width + 1]
+        totals = scores[:, None] + np.take_along_axis(allowed, best, axis=1)
+        rows: list[int] = []
+        grown: list[tuple[int, ...]] = []
+        kept: list[float] = []
+        for place in np.argsort(-totals, axis=None):
+            row, column = divmod(int(place), best.shape[1])
+            score, token = float(totals[row, column]), int(best[row, column])
+            if not np.isfinite(score) or len(rows) == width:
+                break
+            if token == end:
+                if len(ended) < width:
+                    ended.append(Hypothesis(texts[row], score))
+                continue
+            rows.append(row)
+            grown.append((*texts[row], token))
+            kept.append(score)
+        texts, scores = grown, np.array(kept)
+        if len(ended) >= width or not texts:
+            break
+        log_probs, memory = window.step(
+            np.array([text[-1] for text in texts]), memory.take(np.array(rows))
+        )
+    if len(ended) < width:
+        unfinished = (Hypothesis(*each) for each in zip(texts, scores.tolist(), strict=True))
+        ended += [*unfinished][: width - len(ended)]
+    return max(ended, key=lambda text: text.log_prob / max(1, len(text.tokens)))
+
+
+def _one_by_one(window: Window, longest: int, choose: Callable[[FloatArray], int]) -> Hypothesis:
+    end = window.rules.vocabulary.end
+    text: list[int] = []
+    log_prob = 0.0
+    log_probs, memory = window.first, window.memory
+    while len(text) < longest:
+        allowed = window.rules.apply(log_probs, text)
+        token = choose(allowed)
+        log_prob += float(allowed[token])
+        if token == end:
+            break
+        text.append(token)
+        rows, memory = window.step(np.array([token]), memory)
+        log_probs = rows[0]
+    return Hypothesis(tuple(text), log_prob)

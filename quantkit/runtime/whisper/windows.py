@@ -1,0 +1,129 @@
+"""Clips of any length, a window of 30 seconds at a time.
+
+A clip that fits into one window is heard once. In a longer one the decoder writes times, and the
+next window begins where the last finished segment ends (Radford et al. 2022, section 3.8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from quantkit.audio.whisper_frontend import WhisperFrontend
+from quantkit.runtime.speech_model import FloatArray
+from quantkit.runtime.whisper.fallback import text_of_window
+from quantkit.runtime.whisper.network import States, WhisperNetwork
+from quantkit.runtime.whisper.rules import Rules
+from quantkit.text.decoding import Decoding
+from quantkit.text.whisper_vocabulary import TIMESTAMP_STEP, WhisperVocabulary
+
+# Of the text before, so many tokens are shown to the decoder; half of its positions, less one.
+_LONGEST_MEMORY = 223
+# A text that was sampled hotter than this is no help for the next.
+_HOTTEST_MEMORY = 0.5
+
+
+@dataclass(frozen=True)
+class HeardWindow:
+    """One window and its text.
+
+    Args:
+        start: its first frame in the clip.
+        language: code of the language; empty for an English-only model.
+        tokens: text and times, without the prompt.
+    """
+
+    start: int
+    language: str
+    tokens: tuple[int, ...]
+
+
+class Listener:
+    """Hears clips with a network.
+
+    Args:
+        width: of the beam; 1 is greedy.
+    """
+
+    def __init__(
+        self,
+        network: WhisperNetwork,
+        vocabulary: WhisperVocabulary,
+        frontend: WhisperFrontend,
+        decoding: Decoding,
+        width: int,
+    ) -> None:
+        self.network = network
+        self.vocabulary = vocabulary
+        self.frontend = frontend
+        self.decoding = decoding
+        self.width = width
+
+    def windows(self, features: FloatArray) -> Iterator[HeardWindow]:
+        """Hear one clip.
+
+        Args:
+            features: (frames, mel_bands) that the front end made: the clip and a silent window.
+        """
+        length = self.frontend.window_frames
+        end = len(features) - length
+        timestamps = self.decoding.timestamps or end > length
+        rules = Rules(self.vocabulary, timestamps)
+        random = np.random.default_rng(self.decoding.seed)
+        language, start = self.decoding.language, 0
+        before: tuple[int, ...] = ()
+        while start < end:
+            heard = self.encode(features, start)
+            language = language or self.language(heard)
+            prompt = self._prompt(language, before, timestamps)
+            found = text_of_window(
+                self.network, rules, heard, prompt, self.decoding, self.width, random
+            )
+            tokens = () if found.silent else found.hypothesis.tokens
+            size = min(length, end - start)
+            finished, moved = _finished(tokens, self.vocabulary, size)
+            yield HeardWindow(start, language, finished)
+            warm = found.temperature > _HOTTEST_MEMORY
+            before = () if warm else (*before, *finished)[-_LONGEST_MEMORY:]
+            start += moved
+
+    def encode(self, features: FloatArray, start: int = 0) -> States:
+        """The window that begins at frame ``start``."""
+        window = features[start : start + self.frontend.window_frames]
+        return self.network.encode(np.ascontiguousarray(window.T[None]))
+
+    def language(self, heard: States) -> str:
+        """The likeliest language of a window; empty for an English-only model."""
+        languages = self.vocabulary.languages
+        if not languages:
+            return ""
+        start = np.array([[self.vocabulary.start]])
+        log_probs, _ = self.network.step(start, heard, self.network.empty_memory())
+        return max(languages, key=lambda code: log_probs[0, 0, languages[code]])
+
+    def _prompt(self, language: str, before: Sequence[int], timestamps: bool) -> list[int]:
+        prompt = self.vocabulary.prompt(
+            language, translate=self.decoding.translate, timestamps=timestamps
+        )
+        return [self.vocabulary.previous, *before, *prompt] if before else prompt
+
+
+def _finished(
+    tokens: tuple[int, ...], vocabulary: WhisperVocabulary, size: int
+) -> tuple[tuple[int, ...], int]:
+    """The tokens of segments that end in this window, and how far the next window is, in frames.
+
+    Args:
+        size: frames of the clip in this window.
+    """
+    is_time = [token >= vocabulary.timestamps for token in tokens]
+    # A segment ends and the next begins.
+    pairs = [i + 1 for i in range(len(tokens) - 1) if is_time[i] and is_time[i + 1]]
+    if not pairs or is_time[-2:] == [False, True]:
+        return tokens, size
+    last = tokens[pairs[-1] - 1] - vocabulary.timestamps
+    # A frame of the spectrum is 10 ms. A time beyond the clip would move past its end.
+    moved = min(round(100 * last * TIMESTAMP_STEP), size)
+    return tokens[: pairs[-1]], moved or size

@@ -1,0 +1,167 @@
+"""A model of two files is one graph while it is worked on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from quantkit.errors import ModelError
+from quantkit.graph.artifact import (
+    ArtifactInfo,
+    load_model,
+    model_files,
+    open_model,
+    read_info,
+    save_model,
+    set_info,
+    total_size,
+)
+from quantkit.graph.parts import decoder_beside, set_decoder_name, split
+from quantkit.graph.single_file import single_file
+from quantkit.runtime.session import create_session
+
+FEATURES = np.arange(6, dtype=np.float32).reshape(1, 6)
+
+
+def whole_model(size: int = 6) -> onnx.ModelProto:
+    """``cross.0 = features · own``; ``log_probs = cross.0 · other + shift``, all scaled by one."""
+    weights = np.random.default_rng(0).standard_normal((2, size, size)).astype(np.float32)
+    nodes = [
+        helper.make_node("MatMul", ["features", "own"], ["heard"], "encoder.product"),
+        helper.make_node("Mul", ["heard", "scale"], ["cross.0"], "encoder.scaled"),
+        helper.make_node("MatMul", ["cross.0", "other"], ["product"], "decoder.product"),
+        helper.make_node("Mul", ["product", "scale"], ["scaled"], "decoder.scaled"),
+        helper.make_node("Add", ["scaled", "shift"], ["log_probs"], "decoder.shifted"),
+    ]
+
+    def value(name: str) -> onnx.ValueInfoProto:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size])
+
+    graph = helper.make_graph(
+        nodes,
+        "whole",
+        [value("features"), value("shift")],
+        [value("log_probs"), value("cross.0")],
+        [
+            numpy_helper.from_array(weights[0], "own"),
+            numpy_helper.from_array(weights[1], "other"),
+            numpy_helper.from_array(np.array([2.0], np.float32), "scale"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    set_decoder_name(model, "unset")
+    set_info(model, ArtifactInfo(task="whisper", name="two"))
+    return model
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    save_model(whole_model(), tmp_path / "two.onnx")
+    return tmp_path / "two.onnx"
+
+
+def outputs(path: Path) -> np.ndarray:
+    shift = np.ones((1, 6), np.float32)
+    found: np.ndarray = create_session(path).run(
+        ["log_probs"], {"features": FEATURES, "shift": shift}
+    )[0]
+    return found
+
+
+def test_each_part_has_what_it_needs() -> None:
+    encoder, decoder = split(whole_model())
+    assert [node.name for node in encoder.graph.node] == ["encoder.product", "encoder.scaled"]
+    assert [value.name for value in encoder.graph.input] == ["features"]
+    assert [value.name for value in decoder.graph.input] == ["shift", "cross.0"]
+    assert {t.name for t in encoder.graph.initializer} == {"own", "scale"}
+    assert {t.name for t in decoder.graph.initializer} == {"other", "scale"}
+    assert not decoder.metadata_props
+
+
+def test_a_graph_without_a_crossing_cannot_be_cut() -> None:
+    model = whole_model()
+    del model.graph.output[1]
+    with pytest.raises(ModelError, match="cannot be cut"):
+        split(model)
+
+
+def test_both_files_are_one_graph_again(path: Path) -> None:
+    assert [file.name for file in model_files(path)] == ["two.onnx", "two.decoder.onnx"]
+    joined = load_model(path)
+    assert [node.name for node in joined.graph.node] == [n.name for n in whole_model().graph.node]
+    assert [value.name for value in joined.graph.output] == ["log_probs", "cross.0"]
+    assert read_info(path).name == "two"
+
+
+def test_the_size_is_that_of_both(path: Path) -> None:
+    sizes = [file.stat().st_size for file in (path, decoder_beside(path))]
+    assert total_size(path) == sum(sizes)
+
+
+def test_saved_under_another_name_it_finds_its_own_decoder(path: Path, tmp_path: Path) -> None:
+    save_model(open_model(path), tmp_path / "copy.onnx")
+    path.unlink()
+    decoder_beside(path).unlink()
+    assert model_files(tmp_path / "copy.onnx")[1].name == "copy.decoder.onnx"
+    load_model(tmp_path / "copy.onnx")
+
+
+def test_it_runs_as_a_single_file_and_part_by_part(path: Path, tmp_path: Path) -> None:
+    with single_file(path) as whole:
+        at_once = outputs(whole)
+    encoder, decoder = (create_session(file) for file in model_files(path))
+    (heard,) = encoder.run(None, {"features": FEATURES})
+    feed = {"cross.0": heard, "shift": np.ones((1, 6), np.float32)}
+    np.testing.assert_allclose(decoder.run(None, feed)[0], at_once, rtol=1e-5)
+
+
+def test_weights_beyond_the_limit_lie_beside_each_part(tmp_path: Path) -> None:
+    path = tmp_path / "large.onnx"
+    save_model(whole_model(64), path, external_threshold=1_000)
+    assert {file.name for file in tmp_path.iterdir()} == {
+        "large.onnx",
+        "large.onnx.data",
+        "large.decoder.onnx",
+        "large.decoder.onnx.data",
+    }
+    assert total_size(path) == sum(file.stat().st_size for file in tmp_path.iterdir())
+    load_model(path)
+
+
+@pytest.mark.parametrize("name", ["two.onnx", "two.decoder.onnx"])
+def test_a_flipped_byte_in_either_file_is_found(path: Path, name: str) -> None:
+    file = path.with_name(name)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(bytes(content))
+    with pytest.raises(ModelError):
+        read_info(path)
+
+
+def test_a_missing_or_distant_decoder_is_named(path: Path) -> None:
+    decoder_beside(path).unlink()
+    with pytest.raises(ModelError, match=r"its decoder two\.decoder\.onnx is missing"):
+        read_info(path)
+    model = onnx.load(path)
+    for entry in model.metadata_props:
+        if entry.key == "quantkit.decoder":
+            entry.value = "../elsewhere.onnx"
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match="lies outside its folder"):
+        read_info(path)
+
+
+def test_parts_of_two_models_do_not_join(path: Path, tmp_path: Path) -> None:
+    encoder, _ = split(whole_model())
+    encoder.graph.output[0].name = "cross.1"
+    encoder.graph.node[1].output[0] = "cross.1"
+    encoder.producer_name = ""
+    del encoder.metadata_props[:]
+    set_decoder_name(encoder, decoder_beside(path).name)
+    onnx.save(encoder, tmp_path / "other.onnx")
+    with pytest.raises(ModelError):
+        open_model(tmp_path / "other.onnx", check=False)

@@ -1,0 +1,75 @@
+"""Greedy, sampled and beam search on a decoder whose odds are known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pytest
+
+from quantkit.runtime.whisper.network import WhisperNetwork
+from quantkit.runtime.whisper.rules import Rules
+from quantkit.runtime.whisper.search import Window, beam, greedy, sampled
+from quantkit.text.whisper_vocabulary import WhisperVocabulary
+
+A, B, D, END = 0, 1, 4, 5
+
+
+def lure(tokens: Sequence[int]) -> Mapping[int, float]:
+    """``a`` looks better first, but only ``b d`` goes on well."""
+    text = [token for token in tokens if token < END]
+    if not text:
+        return {A: 0.6, B: 0.4}
+    if text == [B]:
+        return {D: 1.0}
+    if text == [B, D]:
+        return {END: 1.0}
+    return {A: 0.3, B: 0.3, D: 0.2, END: 0.2}
+
+
+def window(network: WhisperNetwork, vocabulary: WhisperVocabulary) -> Window:
+    prompt = vocabulary.prompt()
+    return Window.prompted(network, Rules(vocabulary), {}, prompt)
+
+
+def test_greedy_takes_the_lure(scripted: type, vocabulary: WhisperVocabulary) -> None:
+    found = greedy(window(scripted(lure), vocabulary), longest=4)
+    assert found.tokens == (A, A, A, A)
+    assert found.log_prob == pytest.approx(np.log([0.6, 0.3, 0.3, 0.3]).sum(), abs=1e-3)
+
+
+@pytest.mark.parametrize("width", [2, 3, 5])
+def test_a_beam_finds_the_likelier_text(
+    width: int, scripted: type, vocabulary: WhisperVocabulary
+) -> None:
+    found = beam(window(scripted(lure), vocabulary), width)
+    assert found.tokens == (B, D)
+    assert found.log_prob == pytest.approx(np.log(0.4), abs=1e-3)
+    assert found.mean_log_prob == pytest.approx(np.log(0.4) / 3, abs=1e-3)
+
+
+def test_a_beam_of_one_is_greedy(scripted: type, vocabulary: WhisperVocabulary) -> None:
+    network = scripted(lure)
+    assert beam(window(network, vocabulary), 1, longest=4).tokens == (A, A, A, A)
+
+
+def test_a_text_that_never_ends_is_cut(scripted: type, vocabulary: WhisperVocabulary) -> None:
+    endless = window(scripted(lambda tokens: {A: 1.0}), vocabulary)
+    assert len(greedy(endless).tokens) == 224
+    assert beam(endless, 2, longest=7).tokens == (A,) * 7
+
+
+def test_samples_follow_the_odds(scripted: type, vocabulary: WhisperVocabulary) -> None:
+    odds = window(scripted(lambda tokens: {A: 0.2, B: 0.8}), vocabulary)
+    random = np.random.default_rng(0)
+    firsts = [sampled(odds, 1.0, random, longest=1).tokens[0] for _ in range(400)]
+    assert np.mean(np.array(firsts) == B) == pytest.approx(0.8, abs=0.06)
+    cold = [sampled(odds, 0.1, random, longest=1).tokens[0] for _ in range(100)]
+    assert set(cold) == {B}
+
+
+def test_silence_is_what_follows_the_start(scripted: type, vocabulary: WhisperVocabulary) -> None:
+    def silent(tokens: Sequence[int]) -> Mapping[int, float]:
+        return {vocabulary.no_speech: 0.75, A: 0.25} if tokens[-1] == vocabulary.start else {A: 1.0}
+
+    assert window(scripted(silent), vocabulary).silence == pytest.approx(0.75, abs=1e-3)
