@@ -140,6 +140,7 @@ def _export_onnx(source: Path, destination: Path, options: ExportOptions) -> Par
 
 
 def _refuse(options: ExportOptions, meant_for: str, **names: str) -> None:
+    unsaid = ExportOptions()
     for field, name in names.items():
-        if getattr(options, field) not in (None, False, ""):
+        if getattr(options, field) != getattr(unsaid, field):
             raise InputError(f"{name} is for {meant_for}")
