@@ -8,12 +8,13 @@ from pathlib import Path
 
 import click
 
-from quantkit.errors import MissingDependencyError
-from quantkit.graph.artifact import total_size
+from quantkit.export.sources import ExportOptions, export_source
+from quantkit.graph.artifact import info_of, open_model, total_size
+from quantkit.graph.editor import GraphEditor
 
 
 @click.command(name="export")
-@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.argument("source", metavar="MODEL")
 @click.option(
     "-o",
     "--output",
@@ -29,35 +30,51 @@ from quantkit.graph.artifact import total_size
 @click.option(
     "--opset",
     type=click.IntRange(18, 23),
-    default=18,
-    show_default=True,
-    help="ONNX operator set; 18 loads in ONNX Runtime 1.15 and later.",
+    help="ONNX operator set; 18, the default, loads in ONNX Runtime 1.15 and later.",
 )
-@click.option("--name", default="", help="Model name in the metadata; default: the checkpoint's.")
+@click.option("--name", default="", help="Model name in the metadata; default: the model's own.")
+@click.option(
+    "--labels",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Of an .onnx: what its outputs stand for, one a line, or a vocab.json.",
+)
+@click.option(
+    "--task",
+    type=click.Choice(["ctc", "classification"]),
+    help="Of an .onnx: whether it writes text or tells classes apart.",
+)
+@click.option("--sample-rate", type=click.IntRange(1), help="Of an .onnx; default: 16000.")
+@click.option("--blank", type=click.IntRange(0), help="Of an .onnx: index of the CTC blank.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
-    checkpoint: Path, output: Path, with_frontend: bool, opset: int, name: str, as_json: bool
+    source: str,
+    output: Path,
+    with_frontend: bool,
+    opset: int | None,
+    name: str,
+    labels: Path | None,
+    task: str | None,
+    sample_rate: int | None,
+    blank: int | None,
+    as_json: bool,
 ) -> None:
-    """Export CHECKPOINT (a folder, or a .pt or .safetensors file beside its config.json).
+    """Export MODEL: a Wav2Letter checkpoint (a folder, or a .pt or .safetensors file beside its
+    config.json), a folder of transformers or its name on the Hugging Face hub, or somebody's .onnx.
 
-    The file is written only after ONNX Runtime has given PyTorch's numbers on batches of several
-    sizes and lengths.
+    The file is written only after ONNX Runtime has given the model's own numbers on batches of
+    several sizes and lengths.
 
     \b
     Example:
       quantkit export models/wav2letter-en -o build/wav2letter-en/float32.onnx
       quantkit export models/wav2letter-en -o waveform.onnx --with-frontend
+      quantkit export facebook/wav2vec2-base-960h -o wav2vec2.onnx
+      quantkit export theirs.onnx --labels labels.txt --task ctc -o ours.onnx
     """
-    try:
-        from quantkit.export.to_onnx import export_checkpoint
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"export needs {error.name}, which is not installed: pip install 'quantkit[export]'"
-        ) from error
-    report = export_checkpoint(
-        checkpoint, output, with_frontend=with_frontend, opset=opset, name=name
-    )
-    size = total_size(output)
+    options = ExportOptions(with_frontend, opset, name, labels, task or "", sample_rate, blank)
+    report = export_source(source, output, options)
+    size, made = total_size(output), open_model(output, check=False)
+    opset = GraphEditor(made).opset
     if as_json:
         click.echo(
             json.dumps(
@@ -65,7 +82,7 @@ def command(
                     "path": str(output),
                     "size_bytes": size,
                     "opset": opset,
-                    "with_frontend": with_frontend,
+                    "with_frontend": info_of(made).fused,
                     "parity": {
                         "tolerance": report.tolerance,
                         "worst": asdict(report.worst),
@@ -77,6 +94,6 @@ def command(
         )
         return
     click.echo(
-        f"{output}: {size / 1e6:.1f} MB, opset {opset}; ONNX Runtime agrees with PyTorch to "
-        f"{report.worst.difference:.1e} in {len(report.cases)} batches"
+        f"{output}: {size / 1e6:.1f} MB, opset {opset}; ONNX Runtime agrees with "
+        f"{report.reference} to {report.worst.difference:.1e} in {len(report.cases)} batches"
     )

@@ -17,7 +17,8 @@ from quantkit.cli.layer_options import adjusted, base_settings, layer_options, p
 from quantkit.cli.outputs import check_outputs
 from quantkit.cli.progress import progress_bar
 from quantkit.codecs.catalogue import CodecChoice
-from quantkit.errors import InputError, MissingDependencyError
+from quantkit.errors import InputError
+from quantkit.export.sources import ExportOptions, export_source
 from quantkit.graph.plan import write_plan
 from quantkit.personalize.page import write_page
 from quantkit.personalize.pipeline import Personalized, PersonalizeSettings, personalize
@@ -149,21 +150,14 @@ def command(
 
 @contextmanager
 def _exported(model: Path) -> Iterator[Path]:
-    """The float32 .onnx of ``model``, which may be a checkpoint."""
+    """The float32 .onnx of ``model``, which may be anything that can be exported."""
     if model.suffix == ".onnx" or not model.exists():
         yield model
         return
-    try:
-        from quantkit.export.to_onnx import export_checkpoint
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"{model} is no .onnx, and exporting it needs {error.name}, which is not installed: "
-            "pip install 'quantkit[export]'"
-        ) from error
     with tempfile.TemporaryDirectory(prefix="quantkit-export-") as folder:
         path = Path(folder) / f"{model.name}.onnx"
         try:
-            export_checkpoint(model, path)
+            export_source(str(model), path, ExportOptions())
         except InputError as error:
             raise type(error)(f"{model} is no .onnx, and no checkpoint either: {error}") from error
         yield path

@@ -4,24 +4,31 @@
    with absolute paths, and they go stale when the graph is rewritten.
 2. ``Cast → Div → Floor → Cast`` on integers, which rounds in float32, becomes one integer Div.
 3. Identical initializers become one; unused ones go.
-4. Nodes and values get names that count the convolutions: ``layer1.conv``, ``layer1.relu``, ….
+4. Nodes and values get names that a person can read.
 """
 
 from __future__ import annotations
+
+import hashlib
 
 import onnx
 from onnx import TensorProto, helper
 
 import quantkit
+from quantkit.export.naming import Naming
 from quantkit.graph.artifact import PRODUCER
+from quantkit.graph.tensors import tensor_array
+
+# Operators whose result is of the type of their first input.
+_SAME_TYPE = frozenset({"Add", "Clip", "Div", "Max", "Min", "Mul", "Sub", "Where"})
 
 
-def clean(model: onnx.ModelProto) -> None:
+def clean(model: onnx.ModelProto, naming: Naming) -> None:
     """Apply the rules above to ``model`` in place."""
-    _strip(model)
     _restore_integer_division(model.graph)
     _merge_initializers(model.graph)
-    _rename(model.graph)
+    naming(model.graph)
+    _strip(model)
     model.producer_name = PRODUCER
     model.producer_version = quantkit.__version__
     model.graph.name = "quantkit"
@@ -48,9 +55,7 @@ def _strip(model: onnx.ModelProto) -> None:
 def _restore_integer_division(graph: onnx.GraphProto) -> None:
     producers = {name: node for node in graph.node for name in node.output}
     initializers = {tensor.name: tensor for tensor in graph.initializer}
-    integers = {
-        value.name for value in graph.input if value.type.tensor_type.elem_type == TensorProto.INT64
-    }
+    integers = _integers(graph)
     for last in graph.node:
         chain = [last]
         while len(chain) < 4 and chain[-1].input and chain[-1].input[0] in producers:
@@ -70,6 +75,19 @@ def _restore_integer_division(graph: onnx.GraphProto) -> None:
     _drop_dead_nodes(graph)
 
 
+def _integers(graph: onnx.GraphProto) -> set[str]:
+    """Values that are 64-bit integers, as far as a look at one node at a time shows."""
+    found = {
+        value.name for value in graph.input if value.type.tensor_type.elem_type == TensorProto.INT64
+    }
+    for node in graph.node:
+        kind = next((a.i for a in node.attribute if a.name == "to"), 0)
+        same = node.op_type in _SAME_TYPE and node.input[0] in found
+        if same or (node.op_type == "Cast" and kind == TensorProto.INT64):
+            found.update(node.output)
+    return found
+
+
 def _drop_dead_nodes(graph: onnx.GraphProto) -> None:
     needed = {value.name for value in graph.output}
     alive: list[onnx.NodeProto] = []
@@ -87,7 +105,7 @@ def _merge_initializers(graph: onnx.GraphProto) -> None:
     first_of: dict[tuple[int, tuple[int, ...], bytes], str] = {}
     replacement: dict[str, str] = {}
     for tensor in graph.initializer:
-        content = onnx.numpy_helper.to_array(tensor).tobytes()
+        content = hashlib.sha256(tensor_array(tensor).tobytes()).digest()
         key = (tensor.data_type, tuple(tensor.dims), content)
         replacement[tensor.name] = first_of.setdefault(key, tensor.name)
     for node in graph.node:
@@ -97,38 +115,3 @@ def _merge_initializers(graph: onnx.GraphProto) -> None:
     for index in reversed(range(len(graph.initializer))):
         if graph.initializer[index].name not in used:
             del graph.initializer[index]
-
-
-def _rename(graph: onnx.GraphProto) -> None:
-    names = {value.name: value.name for value in (*graph.input, *graph.output)}
-    layers = sum(node.op_type == "Conv" for node in graph.node)
-    layer, taken = 0, set(names)
-    for node in graph.node:
-        layer += node.op_type == "Conv"
-        scope = f"layer{layer}" if layer else "input"
-        if layer == layers and node.op_type != "Conv":
-            scope = "output"
-        base = f"{scope}.{_ROLES.get(node.op_type, node.op_type.lower())}"
-        name, copies = base, 1
-        while name in taken:
-            copies += 1
-            name = f"{base}{copies}"
-        taken.add(name)
-        node.name = name
-        for value in node.output:
-            names.setdefault(value, name)
-        if node.op_type == "Conv":
-            for role, value in zip(("weight", "bias"), node.input[1:], strict=False):
-                names.setdefault(value, f"{scope}.{role}")
-    counter = 0
-    for tensor in graph.initializer:
-        if tensor.name not in names:
-            names[tensor.name] = f"constant{counter}"
-            counter += 1
-        tensor.name = names[tensor.name]
-    for node in graph.node:
-        node.input[:] = [names.get(value, value) for value in node.input]
-        node.output[:] = [names.get(value, value) for value in node.output]
-
-
-_ROLES = {"Where": "mask", "LogSoftmax": "log_softmax"}

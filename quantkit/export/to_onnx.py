@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import onnx
 import torch
@@ -16,30 +12,20 @@ from torch import Tensor
 
 import quantkit
 from quantkit.audio.frontend import Frontend
-from quantkit.errors import InputError, ModelError
+from quantkit.errors import InputError
 from quantkit.export.clean import clean
 from quantkit.export.fold import fold_batch_norm
 from quantkit.export.frontend_graph import fuse_frontend
+from quantkit.export.naming import name_by_convolution
 from quantkit.export.parity import ParityReport, check_parity
+from quantkit.export.references import Wav2LetterReference
+from quantkit.export.saving import float_plan, save_artifact
+from quantkit.export.tracing import OPSET, require_known_opset, trace
 from quantkit.files import refuse_overwriting, sha256_of
-from quantkit.graph.artifact import (
-    EXTERNAL_DATA_THRESHOLD,
-    ArtifactInfo,
-    save_checked_model,
-    set_info,
-)
-from quantkit.graph.layers import find_layers
-from quantkit.graph.plan import LayerPlan, Plan
+from quantkit.graph.artifact import EXTERNAL_DATA_THRESHOLD, ArtifactInfo, set_info
 from quantkit.models.checkpoint import CONFIG_NAME, load_wav2letter, weights_path
 from quantkit.models.wav2letter import Wav2Letter
 from quantkit.text.labels import Labels
-
-# The lowest opset that torch.onnx.export(dynamo=True) writes without converting. With its IR
-# version, 8, the file loads in every ONNX Runtime since 1.15; newer opsets bring this graph
-# nothing and lose old runtimes.
-OPSET = 18
-# What onnxruntime 1.31 and the exporter both know.
-NEWEST_OPSET = 23
 
 # Frames and batch of the traced example. Any values that are not 0, 1 or equal would do.
 _EXAMPLE_BATCH, _EXAMPLE_FRAMES = 3, 101
@@ -105,8 +91,7 @@ def export_wav2letter(
         InputError: an opset out of range, or labels or features that do not fit the model.
         OutputError: ``destination`` cannot be written.
     """
-    if not OPSET <= opset <= NEWEST_OPSET:
-        raise InputError(f"opset {opset} is not supported; choose {OPSET} to {NEWEST_OPSET}")
+    require_known_opset(opset)
     proto = build_model(model, labels, frontend, opset)
     info = ArtifactInfo(
         labels=labels,
@@ -118,14 +103,16 @@ def export_wav2letter(
         name=name,
         licence=licence,
     )
-    set_info(proto, info)
     if with_frontend:
+        set_info(proto, info)
         proto = fuse_frontend(proto, frontend)
-    _check(proto)
-    return save_checked_model(
+        info = replace(info, fused=True)
+    reference = Wav2LetterReference(model, frontend if with_frontend else None)
+    return save_artifact(
         proto,
+        info,
         destination,
-        partial(check_parity, model),
+        partial(check_parity, reference),
         external_threshold=external_threshold,
     )
 
@@ -149,62 +136,15 @@ def build_model(
         torch.zeros(_EXAMPLE_BATCH, _EXAMPLE_FRAMES, config.features),
         torch.full((_EXAMPLE_BATCH,), _EXAMPLE_FRAMES),
     )
-    with _quiet():
-        program = torch.onnx.export(
-            fold_batch_norm(model),
-            example,
-            dynamo=True,
-            input_names=["features", "lengths"],
-            output_names=["log_probs", "output_lengths"],
-            dynamic_shapes=({0: batch, 1: frames}, {0: batch}),
-            opset_version=opset,
-            optimize=True,
-            verbose=False,
-        )
-    if program is None:
-        raise ModelError("torch.onnx.export returned no program")
+    program = trace(
+        fold_batch_norm(model),
+        example,
+        ["features", "lengths"],
+        ["log_probs", "output_lengths"],
+        ({0: batch, 1: frames}, {0: batch}),
+        opset,
+    )
     proto = program.model_proto
-    clean(proto)
+    clean(proto, name_by_convolution)
     proto.graph.output[0].type.tensor_type.shape.dim[1].dim_param = "output_frames"
     return proto
-
-
-def float_plan(model: onnx.ModelProto, model_sha256: str) -> dict[str, Any]:
-    """The plan (``quantkit.plan/1``) of a model in which nothing is quantized."""
-    rows = tuple(
-        LayerPlan(
-            name=layer.name,
-            op=layer.op,
-            shape=layer.shape,
-            codec="float32",
-            bits=32,
-            compute="float32",
-            activation_bits=32,
-            range="none",
-            bytes=4 * layer.parameters,
-        )
-        for layer in find_layers(model)
-    )
-    return Plan(rows, model_sha256, method="float32").to_json()
-
-
-def _check(model: onnx.ModelProto) -> None:
-    # The checker serialises the model, which protobuf refuses beyond 2 GB; such a model is
-    # proved by ONNX Runtime alone, in the parity check.
-    weights = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
-    if weights < EXTERNAL_DATA_THRESHOLD:
-        onnx.checker.check_model(model, full_check=True)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the exporter's remarks about packages and axes that do not concern the user."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)

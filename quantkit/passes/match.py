@@ -28,6 +28,19 @@ def split_scalar(editor: GraphEditor, node: onnx.NodeProto) -> tuple[str, float]
     return None
 
 
+def runtime_column(editor: GraphEditor, node: onnx.NodeProto, value: str) -> str | None:
+    """The (batch, channels, 1) that a binary operator combines ``value`` with.
+
+    It must be made by an ``Unsqueeze`` of the last of three axes, so that the shape is certain.
+    """
+    other = str(node.input[1] if node.input[0] == value else node.input[0])
+    maker = editor.producers.get(other)
+    if maker is None or maker.op_type != "Unsqueeze" or len(maker.input) < 2:
+        return None
+    axes = editor.array(maker.input[1])
+    return other if axes is not None and axes.tolist() == [2] else None
+
+
 def remove_unused(editor: GraphEditor, node: onnx.NodeProto) -> None:
     """Drop ``node`` if nothing reads its results, then what only it read, and so on."""
     pending = [node]

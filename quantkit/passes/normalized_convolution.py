@@ -19,11 +19,14 @@ would have to transpose it back, which costs what the rule saves):
    ``Transpose(MatMul([windows − mean, 1], [wᵀ · γ / σ, β]))``, σ² = the channels' variance + ε. The
    bias cancels. The product of the covariance and wᵀ keeps the convolution's name, so that the
    layer stays in the graph.
+2. ``Add(Mul(Conv(x, w), s), t)``, s and t (batch, channels, 1) computed at run time, which is how
+   ``quantkit export`` normalises the clips of a padded batch each by itself, →
+   ``Transpose(MatMul([windows, 1], [wᵀ · s, t]))``, a product with the convolution's name.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -31,7 +34,7 @@ from onnx import TensorProto, helper
 
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.operators import ACTIVATION_PARTS
-from quantkit.passes.match import only_consumer, remove_unused
+from quantkit.passes.match import only_consumer, remove_unused, runtime_column
 
 # Beyond this window the product over overlapping windows costs more than it saves.
 _LONGEST_WINDOW = 16
@@ -55,9 +58,40 @@ def normalize_in_convolution(model: onnx.ModelProto) -> bool:
         ):
             _Rewrite(editor, convolution, node).apply()
             found = True
+    for node in [n for n in editor.nodes if n.op_type == "Conv"]:
+        scaled = _scaled(editor, node)
+        if scaled is not None and _fits(editor, node) and _is_quantized(editor, scaled.result):
+            _Rewrite(editor, node, scaled.add).apply_scale(scaled.scale, scaled.shift)
+            found = True
     if found:
         editor.finish()
     return found
+
+
+class _Scaled(NamedTuple):
+    """Values that scale and shift a convolution's channels, and the node that does the latter."""
+
+    scale: str
+    shift: str
+    add: onnx.NodeProto
+
+    @property
+    def result(self) -> str:
+        return str(self.add.output[0])
+
+
+def _scaled(editor: GraphEditor, convolution: onnx.NodeProto) -> _Scaled | None:
+    if len(convolution.input) > 2:
+        return None
+    product = only_consumer(editor, convolution.output[0])
+    if product is None or product.op_type != "Mul":
+        return None
+    total = only_consumer(editor, product.output[0])
+    if total is None or total.op_type != "Add":
+        return None
+    scale = runtime_column(editor, product, convolution.output[0])
+    shift = runtime_column(editor, total, product.output[0])
+    return None if scale is None or shift is None else _Scaled(scale, shift, total)
 
 
 def _fits(editor: GraphEditor, node: onnx.NodeProto) -> bool:
@@ -94,6 +128,8 @@ def _is_quantized(editor: GraphEditor, value: str) -> bool:
 
 
 class _Rewrite:
+    """Of one convolution and what follows it, up to the node ``norm``."""
+
     def __init__(
         self, editor: GraphEditor, convolution: onnx.NodeProto, norm: onnx.NodeProto
     ) -> None:
@@ -110,20 +146,38 @@ class _Rewrite:
         mean = self._add("ReduceMean", [windows, time], "mean", keepdims=1)
         centred = self._add("Sub", [windows, mean], "centred")
         factor = self._factor(centred, taps, time)
-        scaled = self._add("Mul", [taps, factor], "scaled_weight")
-        # The shift is one more row of the weight, for an input that is always 1.
-        width = self._constant("one_more", np.array([0, 0, 0, 0, 0, 1]))
-        extended = self._add(
-            "Pad", [centred, width, self._constant("unit", np.float32(1.0))], "extended"
-        )
         per_clip = self._add("Shape", [factor], "factor_shape")
         shift = self._add("Expand", [self.norm.input[2], per_clip], "shift")
+        self._multiply(centred, taps, factor, shift, f"{self.norm.name}/normalized")
+
+    def apply_scale(self, scale: str, shift: str) -> None:
+        weight = self.editor.array(self.convolution.input[1])
+        if weight is None:  # _fits has seen it
+            return
+        taps = self._constant("weight", weight[:, 0].T)
+        windows = self._windows(weight.shape[2], self._constant("time_axis", np.array([1])))
+        factor = self._add("Transpose", [scale], "scale_row", perm=[0, 2, 1])
+        row = self._add("Transpose", [shift], "shift_row", perm=[0, 2, 1])
+        self._multiply(windows, taps, factor, row, self.convolution.name)
+
+    def _multiply(self, windows: str, taps: str, factor: str, shift: str, name: str) -> None:
+        """``[windows, 1] · [taps · factor, shift]`` in place of the old nodes.
+
+        The shift is one more row of the weight, for an input that is always 1.
+        """
+        width = self._constant("one_more", np.array([0, 0, 0, 0, 0, 1]))
+        one = self._constant("unit", np.float32(1.0))
+        extended = self._add("Pad", [windows, width, one], "extended")
+        scaled = self._add("Mul", [taps, factor], "scaled_weight")
         rows = self._add("Concat", [scaled, shift], "extended_weight", axis=1)
         product = self._add("MatMul", [extended, rows], "normalized")
+        self.nodes[-1].name = name
         self._add("Transpose", [product], "channel_major", perm=[0, 2, 1])
         self.nodes[-1].output[0] = self.norm.output[0]
+        sources = [self.editor.producers[v] for v in self.norm.input if v in self.editor.producers]
         self.editor.replace(self.norm, self.nodes)
-        remove_unused(self.editor, self.convolution)
+        for source in sources:
+            remove_unused(self.editor, source)
 
     def _windows(self, taps: int, time: str) -> str:
         """(batch, 1, samples) → (batch, frames, taps)."""

@@ -22,15 +22,19 @@ class Labels:
         tokens: one string per output channel; the blank's own string is never printed.
         blank: index of the CTC blank in ``tokens``.
         separator: what stands between tokens in text: ``""`` for letters, ``" "`` for phonemes.
+        silent: indices of further tokens that are never printed, such as ``<unk>``.
     """
 
     tokens: tuple[str, ...]
     blank: int = 0
     separator: str = ""
+    silent: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.blank < len(self.tokens):
             raise InputError(f"blank index {self.blank} is outside the {len(self.tokens)} labels")
+        if not all(0 <= index < len(self.tokens) for index in self.silent):
+            raise InputError(f"silent labels {self.silent} are not all of {len(self.tokens)}")
         if len(set(self.tokens)) != len(self.tokens):
             raise InputError("labels repeat a token")
 
@@ -66,7 +70,7 @@ class Labels:
         Raises:
             InputError: a character or phoneme that is no label.
         """
-        index = {token: i for i, token in enumerate(self.tokens) if i != self.blank}
+        index = {token: i for i, token in enumerate(self.tokens) if not self._is_mute(i)}
         units: Iterable[str] = text if not self.separator else text.split(self.separator)
         try:
             return [index[unit] for unit in units]
@@ -75,21 +79,28 @@ class Labels:
 
     def covers(self, text: str) -> bool:
         """Whether every unit of ``text`` is a label."""
-        known = {token for i, token in enumerate(self.tokens) if i != self.blank}
+        known = {token for i, token in enumerate(self.tokens) if not self._is_mute(i)}
         return all(
             unit in known for unit in (text.split(self.separator) if self.separator else text)
         )
 
     def decode(self, indices: Sequence[int]) -> str:
         """Text of token indices that are already collapsed (no blanks, no CTC repeats)."""
-        return self.separator.join(self.tokens[i] for i in indices)
+        return self.separator.join(self.tokens[i] for i in indices if i not in self.silent)
+
+    def _is_mute(self, index: int) -> bool:
+        return index == self.blank or index in self.silent
 
     def to_json(self) -> str:
         """The form that is stored in an artifact's ``quantkit.labels`` metadata."""
-        return json.dumps(
-            {"tokens": list(self.tokens), "blank": self.blank, "separator": self.separator},
-            ensure_ascii=False,
-        )
+        content: dict[str, Any] = {
+            "tokens": list(self.tokens),
+            "blank": self.blank,
+            "separator": self.separator,
+        }
+        if self.silent:
+            content["silent"] = list(self.silent)
+        return json.dumps(content, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> Labels:
@@ -101,7 +112,10 @@ class Labels:
         try:
             content: dict[str, Any] = json.loads(text)
             return cls(
-                tuple(content["tokens"]), int(content["blank"]), str(content.get("separator", ""))
+                tuple(content["tokens"]),
+                int(content["blank"]),
+                str(content.get("separator", "")),
+                tuple(int(index) for index in content.get("silent", [])),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise FormatError(f"labels are not readable: {error}") from error

@@ -71,6 +71,22 @@ def test_without_torch_it_names_the_extra(
     assert "pip install 'quantkit[export]'" in error
 
 
+def test_a_hub_that_cannot_be_reached_gives_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = pytest.importorskip("quantkit.models.hub")
+
+    def fail(*_: object, **__: object) -> str:
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(hub, "snapshot_download", fail)
+    assert run("export", "facebook/wav2vec2-base-960h", "-o", tmp_path / "a.onnx") == 2
+    error = capsys.readouterr().err
+    assert "facebook/wav2vec2-base-960h is not a folder here" in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
 def test_the_checkpoint_itself_is_never_overwritten(
     checkpoint: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]

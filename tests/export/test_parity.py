@@ -15,6 +15,7 @@ import onnx  # noqa: E402
 from quantkit.audio.frontend import Frontend  # noqa: E402
 from quantkit.errors import InputError, ParityError  # noqa: E402
 from quantkit.export.parity import check_parity  # noqa: E402
+from quantkit.export.references import Wav2LetterReference  # noqa: E402
 from quantkit.export.to_onnx import export_wav2letter  # noqa: E402
 from quantkit.graph.artifact import save_model  # noqa: E402
 from quantkit.models.wav2letter import Wav2Letter  # noqa: E402
@@ -50,7 +51,9 @@ def not_a_number(proto: onnx.ModelProto) -> None:
 
 
 def test_faithful_graph_passes_in_every_case(model: Wav2Letter, faithful: Path) -> None:
-    report = check_parity(model, faithful, lengths=(2, 33, 60), batch_sizes=(1, 4))
+    report = check_parity(
+        Wav2LetterReference(model), faithful, lengths=(2, 33, 60), batch_sizes=(1, 4)
+    )
     assert len(report.cases) == 6
     assert report.worst.difference < 1e-5
 
@@ -75,7 +78,12 @@ def test_tampered_graph_fails_loudly(
     damage(proto)
     save_model(proto, tmp_path / "tampered.onnx")
     with pytest.raises(ParityError, match=message) as caught:
-        check_parity(model, tmp_path / "tampered.onnx", lengths=(60,), batch_sizes=(1, 4))
+        check_parity(
+            Wav2LetterReference(model),
+            tmp_path / "tampered.onnx",
+            lengths=(60,),
+            batch_sizes=(1, 4),
+        )
     assert "tampered.onnx differs from PyTorch" in str(caught.value)
     assert caught.value.exit_code == 1
 
@@ -85,7 +93,7 @@ def test_a_model_in_training_mode_is_checked_in_evaluation_mode(
 ) -> None:
     model.train()
     try:
-        check_parity(model, faithful, lengths=(40,), batch_sizes=(2,))
+        check_parity(Wav2LetterReference(model), faithful, lengths=(40,), batch_sizes=(2,))
         assert model.training
     finally:
         model.eval()
@@ -93,4 +101,4 @@ def test_a_model_in_training_mode_is_checked_in_evaluation_mode(
 
 def test_nothing_to_compare_is_an_error(model: Wav2Letter, faithful: Path) -> None:
     with pytest.raises(InputError, match="at least"):
-        check_parity(model, faithful, lengths=(), batch_sizes=(1,))
+        check_parity(Wav2LetterReference(model), faithful, lengths=(), batch_sizes=(1,))

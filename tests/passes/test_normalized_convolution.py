@@ -97,3 +97,54 @@ def test_what_the_rule_does_not_cover_stays(build, change):
     model = build(*first_layer(**change), ["n", 1, "t"])
     assert not normalize_in_convolution(model)
     assert model.graph.node[0].op_type == "Conv"
+
+
+def scaled_layer(*, axis=2, quantized=True, bias=False):
+    """Scale and shift are computed from the clip, as in a graph of `quantkit export`."""
+    random = np.random.default_rng(0)
+    constants = {
+        "w": random.standard_normal((6, 1, 4)).astype(np.float32),
+        "b": random.standard_normal(6).astype(np.float32),
+        "gamma": random.standard_normal((1, 6)).astype(np.float32),
+        "axes": np.array([axis]),
+        "steps": np.array([1, 2]),
+        "scale": np.float32(1e-3),
+        "zero": np.uint8(7),
+    }
+    nodes = [
+        helper.make_node(
+            "Conv", ["x", "w", "b"] if bias else ["x", "w"], ["c"], "first", strides=[2]
+        ),
+        helper.make_node("ReduceMax", ["x", "steps"], ["loudest"], keepdims=0),
+        helper.make_node("Unsqueeze", ["loudest", "one"], ["loudness"]),
+        helper.make_node("Mul", ["loudness", "gamma"], ["s_flat"]),
+        helper.make_node("Add", ["loudness", "gamma"], ["t_flat"]),
+        helper.make_node("Unsqueeze", ["s_flat", "axes"], ["s"]),
+        helper.make_node("Unsqueeze", ["t_flat", "axes"], ["t"]),
+        helper.make_node("Mul", ["c", "s"], ["m"]),
+        helper.make_node("Add", ["m", "t"], ["n"]),
+        helper.make_node("Relu", ["n"], ["y"]),
+    ]
+    constants["one"] = np.array([1])
+    if quantized:
+        nodes.append(helper.make_node("QuantizeLinear", ["y", "scale", "zero"], ["q"]))
+    return nodes, constants
+
+
+def test_scale_and_shift_of_every_clip_are_part_of_the_product(build, run):
+    model = build(*scaled_layer(), ["n", 1, "t"])
+    x = np.random.default_rng(1).standard_normal((3, 1, 41)).astype(np.float32)
+    before = run(model, x)
+
+    assert normalize_in_convolution(model)
+
+    assert "Conv" not in {node.op_type for node in model.graph.node}
+    assert "first" in {node.name for node in model.graph.node}
+    np.testing.assert_allclose(run(model, x), before, rtol=1e-4, atol=1e-4)
+    assert not normalize_in_convolution(model)
+
+
+@pytest.mark.parametrize("change", [{"quantized": False}, {"axis": 0}, {"bias": True}])
+def test_other_products_and_sums_stay(build, change):
+    model = build(*scaled_layer(**change), ["n", 1, "t"])
+    assert not normalize_in_convolution(model)

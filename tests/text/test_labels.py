@@ -29,6 +29,16 @@ def test_the_blank_is_never_text() -> None:
     assert not Labels.english().covers("<blank>")
 
 
+def test_silent_labels_are_never_text() -> None:
+    labels = Labels(("<blank>", "<unk>", "a", "b"), silent=(1,))
+    assert labels.decode([2, 1, 3]) == "ab"
+    assert not labels.covers("<unk>")
+    with pytest.raises(InputError, match="not one of the labels"):
+        Labels(("_", "u", "a"), silent=(1,)).encode("au")
+    with pytest.raises(InputError, match="silent labels"):
+        Labels(("_", "a"), silent=(2,))
+
+
 def test_phonemes_are_separated_by_spaces() -> None:
     labels = Labels.of_texts(["SH IY", "HH IY"], separator=" ")
     assert labels.tokens == ("<blank>", "HH", "IY", "SH")
@@ -36,7 +46,8 @@ def test_phonemes_are_separated_by_spaces() -> None:
 
 
 def test_labels_survive_their_json() -> None:
-    for labels in (Labels.english(), Labels.of_texts(["SH IY"], " ")):
+    silent = Labels(("_", "<unk>", "a"), silent=(1,))
+    for labels in (Labels.english(), Labels.of_texts(["SH IY"], " "), silent):
         assert Labels.from_json(labels.to_json()) == labels
 
 

@@ -1,0 +1,285 @@
+"""Somebody's ``.onnx`` → an artifact, without PyTorch.
+
+Nodes before and behind the graph give it the inputs ``waveform`` (or ``features``) and ``lengths``
+and the outputs ``log_probs`` and, of a CTC model, ``output_lengths``. The graph itself, and the
+names of its layers, stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+import quantkit
+from quantkit.audio.frontend import Frontend
+from quantkit.audio.frontends import AnyFrontend
+from quantkit.audio.waveform_frontend import WaveformFrontend
+from quantkit.errors import InputError, ModelError
+from quantkit.export.foreign import (
+    FloatArray,
+    ForeignModel,
+    Framing,
+    Interface,
+    Scale,
+    framing_of,
+    interface_of,
+    log_probs,
+    scale_of,
+    shortest_clip,
+)
+from quantkit.export.parity import ParityReport, check_parity
+from quantkit.export.saving import float_plan, save_artifact
+from quantkit.export.shortest import pad_to_shortest
+from quantkit.files import refuse_overwriting, sha256_of
+from quantkit.graph.artifact import ArtifactInfo, info_of, open_model
+from quantkit.graph.editor import name_all_nodes
+from quantkit.text.label_files import classes_of, ctc_labels_of
+
+TASKS = ("ctc", "classification")
+SAMPLE_RATE = 16_000
+
+# What quantization asks for; LogSoftmax is over one axis from here on.
+_OLDEST_OPSET = 13
+_PREFIX = "adopted."
+_OURS = ("waveform", "features", "lengths", "log_probs", "output_lengths")
+_TINY = np.finfo(np.float32).tiny
+
+
+def adopt(
+    source: Path,
+    destination: Path,
+    labels: Path,
+    task: str,
+    *,
+    sample_rate: int | None = None,
+    blank: int | None = None,
+    name: str = "",
+) -> ParityReport:
+    """Write the CTC model or classifier at ``source`` as an artifact.
+
+    The file appears at ``destination`` only after it has given the numbers of ``source``.
+
+    Args:
+        labels: see :mod:`quantkit.text.label_files`.
+        task: ``ctc`` or ``classification``.
+        sample_rate: of its audio, in hertz; none stands for 16,000.
+        blank: index of the CTC blank; see :func:`~quantkit.text.label_files.ctc_labels_of`.
+        name: what the metadata says; by default the file's.
+
+    Raises:
+        InputError: labels or options do not fit the model.
+        ModelError: the model is damaged, or its inputs and outputs are not those of its task.
+        ParityError: the artifact differs from ``source``; nothing is written.
+        OutputError: ``destination`` cannot be written.
+    """
+    if task not in TASKS:
+        raise InputError(f"there is no task {task!r}; choose {' or '.join(TASKS)}")
+    refuse_overwriting(destination, (source, source.with_name(source.name + ".data"), labels))
+    model = open_model(source)
+    if info_of(model, str(source)).task:
+        raise InputError(f"{source} is an artifact already")
+    _require_opset(model, source)
+    rate = sample_rate or SAMPLE_RATE
+    interface = interface_of(model, task, source)
+    run = ForeignModel(source, interface, rate)
+    trial = run(run.noise(run.steps(1.0)))
+    scale, outputs = scale_of(trial), int(trial.shape[-1])
+    ctc_labels = ctc_labels_of(labels, outputs, blank) if task == "ctc" else None
+    classes = classes_of(labels, outputs) if task == "classification" else ()
+    framing = framing_of(run, source) if task == "ctc" else None
+    digest = sha256_of(source)
+    name_all_nodes(model)
+    frontend: AnyFrontend = Frontend(sample_rate=rate)
+    if not interface.is_features:
+        window = interface.fixed_samples or shortest_clip(run)
+        frontend = WaveformFrontend(rate, window)
+    _Wrapper(model, interface, scale, framing).apply()
+    if isinstance(frontend, WaveformFrontend) and not interface.fixed_samples:
+        pad_to_shortest(model, frontend.window)
+    info = ArtifactInfo(
+        labels=ctc_labels,
+        classes=classes,
+        frontend=frontend,
+        fused=not interface.is_features,
+        task=task,
+        plan=float_plan(model, digest),
+        model_sha256=digest,
+        version=quantkit.__version__,
+        name=name or source.stem,
+    )
+    # Models that know nothing of lengths mix clips with their padding, so batches are not compared.
+    check = partial(check_parity, _Reference(run, scale, frontend.window), batch_sizes=(1,))
+    return save_artifact(model, info, destination, check)
+
+
+def _require_opset(model: onnx.ModelProto, source: Path) -> None:
+    opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
+    if opset < _OLDEST_OPSET:
+        raise ModelError(
+            f"{source} has opset {opset}; adopting needs {_OLDEST_OPSET} or later: export it anew"
+        )
+
+
+class _Wrapper:
+    """Puts nodes around the graph of ``model``, in place."""
+
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        interface: Interface,
+        scale: Scale,
+        framing: Framing | None,
+    ) -> None:
+        self.graph = model.graph
+        self.interface, self.scale, self.framing = interface, scale, framing
+        self.audio = "features" if interface.is_features else "waveform"
+        # A graph may call its own values as we call ours.
+        self.values = {name: f"{name}.original" for name in _OURS}
+        self.nodes: list[onnx.NodeProto] = []
+
+    def apply(self) -> None:
+        _rename_values(self.graph, self.values)
+        self._before()
+        ahead, self.nodes = self.nodes, []
+        self._behind()
+        own = [onnx.NodeProto.FromString(n.SerializeToString()) for n in self.graph.node]
+        del self.graph.node[:]
+        self.graph.node.extend([*ahead, *own, *self.nodes])
+        self._declare()
+
+    def _before(self) -> None:
+        interface = self.interface
+        shape = self._add("Shape", [self.audio], "given", start=1, end=2)
+        valid = self._add("Min", ["lengths", shape], "valid")
+        target = self._own(interface.audio.name)
+        if fixed := interface.fixed_samples:
+            # One more than is needed, so that something can be cut off in any case.
+            pads = self._constant("pads", [0, 0, 0, fixed])
+            padded = self._add("Pad", [self.audio, pads], "padded")
+            ends = [self._constant(name, [n]) for name, n in (("start", 0), ("end", fixed))]
+            cut = self._add("Slice", [padded, *ends, self._constant("axis", [1])], "cut")
+        else:
+            cut = self.audio
+        axes = len(interface.audio.axes)
+        if axes == 1:
+            self._add("Squeeze", [cut, self._constant("batch_axis", [0])], "", target)
+        elif axes == 3 and not interface.is_features:
+            self._add("Unsqueeze", [cut, self._constant("channel_axis", [1])], "", target)
+        else:
+            self._add("Identity", [cut], "", target)
+        if interface.lengths is not None:
+            name = self._own(interface.lengths.name)
+            self._add("Cast", [valid], "", name, to=interface.lengths.type)
+        if interface.mask is not None:
+            self._mask(valid, shape)
+
+    def _mask(self, valid: str, shape: str) -> None:
+        mask = self.interface.mask
+        if mask is None:
+            return
+        zero, one = self._constant("zero", 0), self._constant("one", 1)
+        count = self._add("Squeeze", [shape], "count")
+        positions = self._add("Range", [zero, count, one], "positions")
+        column = self._add("Unsqueeze", [valid, self._constant("column_axis", [1])], "column")
+        inside = self._add("Less", [positions, column], "inside")
+        self._add("Cast", [inside], "", self._own(mask.name), to=mask.type)
+
+    def _behind(self) -> None:
+        found = self._own(self.interface.output.name)
+        if not self.interface.batched:
+            found = self._add("Unsqueeze", [found, self._constant("clip_axis", [0])], "batched")
+        if self.scale == "logits":
+            self._add("LogSoftmax", [found], "", "log_probs", axis=-1)
+        elif self.scale == "probabilities":
+            tiny = self._constant("tiny", np.float32(_TINY))
+            positive = self._add("Max", [found, tiny], "positive")
+            self._add("Log", [positive], "", "log_probs")
+        else:
+            self._add("Identity", [found], "", "log_probs")
+        if self.framing is not None:
+            offset = self._constant("offset", self.framing.offset)
+            moved = self._add("Add", [f"{_PREFIX}valid", offset], "moved")
+            # Not negative, so that rounding to zero is rounding down.
+            above = self._add("Max", [moved, self._constant("none", 0)], "above")
+            stride = self._constant("stride", self.framing.stride)
+            self._add("Div", [above, stride], "", "output_lengths")
+
+    def _declare(self) -> None:
+        interface = self.interface
+        alone = len(interface.audio.axes) == 1 or not interface.batched
+        batch = 1 if alone or interface.audio.axes[0] else "batch"
+        shape: list[int | str] = [batch, "frames" if interface.is_features else "samples"]
+        if interface.is_features:
+            shape.append(interface.audio.axes[2])
+        lengths = helper.make_tensor_value_info("lengths", TensorProto.INT64, [batch])
+        audio = helper.make_tensor_value_info(self.audio, TensorProto.FLOAT, shape)
+        last = interface.output.axes[-1] or "labels"
+        frames: list[int | str] = [] if self.framing is None else ["output_frames"]
+        outputs = [
+            helper.make_tensor_value_info("log_probs", TensorProto.FLOAT, [batch, *frames, last])
+        ]
+        if self.framing is not None:
+            outputs.append(
+                helper.make_tensor_value_info("output_lengths", TensorProto.INT64, [batch])
+            )
+        for values, new in ((self.graph.input, [audio, lengths]), (self.graph.output, outputs)):
+            del values[:]
+            values.extend(new)
+
+    def _own(self, name: str) -> str:
+        """What a value of the graph is called by now."""
+        return self.values.get(name, name)
+
+    def _constant(self, name: str, value: int | list[int] | np.generic) -> str:
+        array = np.array(value, np.int64 if isinstance(value, (int, list)) else None)
+        self.graph.initializer.append(numpy_helper.from_array(array, _PREFIX + name))
+        return _PREFIX + name
+
+    def _add(
+        self, op: str, inputs: Sequence[str], part: str, output: str = "", **attributes: Any
+    ) -> str:
+        output = output or _PREFIX + part
+        node = helper.make_node(op, list(inputs), [output], f"{_PREFIX}{output}", **attributes)
+        self.nodes.append(node)
+        return output
+
+
+class _Reference:
+    """The foreign model itself, one clip at a time."""
+
+    name = "the original"
+
+    def __init__(self, run: ForeignModel, scale: Scale, window: int) -> None:
+        self.run, self.scale = run, scale
+        self.unit = "frames" if run.interface.is_features else "samples"
+        some = tuple(run.steps(seconds) for seconds in (0.5, 0.7, 1.0))
+        if run.interface.fixed_samples:
+            self.lengths: tuple[int, ...] = some[:1]
+        else:
+            self.lengths = some if run.interface.is_features else (window, *some)
+
+    def clips(self, counts: Sequence[int], generator: np.random.Generator) -> list[FloatArray]:
+        return [self.run.noise(count, int(generator.integers(1 << 30))) for count in counts]
+
+    def outputs(self, clips: Sequence[FloatArray]) -> list[FloatArray]:
+        return [log_probs(self.run(clip), self.scale) for clip in clips]
+
+
+def _rename_values(graph: onnx.GraphProto, names: dict[str, str]) -> None:
+    """Give values new names, in the graphs inside nodes too."""
+    for tensor in graph.initializer:
+        tensor.name = names.get(tensor.name, tensor.name)
+    for value in graph.value_info:
+        value.name = names.get(value.name, value.name)
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                _rename_values(inner, names)

@@ -1,0 +1,10 @@
+"""HuBERT (Hsu et al., 2021): another training of wav2vec 2.0's architecture."""
+
+from __future__ import annotations
+
+from transformers import HubertForCTC, HubertForSequenceClassification
+
+from quantkit.models.adapters.family import Family
+from quantkit.models.adapters.wav2vec2 import transformer
+
+FAMILY = Family(HubertForCTC, HubertForSequenceClassification, transformer)

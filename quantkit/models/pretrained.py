@@ -1,0 +1,195 @@
+"""``transformers`` models in a folder, loaded without running any code of theirs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from quantkit.audio.waveform_frontend import WaveformFrontend
+from quantkit.errors import CheckpointError
+from quantkit.files import sha256_of
+from quantkit.models.adapters import ARCHITECTURES, Architecture
+from quantkit.models.pretrained_files import (
+    CONFIG_NAME,
+    licence_of,
+    optional_json_object,
+    read_json_object,
+    weights_files,
+)
+from quantkit.models.vocabulary import class_names, ctc_labels
+from quantkit.text.labels import Labels
+
+# Used while training only; models are saved with and without it.
+_FOR_TRAINING = "masked_spec_embed"
+
+
+class Pretrained(NamedTuple):
+    """A model in evaluation mode and float32, with what is needed to use it.
+
+    Args:
+        model: as ``transformers`` has it.
+        task: ``ctc`` or ``classification``.
+        labels: of a CTC model.
+        classes: of a classifier.
+        frontend: sample rate, and samples of the shortest clip.
+        standardized: whether clips are brought to mean 0 and variance 1 first.
+        sha256: of the weights; of several files, the SHA-256 of their SHA-256s in hexadecimal.
+        licence: what the model's card says.
+    """
+
+    model: PreTrainedModel
+    architecture: Architecture
+    labels: Labels | None
+    classes: tuple[str, ...]
+    frontend: WaveformFrontend
+    standardized: bool
+    sha256: str
+    licence: str
+
+    def module(self) -> nn.Module:
+        """What is exported; see :meth:`~quantkit.models.adapters.family.Family.module`."""
+        return self.architecture.family.module(self.model, standardized=self.standardized)
+
+
+def load_pretrained(folder: Path) -> Pretrained:
+    """Load the model that ``save_pretrained`` of ``transformers`` wrote to ``folder``.
+
+    Weights come from safetensors, or from a ``.bin`` that is read with ``weights_only=True``;
+    code that lies in the folder is never run.
+
+    Raises:
+        CheckpointError: files are missing, cut off or do not fit each other, or the architecture
+            is not known.
+    """
+    config_path = folder / CONFIG_NAME
+    if not config_path.is_file():
+        raise CheckpointError(f"{folder} is no model: it has no {CONFIG_NAME}")
+    config = read_json_object(config_path)
+    architecture = _architecture(config, config_path)
+    frontend, standardized = _frontend(folder, config)
+    files = weights_files(folder)
+    # Before the weights, which take longer.
+    labels: Labels | None = None
+    classes: tuple[str, ...] = ()
+    if architecture.task == "ctc":
+        labels = ctc_labels(folder, _count(config, "vocab_size", 32, config_path))
+    model = _load(folder, architecture.model, files)
+    if architecture.task == "classification":
+        classes = class_names(config, int(model.config.num_labels or 0), config_path)
+    return Pretrained(
+        model,
+        architecture,
+        labels,
+        classes,
+        frontend,
+        standardized,
+        _digest(files),
+        licence_of(folder),
+    )
+
+
+def _architecture(config: dict[str, Any], origin: Path) -> Architecture:
+    named = config.get("architectures")
+    names = [str(name) for name in named] if isinstance(named, list) else []
+    for name in names:
+        if name in ARCHITECTURES:
+            return ARCHITECTURES[name]
+    found = ", ".join(names) or f"model_type {config.get('model_type')!r}, no architectures"
+    raise CheckpointError(
+        f"{origin}: unknown architecture ({found}); known: {', '.join(sorted(ARCHITECTURES))}"
+    )
+
+
+def _frontend(folder: Path, config: dict[str, Any]) -> tuple[WaveformFrontend, bool]:
+    path = folder / "preprocessor_config.json"
+    if path.is_file():
+        settings = read_json_object(path)
+    else:
+        # Where transformers 5 puts what a processor is made of.
+        path = folder / "processor_config.json"
+        settings = optional_json_object(path).get("feature_extractor", {})
+    if not isinstance(settings, dict) or not settings:
+        raise CheckpointError(
+            f"{folder} has no preprocessor_config.json, which says the sample rate and whether "
+            "clips are normalised"
+        )
+    rate = _count(settings, "sampling_rate", 16_000, path)
+    window, reach = 1, 1
+    kernels = config.get("conv_kernel", (10, 3, 3, 3, 3, 2, 2))
+    strides = config.get("conv_stride", (5, 2, 2, 2, 2, 2, 2))
+    for kernel, stride in zip(kernels, strides, strict=False):
+        window += (int(kernel) - 1) * reach
+        reach *= int(stride)
+    return WaveformFrontend(rate, window), settings.get("do_normalize", True) is True
+
+
+def _count(settings: dict[str, Any], key: str, default: int, origin: Path) -> int:
+    value = settings.get(key, default)
+    if type(value) is not int or value < 1:
+        raise CheckpointError(f"{origin}: {key} must be a positive whole number, not {value!r}")
+    return value
+
+
+def _load(folder: Path, kind: type[PreTrainedModel], files: list[Path]) -> PreTrainedModel:
+    try:
+        with _quiet():
+            loaded: Any = kind.from_pretrained(
+                folder,
+                local_files_only=True,
+                use_safetensors=files[0].suffix == ".safetensors",
+                weights_only=True,
+                dtype=torch.float32,
+                attn_implementation="eager",
+                output_loading_info=True,
+            )
+    # Damaged bytes and settings run into errors of any kind.
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise CheckpointError(f"{folder} cannot be loaded: {reason}") from error
+    model: PreTrainedModel = loaded[0]
+    found: dict[str, Any] = loaded[1]
+    missing = sorted(name for name in found["missing_keys"] if not name.endswith(_FOR_TRAINING))
+    if missing:
+        raise CheckpointError(
+            f"{files[0]} lacks tensor {missing[0]}{_more(missing)}: it is no {kind.__name__}"
+        )
+    for name, tensor in model.named_parameters():
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{folder}: tensor {name} holds values that are not finite")
+    evaluated: Any = model.requires_grad_(False)
+    evaluated.eval()
+    return model
+
+
+def _more(names: list[str]) -> str:
+    return f" and {len(names) - 1} more" if len(names) > 1 else ""
+
+
+def _digest(files: list[Path]) -> str:
+    digests = [sha256_of(file) for file in files]
+    return (
+        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back remarks and progress of transformers: what matters is an error here."""
+    remarks: Any = transformers_logging
+    level, shows_progress = remarks.get_verbosity(), remarks.is_progress_bar_enabled()
+    remarks.set_verbosity(remarks.CRITICAL)
+    remarks.disable_progress_bar()
+    try:
+        yield
+    finally:
+        remarks.set_verbosity(level)
+        if shows_progress:
+            remarks.enable_progress_bar()

@@ -1,0 +1,134 @@
+"""The files of a ``transformers`` model: are they all there, and whole?"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from pathlib import Path
+from typing import Any
+
+from quantkit.errors import CheckpointError
+
+CONFIG_NAME = "config.json"
+
+# In the order of preference: safetensors cannot run code, and need no copy.
+_WEIGHTS = (
+    ("model.safetensors", "model.safetensors.index.json"),
+    ("pytorch_model.bin", "pytorch_model.bin.index.json"),
+)
+
+# What git has in place of a large file that was not fetched.
+_POINTER = b"version https://git-lfs.github.com/spec/"
+
+_ANEW = "it was not downloaded completely: fetch it again"
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """The content of one of a model's JSON files.
+
+    Raises:
+        CheckpointError: it cannot be read, or is no JSON object.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        if path.read_bytes().startswith(_POINTER):
+            raise CheckpointError(f"{path} is a Git-LFS pointer: run `git lfs pull`") from error
+        raise CheckpointError(f"{path} is no JSON, or is cut off; fetch it again") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} is no JSON object; fetch it again")
+    return content
+
+
+def optional_json_object(path: Path) -> dict[str, Any]:
+    """The same; empty where there is no such file."""
+    return read_json_object(path) if path.is_file() else {}
+
+
+def weights_files(folder: Path) -> list[Path]:
+    """The files that hold the weights, checked to be whole as far as their format tells.
+
+    Raises:
+        CheckpointError: there are none, one is missing, cut off, or only a Git-LFS pointer.
+    """
+    for single, index in _WEIGHTS:
+        if (folder / index).is_file():
+            files = _shards(folder / index)
+        elif (folder / single).is_file():
+            files = [folder / single]
+        else:
+            continue
+        for file in files:
+            _require_whole(file)
+        return files
+    raise CheckpointError(
+        f"{folder} has no weights: neither {' nor '.join(name for name, _ in _WEIGHTS)} is there"
+    )
+
+
+def licence_of(folder: Path) -> str:
+    """What the model's card says under ``license``; empty if it says nothing."""
+    card = folder / "README.md"
+    try:
+        text = card.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+    header = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
+    line = header and re.search(r"^license:[ \t]*['\"]?([\w. -]+)", header[1], re.MULTILINE)
+    return line[1].strip() if line else ""
+
+
+def _shards(index: Path) -> list[Path]:
+    places = read_json_object(index).get("weight_map")
+    if not isinstance(places, dict) or not places:
+        raise CheckpointError(f"{index} has no weight_map; fetch it again")
+    names = sorted({str(name) for name in places.values()})
+    for name in names:
+        if Path(name).name != name:
+            raise CheckpointError(f"{index} names a file outside its folder: {name}")
+        if not (index.parent / name).is_file():
+            raise CheckpointError(
+                f"{index.parent} lacks {name}, one of {len(names)} files of weights; fetch it again"
+            )
+    return [index.parent / name for name in names]
+
+
+def _require_whole(path: Path) -> None:
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(1024)
+            size = path.stat().st_size
+            if start.startswith(_POINTER):
+                raise CheckpointError(
+                    f"{path} is a Git-LFS pointer, not the weights: run `git lfs pull`"
+                )
+            if path.suffix == ".safetensors":
+                stream.seek(8)
+                header = stream.read(_header_size(path, start, size))
+                _require_all_tensors(path, header, size)
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _header_size(path: Path, start: bytes, size: int) -> int:
+    if len(start) < 8:
+        raise CheckpointError(f"{path} is cut off; {_ANEW}")
+    (length,) = struct.unpack("<Q", start[:8])
+    if not 0 < length < size:
+        raise CheckpointError(f"{path} is no safetensors file, or is cut off; {_ANEW}")
+    return int(length)
+
+
+def _require_all_tensors(path: Path, header: bytes, size: int) -> None:
+    # https://github.com/huggingface/safetensors#format: eight bytes, a header, the elements.
+    try:
+        entries = json.loads(header)
+        ends = [e["data_offsets"][1] for name, e in entries.items() if name != "__metadata__"]
+        wanted = 8 + len(header) + max(ends, default=0)
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} is no safetensors file, or is damaged; {_ANEW}") from error
+    if size < wanted:
+        raise CheckpointError(f"{path} is cut off at {size} of {wanted} bytes; {_ANEW}")

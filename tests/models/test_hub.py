@@ -1,0 +1,67 @@
+"""Names on the hub, and what keeps them from being fetched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("huggingface_hub")
+
+from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+from quantkit.errors import InputError
+from quantkit.models import hub
+
+
+@pytest.mark.parametrize("name", ["facebook/wav2vec2-base-960h", "a/b.c"])
+def test_owner_and_name_make_a_hub_name(name: str) -> None:
+    assert hub.is_hub_name(name)
+
+
+@pytest.mark.parametrize("path", ["model", "./a/b", "/a/b", "a/b/c", "../b", "a/"])
+def test_paths_are_no_hub_names(path: str) -> None:
+    assert not hub.is_hub_name(path)
+
+
+def test_what_is_here_is_no_hub_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert not hub.is_hub_name("a/b")
+
+
+def test_safetensors_are_preferred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def fetch(name: str, allow_patterns: list[str]) -> str:
+        asked.append(allow_patterns[-1])
+        if asked[-1] == "*.safetensors" and "safe" in name:
+            (tmp_path / "model.safetensors").touch()
+        return str(tmp_path)
+
+    monkeypatch.setattr(hub, "snapshot_download", fetch)
+    assert hub.downloaded("a/old") == tmp_path
+    assert asked == ["*.safetensors", "pytorch_model*.bin"]
+    asked.clear()
+    assert hub.downloaded("a/safe") == tmp_path
+    assert asked == ["*.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (LocalEntryNotFoundError("no"), "the hub cannot be reached"),
+        (ConnectionError("no"), "the hub cannot be reached"),
+        (HFValidationError("no"), "neither a folder here nor a model on the hub"),
+    ],
+)
+def test_why_it_was_not_fetched_is_said(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> str:
+        raise error
+
+    monkeypatch.setattr(hub, "snapshot_download", fail)
+    with pytest.raises(InputError, match=message):
+        hub.downloaded("a/b")
