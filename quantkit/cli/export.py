@@ -59,7 +59,8 @@ def command(
     as_json: bool,
 ) -> None:
     """Export MODEL: a Wav2Letter checkpoint (a folder, or a .pt or .safetensors file beside its
-    config.json), a folder of transformers or its name on the Hugging Face hub, or somebody's .onnx.
+    config.json), a folder of transformers or its name on the Hugging Face hub, a Whisper in the
+    format of CTranslate2 (faster-whisper), or somebody's .onnx. A Whisper is two files.
 
     The file is written only after ONNX Runtime has given the model's own numbers on batches of
     several sizes and lengths.
@@ -69,6 +70,7 @@ def command(
       quantkit export models/wav2letter-en -o build/wav2letter-en/float32.onnx
       quantkit export models/wav2letter-en -o waveform.onnx --with-frontend
       quantkit export facebook/wav2vec2-base-960h -o wav2vec2.onnx
+      quantkit export openai/whisper-base -o whisper-base.onnx
       quantkit export theirs.onnx --labels labels.txt --task ctc -o ours.onnx
     """
     options = ExportOptions(with_frontend, opset, name, labels, task or "", sample_rate, blank)

@@ -1,8 +1,8 @@
 """What can be exported, and by which of the modules here.
 
 A source is a checkpoint folder or file of Wav2Letter, a folder of ``transformers``, the name of one
-on the Hugging Face hub, or somebody's ``.onnx``. A further kind is one more exporter in
-:func:`_exporter_of`.
+on the Hugging Face hub, a Whisper in the format of CTranslate2, or somebody's ``.onnx``. A further
+kind is one more exporter in :func:`_exporter_of`.
 """
 
 from __future__ import annotations
@@ -85,6 +85,8 @@ def _folder_of(source: str) -> Path:
 def _exporter_of(folder: Path) -> _Exporter:
     """The exporter for what ``folder`` holds; Wav2Letter's for what is no folder."""
     config = _config_of(folder)
+    if (folder / "model.bin").is_file() or config.get("model_type") == "whisper":
+        return _export_whisper
     if "schema" not in config and ("architectures" in config or "model_type" in config):
         return _export_pretrained
     return _export_wav2letter
@@ -116,6 +118,15 @@ def _export_pretrained(source: Path, destination: Path, options: ExportOptions) 
 
     _refuse(options, "a model that takes features", with_frontend="--with-frontend")
     return export_pretrained(
+        source, destination, opset=options.opset or DEFAULT_OPSET, name=options.name
+    )
+
+
+def _export_whisper(source: Path, destination: Path, options: ExportOptions) -> ParityReport:
+    from quantkit.export.whisper import export_whisper
+
+    _refuse(options, "a model of the log-mel front end", with_frontend="--with-frontend")
+    return export_whisper(
         source, destination, opset=options.opset or DEFAULT_OPSET, name=options.name
     )
 

@@ -40,17 +40,17 @@ def require_known_opset(opset: int) -> None:
 
 def trace(
     module: nn.Module,
-    example: tuple[Tensor, ...],
+    example: tuple[Tensor | Sequence[Tensor], ...],
     inputs: Sequence[str],
     outputs: Sequence[str],
-    dynamic_shapes: tuple[Mapping[int, Any], ...],
+    dynamic_shapes: tuple[Mapping[int, Any] | Sequence[Mapping[int, Any]], ...],
     opset: int,
 ) -> torch.onnx.ONNXProgram:
     """What ``torch.onnx`` makes of ``module``.
 
     Args:
         example: inputs; sizes of dynamic axes must differ, and be neither 0 nor 1.
-        dynamic_shapes: for each input its dynamic axes.
+        dynamic_shapes: for each input, or each of a list of them, its dynamic axes.
 
     Raises:
         ModelError: the exporter has no result.

@@ -19,7 +19,8 @@ from quantkit.errors import InputError
 # Configuration, vocabulary and card; weights as safetensors, else as a state_dict.
 _TEXTS = ("*.json", "*.txt", "README.md")
 _SAFETENSORS = "*.safetensors"
-_STATE_DICTS = "pytorch_model*.bin"
+# Of transformers, and of CTranslate2.
+_STATE_DICTS = ("pytorch_model*.bin", "model.bin")
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -42,7 +43,7 @@ def downloaded(name: str) -> Path:
         InputError: there is no such model, it may not be read, or the hub cannot be reached.
     """
     try:
-        folder = _fetched(name, _SAFETENSORS)
+        folder = _fetched(name, (_SAFETENSORS,))
         if not any(folder.glob(_SAFETENSORS)):
             folder = _fetched(name, _STATE_DICTS)
     except GatedRepoError as error:
@@ -63,5 +64,5 @@ def downloaded(name: str) -> Path:
     return folder
 
 
-def _fetched(name: str, weights: str) -> Path:
-    return Path(snapshot_download(name, allow_patterns=[*_TEXTS, weights]))
+def _fetched(name: str, weights: tuple[str, ...]) -> Path:
+    return Path(snapshot_download(name, allow_patterns=[*_TEXTS, *weights]))

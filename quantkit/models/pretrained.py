@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,7 +81,7 @@ def load_pretrained(folder: Path) -> Pretrained:
     classes: tuple[str, ...] = ()
     if architecture.task == "ctc":
         labels = ctc_labels(folder, _count(config, "vocab_size", 32, config_path))
-    model = _load(folder, architecture.model, files)
+    model = load_weights(folder, architecture.model, files)
     if architecture.task == "classification":
         classes = class_names(config, int(model.config.num_labels or 0), config_path)
     return Pretrained(
@@ -91,7 +91,7 @@ def load_pretrained(folder: Path) -> Pretrained:
         classes,
         frontend,
         standardized,
-        _digest(files),
+        digest_of(files),
         licence_of(folder),
     )
 
@@ -138,7 +138,17 @@ def _count(settings: dict[str, Any], key: str, default: int, origin: Path) -> in
     return value
 
 
-def _load(folder: Path, kind: type[PreTrainedModel], files: list[Path]) -> PreTrainedModel:
+def load_weights(
+    folder: Path, kind: type[PreTrainedModel], files: Sequence[Path]
+) -> PreTrainedModel:
+    """A model of ``kind`` from ``folder``, in evaluation mode and float32.
+
+    Args:
+        files: the weights; see :func:`~quantkit.models.pretrained_files.weights_files`.
+
+    Raises:
+        CheckpointError: they are damaged, or not all of the model's, or not finite.
+    """
     try:
         with _quiet():
             loaded: Any = kind.from_pretrained(
@@ -173,7 +183,8 @@ def _more(names: list[str]) -> str:
     return f" and {len(names) - 1} more" if len(names) > 1 else ""
 
 
-def _digest(files: list[Path]) -> str:
+def digest_of(files: Sequence[Path]) -> str:
+    """SHA-256 of the weights; of several files, the SHA-256 of their SHA-256s in hexadecimal."""
     digests = [sha256_of(file) for file in files]
     return (
         digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()

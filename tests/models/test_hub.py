@@ -42,7 +42,7 @@ def test_safetensors_are_preferred(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(hub, "snapshot_download", fetch)
     assert hub.downloaded("a/old") == tmp_path
-    assert asked == ["*.safetensors", "pytorch_model*.bin"]
+    assert asked == ["*.safetensors", "model.bin"]
     asked.clear()
     assert hub.downloaded("a/safe") == tmp_path
     assert asked == ["*.safetensors"]

@@ -1,0 +1,212 @@
+"""Whisper as one graph of tensors: every token of every clip from audio and the tokens before.
+
+The weights are those of ``transformers.WhisperForConditionalGeneration``; what differs is the form.
+Matrices that read the same input are one (query, key and value; key and value of the attention to
+the encoder), so that an integer kernel quantizes that input once. Keys and values of the past are
+inputs, of any length from 0 on, so that one decoder serves the first step and all others. Keys of
+the encoder are stored transposed, as each step reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from quantkit.models.layers.linear import Linear
+
+# What a position that must not be seen is lowered by: its weight is 0 in float32.
+_UNSEEN = -1e9
+
+
+class WhisperEncoder(nn.Module):
+    """From a spectrogram to what each layer of the decoder attends to.
+
+    Args:
+        model: in evaluation mode; its tensors are shared, but for the fused matrices.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        encoder, heads = model.model.encoder, int(model.config.encoder_attention_heads)
+        self.conv1, self.conv2 = encoder.conv1, encoder.conv2
+        self.embed_positions = _Positions(encoder.embed_positions.weight)
+        self.layers = nn.ModuleList(_EncoderLayer(layer, heads) for layer in encoder.layers)
+        self.layer_norm = encoder.layer_norm
+        self.cross_attention = nn.ModuleList(
+            _CrossStates(layer.encoder_attn, int(model.config.decoder_attention_heads))
+            for layer in model.model.decoder.layers
+        )
+
+    def forward(self, features: Tensor) -> list[Tensor]:
+        """Keys (clips, heads, head_size, frames // 2) and values (clips, heads, frames // 2,
+        head_size) of each layer in turn, from ``features`` (clips, mel_bands, frames)."""
+        hidden = functional.gelu(self.conv1(features))
+        hidden = functional.gelu(self.conv2(hidden)).transpose(1, 2)
+        hidden = hidden + self.embed_positions(hidden.shape[1])
+        for layer in self.layers:
+            hidden = layer(hidden)
+        heard = self.layer_norm(hidden)
+        return [state for layer in self.cross_attention for state in layer(heard)]
+
+
+class WhisperDecoder(nn.Module):
+    """From some tokens to what may follow them.
+
+    Args:
+        model: as for the encoder.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        decoder, heads = model.model.decoder, int(model.config.decoder_attention_heads)
+        self.embed_tokens = decoder.embed_tokens
+        # A look-up, and not a slice: so it is an embedding, and can be stored as one.
+        self.embed_positions = nn.Embedding.from_pretrained(decoder.embed_positions.weight.detach())
+        self.layers = nn.ModuleList(_DecoderLayer(layer, heads) for layer in decoder.layers)
+        self.layer_norm = decoder.layer_norm
+        self.projection = Linear(model.proj_out)
+
+    def forward(
+        self, tokens: Tensor, positions: Tensor, past: Sequence[Tensor], cross: Sequence[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Log-probabilities of what follows some of the tokens.
+
+        Args:
+            tokens: (batch, count) those that are new.
+            positions: (wanted,) which of them to predict the next one for.
+            past: keys and values of self-attention of each layer in turn,
+                (batch, heads, past, head_size).
+            cross: what the encoder makes, of as many clips or of one for all.
+
+        Returns:
+            log-probabilities (batch, wanted, vocabulary), and ``past`` with the new tokens.
+        """
+        before, count = past[0].shape[2], tokens.shape[1]
+        own = torch.arange(count) + before
+        hidden = self.embed_tokens(tokens) + self.embed_positions(own)
+        # A new token sees all of the past, itself, and the new ones before it.
+        unseen = torch.where(torch.arange(before + count) > own[:, None], _UNSEEN, 0.0)
+        present: list[Tensor] = []
+        for index, layer in enumerate(self.layers):
+            at = slice(2 * index, 2 * index + 2)
+            hidden, states = layer(hidden, unseen, past[at], cross[at])
+            present += states
+        chosen = self.layer_norm(hidden.index_select(1, positions))
+        return self.projection(chosen).log_softmax(-1), present
+
+
+class _Positions(nn.Module):
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight.detach(), requires_grad=False)
+
+    def forward(self, count: int) -> Tensor:
+        first: Tensor = self.weight[:count]
+        return first
+
+
+class _EncoderLayer(nn.Module):
+    def __init__(self, layer: Any, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.self_attn = _SelfAttention(layer.self_attn)
+        self.self_attn_norm = layer.self_attn_layer_norm
+        self.fc1, self.fc2 = Linear(layer.fc1), Linear(layer.fc2)
+        self.final_norm = layer.final_layer_norm
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        query, key, value = (
+            _heads(each, self.heads)
+            for each in self.self_attn.qkv(self.self_attn_norm(hidden)).chunk(3, -1)
+        )
+        scores = query @ key.transpose(2, 3)
+        hidden = hidden + self.self_attn.out(_merged(scores.softmax(-1) @ value))
+        inner = functional.gelu(self.fc1(self.final_norm(hidden)))
+        result: Tensor = hidden + self.fc2(inner)
+        return result
+
+
+class _CrossStates(nn.Module):
+    """Keys and values that a layer of the decoder attends to; part of the encoder's graph."""
+
+    def __init__(self, attention: Any, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.key_value = _stacked([attention.k_proj, attention.v_proj], [1.0, 1.0])
+
+    def forward(self, heard: Tensor) -> tuple[Tensor, Tensor]:
+        key, value = self.key_value(heard).chunk(2, -1)
+        return _heads(key, self.heads).transpose(2, 3), _heads(value, self.heads)
+
+
+class _DecoderLayer(nn.Module):
+    def __init__(self, layer: Any, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.self_attn = _SelfAttention(layer.self_attn)
+        self.self_attn_norm = layer.self_attn_layer_norm
+        self.cross_attn = _CrossAttention(layer.encoder_attn)
+        self.cross_attn_norm = layer.encoder_attn_layer_norm
+        self.fc1, self.fc2 = Linear(layer.fc1), Linear(layer.fc2)
+        self.final_norm = layer.final_layer_norm
+
+    def forward(
+        self, hidden: Tensor, unseen: Tensor, past: Sequence[Tensor], cross: Sequence[Tensor]
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        query, key, value = (
+            _heads(each, self.heads)
+            for each in self.self_attn.qkv(self.self_attn_norm(hidden)).chunk(3, -1)
+        )
+        key, value = torch.cat((past[0], key), 2), torch.cat((past[1], value), 2)
+        scores = query @ key.transpose(2, 3) + unseen
+        hidden = hidden + self.self_attn.out(_merged(scores.softmax(-1) @ value))
+        query = _heads(self.cross_attn.query(self.cross_attn_norm(hidden)), self.heads)
+        scores = query @ cross[0]
+        hidden = hidden + self.cross_attn.out(_merged(scores.softmax(-1) @ cross[1]))
+        inner = functional.gelu(self.fc1(self.final_norm(hidden)))
+        return hidden + self.fc2(inner), (key, value)
+
+
+class _SelfAttention(nn.Module):
+    def __init__(self, attention: Any) -> None:
+        super().__init__()
+        # The scale of the scores is part of the queries: it costs nothing there.
+        layers = [attention.q_proj, attention.k_proj, attention.v_proj]
+        self.qkv = _stacked(layers, [attention.head_dim**-0.5, 1.0, 1.0])
+        self.out = Linear(attention.out_proj)
+
+
+class _CrossAttention(nn.Module):
+    def __init__(self, attention: Any) -> None:
+        super().__init__()
+        self.query = _stacked([attention.q_proj], [attention.head_dim**-0.5])
+        self.out = Linear(attention.out_proj)
+
+
+def _heads(values: Tensor, heads: int) -> Tensor:
+    """(batch, count, heads · size) → (batch, heads, count, size)."""
+    split: Tensor = values.unflatten(-1, (heads, -1))
+    return split.transpose(1, 2)
+
+
+def _merged(values: Tensor) -> Tensor:
+    """The inverse of :func:`_heads`."""
+    return values.transpose(1, 2).flatten(2)
+
+
+def _stacked(layers: Sequence[nn.Linear], scales: Sequence[float]) -> Linear:
+    """One matrix for several that read the same input; a bias that is not there is zero."""
+    first = layers[0]
+    stacked = nn.Linear(first.in_features, sum(layer.out_features for layer in layers))
+    weights = [layer.weight * scale for layer, scale in zip(layers, scales, strict=True)]
+    biases = [
+        torch.zeros(layer.out_features) if layer.bias is None else layer.bias * scale
+        for layer, scale in zip(layers, scales, strict=True)
+    ]
+    stacked.weight = nn.Parameter(torch.cat(weights).detach(), requires_grad=False)
+    stacked.bias = nn.Parameter(torch.cat(biases).detach(), requires_grad=False)
+    return Linear(stacked)
