@@ -1,0 +1,341 @@
+"""Whisper with real weights: errors, size and speed, ours against others.
+
+Run it from the repository: ``python -m benchmarks.whisper --data FOLDER``, with ``librispeech/``,
+``prompts/`` and ``german/`` in the folder. It fetches tiny.en and base (see
+:mod:`benchmarks.whisper_weights`), needs PyTorch and transformers for the export and
+``faster-whisper`` for the comparison, goes on where it was stopped, and renews its section of
+RESULTS.md. Nothing else should run meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+import click
+import numpy as np
+from onnxruntime.quantization import quantize_dynamic
+
+from benchmarks.cells import ROOT, STUDIES, Study, code_digest
+from benchmarks.results import host, replace_section, table
+from benchmarks.scoring import corpus_digest
+from benchmarks.whisper_weights import fetched
+from quantkit.audio.corpora import open_corpus
+from quantkit.audio.decode import read_audio
+from quantkit.audio.utterance import Corpus
+from quantkit.export.sources import ExportOptions, export_source
+from quantkit.graph.artifact import load_model, save_model, total_size
+from quantkit.graph.single_file import single_file
+from quantkit.personalize.pipeline import personalize
+from quantkit.runtime.open import open_speech_model
+from quantkit.runtime.speech_model import FloatArray
+from quantkit.text.decoding import Decoding
+from quantkit.text.distances import error_counts, ratio_interval
+from quantkit.text.spelling import WrittenSpelling
+
+FOLDER = ROOT / "build" / "whisper"
+CACHE = STUDIES / "cache"
+
+#: Bytes of all files of a model together.
+BUDGETS = {
+    "tiny.en": (36_000_000, 30_000_000),
+    "base": (75_000_000, 55_000_000, 45_000_000, 35_000_000),
+}
+LANGUAGES = ("en", "es", "fr", "it", "ru", "de")
+#: Clips of each test set, and of what models are calibrated on.
+LIBRISPEECH_CLIPS, CLIPS_PER_LANGUAGE = 100, 30
+CALIBRATION_CLIPS, CALIBRATION_PER_LANGUAGE = 16, 3
+
+FLOAT, PLAIN = "quantkit float32", "ONNX Runtime dynamic int8"
+FASTER_FLOAT, FASTER_INT8 = "faster-whisper float32", "faster-whisper int8"
+
+_CODE = ("quantkit", "benchmarks/whisper.py")
+# Words of the wrong text that a clip counts as, at most: a loop of one clip is one failure.
+_RATE = 16_000
+
+Transcribe = Callable[[FloatArray, str], str]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model, in all its forms, on one test set."""
+
+    model: str
+    corpus: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was found, as JSON: for each form its size, errors and words of each clip, seconds.
+
+    Args:
+        seconds: of audio.
+    """
+
+    forms: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Form:
+    """One form of a model on one test set.
+
+    Args:
+        errors, words: word errors of each clip, and words of its transcript.
+        seconds: that all clips took, front end and all.
+    """
+
+    name: str
+    bytes: int
+    errors: list[int]
+    words: list[int]
+    seconds: float
+
+
+def test_set(data: Path, name: str) -> Corpus:
+    """``librispeech``: dev speakers; or a language of the telephone prompts and read German."""
+    if name == "librispeech":
+        return open_corpus(data / "librispeech").select(split="dev").sample(LIBRISPEECH_CLIPS)
+    return _language(data, name).sample(CLIPS_PER_LANGUAGE, seed=1)
+
+
+def calibration(data: Path, model: str) -> Corpus:
+    """Clips that no test set has: LibriSpeech's training speakers, and of all languages for base."""
+    heard = open_corpus(data / "librispeech").select(split="train").sample(CALIBRATION_CLIPS)
+    if model == "tiny.en":
+        return heard
+    clips = list(heard.sample(CALIBRATION_PER_LANGUAGE))
+    for language in LANGUAGES:
+        tested = {clip.identifier for clip in test_set(data, language)}
+        others = [c for c in _language(data, language) if c.identifier not in tested]
+        clips += Corpus(language, tuple(others)).sample(CALIBRATION_PER_LANGUAGE)
+    return Corpus("speech in six languages", tuple(clips))
+
+
+def _language(data: Path, language: str) -> Corpus:
+    if language == "de":
+        return open_corpus(data / "german")
+    return open_corpus(data / "prompts").select(language=language)
+
+
+def float_model(name: str) -> Path:
+    """The exported model."""
+    path = FOLDER / f"{name}.onnx"
+    if not path.is_file():
+        export_source(str(fetched(name)), path, ExportOptions(name=f"whisper-{name}"))
+    return path
+
+
+def plain_dynamic(source: Path) -> Path:
+    """Both files through ``onnxruntime.quantization.quantize_dynamic`` as it comes."""
+    destination = source.with_name(f"{source.stem}-plain.onnx")
+    if destination.is_file():
+        return destination
+    # It knows graphs in one file only, and drops none of the metadata.
+    with single_file(source) as whole:
+        one = destination.with_suffix(".whole.onnx")
+        quantize_dynamic(whole, one)
+    model = load_model(one, check=False)
+    for entry in load_model(source).metadata_props:
+        if entry.key != "quantkit.plan" and entry.key not in {e.key for e in model.metadata_props}:
+            model.metadata_props.add(key=entry.key, value=entry.value)
+    save_model(model, destination)
+    one.unlink()
+    return destination
+
+
+def personalised(source: Path, budget: int, heard: Corpus) -> Path:
+    """The best file within ``budget`` for those who are heard."""
+    destination = source.with_name(f"{source.stem}-{budget // 1_000_000}MB.onnx")
+    if not destination.is_file():
+        personalize(source, destination, heard, budget, cache=CACHE)
+        click.echo(f"{destination.name}: {total_size(destination):,} bytes", err=True)
+    return destination
+
+
+@cache
+def forms_of(data: Path, model: str) -> dict[str, tuple[int, Transcribe]]:
+    """All forms of ``model``: bytes on disk, and how it hears a waveform in a language."""
+    source = float_model(model)
+    heard = calibration(data, model)
+    paths = {FLOAT: source, PLAIN: plain_dynamic(source)}
+    for budget in BUDGETS[model]:
+        paths[f"quantkit {budget / 1e6:.0f} MB"] = personalised(source, budget, heard)
+    forms = {name: (total_size(path), _ours(path)) for name, path in paths.items()}
+    weights = fetched(model)
+    vocabulary = (weights / "vocabulary.txt").stat().st_size
+    stored = (weights / "model.bin").stat().st_size
+    # What ct2-transformers-converter writes: a byte, or four, instead of float16's two.
+    forms[FASTER_FLOAT] = (2 * stored + vocabulary, _theirs(weights, "float32"))
+    forms[FASTER_INT8] = (_int8_size(weights) + vocabulary, _theirs(weights, "int8"))
+    return forms
+
+
+def _ours(path: Path) -> Transcribe:
+    models = {}
+
+    def transcribe(waveform: FloatArray, language: str) -> str:
+        if language not in models:
+            decoding = Decoding(language=language, temperatures=(0.0,))
+            models[language] = open_speech_model(path, 1, decoding=decoding)
+        model = models[language]
+        (output,) = model.outputs([model.features(waveform)])
+        return model.text_of(output)
+
+    return transcribe
+
+
+def _theirs(folder: Path, kind: str) -> Transcribe:
+    from faster_whisper import WhisperModel
+
+    model = WhisperModel(str(folder), device="cpu", compute_type=kind, cpu_threads=1)
+
+    def transcribe(waveform: FloatArray, language: str) -> str:
+        segments, _ = model.transcribe(
+            waveform, language=language, beam_size=1, temperature=0.0, without_timestamps=True
+        )
+        return "".join(segment.text for segment in segments)
+
+    return transcribe
+
+
+def _int8_size(folder: Path) -> int:
+    """Bytes of ``model.bin`` in int8: CTranslate2 stores matrices with a float scale for each row."""
+    from quantkit.models.whisper.ctranslate2 import read_arrays
+
+    arrays = read_arrays(folder / "model.bin")
+    total = 0
+    for name, array in arrays.items():
+        if name == "decoder/projection/weight":
+            continue
+        matrix = array.ndim == 2 and "position_encodings" not in name
+        total += array.size + 4 * array.shape[0] if matrix else 4 * array.size
+    return total
+
+
+def measure(data: Path, cell: Cell) -> Row:
+    """Each clip goes through all forms in turn."""
+    forms = forms_of(data, cell.model)
+    spelling = WrittenSpelling()
+    language = "en" if cell.corpus == "librispeech" else cell.corpus
+    found = {name: Form(name, size, [], [], 0.0) for name, (size, _) in forms.items()}
+    taken = dict.fromkeys(forms, 0.0)
+    heard = 0.0
+    corpus = test_set(data, cell.corpus)
+    names = list(forms)
+    for _, transcribe in forms.values():
+        # The first run of a session is slower.
+        transcribe(0.01 * np.ones(_RATE, np.float32), language)
+    for index, clip in enumerate(corpus):
+        if clip.path is None or clip.text is None:
+            continue
+        waveform = read_audio(clip.path, _RATE)
+        reference = spelling.normalized(clip.text, language).split()
+        heard += len(waveform) / _RATE
+        for turn in range(len(names)):
+            name = names[(index + turn) % len(names)]
+            begin = time.perf_counter()
+            text = forms[name][1](waveform, language)
+            taken[name] += time.perf_counter() - begin
+            counts = error_counts(reference, spelling.heard(text, language).split())
+            found[name].errors.append(counts.errors)
+            found[name].words.append(len(reference))
+    rows = [asdict(form) | {"seconds": taken[form.name]} for form in found.values()]
+    return Row(json.dumps(rows), heard)
+
+
+def wer(form: Form) -> tuple[float, tuple[float, float]]:
+    """Word error rate and its 95 % bootstrap interval over clips."""
+    rate = sum(form.errors) / max(1, sum(form.words))
+    return rate, ratio_interval(form.errors, form.words)
+
+
+def _model_table(rows: Mapping[Cell, Row], model: str, corpora: Sequence[str]) -> str:
+    cells = [Cell(model, corpus) for corpus in corpora]
+    parsed = {cell: [Form(**each) for each in json.loads(rows[cell].forms)] for cell in cells}
+    lines = []
+    for index, first in enumerate(parsed[cells[0]]):
+        own = [parsed[cell][index] for cell in cells]
+        audio = sum(rows[cell].seconds for cell in cells)
+        seconds = sum(form.seconds for form in own)
+        base = sum(parsed[cell][0].seconds for cell in cells)
+        errors = []
+        for form in own:
+            rate, (low, high) = wer(form)
+            errors.append(f"{100 * rate:.1f} [{100 * low:.1f}, {100 * high:.1f}]")
+        lines.append(
+            [
+                first.name,
+                f"{first.bytes / 1e6:.1f}",
+                f"{seconds / audio:.3f}",
+                f"{base / seconds:.2f}×",
+                *errors,
+            ]
+        )
+    header = ["form", "MB", "real-time factor", "speed", *(f"WER %, {c}" for c in corpora)]
+    return table(header, lines)
+
+
+def report(rows: Mapping[Cell, Row]) -> str:
+    """The section of RESULTS.md."""
+    parts = []
+    for model in BUDGETS:
+        corpora = [cell.corpus for cell in rows if cell.model == model]
+        if corpora:
+            parts.append(f"### {model}\n\n{_model_table(rows, model, corpora)}")
+    tables = "\n\n".join(parts)
+    return f"""## Whisper: errors, size and speed
+
+`python -m benchmarks.whisper --data …`: real weights, greedy, no timestamps, no fallback, batch 1,
+one thread; every clip goes through all forms in turn, front end and search included. Words are
+normalised as published with Whisper; intervals are 95 % over clips. LibriSpeech: {LIBRISPEECH_CLIPS}
+clips of the dev speakers; each language: {CLIPS_PER_LANGUAGE} telephone prompts (de: read
+sentences). Sizes are of files on disk, all of a model together with its vocabulary; those of
+faster-whisper are what its converter stores (its int8 is made from float16 while it loads). Budgets
+of tiny.en are calibrated on {CALIBRATION_CLIPS} clips of LibriSpeech's training speakers, those of
+base on {CALIBRATION_PER_LANGUAGE} such and {CALIBRATION_PER_LANGUAGE} clips of each language that
+are not tested. {host()}.
+
+{tables}
+"""
+
+
+@click.command()
+@click.option("--data", required=True, type=click.Path(path_type=Path))
+@click.option("--model", "models", multiple=True, type=click.Choice(sorted(BUDGETS)))
+@click.option("--corpus", "corpora", multiple=True)
+def main(data: Path, models: tuple[str, ...], corpora: tuple[str, ...]) -> None:
+    """Measure, and renew the section in RESULTS.md."""
+    cells = [
+        Cell(model, corpus)
+        for model in models or BUDGETS
+        for corpus in corpora or ("librispeech", *(LANGUAGES if model == "base" else ()))
+    ]
+    digests = {c.corpus: corpus_digest(test_set(data, c.corpus)) for c in cells}
+    study = Study(
+        "whisper",
+        cells,
+        Row,
+        _Measure(data),
+        inputs={"code": code_digest(*(ROOT / part for part in _CODE)), **digests},
+    )
+    rows = dict(study.run(jobs=1))
+    section = report(rows)
+    replace_section("whisper", section)
+    click.echo(section)
+
+
+@dataclass(frozen=True)
+class _Measure:
+    data: Path
+
+    def __call__(self, cell: Cell) -> Row:
+        return measure(self.data, cell)
+
+
+if __name__ == "__main__":
+    main()
