@@ -96,8 +96,8 @@ study: $(VARIANTS) ## the measurements behind the README -> benchmarks/RESULTS.m
 	$(if $(filter-out calibration_data,$(DATA)),set -e; for each in $(OF_SPEECH); do \
 		$(BIN)/python -m benchmarks.$$each --data $(DATA); done)
 
-train: $(READY) ## train the shipped model again (DATA=folder with librispeech, speech_commands, digits)
-	models/wav2letter-en/train.sh $(DATA) $(STEPS)
+train: $(READY) ## train a shipped model again (MODEL=its folder, DATA=folder with librispeech, speech_commands, digits)
+	$(MODEL)/train.sh $(DATA) $(STEPS)
 
 clean: ## remove what was built, keep .venv
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage *.egg-info

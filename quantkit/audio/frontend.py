@@ -110,16 +110,24 @@ def hann_window(size: int) -> npt.NDArray[np.float64]:
     return 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(size) / size)
 
 
+def hertz_to_mel(hertz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The mel scale of HTK (O'Shaughnessy 1987), on which 1,000 Hz are 1,000 mel."""
+    return np.asarray(2595.0 * np.log10(1.0 + hertz / 700.0))
+
+
+def mel_to_hertz(mel: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Inverse of :func:`hertz_to_mel`."""
+    return np.asarray(700.0 * (10.0 ** (mel / 2595.0) - 1.0))
+
+
 @lru_cache
 def mel_filters(frontend: Frontend) -> npt.NDArray[np.float64]:
     """Triangular filters on the HTK mel scale, (mel_bands, fft_size // 2 + 1), peak 1."""
-
-    def to_mel(hertz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return np.asarray(2595.0 * np.log10(1.0 + hertz / 700.0))
-
-    low, high = to_mel(np.array([frontend.low_hz, frontend.high_hz]))
+    low, high = hertz_to_mel(np.array([frontend.low_hz, frontend.high_hz]))
     edges = np.linspace(low, high, frontend.mel_bands + 2)
-    bins = to_mel(np.arange(frontend.fft_size // 2 + 1) * frontend.sample_rate / frontend.fft_size)
+    bins = hertz_to_mel(
+        np.arange(frontend.fft_size // 2 + 1) * frontend.sample_rate / frontend.fft_size
+    )
     rising = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
     falling = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
     return np.asarray(np.maximum(0.0, np.minimum(rising, falling)))

@@ -14,8 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from quantkit.errors import InputError, MissingDependencyError
 
 if TYPE_CHECKING:
-    from quantkit.training.recipe import Recipe
-    from quantkit.training.trainer import Progress as TrainingProgress
+    from quantkit.training.run import Progress as TrainingProgress
 
 
 @click.command("train")
@@ -51,21 +50,22 @@ def command(
     threads: int | None,
     device: str | None,
 ) -> None:
-    """Train a Wav2Letter with CTC.
+    """Train a Wav2Letter with CTC, or a keyword spotter.
 
-    RECIPE is a TOML file or one of the presets published-hw4p2, published-hw3p2 and small.
+    RECIPE is a TOML file or one of the presets published-hw4p2, published-hw3p2 and small. One
+    with task = "classification" trains a keyword spotter.
 
     \b
     Example:
       quantkit train small --data corpus=my_corpus -o runs/first
       quantkit train models/wav2letter-en/recipe.toml --data build/speech -o runs/en --resume
+      quantkit train models/keywords-en/recipe.toml --data build/speech -o runs/keywords
     """
     try:
         import torch
 
-        from quantkit.models.checkpoint import load_wav2letter
-        from quantkit.training.setup import prepare_trainer
-        from quantkit.training.trainer import holds_earlier_run
+        from quantkit.training.launch import find_recipe, prepare_run
+        from quantkit.training.run import holds_earlier_run
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f"training needs {error.name}: pip install 'quantkit[export]'"
@@ -74,7 +74,7 @@ def command(
         raise InputError(
             f"{output} holds an earlier run: add --resume to go on, or choose another folder"
         )
-    settings = _recipe(recipe)
+    settings = find_recipe(recipe)
     if steps:
         settings = dataclasses.replace(settings, steps=steps)
     if threads:
@@ -87,7 +87,6 @@ def command(
     except (RuntimeError, AssertionError, ImportError) as error:
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise InputError(f"cannot train on device {device!r}: {reason}") from error
-    initial = load_wav2letter(start_from).model if start_from else None
     console = Console(stderr=True)
     folders = {k: Path(v) for k, _, v in (d.partition("=") for d in data if "=" in d)}
     roots = [Path(d) for d in data if "=" not in d]
@@ -95,53 +94,38 @@ def command(
         raise InputError("--data names more than one folder without SOURCE=")
     with _bar(console, "decoding") as bar:
         task = bar.add_task("decoding", total=None)
-        trainer = prepare_trainer(
+        trainer = prepare_run(
             settings,
             output,
+            start_from=start_from,
             root=roots[0] if roots else None,
             folders=folders,
             device=target,
             on_decoding=lambda done, total: bar.update(task, completed=done, total=total),
             on_skipped=_name_skipped,
         )
-    if initial:
-        trainer.warm_start(initial)
     if resume and trainer.resume():
-        console.print(f"resuming at step {trainer.step}, best CER {trainer.best:.2%}")
+        console.print(f"resuming at step {trainer.step}, best {trainer.measure} {trainer.best:.2%}")
     with _bar(console, "training") as bar:
         task = bar.add_task("training", total=settings.steps, completed=trainer.step)
 
         def show(progress: TrainingProgress) -> None:
             bar.update(task, completed=progress.step, description=f"loss {progress.loss:.3f}")
             if progress.score:
-                scores = ", ".join(f"{k} {v:.1%}" for k, v in progress.score.by_source.items())
                 console.print(
                     f"step {progress.step}: loss {progress.loss:.3f}, "
-                    f"{progress.audio_seconds_per_second:.0f} s/s, CER {progress.score.mean:.1%} "
-                    f"({scores})",
+                    f"{progress.audio_seconds_per_second:.0f} s/s, {progress.score.summary}",
                     soft_wrap=True,
                 )
 
         best = trainer.run(show)
-    click.echo(f"best validation CER {best:.2%}: {output / 'best'}")
+    click.echo(f"best validation {trainer.measure} {best:.2%}: {output / 'best'}")
 
 
 def _name_skipped(source: str, reasons: Sequence[str]) -> None:
     clips = "1 clip is" if len(reasons) == 1 else f"{len(reasons)} clips are"
     first = " ".join(reasons[0].split())
     click.echo(f"{source}: {clips} not used; the first: {first}", err=True)
-
-
-def _recipe(name: str) -> Recipe:
-    from quantkit.training.recipe import load_recipe, preset, preset_names
-
-    if name in preset_names():
-        return preset(name)
-    if not Path(name).exists():
-        raise InputError(
-            f"no recipe {name!r}: neither a file nor one of {', '.join(preset_names())}"
-        )
-    return load_recipe(Path(name))
 
 
 def _bar(console: Console, description: str) -> Progress:

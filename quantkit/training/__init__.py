@@ -1,1 +1,1 @@
-"""CTC training of Wav2Letter. Needs the ``export`` extra."""
+"""Training of Wav2Letter with CTC, and of keyword spotters. Needs the ``export`` extra."""

@@ -18,6 +18,7 @@ from quantkit.training.mixture import Clip
 
 FloatArray = npt.NDArray[np.float32]
 _T = TypeVar("_T")
+_Prepared = TypeVar("_Prepared")
 
 # Convolution libraries prepare a kernel for every new shape they meet: let there be few.
 _FRAMES_MULTIPLE = 64
@@ -95,16 +96,16 @@ def collate(features: Sequence[FloatArray], targets: Sequence[Sequence[int]]) ->
 
 
 def prefetch(
-    items: Iterable[_T], prepare: Callable[[_T], Batch | None], depth: int = 8
-) -> Iterator[Batch]:
+    items: Iterable[_T], prepare: Callable[[_T], _Prepared | None], depth: int = 8
+) -> Iterator[_Prepared]:
     """Prepare batches in a background thread; ``None`` results are left out.
 
     An error in ``prepare`` is raised here, in the consumer.
     """
-    ready: queue.Queue[Batch | BaseException | None] = queue.Queue(depth)
+    ready: queue.Queue[_Prepared | BaseException | None] = queue.Queue(depth)
     stopped = threading.Event()
 
-    def put(value: Batch | BaseException | None) -> None:
+    def put(value: _Prepared | BaseException | None) -> None:
         while not stopped.is_set():
             try:
                 ready.put(value, timeout=0.5)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 import torch
 
 from quantkit.models.checkpoint import load_wav2letter, save_wav2letter
+from quantkit.training.keywords.checkpoint import is_spotter, load_spotter, save_spotter
 
 
 def publish(source: Path, destination: Path, name: str, licence: str) -> None:
-    """Write the checkpoint ``source`` to ``destination`` in float16.
+    """Write the checkpoint ``source``, of whichever kind, to ``destination`` in float16.
 
     The weights have far fewer meaningful bits than float16's eleven; the parity of outputs is
     measured when the checkpoint is exported and scored.
@@ -21,16 +23,19 @@ def publish(source: Path, destination: Path, name: str, licence: str) -> None:
         InputError: a weight is beyond float16.
         OutputError: ``destination`` cannot be written.
     """
-    model, labels, frontend, card = load_wav2letter(source)
+    if is_spotter(source):
+        spotter = load_spotter(source)
+        card = _signed(spotter.card, name, licence)
+        save_spotter(destination, spotter.model, spotter.sample_rate, card, dtype=torch.float16)
+        return
+    model, labels, frontend, found = load_wav2letter(source)
+    card = _signed(found, name, licence)
+    save_wav2letter(destination, model, labels, frontend, card, dtype=torch.float16)
+
+
+def _signed(card: dict[str, Any], name: str, licence: str) -> dict[str, Any]:
     kept = {k: v for k, v in card.items() if k not in ("name", "licence")}
-    save_wav2letter(
-        destination,
-        model,
-        labels,
-        frontend,
-        {"name": name, "licence": licence, **kept},
-        dtype=torch.float16,
-    )
+    return {"name": name, "licence": licence, **kept}
 
 
 @click.command()

@@ -7,20 +7,24 @@ with the package (:func:`preset`); the recipe of a shipped checkpoint lies besid
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from quantkit.errors import InputError
 from quantkit.models.checkpoint import LARGEST_SIZE
 from quantkit.models.wav2letter import Wav2LetterConfig
-from quantkit.training.tables import Range, build
+from quantkit.training.tables import Range, build, build_list
 
 OptimizerName = Literal["adam", "adamw", "sgd"]
 ScheduleName = Literal["one-cycle", "plateau", "constant"]
 Precision = Literal["auto", "float32", "bfloat16"]
 HoldoutUnit = Literal["speaker", "utterance"]
 Alphabet = Literal["english", "hw4p2", "letters", "phonemes"]
+
+#: What a recipe trains: a Wav2Letter with CTC, or a classifier of short clips.
+Task = Literal["ctc", "classification"]
 
 
 @dataclass(frozen=True)
@@ -150,18 +154,47 @@ class Recipe:
 
 
 def load_recipe(path: Path) -> Recipe:
-    """Read a recipe from TOML.
+    """Read a recipe for CTC training from TOML.
 
     Raises:
-        InputError: unreadable file, unknown setting, or a value of wrong type or out of range.
+        InputError: unreadable file, another task, unknown setting, or a value of wrong type or
+            out of range.
     """
+    return _recipe_from(read_recipe(path, "ctc"), str(path))
+
+
+def task_of(path: Path) -> Task:
+    """What the recipe ``path`` trains; its top-level ``task``, ``ctc`` where it names none.
+
+    Raises:
+        InputError: unreadable file, or no task that there is.
+    """
+    task: Task = _read_toml(path).get("task", "ctc")
+    if task not in get_args(Task):
+        known = ", ".join(get_args(Task))
+        raise InputError(f"{path}: task must be one of {known}, not {task!r}")
+    return task
+
+
+def read_recipe(path: Path, task: Task) -> dict[str, Any]:
+    """The tables of a recipe for ``task``, without their ``task``.
+
+    Raises:
+        InputError: unreadable file, or a recipe for another task.
+    """
+    found = task_of(path)
+    if found != task:
+        raise InputError(f"recipe {path} is for the task {found!r}, not for {task!r}")
+    return {name: value for name, value in _read_toml(path).items() if name != "task"}
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read recipe {path}: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"recipe {path} is not TOML: {error}") from error
-    return _recipe_from(content, str(path))
 
 
 def preset(name: str) -> Recipe:
@@ -186,7 +219,8 @@ _POSITIVE_COUNT = Range(1, 1_000_000_000)
 _POSITIVE = Range(0, above=True)
 _SIZE = Range(1, LARGEST_SIZE)
 
-_RANGES: dict[type, dict[str, Range]] = {
+#: What the numbers in a recipe's tables may be.
+RANGES: dict[type, dict[str, Range]] = {
     Wav2LetterConfig: {
         "features": _SIZE,
         "labels": _SIZE,
@@ -235,16 +269,10 @@ def _recipe_from(content: dict[str, Any], where: str) -> Recipe:
     parts = dict(content)
 
     def one(cls: type[_T], name: str) -> _T:
-        return build(cls, parts.pop(name, {}), f"{where}, [{name}]", _RANGES[cls])
+        return build(cls, parts.pop(name, {}), f"{where}, [{name}]", RANGES[cls])
 
     def several(cls: type[_T], name: str) -> tuple[_T, ...]:
-        tables = parts.pop(name, [])
-        if not isinstance(tables, list):
-            raise InputError(f"{where}: {name} must be a list of tables, [[{name}]]")
-        return tuple(
-            build(cls, table, f"{where}, [[{name}]] {i}", _RANGES[cls])
-            for i, table in enumerate(tables, 1)
-        )
+        return build_list(cls, parts.pop(name, []), name, where, RANGES[cls])
 
     tables: dict[str, Any] = {
         "model": one(Wav2LetterConfig, "model"),
@@ -254,7 +282,7 @@ def _recipe_from(content: dict[str, Any], where: str) -> Recipe:
     lists = {"sources": several(Source, "source"), "stages": several(Stage, "stage")}
     if misnamed := sorted(parts.keys() & lists.keys()):
         raise InputError(f"{where}: unknown setting {', '.join(misnamed)}")
-    recipe = build(Recipe, {**parts, **tables, **lists}, where, _RANGES[Recipe])
+    recipe = build(Recipe, {**parts, **tables, **lists}, where, RANGES[Recipe])
     _check(recipe, where)
     return recipe
 
@@ -264,17 +292,27 @@ def _check(recipe: Recipe, where: str) -> None:
     names = [s.name for s in recipe.sources]
     if not names or not recipe.stages:
         raise InputError(f"{where}: a recipe needs at least one [[source]] and one [[stage]]")
-    for i, source in enumerate(recipe.sources, 1):
+    check_sources(recipe.sources, where)
+    for i, stage in enumerate(recipe.stages, 1):
+        if missing := sorted(set(stage.repeats) - set(names)):
+            raise InputError(
+                f"{where}, [[stage]] {i}: repeats names unknown source {', '.join(missing)}"
+            )
+
+
+def check_sources(sources: Sequence[Source], where: str) -> None:
+    """Refuse sources that share a name, or leave nothing to train on.
+
+    Raises:
+        InputError: with ``where`` and the source's number.
+    """
+    names = [s.name for s in sources]
+    for i, source in enumerate(sources, 1):
         if not source.name or names.index(source.name) != i - 1:
             raise InputError(f"{where}, [[source]] {i}: every source needs a name of its own")
         if source.test_share + source.valid_share >= 1:
             raise InputError(
                 f"{where}, [[source]] {i}: test_share and valid_share leave nothing to train on"
-            )
-    for i, stage in enumerate(recipe.stages, 1):
-        if missing := sorted(set(stage.repeats) - set(names)):
-            raise InputError(
-                f"{where}, [[stage]] {i}: repeats names unknown source {', '.join(missing)}"
             )
 
 

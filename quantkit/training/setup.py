@@ -91,7 +91,7 @@ def prepare_trainer(
 
     waveforms = WaveformStore(clips, folder / "audio", frontend.sample_rate, count)
     for name in training:
-        if reasons := _left_out([c[name] for c in (training, validation) if name in c], waveforms):
+        if reasons := left_out([c[name] for c in (training, validation) if name in c], waveforms):
             on_skipped(name, reasons)
     training = {n: _measured(c, waveforms, frontend) for n, c in training.items()}
     validation = {n: _measured(c, waveforms, frontend) for n, c in validation.items()}
@@ -115,7 +115,7 @@ def _alphabet(alphabet: Alphabet, places: Mapping[str, Path]) -> Labels:
     return Labels.of_texts(texts, " " if alphabet == "phonemes" else "")
 
 
-def _left_out(corpora: Sequence[Corpus], waveforms: WaveformStore) -> list[str]:
+def left_out(corpora: Sequence[Corpus], waveforms: WaveformStore) -> list[str]:
     """Why clips of one source are not used, each reason once."""
     reasons = [reason for corpus in corpora for reason in corpus.skipped]
     reasons += [

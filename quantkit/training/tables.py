@@ -43,12 +43,12 @@ class Range:
 def build(cls: type[T], table: object, where: str, ranges: Mapping[str, Range]) -> T:
     """An instance of the dataclass ``cls`` from ``table``.
 
-    Whole numbers, numbers, strings, choices (``Literal``), lists of strings and tables with such
-    values are checked; fields of other types take what is given.
+    Whole numbers, numbers, strings, choices (``Literal``), lists of strings or of whole numbers
+    and tables with such values are checked; fields of other types take what is given.
 
     Args:
         where: file and table, for messages.
-        ranges: of numeric fields, by name; of a table's values where the field is a table.
+        ranges: of numeric fields, by name; of the values where the field is a list or a table.
 
     Raises:
         InputError: no table, an unknown or missing setting, a wrong type, or out of range.
@@ -71,6 +71,21 @@ def build(cls: type[T], table: object, where: str, ranges: Mapping[str, Range]) 
     )
 
 
+def build_list(
+    cls: type[T], tables: object, name: str, where: str, ranges: Mapping[str, Range]
+) -> tuple[T, ...]:
+    """An instance of the dataclass ``cls`` from every table of the list ``[[name]]``.
+
+    Raises:
+        InputError: no list, or as :func:`build`.
+    """
+    if not isinstance(tables, list):
+        raise InputError(f"{where}: {name} must be a list of tables, [[{name}]]")
+    return tuple(
+        build(cls, table, f"{where}, [[{name}]] {i}", ranges) for i, table in enumerate(tables, 1)
+    )
+
+
 def _checked(value: Any, hint: Any, setting: str, limits: Range | None) -> Any:
     origin = get_origin(hint)
     if origin is Literal:
@@ -87,6 +102,10 @@ def _checked(value: Any, hint: Any, setting: str, limits: Range | None) -> Any:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise InputError(f"{setting} must be a list of strings, not {value!r}")
         return tuple(value)
+    if hint == tuple[int, ...]:
+        if not isinstance(value, list):
+            raise InputError(f"{setting} must be a list of whole numbers, not {value!r}")
+        return tuple(_number(item, int, setting, limits) for item in value)
     if hint in (int, float):
         return _number(value, hint, setting, limits)
     # TOML knows no other type that a setting could have.

@@ -6,7 +6,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from torch.nn.utils import clip_grad_norm_
 from quantkit.audio.frontend import Frontend
 from quantkit.audio.utterance import Corpus
 from quantkit.errors import CheckpointError, CorpusError, InputError
-from quantkit.files import atomic_path, write_json
 from quantkit.models.checkpoint import save_wav2letter
 from quantkit.models.wav2letter import Wav2Letter
 from quantkit.text.labels import Labels
@@ -28,27 +27,16 @@ from quantkit.training.batching import Batch, bucket, prefetch
 from quantkit.training.clips import ClipPreparer
 from quantkit.training.mixture import Mixture
 from quantkit.training.optimizers import Schedule, make_optimizer
-from quantkit.training.recipe import Precision, Recipe
+from quantkit.training.recipe import Recipe
+from quantkit.training.run import (
+    BEST_NAME,
+    Progress,
+    autocast_type,
+    holds_earlier_run,
+    restore_state,
+    save_state,
+)
 from quantkit.training.validation import ValidationScore, validate
-
-_STATE_NAME = "last.pt"
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What a run reports after every step: ``score`` only after a validation."""
-
-    step: int
-    steps: int
-    loss: float
-    learning_rate: float
-    audio_seconds_per_second: float
-    score: ValidationScore | None = None
-
-
-def holds_earlier_run(folder: Path) -> bool:
-    """Whether a training run has already kept something in ``folder``."""
-    return (folder / _STATE_NAME).exists() or (folder / "best").exists()
 
 
 class Trainer:
@@ -63,6 +51,8 @@ class Trainer:
         validation: held-out utterances by source.
         preparer: turns clips into features.
     """
+
+    measure = "CER"
 
     def __init__(
         self,
@@ -92,7 +82,7 @@ class Trainer:
         self._mixture = mixture
         self._validation = validation
         self._preparer = preparer
-        self._autocast = _autocast_type(recipe.precision, self.device)
+        self._autocast = autocast_type(recipe.precision, self.device)
 
     @property
     def has_earlier_run(self) -> bool:
@@ -106,22 +96,16 @@ class Trainer:
             CheckpointError: the file is damaged or belongs to another model, alphabet or front
                 end.
         """
-        path = self.folder / _STATE_NAME
-        if not path.exists():
-            return False
-        try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
-            self._check_origin(state)
-            self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.schedule.load_state_dict(state["schedule"])
-            self.step = int(state["step"])
-            self.best = float(state["best"])
-            self.history = list(state["history"])
-        except Exception as error:
-            reason = str(error) or type(error).__name__
-            raise CheckpointError(f"cannot resume from {path}: {reason}") from error
-        return True
+        return restore_state(self.folder, self.device, self._restore)
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        self._check_origin(state)
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.step = int(state["step"])
+        self.best = float(state["best"])
+        self.history = list(state["history"])
 
     def _check_origin(self, state: Mapping[str, Any]) -> None:
         # Runs of older versions lack these entries; they can still go on.
@@ -245,7 +229,7 @@ class Trainer:
         if score.mean <= self.best:
             self.best = score.mean
             save_wav2letter(
-                self.folder / "best",
+                self.folder / BEST_NAME,
                 self.model,
                 self.labels,
                 self._preparer.frontend,
@@ -261,21 +245,7 @@ class Trainer:
             "schedule": self.schedule.state_dict(),
             "step": self.step,
             "best": self.best,
-            "history": self.history,
             "labels": self.labels.to_json(),
             "frontend": self._preparer.frontend.to_json(),
         }
-        with atomic_path(self.folder / _STATE_NAME) as temporary:
-            torch.save(state, temporary)
-        write_json(self.folder / "history.json", self.history)
-
-
-def _autocast_type(precision: Precision, device: torch.device) -> torch.dtype | None:
-    if precision == "float32":
-        return None
-    if precision == "bfloat16":
-        return torch.bfloat16
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else None
-    # Without the instructions, bfloat16 on a CPU is emulated and slower than float32.
-    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else None
+        save_state(self.folder, state, self.history)

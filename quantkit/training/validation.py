@@ -28,6 +28,12 @@ class ValidationScore:
         """Unweighted mean over the sources: what "best" means while training."""
         return sum(self.by_source.values()) / len(self.by_source)
 
+    @property
+    def summary(self) -> str:
+        """The mean and every source's, in words."""
+        sources = ", ".join(f"{name} {value:.1%}" for name, value in self.by_source.items())
+        return f"CER {self.mean:.1%} ({sources})"
+
 
 def validate(
     model: Wav2Letter,

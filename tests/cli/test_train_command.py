@@ -134,3 +134,51 @@ def test_the_small_preset_refuses_a_corpus_that_is_for_measuring_only(
     error = error_line(capsys)
     assert "no clips to train on: all are of the splits calibration, test" in error
     assert not (tmp_path / "run").exists()
+
+
+_CLASSIFIER = """
+task = "classification"
+steps = 2
+batch_clips = 8
+clip_seconds = 0.5
+validate_every = 2
+precision = "float32"
+[model]
+conv_dim = [16, 16]
+conv_kernel = [80, 8]
+conv_stride = [40, 8]
+hidden_size = 16
+num_hidden_layers = 1
+num_attention_heads = 2
+intermediate_size = 16
+conv_depthwise_kernel_size = 3
+[[source]]
+name = "tones"
+holdout = "speaker"
+valid_share = 0.3
+"""
+
+
+def test_a_recipe_for_classification_trains_a_keyword_spotter(
+    tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "keywords.toml"
+    recipe.write_text(_CLASSIFIER)
+    arguments = (recipe, "--data", f"tones={tones}", "-o", tmp_path / "run", "--device", "cpu")
+    assert run(*arguments) == 0
+    shown = capsys.readouterr()
+    assert "step 2: loss" in shown.err
+    assert "accuracy 100.0%" in shown.err
+    assert "best validation error rate 0.00%" in shown.out
+    assert (tmp_path / "run" / "best" / "preprocessor_config.json").is_file()
+    assert run(*arguments, "--resume", "--steps", "3") == 0
+    assert "resuming at step 2, best error rate 0.00%" in capsys.readouterr().err
+
+
+def test_a_recipe_for_no_known_task_is_one_line(
+    tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "translation.toml"
+    recipe.write_text(_CLASSIFIER.replace("classification", "translation"))
+    assert run(recipe, "--data", f"tones={tones}", "-o", tmp_path / "run") == 2
+    assert "task must be one of ctc, classification, not 'translation'" in error_line(capsys)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import pytest
 
 from quantkit.errors import InputError
-from quantkit.training.tables import Range, build
+from quantkit.training.tables import Range, build, build_list
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,16 @@ class _Settings:
     name: str = ""
     unit: Literal["clip", "speaker"] = "clip"
     words: tuple[str, ...] = ()
+    sizes: tuple[int, ...] = ()
     weights: dict[str, float] = field(default_factory=dict)
 
 
-_RANGES = {"count": Range(1), "share": Range(0, 1, below=True), "weights": Range(0, above=True)}
+_RANGES = {
+    "count": Range(1),
+    "share": Range(0, 1, below=True),
+    "weights": Range(0, above=True),
+    "sizes": Range(1),
+}
 
 
 def _build(**table: Any) -> _Settings:
@@ -28,8 +34,10 @@ def _build(**table: Any) -> _Settings:
 
 
 def test_values_arrive_in_their_fields_types() -> None:
-    settings = _build(count=3, share=0, words=["a"], weights={"a": 2}, unit="speaker")
-    assert settings == _Settings(3, 0.0, words=("a",), weights={"a": 2.0}, unit="speaker")
+    settings = _build(count=3, share=0, words=["a"], weights={"a": 2}, unit="speaker", sizes=[4, 2])
+    assert settings == _Settings(
+        3, 0.0, words=("a",), weights={"a": 2.0}, unit="speaker", sizes=(4, 2)
+    )
     assert type(settings.share) is float
 
 
@@ -50,6 +58,9 @@ def test_values_arrive_in_their_fields_types() -> None:
         ({"unit": ["clip"]}, "unit must be one of"),
         ({"words": "ab"}, "words must be a list of strings, not 'ab'"),
         ({"words": [1]}, "words must be a list of strings"),
+        ({"sizes": 4}, "sizes must be a list of whole numbers, not 4"),
+        ({"sizes": [4, 0.5]}, "sizes must be a whole number, not 0.5"),
+        ({"sizes": [0]}, "sizes must be at least 1, not 0"),
         ({"weights": 3}, "weights must be a table, not 3"),
         ({"weights": {"a": "x"}}, "weights.a must be a number, not 'x'"),
         ({"weights": {"a": 0}}, "weights.a must be above 0, not 0"),
@@ -68,3 +79,12 @@ def test_what_does_not_fit_is_named_with_its_table(table: dict[str, Any], compla
 def test_what_is_no_table_is_refused() -> None:
     with pytest.raises(InputError, match="must be a table of settings, not 3"):
         build(_Settings, 3, "file [table]", _RANGES)
+
+
+def test_a_list_of_tables_numbers_them_in_messages() -> None:
+    built = build_list(_Settings, [{"count": 1}, {"count": 2}], "step", "file", _RANGES)
+    assert [settings.count for settings in built] == [1, 2]
+    with pytest.raises(InputError, match=r"file, \[\[step\]\] 2: count must be at least 1"):
+        build_list(_Settings, [{"count": 1}, {"count": 0}], "step", "file", _RANGES)
+    with pytest.raises(InputError, match=r"file: step must be a list of tables, \[\[step\]\]"):
+        build_list(_Settings, {"count": 1}, "step", "file", _RANGES)

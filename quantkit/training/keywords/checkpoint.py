@@ -1,0 +1,115 @@
+"""Keyword spotters as folders that ``transformers`` loads, with a card of our own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import torch
+from safetensors.torch import save as to_safetensors
+from torch import Tensor
+from transformers import Wav2Vec2ConformerForSequenceClassification, Wav2Vec2FeatureExtractor
+
+from quantkit.errors import CheckpointError, FormatError, InputError
+from quantkit.files import read_json, write_bytes, write_json
+
+SCHEMA = "quantkit.keyword-spotter/1"
+CARD_NAME = "card.json"
+CONFIG_NAME = "config.json"
+WEIGHTS_NAME = "model.safetensors"
+PREPROCESSOR_NAME = "preprocessor_config.json"
+
+
+class Spotter(NamedTuple):
+    """A model in evaluation mode and float32, with what is needed to use it.
+
+    Args:
+        classes: in the order of the model's outputs.
+        sample_rate: of the waveforms that it takes, in Hz; they have mean 0 and variance 1.
+        card: name, licence, recipe, results.
+    """
+
+    model: Wav2Vec2ConformerForSequenceClassification
+    classes: tuple[str, ...]
+    sample_rate: int
+    card: dict[str, Any]
+
+
+def is_spotter(folder: Path) -> bool:
+    """Whether :func:`save_spotter` has written something into ``folder``."""
+    return (folder / CARD_NAME).is_file()
+
+
+def save_spotter(
+    folder: Path,
+    model: Wav2Vec2ConformerForSequenceClassification,
+    sample_rate: int,
+    card: Mapping[str, Any],
+    *,
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Write a checkpoint folder; each file replaces its old one only when it is complete.
+
+    Args:
+        card: name, licence, recipe, results.
+        dtype: storage of the weights, ``torch.float32`` or ``torch.float16``; loaded, they are
+            float32 again.
+
+    Raises:
+        InputError: a weight is beyond the range of ``dtype``.
+        OutputError: the folder cannot be written.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in model.state_dict().items():
+        stored = tensor.detach().to("cpu")
+        if stored.is_floating_point():
+            stored = stored.to(dtype)
+            if not torch.isfinite(stored).all():
+                raise InputError(f"{name} holds values that are not finite in {dtype}")
+        tensors[name] = stored.contiguous()
+    config = json.loads(model.config.to_json_string())
+    # What computes, not what is stored: transformers would otherwise compute in float16.
+    config["dtype"] = "float32"
+    extractor = Wav2Vec2FeatureExtractor(
+        sampling_rate=sample_rate, do_normalize=True, return_attention_mask=False
+    )
+    write_bytes(folder / WEIGHTS_NAME, to_safetensors(tensors, {"format": "pt"}))
+    write_json(folder / CONFIG_NAME, config)
+    write_json(folder / PREPROCESSOR_NAME, extractor.to_dict())
+    write_json(folder / CARD_NAME, {"schema": SCHEMA, **card})
+
+
+def load_spotter(folder: Path) -> Spotter:
+    """Load what :func:`save_spotter` wrote.
+
+    Raises:
+        CheckpointError: no such folder, of another architecture, damaged, or incomplete.
+    """
+    for name in (CONFIG_NAME, WEIGHTS_NAME, PREPROCESSOR_NAME, CARD_NAME):
+        if not (folder / name).is_file():
+            raise CheckpointError(f"{folder} is no keyword spotter: {folder / name} is missing")
+    try:
+        card = read_json(folder / CARD_NAME, SCHEMA)
+    except FormatError as error:
+        raise CheckpointError(str(error)) from error
+    try:
+        loaded = Wav2Vec2ConformerForSequenceClassification.from_pretrained(
+            folder, local_files_only=True, output_loading_info=True, dtype=torch.float32
+        )
+        extractor = Wav2Vec2FeatureExtractor.from_pretrained(folder, local_files_only=True)
+    # transformers and safetensors run into errors of any kind with foreign or damaged files.
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise CheckpointError(f"{folder} cannot be loaded: {reason}") from error
+    model, report = cast(tuple[Wav2Vec2ConformerForSequenceClassification, dict[str, Any]], loaded)
+    # transformers only warns of these, and makes up random weights for what is missing.
+    for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if found := sorted(map(str, report[kind])):
+            raise CheckpointError(f"{folder} has {kind.replace('_', ' ')}: {found[0]}")
+    model.eval()
+    names = cast(dict[int, str], model.config.id2label)
+    classes = tuple(names[i] for i in range(len(names)))
+    del card["schema"]
+    return Spotter(model, classes, extractor.sampling_rate, card)

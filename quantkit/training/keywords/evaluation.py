@@ -1,0 +1,31 @@
+"""Accuracy of a keyword spotter on people whom it never heard."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from quantkit.audio.utterance import Corpus
+from quantkit.training.keywords.checkpoint import Spotter
+from quantkit.training.keywords.clips import KeywordPreparer
+from quantkit.training.keywords.recipe import KeywordRecipe
+from quantkit.training.keywords.validation import Accuracy, measure_accuracy
+from quantkit.training.waveforms import WaveformStore
+
+
+def evaluate(spotter: Spotter, recipe: KeywordRecipe, corpus: Corpus) -> Accuracy:
+    """Classify every clip of ``corpus``, whose texts are classes.
+
+    Args:
+        recipe: of the spotter; says how long its clips are.
+        corpus: for example the ``test`` part of
+            :func:`~quantkit.training.keywords.speakers.open_part`.
+
+    Raises:
+        CorpusError: no clip of ``corpus`` can be decoded.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        waveforms = WaveformStore(corpus.utterances, Path(folder), spotter.sample_rate)
+        samples = round(recipe.clip_seconds * spotter.sample_rate)
+        preparer = KeywordPreparer(spotter.classes, waveforms, spotter.sample_rate, samples)
+        return measure_accuracy(spotter.model, corpus.utterances, preparer)

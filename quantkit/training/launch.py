@@ -1,0 +1,94 @@
+"""From the name of a recipe to a run that is ready, whatever it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from quantkit.errors import InputError, MissingDependencyError
+from quantkit.training.keywords.recipe import KeywordRecipe, load_keyword_recipe
+from quantkit.training.recipe import Recipe, load_recipe, preset, preset_names, task_of
+from quantkit.training.run import TrainingRun
+
+
+def find_recipe(name: str) -> Recipe | KeywordRecipe:
+    """The recipe in the file ``name``, or the preset of that name.
+
+    Raises:
+        InputError: neither is there, or the file is no recipe.
+    """
+    if name in preset_names():
+        return preset(name)
+    path = Path(name)
+    if not path.exists():
+        raise InputError(
+            f"no recipe {name!r}: neither a file nor one of {', '.join(preset_names())}"
+        )
+    return load_keyword_recipe(path) if task_of(path) == "classification" else load_recipe(path)
+
+
+def prepare_run(
+    recipe: Recipe | KeywordRecipe,
+    folder: Path,
+    *,
+    start_from: Path | None = None,
+    root: Path | None = None,
+    folders: Mapping[str, Path] | None = None,
+    device: torch.device | None = None,
+    on_decoding: Callable[[int, int], None] = lambda done, total: None,
+    on_skipped: Callable[[str, Sequence[str]], None] = lambda source, reasons: None,
+) -> TrainingRun:
+    """Decode the recipe's audio and build its trainer.
+
+    Args:
+        start_from: a checkpoint whose weights to begin with.
+        folder, root, folders, device, on_decoding, on_skipped: as for
+            :func:`~quantkit.training.setup.prepare_trainer`.
+
+    Raises:
+        CheckpointError: ``start_from`` is no checkpoint, or does not fit the recipe.
+        CorpusError: a source is missing, unlabelled or empty.
+        InputError: settings that do not go together.
+        MissingDependencyError: a library that the recipe's task needs is not installed.
+    """
+    # Each task has libraries of its own, which take seconds to import.
+    if isinstance(recipe, KeywordRecipe):
+        try:
+            from quantkit.training.keywords.checkpoint import load_spotter
+            from quantkit.training.keywords.setup import prepare_keyword_trainer
+        except ModuleNotFoundError as error:
+            raise MissingDependencyError(
+                f"a keyword spotter needs {error.name}: pip install 'quantkit[export]'"
+            ) from error
+
+        spotter = load_spotter(start_from) if start_from else None
+        keywords = prepare_keyword_trainer(
+            recipe,
+            folder,
+            root=root,
+            folders=folders,
+            device=device,
+            on_decoding=on_decoding,
+            on_skipped=on_skipped,
+        )
+        if spotter is not None:
+            keywords.warm_start(spotter)
+        return keywords
+    from quantkit.models.checkpoint import load_wav2letter
+    from quantkit.training.setup import prepare_trainer
+
+    model = load_wav2letter(start_from).model if start_from else None
+    trainer = prepare_trainer(
+        recipe,
+        folder,
+        root=root,
+        folders=folders,
+        device=device,
+        on_decoding=on_decoding,
+        on_skipped=on_skipped,
+    )
+    if model is not None:
+        trainer.warm_start(model)
+    return trainer

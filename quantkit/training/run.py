@@ -1,0 +1,107 @@
+"""What every training run has in common: how it reports, and how it is kept and taken up again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from quantkit.errors import CheckpointError
+from quantkit.files import atomic_path, write_json
+from quantkit.training.recipe import Precision
+
+_STATE_NAME = "last.pt"
+_HISTORY_NAME = "history.json"
+BEST_NAME = "best"
+
+
+class Score(Protocol):
+    """The result of a validation."""
+
+    @property
+    def summary(self) -> str:
+        """It in words, for one line."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a run reports after every step: ``score`` only after a validation."""
+
+    step: int
+    steps: int
+    loss: float
+    learning_rate: float
+    audio_seconds_per_second: float
+    score: Score | None = None
+
+
+class TrainingRun(Protocol):
+    """A run that is ready to begin or to go on.
+
+    Args:
+        measure: name of the validation error, of which ``best`` is the lowest so far.
+        step: steps done.
+    """
+
+    measure: str
+    step: int
+    best: float
+
+    def resume(self) -> bool:
+        """Go on from the run's last state, if there is one."""
+
+    def run(self, on_progress: Callable[[Progress], None] = ...) -> float:
+        """Train to the end of the recipe and return the best validation error."""
+
+
+def holds_earlier_run(folder: Path) -> bool:
+    """Whether a training run has already kept something in ``folder``."""
+    return (folder / _STATE_NAME).exists() or (folder / BEST_NAME).exists()
+
+
+def save_state(
+    folder: Path, state: Mapping[str, Any], history: Sequence[Mapping[str, object]]
+) -> None:
+    """Keep what :func:`restore_state` needs, and the history on its own for people.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    with atomic_path(folder / _STATE_NAME) as temporary:
+        torch.save({**state, "history": list(history)}, temporary)
+    write_json(folder / _HISTORY_NAME, history)
+
+
+def restore_state(
+    folder: Path, device: torch.device, restore: Callable[[dict[str, Any]], None]
+) -> bool:
+    """Give ``restore`` the state that the run in ``folder`` kept last, if there is one.
+
+    Raises:
+        CheckpointError: the file is damaged, or ``restore`` refuses it.
+    """
+    path = folder / _STATE_NAME
+    if not path.exists():
+        return False
+    try:
+        restore(torch.load(path, map_location=device, weights_only=True))
+    # Damaged bytes run torch's unpickler into errors of any kind, foreign ones the restoring.
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise CheckpointError(f"cannot resume from {path}: {reason}") from error
+    return True
+
+
+def autocast_type(precision: Precision, device: torch.device) -> torch.dtype | None:
+    """What matrix products are computed in, or ``None`` for the weights' own float32."""
+    if precision == "float32":
+        return None
+    if precision == "bfloat16":
+        return torch.bfloat16
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else None
+    # Without the instructions, bfloat16 on a CPU is emulated and slower than float32.
+    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else None
