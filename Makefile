@@ -90,6 +90,7 @@ study: $(VARIANTS) ## the measurements behind the README -> benchmarks/RESULTS.m
 	$(BIN)/python -m benchmarks.packed_weights
 	$(BIN)/python -m benchmarks.matmul_nbits
 	$(BIN)/python -m benchmarks.wav2vec2_base
+	$(BIN)/python -m benchmarks.large_conformer
 	$(BIN)/python -m benchmarks.compatibility
 	$(BIN)/python -m benchmarks.latency_prediction
 	$(BIN)/python -m benchmarks.shipped_model $(if $(filter-out calibration_data,$(DATA)),--data $(DATA))

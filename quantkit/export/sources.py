@@ -66,6 +66,8 @@ def export_source(source: str, destination: Path, options: ExportOptions) -> Par
     try:
         folder = _folder_of(source)
         return _exporter_of(folder)(folder, destination, options)
+    except MissingDependencyError:
+        raise
     except ImportError as error:
         raise MissingDependencyError(
             f"export needs {error.name}, which is not installed: pip install 'quantkit[export]'"

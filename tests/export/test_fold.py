@@ -6,7 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from quantkit.export.fold import fold_batch_norm, fold_pair  # noqa: E402
+from quantkit.export.fold import fold_batch_norm  # noqa: E402
+from quantkit.models.batch_norm import fold_pair  # noqa: E402
 from quantkit.models.wav2letter import Wav2Letter  # noqa: E402
 
 
