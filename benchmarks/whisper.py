@@ -104,7 +104,7 @@ def test_set(data: Path, name: str) -> Corpus:
 
 
 def calibration(data: Path, model: str) -> Corpus:
-    """Clips that no test set has: LibriSpeech's training speakers, and of all languages for base."""
+    """Clips of no test set: LibriSpeech's training speakers, and of all languages for base."""
     heard = open_corpus(data / "librispeech").select(split="train").sample(CALIBRATION_CLIPS)
     if model == "tiny.en":
         return heard
@@ -204,7 +204,7 @@ def _theirs(folder: Path, kind: str) -> Transcribe:
 
 
 def _int8_size(folder: Path) -> int:
-    """Bytes of ``model.bin`` in int8: CTranslate2 stores matrices with a float scale for each row."""
+    """Bytes of ``model.bin`` in int8: matrices have a float scale for each row."""
     from quantkit.models.whisper.ctranslate2 import read_arrays
 
     arrays = read_arrays(folder / "model.bin")
@@ -292,9 +292,9 @@ def report(rows: Mapping[Cell, Row]) -> str:
 
 `python -m benchmarks.whisper --data …`: real weights, greedy, no timestamps, no fallback, batch 1,
 one thread; every clip goes through all forms in turn, front end and search included. Words are
-normalised as published with Whisper; intervals are 95 % over clips. LibriSpeech: {LIBRISPEECH_CLIPS}
-clips of the dev speakers; each language: {CLIPS_PER_LANGUAGE} telephone prompts (de: read
-sentences). Sizes are of files on disk, all of a model together with its vocabulary; those of
+normalised as published with Whisper; intervals are 95 % over clips. LibriSpeech:
+{LIBRISPEECH_CLIPS} clips of the dev speakers; each language: {CLIPS_PER_LANGUAGE} telephone
+prompts (de: read sentences). Sizes are of files on disk, all of a model together with its vocabulary; those of
 faster-whisper are what its converter stores (its int8 is made from float16 while it loads). Budgets
 of tiny.en are calibrated on {CALIBRATION_CLIPS} clips of LibriSpeech's training speakers, those of
 base on {CALIBRATION_PER_LANGUAGE} such and {CALIBRATION_PER_LANGUAGE} clips of each language that

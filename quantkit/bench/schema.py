@@ -135,7 +135,8 @@ class UtteranceResult:
         distance: Levenshtein distance in labels (letters or phonemes).
         length: labels of the reference.
         seconds: of audio.
-        loss: CTC loss over reference labels; ``None`` where no alignment exists.
+        loss: CTC loss over reference labels, or cross entropy of the class; ``None`` where no
+            alignment exists.
     """
 
     id: str
@@ -210,7 +211,7 @@ class BenchReport:
     Args:
         created: time of the run, ISO 8601 in UTC.
         decoder: name and settings in words; two runs compare only when it is the same.
-        unit: what a Levenshtein edit counts: ``characters`` or ``labels``.
+        unit: what a Levenshtein edit counts: ``characters``, ``labels`` or ``keywords``.
         seed: of sampling, order and bootstrap.
         latency_clip_seconds: duration of the clip that latency was measured with.
         seconds_taken: by the whole run.

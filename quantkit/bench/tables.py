@@ -37,7 +37,8 @@ def tables_of(report: BenchReport) -> list[Table]:
     """Every table that the report has figures for, the most important first."""
     tables = [cost_table(report)]
     if report.scored:
-        tables.append(accuracy_table(report))
+        table = keyword_table if report.unit == "keywords" else accuracy_table
+        tables.append(table(report))
     if report.models[0].batches:
         tables.append(batch_table(report))
     tables.append(latency_table(report))
@@ -142,6 +143,35 @@ def accuracy_table(report: BenchReport) -> Table:
             "deleted, substituted."
         ),
         optional=(9, 7, 5, 3, 10, 11, 12),
+    )
+
+
+def keyword_table(report: BenchReport) -> Table:
+    """Share of clips of which the keyword was found."""
+    rows = []
+    for m in report.models:
+        difference = paired_difference(m, report.models[0], report.seed)
+        mean, interval = difference if difference else (None, None)
+        changed = None if interval is None else (-100 * interval[1], -100 * interval[0])
+        rows.append(
+            (
+                m.name,
+                f.decimal(m.loss, 3),
+                f.percent(None if m.cer is None else 1 - m.cer),
+                f.percent_interval(m.cer_ci and (1 - m.cer_ci[1], 1 - m.cer_ci[0])),
+                f.signed(None if mean is None else -100 * mean, 1),
+                "" if m is report.models[0] else f.decimal_interval(changed, 1).replace("-", "−"),
+            )
+        )
+    return Table(
+        title="What it hears",
+        columns=("model", "loss", "accuracy %", "95 %", "change", "95 %"),
+        rows=tuple(rows),
+        caption=(
+            f"{report.corpus.labelled} keywords. Loss: cross entropy in nats. Change: of the "
+            f"accuracy against {report.models[0].name}, in points, paired by clip."
+        ),
+        optional=(1,),
     )
 
 
