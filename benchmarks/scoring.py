@@ -92,7 +92,8 @@ class HeldOut:
         return Score(self._edits(model, outputs), moved / sum(map(len, outputs)))
 
     def _recognised(self, model: SpeechModel) -> list[Output]:
-        return [model.outputs([features])[0] for features in self._features]
+        # A classifier's output is one frame.
+        return [np.atleast_2d(model.outputs([features])[0]) for features in self._features]
 
     def _edits(self, model: SpeechModel, outputs: Sequence[Output]) -> tuple[int, ...]:
         return tuple(

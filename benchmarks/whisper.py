@@ -294,8 +294,8 @@ def report(rows: Mapping[Cell, Row]) -> str:
 one thread; every clip goes through all forms in turn, front end and search included. Words are
 normalised as published with Whisper; intervals are 95 % over clips. LibriSpeech:
 {LIBRISPEECH_CLIPS} clips of the dev speakers; each language: {CLIPS_PER_LANGUAGE} telephone
-prompts (de: read sentences). Sizes are of files on disk, all of a model together with its vocabulary; those of
-faster-whisper are what its converter stores (its int8 is made from float16 while it loads). Budgets
+prompts (de: read sentences). Sizes are of files on disk, all of a model together with its
+vocabulary; those of faster-whisper are what its converter stores (its int8 is made from float16 while it loads). Budgets
 of tiny.en are calibrated on {CALIBRATION_CLIPS} clips of LibriSpeech's training speakers, those of
 base on {CALIBRATION_PER_LANGUAGE} such and {CALIBRATION_PER_LANGUAGE} clips of each language that
 are not tested. {host()}.
