@@ -159,7 +159,7 @@ def personalize(
         size_bytes=result.size_bytes,
         predicted_divergence=best.divergence,
         measured_divergence=measured,
-        compared_clips=compared.clips,
+        compared_clips=compared.recordings,
         steps=clock.steps,
         reasons=reasons(table, result.plan),
         warnings=audio_warnings(table.clips, table.seconds, _skipped(feeds)),

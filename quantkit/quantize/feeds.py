@@ -17,7 +17,7 @@ from quantkit.audio.whisper_frontend import WhisperFrontend
 from quantkit.errors import ModelError
 from quantkit.graph.artifact import ArtifactInfo
 from quantkit.quantize.calibrate import Feed, corpus_feeds
-from quantkit.quantize.whisper_feeds import Heard, whisper_feeds
+from quantkit.quantize.whisper_feeds import HeardBefore, Portion, whisper_feeds
 
 Calibration = Corpus | Iterable[Feed]
 
@@ -49,8 +49,7 @@ class Feeds:
         #: Why clips were left out in the last round.
         self.skipped: list[str] = []
         self._kept: tuple[Feed, ...] | None = None
-        self._heard: Heard = {}
-        self._durations: dict[str, float] = {}
+        self._before = HeardBefore({}, {})
 
     @classmethod
     def of(
@@ -91,12 +90,12 @@ class Feeds:
             return corpus_feeds(corpus, self.info, self.skipped)
         if self.model is None:
             raise ModelError("a Whisper is heard through the model itself, and none is named")
-        return whisper_feeds(corpus, self.model, self.skipped, self._heard, self._durations)
+        return whisper_feeds(corpus, self.model, self.skipped, self._before)
 
     def only(self, positions: Collection[int]) -> Feeds:
         """The clips at ``positions``, counted from 0."""
         chosen = Feeds(_Some(self, frozenset(positions)), self.info, self.model)
-        chosen._durations = self._durations
+        chosen._before = self._before
         return chosen
 
     def digest(self) -> str:
@@ -105,8 +104,13 @@ class Feeds:
 
     @property
     def clips(self) -> int:
-        """How many are usable."""
+        """How many are usable; of Whisper, windows."""
         return self._content[1]
+
+    @property
+    def recordings(self) -> int:
+        """How many clips of the source are in them: short ones share a window of Whisper."""
+        return self._content[4]
 
     @property
     def seconds(self) -> float:
@@ -126,21 +130,26 @@ class Feeds:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Numbers in each clip, which are in proportion to how long it is."""
+        """Numbers in the largest input of each clip, in proportion to what it costs to compute."""
         return self._content[3]
 
     @cached_property
-    def _content(self) -> tuple[str, int, float, tuple[int, ...]]:
-        digest, clips, seconds = hashlib.sha256(), 0, 0.0
+    def _content(self) -> tuple[str, int, float, tuple[int, ...], int]:
+        digest, clips, seconds, recordings = hashlib.sha256(), 0, 0.0, 0
         sizes: list[int] = []
         for clip, inputs in self:
             for name, values in sorted(inputs.items()):
                 digest.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
                 digest.update(np.ascontiguousarray(values).data)
             clips += 1
-            seconds += self._durations.get(clip) or self._seconds(inputs)
-            sizes.append(sum(values.size for values in inputs.values()))
-        return digest.hexdigest(), clips, seconds, tuple(sizes)
+            portion = self._portion(clip, inputs)
+            recordings += portion.recordings
+            seconds += portion.seconds
+            sizes.append(max((values.size for values in inputs.values()), default=0))
+        return digest.hexdigest(), clips, seconds, tuple(sizes), recordings
+
+    def _portion(self, clip: str, inputs: Mapping[str, npt.NDArray[Any]]) -> Portion:
+        return self._before.portions.get(clip) or Portion(1, self._seconds(inputs))
 
     def _seconds(self, inputs: Mapping[str, npt.NDArray[Any]]) -> float:
         frontend = self.info.frontend

@@ -131,7 +131,7 @@ def analyze(
     return Sensitivity(
         model_sha256=prepared.plan.model_sha256,
         audio_sha256=feeds.digest(),
-        clips=feeds.clips,
+        clips=feeds.recordings,
         seconds=feeds.seconds,
         settings=settings.to_json(),
         layers=layers,
