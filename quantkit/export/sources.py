@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,9 @@ def export_source(source: str, destination: Path, options: ExportOptions) -> Par
     _refuse(options, "an .onnx", sample_rate="--sample-rate")
     try:
         folder = _folder_of(source)
+        if not Path(source).exists():
+            # The folder in the cache is called after a commit.
+            options = replace(options, name=options.name or source.rpartition("/")[2])
         return _exporter_of(folder)(folder, destination, options)
     except MissingDependencyError:
         raise

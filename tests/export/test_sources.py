@@ -53,14 +53,22 @@ def test_an_onnx_is_told_by_its_name(tmp_path: Path, called: list[tuple[str, Pat
     assert called == [("onnx", Path("theirs.onnx"))]
 
 
-def test_a_name_is_looked_up_on_the_hub(
-    tmp_path: Path, called: list[tuple[str, Path]], monkeypatch: pytest.MonkeyPatch
+def test_a_name_is_looked_up_on_the_hub_and_names_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    found: list[tuple[Path, str]] = []
+
+    def exporter(source: Path, destination: Path, options: ExportOptions) -> ParityReport:
+        found.append((source, options.name))
+        return ParityReport(0.0, ())
+
+    monkeypatch.setattr(sources, "_export_pretrained", exporter)
     hub = pytest.importorskip("quantkit.models.hub")
     (tmp_path / "config.json").write_text('{"architectures": ["HubertForCTC"]}')
     monkeypatch.setattr(hub, "downloaded", lambda name: tmp_path if name == "a/b" else None)
     export_source("a/b", tmp_path / "a.onnx", ExportOptions())
-    assert called == [("pretrained", tmp_path)]
+    export_source("a/b", tmp_path / "a.onnx", ExportOptions(name="mine"))
+    assert found == [(tmp_path, "b"), (tmp_path, "mine")]
 
 
 @pytest.mark.parametrize(
