@@ -127,6 +127,11 @@ def ship(
 
 
 def _essentials(info: ArtifactInfo, model: Path) -> tuple[Labels, AnyFrontend]:
+    if info.task not in ("", "ctc"):
+        raise ModelError(
+            f"{model} is a {info.task} model, and bundles are made of CTC recognisers; hand over "
+            "its files as they are: they say themselves what they take, and `verify` checks them"
+        )
     if info.labels is None or info.frontend is None:
         lacking = "labels" if info.labels is None else "front end"
         raise ModelError(

@@ -285,3 +285,11 @@ class TestUnusableModels:
     def test_a_program_that_is_no_interpreter(self, artifact: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="true is not a Python interpreter"):
             ship(artifact, tmp_path / "b", pythons=["true"])
+
+
+def test_models_of_other_tasks_are_no_bundles(artifact: Path, tmp_path: Path) -> None:
+    model = onnx.load(artifact)
+    set_info(model, ArtifactInfo(task="classification", classes=("yes", "no")))
+    save_model(model, artifact)
+    with pytest.raises(ModelError, match="is a classification model, and bundles are made of CTC"):
+        ship(artifact, tmp_path / "bundle")
