@@ -49,7 +49,7 @@ BUDGETS = {
 }
 LANGUAGES = ("en", "es", "fr", "it", "ru", "de")
 #: Clips of each test set, and of what models are calibrated on.
-LIBRISPEECH_CLIPS, CLIPS_PER_LANGUAGE = 80, 20
+LIBRISPEECH_CLIPS, CLIPS_PER_LANGUAGE = 60, 12
 CALIBRATION_CLIPS, CALIBRATION_PER_LANGUAGE = 16, 3
 
 FLOAT, PLAIN = "quantkit float32", "ONNX Runtime dynamic int8"
@@ -303,9 +303,9 @@ normalised as published with Whisper; intervals are 95 % over clips. LibriSpeech
 {LIBRISPEECH_CLIPS} clips of the dev speakers; each language: {CLIPS_PER_LANGUAGE} telephone
 prompts (de: read sentences). Sizes are of files on disk, all of a model together with its
 vocabulary; those of faster-whisper are what its converter stores (its int8 is made from float16
-while it loads). Budgets of tiny.en are calibrated on {CALIBRATION_CLIPS} clips of LibriSpeech's training speakers, those of
-base on {CALIBRATION_PER_LANGUAGE} such and {CALIBRATION_PER_LANGUAGE} clips of each language that
-are not tested. {host()}.
+while it loads). Budgets of tiny.en are calibrated on {CALIBRATION_CLIPS} clips of LibriSpeech's
+training speakers, those of base on {CALIBRATION_PER_LANGUAGE} such and {CALIBRATION_PER_LANGUAGE}
+clips of each language that are not tested. {host()}.
 
 {tables}
 """

@@ -17,6 +17,7 @@ from quantkit.graph.plan import Compute
 from quantkit.planning.size_model import choice_label
 from quantkit.quantize.pipeline import Prepared, settle
 from quantkit.quantize.settings import FLOAT_LAYER, LayerChoice, QuantizeSettings, match_layers
+from quantkit.quantize.sharing import shared_weights
 from quantkit.sensitivity.table import LayerSensitivity, Sensitivity, WeightDivergence
 
 #: A kernel: compute, and bits of the grid of its input.
@@ -78,6 +79,12 @@ def layer_candidates(
     _require_known(sensitivity, codecs)
     pins = _pins(settings, prepared.layers)
     usual = replace(settings, codec=None).assign(prepared.layers)
+    # Layers with one weight are measured together: each bears its part of what that showed.
+    sharers = {
+        name: len(group)
+        for group in shared_weights(prepared.model, prepared.layers)
+        for name in group
+    }
     asked: dict[str, list[Candidate]] = {}
     for layer in prepared.layers:
         row, pin = sensitivity.layer(layer.name), pins[layer.name]
@@ -87,7 +94,9 @@ def layer_candidates(
         if codecs and not pin.codec:
             chosen = [codec for codec in chosen if codec in codecs]
         asked[layer.name] = [
-            Candidate(choice, _of_codec(codec, divergences) + kernels[kernel])
+            Candidate(
+                choice, _of_codec(codec, divergences) / sharers.get(layer.name, 1) + kernels[kernel]
+            )
             for codec in chosen
             for kernel in kernels
             for choice in _choice(kernel, codec, settings)

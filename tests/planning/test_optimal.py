@@ -193,6 +193,22 @@ def test_layers_with_one_weight_are_stored_in_one_way(form, tmp_path: Path) -> N
         assert found.size <= budget
 
 
+def test_what_layers_with_one_weight_do_counts_once(tmp_path: Path) -> None:
+    source = tmp_path / "tied.onnx"
+    save_model(language_model("transpose"), source)
+    table = synthetic_sensitivity(source, seed=1)
+    table = replace(table, layers=tuple(replace(row, activations=()) for row in table.layers))
+    prepared = prepare(source, settings())
+    for candidate in layer_candidates(prepared, table, settings())["embedding"]:
+        if not candidate.choice.codec.is_float:
+            row = table.layer("embedding")
+            codecs = [str(weight.codec) for weight in row.weights]
+            fitted = dict(zip(codecs, falling_with_bits(row.weights), strict=True))
+            # Measured with the head, which bears the other half.
+            half = fitted[str(candidate.choice.codec)] / 2
+            assert candidate.divergence == pytest.approx(half)
+
+
 class TestTable:
     def test_of_another_model_is_refused(self, source, sensitivity) -> None:
         foreign = replace(sensitivity, model_sha256="ab" * 32)

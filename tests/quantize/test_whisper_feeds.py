@@ -51,7 +51,8 @@ def test_languages_do_not_share(model: Path, tmp_path: Path) -> None:
     inputs = dict(feeds)
     assert list(inputs) == ["clip0 and 1 more", "clip2"]
     vocabulary = read_info(model).vocabulary
-    assert vocabulary is not None and vocabulary.languages is not None
+    assert vocabulary is not None
+    assert vocabulary.languages is not None
     assert inputs["clip2"]["tokens"][0, 1] == vocabulary.languages["de"]
 
 
