@@ -33,8 +33,10 @@ def notes_on(
             f"{uncovered} transcripts hold characters that the models cannot write; they count "
             "as errors, and their loss is left out."
         )
-    without_path = sum(u.loss is None for u in models[0].utterances) - uncovered
-    if without_path > 0:
+    losses = [utterance.loss for utterance in models[0].utterances]
+    without_path = losses.count(None) - uncovered
+    # Models that tell no loss at all have no alignments either.
+    if 0 < without_path < len(losses):
         notes.append(
             f"{_clips(without_path)} too short for the transcript to fit in; the loss leaves "
             "these clips out."

@@ -24,8 +24,11 @@ def plots_of(report: BenchReport) -> list[Plot]:
     several_models = len(report.models) > 1
     with style():
         made = []
+        # Whisper tells no loss.
+        if report.scored and any(model.loss is not None for model in report.models):
+            made.append(loss_plot(report))
         if report.scored:
-            made += [loss_plot(report), levenshtein_plot(report)]
+            made.append(levenshtein_plot(report))
         if report.scored and several_models:
             made.append(change_plot(report))
         made.append(size_plot(report))
@@ -36,6 +39,7 @@ def plots_of(report: BenchReport) -> list[Plot]:
         made.append(latency_plot(report))
         if len({row.batch_size for row in first.latency_ms}) > 1:
             made.append(time_by_batch_plot(report))
-        if report.scored:
+        # A keyword is right or wrong: its distances have no distribution to show.
+        if report.scored and report.unit != "keywords":
             made += [histogram_plot(report), length_plot(report)]
     return made

@@ -18,11 +18,12 @@ _LATENCY_REACH = 2.0
 
 
 def loss_plot(report: BenchReport) -> Plot:
-    """CTC loss by model."""
+    """CTC loss, or cross entropy of the keyword, by model."""
     values = [model.loss or 0.0 for model in report.models]
     texts = ["not known" if m.loss is None else f"{m.loss:.3f}" for m in report.models]
-    svg = _bars(report, "loss", "CTC loss by model", values, texts)
-    return Plot("Loss", "CTC loss in nats per reference label; lower is better.", svg)
+    svg = _bars(report, "loss", "Loss by model", values, texts)
+    kind = "Cross entropy in nats" if report.unit == "keywords" else "CTC loss in nats per label"
+    return Plot("Loss", f"{kind}; lower is better.", svg)
 
 
 def size_plot(report: BenchReport) -> Plot:
@@ -39,6 +40,12 @@ def levenshtein_plot(report: BenchReport) -> Plot:
     texts = [f"{value:.2f}" for value in values]
     intervals = [model.levenshtein_ci for model in report.models]
     description = "Mean Levenshtein distance by model"
+    if report.unit == "keywords":
+        return Plot(
+            "Wrong keywords",
+            "Share of clips whose keyword was missed, with 95 % interval.",
+            _bars(report, "levenshtein", "Share of wrong keywords", values, texts, intervals),
+        )
     return Plot(
         "Levenshtein distance",
         f"Mean {report.unit} edited per utterance, with 95 % interval over utterances.",
