@@ -13,7 +13,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from quantkit.errors import AudioError, FormatError
+from quantkit.audio.waveform import require_speech
+from quantkit.errors import FormatError
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -62,12 +63,7 @@ class Frontend:
         Raises:
             AudioError: the clip is shorter than one window or is not finite.
         """
-        if waveform.ndim != 1 or waveform.size < self.window:
-            raise AudioError(
-                f"a clip of {waveform.size} samples is shorter than one window ({self.window})"
-            )
-        if not np.isfinite(waveform).all():
-            raise AudioError("the clip holds samples that are not finite")
+        require_speech(waveform, self.window)
         slices = np.lib.stride_tricks.sliding_window_view(waveform, self.window)[:: self.hop]
         mel = np.empty((len(slices), self.mel_bands))
         for start in range(0, len(slices), _CHUNK_FRAMES):

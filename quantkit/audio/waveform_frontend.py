@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import numpy.typing as npt
 
-from quantkit.errors import AudioError, FormatError
+from quantkit.audio.waveform import require_speech
+from quantkit.errors import FormatError
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -42,12 +43,7 @@ class WaveformFrontend:
         Raises:
             AudioError: the clip is shorter than ``window`` or is not finite.
         """
-        if waveform.ndim != 1 or waveform.size < self.window:
-            raise AudioError(
-                f"a clip of {waveform.size} samples is shorter than one window ({self.window})"
-            )
-        if not np.isfinite(waveform).all():
-            raise AudioError("the clip holds samples that are not finite")
+        require_speech(waveform, self.window)
         return waveform
 
     def to_json(self) -> str:

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from quantkit.audio.frontend import hann_window
-from quantkit.errors import AudioError, FormatError
+from quantkit.audio.waveform import require_speech
+from quantkit.errors import FormatError
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -67,12 +68,7 @@ class WhisperFrontend:
         Raises:
             AudioError: the clip is shorter than one window of the spectrum, or is not finite.
         """
-        if waveform.ndim != 1 or waveform.size < self.window:
-            raise AudioError(
-                f"a clip of {waveform.size} samples is shorter than one window ({self.window})"
-            )
-        if not np.isfinite(waveform).all():
-            raise AudioError("the clip holds samples that are not finite")
+        require_speech(waveform, self.window)
         frames = self.frames_of(waveform.size)
         half = self.window // 2
         heard = np.concatenate((waveform[half:0:-1], waveform, np.zeros(self.window, np.float32)))
