@@ -113,16 +113,26 @@ def save_wav2letter(
     reserved = content.keys() & (extra or {}).keys()
     if reserved:
         raise InputError(f"extra may not replace the checkpoint's own {sorted(reserved)}")
+    tensors = stored_tensors(model.state_dict(), dtype)
+    write_bytes(folder / WEIGHTS_NAME, to_safetensors(tensors, {"format": "pt"}))
+    write_json(folder / CONFIG_NAME, {**content, **(extra or {})})
+
+
+def stored_tensors(state: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """A state as it is stored: on the CPU, contiguous, floating point in ``dtype``.
+
+    Raises:
+        InputError: a weight is beyond the range of ``dtype``.
+    """
     tensors: dict[str, Tensor] = {}
-    for name, tensor in model.state_dict().items():
+    for name, tensor in state.items():
         stored = tensor.detach().to("cpu")
         if stored.is_floating_point():
             stored = stored.to(dtype)
             if not torch.isfinite(stored).all():
                 raise InputError(f"{name} holds values that are not finite in {dtype}")
         tensors[name] = stored.contiguous()
-    write_bytes(folder / WEIGHTS_NAME, to_safetensors(tensors, {"format": "pt"}))
-    write_json(folder / CONFIG_NAME, {**content, **(extra or {})})
+    return tensors
 
 
 def _parse(

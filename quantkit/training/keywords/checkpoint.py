@@ -9,11 +9,11 @@ from typing import Any, NamedTuple, cast
 
 import torch
 from safetensors.torch import save as to_safetensors
-from torch import Tensor
 from transformers import Wav2Vec2ConformerForSequenceClassification, Wav2Vec2FeatureExtractor
 
-from quantkit.errors import CheckpointError, FormatError, InputError
+from quantkit.errors import CheckpointError, FormatError
 from quantkit.files import read_json, write_bytes, write_json
+from quantkit.models.checkpoint import stored_tensors
 
 SCHEMA = "quantkit.keyword-spotter/1"
 CARD_NAME = "card.json"
@@ -61,14 +61,7 @@ def save_spotter(
         InputError: a weight is beyond the range of ``dtype``.
         OutputError: the folder cannot be written.
     """
-    tensors: dict[str, Tensor] = {}
-    for name, tensor in model.state_dict().items():
-        stored = tensor.detach().to("cpu")
-        if stored.is_floating_point():
-            stored = stored.to(dtype)
-            if not torch.isfinite(stored).all():
-                raise InputError(f"{name} holds values that are not finite in {dtype}")
-        tensors[name] = stored.contiguous()
+    tensors = stored_tensors(model.state_dict(), dtype)
     config = json.loads(model.config.to_json_string())
     # What computes, not what is stored: transformers would otherwise compute in float16.
     config["dtype"] = "float32"
