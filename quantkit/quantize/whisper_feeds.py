@@ -17,6 +17,8 @@ import numpy as np
 
 from quantkit.audio.decode import read_audio
 from quantkit.audio.utterance import Corpus
+from quantkit.audio.waveform import require_speech
+from quantkit.audio.whisper_frontend import WhisperFrontend
 from quantkit.errors import AudioError, CorpusError
 from quantkit.quantize.clip_runner import Feed
 from quantkit.runtime.speech_model import FloatArray, Output
@@ -85,7 +87,7 @@ def whisper_feeds(
     model = WhisperModel.load(path, threads=0, check=False)
     frontend = model.listener.frontend
     usable = False
-    for recording in _recordings(corpus, frontend.sample_rate, frontend.window_seconds, skipped):
+    for recording in _recordings(corpus, frontend, skipped):
         usable = True
         features = frontend(recording.samples)
         if recording.name not in before.windows:
@@ -104,18 +106,18 @@ def whisper_feeds(
 
 
 def _recordings(
-    corpus: Corpus, rate: int, window_seconds: int, skipped: list[str]
+    corpus: Corpus, frontend: WhisperFrontend, skipped: list[str]
 ) -> Iterator[_Recording]:
     """Clips in their order; those that fit share a window with the one before."""
-    longest, pause = rate * window_seconds, np.zeros(round(rate * _PAUSE_SECONDS), np.float32)
+    rate = frontend.sample_rate
+    longest = rate * frontend.window_seconds
+    pause = np.zeros(round(rate * _PAUSE_SECONDS), np.float32)
     shared: _Recording | None = None
     for clip in corpus:
         try:
             if clip.path is None:
                 raise AudioError(f"{clip.identifier}: has features only, and Whisper has its own")
-            samples = read_audio(clip.path, rate)
-            if not np.isfinite(samples).all():
-                raise AudioError(f"{clip.path}: holds samples that are not finite")
+            samples = _samples(clip.path, frontend)
         except AudioError as error:
             skipped.append(str(error))
             continue
@@ -132,6 +134,15 @@ def _recordings(
             shared = own
     if shared is not None:
         yield shared
+
+
+def _samples(path: Path, frontend: WhisperFrontend) -> FloatArray:
+    samples = read_audio(path, frontend.sample_rate)
+    try:
+        require_speech(samples, frontend.window)
+    except AudioError as error:
+        raise AudioError(f"{path}: {error}") from error
+    return samples
 
 
 def _listener(model: WhisperModel, language: str) -> Listener:

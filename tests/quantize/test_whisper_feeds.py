@@ -90,6 +90,12 @@ def test_broken_clips_are_left_out_and_nothing_at_all_is_refused(
         list(Feeds(Corpus("broken", (broken,)), read_info(model), model))
 
 
+def test_clips_too_short_to_hear_are_left_out(model: Path, tmp_path: Path) -> None:
+    feeds = Feeds(clips(tmp_path, 0.02, 1), read_info(model), model)
+    assert feeds.clips == 1
+    assert "0.wav: a clip of 320 samples is shorter than one window (400)" in feeds.skipped[0]
+
+
 def test_the_model_itself_must_be_known(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="heard through the model itself"):
         list(Feeds(clips(tmp_path, 1), ArtifactInfo(task="whisper")))
