@@ -50,8 +50,15 @@ _OPTIONS = [
         metavar="ALPHA",
         help="Move outliers of activations into weights first, as SmoothQuant does; 0: don't.",
     ),
+    click.option(
+        "--balance",
+        multiple=True,
+        metavar="LAYER",
+        help="Divide the input of LAYER, a matrix product, channel by channel by numbers that its "
+        "weights are multiplied by, where outliers have nowhere else to go; may be repeated.",
+    ),
 ]
-_NAMES = ("rounding", "weight_range", "bias_correction", "equalization", "smoothing")
+_NAMES = ("rounding", "weight_range", "bias_correction", "equalization", "smoothing", "balance")
 
 
 def fitting_options(function: F) -> F:
@@ -69,6 +76,7 @@ def pop_fitting(options: dict[str, Any]) -> Fitting:
         bias_correction=options.pop("bias_correction"),
         equalization=options.pop("equalization"),
         smoothing=options.pop("smoothing"),
+        balance=tuple(dict.fromkeys(options.pop("balance"))),
     )
 
 

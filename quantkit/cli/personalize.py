@@ -67,6 +67,12 @@ _USUAL_PRESET = "hybrid"
     help="How often to try the plan as a whole and correct it where layers interact.  [default: "
     "as the model's size allows]",
 )
+@click.option(
+    "--auto-balance/--no-auto-balance",
+    default=True,
+    show_default=True,
+    help="Find the layers to --balance by listening, where none is named.",
+)
 @preset_option()
 @layer_options
 @fitting_options
@@ -86,6 +92,7 @@ def command(
     plan_file: Path | None,
     candidates: tuple[str, ...],
     rounds: int | None,
+    auto_balance: bool,
     preset: str | None,
     cache: Path | None,
     no_cache: bool,
@@ -124,6 +131,7 @@ def command(
             quantize=adjusted(base_settings(preset or usual), **options),
             candidates=tuple(map(CodecChoice.parse, candidates)) or CANDIDATES,
             fitting=fitting,
+            balance=auto_balance,
             rounds=rounds,
         )
         with progress_bar("listening") as tell:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from quantkit.audio.utterance import Corpus
@@ -20,6 +20,7 @@ from quantkit.planning.optimal import Optimum, Planner
 from quantkit.planning.pareto import Front, pareto_front
 from quantkit.quantize.feeds import Calibration, Feeds, evenly
 from quantkit.quantize.fitting import Fitting
+from quantkit.quantize.outliers import with_balance
 from quantkit.quantize.pipeline import quantize_model
 from quantkit.quantize.presets import preset
 from quantkit.quantize.settings import QuantizeSettings
@@ -50,6 +51,8 @@ class PersonalizeSettings:
         quantize: compute, activation grids, pinned and excluded layers; its codec does not matter.
         candidates: codecs to choose among.
         fitting: see :class:`~quantkit.quantize.fitting.Fitting`.
+        balance: give layers with outliers in their input a multiplication in front; which ones,
+            the clips say, unless ``fitting`` does.
         rounds: of correcting the plan where layers interact; None: one, if the model is small
             enough to afford it. 0 trusts the sum of what the layers do alone.
     """
@@ -57,6 +60,7 @@ class PersonalizeSettings:
     quantize: QuantizeSettings = field(default_factory=lambda: preset("hybrid"))
     candidates: tuple[CodecChoice, ...] = CANDIDATES
     fitting: Fitting = field(default_factory=Fitting)
+    balance: bool = True
     rounds: int | None = None
 
 
@@ -119,6 +123,9 @@ def personalize(
     shared = SharedWork()
     clock = _Clock()
     with clock.step("listen"):
+        if settings.balance:
+            fitting = with_balance(source, feeds, settings.quantize, settings.fitting)
+            settings = replace(settings, fitting=fitting)
         # No metric is asked for: the plan goes by divergence alone.
         asked = AnalysisSettings(
             metrics=(),

@@ -95,7 +95,7 @@ class Planner:
     ) -> Planner:
         """Args, Raises: see :func:`optimal_plan`."""
         # Without exceptions, so that the graph is prepared for every candidate.
-        prepared = prepare(source, replace(settings, codec=INT8, rules=(), exclude=()))
+        prepared = prepare(source, replace(settings, codec=INT8, rules=(), exclude=()), fitting)
         if times is not None:
             times.require_model(prepared.plan.model_sha256)
         candidates = layer_candidates(

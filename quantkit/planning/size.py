@@ -16,6 +16,7 @@ import onnx
 
 from quantkit.graph.artifact import save_model, total_size
 from quantkit.graph.plan import Plan
+from quantkit.quantize.balancing import make_unlike
 from quantkit.quantize.fitting import Fitting
 from quantkit.quantize.observations import Observations
 from quantkit.quantize.pipeline import build, prepare
@@ -73,6 +74,7 @@ def dry_build(
         ModelError, FormatError, InputError: see :func:`~quantkit.quantize.quantize_model`.
     """
     prepared = prepare(source, decisions, fitting)
+    make_unlike(prepared.model)
     # The number is part of the file: a larger one stands in for it.
     stand_in = 10 * total_size(source)
     plan = replace(prepared.plan, budget_bytes=budget_bytes, predicted_bytes=stand_in)

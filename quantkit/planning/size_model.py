@@ -23,6 +23,7 @@ from quantkit.graph.artifact import total_size
 from quantkit.graph.layers import Layer, find_layers
 from quantkit.graph.plan import Compute, Plan
 from quantkit.planning.size import dry_build
+from quantkit.quantize.balancing import balances_bytes
 from quantkit.quantize.pipeline import Prepared, prepare
 from quantkit.quantize.settings import LayerChoice, QuantizeSettings, row_of
 from quantkit.quantize.storage import stored_layers
@@ -102,6 +103,7 @@ class SizeModel:
         floats = {row.name: row.bytes for row in stored_layers(prepared.model)}
         self._floats = {name: floats.get(name, 0) for name in self.layers}
         self._graph = total_size(source) - sum(self._floats.values()) - _json_of(prepared.info.plan)
+        self._balances = balances_bytes(prepared.model)
         self._kernels: dict[tuple[str, str, int], _Kernel] = {}
         self._taken: dict[tuple[str, str], _Taken] = {}
 
@@ -128,7 +130,7 @@ class SizeModel:
     def base(self) -> int:
         """What the file takes beside its layers."""
         stand_in = replace(self._skeleton, budget_bytes=10**7, predicted_bytes=10**7)
-        return self._graph + _json_of(stand_in.to_json())
+        return self._graph + self._balances + _json_of(stand_in.to_json())
 
     @property
     def model_sha256(self) -> str:

@@ -15,8 +15,9 @@ import onnx
 
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer
+from quantkit.quantize.balancing import balances, balancing_factors, reader_weight
 from quantkit.quantize.calibrate import Feed, Progress, Tracker, Watched, calibrate
-from quantkit.quantize.channel_scaling import Junction, Magnitudes, find_junctions
+from quantkit.quantize.channel_scaling import Junction, Magnitudes, find_junctions, move
 from quantkit.quantize.equalization import equalize
 from quantkit.quantize.fitting import Fitting
 from quantkit.quantize.ranges import Moments
@@ -27,8 +28,8 @@ from quantkit.quantize.smoothing import smooth
 FloatArray = npt.NDArray[np.float32]
 
 _LAYERS = ("Conv", "MatMul", "Gemm")
-# Kernels of the others read floats, or round them block by block.
-_ONE_GRID = ("static", "dynamic")
+#: Kernels that round their input to one grid; others read floats, or round them block by block.
+ONE_GRID = ("static", "dynamic")
 
 
 def condition(
@@ -56,31 +57,41 @@ def condition(
     Raises:
         CorpusError, ModelError: see :func:`~quantkit.quantize.calibrate.calibrate`.
     """
-    asked = fitting.equalization or fitting.smoothing > 0
+    asked = fitting.equalization or fitting.smoothing > 0 or fitting.balance
     if not asked or all(choice.is_plain_float for choice in choices.values()):
         return ()
     editor = GraphEditor(model)
     shared = {name for group in shared_weights(model, layers) for name in group}
     equalized: list[Junction] = []
     smoothed: list[Junction] = []
+    balanced = balances(editor) if feeds is not None else []
+    apart = {str(junction.maker.name) for junction in balanced}
     for junction in find_junctions(editor, shared):
+        if junction.maker.name in apart:
+            continue
         readers = [choices[reader.name] for reader in junction.readers]
         quantized = not all(choice.is_plain_float for choice in readers)
-        one_grid = any(choice.compute in _ONE_GRID for choice in readers)
+        one_grid = any(choice.compute in ONE_GRID for choice in readers)
         if fitting.equalization and quantized and junction.maker.op_type in _LAYERS:
             equalized.append(junction)
         elif fitting.smoothing and one_grid and feeds is not None:
             smoothed.append(junction)
     activations: dict[str, Magnitudes] = {}
-    if feeds is not None and (equalized or smoothed):
-        activations = observe_magnitudes(model, [*equalized, *smoothed], feeds, progress)
+    if feeds is not None and (equalized or smoothed or balanced):
+        junctions = [*equalized, *smoothed, *balanced]
+        activations = observe_magnitudes(model, junctions, feeds, progress)
     notes: list[str] = []
     if equalized:
-        equalize(editor, equalized, "balanced" if activations else "weights", activations)
+        equalize(editor, equalized, "weights" if feeds is None else "balanced", activations)
         notes.append(f"equalized {_counted(len(equalized), 'pair')} of layers")
     if smoothed:
         smooth(editor, smoothed, activations, fitting.smoothing)
         notes.append(f"smoothed {_counted(len(smoothed), 'input')}, α {fitting.smoothing:g}")
+    if balanced:
+        for junction in balanced:
+            met = activations[str(junction.maker.name)]
+            move(editor, junction, balancing_factors(met, reader_weight(editor, junction)).values)
+        notes.append(f"balanced {_counted(len(balanced), 'input')}")
     return tuple(notes)
 
 

@@ -19,8 +19,8 @@ WEIGHT_RANGES: tuple[WeightRange, ...] = get_args(WeightRange)
 class Fitting:
     """What is done so that the quantized model says the same as the float one.
 
-    Neither the size of the file nor its kernels depend on any of it. What needs audio is left out
-    where there is none.
+    Neither the size of the file nor its kernels depend on any of it but ``balance``. What needs
+    audio is left out where there is none.
 
     >>> Fitting(rounding="compensated").to_json()["rounding"]
     'compensated'
@@ -39,6 +39,8 @@ class Fitting:
             :mod:`quantkit.quantize.equalization`.
         smoothing: α of SmoothQuant, which moves activations' outliers into weights; 0 leaves it
             out. Needs audio; see :mod:`quantkit.quantize.smoothing`.
+        balance: names of layers that get a multiplication in front for outliers that have nowhere
+            else to go. Needs audio; see :mod:`quantkit.quantize.balancing`.
 
     Raises:
         InputError: a name that does not exist, or an α outside 0…1.
@@ -49,6 +51,7 @@ class Fitting:
     bias_correction: bool = True
     equalization: bool = False
     smoothing: float = 0.0
+    balance: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for what, value, known in (
@@ -62,7 +65,10 @@ class Fitting:
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in plans."""
-        return asdict(self)
+        document = asdict(self) | {"balance": list(self.balance)}
+        if not self.balance:
+            del document["balance"]
+        return document
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Fitting:
@@ -75,6 +81,7 @@ class Fitting:
             "bias_correction": bool,
             "equalization": bool,
             "smoothing": (int, float),
+            "balance": (list, tuple),
         }
         known = {each.name for each in fields(cls)}
         if unknown := sorted(document.keys() - known):
@@ -82,7 +89,10 @@ class Fitting:
         for name, value in document.items():
             if not isinstance(value, kinds.get(name, str)):
                 raise FormatError(f"fitting: its {name} cannot be {value!r}")
+        names = document.get("balance", ())
+        if not all(isinstance(name, str) for name in names):
+            raise FormatError(f"fitting: its balance cannot be {names!r}")
         try:
-            return cls(**document)
+            return cls(**{**document, "balance": tuple(names)})
         except InputError as error:
             raise FormatError(f"fitting: {error}") from error

@@ -24,6 +24,7 @@ from quantkit.graph.editor import GraphEditor, name_all_nodes
 from quantkit.graph.layers import Layer, find_layers
 from quantkit.graph.plan import LayerPlan, Plan
 from quantkit.passes import optimise
+from quantkit.quantize.balancing import insert_balances
 from quantkit.quantize.calibrate import Progress
 from quantkit.quantize.compatibility import fit_to_target, require_target
 from quantkit.quantize.conditioning import condition
@@ -243,6 +244,7 @@ def prepare(
     name_all_nodes(model)
     optimise(model, skip_passes)
     separate_transposes(model)
+    insert_balances(model, fitting.balance)
     layers = tuple(_layers(model, source))
     digest = sha256_of(source)
     if isinstance(settings, Plan):
