@@ -70,6 +70,17 @@ def join(encoder: onnx.ModelProto, decoder: onnx.ModelProto) -> onnx.ModelProto:
     return encoder
 
 
+def repeated_nodes(whole: onnx.ModelProto) -> frozenset[str]:
+    """Names of the nodes that are run again for each token: the decoder's.
+
+    Empty for a model of one file.
+    """
+    if not any(value.name.startswith(CROSSING) for value in whole.graph.output):
+        return frozenset()
+    _, decoder = split(whole)
+    return frozenset(node.name for node in decoder.graph.node)
+
+
 def split(whole: onnx.ModelProto) -> tuple[onnx.ModelProto, onnx.ModelProto]:
     """Encoder and decoder of the whole graph, which is not changed.
 

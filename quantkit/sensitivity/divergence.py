@@ -9,9 +9,9 @@ others follow from the noise that they put on the layer's output.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
 
@@ -19,6 +19,7 @@ import onnx
 
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.graph.layers import Layer
+from quantkit.graph.parts import repeated_nodes
 from quantkit.graph.plan import Compute
 from quantkit.quantize.eligibility import reason_to_stay_float
 from quantkit.quantize.encodings import Encodings
@@ -34,14 +35,14 @@ from quantkit.sensitivity.candidate_weights import CandidateWeights, FloatLayer
 from quantkit.sensitivity.divergence_settings import (
     DivergenceSettings,
     Effort,
-    effort,
+    effort_for,
     listened_codecs,
     probe_codecs,
 )
 from quantkit.sensitivity.interpolation import interpolate, interpolate_noise
 from quantkit.sensitivity.posteriors import posterior_output
 from quantkit.sensitivity.reference import Reference
-from quantkit.sensitivity.rounding import bounds_of, on_grid
+from quantkit.sensitivity.rounding import bounds_of, on_grid, on_own_grids
 from quantkit.sensitivity.table import ActivationDivergence, WeightDivergence
 from quantkit.sensitivity.trial import Array, Change, LayerTrial
 from quantkit.sensitivity.walk import Unit, Walk
@@ -62,6 +63,7 @@ def measure_divergence(
     *,
     observations: Observations,
     fitting: Fitting,
+    apart: Sequence[Observations] = (),
     cache: AnalysisCache | None = None,
     encodings: Encodings | None = None,
     progress: Progress | None = None,
@@ -78,6 +80,8 @@ def measure_divergence(
         feeds: the clips.
         observations: ranges, moments and whatever else ``fitting`` needs, of all layers.
         fitting: how levels are found.
+        apart: what part of the clips showed each: clip number i meets weights that were fitted to
+            ``apart[i % len(apart)]``, which is to be without it. Empty: to all clips.
         cache: of this model, audio, and settings that ``observations`` depend on; with it, a pass
             that was interrupted goes on at the next layer.
         encodings: to share with what comes after; None: with nobody.
@@ -100,7 +104,7 @@ def measure_divergence(
             found[layer.name] = _from_json(document)
     if len(found) < len(layers):
         weights = CandidateWeights(model, layers, observations, fitting, encodings)
-        wanted = effort(settings, layers, feeds.clips, feeds.computed_seconds, feeds.sizes)
+        wanted = effort_for(settings, layers, feeds)
         clips = feeds.only(wanted.clips)
         output = posterior_output(model)
         with (
@@ -110,7 +114,16 @@ def measure_divergence(
             reference = Reference(
                 walk.clips, walk.results(), settings.weighting, walk.folder, settings.memory
             )
-            pass_ = _Pass(model, weights, walk, reference, settings, wanted, pool)
+            folds = [Fold(weights, range(len(wanted.clips)))]
+            if apart:
+                folds = [
+                    Fold(
+                        CandidateWeights(model, layers, seen, fitting),
+                        [i for i, clip in enumerate(wanted.clips) if clip % len(apart) == number],
+                    )
+                    for number, seen in enumerate(apart)
+                ]
+            pass_ = _Pass(model, weights, folds, walk, reference, settings, wanted, pool)
             for done, layer in enumerate(layers):
                 if layer.name in found:
                     pass_.skip(layer)
@@ -123,6 +136,14 @@ def measure_divergence(
     return {layer.name: found[layer.name] for layer in layers}
 
 
+@dataclass(frozen=True)
+class Fold:
+    """Clips of the walk, and the weights that they are tried with."""
+
+    weights: CandidateWeights
+    clips: Sequence[int]
+
+
 class _Pass:
     """One walk through the graph, and what is tried at each layer."""
 
@@ -130,6 +151,7 @@ class _Pass:
         self,
         model: onnx.ModelProto,
         weights: CandidateWeights,
+        folds: Sequence[Fold],
         walk: Walk,
         reference: Reference,
         settings: DivergenceSettings,
@@ -138,12 +160,14 @@ class _Pass:
     ) -> None:
         self.model = model
         self.weights = weights
+        self.folds = folds
         self.walk = walk
         self.reference = reference
         self.settings = settings
         self.probes = probe_codecs(settings.candidates, wanted.probes)
         self.listened = listened_codecs(settings.candidates, self.probes)
         self.all_grids = wanted.all_grids
+        self.repeated = repeated_nodes(model)
         self.pool = pool
 
     def measure(self, layer: Layer, found: Mapping[str, Divergences]) -> Divergences:
@@ -179,21 +203,29 @@ class _Pass:
         """The candidates that are run, and those of which only the noise is found."""
         power = sum(trial.power(clip) for clip in self._clips)
 
+        def changes(codec: CodecChoice) -> Iterator[Change]:
+            for fold in self.folds:
+                weight = fold.weights.stored_by(layer, codec)
+                shared = fold.weights.replacements(layer, weight)
+                for clip in fold.clips:
+                    yield trial.with_weight(clip, weight, shared)
+
         def run(codec: CodecChoice) -> WeightDivergence:
-            weight = self.weights.stored_by(layer, codec)
-            shared = self.weights.replacements(layer, weight)
-            changes = (trial.with_weight(clip, weight, shared) for clip in self._clips)
-            return WeightDivergence(codec, *self._figures(changes, power))
+            return WeightDivergence(codec, *self._figures(changes(codec), power))
 
         running = [self.pool.submit(run, codec) for codec in _apart(self.probes)]
         others = self.listened
         part = layer.sampled(_SAMPLED_CHANNELS) if others else layer
         power_of_part = sum(trial.power(clip, part.channels) for clip in self._clips)
 
+        def errors(codec: CodecChoice) -> Iterator[Change]:
+            for fold in self.folds:
+                weight = fold.weights.stored_by(part, codec)
+                for clip in fold.clips:
+                    yield trial.error_of(clip, part, weight)
+
         def listen(codec: CodecChoice) -> WeightDivergence:
-            weight = self.weights.stored_by(part, codec)
-            changes = (trial.error_of(clip, part, weight) for clip in self._clips)
-            _, noise = self._figures(changes, power_of_part)
+            _, noise = self._figures(errors(codec), power_of_part)
             return WeightDivergence(codec, 0.0, noise, measured=False)
 
         return running, [self.pool.submit(listen, codec) for codec in others]
@@ -231,16 +263,21 @@ class _Pass:
     ) -> list[Future[ActivationDivergence]]:
         if not grids:
             return []
-        power = sum(trial.power(clip) for clip in self._clips)
+        clips = self._clips if self.all_grids else self._clips[len(self._clips) // 2 :][:1]
+        power = sum(trial.power(clip) for clip in clips)
         bounds = self._static_bounds(trial, layer)
 
         def run(compute: Compute, bits: int) -> ActivationDivergence:
             def rounded(values: Array) -> Array:
-                return on_grid(values, bounds if compute == "static" else bounds_of(values), bits)
+                if compute == "static":
+                    return on_grid(values, bounds, bits)
+                if layer.name in self.repeated:
+                    return on_own_grids(values, bits)
+                return on_grid(values, bounds_of(values), bits)
 
             change = trial.with_input if self._is_run(compute, bits) else trial.error_of_input
-            changes = (change(clip, rounded) for clip in self._clips)
-            return ActivationDivergence(compute, bits, *self._figures(changes, power))
+            changes = (change(clip, rounded) for clip in clips)
+            return ActivationDivergence(compute, bits, *self._figures(changes, power, clips))
 
         return [self.pool.submit(run, compute, bits) for compute, bits in grids]
 
@@ -271,11 +308,13 @@ class _Pass:
     def _clips(self) -> range:
         return range(len(self.walk.clips))
 
-    def _figures(self, changes: Iterable[Change], power: float) -> tuple[float, float]:
-        """Divergence and noise."""
+    def _figures(
+        self, changes: Iterable[Change], power: float, clips: Sequence[int] | None = None
+    ) -> tuple[float, float]:
+        """Divergence and noise; ``clips``: those that changed, None for all."""
         all_changes = list(changes)
         error = sum(each.error for each in all_changes)
-        divergence = self.reference.mean(each.divergence for each in all_changes)
+        divergence = self.reference.mean((each.divergence for each in all_changes), clips)
         return divergence, error / power if power > 0.0 else 0.0
 
 

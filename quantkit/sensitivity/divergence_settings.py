@@ -10,7 +10,7 @@ from typing import Any
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import InputError
 from quantkit.graph.layers import Layer
-from quantkit.quantize.feeds import evenly
+from quantkit.quantize.feeds import Feeds, evenly
 from quantkit.quantize.side_by_side import cores
 from quantkit.sensitivity.posteriors import WEIGHTINGS, Weighting
 
@@ -30,7 +30,14 @@ CANDIDATES = tuple(
 # model: half a minute on two cores.
 _AFFORDABLE = 3.5e10
 _FEWEST_SECONDS = 8.0
+# Of Whisper: a window of 30 seconds costs the same however little is said in it, and what its
+# decoder does depends on the language.
+_FEWEST_WINDOWS = 8
 _WIDEST_PROBE = 3
+# Of a large model, around which its layers end up. Behind hundreds of layers errors of few bits
+# grow faster than in proportion to their noise: one probe of 3 bits foretold four times too much
+# of Whisper's embedding at 4 bits, and too little of others at 1 and 2.
+_FEW_WIDTHS = (2, 4)
 # What is assumed of clips of unknown length.
 _SECONDS_PER_CLIP = 5.0
 
@@ -106,12 +113,19 @@ class Effort:
     Args:
         clips: positions of the clips to use, ascending.
         probes: candidates per layer to run.
-        all_grids: whether all grids of the layer's input are run, too; else one of them.
+        all_grids: whether all grids of the layer's input are run, too; else one of them, and on
+            one clip.
     """
 
     clips: tuple[int, ...]
     probes: int
     all_grids: bool = True
+
+
+def effort_for(settings: DivergenceSettings, layers: Sequence[Layer], feeds: Feeds) -> Effort:
+    """What a model with ``layers`` can be asked, given these clips."""
+    fewest = _FEWEST_WINDOWS if feeds.info.task == "whisper" else 1
+    return effort(settings, layers, feeds.clips, feeds.computed_seconds, feeds.sizes, fewest)
 
 
 def effort(
@@ -120,17 +134,19 @@ def effort(
     clips: int,
     seconds: float,
     sizes: Sequence[int] = (),
+    fewest: int = 1,
 ) -> Effort:
     """What a model with ``layers`` can be asked, given so many clips of so many seconds in all.
 
     A model that cannot afford everything hears less audio first, down to 8 seconds, and is asked
-    about fewer candidates then, down to one, and one grid. Even a small one runs only candidates of
+    about fewer candidates then, down to two, and one grid. Even a small one runs only candidates of
     at most 3 bits.
 
     Args:
         seconds: 0 where unknown.
         sizes: of the clips. Where one is all that can be afforded, it is one of about half the mean
             size: a short one, but no fragment. Empty: one from the middle.
+        fewest: clips to hear if there are so many, whatever that costs.
     """
     seconds = seconds or clips * _SECONDS_PER_CLIP
     # Looking up an embedding costs nothing, however many weights it has.
@@ -143,8 +159,10 @@ def effort(
     audio = min(audio, seconds)
     runs = affordable / audio
     if settings.probes is None:
-        probes = max(1, min(probes, int(runs) - grids))
+        probes = min(probes, max(len(_FEW_WIDTHS), int(runs) - grids))
     used = clips if audio >= seconds else max(1, int(clips * audio / seconds))
+    if settings.seconds is None:
+        used = max(used, min(fewest, clips))
     chosen = evenly(clips, used)
     if sizes and used == 1:
         half = sum(sizes) / clips / 2
@@ -157,11 +175,11 @@ def listened_codecs(
 ) -> tuple[CodecChoice, ...]:
     """Candidates of which the noise is measured, without running what lies behind the layer.
 
-    All that are not run; for a large model, of which one is run, the narrowest, the widest and one
+    All that are not run; for a large model, of which few are run, the narrowest, the widest and one
     in the middle of each codec: between them, each bit takes about as much of the noise.
     """
     others = [codec for codec in candidates if str(codec) not in set(map(str, probes))]
-    if len(probes) > 1:
+    if len(probes) > len(_FEW_WIDTHS):
         return tuple(others)
     kinds: dict[tuple[str, str], list[CodecChoice]] = {}
     for codec in sorted(candidates, key=lambda codec: codec.bits):
@@ -173,16 +191,20 @@ def listened_codecs(
 
 
 def probe_codecs(candidates: Sequence[CodecChoice], probes: int) -> tuple[CodecChoice, ...]:
-    """The candidates to run, evenly spread over the widths from the narrowest on, or one of 3 bits.
+    """The candidates to run, evenly spread over the widths from the narrowest on.
 
     Those of more than 3 bits come last: what they do is small, and in proportion to their noise.
+    Of a large model, which affords two, those of 2 and 4 bits; one alone has 3.
     """
     ordered = sorted(candidates, key=lambda codec: codec.bits)
     narrow = [codec for codec in ordered if codec.bits <= _WIDEST_PROBE]
+    if probes >= len(ordered):
+        return tuple(ordered)
+    if probes <= len(_FEW_WIDTHS):
+        widths = _FEW_WIDTHS if probes > 1 else (_WIDEST_PROBE,)
+        found = [min(ordered, key=lambda codec: abs(codec.bits - width)) for width in widths]
+        return tuple({str(codec): codec for codec in found}.values())
     if probes >= len(narrow):
         return tuple(ordered[:probes])
     last = len(narrow) - 1
-    if probes == 1:
-        # Where errors are small enough for the others to follow in proportion.
-        return (narrow[last],)
     return tuple(narrow[i * last // (probes - 1)] for i in range(probes))

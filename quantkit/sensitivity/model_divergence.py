@@ -13,12 +13,12 @@ import onnxruntime
 
 from quantkit.errors import CorpusError, ModelError
 from quantkit.graph.apart import with_weights_apart
-from quantkit.graph.artifact import open_model
-from quantkit.graph.single_file import single_file
+from quantkit.graph.artifact import model_files, open_model
 from quantkit.quantize.clip_store import ClipStore
 from quantkit.quantize.feeds import Feeds
 from quantkit.runtime.heap import trim_heap
 from quantkit.runtime.session import create_session, open_session, session_options
+from quantkit.runtime.whisper.network import WhisperNetwork
 from quantkit.sensitivity.posteriors import Weighting, posterior_output
 from quantkit.sensitivity.reference import Reference
 
@@ -36,7 +36,8 @@ def model_divergence(
     """Mean divergence per frame, in nats, of ``other``'s posteriors from those of ``source``.
 
     Both files are run as they are, so that nothing is left out: the packed weights, the integer
-    kernels, the rounding of every activation.
+    kernels, the rounding of every activation. The decoder of a Whisper reads its text token by
+    token, as it does when it writes: given at once, the tokens would share a grid.
 
     Args:
         source: the float32 model.
@@ -63,9 +64,7 @@ def model_divergence(
         before = (store[index][output] for index in range(len(store)))
         reference = Reference(clips, before, weighting, Path(folder), _MEMORY)
         sums = []
-        with single_file(other) as whole:
-            session = create_session(whole, threads=0)
-        for index, (clip, values) in enumerate(_outputs(session, other, output, feeds)):
+        for index, (clip, values) in enumerate(_outputs_in_use(other, output, feeds)):
             expected = reference[index].shape
             found = (values.size // max(values.shape[-1], 1), values.shape[-1])
             if found != expected:
@@ -75,6 +74,21 @@ def model_divergence(
                 )
             sums.append(reference.divergence(index, values))
         return reference.mean(sums)
+
+
+def _outputs_in_use(
+    path: Path, output: str, feeds: Feeds
+) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+    """Name and posteriors of each clip."""
+    files = model_files(path)
+    if len(files) == 1:
+        session = create_session(path, threads=0)
+        yield from _outputs(session, path, output, feeds)
+        return
+    encoder, decoder = files
+    network = WhisperNetwork.load(encoder, decoder, threads=0)
+    for clip, inputs in feeds:
+        yield clip, network.read(inputs["features"], inputs["tokens"], inputs["positions"])
 
 
 def _mapped(model: onnx.ModelProto, folder: Path) -> onnxruntime.InferenceSession:

@@ -26,7 +26,7 @@ from quantkit.quantize.settings import LayerChoice
 from quantkit.quantize.side_by_side import workers
 from quantkit.sensitivity.candidate_weights import CandidateWeights
 from quantkit.sensitivity.divergence import Progress
-from quantkit.sensitivity.divergence_settings import DivergenceSettings, effort
+from quantkit.sensitivity.divergence_settings import DivergenceSettings, effort_for
 from quantkit.sensitivity.posteriors import posterior_output
 from quantkit.sensitivity.reference import Reference
 from quantkit.sensitivity.simulation import Simulation, simulate
@@ -72,8 +72,7 @@ class PlanTrial(Closing):
         self._settings = settings
         self._weights = CandidateWeights(model, layers, observations, fitting, encodings)
         self._output = posterior_output(model)
-        wanted = effort(settings, layers, feeds.clips, feeds.computed_seconds, feeds.sizes)
-        chosen = feeds.only(wanted.clips)
+        chosen = feeds.only(effort_for(settings, layers, feeds).clips)
         self._latest: tuple[dict[str, LayerChoice], _Quantized] | None = None
         self._open = ExitStack()
         try:

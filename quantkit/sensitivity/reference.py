@@ -71,7 +71,8 @@ class Reference:
         other = log_posteriors(values, self.scale, self._clips[clip])
         return divergence(self[clip], other, self._weights[clip])
 
-    def mean(self, sums: Iterable[float]) -> float:
-        """Nats per frame from what :meth:`divergence` gave for all clips."""
+    def mean(self, sums: Iterable[float], clips: Sequence[int] | None = None) -> float:
+        """Nats per frame from what :meth:`divergence` gave for ``clips``, or for all."""
+        heard = self.frames if clips is None else sum(len(self._weights[clip]) for clip in clips)
         # The float model differs from itself by rounding only, which may come out negative.
-        return max(0.0, float(np.sum(list(sums))) / self.frames)
+        return max(0.0, float(np.sum(list(sums))) / heard)

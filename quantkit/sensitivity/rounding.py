@@ -20,6 +20,16 @@ def on_grid(values: npt.NDArray[Any], bounds: Range, bits: int) -> npt.NDArray[n
     return rounded
 
 
+def on_own_grids(values: npt.NDArray[Any], bits: int) -> npt.NDArray[np.float32]:
+    """Each row of the last dimension on the grid over its own values.
+
+    That is what a decoder's layer does at run time, where it sees one token at a time.
+    """
+    rows = values.reshape(-1, values.shape[-1])
+    rounded = [on_grid(row, bounds_of(row), bits) for row in rows]
+    return np.array(rounded, np.float32).reshape(values.shape)
+
+
 def bounds_of(values: npt.NDArray[Any]) -> Range:
     """What a grid that is found at run time spans."""
     if not values.size:

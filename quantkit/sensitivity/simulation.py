@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,6 +18,7 @@ from onnx import helper
 from quantkit.errors import InputError
 from quantkit.graph.cut import reads
 from quantkit.graph.editor import GraphEditor, copy_node
+from quantkit.graph.parts import repeated_nodes
 from quantkit.quantize.activations import (
     never_negative,
     quantize_per_batch,
@@ -62,6 +64,7 @@ def simulate(
     changed.CopyFrom(model)
     editor = GraphEditor(changed)
     layout = static_layout(model, choices)
+    repeated = repeated_nodes(model)
     quantized: dict[str, str] = {}
     replaced: set[str] = set()
     stretches: dict[str, tuple[onnx.NodeProto, onnx.NodeProto]] = {}
@@ -86,7 +89,10 @@ def simulate(
             bounds = weights.observations.ranges[value]
             round_activation(editor, product, bounds, layout.bits[value])
         elif choice.compute == "dynamic":
-            _round_at_run_time(editor, product, choice)
+            if name in repeated:
+                _round_each_token(editor, product, choice.activation_bits)
+            else:
+                _round_at_run_time(editor, product, choice)
         new = [each for each in editor.nodes if id(each) not in before]
         stretches[name] = (new[0], new[-1])
     editor.finish()
@@ -144,6 +150,34 @@ def _round_at_run_time(editor: GraphEditor, node: onnx.NodeProto, choice: LayerC
         nodes.append(helper.make_node("Mul", [steps, grid.scale], [value], f"{prefix}/rescale"))
     product = copy_node(node)
     product.input[0] = value
+    editor.replace(node, [*nodes, product])
+
+
+def _round_each_token(editor: GraphEditor, node: onnx.NodeProto, bits: int) -> None:
+    """Round the first input of ``node`` as a dynamic layer would that sees one token at a time."""
+    source, prefix = str(node.input[0]), str(node.name)
+    nodes: list[onnx.NodeProto] = []
+
+    def add(op: str, inputs: list[str], part: str, **attributes: Any) -> str:
+        output = editor.free_name(f"{prefix}.{part}")
+        nodes.append(helper.make_node(op, inputs, [output], f"{prefix}/{part}", **attributes))
+        return output
+
+    def number(part: str, value: float) -> str:
+        return editor.constant(f"{prefix}.{part}", np.float32(value))
+
+    last = editor.constant(f"{prefix}.channels_axis", np.array([-1], np.int64))
+    zero, steps = number("no_step", 0.0), number("steps", 2**bits - 1)
+    lowest = add("Min", [add("ReduceMin", [source, last], "smallest"), zero], "lowest")
+    highest = add("Max", [add("ReduceMax", [source, last], "largest"), zero], "highest")
+    span = add("Div", [add("Sub", [highest, lowest], "span"), steps], "raw_scale")
+    scale = add("Max", [span, number("smallest_scale", float(np.finfo(np.float32).tiny))], "scale")
+    first = add("Round", [add("Div", [lowest, scale], "steps_below")], "first_step")
+    step = add("Round", [add("Div", [source, scale], "scaled")], "step")
+    end = add("Add", [first, steps], "last_step")
+    on_grid = add("Min", [add("Max", [step, first], "not_below"), end], "on_grid")
+    product = copy_node(node)
+    product.input[0] = add("Mul", [on_grid, scale], "input_rounded")
     editor.replace(node, [*nodes, product])
 
 

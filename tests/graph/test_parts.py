@@ -20,7 +20,7 @@ from quantkit.graph.artifact import (
     set_info,
     total_size,
 )
-from quantkit.graph.parts import decoder_beside, set_decoder_name, split
+from quantkit.graph.parts import decoder_beside, repeated_nodes, set_decoder_name, split
 from quantkit.graph.single_file import single_file
 from quantkit.runtime.session import create_session
 
@@ -80,6 +80,15 @@ def test_each_part_has_what_it_needs() -> None:
     assert {t.name for t in encoder.graph.initializer} == {"own", "scale"}
     assert {t.name for t in decoder.graph.initializer} == {"other", "scale"}
     assert not decoder.metadata_props
+
+
+def test_what_is_run_for_each_token_is_the_decoder() -> None:
+    model = whole_model()
+    names = {node.name for node in model.graph.node if node.name.startswith("decoder.")}
+    assert repeated_nodes(model) == names
+    encoder, _ = split(model)
+    del encoder.graph.output[:]
+    assert repeated_nodes(encoder) == frozenset()
 
 
 def test_a_graph_without_a_crossing_cannot_be_cut() -> None:

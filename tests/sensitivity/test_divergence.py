@@ -84,6 +84,31 @@ def test_equals_quantizing_the_layer_and_running_the_whole_model(build, tmp_path
             assert result.measured
 
 
+def test_clips_can_meet_weights_that_were_fitted_without_them(tmp_path: Path) -> None:
+    model, _ = attention()
+    feeds, fitting = feeds_of(attention, 2), Fitting(bias_correction=False)
+    onnx.save(model, tmp_path / "float32.onnx")
+    settings = QuantizeSettings(compute="static", codec=CODECS[1])
+    prepared = prepare(tmp_path / "float32.onnx", settings)
+    seen = [
+        observe(prepared.model, prepared.layers, prepared.choices, feeds.only([clip]), fitting)
+        for clip in range(2)
+    ]
+    options = {"observations": seen[0], "fitting": fitting}
+    together = measured(model, feeds, apart=(seen[1], seen[0]), **options)
+    fitted = measured(model, feeds, **options)
+    alone = [
+        measured(model, feeds.only([clip]), observations=seen[1 - clip], fitting=fitting)
+        for clip in range(2)
+    ]
+    frames = [10, 17]
+    for name, (weights, _) in together.items():
+        for index, weight in enumerate(weights):
+            own = [found[name][0][index].divergence for found in alone]
+            assert weight.divergence == pytest.approx(np.average(own, weights=frames), rel=1e-3)
+        assert fitted[name][0] != weights
+
+
 def test_fewer_bits_move_the_posteriors_more() -> None:
     model, _ = attention()
     for weights, _ in measured(model, feeds_of(attention)).values():
@@ -181,10 +206,10 @@ def test_candidates_that_are_not_run_follow_from_their_noise() -> None:
     model, _ = attention(frames=40)
     feeds = feeds_of(attention, 6)
     exact = measured(model, feeds)
-    estimated = measured(model, feeds, replace(SETTINGS, probes=2))
+    estimated = measured(model, feeds, replace(SETTINGS, probes=3))
     ratios = []
     for name, (weights, _) in estimated.items():
-        assert [each.measured for each in weights] == [True, True, False, False]
+        assert [each.measured for each in weights] == [True, True, True, False]
         for one, other in zip(weights, exact[name][0], strict=True):
             assert one.noise == pytest.approx(other.noise, rel=1e-6)
             if one.measured:
@@ -195,20 +220,20 @@ def test_candidates_that_are_not_run_follow_from_their_noise() -> None:
     assert 0.8 < np.exp(np.mean(np.log(ratios))) < 1.25
 
 
-def test_a_grid_that_is_not_run_follows_from_its_noise(monkeypatch) -> None:
+def test_a_grid_that_is_not_run_follows_from_its_noise_on_one_clip(monkeypatch) -> None:
     model, _ = attention(frames=40)
     feeds = feeds_of(attention, 6)
-    exact = measured(model, feeds)
+    exact = measured(model, feeds.only([3]))
     frugal = Effort(tuple(range(6)), probes=1, all_grids=False)
-    monkeypatch.setattr("quantkit.sensitivity.divergence.effort", lambda *_: frugal)
+    monkeypatch.setattr("quantkit.sensitivity.divergence.effort_for", lambda *_: frugal)
     estimated = measured(model, feeds)
     ratios = []
     for name, (_, shown) in estimated.items():
         for one, other in zip(shown, exact[name][1], strict=True):
             assert (one.compute, one.bits) == (other.compute, other.bits)
-            assert one.noise == pytest.approx(other.noise, rel=1e-6)
             if one.compute == "dynamic":
-                assert one == other
+                assert one.noise == pytest.approx(other.noise, rel=1e-4)
+                assert one.divergence == pytest.approx(other.divergence, rel=1e-3)
             else:
                 ratios.append(one.divergence / other.divergence)
     assert ratios

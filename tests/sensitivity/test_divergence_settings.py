@@ -37,7 +37,7 @@ def test_shipped_model_affords_enough_audio_and_all_candidates_that_matter() -> 
 
 def test_large_model_hears_part_of_the_audio_and_tries_few_candidates() -> None:
     found = effort(DivergenceSettings(), LARGE, clips=32, seconds=160)
-    assert (found.probes, found.all_grids) == (1, False)
+    assert (found.probes, found.all_grids) == (2, False)
     assert len(found.clips) < 5
     spread = {clip // 8 for clip in found.clips}
     assert len(spread) == len(found.clips)
@@ -45,6 +45,14 @@ def test_large_model_hears_part_of_the_audio_and_tries_few_candidates() -> None:
     wanted = DivergenceSettings(seconds=1e9, probes=4)
     assert effort(wanted, LARGE, clips=32, seconds=160).clips == tuple(range(32))
     assert effort(wanted, LARGE, clips=32, seconds=160).probes == 4
+
+
+def test_windows_are_heard_however_large_the_model_is() -> None:
+    found = effort(DivergenceSettings(), LARGE, clips=32, seconds=960, fewest=8)
+    assert found.clips == (2, 6, 10, 14, 18, 22, 26, 30)
+    assert effort(DivergenceSettings(), LARGE, clips=3, seconds=90, fewest=8).clips == (0, 1, 2)
+    told = DivergenceSettings(seconds=30.0)
+    assert len(effort(told, LARGE, clips=32, seconds=960, fewest=8).clips) == 1
 
 
 def test_embeddings_cost_nothing() -> None:
@@ -63,9 +71,10 @@ def test_at_least_one_clip_is_heard(clips: int, seconds: float) -> None:
 def test_probes_are_spread_over_the_widths_from_the_narrowest() -> None:
     codecs = [CodecChoice("bitplane", bits) for bits in (7, 2, 5, 4, 3, 6)]
     assert [codec.bits for codec in probe_codecs(codecs, 1)] == [3]
-    assert [codec.bits for codec in probe_codecs(codecs, 2)] == [2, 3]
+    assert [codec.bits for codec in probe_codecs(codecs, 2)] == [2, 4]
+    assert [codec.bits for codec in probe_codecs(codecs, 3)] == [2, 3, 4]
     assert [codec.bits for codec in probe_codecs(codecs, 5)] == [2, 3, 4, 5, 6]
-    assert [str(codec) for codec in probe_codecs(CANDIDATES, 2)] == ["grouped:1", "bitplane:3"]
+    assert [str(codec) for codec in probe_codecs(CANDIDATES, 2)] == ["grouped:2", "grouped:4"]
     assert [codec.bits for codec in probe_codecs(CANDIDATES, 4)] == [1, 2, 2, 3]
 
 
@@ -99,9 +108,9 @@ def test_a_small_model_listens_to_all_that_it_does_not_run() -> None:
 
 
 def test_a_large_one_listens_to_the_ends_and_the_middle_of_each_codec() -> None:
-    probes = probe_codecs(CANDIDATES, 1)
-    assert list(map(str, probes)) == ["bitplane:3"]
-    expected = ["grouped:1", "grouped:4", "grouped:6", "bitplane:2", "bitplane:5", "bitplane:7"]
+    probes = probe_codecs(CANDIDATES, 2)
+    assert list(map(str, probes)) == ["grouped:2", "grouped:4"]
+    expected = ["grouped:1", "grouped:6", "bitplane:2", "bitplane:5", "bitplane:7"]
     assert list(map(str, listened_codecs(CANDIDATES, probes))) == [*expected, "int8"]
 
 

@@ -8,7 +8,7 @@ from onnx import TensorProto, helper
 from onnxruntime import InferenceSession
 
 from quantkit.quantize.ranges import Range
-from quantkit.sensitivity.rounding import bounds_of, on_grid
+from quantkit.sensitivity.rounding import bounds_of, on_grid, on_own_grids
 
 VALUES = np.random.default_rng(2).standard_normal((1, 50, 8)).astype(np.float32) - 0.3
 
@@ -44,3 +44,12 @@ def test_zero_stays_zero_and_silence_is_silent() -> None:
     assert on_grid(np.zeros((1, 4), np.float32), Range(0.2, 3.0), 8).any() == np.False_
     assert bounds_of(np.zeros((0, 4), np.float32)) == Range(0.0, 0.0)
     assert bounds_of(np.full((1, 2), 3.0, np.float32)) == Range(0.0, 3.0)
+
+
+def test_tokens_that_come_one_by_one_have_grids_of_their_own() -> None:
+    values = VALUES * np.geomspace(1, 100, VALUES.shape[1], dtype=np.float32)[None, :, None]
+    rounded = on_own_grids(values, 8)
+    for token in range(values.shape[1]):
+        alone = values[:, token]
+        np.testing.assert_array_equal(rounded[:, token], on_grid(alone, bounds_of(alone), 8))
+    assert on_own_grids(values[:, :0], 8).shape == (1, 0, 8)

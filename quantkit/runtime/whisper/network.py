@@ -116,3 +116,22 @@ class WhisperNetwork:
         }
         log_probs, *present = run_session(self._decoder, ["log_probs", *self._present], feed)
         return log_probs, Memory(dict(zip(self._past, present, strict=True)))
+
+    def read(self, features: FloatArray, tokens: IntArray, positions: IntArray) -> FloatArray:
+        """What may follow each token of a given text, which is read as one is written.
+
+        Args:
+            features: (1, mel_bands, frames) a window.
+            tokens: (1, count) the prompt, which is read at once, and the text.
+            positions: the prompt's last token, and all behind it.
+
+        Returns:
+            natural log-probabilities (1, positions, vocabulary).
+        """
+        heard, memory = self.encode(features), self.empty_memory()
+        ends = [int(position) + 1 for position in positions]
+        found = []
+        for begin, end in zip([0, *ends[:-1]], ends, strict=True):
+            log_probs, memory = self.step(tokens[:, begin:end], heard, memory)
+            found.append(log_probs)
+        return np.concatenate(found, axis=1)

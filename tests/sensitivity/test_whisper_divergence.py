@@ -1,0 +1,98 @@
+"""A decoder is judged as it is used: its layers see one token at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from quantkit.audio.utterance import Corpus, Utterance
+from quantkit.graph.artifact import model_files, read_info
+from quantkit.quantize import QuantizeSettings, quantize_model
+from quantkit.quantize.feeds import Feeds
+from quantkit.quantize.fitting import Fitting
+from quantkit.quantize.observe import observe
+from quantkit.quantize.pipeline import prepare
+from quantkit.quantize.settings import LayerRule
+from quantkit.runtime.whisper.network import WhisperNetwork
+from quantkit.sensitivity.divergence_settings import DivergenceSettings, effort_for
+from quantkit.sensitivity.model_divergence import model_divergence
+from quantkit.sensitivity.plan_divergence import PlanTrial
+
+pytest.importorskip("torch", reason="a tiny Whisper is made by PyTorch")
+
+#: Rounded to few levels, so that it matters who shares a grid with whom.
+COARSE = QuantizeSettings(
+    compute="float32", rules=(LayerRule.parse("decoder.layers.*=int8@dynamic/3"),)
+)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from quantkit.export.sources import ExportOptions, export_source
+    from tests.whisper import tiny_whisper, write_transformers
+
+    folder = tmp_path_factory.mktemp("whisper")
+    source = write_transformers(folder / "tiny", tiny_whisper())
+    export_source(str(source), folder / "tiny.onnx", ExportOptions())
+    return folder / "tiny.onnx"
+
+
+@pytest.fixture(scope="module")
+def feeds(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Feeds:
+    folder = tmp_path_factory.mktemp("clips")
+    random = np.random.default_rng(0)
+    clips = []
+    for index, language in enumerate(("en", "de")):
+        path = folder / f"{index}.wav"
+        soundfile.write(path, 0.1 * random.standard_normal(32_000), 16_000)
+        clips.append(Utterance(path, language=language))
+    # The text of random weights is long; this much shows the same.
+    heard = Feeds(Corpus("noise", tuple(clips)), read_info(model), model)
+    short = []
+    for clip, inputs in heard:
+        first = int(inputs["positions"][0])
+        length = first + 12
+        cut = {"tokens": inputs["tokens"][:, :length], "positions": np.arange(first, length)}
+        short.append((clip, {**inputs, **cut}))
+    return Feeds.of(short, read_info(model), model)
+
+
+def test_a_text_read_token_by_token_says_the_same(model: Path, feeds: Feeds) -> None:
+    encoder, decoder = model_files(model)
+    network = WhisperNetwork.load(encoder, decoder)
+    for _, inputs in feeds:
+        heard = network.encode(inputs["features"])
+        at_once, _ = network.step(
+            inputs["tokens"], heard, network.empty_memory(), inputs["positions"]
+        )
+        read = network.read(inputs["features"], inputs["tokens"], inputs["positions"])
+        np.testing.assert_allclose(read, at_once, atol=1e-3)
+    assert model_divergence(model, model, feeds) < 1e-6
+
+
+def test_a_simulated_plan_diverges_like_the_model_in_use(
+    model: Path, feeds: Feeds, tmp_path: Path
+) -> None:
+    made = quantize_model(model, tmp_path / "coarse.onnx", COARSE, feeds)
+    in_use = model_divergence(model, made.path, feeds)
+    prepared = prepare(model, COARSE)
+    seen = observe(prepared.model, prepared.layers, prepared.choices, feeds, Fitting())
+    with PlanTrial(
+        prepared.model,
+        prepared.layers,
+        feeds,
+        DivergenceSettings(weighting="uniform"),
+        observations=seen,
+        fitting=Fitting(),
+    ) as trial:
+        foreseen = trial.divergence(prepared.choices)
+    # Only the four tokens of the prompt share a grid.
+    assert foreseen == pytest.approx(in_use, rel=0.25)
+
+
+def test_all_languages_are_heard_however_large_the_model_is(model: Path, feeds: Feeds) -> None:
+    layers = prepare(model, COARSE).layers
+    assert effort_for(DivergenceSettings(), layers, feeds).clips == (0, 1)
