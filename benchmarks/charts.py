@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -69,6 +70,24 @@ class Bars:
     bars: Mapping[str, Sequence[tuple[float, float, float]]]
 
 
+@dataclass(frozen=True)
+class Matrix:
+    """One pair of axes with a number in each field.
+
+    Args:
+        title, x_label, y_label: for people.
+        columns, rows: their names.
+        values: (rows, columns).
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    columns: Sequence[str]
+    rows: Sequence[str]
+    values: npt.NDArray[np.float64]
+
+
 def write_lines(name: str, panels: Sequence[Panel], folder: Path = PLOTS) -> Path:
     """Draw the panels side by side, a line and its intervals for each name, with one legend.
 
@@ -93,6 +112,17 @@ def write_bars(name: str, panels: Sequence[Bars], folder: Path = PLOTS) -> Path:
     return _written(name, panels, lambda axes, panel: _draw_bars(axes, panel, names), folder)
 
 
+def write_matrices(name: str, panels: Sequence[Matrix], folder: Path = PLOTS) -> Path:
+    """Draw the panels side by side, each field the darker the larger its number.
+
+    The same figures give the same file.
+
+    Args:
+        name: of the file, without suffix.
+    """
+    return _written(name, panels, _draw_matrix, folder)
+
+
 def _written(name: str, panels: Sequence[P], draw: Callable[[Axes, P], None], folder: Path) -> Path:
     with rc_context({**_RC, "svg.hashsalt": name}):
         figure = Figure(figsize=(5.0 * len(panels), 4.0), layout="constrained")
@@ -104,7 +134,8 @@ def _written(name: str, panels: Sequence[P], draw: Callable[[Axes, P], None], fo
         for axes in figure.axes:
             drawn, labels = axes.get_legend_handles_labels()
             legend |= dict(zip(labels, drawn, strict=True))
-        figure.legend(list(legend.values()), list(legend), loc="outside right upper")
+        if legend:
+            figure.legend(list(legend.values()), list(legend), loc="outside right upper")
         stream = io.StringIO()
         figure.savefig(stream, format="svg", metadata={"Date": None})
     path = folder / f"{name}.svg"
@@ -149,6 +180,21 @@ def _draw_bars(axes: Axes, panel: Bars, names: Sequence[str]) -> None:
         )
     axes.set_xticks(range(len(panel.labels)), panel.labels, rotation=45, ha="right")
     axes.set_title(panel.title)
+    axes.set_ylabel(panel.y_label)
+
+
+def _draw_matrix(axes: Axes, panel: Matrix) -> None:
+    highest = float(panel.values.max())
+    axes.imshow(panel.values, cmap="Blues", vmin=0.0, vmax=highest, aspect="auto")
+    axes.grid(visible=False)
+    for row, values in enumerate(panel.values):
+        for column, value in enumerate(values):
+            colour = "white" if value > 0.6 * highest else "black"
+            axes.text(column, row, f"{value:.1f}", ha="center", va="center", color=colour)
+    axes.set_xticks(range(len(panel.columns)), panel.columns)
+    axes.set_yticks(range(len(panel.rows)), panel.rows)
+    axes.set_title(panel.title)
+    axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
 
 
