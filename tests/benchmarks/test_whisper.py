@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("torch", reason="the study exports models")
 
-from benchmarks.whisper import Cell, Form, Row, report, wer
+from benchmarks.whisper import Cell, Form, Row, change, report, wer
 
 
 def row(seconds: float, *forms: Form) -> Row:
@@ -36,5 +36,14 @@ def test_each_form_has_a_line_with_its_speed_against_the_first() -> None:
     line = next(line for line in text.splitlines() if line.startswith("| small"))
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells[:4] == ["small", "2.5", "0.100", "2.00×"]
-    assert cells[4].startswith("10.0 [")
-    assert len(cells) == 6
+    assert cells[4].startswith("+5.0 [")
+    assert cells[5].startswith("10.0 [")
+    assert len(cells) == 7
+
+
+def test_the_change_is_clip_by_clip() -> None:
+    base = Form("float", 1, [1, 4], [10, 10], seconds=1.0)
+    other = Form("small", 1, [2, 3], [10, 10], seconds=1.0)
+    value, (low, high) = change([other], [base])
+    assert value == 0.0
+    assert low <= 0.0 <= high
