@@ -34,9 +34,9 @@ _FEWEST_SECONDS = 8.0
 # decoder does depends on the language.
 _FEWEST_WINDOWS = 8
 _WIDEST_PROBE = 3
-# Of a large model, around which its layers end up. Behind hundreds of layers errors of few bits
-# grow faster than in proportion to their noise: one probe of 3 bits foretold four times too much
-# of Whisper's embedding at 4 bits, and too little of others at 1 and 2.
+# Of a Whisper, around which its layers end up. Errors of few bits grow faster than in proportion
+# to their noise: one probe of 3 bits foretold four times too much of the embedding at 4 bits, and
+# too little of other layers at 1 and 2.
 _FEW_WIDTHS = (2, 4)
 # What is assumed of clips of unknown length.
 _SECONDS_PER_CLIP = 5.0
@@ -139,14 +139,15 @@ def effort(
     """What a model with ``layers`` can be asked, given so many clips of so many seconds in all.
 
     A model that cannot afford everything hears less audio first, down to 8 seconds, and is asked
-    about fewer candidates then, down to two, and one grid. Even a small one runs only candidates of
+    about fewer candidates then, down to one, and one grid. Even a small one runs only candidates of
     at most 3 bits.
 
     Args:
         seconds: 0 where unknown.
         sizes: of the clips. Where one is all that can be afforded, it is one of about half the mean
             size: a short one, but no fragment. Empty: one from the middle.
-        fewest: clips to hear if there are so many, whatever that costs.
+        fewest: clips to hear if there are so many, whatever that costs; of more than one, two
+            candidates are run at least.
     """
     seconds = seconds or clips * _SECONDS_PER_CLIP
     # Looking up an embedding costs nothing, however many weights it has.
@@ -159,7 +160,8 @@ def effort(
     audio = min(audio, seconds)
     runs = affordable / audio
     if settings.probes is None:
-        probes = min(probes, max(len(_FEW_WIDTHS), int(runs) - grids))
+        least = 1 if fewest == 1 else len(_FEW_WIDTHS)
+        probes = min(probes, max(least, int(runs) - grids))
     used = clips if audio >= seconds else max(1, int(clips * audio / seconds))
     if settings.seconds is None:
         used = max(used, min(fewest, clips))
@@ -194,17 +196,19 @@ def probe_codecs(candidates: Sequence[CodecChoice], probes: int) -> tuple[CodecC
     """The candidates to run, evenly spread over the widths from the narrowest on.
 
     Those of more than 3 bits come last: what they do is small, and in proportion to their noise.
-    Of a large model, which affords two, those of 2 and 4 bits; one alone has 3.
+    Two alone have 2 and 4 bits, one has 3.
     """
     ordered = sorted(candidates, key=lambda codec: codec.bits)
     narrow = [codec for codec in ordered if codec.bits <= _WIDEST_PROBE]
     if probes >= len(ordered):
         return tuple(ordered)
-    if probes <= len(_FEW_WIDTHS):
-        widths = _FEW_WIDTHS if probes > 1 else (_WIDEST_PROBE,)
-        found = [min(ordered, key=lambda codec: abs(codec.bits - width)) for width in widths]
+    if probes == len(_FEW_WIDTHS):
+        found = [min(ordered, key=lambda codec: abs(codec.bits - width)) for width in _FEW_WIDTHS]
         return tuple({str(codec): codec for codec in found}.values())
     if probes >= len(narrow):
         return tuple(ordered[:probes])
     last = len(narrow) - 1
+    if probes == 1:
+        # Where errors are small enough for the others to follow in proportion.
+        return (narrow[last],)
     return tuple(narrow[i * last // (probes - 1)] for i in range(probes))
