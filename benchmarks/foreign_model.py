@@ -17,7 +17,6 @@ from pathlib import Path
 
 import click
 import numpy as np
-import onnx
 import torch
 from torch import Tensor
 from transformers import AutoFeatureExtractor, Wav2Vec2ConformerForSequenceClassification
@@ -86,22 +85,18 @@ def export_elsewhere(folder: Path) -> Path:
     logging.disable(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(
+        # The exporter that most files out there came from; the newer one fails on this attention.
+        torch.onnx.export(
             Scores(model, normalise),
             (torch.randn(2, SAMPLE_RATE),),
-            dynamo=True,
+            str(folder / "theirs.onnx"),
+            dynamo=False,
             input_names=["waveform"],
             output_names=["logits"],
-            dynamic_shapes=(
-                {0: torch.export.Dim("batch"), 1: torch.export.Dim("samples", min=4_000)},
-            ),
+            dynamic_axes={"waveform": {0: "batch", 1: "samples"}, "logits": {0: "batch"}},
             opset_version=18,
-            verbose=False,
         )
     logging.disable(logging.NOTSET)
-    if program is None:
-        raise click.ClickException("torch.onnx.export returned no program")
-    onnx.save(program.model_proto, folder / "theirs.onnx")
     labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
     (folder / "labels.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
     return folder / "theirs.onnx"

@@ -56,7 +56,7 @@ def observe(
             label = UNREAD
         fresh = tracker(label, bits)
         ranges[value] = followed.add(value, name, (label, bits), fresh)
-    inputs = {node.name: str(node.input[0]) for node in model.graph.node}
+    inputs = {node.name: str(node.input[0]) for node in model.graph.node if node.input}
     moments = {
         name: followed.add(inputs[name], name, axis, Moments(axis))
         for name, op in _with_few_bits(layers, choices).items()
