@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
+from quantkit.export.sources import ExportOptions, export_source
+
 #: Tokens of a multilingual Whisper, and of its text.
 TOKENS, TEXT_TOKENS = 51_865, 50_257
 STEERING = [
@@ -66,6 +68,13 @@ def write_transformers(folder: Path, model: Any) -> Path:
     settings = {"suppress_tokens": [1, 2], "begin_suppress_tokens": [3, TEXT_TOKENS]}
     (folder / "generation_config.json").write_text(json.dumps(settings), encoding="utf-8")
     return folder
+
+
+def exported_whisper(folder: Path) -> Path:
+    """A tiny Whisper as an artifact."""
+    source = write_transformers(folder / "tiny", tiny_whisper())
+    export_source(str(source), folder / "tiny.onnx", ExportOptions())
+    return folder / "tiny.onnx"
 
 
 def write_ctranslate2(folder: Path, model: Any) -> Path:

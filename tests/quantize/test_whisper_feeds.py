@@ -18,13 +18,9 @@ pytest.importorskip("torch", reason="a tiny Whisper is made by PyTorch")
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from quantkit.export.sources import ExportOptions, export_source
-    from tests.whisper import tiny_whisper, write_transformers
+    from tests.whisper import exported_whisper
 
-    folder = tmp_path_factory.mktemp("whisper")
-    source = write_transformers(folder / "tiny", tiny_whisper())
-    export_source(str(source), folder / "tiny.onnx", ExportOptions())
-    return folder / "tiny.onnx"
+    return exported_whisper(tmp_path_factory.mktemp("whisper"))
 
 
 def clips(folder: Path, *seconds: float, languages: str = "") -> Corpus:
