@@ -1,8 +1,6 @@
 """Which layers an integer kernel would serve worse than the float one.
 
-Measured with ONNX Runtime 1.31 on AVX-512 VNNI, one thread, against the float kernel: a
-convolution over 10 inputs per output value (wav2vec 2.0's first, 1 → 512 channels) 0.24 times
-static and 0.29 times dynamic; a two-dimensional depthwise one 0.18 times dynamic.
+How much slower the integer kernels of these are: ``python -m benchmarks.integer_convolutions``.
 """
 
 from __future__ import annotations
@@ -45,6 +43,10 @@ def reason_to_stay_float(
         group = int(editor.attributes(node).get("group", 1))
         if group == 1 and math.prod(weight.shape[1:]) < _SHORTEST_REDUCTION:
             return "the float kernel is faster: too few inputs per output value"
+        if group == 1 and weight.shape[1] == 1:
+            # Its windows are laid out byte by byte; and samples of sound, which have peaks of
+            # sixteen times their standard deviation, lose most to a grid.
+            return "the float kernel is faster: one input channel"
         if compute == "dynamic" and group > 1 and weight.shape[1] == 1:
             return "the float kernel is faster: depthwise convolution"
         return ""

@@ -96,6 +96,8 @@ def test_weights_that_cannot_be_unfolded_are_uint8(tmp_path: Path) -> None:
     ("model", "preset", "reason"),
     [
         (single_layer("Conv", (1, 1, 99), (512, 1, 10)), "int8", "too few inputs per output"),
+        (single_layer("Conv", (1, 1, 400), (96, 1, 160)), "int8", "one input channel"),
+        (single_layer("Conv", (1, 1, 400), (96, 1, 160)), "static-int8", "one input channel"),
         (single_layer("Conv", (1, 8, 9, 9), (8, 1, 3, 3), group=8), "int8", "depthwise"),
         (single_layer("ConvTranspose", (1, 8, 9), (8, 8, 3)), "static-int8", "no integer kernel"),
         (single_layer("Gemm", (3, 8), (8, 4), 4, alpha=2.0), "int8", "transposed, scaled"),
