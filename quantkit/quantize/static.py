@@ -204,6 +204,7 @@ def _to_qdq(
         quantizer.model.topological_sort()
     quantized: onnx.ModelProto = quantizer.model.model
     _take_back(quantized, parked)
+    _spare_float_readers(quantized, layout, chosen)
     _put_levels(quantized, encoded, weights)
     _derive_bias_scales(quantized, encoded)
     _clip_low_bits(quantized, low_bits)
@@ -344,6 +345,32 @@ def _clip_low_bits(model: onnx.ModelProto, low_bits: Mapping[str, int]) -> None:
         clip_to_bits(editor, raw, low_bits[node.input[0]], nodes)
         nodes[-1].output[0] = node.output[0]
         editor.replace(node, nodes)
+    editor.finish()
+
+
+def _spare_float_readers(
+    model: onnx.ModelProto, layout: StaticLayout, chosen: Collection[str]
+) -> None:
+    """Let float operators read what static layers read as it was before it was rounded.
+
+    The quantizer gives the rounded value to all readers. On a path around the layer, that costs
+    accuracy and saves nothing. Results of integer kernels are there in 8 bits only.
+    """
+    editor = GraphEditor(model)
+    made = {name for node in editor.nodes if node.name in chosen for name in node.output}
+    for node in [n for n in editor.nodes if n.op_type == "DequantizeLinear"]:
+        quantize = editor.producers.get(node.input[0])
+        if quantize is None or quantize.input[0] in made | set(layout.outputs.values()):
+            continue
+        for reader in list(editor.consumers.get(node.output[0], [])):
+            moves = reader.op_type in VALUE_PRESERVING or is_zero_mask(editor, reader)
+            if reader.name in chosen or moves:
+                continue
+            changed = copy_node(reader)
+            for position, name in enumerate(reader.input):
+                if name == node.output[0]:
+                    changed.input[position] = quantize.input[0]
+            editor.replace(reader, [changed])
     editor.finish()
 
 

@@ -112,6 +112,7 @@ class PlanTrial(Closing):
 
         Below 0 where the layer's error happens to make good what others do; 0 for layers that are
         float in the plan. One that shares its weight with others gives the float weight to all.
+        The grids of other layers stay, also of one whose result is rounded for this one's sake.
 
         Args and raises as :meth:`divergence`.
 

@@ -1,8 +1,7 @@
 """A quantized model in float: every weight and input on its grid, every kernel a float one.
 
-What the real artifact computes on integers, this computes in float32, up to rounding; the grids of
-results that go to several static layers through sums are left out. It needs no packing and no
-integer kernels, and any of its layers can be given back its float weight and input.
+What the real artifact computes on integers, this computes in float32, up to rounding. It needs no
+packing and no integer kernels, and any of its layers can be given back its float weight and input.
 """
 
 from __future__ import annotations
@@ -24,7 +23,8 @@ from quantkit.quantize.activations import (
     quantize_per_batch,
     quantize_per_clip,
 )
-from quantkit.quantize.emulated import round_activation
+from quantkit.quantize.emulated import round_activation, round_result
+from quantkit.quantize.ranges import Range
 from quantkit.quantize.rewrite import static_layout
 from quantkit.quantize.settings import LayerChoice
 from quantkit.sensitivity.candidate_weights import CandidateWeights, FloatArray, FloatLayer
@@ -37,7 +37,8 @@ class Simulation:
 
     Args:
         model: its nodes for a layer follow each other: the grid of the input, the layer, what the
-            corrected bias takes off; values before and behind have their old names.
+            corrected bias takes off, the grid of the result; values before and behind have their
+            old names.
         units: where the nodes of each quantized layer lie.
         weights: name of the quantized weight of each such layer.
     """
@@ -80,13 +81,14 @@ def simulate(
         _replace(editor, node, layer, quantized[name], layer.shift(values))
         product = next(each for each in editor.nodes if each.name == name)
         if choice.compute == "static":
+            if name in layout.outputs:
+                # The grid of a ReLU's result does the ReLU, too, when it comes before.
+                result = layout.outputs[name]
+                bits = layout.integer_bits(result)
+                round_result(editor, str(node.output[0]), name, _range(weights, name, result), bits)
+                product = next(each for each in editor.nodes if each.name == name)
             value = layout.inputs[name]
-            if value not in weights.observations.ranges:
-                raise InputError(
-                    f"layer {name}: the range of its input was not observed; observe the clips "
-                    "with the choices that are to be simulated"
-                )
-            bounds = weights.observations.ranges[value]
+            bounds = _range(weights, name, value)
             round_activation(editor, product, bounds, layout.bits[value])
         elif choice.compute == "dynamic":
             if name in repeated:
@@ -103,6 +105,17 @@ def simulate(
         for name, (first, last) in stretches.items()
     }
     return Simulation(changed, units, quantized)
+
+
+def _range(weights: CandidateWeights, layer: str, value: str) -> Range:
+    """Of ``value``, which ``layer`` reads or makes."""
+    found = weights.observations.ranges.get(value)
+    if found is None:
+        raise InputError(
+            f"layer {layer}: the range of {value} was not observed; observe the clips with the "
+            "choices that are to be simulated"
+        )
+    return found
 
 
 def _replace(

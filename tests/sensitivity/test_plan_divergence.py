@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,9 +85,8 @@ def test_simulated_plan_diverges_like_the_real_artifact(case, build, planned, tm
     quantize_model(source, path, QuantizeSettings(**CASES[case]), plan.feeds)
     output = plan.prepared.model.graph.output[0].name
     expected = brute_force(source, path, plan.feeds, output)
-    # Sums of integers round nowhere, and results before a sum have a grid of their own.
-    tolerance = 0.4 if case.startswith("static") else 0.05
-    assert plan.divergence() == pytest.approx(expected, rel=tolerance)
+    # Sums of integers round nowhere, those of floats a little: some values are a step off.
+    assert plan.divergence() == pytest.approx(expected, rel=0.02)
 
 
 def test_plan_that_leaves_everything_float_moves_nothing(planned) -> None:
@@ -113,8 +113,13 @@ def test_only_quantized_layer_is_to_blame_for_all(planned) -> None:
     assert total == pytest.approx(weight.divergence, rel=1e-3)
 
 
-@pytest.mark.parametrize("case", ["weights only", "dynamic per batch", "static"])
-@pytest.mark.parametrize("build", [attention, residual])
+@pytest.mark.parametrize(
+    ("case", "build"),
+    [
+        *itertools.product(["weights only", "dynamic per batch"], [attention, residual]),
+        ("static", residual),
+    ],
+)
 def test_marginal_is_what_the_plan_without_the_layer_does_not_do(case, build, planned) -> None:
     plan = planned(build, **CASES[case])
     seen: list[str] = []
@@ -142,7 +147,7 @@ def test_range_that_was_not_observed_is_named(planned) -> None:
     plan = planned(residual, compute="static")
     with (
         plan.trial(Observations()) as trial,
-        pytest.raises(InputError, match=r"layer conv1.node: the range of its input was not"),
+        pytest.raises(InputError, match=r"layer conv1.node: the range of \w+ was not observed"),
     ):
         trial.divergence(plan.choices)
 
