@@ -30,6 +30,9 @@ CANDIDATES = tuple(
 # model: half a minute on two cores.
 _AFFORDABLE = 3.5e10
 _FEWEST_SECONDS = 8.0
+# Of a classifier, times what others are worth: a clip is a single frame, and a few clips of those
+# that it is unsure of make up most of the divergence.
+_PATIENCE_FOR_CLASSES = 3.0
 # Of Whisper: a window of 30 seconds costs the same however little is said in it, and what its
 # decoder does depends on the language.
 _FEWEST_WINDOWS = 8
@@ -125,7 +128,10 @@ class Effort:
 def effort_for(settings: DivergenceSettings, layers: Sequence[Layer], feeds: Feeds) -> Effort:
     """What a model with ``layers`` can be asked, given these clips."""
     fewest = _FEWEST_WINDOWS if feeds.info.task == "whisper" else 1
-    return effort(settings, layers, feeds.clips, feeds.computed_seconds, feeds.sizes, fewest)
+    patience = _PATIENCE_FOR_CLASSES if feeds.info.task == "classification" else 1.0
+    return effort(
+        settings, layers, feeds.clips, feeds.computed_seconds, feeds.sizes, fewest, patience
+    )
 
 
 def effort(
@@ -135,6 +141,7 @@ def effort(
     seconds: float,
     sizes: Sequence[int] = (),
     fewest: int = 1,
+    patience: float = 1.0,
 ) -> Effort:
     """What a model with ``layers`` can be asked, given so many clips of so many seconds in all.
 
@@ -148,11 +155,12 @@ def effort(
             size: a short one, but no fragment. Empty: one from the middle.
         fewest: clips to hear if there are so many, whatever that costs; of more than one, two
             candidates are run at least.
+        patience: times the usual cost that may be spent.
     """
     seconds = seconds or clips * _SECONDS_PER_CLIP
     # Looking up an embedding costs nothing, however many weights it has.
     weights = sum(math.prod(layer.shape) for layer in layers if layer.op != "Gather")
-    affordable = _AFFORDABLE / max(1, weights * len(layers))
+    affordable = patience * _AFFORDABLE / max(1, weights * len(layers))
     narrow = sum(codec.bits <= _WIDEST_PROBE for codec in settings.candidates)
     probes = min(settings.probes or max(narrow, 1), len(settings.candidates))
     grids = 2 * len(settings.activation_bits)

@@ -56,6 +56,14 @@ def test_windows_are_heard_however_large_the_model_is() -> None:
     assert len(effort(told, LARGE, clips=32, seconds=960, fewest=8).clips) == 1
 
 
+def test_patience_buys_audio_first() -> None:
+    """As a classifier needs it, of which each clip shows a single frame."""
+    usual = effort(DivergenceSettings(), SHIPPED, clips=64, seconds=320)
+    patient = effort(DivergenceSettings(), SHIPPED, clips=64, seconds=320, patience=3.0)
+    assert len(patient.clips) == pytest.approx(3 * len(usual.clips), abs=2)
+    assert patient.probes == usual.probes
+
+
 def test_embeddings_cost_nothing() -> None:
     embedding = layers(1, 10**9, "Gather")
     plain = effort(DivergenceSettings(), SHIPPED, clips=9, seconds=40)
