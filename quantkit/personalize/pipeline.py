@@ -15,8 +15,8 @@ from quantkit.graph.artifact import read_info, total_size
 from quantkit.graph.plan import Plan
 from quantkit.personalize.reasons import reasons
 from quantkit.personalize.summary import PersonalizeSummary, Step, audio_warnings
-from quantkit.planning.correction import AudioJudge, corrected_plan
-from quantkit.planning.optimal import Optimum, Planner
+from quantkit.planning.correction import AudioJudge, Correction, corrected_plan
+from quantkit.planning.optimal import Planner
 from quantkit.planning.pareto import Front, pareto_front
 from quantkit.quantize.feeds import Calibration, Feeds, evenly
 from quantkit.quantize.fitting import Fitting
@@ -144,11 +144,11 @@ def personalize(
     with clock.step("plan"):
         tell("plan", 0.0)
         planner = Planner.of(source, table, settings.quantize, fitting=settings.fitting)
-        best = _best(planner, source, feeds, table, budget_bytes, settings, shared, tell)
+        found = _best(planner, source, feeds, table, budget_bytes, settings, shared, tell)
         front = pareto_front(planner, budgets=_POINTS_OF_FRONT)
     with clock.step("quantize"):
         tell("quantize", 0.0)
-        result = quantize_model(source, destination, best.plan, feeds, shared=shared)
+        result = quantize_model(source, destination, found.optimum.plan, feeds, shared=shared)
         del shared
         trim_heap()
     with clock.step("compare"):
@@ -164,7 +164,7 @@ def personalize(
         destination=destination,
         budget_bytes=budget_bytes,
         size_bytes=result.size_bytes,
-        predicted_divergence=best.divergence,
+        predicted_divergence=found.foretold,
         measured_divergence=measured,
         compared_clips=compared.recordings,
         steps=clock.steps,
@@ -183,11 +183,11 @@ def _best(
     settings: PersonalizeSettings,
     shared: SharedWork,
     tell: Progress,
-) -> Optimum:
+) -> Correction:
     """The plan; tried as a whole and corrected, where the model is small enough for that."""
     rounds = _affordable_rounds(table) if settings.rounds is None else settings.rounds
     if not rounds:
-        return planner.best(budget_bytes)
+        return corrected_plan(planner, None, budget_bytes)
     judge = AudioJudge(source, feeds, table, settings.quantize, settings.fitting, shared=shared)
     with judge:
         return corrected_plan(
@@ -196,7 +196,7 @@ def _best(
             budget_bytes,
             rounds=rounds,
             progress=lambda tried: tell("plan", tried / (rounds + 1)),
-        ).optimum
+        )
 
 
 class _Clock:

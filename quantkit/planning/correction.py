@@ -83,6 +83,11 @@ class Correction:
     measured: float | None = None
     rounds: tuple[Round, ...] = ()
 
+    @property
+    def foretold(self) -> float:
+        """What the file will diverge by: of the plan tried as a whole, where it was tried."""
+        return self.optimum.divergence if self.measured is None else self.measured
+
 
 def corrected_plan(
     planner: Planner,

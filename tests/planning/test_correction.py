@@ -65,6 +65,7 @@ def test_where_nothing_interacts_the_first_plan_stands(planner) -> None:
     assert len(judge.asked) == 1
     (only,) = found.rounds
     assert only.measured == found.measured == pytest.approx(only.predicted)
+    assert found.foretold == found.measured
     assert only.size_bytes == found.optimum.size
 
 
