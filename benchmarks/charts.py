@@ -78,6 +78,7 @@ class Matrix:
         title, x_label, y_label: for people.
         columns, rows: their names.
         values: (rows, columns).
+        darkest: number from which on fields are as dark as they get; None: the largest.
     """
 
     title: str
@@ -86,6 +87,7 @@ class Matrix:
     columns: Sequence[str]
     rows: Sequence[str]
     values: npt.NDArray[np.float64]
+    darkest: float | None = None
 
 
 def write_lines(name: str, panels: Sequence[Panel], folder: Path = PLOTS) -> Path:
@@ -184,7 +186,7 @@ def _draw_bars(axes: Axes, panel: Bars, names: Sequence[str]) -> None:
 
 
 def _draw_matrix(axes: Axes, panel: Matrix) -> None:
-    highest = float(panel.values.max())
+    highest = float(panel.values.max()) if panel.darkest is None else panel.darkest
     axes.imshow(panel.values, cmap="Blues", vmin=0.0, vmax=highest, aspect="auto")
     axes.grid(visible=False)
     for row, values in enumerate(panel.values):

@@ -18,6 +18,7 @@ from benchmarks.language_personalisation import (
     Row,
     by_relation,
     report,
+    without_loops,
     word_error_rates,
 )
 from benchmarks.whisper import LANGUAGES
@@ -49,7 +50,15 @@ def test_own_others_and_nobodys_audio_are_told_apart() -> None:
     assert [found[each][0] for each in ("same", "other", NONE)] == [0.0, 10.0, 50.0]
     text = report(RESULTS, WORDS)
     assert "| es | 32.0 | 10.0 | 0.0 | 10.0 |" in text
-    assert "| other | 10.0 [10.0, 10.0] |" in text
+    assert "| other | 10.0 [10.0, 10.0] | 10.0 [10.0, 10.0] |" in text
+
+
+def test_loop_counts_as_a_lost_clip() -> None:
+    looped = {**RESULTS, Cell(NONE): row(errors=224)}
+    assert by_relation(looped, WORDS)[NONE][0] == 2240.0
+    capped = by_relation(without_loops(looped, WORDS), WORDS)
+    assert capped[NONE][0] == 100.0
+    assert capped["other"] == by_relation(RESULTS, WORDS)["other"]
 
 
 def test_the_picture_has_every_number(tmp_path: Path) -> None:
