@@ -26,11 +26,8 @@ from quantkit.export.foreign import (
     ForeignModel,
     Framing,
     Interface,
-    Scale,
     framing_of,
     interface_of,
-    log_probs,
-    scale_of,
     shortest_clip,
 )
 from quantkit.export.parity import ParityReport, check_parity
@@ -39,6 +36,7 @@ from quantkit.export.shortest import pad_to_shortest
 from quantkit.files import refuse_overwriting, sha256_of
 from quantkit.graph.artifact import ArtifactInfo, info_of, open_model
 from quantkit.graph.editor import name_all_nodes
+from quantkit.runtime.output_scale import Scale, log_probabilities, scale_of
 from quantkit.text.label_files import classes_of, ctc_labels_of
 
 TASKS = ("ctc", "classification")
@@ -268,7 +266,7 @@ class _Reference:
         return [self.run.noise(count, int(generator.integers(1 << 30))) for count in counts]
 
     def outputs(self, clips: Sequence[FloatArray]) -> list[FloatArray]:
-        return [log_probs(self.run(clip), self.scale) for clip in clips]
+        return [log_probabilities(self.run(clip), self.scale).astype(np.float32) for clip in clips]
 
 
 def _rename_values(graph: onnx.GraphProto, names: dict[str, str]) -> None:

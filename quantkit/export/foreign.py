@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -261,32 +261,6 @@ def framing_of(run: ForeignModel, origin: Path) -> Framing:
                 f"{length} has {frames(length)}"
             )
     return framing
-
-
-Scale = Literal["logits", "probabilities", "log-probabilities"]
-
-
-def scale_of(output: Array) -> Scale:
-    """What the last axis of ``output`` holds."""
-    values = output.astype(np.float64)
-    sums = values.sum(-1)
-    if values.min() >= 0 and np.allclose(sums, 1.0, atol=1e-3):
-        return "probabilities"
-    with np.errstate(over="ignore"):
-        total = np.exp(values).sum(-1)
-    return "log-probabilities" if np.allclose(total, 1.0, atol=1e-3) else "logits"
-
-
-def log_probs(output: Array, scale: Scale) -> FloatArray:
-    """``output`` as natural log-probabilities over its last axis."""
-    values = output.astype(np.float64)
-    if scale == "probabilities":
-        values = np.log(np.maximum(values, np.finfo(np.float32).tiny))
-    elif scale == "logits":
-        values = values - values.max(-1, keepdims=True)
-        values = values - np.log(np.exp(values).sum(-1, keepdims=True))
-    result: FloatArray = values.astype(np.float32)
-    return result
 
 
 def _numpy(value: Value) -> npt.DTypeLike:

@@ -11,6 +11,7 @@ import onnx
 from onnx import TensorProto
 
 from quantkit.errors import InputError, ModelError
+from quantkit.runtime.output_scale import Scale, log_probabilities
 
 FloatArray = npt.NDArray[np.float32]
 Array = npt.NDArray[Any]
@@ -18,16 +19,12 @@ Array = npt.NDArray[Any]
 #: How much a frame counts; see :func:`frame_weights`.
 Weighting = Literal["uniform", "uncertain", "spoken"]
 WEIGHTINGS: tuple[Weighting, ...] = get_args(Weighting)
-#: What the numbers of an output are.
-Scale = Literal["log-probabilities", "probabilities", "logits"]
 
 _FLOAT_TYPES = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 # No frame is forgotten, however sure the model is of it: an error may change that.
 _FLOOR = 0.05
 # Share of all frames that a CTC model's blank has at least.
 _LEAST_BLANK = 0.2
-# Rows of float32 log-probabilities over 32,000 labels add up to one as well as this.
-_TOLERANCE = 1e-3
 _TINY = float(np.finfo(np.float32).tiny)
 
 
@@ -41,22 +38,6 @@ def posterior_output(model: onnx.ModelProto) -> str:
         if value.type.tensor_type.elem_type in _FLOAT_TYPES:
             return str(value.name)
     raise ModelError("the model has no output of floating point, so no posteriors to compare")
-
-
-def scale_of(values: Array) -> Scale:
-    """What the last axis of an output holds, judged by the sums of its rows.
-
-    Raises:
-        ModelError: the output has no axis of labels.
-    """
-    if not values.ndim or not values.shape[-1]:
-        raise ModelError(f"the posteriors have shape {values.shape}, without an axis of labels")
-    rows = _rows(values)
-    if np.abs(_log_sum_exp(rows)).max(initial=0.0) < _TOLERANCE:
-        return "log-probabilities"
-    if rows.min(initial=0.0) >= 0.0 and np.abs(rows.sum(axis=1) - 1.0).max() < _TOLERANCE:
-        return "probabilities"
-    return "logits"
 
 
 def log_posteriors(values: Array, scale: Scale, clip: str) -> FloatArray:
@@ -74,11 +55,7 @@ def log_posteriors(values: Array, scale: Scale, clip: str) -> FloatArray:
     # A label that is ruled out has log-probability -inf: a statement, if one that KL cannot bear.
     if np.isnan(rows).any() or np.isposinf(rows).any():
         raise ModelError(f"the posteriors are NaN or infinite on clip {clip}; check the model")
-    if scale == "probabilities":
-        rows = np.log(np.maximum(rows, _TINY))
-    elif scale == "logits":
-        rows = rows - _log_sum_exp(rows)[:, None]
-    return np.maximum(rows, np.log(_TINY)).astype(np.float32)
+    return np.maximum(log_probabilities(rows, scale), np.log(_TINY)).astype(np.float32)
 
 
 def frame_weights(clips: Iterable[FloatArray], weighting: Weighting) -> list[FloatArray]:
@@ -143,15 +120,6 @@ def divergence(reference: FloatArray, other: FloatArray, weights: FloatArray) ->
 
 def _rows(values: Array) -> npt.NDArray[np.float64]:
     return values.reshape(-1, values.shape[-1]).astype(np.float64)
-
-
-def _log_sum_exp(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    highest = rows.max(axis=1, initial=-np.inf, keepdims=True)
-    # A row of -inf alone has no highest value to subtract.
-    highest = np.where(np.isfinite(highest), highest, 0.0)
-    with np.errstate(divide="ignore"):
-        total: npt.NDArray[np.float64] = np.log(np.exp(rows - highest).sum(axis=1)) + highest[:, 0]
-    return total
 
 
 def _entropy(rows: FloatArray) -> npt.NDArray[np.float64]:

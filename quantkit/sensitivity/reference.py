@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from quantkit.quantize.clip_store import ClipStore
+from quantkit.runtime.output_scale import scale_of
 from quantkit.sensitivity.posteriors import (
     FloatArray,
     Weighting,
     divergence,
     frame_weights,
     log_posteriors,
-    scale_of,
 )
 
 

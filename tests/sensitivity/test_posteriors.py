@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from scipy.special import log_softmax, rel_entr, softmax
+from scipy.special import log_softmax, rel_entr
 
 from quantkit.errors import InputError, ModelError
 from quantkit.sensitivity.posteriors import (
@@ -14,7 +14,6 @@ from quantkit.sensitivity.posteriors import (
     frame_weights,
     log_posteriors,
     posterior_output,
-    scale_of,
 )
 
 RANDOM = np.random.default_rng(4)
@@ -32,35 +31,18 @@ def test_first_output_of_floating_point_holds_the_posteriors() -> None:
         posterior_output(model_with(TensorProto.INT64))
 
 
-@pytest.mark.parametrize(
-    ("values", "scale"),
-    [
-        (LOGITS, "logits"),
-        (softmax(LOGITS, -1), "probabilities"),
-        (log_softmax(LOGITS, -1), "log-probabilities"),
-    ],
-)
-def test_every_scale_leads_to_the_same_log_probabilities(values, scale) -> None:
-    assert scale_of(values) == scale
-    found = log_posteriors(values, scale, "clip")
-    np.testing.assert_allclose(found, log_softmax(LOGITS, -1)[0], atol=1e-5)
-
-
 def test_output_of_a_classifier_is_one_frame() -> None:
     assert log_posteriors(np.zeros((1, 5), np.float32), "logits", "clip").shape == (1, 5)
 
 
 def test_label_that_is_ruled_out_is_no_error_but_nan_and_infinity_are() -> None:
     certain = np.array([[0.0, -np.inf]], np.float32)
-    assert scale_of(certain) == "log-probabilities"
     rows = log_posteriors(certain, "log-probabilities", "clip")
     assert np.isfinite(rows).all()
     assert divergence(rows, rows, np.ones(1, np.float32)) == 0.0
     for bad in (np.nan, np.inf):
         with pytest.raises(ModelError, match="NaN or infinite on clip seven"):
             log_posteriors(np.array([[bad, 0.0]], np.float32), "logits", "seven")
-    with pytest.raises(ModelError, match="without an axis of labels"):
-        scale_of(np.float32(1.0))
 
 
 def test_divergence_is_the_weighted_sum_of_kullback_and_leiblers() -> None:

@@ -1,0 +1,54 @@
+"""What the numbers of an output are, and the log-probabilities that they stand for."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from quantkit.errors import ModelError
+
+Array = npt.NDArray[Any]
+
+#: Of the last axis of an output.
+Scale = Literal["log-probabilities", "probabilities", "logits"]
+
+# Rows of float32 log-probabilities over 32,000 labels add up to one as well as this.
+_TOLERANCE = 1e-3
+
+
+def scale_of(values: Array) -> Scale:
+    """What the last axis of an output holds, judged by the sums of its rows.
+
+    Raises:
+        ModelError: the output has no axis of labels.
+    """
+    if not values.ndim or not values.shape[-1]:
+        raise ModelError(f"the posteriors have shape {values.shape}, without an axis of labels")
+    rows = values.reshape(-1, values.shape[-1]).astype(np.float64)
+    if np.abs(_log_sum_exp(rows)).max(initial=0.0) < _TOLERANCE:
+        return "log-probabilities"
+    if rows.min(initial=0.0) >= 0.0 and np.abs(rows.sum(axis=1) - 1.0).max() < _TOLERANCE:
+        return "probabilities"
+    return "logits"
+
+
+def log_probabilities(values: Array, scale: Scale) -> npt.NDArray[np.float64]:
+    """``values`` as natural log-probabilities over their last axis."""
+    wide: npt.NDArray[np.float64] = values.astype(np.float64)
+    if scale == "probabilities":
+        wide = np.log(np.maximum(wide, np.finfo(np.float32).tiny))
+    elif scale == "logits":
+        wide = wide - _log_sum_exp(wide)[..., None]
+    return wide
+
+
+def _log_sum_exp(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Over the last axis."""
+    highest = values.max(axis=-1, initial=-np.inf, keepdims=True)
+    # A row of -inf alone has no highest value to subtract.
+    highest = np.where(np.isfinite(highest), highest, 0.0)
+    with np.errstate(divide="ignore"):
+        total: npt.NDArray[np.float64] = np.log(np.exp(values - highest).sum(-1)) + highest[..., 0]
+    return total
