@@ -161,6 +161,9 @@ interleaved runs. {host()}.
 
 {table(header, rows)}
 
+What is foretold is nearly all of the 8-bit grids of activations, which the plans have in common:
+with random weights it says nothing of trained ones.
+
 The exported file against transformers, which gets each clip alone: largest difference of
 log-probabilities, |a − b| / max(1, |a|), by samples of the longest clip of a batch and clips in it:
 
