@@ -118,6 +118,9 @@ def accuracy_table(report: BenchReport) -> Table:
             )
         )
     unit = "CER %" if report.unit == "characters" else "LER %"
+    # Models that write their text have none.
+    known = any(m.loss is not None for m in report.models)
+    loss = "Loss: CTC, nats per reference label. " if known else ""
     return Table(
         title="What it hears",
         columns=(
@@ -137,8 +140,8 @@ def accuracy_table(report: BenchReport) -> Table:
         ),
         rows=tuple(rows),
         caption=(
-            f"{report.corpus.labelled} utterances, decoder: {report.decoder}. Loss: CTC, nats per "
-            f"reference label. Levenshtein: {report.unit} edited per utterance. Change: against "
+            f"{report.corpus.labelled} utterances, decoder: {report.decoder}. {loss}"
+            f"Levenshtein: {report.unit} edited per utterance. Change: against "
             f"{report.models[0].name}, paired by utterance. ins, del, sub: words inserted, "
             "deleted, substituted."
         ),
