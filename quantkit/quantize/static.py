@@ -358,9 +358,10 @@ def _spare_float_readers(
     """
     editor = GraphEditor(model)
     made = {name for node in editor.nodes if node.name in chosen for name in node.output}
+    made |= set(layout.outputs.values())
     for node in [n for n in editor.nodes if n.op_type == "DequantizeLinear"]:
         quantize = editor.producers.get(node.input[0])
-        if quantize is None or quantize.input[0] in made | set(layout.outputs.values()):
+        if quantize is None or quantize.input[0] in made:
             continue
         for reader in list(editor.consumers.get(node.output[0], [])):
             moves = reader.op_type in VALUE_PRESERVING or is_zero_mask(editor, reader)
