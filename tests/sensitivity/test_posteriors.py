@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from scipy.special import log_softmax, rel_entr
+from scipy.special import log_softmax, rel_entr, softmax
 
 from quantkit.errors import InputError, ModelError
 from quantkit.sensitivity.posteriors import (
@@ -29,6 +29,19 @@ def test_first_output_of_floating_point_holds_the_posteriors() -> None:
     assert posterior_output(model_with(TensorProto.INT64, TensorProto.FLOAT)) == "out1"
     with pytest.raises(ModelError, match="no output of floating point"):
         posterior_output(model_with(TensorProto.INT64))
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [
+        (LOGITS, "logits"),
+        (softmax(LOGITS, -1), "probabilities"),
+        (log_softmax(LOGITS, -1), "log-probabilities"),
+    ],
+)
+def test_every_scale_leads_to_the_same_log_probabilities(values, scale) -> None:
+    found = log_posteriors(values, scale, "clip")
+    np.testing.assert_allclose(found, log_softmax(LOGITS, -1)[0], atol=1e-5)
 
 
 def test_output_of_a_classifier_is_one_frame() -> None:
