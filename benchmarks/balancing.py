@@ -78,7 +78,7 @@ def rows_of(data: Path, model: str, folder: Path) -> list[list[str]]:
             model,
             name,
             f"{total_size(path) / 1e6:.1f}",
-            f"{model_divergence(source, path, tested):.4f}" if path != source else "0",
+            f"{model_divergence(source, path, tested).mean:.4f}" if path != source else "0",
             f"{seconds['float32'] / seconds[name]:.2f}×",
         ]
         for name, path in files.items()

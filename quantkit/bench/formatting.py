@@ -31,6 +31,13 @@ def significant(value: float | None, digits: int = 3) -> str:
     return f"{value:.{decimals}f}"
 
 
+def estimate(value: float | None, interval: Interval | None) -> str:
+    """A mean and, where it is known, its confidence interval: ``0.0018 [0.0009, 0.0031]``."""
+    if interval is None:
+        return significant(value)
+    return f"{significant(value)} [{significant(interval[0])}, {significant(interval[1])}]"
+
+
 def percent(share: float | None) -> str:
     """A share in percent with one decimal."""
     return MISSING if share is None else f"{100 * share:.1f}"

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from quantkit.bench.formatting import estimate
 from quantkit.cli.audio_options import audio_options, pop_feeds
 from quantkit.cli.fitting_options import fitting_options, pop_fitting
 from quantkit.cli.layer_options import adjusted, base_settings, layer_options, preset_option
@@ -186,9 +187,9 @@ def _tell(made: Personalized) -> None:
     if summary.measured_divergence is not None:
         click.echo(
             f"  divergence from float32 on {_counted(summary)}: "
-            f"{summary.measured_divergence:.4f} nats per frame "
-            f"(agreement {agreement(summary.measured_divergence):.1%}; "
-            f"predicted {summary.predicted_divergence:.4f})"
+            f"{estimate(summary.measured_divergence, summary.measured_interval)} nats per frame "
+            f"(agreement {agreement(summary.measured_divergence):.1%}; predicted "
+            f"{estimate(summary.predicted_divergence, summary.predicted_interval)})"
         )
     for line in summary.reasons:
         click.echo(f"  {line}")

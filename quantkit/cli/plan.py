@@ -11,6 +11,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from quantkit.bench.formatting import estimate
 from quantkit.cli.audio_options import audio_options, name_left_out, pop_feeds
 from quantkit.cli.fitting_options import fitting_given, fitting_options, pop_fitting
 from quantkit.cli.layer_options import (
@@ -234,7 +235,8 @@ def _divergence_json(found: Correction | None) -> dict[str, Any]:
     return {
         "divergence": {
             "predicted": found.optimum.divergence,
-            "measured": found.measured,
+            "measured": None if found.measured is None else found.measured.mean,
+            "interval": None if found.measured is None else found.measured.interval,
             "rounds": rounds,
         }
     }
@@ -244,6 +246,7 @@ def _divergence_text(found: Correction) -> str:
     text = f"  predicted output divergence: {found.optimum.divergence:.3g} nats per frame"
     if found.measured is not None:
         tried = len(found.rounds)
+        measured = estimate(found.measured.mean, found.measured.interval)
         plans = "1 plan" if tried == 1 else f"the best of {tried} plans"
-        text += f"; measured on the audio: {found.measured:.3g} ({plans})"
+        text += f"; measured on the audio: {measured} ({plans})"
     return text

@@ -58,8 +58,9 @@ _READING = (
     "quantized model expects to be said from what the float32 model does, on these clips, in nats "
     "per frame. 0 is the same; <b>agreement</b> is the same figure as a share, exp(−divergence). "
     "No transcript is needed for either, and neither says whether the float32 model was right.",
-    "<b>Predicted</b> divergence is the sum over all layers, each measured alone; "
-    "<b>measured</b> is that of the finished model.",
+    "<b>Predicted</b> divergence is that of the plan, tried as a whole, or for large models the "
+    "sum over all layers, each measured alone; <b>measured</b> is that of the finished model. In "
+    "brackets: where the mean over other audio of this kind lies, with 95 % confidence.",
     "<b>Stored</b> and <b>computed</b> are separate: packed weights are unpacked once, while the "
     "model loads, and the kernels then run as fast as with 8 bits.",
 )
@@ -170,9 +171,11 @@ def _divergence_card(summary: PersonalizeSummary) -> str:
         f"share, on average over {_compared(summary)}."
     ]
     if measured is not None:
-        lines.append(f"Measured divergence: {f.significant(measured)} nats per frame.")
+        text = f.estimate(measured, summary.measured_interval)
+        lines.append(f"Measured divergence: {text} nats per frame.")
     if predicted is not None:
-        lines.append(f"Predicted divergence: {f.significant(predicted)} nats per frame.")
+        text = f.estimate(predicted, summary.predicted_interval)
+        lines.append(f"Predicted divergence: {text} nats per frame.")
     kind = "Agreement with float32" + ("" if measured is not None else ", predicted")
     return _card(kind, f"{f.percent(agreement(best))} %", lines)
 

@@ -34,7 +34,9 @@ class PersonalizeSummary:
         size_bytes: what it takes; None where none was written.
         predicted_divergence: of the posteriors, by the plan, in nats per frame; None where it is
             not known.
-        measured_divergence: of the artifact; likewise.
+        predicted_interval: of what is to be expected on other audio of this kind, 95 %; None where
+            the plan was not tried, or on few clips.
+        measured_divergence, measured_interval: of the artifact; likewise.
         compared_clips: that this was measured on; an even choice of all.
         steps: in order.
         reasons: see :func:`~quantkit.personalize.reasons.reasons`.
@@ -50,7 +52,9 @@ class PersonalizeSummary:
     budget_bytes: int | None = None
     size_bytes: int | None = None
     predicted_divergence: float | None = None
+    predicted_interval: tuple[float, float] | None = None
     measured_divergence: float | None = None
+    measured_interval: tuple[float, float] | None = None
     compared_clips: int = 0
     steps: tuple[Step, ...] = ()
     reasons: tuple[str, ...] = ()

@@ -31,6 +31,7 @@ from quantkit.quantize.pipeline import prepare
 from quantkit.quantize.settings import LayerChoice, QuantizeSettings
 from quantkit.quantize.shared_work import SharedWork
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
+from quantkit.sensitivity.estimate import Estimate
 from quantkit.sensitivity.plan_divergence import PlanTrial
 from quantkit.sensitivity.table import Sensitivity
 
@@ -46,8 +47,8 @@ LARGEST_FACTOR = 8.0
 class Judge(Protocol):
     """Tries plans on audio."""
 
-    def divergence(self, choices: Choices) -> float:
-        """Of the whole plan, in nats per frame."""
+    def divergence(self, choices: Choices) -> Estimate:
+        """Of the whole plan."""
 
     def marginals(self, choices: Choices) -> Mapping[str, float]:
         """By layer, what the plan's divergence falls by when that layer stays float32."""
@@ -74,19 +75,19 @@ class Correction:
 
     Args:
         optimum: the plan, and what was predicted of it.
-        measured: its divergence in nats per frame; None where it was not tried.
+        measured: its divergence; None where it was not tried.
         rounds: every plan that was tried, in order; the first is the one that the layers' own
             divergences lead to.
     """
 
     optimum: Optimum
-    measured: float | None = None
+    measured: Estimate | None = None
     rounds: tuple[Round, ...] = ()
 
     @property
-    def foretold(self) -> float:
+    def foretold(self) -> Estimate:
         """What the file will diverge by: of the plan tried as a whole, where it was tried."""
-        return self.optimum.divergence if self.measured is None else self.measured
+        return self.measured or Estimate(self.optimum.divergence)
 
 
 def corrected_plan(
@@ -111,7 +112,8 @@ def corrected_plan(
     if judge is None:
         return Correction(planner.best(budget_bytes, limit_ms))
     factors: dict[str, float] = {}
-    tried: dict[str, tuple[Optimum, Round]] = {}
+    tried: dict[str, tuple[Optimum, Estimate]] = {}
+    passed: list[Round] = []
     while len(tried) <= rounds:
         optimum = planner.scaled(factors).best(budget_bytes, limit_ms)
         choices = optimum.solution.choices
@@ -119,13 +121,14 @@ def corrected_plan(
         if label in tried:
             break
         measured = judge.divergence(choices)
-        tried[label] = optimum, Round(optimum.divergence, measured, optimum.size)
+        tried[label] = optimum, measured
+        passed.append(Round(optimum.divergence, measured.mean, optimum.size))
         if progress is not None:
             progress(len(tried) / (rounds + 1))
         if len(tried) <= rounds:
             factors = _factors(optimum, judge.marginals(choices), factors)
-    best, shown = min(tried.values(), key=lambda each: each[1].measured)
-    return Correction(best, shown.measured, tuple(each for _, each in tried.values()))
+    best, measured = min(tried.values(), key=lambda each: each[1].mean)
+    return Correction(best, measured, tuple(passed))
 
 
 class AudioJudge(Closing):

@@ -19,6 +19,7 @@ from quantkit.quantize.feeds import Feeds
 from quantkit.runtime.heap import trim_heap
 from quantkit.runtime.session import create_session, open_session, session_options
 from quantkit.runtime.whisper.network import WhisperNetwork
+from quantkit.sensitivity.estimate import Estimate
 from quantkit.sensitivity.posteriors import Weighting, posterior_output
 from quantkit.sensitivity.reference import Reference
 
@@ -32,7 +33,7 @@ def model_divergence(
     feeds: Feeds,
     *,
     weighting: Weighting = "uniform",
-) -> float:
+) -> Estimate:
     """Mean divergence per frame, in nats, of ``other``'s posteriors from those of ``source``.
 
     Both files are run as they are, so that nothing is left out: the packed weights, the integer
@@ -73,7 +74,7 @@ def model_divergence(
                     f"{expected}: they are not the same model"
                 )
             sums.append(reference.divergence(index, values))
-        return reference.mean(sums)
+        return reference.estimate(sums)
 
 
 def _outputs_in_use(

@@ -27,6 +27,7 @@ from quantkit.quantize.side_by_side import workers
 from quantkit.sensitivity.candidate_weights import CandidateWeights
 from quantkit.sensitivity.divergence import Progress
 from quantkit.sensitivity.divergence_settings import DivergenceSettings, effort_for
+from quantkit.sensitivity.estimate import Estimate
 from quantkit.sensitivity.posteriors import posterior_output
 from quantkit.sensitivity.reference import Reference
 from quantkit.sensitivity.simulation import Simulation, simulate
@@ -39,7 +40,7 @@ class PlanTrial(Closing):
     ::
 
         with PlanTrial(model, layers, feeds, settings, observations=seen, fitting=fitting) as trial:
-            print(trial.divergence(choices))
+            print(trial.divergence(choices).mean)
 
     Args:
         model: the float graph, after all passes; is not changed.
@@ -93,7 +94,7 @@ class PlanTrial(Closing):
         """Give back temporary files and threads."""
         self._open.close()
 
-    def divergence(self, choices: Mapping[str, LayerChoice]) -> float:
+    def divergence(self, choices: Mapping[str, LayerChoice]) -> Estimate:
         """Of the model that ``choices`` lead to, in nats per frame.
 
         Args:
@@ -129,7 +130,7 @@ class PlanTrial(Closing):
                 if progress is not None:
                     progress(name, done, len(units))
                 if quantized.walk.graph.needs(units[name].last):
-                    marginals[name] = quantized.total - self._restored(quantized, name)
+                    marginals[name] = quantized.total.mean - self._restored(quantized, name)
         return marginals
 
     def _quantized(self, choices: Mapping[str, LayerChoice]) -> _Quantized:
@@ -141,7 +142,7 @@ class PlanTrial(Closing):
             self._encode(choices)
             simulation = simulate(self._model, choices, self._weights)
             walk = self._walk(simulation.model, self._floating.feeds())
-            total = self._reference.mean(
+            total = self._reference.estimate(
                 self._reference.divergence(clip, values)
                 for clip, values in enumerate(walk.results())
             )
@@ -192,4 +193,4 @@ class _Quantized:
 
     simulation: Simulation
     walk: Walk
-    total: float
+    total: Estimate

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from quantkit.quantize.clip_store import ClipStore
 from quantkit.runtime.output_scale import scale_of
+from quantkit.sensitivity.estimate import Estimate, estimated
 from quantkit.sensitivity.posteriors import (
     FloatArray,
     Weighting,
@@ -76,3 +77,7 @@ class Reference:
         heard = self.frames if clips is None else sum(len(self._weights[clip]) for clip in clips)
         # The float model differs from itself by rounding only, which may come out negative.
         return max(0.0, float(np.sum(list(sums))) / heard)
+
+    def estimate(self, sums: Iterable[float]) -> Estimate:
+        """:meth:`mean` over all clips, and how sure it is."""
+        return estimated(list(sums), [len(each) for each in self._weights])

@@ -75,7 +75,7 @@ def test_audio_and_budget_become_a_plan_that_was_tried(source, audio, tmp_path, 
     assert document["divergence"]["measured"] == min(each["measured"] for each in tried) > 0
     assert run("plan", source, *arguments, "--no-verify", "-o", plan) == 0
     untried = json.loads(capsys.readouterr().out)["divergence"]
-    assert (untried["measured"], untried["rounds"]) == (None, [])
+    assert (untried["measured"], untried["interval"], untried["rounds"]) == (None, None, [])
     assert untried["predicted"] == pytest.approx(tried[0]["predicted"])
 
 

@@ -107,7 +107,14 @@ def test_after_plan_alone(summary, sensitivity, plan, front) -> None:
     text = read_page(html).text
     assert "Size, predicted0.0540 MB" in text
     assert "Agreement with float32, predicted98.0 %" in text
+    assert "Predicted divergence: 0.0200 nats per frame." in text
     assert "Measured divergence:" not in text
+
+
+def test_what_is_known_of_a_few_clips_says_how_sure_it_is(summary) -> None:
+    sure = replace(summary, predicted_interval=(0.011, 0.034))
+    text = read_page(render_page(sure)).text
+    assert "Predicted divergence: 0.0200 [0.0110, 0.0340] nats per frame." in text
 
 
 def test_a_plan_made_without_audio(plan) -> None:

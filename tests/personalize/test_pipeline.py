@@ -62,7 +62,8 @@ def test_what_was_measured_is_what_the_file_does(made: Personalized, source: Pat
     assert made.summary.destination is not None
     feeds = Feeds.of(CLIPS, read_info(source))
     found = model_divergence(source, made.summary.destination, feeds, weighting="spoken")
-    assert made.summary.measured_divergence == pytest.approx(found, rel=1e-6)
+    assert made.summary.measured_divergence == pytest.approx(found.mean, rel=1e-6)
+    assert made.summary.measured_interval == found.interval
 
 
 def test_every_layer_has_a_reason_and_every_step_a_time(made: Personalized) -> None:

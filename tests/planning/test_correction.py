@@ -16,6 +16,7 @@ from quantkit.quantize import QuantizeSettings
 from quantkit.quantize.feeds import Feeds
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
+from quantkit.sensitivity.estimate import Estimate
 from tests.planning.synthetic import CODECS, synthetic_sensitivity
 from tests.quantize.conftest import masked_convolutions
 
@@ -53,9 +54,9 @@ class Blaming:
             for name, choice in choices.items()
         }
 
-    def divergence(self, choices: Choices) -> float:
+    def divergence(self, choices: Choices) -> Estimate:
         self.asked.append(choices)
-        return sum(self.marginals(choices).values())
+        return Estimate(sum(self.marginals(choices).values()))
 
 
 def test_where_nothing_interacts_the_first_plan_stands(planner) -> None:
@@ -64,7 +65,7 @@ def test_where_nothing_interacts_the_first_plan_stands(planner) -> None:
     assert found.optimum == planner.best(BUDGET)
     assert len(judge.asked) == 1
     (only,) = found.rounds
-    assert only.measured == found.measured == pytest.approx(only.predicted)
+    assert only.measured == found.measured.mean == pytest.approx(only.predicted)
     assert found.foretold == found.measured
     assert only.size_bytes == found.optimum.size
 
@@ -76,8 +77,8 @@ def test_interaction_is_found_and_the_plan_made_anew(layer, factor, planner) -> 
     found = corrected_plan(planner, judge, BUDGET)
     # As good as if the truth had been known.
     informed = planner.scaled({layer: factor}).best(BUDGET)
-    assert found.measured == pytest.approx(informed.divergence)
-    assert found.measured == min(each.measured for each in found.rounds)
+    assert found.measured.mean == pytest.approx(informed.divergence)
+    assert found.measured.mean == min(each.measured for each in found.rounds)
     assert found.optimum.size <= BUDGET
 
 
@@ -85,16 +86,16 @@ def test_correction_pays(planner) -> None:
     judge = Blaming(planner, {"layer2.conv": 8.0, "layer4.conv": 0.2})
     found = corrected_plan(planner, judge, BUDGET)
     assert len(found.rounds) > 1
-    assert found.measured < found.rounds[0].measured
-    assert found.optimum.divergence == pytest.approx(found.measured)
+    assert found.measured.mean < found.rounds[0].measured
+    assert found.optimum.divergence == pytest.approx(found.measured.mean)
 
 
 def test_the_best_of_those_tried_is_kept(planner) -> None:
     """A judge that blames layers at random: correcting leads nowhere."""
 
     class Erratic(Blaming):
-        def divergence(self, choices: Choices) -> float:
-            return float(len(self.asked)) + super().divergence(choices)
+        def divergence(self, choices: Choices) -> Estimate:
+            return Estimate(len(self.asked) + super().divergence(choices).mean)
 
         def marginals(self, choices: Choices) -> dict[str, float]:
             blamed = sorted(choices)[len(self.asked) % len(choices)]
@@ -104,7 +105,7 @@ def test_the_best_of_those_tried_is_kept(planner) -> None:
     found = corrected_plan(planner, judge, BUDGET, rounds=2)
     assert 1 < len(judge.asked) <= 3
     assert found.optimum == planner.best(BUDGET)
-    assert found.measured == found.rounds[0].measured
+    assert found.measured.mean == found.rounds[0].measured
 
 
 def test_blame_is_bounded(planner) -> None:
@@ -138,11 +139,11 @@ def test_on_audio(source, clips) -> None:
     with AudioJudge(source, feeds, table, settings) as judge:
         found = corrected_plan(planner, judge, BUDGET)
         best = found.optimum.solution.choices
-        assert judge.divergence(best) == pytest.approx(found.measured)
+        assert judge.divergence(best).mean == pytest.approx(found.measured.mean)
         assert sum(judge.marginals(best).values()) > 0
     assert found.optimum.size <= BUDGET
     assert found.measured is not None
     # What layers do alone says a good deal about what they do together.
-    assert found.optimum.divergence / 3 < found.measured < 3 * found.optimum.divergence
+    assert found.optimum.divergence / 3 < found.measured.mean < 3 * found.optimum.divergence
     with pytest.raises(FormatError, match="not for this one"):
         AudioJudge(source, feeds, replace(table, model_sha256="ab" * 32), settings)

@@ -41,24 +41,37 @@ def test_it_is_the_mean_kullback_leibler_divergence_per_frame(tmp_path: Path) ->
     p = np.exp([0.0, 2.0]) / np.exp([0.0, 2.0]).sum()
     q = np.exp([0.0, 2.5]) / np.exp([0.0, 2.5]).sum()
     expected = float((p * np.log(p / q)).sum())
-    assert model_divergence(source, other, feeds()) == pytest.approx(expected, rel=1e-4)
+    assert model_divergence(source, other, feeds()).mean == pytest.approx(expected, rel=1e-4)
 
 
 def test_frames_count_as_they_are_weighted(tmp_path: Path) -> None:
     source, other = logits(tmp_path / "a.onnx", 0.0, 0.0), logits(tmp_path / "b.onnx", 0.0, 0.5)
     # The second label is said most often, so it is the blank; only in the first is something said.
     frames = np.array([[2.0, 0.0], [0.0, 3.0], [0.0, 3.0], [0.0, 3.0]], np.float32)
-    alone = [model_divergence(source, other, feeds([("x", {"x": row[None]})])) for row in frames]
+    alone = [
+        model_divergence(source, other, feeds([("x", {"x": row[None]})])).mean for row in frames
+    ]
     together = feeds([("x", {"x": frames})])
-    uniform = model_divergence(source, other, together)
-    spoken = model_divergence(source, other, together, weighting="spoken")
+    uniform = model_divergence(source, other, together).mean
+    spoken = model_divergence(source, other, together, weighting="spoken").mean
     assert uniform == pytest.approx(np.mean(alone), rel=1e-4)
     assert spoken == pytest.approx(np.average(alone, weights=[20, 1, 1, 1]), rel=1e-4)
 
 
 def test_a_model_does_not_differ_from_itself(tmp_path: Path) -> None:
     source = logits(tmp_path / "a.onnx", 0.0, 0.3)
-    assert model_divergence(source, source, feeds()) == 0.0
+    assert model_divergence(source, source, feeds()).mean == 0.0
+
+
+def test_how_sure_it_is_is_said_where_there_are_clips_enough(tmp_path: Path) -> None:
+    source, other = logits(tmp_path / "a.onnx", 0.0, 0.0), logits(tmp_path / "b.onnx", 0.0, 0.5)
+    random = np.random.default_rng(0)
+    clips = [(str(i), {"x": random.standard_normal((5, 2)).astype(np.float32)}) for i in range(8)]
+    assert model_divergence(source, other, feeds(clips[:7])).interval is None
+    found = model_divergence(source, other, feeds(clips))
+    assert found.interval is not None
+    low, high = found.interval
+    assert 0 < low < found.mean < high
 
 
 def test_nan_is_named_with_its_clip(tmp_path: Path) -> None:
