@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from quantkit.codecs.catalogue import NAMES, CodecChoice
 from quantkit.graph.plan import COMPUTES, Compute
+from quantkit.planning.grids import LARGEST_GRID
 from quantkit.quantize.presets import DESCRIPTIONS, PRESETS
 from quantkit.quantize.settings import RANGES, LayerRule, QuantizeSettings, RangeMethod
 
@@ -96,6 +97,18 @@ def preset_option(*more: str) -> Callable[[F], F]:
         "--preset",
         type=click.Choice([*PRESETS, *more]),
         help=f"Settings with a name. {_PRESET_HELP}" + ("; all: each of them." if more else "."),
+    )
+
+
+def largest_grid_option(prefix: str = "") -> Callable[[F], F]:
+    """``--largest-grid``; its help begins with ``prefix``."""
+    return click.option(
+        "--largest-grid",
+        type=click.FloatRange(min=0),
+        metavar="NATS",
+        help=f"{prefix}Layers whose integer input alone moves the posteriors by more per frame get "
+        "a float32 product, where --layer says nothing else; inf: none. Their weights are stored "
+        f"in few bits all the same.  [default: {LARGEST_GRID:g}]",
     )
 
 

@@ -14,7 +14,13 @@ import click
 from quantkit.bench.formatting import estimate
 from quantkit.cli.audio_options import audio_options, pop_feeds
 from quantkit.cli.fitting_options import fitting_options, pop_fitting
-from quantkit.cli.layer_options import adjusted, base_settings, layer_options, preset_option
+from quantkit.cli.layer_options import (
+    adjusted,
+    base_settings,
+    largest_grid_option,
+    layer_options,
+    preset_option,
+)
 from quantkit.cli.outputs import check_outputs
 from quantkit.cli.progress import progress_bar
 from quantkit.codecs.catalogue import CodecChoice
@@ -25,6 +31,7 @@ from quantkit.personalize.page import write_page
 from quantkit.personalize.pipeline import Personalized, PersonalizeSettings, personalize
 from quantkit.personalize.summary import PersonalizeSummary, agreement
 from quantkit.planning.budget import parse_budget
+from quantkit.planning.grids import LARGEST_GRID
 from quantkit.sensitivity.cache import default_cache_folder
 from quantkit.sensitivity.divergence_settings import CANDIDATES
 
@@ -74,6 +81,7 @@ _USUAL_PRESET = "hybrid"
     show_default=True,
     help="Find the layers to --balance by listening, where none is named.",
 )
+@largest_grid_option()
 @preset_option()
 @layer_options
 @fitting_options
@@ -94,6 +102,7 @@ def command(
     candidates: tuple[str, ...],
     rounds: int | None,
     auto_balance: bool,
+    largest_grid: float | None,
     preset: str | None,
     cache: Path | None,
     no_cache: bool,
@@ -134,6 +143,7 @@ def command(
             fitting=fitting,
             balance=auto_balance,
             rounds=rounds,
+            largest_grid=LARGEST_GRID if largest_grid is None else largest_grid,
         )
         with progress_bar("listening") as tell:
             made = personalize(

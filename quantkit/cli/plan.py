@@ -17,6 +17,7 @@ from quantkit.cli.fitting_options import fitting_given, fitting_options, pop_fit
 from quantkit.cli.layer_options import (
     adjusted,
     base_settings,
+    largest_grid_option,
     layer_options,
     preset_option,
     refuse_layer_options,
@@ -38,7 +39,14 @@ _METHODS = {
     "manual": "what the options or --from say, checked against the budget if there is one",
 }
 #: Parameters that only some methods have.
-_OF_OPTIMAL = ("candidates", "max_latency", "times_file", "verify", "front_files")
+_OF_OPTIMAL = (
+    "candidates",
+    "max_latency",
+    "times_file",
+    "verify",
+    "front_files",
+    "largest_grid",
+)
 _OF_OTHERS = ("metric", "direction", "size", "seed")
 
 
@@ -105,6 +113,7 @@ _OF_OTHERS = ("metric", "direction", "size", "seed")
     help="optimal: write what is possible at other sizes, too, as .tsv, .md, .json, .png, .svg or "
     ".pdf; may be repeated.",
 )
+@largest_grid_option("optimal, without --max-latency: ")
 @click.option(
     "--metric",
     help=f"Metric of the sensitivity table that other methods sort by.  [default: {MEDIAN}]",

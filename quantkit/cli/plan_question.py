@@ -18,6 +18,7 @@ from quantkit.graph.plan import Plan
 from quantkit.planning.budget import parse_latency
 from quantkit.planning.correction import AudioJudge, Correction, corrected_plan
 from quantkit.planning.front_file import require_front_form, write_front
+from quantkit.planning.grids import LARGEST_GRID
 from quantkit.planning.latency import LayerTimes, read_layer_times, write_layer_times
 from quantkit.planning.measure_latency import measure_layer_times
 from quantkit.planning.methods import METHODS
@@ -81,12 +82,14 @@ def optimal(
     times_file: Path | None,
     verify: bool | None,
     front_files: tuple[Path, ...],
+    largest_grid: float | None,
 ) -> Correction:
     """The best plan of all, tried on the audio where there is some; writes the front if asked to.
 
     Args:
         codec: name of the only one to choose among; None: all that were analyzed.
-        candidates, max_latency, times_file, verify, front_files: as options of ``quantkit plan``.
+        candidates, max_latency, times_file, verify, front_files, largest_grid: as options of
+            ``quantkit plan``.
 
     Raises:
         click.UsageError: options that contradict each other, or something that is missing.
@@ -94,6 +97,8 @@ def optimal(
     """
     if verify and question.feeds is None:
         raise click.UsageError("--verify needs --audio DIR with unlabelled clips")
+    if largest_grid is not None and max_latency is not None:
+        raise click.UsageError("--largest-grid does not go with --max-latency: that picks kernels")
     if codec and candidates:
         raise click.UsageError("give one of --codec and --candidate")
     for path in front_files:
@@ -122,6 +127,7 @@ def optimal(
             codecs=codecs,
             times=times,
             any_compute=any_compute,
+            largest_grid=LARGEST_GRID if largest_grid is None else largest_grid,
             fitting=question.fitting,
         )
 

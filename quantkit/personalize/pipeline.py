@@ -16,6 +16,7 @@ from quantkit.graph.plan import Plan
 from quantkit.personalize.reasons import reasons
 from quantkit.personalize.summary import PersonalizeSummary, Step, audio_warnings
 from quantkit.planning.correction import AudioJudge, Correction, corrected_plan
+from quantkit.planning.grids import LARGEST_GRID
 from quantkit.planning.optimal import Planner
 from quantkit.planning.pareto import Front, pareto_front
 from quantkit.quantize.feeds import Calibration, Feeds, evenly
@@ -55,6 +56,7 @@ class PersonalizeSettings:
             the clips say, unless ``fitting`` does.
         rounds: of correcting the plan where layers interact; None: one, if the model is small
             enough to afford it. 0 trusts the sum of what the layers do alone.
+        largest_grid: see :func:`~quantkit.planning.optimal.optimal_plan`.
     """
 
     quantize: QuantizeSettings = field(default_factory=lambda: preset("hybrid"))
@@ -62,6 +64,7 @@ class PersonalizeSettings:
     fitting: Fitting = field(default_factory=Fitting)
     balance: bool = True
     rounds: int | None = None
+    largest_grid: float = LARGEST_GRID
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,13 @@ def personalize(
         )
     with clock.step("plan"):
         tell("plan", 0.0)
-        planner = Planner.of(source, table, settings.quantize, fitting=settings.fitting)
+        planner = Planner.of(
+            source,
+            table,
+            settings.quantize,
+            largest_grid=settings.largest_grid,
+            fitting=settings.fitting,
+        )
         found = _best(planner, source, feeds, table, budget_bytes, settings, shared, tell)
         front = pareto_front(planner, budgets=_POINTS_OF_FRONT)
     with clock.step("quantize"):

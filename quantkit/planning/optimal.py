@@ -11,6 +11,7 @@ from quantkit.codecs.catalogue import INT8, CodecChoice
 from quantkit.errors import InputError
 from quantkit.graph.plan import Plan
 from quantkit.planning.candidates import layer_candidates
+from quantkit.planning.grids import LARGEST_GRID, costly_grids, in_float, reason
 from quantkit.planning.latency import LayerTimes, timed_as
 from quantkit.planning.programme import Groups, Option, Programme, Solution
 from quantkit.planning.size import with_sizes
@@ -91,6 +92,7 @@ class Planner:
         codecs: Sequence[CodecChoice] = (),
         times: LayerTimes | None = None,
         any_compute: bool = False,
+        largest_grid: float = LARGEST_GRID,
         fitting: Fitting | None = None,
     ) -> Planner:
         """Args, Raises: see :func:`optimal_plan`."""
@@ -98,6 +100,11 @@ class Planner:
         prepared = prepare(source, replace(settings, codec=INT8, rules=(), exclude=()), fitting)
         if times is not None:
             times.require_model(prepared.plan.model_sha256)
+        sensitivity.require_model(prepared.plan.model_sha256)
+        costly = {}
+        if not any_compute:
+            costly = costly_grids(sensitivity, settings, prepared.layers, largest_grid)
+            settings = in_float(settings, tuple(costly))
         candidates = layer_candidates(
             prepared, sensitivity, settings, codecs=codecs, any_compute=any_compute
         )
@@ -126,7 +133,10 @@ class Planner:
             source,
             *_agreeing(options, shared_weights(prepared.model, prepared.layers)),
             sizes,
-            notes={row.name: row.note for row in prepared.plan.layers if row.note},
+            notes={
+                **{row.name: row.note for row in prepared.plan.layers if row.note},
+                **{name: reason(divergence) for name, divergence in costly.items()},
+            },
             fitting=fitting,
             target_runtime=settings.target_runtime,
         )
@@ -232,6 +242,7 @@ def optimal_plan(
     codecs: Sequence[CodecChoice] = (),
     times: LayerTimes | None = None,
     limit_ms: float | None = None,
+    largest_grid: float = LARGEST_GRID,
     fitting: Fitting | None = None,
 ) -> Optimum:
     """The plan of least predicted output divergence whose file takes at most ``budget_bytes``.
@@ -251,6 +262,8 @@ def optimal_plan(
         times: of the layers on this host.
         limit_ms: per run; with it, the compute of each layer that nothing is said about is chosen,
             too. Without it, float32 kernels would always be best: they round nothing.
+        largest_grid: nats per frame; where rounding the input of a layer alone moves the posteriors
+            by more, and no rule says otherwise, it computes in float32. Not with ``limit_ms``.
         fitting: is noted in the plan.
 
     Raises:
@@ -267,6 +280,7 @@ def optimal_plan(
         codecs=codecs,
         times=times,
         any_compute=limit_ms is not None,
+        largest_grid=largest_grid,
         fitting=fitting,
     )
     return planner.best(budget_bytes, limit_ms)

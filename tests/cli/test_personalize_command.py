@@ -71,6 +71,18 @@ def test_json_says_it_all(
     assert document["measured_divergence"] >= 0
 
 
+def test_no_grid_is_kept_that_costs_more_than_was_said(
+    source: Path, audio: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, plan = tmp_path / "user.onnx", tmp_path / "plan.json"
+    arguments = ["--audio", audio, "--budget", "52kB", *CANDIDATES, "--rounds", "0"]
+    arguments += ["--largest-grid", "0", "--plan", plan, "-o", output]
+    assert run("personalize", source, *arguments) == 0
+    assert {row.compute for row in read_plan(plan).layers} == {"float32"}
+    assert "float product: an integer input alone costs" in capsys.readouterr().out
+    assert output.stat().st_size <= 52_000
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [

@@ -79,6 +79,18 @@ def test_audio_and_budget_become_a_plan_that_was_tried(source, audio, tmp_path, 
     assert untried["predicted"] == pytest.approx(tried[0]["predicted"])
 
 
+def test_kernels_are_kept_from_costly_grids_or_chosen_for_a_latency(
+    source, sensitivity, tmp_path, capsys
+) -> None:
+    plan = tmp_path / "plan.json"
+    arguments = ["--budget", "120kB", "--sensitivity", sensitivity, "--largest-grid", "1e-9"]
+    assert run("plan", source, *arguments, "-o", plan) == 0
+    assert {row.compute for row in read_plan(plan).layers} == {"float32"}
+    capsys.readouterr()
+    assert run("plan", source, *arguments, "--max-latency", "0.5x", "-o", plan) == 2
+    assert "--largest-grid does not go with --max-latency" in capsys.readouterr().err
+
+
 def test_front_of_what_is_possible(source, sensitivity, tmp_path) -> None:
     files = [tmp_path / f"front.{suffix}" for suffix in ("tsv", "md", "json", "svg", "png")]
     arguments = ["--budget", "150kB", "--sensitivity", sensitivity]
