@@ -50,7 +50,7 @@ BUDGETS = {
 LANGUAGES = ("en", "es", "fr", "it", "ru", "de")
 #: Clips of each test set, and of what models are calibrated on.
 LIBRISPEECH_CLIPS, CLIPS_PER_LANGUAGE = 80, 12
-CALIBRATION_CLIPS, CALIBRATION_PER_LANGUAGE = 16, 3
+CALIBRATION_CLIPS, CALIBRATION_PER_LANGUAGE = 16, 14
 
 FLOAT, PLAIN = "quantkit float32", "ONNX Runtime dynamic int8"
 FASTER_FLOAT, FASTER_INT8 = "faster-whisper float32", "faster-whisper int8"
