@@ -82,13 +82,17 @@ lint: $(READY) ## ruff and strict mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Studies that need real speech: DATA=folder with librispeech, speech_commands, digits.
-OF_SPEECH := codec_accuracy conditioning activation_ranges plan_methods personalisation personalize_cost
+# Studies that need real speech: DATA=folder with librispeech, speech_commands, digits, prompts, german.
+OF_SPEECH := codec_accuracy conditioning activation_ranges plan_methods personalisation personalize_cost \
+	foreign_model keyword_personalisation wav2vec2_budgets balancing whisper language_personalisation
 
-study: $(VARIANTS) ## the measurements behind the README -> benchmarks/RESULTS.md
+study: $(VARIANTS) ## the measurements behind the README -> benchmarks/RESULTS.md (hours)
+	$(PIP) install --editable '.[export,dev,peers]'
+	$(MAKE) export MODEL=models/keywords-en
 	$(BIN)/python -m benchmarks.full_width
 	$(BIN)/python -m benchmarks.packed_weights
 	$(BIN)/python -m benchmarks.matmul_nbits
+	$(BIN)/python -m benchmarks.integer_convolutions
 	$(BIN)/python -m benchmarks.wav2vec2_base
 	$(BIN)/python -m benchmarks.large_conformer
 	$(BIN)/python -m benchmarks.compatibility

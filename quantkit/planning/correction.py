@@ -165,7 +165,7 @@ class AudioJudge(Closing):
         prepared = prepare(source, replace(everything, codec=_FITTED), fitting)
         sensitivity.require_model(prepared.plan.model_sha256)
         model, layers, choices = prepared.model, prepared.layers, prepared.choices
-        condition(model, layers, choices, feeds, fitting)
+        condition(model, layers, choices, feeds, fitting, shared=shared)
         heard = shared.trackers(model, feeds)
         observations = observe(model, layers, choices, feeds, fitting, heard=heard)
         self._trial = PlanTrial(

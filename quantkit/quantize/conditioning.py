@@ -16,12 +16,14 @@ import onnx
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer
 from quantkit.quantize.balancing import balances, balancing_factors, reader_weight
-from quantkit.quantize.calibrate import Feed, Progress, Tracker, Watched, calibrate
+from quantkit.quantize.calibrate import Feed, Tracker, Watched, calibrate
 from quantkit.quantize.channel_scaling import Junction, Magnitudes, find_junctions, move
 from quantkit.quantize.equalization import equalize
+from quantkit.quantize.feeds import Feeds
 from quantkit.quantize.fitting import Fitting
 from quantkit.quantize.ranges import Moments
 from quantkit.quantize.settings import LayerChoice
+from quantkit.quantize.shared_work import SharedWork
 from quantkit.quantize.sharing import shared_weights
 from quantkit.quantize.smoothing import smooth
 
@@ -36,10 +38,10 @@ def condition(
     model: onnx.ModelProto,
     layers: Sequence[Layer],
     choices: Mapping[str, LayerChoice],
-    feeds: Iterable[Feed] | None,
+    feeds: Feeds | None,
     fitting: Fitting,
     *,
-    progress: Progress | None = None,
+    shared: SharedWork | None = None,
 ) -> tuple[str, ...]:
     """Equalize and smooth ``model`` as ``fitting`` says, in place.
 
@@ -49,7 +51,7 @@ def condition(
             is for readers that round the whole of an activation to one grid.
         feeds: clips. Without any, layers are equalized by their weights alone, and nothing is
             smoothed.
-        progress: see :data:`~quantkit.quantize.calibrate.Progress`.
+        shared: what other steps have heard; None: nothing.
 
     Returns:
         what was done, in words.
@@ -61,12 +63,12 @@ def condition(
     if not asked or all(choice.is_plain_float for choice in choices.values()):
         return ()
     editor = GraphEditor(model)
-    shared = {name for group in shared_weights(model, layers) for name in group}
+    with_one_weight = {name for group in shared_weights(model, layers) for name in group}
     equalized: list[Junction] = []
     smoothed: list[Junction] = []
     balanced = balances(editor) if feeds is not None else []
     apart = {str(junction.maker.name) for junction in balanced}
-    for junction in find_junctions(editor, shared):
+    for junction in find_junctions(editor, with_one_weight):
         if junction.maker.name in apart:
             continue
         readers = [choices[reader.name] for reader in junction.readers]
@@ -76,10 +78,15 @@ def condition(
             equalized.append(junction)
         elif fitting.smoothing and one_grid and feeds is not None:
             smoothed.append(junction)
-    activations: dict[str, Magnitudes] = {}
+    activations: Mapping[str, Magnitudes] = {}
     if feeds is not None and (equalized or smoothed or balanced):
         junctions = [*equalized, *smoothed, *balanced]
-        activations = observe_magnitudes(model, junctions, feeds, progress)
+        activations = (shared or SharedWork()).magnitudes(
+            model,
+            feeds,
+            tuple(str(junction.maker.name) for junction in junctions),
+            lambda: observe_magnitudes(model, junctions, feeds),
+        )
     notes: list[str] = []
     if equalized:
         equalize(editor, equalized, "weights" if feeds is None else "balanced", activations)
@@ -99,12 +106,8 @@ def observe_magnitudes(
     model: onnx.ModelProto,
     junctions: Sequence[Junction],
     feeds: Iterable[Feed],
-    progress: Progress | None = None,
 ) -> dict[str, Magnitudes]:
     """What the readers of each junction meet, by the maker's name.
-
-    Args:
-        progress: see :data:`~quantkit.quantize.calibrate.Progress`.
 
     Raises:
         CorpusError, ModelError: see :func:`~quantkit.quantize.calibrate.calibrate`.
@@ -117,7 +120,7 @@ def observe_magnitudes(
             maxima[value], moments[value] = _Maxima(axis), Moments(axis)
             trackers: tuple[Tracker, ...] = (maxima[value], moments[value])
             watched[value] = Watched(str(junction.readers[0].name), trackers)
-    calibrate(model, watched, feeds, progress=progress)
+    calibrate(model, watched, feeds)
     found: dict[str, Magnitudes] = {}
     for junction in junctions:
         largest = np.zeros(junction.channels, np.float32)

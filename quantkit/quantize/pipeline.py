@@ -159,7 +159,7 @@ def quantize_model(
     source_bytes = total_size(source)
     feeds = None if calibration is None else Feeds.of(calibration, prepared.info, source)
     conditioned = condition(
-        prepared.model, prepared.layers, prepared.choices, feeds, prepared.fitting
+        prepared.model, prepared.layers, prepared.choices, feeds, prepared.fitting, shared=shared
     )
     observations = observations_of(prepared, feeds, progress, shared)
     encodings = Encodings() if shared is None else shared.encodings

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Mapping
 
 import onnx
 
 from quantkit.graph.digest import graph_digest
 from quantkit.quantize.calibrate import Tracker
+from quantkit.quantize.channel_scaling import Magnitudes
 from quantkit.quantize.encodings import Encodings
 from quantkit.quantize.feeds import Feeds
 
@@ -31,6 +32,20 @@ class SharedWork:
     def __init__(self) -> None:
         self.encodings = Encodings()
         self._heard: tuple[tuple[str, str], Trackers] | None = None
+        self._magnitudes: dict[Hashable, Mapping[str, Magnitudes]] = {}
+
+    def magnitudes(
+        self,
+        model: onnx.ModelProto,
+        feeds: Feeds,
+        junctions: tuple[str, ...],
+        observe: Callable[[], Mapping[str, Magnitudes]],
+    ) -> Mapping[str, Magnitudes]:
+        """What ``observe`` finds at ``junctions`` of ``model`` with ``feeds``, found once."""
+        about = graph_digest(model), feeds.digest(), junctions
+        if about not in self._magnitudes:
+            self._magnitudes[about] = observe()
+        return self._magnitudes[about]
 
     def trackers(self, model: onnx.ModelProto, feeds: Feeds) -> Trackers:
         """Those that have heard ``feeds`` through ``model``; those of any other are forgotten.

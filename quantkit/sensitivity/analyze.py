@@ -107,7 +107,10 @@ def analyze(
     feeds = Feeds.of(calibration, prepared.info, source)
     if not feeds.clips:
         raise CorpusError("the analysis needs at least one clip, and there is none")
-    condition(prepared.model, prepared.layers, prepared.choices, feeds, settings.fitting)
+    shared = shared or SharedWork()
+    condition(
+        prepared.model, prepared.layers, prepared.choices, feeds, settings.fitting, shared=shared
+    )
     kept = AnalysisCache(
         cache,
         model_sha256=graph_digest(prepared.model),
@@ -127,7 +130,7 @@ def analyze(
             kept.within({"reference": str(settings.reference)}),
             progress=lambda share: tell("metrics", share),
         )
-        divergences = _divergences(prepared, feeds, settings, kept, shared or SharedWork(), tell)
+        divergences = _divergences(prepared, feeds, settings, kept, shared, tell)
         layers = _rows(prepared, metrics, divergences)
         finished.put("layers", [layer.to_json() for layer in layers])
     return Sensitivity(

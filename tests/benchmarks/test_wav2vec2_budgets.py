@@ -18,12 +18,12 @@ from tests.sensitivity.graphs import residual
 
 def test_each_budget_has_its_size_bits_and_speed() -> None:
     files = {
-        "float32": File(360 * MIB, None, {32: 1.0}, [400.0, 420.0, 900.0]),
-        "58 MiB": File(int(57.5 * MIB), 0.0123, {4: 0.25, 5: 0.75}, [140.0]),
+        "float32": File(360 * MIB, None, 0.0, {32: 1.0}, [400.0, 420.0, 900.0]),
+        "58 MiB": File(int(57.5 * MIB), 0.0123, 0.0119, {4: 0.25, 5: 0.75}, [140.0]),
     }
     cases = [ParityCase(size, length, 2e-5, "") for length in LENGTHS for size in BATCHES]
     text = report(files, cases)
-    assert "| 58 MiB | 57.50 | 0.012 | 25 % 4, 75 % 5 | 140 | 3.00× |" in text
+    assert "| 58 MiB | 57.50 | 0.012 | 0.012 | 25 % 4, 75 % 5 | 140 | 3.00× |" in text
     assert "| 160,000 | 2.0e-05 | 2.0e-05 |" in text
 
 

@@ -12,12 +12,13 @@ import pytest
 
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import CorpusError
-from quantkit.graph.artifact import save_model
+from quantkit.graph.artifact import ArtifactInfo, save_model
 from quantkit.graph.layers import find_layers
 from quantkit.planning.size import with_sizes
 from quantkit.quantize import QuantizeSettings, quantize_model
 from quantkit.quantize.calibrate import Feed
 from quantkit.quantize.conditioning import condition
+from quantkit.quantize.feeds import Feeds
 from quantkit.quantize.fitting import Fitting
 from quantkit.quantize.settings import LayerRule
 from tests.quantize.conftest import masked_convolutions
@@ -37,7 +38,8 @@ def conditioned(
 ) -> tuple[str, ...]:
     layers = find_layers(model)
     choices = QuantizeSettings(**settings).assign(layers)
-    return condition(model, layers, choices, feeds, fitting)
+    heard = None if feeds is None else Feeds.of(feeds, ArtifactInfo())
+    return condition(model, layers, choices, heard, fitting)
 
 
 @pytest.mark.parametrize(

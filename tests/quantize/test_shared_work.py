@@ -94,3 +94,14 @@ def test_another_model_is_heard_anew(source, counted, tmp_path) -> None:
     rounds_of(counted, feeds, source, tmp_path / "alone.onnx", fitting=equalized)
     assert found >= 1
     assert (tmp_path / "equalized.onnx").read_bytes() == (tmp_path / "alone.onnx").read_bytes()
+
+
+def test_what_equalization_looked_at_is_not_looked_at_again(source, counted, tmp_path) -> None:
+    feeds, shared = Feeds.of(counted, read_info(source)), SharedWork()
+    options = {"fitting": Fitting(equalization=True)}
+    first, second, alone = (tmp_path / f"{name}.onnx" for name in ("first", "second", "alone"))
+    heard = rounds_of(counted, feeds, source, first, shared=shared, **options)
+    # Once for the channels of both sides, once for the ranges of what that leads to.
+    assert heard == rounds_of(counted, feeds, source, alone, **options) == 2
+    assert rounds_of(counted, feeds, source, second, shared=shared, **options) == 0
+    assert first.read_bytes() == second.read_bytes() == alone.read_bytes()
