@@ -3,8 +3,8 @@
 Run it from the repository: ``python -m benchmarks.whisper --data FOLDER``, with ``librispeech/``,
 ``prompts/`` and ``german/`` in the folder. It fetches tiny.en and base (see
 :mod:`benchmarks.whisper_weights`), needs PyTorch and transformers for the export and
-``faster-whisper`` for the comparison, goes on where it was stopped, and renews its section of
-RESULTS.md. Nothing else should run meanwhile.
+``faster-whisper`` for the comparison, goes on where it was stopped, and renews the sections of
+these models in RESULTS.md. Nothing else should run meanwhile.
 """
 
 from __future__ import annotations
@@ -304,28 +304,30 @@ def _points(change: tuple[float, tuple[float, float]]) -> str:
     return f"{100 * value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
 
 
-def report(rows: Mapping[Cell, Row]) -> str:
-    """The section of RESULTS.md."""
-    parts = []
-    for model in BUDGETS:
-        corpora = [cell.corpus for cell in rows if cell.model == model]
-        if corpora:
-            parts.append(f"### {model}\n\n{_model_table(rows, model, corpora)}")
-    tables = "\n\n".join(parts)
-    return f"""## Whisper: errors, size and speed
+def report(rows: Mapping[Cell, Row], model: str) -> str:
+    """The section of RESULTS.md about ``model``."""
+    corpora = [cell.corpus for cell in rows if cell.model == model]
+    many = model != "tiny.en"
+    languages = f"; each language: {CLIPS_PER_LANGUAGE} telephone\nprompts (de: read sentences)"
+    heard = f"{CALIBRATION_CLIPS} clips of LibriSpeech's training speakers"
+    if many:
+        heard = (
+            f"{CALIBRATION_PER_LANGUAGE} clips of LibriSpeech's training speakers and as many of "
+            "each\nlanguage that are not tested"
+        )
+    return f"""## Whisper {model}: errors, size and speed
 
-`python -m benchmarks.whisper --data …`: real weights, greedy, no timestamps, no fallback, batch 1,
-one thread; every clip goes through all forms in turn, front end and search included. Words are
-normalised as published with Whisper; intervals are 95 % over clips, and `change` is of the word
-error rate over all test sets together, clip by clip against float32. LibriSpeech:
-{LIBRISPEECH_CLIPS} clips of the dev speakers; each language: {CLIPS_PER_LANGUAGE} telephone
-prompts (de: read sentences). Sizes are of files on disk, all of a model together with its
-vocabulary; those of faster-whisper are what its converter stores (its int8 is made from float16
-while it loads). Budgets of tiny.en are calibrated on {CALIBRATION_CLIPS} clips of LibriSpeech's
-training speakers, those of base on {CALIBRATION_PER_LANGUAGE} such and {CALIBRATION_PER_LANGUAGE}
-clips of each language that are not tested. {host()}.
+`python -m benchmarks.whisper --data … --model {model}`: real weights, greedy, no timestamps,
+no fallback, batch 1, one thread; every clip goes through all forms in turn, front end and search
+included. Words are normalised as published with Whisper; intervals are 95 % over clips, and
+`change` is of the word error rate over all test sets together, clip by clip against float32.
+LibriSpeech: {LIBRISPEECH_CLIPS} clips of the dev speakers{languages if many else ""}.
+Sizes are of files on disk, all of a model together with its vocabulary; those of faster-whisper
+are what its converter stores (its int8 is made from float16 while it loads).
+Calibrated on {heard}.
+{host()}.
 
-{tables}
+{_model_table(rows, model, corpora)}
 """
 
 
@@ -349,9 +351,10 @@ def main(data: Path, models: tuple[str, ...], corpora: tuple[str, ...]) -> None:
         inputs={"code": code_digest(*(ROOT / part for part in _CODE)), **digests},
     )
     rows = dict(study.run(jobs=1))
-    section = report(rows)
-    replace_section("whisper", section)
-    click.echo(section)
+    for model in models or BUDGETS:
+        section = report(rows, model)
+        replace_section(f"whisper-{model.replace('.', '-')}", section)
+        click.echo(section)
 
 
 @dataclass(frozen=True)
