@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import Levenshtein
@@ -131,6 +131,84 @@ def ratio_interval(
     Raises:
         InputError: as :func:`bootstrap_interval`.
     """
+    above, below = _pairs(numerators, denominators, confidence)
+    ratios: list[npt.NDArray[np.float64]] = []
+    for drawn in _draws(above.size, resamples, seed):
+        divisor = below[drawn].sum(axis=1)
+        # A resample without any reference unit has no rate; it is left out.
+        ratios.append(above[drawn].sum(axis=1)[divisor > 0] / divisor[divisor > 0])
+    tail = (1.0 - confidence) / 2.0
+    low, high = np.quantile(np.concatenate(ratios), [tail, 1.0 - tail])
+    return float(low), float(high)
+
+
+def studentized_interval(
+    numerators: Sequence[float] | npt.NDArray[np.floating],
+    denominators: Sequence[float] | npt.NDArray[np.floating],
+    confidence: float = 0.95,
+    seed: int = 0,
+    resamples: int = 4000,
+) -> tuple[float, float] | None:
+    """Interval of ``sum(numerators) / sum(denominators)`` where a few pairs make up most of it.
+
+    Percentile intervals of such numbers end too low: with a few dozen pairs, one in six ends below
+    the true ratio, where one in forty may. Here each resample is judged by its own standard error,
+    so that one without a large pair counts as the narrow view that it is (Efron and Tibshirani,
+    "An Introduction to the Bootstrap", 1993, section 12.5; standard error: Cochran, "Sampling
+    Techniques", 1977, section 6.4).
+
+    Returns:
+        None where all pairs have the same ratio, or there is one only: nothing scatters.
+
+    Raises:
+        InputError: as :func:`bootstrap_interval`.
+    """
+    above, below = _pairs(numerators, denominators, confidence)
+    (ratio,), (error,) = _ratios(above[None], below[None])
+    if error <= 0.0:
+        return None
+    deviations: list[npt.NDArray[np.float64]] = []
+    for drawn in _draws(above.size, resamples, seed):
+        ratios, errors = _ratios(above[drawn], below[drawn])
+        # A resample of one pair alone, or of none with a denominator, has no error to judge it by.
+        scattered = errors > 0.0
+        deviations.append((ratios[scattered] - ratio) / errors[scattered])
+    tail = (1.0 - confidence) / 2.0
+    least, most = np.quantile(np.concatenate(deviations), [tail, 1.0 - tail])
+    return float(ratio - most * error), float(ratio - least * error)
+
+
+def _draws(pairs: int, resamples: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
+    """Positions of the pairs in each resample, (resamples, pairs), in slices."""
+    generator = np.random.default_rng(seed)
+    at_once = max(1, _DRAWS_AT_ONCE // pairs)
+    for start in range(0, resamples, at_once):
+        yield generator.integers(0, pairs, size=(min(at_once, resamples - start), pairs))
+
+
+def _ratios(
+    above: npt.NDArray[np.float64], below: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The ratio of the sums of each row, and its standard error; 0 where a row has none."""
+    pairs, divisor = above.shape[1], below.sum(axis=1)
+    known = divisor > 0.0
+    divisor = np.where(known, divisor, 1.0)
+    ratio = above.sum(axis=1) / divisor
+    squares = np.square(above - ratio[:, None] * below).sum(axis=1)
+    error = np.sqrt(pairs / max(1, pairs - 1) * squares) / divisor
+    return ratio, np.where(known, error, 0.0)
+
+
+def _pairs(
+    numerators: Sequence[float] | npt.NDArray[np.floating],
+    denominators: Sequence[float] | npt.NDArray[np.floating],
+    confidence: float,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Both as arrays of one dimension.
+
+    Raises:
+        InputError: as :func:`bootstrap_interval`.
+    """
     above = np.asarray(numerators, dtype=np.float64)
     below = np.asarray(denominators, dtype=np.float64)
     if above.ndim != 1 or above.size == 0 or above.shape != below.shape:
@@ -142,15 +220,4 @@ def ratio_interval(
         raise InputError("the weights of a bootstrap interval must be positive")
     if not 0.0 < confidence < 1.0:
         raise InputError(f"confidence must lie between 0 and 1, not {confidence}")
-    generator = np.random.default_rng(seed)
-    at_once = max(1, _DRAWS_AT_ONCE // above.size)
-    ratios: list[npt.NDArray[np.float64]] = []
-    for start in range(0, resamples, at_once):
-        count = min(at_once, resamples - start)
-        drawn = generator.integers(0, above.size, size=(count, above.size))
-        divisor = below[drawn].sum(axis=1)
-        # A resample without any reference unit has no rate; it is left out.
-        ratios.append(above[drawn].sum(axis=1)[divisor > 0] / divisor[divisor > 0])
-    tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(np.concatenate(ratios), [tail, 1.0 - tail])
-    return float(low), float(high)
+    return above, below

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from quantkit.sensitivity.estimate import FEWEST_CLIPS, Estimate, estimated
-from quantkit.text.distances import bootstrap_interval
 
 
 def test_each_frame_counts_the_same() -> None:
@@ -35,27 +34,3 @@ def test_clips_that_are_all_alike_leave_nothing_to_estimate(value: float) -> Non
 
 def test_a_model_that_rounding_makes_better_than_itself_diverges_by_nothing() -> None:
     assert estimated([-1e-9] * 10, [1] * 10) == Estimate(0.0)
-
-
-def test_frames_that_all_diverge_alike_are_sure_however_long_the_clips_are() -> None:
-    frames = list(range(1, 21))
-    low, high = estimated([0.1 * count + 1e-6 * (count % 3) for count in frames], frames).interval
-    assert low == pytest.approx(0.1, rel=1e-3)
-    assert high == pytest.approx(0.1, rel=1e-3)
-
-
-def test_the_interval_holds_the_mean_of_all_clips_more_often_than_percentiles_do() -> None:
-    """Numbers as spoken keywords show them: log-normal, half of the mean in a few of them."""
-    random = np.random.default_rng(2)
-    everybody = random.lognormal(-8.0, 1.9, 100_000)
-    mean, draws = everybody.mean(), 200
-    too_low, too_high, percentile_too_low = 0, 0, 0
-    for _ in range(draws):
-        some = random.choice(everybody, 64)
-        low, high = estimated(some, [1] * 64).interval
-        too_low += high < mean
-        too_high += low > mean
-        percentile_too_low += bootstrap_interval(some)[1] < mean
-    assert too_low < 0.15 * draws
-    assert too_low < 0.6 * percentile_too_low
-    assert too_high < 0.05 * draws

@@ -14,6 +14,7 @@ from quantkit.text.distances import (
     error_counts,
     levenshtein,
     ratio_interval,
+    studentized_interval,
 )
 
 texts = st.text(alphabet="ab c", max_size=12)
@@ -109,3 +110,58 @@ def test_what_has_no_interval_is_refused(values: list[float], weights: list[floa
 def test_confidence_is_a_share() -> None:
     with pytest.raises(InputError, match="95"):
         bootstrap_interval([1.0], confidence=95)
+
+
+def test_studentized_interval_of_a_mean_is_that_of_the_normal_approximation() -> None:
+    values = np.random.default_rng(3).normal(5.0, 2.0, 400)
+    low, high = studentized_interval(values, np.ones(400))
+    error = values.std(ddof=1) / 20
+    assert low == pytest.approx(values.mean() - 1.96 * error, abs=0.3 * error)
+    assert high == pytest.approx(values.mean() + 1.96 * error, abs=0.3 * error)
+
+
+def test_studentized_interval_is_repeatable_and_wider_at_higher_confidence() -> None:
+    values = np.random.default_rng(4).random(20)
+    found = studentized_interval(values, np.ones(20))
+    assert found == studentized_interval(values, np.ones(20))
+    low, high = studentized_interval(values, np.ones(20), confidence=0.99)
+    assert low < found[0] < found[1] < high
+
+
+def test_long_pairs_of_nearly_the_same_ratio_are_sure() -> None:
+    lengths = np.arange(1.0, 21.0)
+    low, high = studentized_interval(0.1 * lengths + 1e-6 * (lengths % 3), lengths)
+    assert low == pytest.approx(0.1, rel=1e-3)
+    assert high == pytest.approx(0.1, rel=1e-3)
+
+
+def test_pairs_that_do_not_scatter_have_no_studentized_interval() -> None:
+    assert studentized_interval([0.5] * 10, [1] * 10) is None
+    assert studentized_interval([0.5], [1]) is None
+
+
+@pytest.mark.parametrize(
+    ("numerators", "denominators"), [([], []), ([1.0], [1.0, 2.0]), ([1.0, 2.0], [0.0, 0.0])]
+)
+def test_what_has_no_studentized_interval_is_refused(
+    numerators: list[float], denominators: list[float]
+) -> None:
+    with pytest.raises(InputError):
+        studentized_interval(numerators, denominators)
+
+
+def test_studentized_intervals_hold_skewed_means_more_often_than_percentiles() -> None:
+    """Numbers as spoken keywords show them: log-normal, half of the mean in a few of them."""
+    random = np.random.default_rng(2)
+    everybody = random.lognormal(-8.0, 1.9, 100_000)
+    mean, draws = everybody.mean(), 200
+    too_low, too_high, percentile_too_low = 0, 0, 0
+    for _ in range(draws):
+        some = random.choice(everybody, 64)
+        low, high = studentized_interval(some, np.ones(64))
+        too_low += high < mean
+        too_high += low > mean
+        percentile_too_low += bootstrap_interval(some)[1] < mean
+    assert too_low < 0.15 * draws
+    assert too_low < 0.6 * percentile_too_low
+    assert too_high < 0.05 * draws
