@@ -94,6 +94,8 @@ class Weight:
             else rounding errors are made good by other weights.
         scale: (channels,) steps of evenly spaced levels that were found elsewhere; None: the codec
             finds its own. Codecs with tables have no use for it.
+        channel_importance: (channels,) what a squared error in each output channel costs, in any
+            unit; None where that is not known. Only ``tiered`` has use for it.
     """
 
     values: FloatArray
@@ -101,6 +103,7 @@ class Weight:
     importance: FloatArray | None = None
     second_moments: SecondMoments | None = None
     scale: FloatArray | None = None
+    channel_importance: FloatArray | None = None
 
 
 @dataclass(frozen=True)

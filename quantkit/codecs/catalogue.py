@@ -15,6 +15,7 @@ from quantkit.codecs.grouped import Grouped
 from quantkit.codecs.native import Native
 from quantkit.codecs.plain import Float16, Float32, Int8, Int16
 from quantkit.codecs.sparse import Sparse
+from quantkit.codecs.tiered import Tiered
 from quantkit.errors import InputError
 
 #: Codecs that take a number of bits, and how each is made of it and its options.
@@ -25,6 +26,7 @@ _SIZED: Mapping[str, Callable[..., Codec]] = MappingProxyType(
         "codebook": Codebook,
         "grouped": Grouped,
         "sparse": Sparse,
+        "tiered": Tiered,
         "blocks": Blocks,
     }
 )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from quantkit.codecs.base import DecodeBuilder
+from quantkit.codecs.base import DecodeBuilder, Weight
 from quantkit.codecs.symbols import reshaped
 
 
@@ -38,6 +39,20 @@ def to_rows(values: npt.NDArray[Any], axis: int) -> npt.NDArray[Any]:
     """A weight as (channels, inputs): what :func:`from_rows` undoes."""
     moved = channels_first(values.shape, axis)
     return np.moveaxis(values, axis, 0).reshape(moved[0], prod(moved[1:]))
+
+
+def as_rows(weight: Weight) -> Weight:
+    """The same weight as (channels, inputs)."""
+    importance = weight.importance
+    if importance is not None:
+        missing = weight.values.ndim - importance.ndim
+        importance = importance.reshape((1,) * missing + importance.shape)
+        shape = list(weight.values.shape)
+        # One row where it is the same for all channels.
+        shape[weight.axis] = importance.shape[weight.axis]
+        importance = to_rows(np.broadcast_to(importance, shape), weight.axis)
+    values = to_rows(weight.values, weight.axis)
+    return replace(weight, values=values, axis=0, importance=importance)
 
 
 def nodes_from_rows(

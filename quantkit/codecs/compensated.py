@@ -25,14 +25,14 @@ of the factor, d² in float32.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from quantkit.codecs.base import FloatArray, Weight
-from quantkit.codecs.channels import to_rows
+from quantkit.codecs.channels import as_rows
 from quantkit.codecs.feedback import Doubles, Feedback, IndexArray, SecondMoments
 from quantkit.codecs.uniform import normal_scale
 
@@ -116,10 +116,10 @@ def lay_and_round(weight: Weight, lay: Callable[[Weight], Laid[GridType]]) -> La
         weight: where it brings scales, these stay.
         lay: fits a grid to a weight of (channels, inputs), and gives its nearest levels.
     """
-    rows = _as_rows(weight)
+    rows = as_rows(weight)
     moments = weight.second_moments
     if moments is None or not rows.values.any():
-        return lay(rows)
+        return lay(replace(rows, second_moments=None))
     # So that no product overflows or vanishes, whatever the magnitude of the weights.
     largest = float(np.abs(rows.values).max())
     values = (rows.values / largest).astype(np.float32)
@@ -127,7 +127,7 @@ def lay_and_round(weight: Weight, lay: Callable[[Weight], Laid[GridType]]) -> La
     best = lay(Weight(values, 0, rows.importance, scale=given))
     compensation = _Compensation.of(moments, len(values), best.grid.group)
     if compensation is None:
-        return lay(rows)
+        return lay(replace(rows, second_moments=None))
     best_error = compensation.error(values, best)
     laid = best.copy()
     for _ in range(_ROUNDS):
@@ -144,19 +144,6 @@ def lay_and_round(weight: Weight, lay: Callable[[Weight], Laid[GridType]]) -> La
         scale *= compensation.best_factors(values, best)
     best.grid.scale = normal_scale(scale)
     return best
-
-
-def _as_rows(weight: Weight) -> Weight:
-    """The same as (channels, inputs), without second moments."""
-    importance = weight.importance
-    if importance is not None:
-        missing = weight.values.ndim - importance.ndim
-        importance = importance.reshape((1,) * missing + importance.shape)
-        shape = list(weight.values.shape)
-        # One row where it is the same for all channels.
-        shape[weight.axis] = importance.shape[weight.axis]
-        importance = to_rows(np.broadcast_to(importance, shape), weight.axis)
-    return Weight(to_rows(weight.values, weight.axis), 0, importance, scale=weight.scale)
 
 
 @dataclass(frozen=True)
