@@ -8,9 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from quantkit.codecs.base import Codec, Encoded, FloatArray
+from quantkit.codecs.base import Codec, Encoded, Weight
 from quantkit.codecs.feedback import SecondMoments
 from quantkit.quantize.input_moments import InputMoments
 
@@ -102,19 +101,17 @@ def _size(encoded: Encoded | None) -> int:
     return encoded.levels.nbytes + sum(len(each.raw) for each in encoded.packed)
 
 
-def encoding_key(
-    codec: Codec,
-    values: FloatArray,
-    axis: int,
-    importance: FloatArray | None,
-    scale: FloatArray | None,
-    moments: MomentsChoice | None,
-) -> bytes:
-    """Of all that an encoded weight depends on."""
-    found = hashlib.sha256(f"{codec!r} {axis}".encode())
+def encoding_key(codec: Codec, weight: Weight, moments: MomentsChoice | None) -> bytes:
+    """Of all that an encoded weight depends on.
+
+    Args:
+        weight: without second moments.
+        moments: which it will get.
+    """
+    found = hashlib.sha256(f"{codec!r} {weight.axis}".encode())
     if moments is not None:
         found.update(moments.digest())
-    arrays: tuple[npt.NDArray[np.float32] | None, ...] = (values, importance, scale)
+    arrays = (weight.values, weight.importance, weight.scale, weight.channel_importance)
     for array in arrays:
         found.update(b"-" if array is None else f"{array.shape}".encode())
         if array is not None:

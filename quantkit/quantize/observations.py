@@ -24,6 +24,8 @@ class Observations:
         second_moments, means: mean square and mean of each input channel, (channels,).
         matrices: second moments of all pairs of inputs, for error-compensated rounding.
         samples: some of the inputs, for the search of ranges.
+        channel_use: how often each output channel of a vocabulary is read or said; see
+            :mod:`~quantkit.quantize.channel_use`.
         scales: steps of evenly spaced levels that such a search found, (output channels,).
     """
 
@@ -32,4 +34,5 @@ class Observations:
     means: Mapping[str, FloatArray] = field(default_factory=dict)
     matrices: Mapping[str, InputMoments] = field(default_factory=dict)
     samples: Mapping[str, InputSamples] = field(default_factory=dict)
+    channel_use: Mapping[str, FloatArray] = field(default_factory=dict)
     scales: Mapping[str, FloatArray] = field(default_factory=dict)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import onnx
 
 from quantkit.graph.layers import Layer
 from quantkit.quantize.calibrate import Feed, Progress, Tracker, Watched, calibrate
+from quantkit.quantize.channel_use import channel_use, counted
 from quantkit.quantize.fitting import Fitting
 from quantkit.quantize.input_moments import InputMoments, input_moments
 from quantkit.quantize.input_samples import InputSamples, input_samples
@@ -73,6 +75,10 @@ def observe(
         name: followed.add(each.geometry.value, name, each.geometry, each)
         for name, each in input_samples(model, searched, followed.known(InputSamples)).items()
     }
+    uses = {
+        name: replace(each, tracker=followed.add(each.value, name, each.channels, each.tracker))
+        for name, each in channel_use(model, _fitted(layers, choices)).items()
+    }
     followed.hear(model, feeds, progress)
     squares = {name: each.mean_square() for name, each in moments.items()}
     means = {name: each.mean() for name, each in moments.items()}
@@ -84,17 +90,24 @@ def observe(
         means={name: values for name, values in means.items() if values is not None},
         matrices=share_moments(matrices, shared),
         samples=samples,
+        channel_use=counted(uses, shared),
     )
 
 
+def _fitted(layers: Sequence[Layer], choices: Mapping[str, LayerChoice]) -> list[Layer]:
+    """The layers whose levels are fitted to what they meet."""
+    codecs = {layer.name: choices[layer.name].codec for layer in layers}
+    return [
+        layer for layer in layers if not codecs[layer.name].is_float and codecs[layer.name].bits < 8
+    ]
+
+
 def _with_few_bits(layers: Sequence[Layer], choices: Mapping[str, LayerChoice]) -> dict[str, str]:
-    """Operators of the layers whose levels are fitted to what they meet, by name."""
+    """Operators of those whose inputs are known by channel, by name."""
     return {
         layer.name: layer.op
-        for layer in layers
+        for layer in _fitted(layers, choices)
         if layer.op in ("Conv", "MatMul", "Gemm")
-        and not choices[layer.name].codec.is_float
-        and choices[layer.name].codec.bits < 8
     }
 
 

@@ -49,6 +49,7 @@ from quantkit.quantize.sharing import agree, separate_transposes, shared_weights
 from quantkit.quantize.side_by_side import cores, workers
 from quantkit.quantize.sparsity import resolve_sparse
 from quantkit.quantize.storage import stored_layers
+from quantkit.quantize.tiers import resolve_tiers
 from quantkit.quantize.weights import WeightStore, quantized_weight
 from quantkit.runtime.heap import trim_heap
 from quantkit.runtime.lint import LintReport, lint_model
@@ -357,8 +358,9 @@ def settle(
     if target_runtime:
         choices, replaced = fit_to_target(choices, target(target_runtime))
         notes |= replaced
-    choices, replaced = resolve_sparse(model, layers, choices)
-    return choices, notes | replaced
+    choices, dense = resolve_sparse(model, layers, choices)
+    choices, untiered = resolve_tiers(model, layers, choices)
+    return choices, notes | dense | untiered
 
 
 def _possible(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import numpy as np
@@ -118,25 +118,27 @@ class WeightStore:
                 if moments is not None:
                     places = None if order is None else order.astype(np.int64).tobytes()
                     chosen = MomentsChoice(moments, centered, places)
-                self._encoded[key] = self._encode(
-                    codec, values, axis, importance, self.observations.scales.get(layer), chosen
+                weight = Weight(
+                    values,
+                    axis,
+                    importance,
+                    scale=self.observations.scales.get(layer),
+                    channel_importance=self.observations.channel_use.get(layer),
                 )
+                self._encoded[key] = self._encode(codec, weight, chosen)
         return self._encoded[key]
 
     def _encode(
         self,
         codec: Codec,
-        values: FloatArray,
-        axis: int,
-        importance: FloatArray | None,
-        scale: FloatArray | None,
+        weight: Weight,
         chosen: MomentsChoice | None,
     ) -> Encoded:
         def encode() -> Encoded:
             moments = None if chosen is None else self.encodings.moments(chosen)
-            return codec.encode(Weight(values, axis, importance, moments, scale))
+            return codec.encode(replace(weight, second_moments=moments))
 
-        key = encoding_key(codec, values, axis, importance, scale, chosen)
+        key = encoding_key(codec, weight, chosen)
         return self.encodings.get(key, encode)
 
     def is_plain(self, layer: str) -> bool:

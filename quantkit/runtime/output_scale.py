@@ -1,4 +1,4 @@
-"""What the numbers of an output are, and the log-probabilities that they stand for."""
+"""Which output holds the posteriors, and the log-probabilities that its numbers stand for."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import onnx
+from onnx import TensorProto
 
 from quantkit.errors import ModelError
 
@@ -16,6 +18,20 @@ Scale = Literal["log-probabilities", "probabilities", "logits"]
 
 # Rows of float32 log-probabilities over 32,000 labels add up to one as well as this.
 _TOLERANCE = 1e-3
+
+_FLOAT_TYPES = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
+
+
+def posterior_output(model: onnx.ModelProto) -> str:
+    """Name of the output that holds the posteriors: the first one of floating point.
+
+    Raises:
+        ModelError: there is none.
+    """
+    for value in model.graph.output:
+        if value.type.tensor_type.elem_type in _FLOAT_TYPES:
+            return str(value.name)
+    raise ModelError("the model has no output of floating point, so no posteriors to compare")
 
 
 def scale_of(values: Array) -> Scale:

@@ -30,6 +30,7 @@ from quantkit.quantize.ranges import Range
 from quantkit.quantize.side_by_side import workers
 from quantkit.quantize.static import lay_out
 from quantkit.runtime.heap import trim_heap
+from quantkit.runtime.output_scale import posterior_output
 from quantkit.sensitivity.cache import AnalysisCache
 from quantkit.sensitivity.candidate_weights import CandidateWeights, FloatLayer
 from quantkit.sensitivity.divergence_settings import (
@@ -40,7 +41,6 @@ from quantkit.sensitivity.divergence_settings import (
     probe_codecs,
 )
 from quantkit.sensitivity.interpolation import interpolate, interpolate_noise
-from quantkit.sensitivity.posteriors import posterior_output
 from quantkit.sensitivity.reference import Reference
 from quantkit.sensitivity.rounding import bounds_of, on_grid, on_own_grids
 from quantkit.sensitivity.table import ActivationDivergence, WeightDivergence
@@ -164,8 +164,8 @@ class _Pass:
         self.walk = walk
         self.reference = reference
         self.settings = settings
-        self.probes = probe_codecs(settings.candidates, wanted.probes)
-        self.listened = listened_codecs(settings.candidates, self.probes)
+        self.probes = probe_codecs(settings.for_all_layers, wanted.probes)
+        self.listened = listened_codecs(settings.for_all_layers, self.probes)
         self.all_grids = wanted.all_grids
         self.repeated = repeated_nodes(model)
         self.pool = pool
@@ -179,7 +179,7 @@ class _Pass:
         grids = self._grids(target)
         if not self.walk.graph.needs(target.position):
             return (
-                tuple(WeightDivergence(codec, 0.0, 0.0) for codec in self.settings.candidates),
+                tuple(WeightDivergence(codec, 0.0, 0.0) for codec in self.settings.for_all_layers),
                 tuple(ActivationDivergence(compute, bits, 0.0, 0.0) for compute, bits in grids),
             )
         stop = self.walk.go_to(Unit(layer.name, target.position, target.position))
@@ -213,7 +213,8 @@ class _Pass:
         def run(codec: CodecChoice) -> WeightDivergence:
             return WeightDivergence(codec, *self._figures(changes(codec), power))
 
-        running = [self.pool.submit(run, codec) for codec in _apart(self.probes)]
+        probes = (*self.probes, *self._tiered(layer))
+        running = [self.pool.submit(run, codec) for codec in _apart(probes)]
         others = self.listened
         part = layer.sampled(_SAMPLED_CHANNELS) if others else layer
         power_of_part = sum(trial.power(clip, part.channels) for clip in self._clips)
@@ -236,17 +237,24 @@ class _Pass:
         listening: Sequence[Future[WeightDivergence]],
     ) -> tuple[WeightDivergence, ...]:
         run = [task.result() for task in running]
-        points = [(each.noise, each.divergence) for each in run]
+        # Errors that lie where they do the least harm tell nothing of those that lie anywhere.
+        points = [(each.noise, each.divergence) for each in run if each.codec.name != "tiered"]
         found = {str(each.codec): each for each in run}
         listened = [task.result() for task in listening]
         known = [(each.codec, each.noise) for each in (*run, *listened)]
         noises = {str(codec): noise for codec, noise in known}
-        for codec in self.settings.candidates:
+        for codec in self.settings.for_all_layers:
             if (name := str(codec)) not in found:
                 noise = noises[name] if name in noises else interpolate_noise(codec, known)
                 divergence = interpolate(noise, points)
                 found[name] = WeightDivergence(codec, divergence, noise, measured=False)
-        return tuple(found[str(codec)] for codec in self.settings.candidates)
+        return tuple(found[name] for c in self.settings.candidates if (name := str(c)) in found)
+
+    def _tiered(self, layer: FloatLayer) -> tuple[CodecChoice, ...]:
+        """Candidates for ``layer`` alone, if it is a vocabulary that is known to be used."""
+        if layer.name not in self.weights.observations.channel_use:
+            return ()
+        return self.settings.for_vocabulary(layer.values.shape[layer.axis])
 
     def _grids(self, layer: FloatLayer) -> list[tuple[Compute, int]]:
         """Grids that an integer kernel could round the input of ``layer`` to."""

@@ -17,10 +17,11 @@ from quantkit.graph.artifact import model_files, open_model
 from quantkit.quantize.clip_store import ClipStore
 from quantkit.quantize.feeds import Feeds
 from quantkit.runtime.heap import trim_heap
+from quantkit.runtime.output_scale import posterior_output
 from quantkit.runtime.session import create_session, open_session, session_options
 from quantkit.runtime.whisper.network import WhisperNetwork
 from quantkit.sensitivity.estimate import Estimate
-from quantkit.sensitivity.posteriors import Weighting, posterior_output
+from quantkit.sensitivity.posteriors import Weighting
 from quantkit.sensitivity.reference import Reference
 
 # Bytes of posteriors to keep; what is beyond lies on disk meanwhile.

@@ -24,11 +24,11 @@ from quantkit.quantize.fitting import Fitting
 from quantkit.quantize.observations import Observations
 from quantkit.quantize.settings import LayerChoice
 from quantkit.quantize.side_by_side import workers
+from quantkit.runtime.output_scale import posterior_output
 from quantkit.sensitivity.candidate_weights import CandidateWeights
 from quantkit.sensitivity.divergence import Progress
 from quantkit.sensitivity.divergence_settings import DivergenceSettings, effort_for
 from quantkit.sensitivity.estimate import Estimate
-from quantkit.sensitivity.posteriors import posterior_output
 from quantkit.sensitivity.reference import Reference
 from quantkit.sensitivity.simulation import Simulation, simulate
 from quantkit.sensitivity.walk import Walk

@@ -7,8 +7,6 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-from onnx import TensorProto
 
 from quantkit.errors import InputError, ModelError
 from quantkit.runtime.output_scale import Scale, log_probabilities
@@ -20,24 +18,11 @@ Array = npt.NDArray[Any]
 Weighting = Literal["uniform", "uncertain", "spoken"]
 WEIGHTINGS: tuple[Weighting, ...] = get_args(Weighting)
 
-_FLOAT_TYPES = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 # No frame is forgotten, however sure the model is of it: an error may change that.
 _FLOOR = 0.05
 # Share of all frames that a CTC model's blank has at least.
 _LEAST_BLANK = 0.2
 _TINY = float(np.finfo(np.float32).tiny)
-
-
-def posterior_output(model: onnx.ModelProto) -> str:
-    """Name of the output that holds the posteriors: the first one of floating point.
-
-    Raises:
-        ModelError: there is none.
-    """
-    for value in model.graph.output:
-        if value.type.tensor_type.elem_type in _FLOAT_TYPES:
-            return str(value.name)
-    raise ModelError("the model has no output of floating point, so no posteriors to compare")
 
 
 def log_posteriors(values: Array, scale: Scale, clip: str) -> FloatArray:

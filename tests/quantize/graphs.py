@@ -127,3 +127,51 @@ def transformer(blocks: int = 2, *, seed: int = 0, affine: str = "norm") -> onnx
     logits = graph.linear(norm(value, "norm"), "head", CHANNELS, LABELS)
     graph.add("LogSoftmax", [logits], "y", axis=-1)
     return graph.model("y")
+
+
+def language_model(form: str, words: int = 300) -> onnx.ModelProto:
+    """Embedding, one hidden layer, and an output layer with the embedding's weight.
+
+    Args:
+        form: how the weight is shared: behind a ``Transpose``, as a transposed ``copy``, by a
+            ``gemm`` that transposes it, or ``untied`` for not at all.
+    """
+    width, hidden = 40, 64
+    random = np.random.default_rng(0)
+    table = random.standard_normal((words, width)).astype(np.float32)
+    constants: dict[str, np.ndarray] = {
+        "table": table,
+        "w1": random.standard_normal((width, hidden)).astype(np.float32) / 6,
+        "w2": random.standard_normal((hidden, width)).astype(np.float32) / 8,
+    }
+    nodes: list[onnx.NodeProto] = []
+
+    def add(op: str, inputs: list[str], output: str, name: str = "", **attributes: Any) -> None:
+        nodes.append(helper.make_node(op, inputs, [output], name or output, **attributes))
+
+    add("Gather", ["table", "ids"], "embedded", "embedding")
+    add("MatMul", ["embedded", "w1"], "up", "hidden.up")
+    add("Relu", ["up"], "active")
+    add("MatMul", ["active", "w2"], "down", "hidden.down")
+    if form == "transpose":
+        add("Transpose", ["table"], "turned", perm=[1, 0])
+        add("MatMul", ["down", "turned"], "y", "head")
+    elif form == "gemm":
+        constants["rows"] = np.array([-1, width])
+        add("Reshape", ["down", "rows"], "flat")
+        add("Gemm", ["flat", "table"], "y", "head", transB=1)
+    else:
+        other = random.standard_normal((width, words)).astype(np.float32)
+        constants["turned"] = np.ascontiguousarray(table.T) if form == "copy" else other
+        add("MatMul", ["down", "turned"], "y", "head")
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("ids", TensorProto.INT64, ["batch", "time"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    # As in a large model, the number that says its size has as many digits before and after.
+    model.doc_string = "a large model " * 8_000
+    return model

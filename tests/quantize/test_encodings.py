@@ -51,13 +51,14 @@ def test_without_memory_nothing_is_kept() -> None:
 
 def test_the_key_is_of_all_that_matters() -> None:
     values = np.ones((2, 3), np.float32)
-    key = encoding_key(CODEC, values, 0, None, None, None)
-    assert key == encoding_key(CODEC, values.copy(), 0, None, None, None)
+    key = encoding_key(CODEC, Weight(values, 0), None)
+    assert key == encoding_key(CODEC, Weight(values.copy(), 0), None)
     others = {
-        encoding_key(CODEC, values, 1, None, None, None),
-        encoding_key(CODEC, values * 2, 0, None, None, None),
-        encoding_key(CODEC, values, 0, np.ones((1, 3), np.float32), None, None),
-        encoding_key(CODEC, values, 0, None, np.ones(2, np.float32), None),
-        encoding_key(CodecChoice.parse("bitplane:3").make(), values, 0, None, None, None),
+        encoding_key(CODEC, Weight(values, 1), None),
+        encoding_key(CODEC, Weight(values * 2, 0), None),
+        encoding_key(CODEC, Weight(values, 0, np.ones((1, 3), np.float32)), None),
+        encoding_key(CODEC, Weight(values, 0, scale=np.ones(2, np.float32)), None),
+        encoding_key(CODEC, Weight(values, 0, channel_importance=np.ones(2, np.float32)), None),
+        encoding_key(CodecChoice.parse("bitplane:3").make(), Weight(values, 0), None),
     }
     assert len(others | {key}) == 6

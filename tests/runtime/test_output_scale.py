@@ -1,15 +1,28 @@
-"""Whatever a model says, its log-probabilities are found."""
+"""The posteriors are found among the outputs, and their log-probabilities, on any scale."""
 
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 from scipy.special import log_softmax, softmax
 
 from quantkit.errors import ModelError
-from quantkit.runtime.output_scale import log_probabilities, scale_of
+from quantkit.runtime.output_scale import log_probabilities, posterior_output, scale_of
 
 LOGITS = np.random.default_rng(4).standard_normal((2, 9, 6)).astype(np.float32) * 3
+
+
+def model_with(*kinds: int) -> onnx.ModelProto:
+    outputs = [helper.make_tensor_value_info(f"out{i}", kind, None) for i, kind in enumerate(kinds)]
+    return helper.make_model(helper.make_graph([], "g", [], outputs))
+
+
+def test_first_output_of_floating_point_holds_the_posteriors() -> None:
+    assert posterior_output(model_with(TensorProto.INT64, TensorProto.FLOAT)) == "out1"
+    with pytest.raises(ModelError, match="no output of floating point"):
+        posterior_output(model_with(TensorProto.INT64))
 
 
 @pytest.mark.parametrize(

@@ -251,3 +251,25 @@ def test_posteriors_that_are_not_finite_name_the_clip() -> None:
     )
     with pytest.raises(ModelError, match="NaN or infinite on clip broken"):
         measured(model, feeds)
+
+
+def test_tiers_are_tried_on_vocabularies_alone() -> None:
+    """That is, on layers whose channels are known to be used more or less."""
+    model, _ = tied()
+    words = next(layer.shape[0] for layer in find_layers(model) if layer.name == "rows.node")
+    tiered = CodecChoice.parse("tiered:2,tiers=4x8")
+    use = np.arange(words, 0, -1).astype(np.float32)
+    known = Observations(channel_use={"rows.node": use, "logits.node": use})
+    settings = replace(SETTINGS, candidates=(*CODECS, tiered))
+    with_tiers = measured(model, feeds_of(tied), settings, observations=known)
+    without = measured(model, feeds_of(tied), observations=known)
+    for name, (weights, _) in with_tiers.items():
+        vocabulary = name in known.channel_use
+        assert [each.codec for each in weights] == [*CODECS, *([tiered] if vocabulary else [])]
+        assert weights[: len(CODECS)] == without[name][0]
+        if vocabulary:
+            assert weights[-1].measured
+            assert weights[-1].divergence > 0
+    # Nobody knows here which rows are used.
+    unknown = measured(model, feeds_of(tied), settings)
+    assert all(len(weights) == len(CODECS) for weights, _ in unknown.values())

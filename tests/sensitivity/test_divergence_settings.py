@@ -8,7 +8,6 @@ from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import InputError
 from quantkit.graph.layers import Layer
 from quantkit.sensitivity.divergence_settings import (
-    CANDIDATES,
     DivergenceSettings,
     effort,
     listened_codecs,
@@ -20,6 +19,7 @@ def layers(count: int, weights: int, op: str = "MatMul") -> list[Layer]:
     return [Layer(i, f"layer{i}", op, "w", (weights // 64, 64), weights) for i in range(count)]
 
 
+FOR_ALL = DivergenceSettings().for_all_layers
 SHIPPED = layers(11, 512_000)
 LARGE = layers(82, 1_150_000)
 
@@ -27,7 +27,7 @@ LARGE = layers(82, 1_150_000)
 def test_shipped_model_affords_enough_audio_and_all_candidates_that_matter() -> None:
     found = effort(DivergenceSettings(), SHIPPED, clips=32, seconds=64)
     assert found.clips == tuple(range(32))
-    assert {codec.bits for codec in probe_codecs(CANDIDATES, found.probes)} == {1, 2, 3}
+    assert {codec.bits for codec in probe_codecs(FOR_ALL, found.probes)} == {1, 2, 3}
     assert found.probes == 5
     assert found.all_grids
     more = effort(DivergenceSettings(), SHIPPED, clips=32, seconds=320)
@@ -83,8 +83,16 @@ def test_probes_are_spread_over_the_widths_from_the_narrowest() -> None:
     assert [codec.bits for codec in probe_codecs(codecs, 2)] == [2, 4]
     assert [codec.bits for codec in probe_codecs(codecs, 3)] == [2, 3, 4]
     assert [codec.bits for codec in probe_codecs(codecs, 5)] == [2, 3, 4, 5, 6]
-    assert [str(codec) for codec in probe_codecs(CANDIDATES, 2)] == ["grouped:2", "grouped:4"]
-    assert [codec.bits for codec in probe_codecs(CANDIDATES, 4)] == [1, 2, 2, 3]
+    assert [str(codec) for codec in probe_codecs(FOR_ALL, 2)] == ["grouped:2", "grouped:4"]
+    assert [codec.bits for codec in probe_codecs(FOR_ALL, 4)] == [1, 2, 2, 3]
+
+
+def test_tiers_are_for_vocabularies_that_fill_them() -> None:
+    texts = ("grouped:3", "tiered:3,tiers=100x8", "tiered:3,tiers=100x8+4000x5")
+    settings = DivergenceSettings(tuple(map(CodecChoice.parse, texts)))
+    assert list(map(str, settings.for_all_layers)) == ["grouped:3"]
+    assert list(map(str, settings.for_vocabulary(5000))) == list(texts[1:])
+    assert list(map(str, settings.for_vocabulary(4100))) == list(texts[1:2])
 
 
 def test_one_candidate_is_run_however_wide() -> None:
@@ -97,6 +105,10 @@ def test_one_candidate_is_run_however_wide() -> None:
     ("wrong", "message"),
     [
         ({"candidates": ()}, "at least one candidate"),
+        (
+            {"candidates": (CodecChoice.parse("tiered:3,tiers=9x8"),)},
+            "that goes with all layers",
+        ),
         ({"activation_bits": (0,)}, r"1 to 16 bits, not \[0\]"),
         ({"weighting": "loud"}, "unknown weighting 'loud'"),
         ({"probes": 0}, "at least one candidate must be run"),
@@ -110,17 +122,17 @@ def test_settings_that_make_no_sense_are_refused(wrong, message) -> None:
 
 
 def test_a_small_model_listens_to_all_that_it_does_not_run() -> None:
-    probes = probe_codecs(CANDIDATES, 5)
-    listened = listened_codecs(CANDIDATES, probes)
-    assert {*map(str, probes), *map(str, listened)} == set(map(str, CANDIDATES))
-    assert len(probes) + len(listened) == len(CANDIDATES)
+    probes = probe_codecs(FOR_ALL, 5)
+    listened = listened_codecs(FOR_ALL, probes)
+    assert {*map(str, probes), *map(str, listened)} == set(map(str, FOR_ALL))
+    assert len(probes) + len(listened) == len(FOR_ALL)
 
 
 def test_a_large_one_listens_to_the_ends_and_the_middle_of_each_codec() -> None:
-    probes = probe_codecs(CANDIDATES, 2)
+    probes = probe_codecs(FOR_ALL, 2)
     assert list(map(str, probes)) == ["grouped:2", "grouped:4"]
     expected = ["grouped:1", "grouped:6", "bitplane:2", "bitplane:5", "bitplane:7"]
-    assert list(map(str, listened_codecs(CANDIDATES, probes))) == [*expected, "int8"]
+    assert list(map(str, listened_codecs(FOR_ALL, probes))) == [*expected, "int8"]
 
 
 def test_where_one_clip_is_all_it_is_a_short_one_but_no_fragment() -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
 from scipy.special import log_softmax, rel_entr, softmax
 
 from quantkit.errors import InputError, ModelError
@@ -13,22 +11,10 @@ from quantkit.sensitivity.posteriors import (
     divergence,
     frame_weights,
     log_posteriors,
-    posterior_output,
 )
 
 RANDOM = np.random.default_rng(4)
 LOGITS = RANDOM.standard_normal((1, 9, 6)).astype(np.float32) * 3
-
-
-def model_with(*kinds: int) -> onnx.ModelProto:
-    outputs = [helper.make_tensor_value_info(f"out{i}", kind, None) for i, kind in enumerate(kinds)]
-    return helper.make_model(helper.make_graph([], "g", [], outputs))
-
-
-def test_first_output_of_floating_point_holds_the_posteriors() -> None:
-    assert posterior_output(model_with(TensorProto.INT64, TensorProto.FLOAT)) == "out1"
-    with pytest.raises(ModelError, match="no output of floating point"):
-        posterior_output(model_with(TensorProto.INT64))
 
 
 @pytest.mark.parametrize(
