@@ -44,6 +44,7 @@ from quantkit.personalize.tables import (
     sensitivity_table,
     step_table,
 )
+from quantkit.personalize.widths import mean_bits
 from quantkit.personalize.words import compute_in_words, storage_in_words
 from quantkit.planning.pareto import Front
 from quantkit.sensitivity.table import Sensitivity
@@ -196,7 +197,7 @@ def _time_card(summary: PersonalizeSummary) -> str:
 def _layers(plan: Plan | None, sensitivity: Sensitivity | None) -> str:
     if plan is None:
         return ""
-    steps = sorted({step_of(row.bits) for row in plan.layers})
+    steps = sorted({step_of(mean_bits(row)) for row in plan.layers})
     codecs = codec_colours(row.codec for row in plan.layers)
     computes = compute_colours(row.compute for row in plan.layers)
     legends = [

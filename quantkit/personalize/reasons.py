@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from quantkit.graph.plan import LayerPlan, Plan
+from quantkit.personalize.widths import bits_in_words
 from quantkit.sensitivity.table import LayerSensitivity, Sensitivity
 
 # Where layers are compared: few enough bits for differences to show, and enough for sums to hold.
@@ -37,22 +38,16 @@ def reasons(sensitivity: Sensitivity | None, plan: Plan) -> tuple[str, ...]:
 def divergence_per_weight(layer: LayerSensitivity) -> float | None:
     """Divergence at about three bits, by the codec that does best there, for each weight.
 
-    None where no divergence is known.
+    Of codecs that give all weights the same bits. None where no divergence is known.
     """
-    if not layer.weights:
+    known = [each for each in layer.weights if each.codec.name != "tiered"]
+    if not known:
         return None
-    nearest = min(abs(each.codec.bits - _REFERENCE_BITS) for each in layer.weights)
+    nearest = min(abs(each.codec.bits - _REFERENCE_BITS) for each in known)
     best = min(
-        each.divergence
-        for each in layer.weights
-        if abs(each.codec.bits - _REFERENCE_BITS) == nearest
+        each.divergence for each in known if abs(each.codec.bits - _REFERENCE_BITS) == nearest
     )
     return best / max(1, layer.parameters)
-
-
-def bits_in_words(bits: float) -> str:
-    """``2 bits``, ``1.6 bits``, ``1 bit``."""
-    return f"{bits:g} bit" if bits == 1 else f"{bits:g} bits"
 
 
 def share_in_words(share: float) -> str:
@@ -80,5 +75,5 @@ def _rank_in_words(rank: int | None, count: int) -> str:
 
 
 def _outcome(row: LayerPlan) -> str:
-    stored = "float32, as it was" if row.codec == "float32" else bits_in_words(row.bits)
+    stored = "float32, as it was" if row.codec == "float32" else bits_in_words(row)
     return f"{stored} ({row.note})" if row.note else stored

@@ -13,6 +13,7 @@ from quantkit.personalize.anatomy import anatomy
 from quantkit.personalize.plots.sensitivity_plot import BITS, divergence_by_bits
 from quantkit.personalize.reasons import reasons
 from quantkit.personalize.summary import Step
+from quantkit.personalize.widths import mean_bits
 from quantkit.planning.pareto import Front
 from quantkit.sensitivity.table import LayerSensitivity, Sensitivity
 
@@ -28,7 +29,7 @@ def layer_table(plan: Plan, sensitivity: Sensitivity | None) -> Table:
             (
                 str(position),
                 row.name,
-                f"{row.bits:g}",
+                f"{mean_bits(row):.3g}",
                 why.removeprefix(f"{row.name} "),
                 row.codec,
                 row.compute,

@@ -13,6 +13,7 @@ _STORAGE = {
     "native": "evenly spaced levels",
     "codebook": "levels made for the layer",
     "grouped": "levels made for groups of weights",
+    "tiered": "what is said most in more bits than the rest",
     "sparse": "most weights zero, and left out",
     "ternary": "three levels: −1, 0, 1",
     "blocks": "a scale for each block of weights",

@@ -29,12 +29,6 @@ def test_nothing_is_said_about_what_is_not_known(sensitivity, plan) -> None:
     assert reasons(replace(sensitivity, layers=silent), plan) == reasons(None, plan)
 
 
-@pytest.mark.parametrize(("bits", "words"), [(1, "1 bit"), (1.6, "1.6 bits"), (4, "4 bits")])
-def test_bits_are_counted_in_words(bits, words, plan) -> None:
-    rows = (replace(plan.layers[0], codec="ternary", bits=bits), *plan.layers[1:])
-    assert reasons(None, replace(plan, layers=rows))[0].endswith(f": {words}")
-
-
 def test_a_layer_of_next_to_nothing_holds_less_than_a_percent(plan) -> None:
     rows = (replace(plan.layers[0], shape=(2, 2)), *plan.layers[1:])
     (first, *_) = reasons(None, replace(plan, layers=rows))

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from quantkit.graph.plan import LayerPlan, Plan
 from quantkit.personalize.plots.colours import codec_colours, compute_colours, step_of
+from quantkit.personalize.widths import mean_bits
 from quantkit.plotting import INK, MUTED, Plot, model_colour, scale_colour, style, to_svg
 
 _WIDTH, _HEIGHT = 11.2, 3.9
@@ -45,8 +46,8 @@ def layer_map(plan: Plan) -> Plot:
             colours = (model_colour(codecs[row.codec]), model_colour(computes[row.compute]))
             for base, colour in zip(_STRIPS, colours, strict=True):
                 axes.bar(left, _STRIP_HEIGHT, width, base, align="edge", color=colour)
-        _finish(axes, edges, min(max(row.bits for row in plan.layers), _CUT_BITS))
-    cut = any(row.bits > _CUT_BITS for row in plan.layers)
+        _finish(axes, edges, min(max(mean_bits(row) for row in plan.layers), _CUT_BITS))
+    cut = any(mean_bits(row) > _CUT_BITS for row in plan.layers)
     words = f"{len(plan.layers)} layers as columns: as wide as their weights, as high as their bits"
     return Plot(
         "Layers and their bits",
@@ -86,9 +87,10 @@ def labelled(edges: Sequence[float]) -> list[int]:
 
 
 def _column(axes: Axes, row: LayerPlan, left: float, width: float) -> None:
-    height = min(row.bits, _CUT_BITS)
-    axes.bar(left, height, width, align="edge", color=scale_colour(step_of(row.bits)))
-    label = f"{row.bits:g}"
+    bits = mean_bits(row)
+    height = min(bits, _CUT_BITS)
+    axes.bar(left, height, width, align="edge", color=scale_colour(step_of(bits)))
+    label = f"{bits:.2g}"
     if width >= _CHARACTER * (len(label) + 1):
         axes.text(
             left + width / 2,

@@ -38,7 +38,8 @@ def sensitivity_plot(sensitivity: Sensitivity, plan: Plan | None = None) -> Plot
     if not known:
         return None
     shown = _most_sensitive(known, curves)
-    chosen = {} if plan is None else {row.name: row.bits for row in plan.layers}
+    rows = () if plan is None else plan.layers
+    chosen = {row.name: row.bits for row in rows if row.codec != "tiered"}
     with style():
         figure = Figure(figsize=(_WIDTH, 0.9 + _ROW_HEIGHT * len(shown)), layout="constrained")
         axes = figure.subplots()
@@ -62,11 +63,14 @@ def sensitivity_plot(sensitivity: Sensitivity, plan: Plan | None = None) -> Plot
 
 
 def divergence_by_bits(layer: LayerSensitivity) -> dict[int, float]:
-    """The least divergence of any codec with these bits, for those of :data:`BITS` it has."""
+    """The least divergence of any codec with these bits, for those of :data:`BITS` it has.
+
+    Of codecs that give all weights the same.
+    """
     found: dict[int, float] = {}
     for each in layer.weights:
         bits = int(each.codec.bits)
-        if bits == each.codec.bits and bits in BITS:
+        if bits == each.codec.bits and bits in BITS and each.codec.name != "tiered":
             found[bits] = min(each.divergence, found.get(bits, each.divergence))
     return {bits: found[bits] for bits in BITS if bits in found}
 

@@ -1,0 +1,35 @@
+"""How many bits the weights of a layer got, where not all of them got the same."""
+
+from __future__ import annotations
+
+from quantkit.codecs.catalogue import CodecChoice
+from quantkit.codecs.tiered import Tiered
+from quantkit.graph.plan import LayerPlan
+
+
+def mean_bits(row: LayerPlan) -> float:
+    """Bits per weight, over all weights of the layer."""
+    tiers = _tiers(row)
+    if not tiers:
+        return row.bits
+    return sum(count * bits for count, bits in tiers) / sum(count for count, _ in tiers)
+
+
+def bits_in_words(row: LayerPlan) -> str:
+    """``2 bits``, ``1.6 bits``, ``1 bit``, or ``8 bits for 2,048 channels, 3 for the rest``."""
+    tiers = _tiers(row)
+    if not tiers:
+        return f"{row.bits:g} bit" if row.bits == 1 else f"{row.bits:g} bits"
+    (count, bits), *others = tiers[:-1]
+    parts = [f"{bits} bits for {count:,} channels", *(f"{b} for {n:,}" for n, b in others)]
+    return f"{', '.join(parts)}, {row.bits:g} for the rest"
+
+
+def _tiers(row: LayerPlan) -> tuple[tuple[int, int], ...]:
+    """Channels and bits of each, that of the rest last; none where all weights get the same."""
+    codec = CodecChoice(row.codec, row.bits, row.options).make()
+    if not isinstance(codec, Tiered):
+        return ()
+    # A vocabulary has more labels than a label has weights.
+    rest = max(row.shape) - sum(count for count, _ in codec.widths)
+    return (*codec.widths, (rest, codec.bits))
