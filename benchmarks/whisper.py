@@ -48,9 +48,10 @@ BUDGETS = {
     "base": (75_000_000, 55_000_000, 45_000_000, 39_000_000, 35_000_000),
 }
 LANGUAGES = ("en", "es", "fr", "it", "ru", "de")
-#: Clips of each test set, and of what models are calibrated on.
-LIBRISPEECH_CLIPS, CLIPS_PER_LANGUAGE = 80, 12
+#: Clips that models are calibrated on, and of each language's test set; of LibriSpeech all clips of
+#: the dev speakers are tested.
 CALIBRATION_CLIPS, CALIBRATION_PER_LANGUAGE = 16, 14
+CLIPS_PER_LANGUAGE = 24
 
 FLOAT, PLAIN = "quantkit float32", "ONNX Runtime dynamic int8"
 FASTER_FLOAT, FASTER_INT8 = "faster-whisper float32", "faster-whisper int8"
@@ -100,8 +101,10 @@ class Form:
 def test_set(data: Path, name: str) -> Corpus:
     """``librispeech``: dev speakers; or a language of the telephone prompts and read German."""
     if name == "librispeech":
-        return open_corpus(data / "librispeech").select(split="dev").sample(LIBRISPEECH_CLIPS)
-    return spoken(data, name).sample(CLIPS_PER_LANGUAGE, seed=1)
+        return open_corpus(data / "librispeech").select(split="dev")
+    heard = {clip.identifier for clip in _calibration_of(data, name)}
+    others = [clip for clip in spoken(data, name) if clip.identifier not in heard]
+    return Corpus(name, tuple(others)).sample(CLIPS_PER_LANGUAGE, seed=1)
 
 
 def calibration(data: Path, model: str) -> Corpus:
@@ -111,10 +114,12 @@ def calibration(data: Path, model: str) -> Corpus:
         return heard
     clips = list(heard.sample(CALIBRATION_PER_LANGUAGE))
     for language in LANGUAGES:
-        tested = {clip.identifier for clip in test_set(data, language)}
-        others = [c for c in spoken(data, language) if c.identifier not in tested]
-        clips += Corpus(language, tuple(others)).sample(CALIBRATION_PER_LANGUAGE)
+        clips += _calibration_of(data, language)
     return Corpus("speech in six languages", tuple(clips))
+
+
+def _calibration_of(data: Path, language: str) -> Corpus:
+    return spoken(data, language).sample(CALIBRATION_PER_LANGUAGE)
 
 
 def spoken(data: Path, language: str) -> Corpus:
@@ -309,6 +314,7 @@ def report(rows: Mapping[Cell, Row], model: str) -> str:
     corpora = [cell.corpus for cell in rows if cell.model == model]
     many = model != "tiny.en"
     languages = f"; each language: {CLIPS_PER_LANGUAGE} telephone\nprompts (de: read sentences)"
+    librispeech = len(json.loads(rows[Cell(model, "librispeech")].forms)[0]["errors"])
     heard = f"{CALIBRATION_CLIPS} clips of LibriSpeech's training speakers"
     if many:
         heard = (
@@ -321,7 +327,7 @@ def report(rows: Mapping[Cell, Row], model: str) -> str:
 no fallback, batch 1, one thread; every clip goes through all forms in turn, front end and search
 included. Words are normalised as published with Whisper; intervals are 95 % over clips, and
 `change` is of the word error rate over all test sets together, clip by clip against float32.
-LibriSpeech: {LIBRISPEECH_CLIPS} clips of the dev speakers{languages if many else ""}.
+LibriSpeech: the dev speakers, {librispeech} clips{languages if many else ""}.
 Sizes are of files on disk, all of a model together with its vocabulary; those of faster-whisper
 are what its converter stores (its int8 is made from float16 while it loads).
 Calibrated on {heard}.
