@@ -52,6 +52,7 @@ CODECS = (
     *(f"grouped:{bits}" for bits in (2, 3, 4)),
     "ternary",
     "sparse:4,keep=20",
+    "tiered:2,tiers=10x8+10x5",
 )
 
 _HERE = Path(__file__).parent
