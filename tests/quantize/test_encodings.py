@@ -61,4 +61,4 @@ def test_the_key_is_of_all_that_matters() -> None:
         encoding_key(CODEC, Weight(values, 0, channel_importance=np.ones(2, np.float32)), None),
         encoding_key(CodecChoice.parse("bitplane:3").make(), Weight(values, 0), None),
     }
-    assert len(others | {key}) == 6
+    assert len(others | {key}) == 7
