@@ -84,7 +84,8 @@ lint: $(READY) ## ruff and strict mypy
 
 # Studies that need real speech: DATA=folder with librispeech, speech_commands, digits, prompts, german.
 OF_SPEECH := codec_accuracy conditioning activation_ranges plan_methods personalisation personalize_cost \
-	foreign_model keyword_personalisation wav2vec2_budgets balancing whisper language_personalisation
+	foreign_model keyword_personalisation wav2vec2_budgets balancing vocabulary_tiers whisper \
+	language_personalisation
 
 study: $(VARIANTS) ## the measurements behind the README -> benchmarks/RESULTS.md (hours)
 	$(PIP) install --editable '.[export,dev,peers]'
