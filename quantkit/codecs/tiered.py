@@ -4,9 +4,8 @@ Of a vocabulary of 50,000 tokens a few thousand are nearly all that is ever said
 same bits, each row of the embedding takes the same share of the file and has the same error; but
 the divergence of the posteriors p is, to second order, Σᵢ pᵢ (δᵢ − δ̄)² / 2 for errors δᵢ of the
 logits: an error in a row counts as much as the row is said. So the rows that are said most are
-stored in more bits, and a row that these users never say costs few (mixed precision by frequency,
-as in Zhang et al., "Training with Multi-Layer Embeddings for Model Reduction", 2020, and Yang et
-al., "Mixed-Precision Embedding Using a Cache", 2020, have it for training).
+stored in more bits, and a row that these users never say costs few. (Yang et al., "Mixed-Precision
+Embedding Using a Cache", 2020, keep rows in more bits while they are used often, in training.)
 
 Each tier is a codec of its own over its channels: int8 for 8 bits, ``bitplane`` for 7, else
 ``grouped``. Which tier a channel is in takes 1 or 2 bits. While the model loads, tiers are decoded

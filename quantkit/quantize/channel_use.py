@@ -135,8 +135,16 @@ def _last_node(editor: GraphEditor, model: onnx.ModelProto) -> onnx.NodeProto | 
         return None
     while node is not None and node.op_type in _HARMLESS:
         computed = [name for name in node.input if not editor.is_constant(name)]
-        node = editor.producers.get(computed[0]) if len(computed) == 1 else None
+        if len(computed) != 1 or _rules_out(editor, node):
+            return None
+        node = editor.producers.get(computed[0])
     return node
+
+
+def _rules_out(editor: GraphEditor, node: onnx.NodeProto) -> bool:
+    """Whether labels are impossible behind it: their posteriors are no numbers to count with."""
+    constants = (editor.array(name) for name in node.input)
+    return any(values is not None and not np.isfinite(values).all() for values in constants)
 
 
 def _labels(editor: GraphEditor, node: onnx.NodeProto) -> int:

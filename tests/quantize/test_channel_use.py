@@ -73,6 +73,17 @@ def test_what_is_no_vocabulary_has_no_use() -> None:
     assert list(uses_of(model)) == ["embedding"]
 
 
+def test_labels_that_are_ruled_out_are_not_counted() -> None:
+    model = language_model("copy", WORDS)
+    (output,) = model.graph.output
+    output.name = "allowed"
+    ruled_out = np.zeros(WORDS, np.float32)
+    ruled_out[7] = -np.inf
+    model.graph.initializer.append(onnx.numpy_helper.from_array(ruled_out, "ruled_out"))
+    model.graph.node.append(helper.make_node("Add", ["y", "ruled_out"], ["allowed"], "rule_out"))
+    assert list(uses_of(model)) == ["embedding"]
+
+
 def test_layers_with_one_weight_have_the_use_of_all() -> None:
     uses = uses_of(language_model("copy", WORDS))
     uses["embedding"].tracker.update(np.array([3, 3]))
