@@ -22,8 +22,9 @@ from benchmarks.shipped_model import BUILD, Score, score, test_sets
 from quantkit.audio.corpora import open_corpus
 from quantkit.audio.utterance import Corpus
 from quantkit.codecs.catalogue import CodecChoice
-from quantkit.graph.artifact import info_of, load_model, save_model
+from quantkit.graph.artifact import load_model, save_model
 from quantkit.graph.editor import GraphEditor
+from quantkit.graph.info import info_of
 from quantkit.quantize import QuantizeSettings, quantize_model
 from quantkit.quantize.channel_scaling import find_junctions
 from quantkit.quantize.conditioning import observe_magnitudes

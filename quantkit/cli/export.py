@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 
 from quantkit.export.sources import ExportOptions, export_source
-from quantkit.graph.artifact import info_of, open_model, total_size
+from quantkit.graph.artifact import open_model, total_size
 from quantkit.graph.editor import GraphEditor
+from quantkit.graph.info import info_of
 
 
 @click.command(name="export")

@@ -34,8 +34,9 @@ from quantkit.export.parity import ParityReport, check_parity
 from quantkit.export.saving import float_plan, save_artifact
 from quantkit.export.shortest import pad_to_shortest
 from quantkit.files import refuse_overwriting, sha256_of
-from quantkit.graph.artifact import ArtifactInfo, info_of, open_model
+from quantkit.graph.artifact import open_model
 from quantkit.graph.editor import name_all_nodes
+from quantkit.graph.info import ArtifactInfo, info_of
 from quantkit.runtime.output_scale import Scale, log_probabilities, scale_of
 from quantkit.text.label_files import classes_of, ctc_labels_of
 

@@ -24,7 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from quantkit.audio.frontend import Frontend
 from quantkit.errors import ModelError
-from quantkit.graph.artifact import info_of, set_info
+from quantkit.graph.info import info_of, set_info
 from quantkit.graph.layers import FRONTEND_PREFIX
 from quantkit.runtime.padding import MIN_FRAMES
 

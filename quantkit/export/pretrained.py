@@ -18,7 +18,8 @@ from quantkit.export.saving import float_plan, folder_beside, save_artifact
 from quantkit.export.shortest import pad_to_shortest
 from quantkit.export.tracing import OPSET, require_known_opset, trace, traced_into
 from quantkit.files import refuse_overwriting
-from quantkit.graph.artifact import EXTERNAL_DATA_THRESHOLD, ArtifactInfo
+from quantkit.graph.artifact import EXTERNAL_DATA_THRESHOLD
+from quantkit.graph.info import ArtifactInfo
 from quantkit.models.layers.heads import CtcModel
 from quantkit.models.pretrained import load_pretrained
 

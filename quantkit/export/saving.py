@@ -13,12 +13,8 @@ import onnx
 from quantkit.errors import OutputError
 from quantkit.export.parity import ParityReport
 from quantkit.files import output_target
-from quantkit.graph.artifact import (
-    EXTERNAL_DATA_THRESHOLD,
-    ArtifactInfo,
-    save_checked_model,
-    set_info,
-)
+from quantkit.graph.artifact import EXTERNAL_DATA_THRESHOLD, save_checked_model
+from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.graph.layers import find_layers
 from quantkit.graph.plan import LayerPlan, Plan
 from quantkit.graph.tensors import raw_size

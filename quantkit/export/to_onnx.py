@@ -22,7 +22,8 @@ from quantkit.export.references import Wav2LetterReference
 from quantkit.export.saving import float_plan, save_artifact
 from quantkit.export.tracing import OPSET, require_known_opset, trace
 from quantkit.files import refuse_overwriting, sha256_of
-from quantkit.graph.artifact import EXTERNAL_DATA_THRESHOLD, ArtifactInfo, set_info
+from quantkit.graph.artifact import EXTERNAL_DATA_THRESHOLD
+from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.models.checkpoint import CONFIG_NAME, load_wav2letter, weights_path
 from quantkit.models.wav2letter import Wav2Letter
 from quantkit.text.labels import Labels

@@ -22,7 +22,8 @@ from quantkit.export.sinusoids import compute_positions
 from quantkit.export.tracing import OPSET, require_known_opset, trace
 from quantkit.export.whisper_parity import check_whisper_parity
 from quantkit.files import refuse_overwriting
-from quantkit.graph.artifact import EXTERNAL_DATA_THRESHOLD, ArtifactInfo
+from quantkit.graph.artifact import EXTERNAL_DATA_THRESHOLD
+from quantkit.graph.info import ArtifactInfo
 from quantkit.graph.parts import decoder_beside, join, set_decoder_name
 from quantkit.models.whisper.checkpoint import (
     is_ctranslate2,

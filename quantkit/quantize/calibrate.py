@@ -14,7 +14,7 @@ from quantkit.audio.decode import read_audio
 from quantkit.audio.features import iter_features
 from quantkit.audio.utterance import Corpus
 from quantkit.errors import AudioError, CorpusError, InputError, ModelError
-from quantkit.graph.artifact import ArtifactInfo
+from quantkit.graph.info import ArtifactInfo
 from quantkit.graph.tensors import raw_size
 from quantkit.quantize.clip_runner import ClipRunner, Feed
 from quantkit.runtime.padding import MIN_FRAMES

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from quantkit.audio.utterance import Corpus
 from quantkit.audio.whisper_frontend import WhisperFrontend
 from quantkit.errors import ModelError
-from quantkit.graph.artifact import ArtifactInfo
+from quantkit.graph.info import ArtifactInfo
 from quantkit.quantize.calibrate import Feed, corpus_feeds
 from quantkit.quantize.whisper_feeds import HeardBefore, Portion, whisper_feeds
 

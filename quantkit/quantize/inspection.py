@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from quantkit.graph.artifact import info_of, load_model, total_size
+from quantkit.graph.artifact import load_model, total_size
+from quantkit.graph.info import info_of
 from quantkit.graph.integrity import stored_checksum
 from quantkit.quantize.storage import StoredLayer, stored_layers
 from quantkit.runtime.lint import LintReport, lint_model

@@ -12,15 +12,9 @@ import quantkit
 from quantkit.codecs.catalogue import FLOAT32, INT8
 from quantkit.errors import FormatError, InputError, ModelError
 from quantkit.files import sha256_of
-from quantkit.graph.artifact import (
-    ArtifactInfo,
-    info_of,
-    open_model,
-    save_checked_model,
-    set_info,
-    total_size,
-)
+from quantkit.graph.artifact import open_model, save_checked_model, total_size
 from quantkit.graph.editor import GraphEditor, name_all_nodes
+from quantkit.graph.info import ArtifactInfo, info_of, set_info
 from quantkit.graph.layers import Layer, find_layers
 from quantkit.graph.plan import LayerPlan, Plan
 from quantkit.passes import optimise

@@ -9,7 +9,8 @@ import numpy as np
 import onnxruntime
 
 from quantkit.errors import ModelError
-from quantkit.graph.artifact import ArtifactInfo, read_info
+from quantkit.graph.artifact import read_info
+from quantkit.graph.info import ArtifactInfo
 from quantkit.runtime.padding import padded_batch
 from quantkit.runtime.recognizer import require_values
 from quantkit.runtime.session import create_session

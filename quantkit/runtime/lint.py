@@ -16,7 +16,8 @@ import onnx
 import onnxruntime
 from onnx import TensorProto
 
-from quantkit.graph.artifact import info_of, load_model
+from quantkit.graph.artifact import load_model
+from quantkit.graph.info import info_of
 from quantkit.graph.layers import Layer, find_layers
 from quantkit.runtime.optimised import name_before_fusion, optimised_graph
 

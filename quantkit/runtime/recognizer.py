@@ -10,7 +10,8 @@ import numpy.typing as npt
 import onnxruntime
 
 from quantkit.errors import ModelError
-from quantkit.graph.artifact import ArtifactInfo, read_info
+from quantkit.graph.artifact import read_info
+from quantkit.graph.info import ArtifactInfo
 from quantkit.runtime.padding import padded_batch
 from quantkit.runtime.session import create_session
 from quantkit.runtime.speech_model import FloatArray, Output, SpeechModel, run_session

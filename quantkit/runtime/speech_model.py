@@ -16,7 +16,7 @@ from quantkit.audio.features import load_features
 from quantkit.audio.frontends import AnyFrontend
 from quantkit.audio.utterance import Utterance
 from quantkit.errors import InputError, ModelError
-from quantkit.graph.artifact import ArtifactInfo
+from quantkit.graph.info import ArtifactInfo
 from quantkit.text.spelling import Spelling
 
 FloatArray = npt.NDArray[np.float32]

@@ -20,12 +20,12 @@ from quantkit.export.frontend_graph import fuse_frontend
 from quantkit.files import sha256_of, write_text
 from quantkit.graph.artifact import (
     EXTERNAL_DATA_THRESHOLD,
-    ArtifactInfo,
     load_model,
     read_info,
     save_model,
     total_size,
 )
+from quantkit.graph.info import ArtifactInfo
 from quantkit.ship.card import CardFacts, one_line, write_card
 from quantkit.ship.example import EXAMPLE_SOURCE
 from quantkit.ship.manifest import (

@@ -10,7 +10,7 @@ from typing import Any
 from quantkit import __version__
 from quantkit.audio.frontends import AnyFrontend
 from quantkit.bench.schema import BenchReport, ModelResult
-from quantkit.graph.artifact import ArtifactInfo
+from quantkit.graph.info import ArtifactInfo
 from quantkit.text.labels import Labels
 
 

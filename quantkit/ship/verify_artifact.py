@@ -12,7 +12,8 @@ import numpy as np
 import onnxruntime
 
 from quantkit.errors import ModelError, VerificationError
-from quantkit.graph.artifact import ArtifactInfo, read_info
+from quantkit.graph.artifact import read_info
+from quantkit.graph.info import ArtifactInfo
 from quantkit.graph.integrity import stored_checksum
 from quantkit.runtime.open import open_speech_model
 from quantkit.runtime.session import create_session

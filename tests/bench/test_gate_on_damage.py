@@ -19,7 +19,8 @@ from quantkit.bench.gate import GateResult, compare
 from quantkit.bench.run import run_bench
 from quantkit.bench.schema import write_report
 from quantkit.bench.settings import BenchSettings
-from quantkit.graph.artifact import ArtifactInfo, save_model, set_info
+from quantkit.graph.artifact import save_model
+from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.runtime.turns import Effort
 from quantkit.text.decoding import Decoding
 from quantkit.text.labels import Labels

@@ -13,7 +13,8 @@ from onnx import TensorProto, helper
 
 from quantkit.audio.frontend import Frontend
 from quantkit.files import sha256_of
-from quantkit.graph.artifact import ArtifactInfo, save_model, set_info
+from quantkit.graph.artifact import save_model
+from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.text.labels import Labels
 from tests.cli.shell import run
 

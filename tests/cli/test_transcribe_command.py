@@ -14,7 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from quantkit.audio.frontend import Frontend
 from quantkit.export.frontend_graph import fuse_frontend
-from quantkit.graph.artifact import ArtifactInfo, load_model, save_model, set_info
+from quantkit.graph.artifact import load_model, save_model
+from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.text.labels import Labels
 from tests.cli import shell
 

@@ -11,7 +11,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from quantkit.audio.frontend import Frontend
-from quantkit.graph.artifact import ArtifactInfo, save_model, set_info
+from quantkit.graph.artifact import save_model
+from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.graph.integrity import stored_checksum
 from quantkit.text.labels import Labels
 from tests.cli.shell import run

@@ -17,7 +17,7 @@ from quantkit.audio.decode import read_audio
 from quantkit.audio.frontend import Frontend
 from quantkit.errors import ModelError
 from quantkit.export.frontend_graph import fuse_frontend
-from quantkit.graph.artifact import ArtifactInfo, info_of, set_info
+from quantkit.graph.info import ArtifactInfo, info_of, set_info
 from quantkit.graph.layers import find_layers
 
 FloatArray = npt.NDArray[np.float32]

@@ -1,42 +1,25 @@
-"""What an artifact says about itself, and files that are none."""
+"""Artifacts come back from disk as they were written, and files that are none are refused."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from quantkit.audio.frontend import Frontend
 from quantkit.errors import ModelError, OutputError
 from quantkit.graph.artifact import (
-    ArtifactInfo,
-    info_of,
     load_model,
     open_model,
     read_info,
     save_checked_model,
     save_model,
-    set_info,
     total_size,
 )
+from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.text.labels import Labels
-
-
-@pytest.fixture
-def model() -> onnx.ModelProto:
-    weight = np.arange(2000, dtype=np.float32).reshape(40, 50)
-    graph = helper.make_graph(
-        [helper.make_node("MatMul", ["x", "w"], ["y"], name="dense")],
-        "g",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 40])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 50])],
-        [numpy_helper.from_array(weight, "w")],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
 
 
 def test_info_survives_the_way_to_disk(model: onnx.ModelProto, tmp_path: Path) -> None:
@@ -56,66 +39,9 @@ def test_info_survives_the_way_to_disk(model: onnx.ModelProto, tmp_path: Path) -
     assert read_info(tmp_path / "m.onnx") == info
 
 
-def test_set_info_replaces_its_own_entries_and_keeps_those_of_others(
-    model: onnx.ModelProto,
-) -> None:
-    model.metadata_props.add(key="author", value="someone")
-    set_info(model, ArtifactInfo(name="first", licence="MIT"))
-    set_info(model, ArtifactInfo(name="second"))
-    entries = {entry.key: entry.value for entry in model.metadata_props}
-    assert entries == {"author": "someone", "quantkit.name": "second", "quantkit.opset": "18"}
-
-
 def test_foreign_model_has_empty_info(model: onnx.ModelProto, tmp_path: Path) -> None:
     onnx.save(model, tmp_path / "m.onnx")
     assert read_info(tmp_path / "m.onnx") == ArtifactInfo()
-
-
-@pytest.mark.parametrize("key", ["labels", "frontend", "plan"])
-@pytest.mark.parametrize("value", ["{", "[1]", '"text"', "7"])
-def test_damaged_metadata_is_named(model: onnx.ModelProto, key: str, value: str) -> None:
-    model.metadata_props.add(key=f"quantkit.{key}", value=value)
-    with pytest.raises(ModelError, match="its quantkit metadata is damaged"):
-        info_of(model)
-
-
-class TestPlan:
-    def info_with(self, plan: dict[str, object]) -> ArtifactInfo:
-        return ArtifactInfo(labels=Labels.english(), plan=plan)
-
-    def rows(self, *names: str) -> list[dict[str, str]]:
-        return [{"name": name} for name in names]
-
-    def test_of_this_graph(self, model: onnx.ModelProto) -> None:
-        plan = {"schema": "quantkit.plan/1", "layers": self.rows("dense")}
-        set_info(model, self.info_with(plan))
-        assert info_of(model).plan == plan
-
-    def test_a_layer_may_have_become_several_nodes(self, model: onnx.ModelProto) -> None:
-        set_info(
-            model,
-            self.info_with({"schema": "quantkit.plan/1", "layers": self.rows("dense")}),
-        )
-        model.graph.node[0].name = "dense/product"
-        assert info_of(model).plan is not None
-
-    def test_of_another_model(self, model: onnx.ModelProto) -> None:
-        plan = {"schema": "quantkit.plan/1", "layers": self.rows("dense", "layer7.conv")}
-        set_info(model, self.info_with(plan))
-        with pytest.raises(ModelError, match=r"x: its plan is another .*'layer7\.conv'.* has not"):
-            info_of(model, "x")
-
-    @pytest.mark.parametrize("schema", ["quantkit.plan/2", "toolkit.plan/1", None, 1])
-    def test_of_another_schema(self, model: onnx.ModelProto, schema: object) -> None:
-        set_info(model, self.info_with({"schema": schema, "layers": []}))
-        with pytest.raises(ModelError, match=r"has schema .*reads 'quantkit\.plan/1': use the"):
-            info_of(model)
-
-    @pytest.mark.parametrize("layers", [None, {}, "dense", [3], [{}], [{"name": 3}]])
-    def test_without_proper_layers(self, model: onnx.ModelProto, layers: object) -> None:
-        set_info(model, self.info_with({"schema": "quantkit.plan/1", "layers": layers}))
-        with pytest.raises(ModelError, match=r"plan .*; make the model again"):
-            info_of(model)
 
 
 def test_missing_file(tmp_path: Path) -> None:

@@ -14,15 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from quantkit.audio.frontend import Frontend
 from quantkit.errors import ModelError
-from quantkit.graph.artifact import (
-    PRODUCER,
-    ArtifactInfo,
-    load_model,
-    read_info,
-    save_model,
-    set_info,
-    total_size,
-)
+from quantkit.graph.artifact import PRODUCER, load_model, read_info, save_model, total_size
+from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.graph.integrity import (
     CHECKSUM_KEY,
     append_checksum,

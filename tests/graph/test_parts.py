@@ -11,15 +11,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from quantkit.errors import ModelError
 from quantkit.graph.artifact import (
-    ArtifactInfo,
     load_model,
     model_files,
     open_model,
     read_info,
     save_model,
-    set_info,
     total_size,
 )
+from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.graph.parts import decoder_beside, repeated_nodes, set_decoder_name, split
 from quantkit.graph.single_file import single_file
 from quantkit.runtime.session import create_session

@@ -12,7 +12,8 @@ import pytest
 
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import CorpusError
-from quantkit.graph.artifact import ArtifactInfo, save_model
+from quantkit.graph.artifact import save_model
+from quantkit.graph.info import ArtifactInfo
 from quantkit.graph.layers import find_layers
 from quantkit.planning.size import with_sizes
 from quantkit.quantize import QuantizeSettings, quantize_model

@@ -11,7 +11,7 @@ from quantkit.audio.corpora import open_corpus
 from quantkit.audio.frontend import Frontend
 from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.errors import CorpusError, ModelError
-from quantkit.graph.artifact import ArtifactInfo
+from quantkit.graph.info import ArtifactInfo
 from quantkit.quantize.calibrate import Feed
 from quantkit.quantize.feeds import Feeds
 

@@ -12,8 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import InputError
-from quantkit.graph.artifact import ArtifactInfo, read_info, save_model, set_info
+from quantkit.graph.artifact import read_info, save_model
 from quantkit.graph.editor import GraphEditor
+from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.graph.layers import find_layers
 from quantkit.graph.plan import Plan
 from quantkit.quantize import QuantizeSettings, quantize_model

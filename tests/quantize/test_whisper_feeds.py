@@ -10,7 +10,8 @@ import soundfile
 
 from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.errors import CorpusError, ModelError
-from quantkit.graph.artifact import ArtifactInfo, read_info
+from quantkit.graph.artifact import read_info
+from quantkit.graph.info import ArtifactInfo
 from quantkit.quantize.feeds import Feeds
 
 pytest.importorskip("torch", reason="a tiny Whisper is made by PyTorch")

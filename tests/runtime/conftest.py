@@ -10,7 +10,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from quantkit.audio.frontend import Frontend
-from quantkit.graph.artifact import ArtifactInfo, save_model, set_info
+from quantkit.graph.artifact import save_model
+from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.text.labels import Labels
 
 LABELS = Labels(("_", "a", "b"))

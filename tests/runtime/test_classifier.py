@@ -15,7 +15,8 @@ from quantkit.bench.run import run_bench
 from quantkit.bench.settings import BenchSettings
 from quantkit.bench.tables import tables_of
 from quantkit.errors import ModelError
-from quantkit.graph.artifact import ArtifactInfo, save_model, set_info
+from quantkit.graph.artifact import save_model
+from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.runtime.classifier import Classifier
 from quantkit.runtime.open import open_speech_model
 from quantkit.runtime.turns import Effort

@@ -12,7 +12,7 @@ from onnx import numpy_helper
 
 from quantkit.codecs.catalogue import FLOAT32, CodecChoice
 from quantkit.errors import ModelError
-from quantkit.graph.artifact import ArtifactInfo
+from quantkit.graph.info import ArtifactInfo
 from quantkit.graph.layers import find_layers
 from quantkit.quantize import QuantizeSettings, quantize_model
 from quantkit.quantize.feeds import Feeds

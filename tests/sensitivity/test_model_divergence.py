@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from quantkit.errors import CorpusError, ModelError
-from quantkit.graph.artifact import ArtifactInfo
+from quantkit.graph.info import ArtifactInfo
 from quantkit.quantize.feeds import Feeds
 from quantkit.sensitivity.model_divergence import model_divergence
 

@@ -17,7 +17,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from quantkit.audio.frontend import Frontend
 from quantkit.export.frontend_graph import fuse_frontend
-from quantkit.graph.artifact import ArtifactInfo, save_model, set_info
+from quantkit.graph.artifact import save_model
+from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.graph.plan import PLAN_SCHEMA
 from quantkit.ship import ship
 from quantkit.text.labels import Labels

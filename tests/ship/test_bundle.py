@@ -17,7 +17,8 @@ import pytest
 
 from quantkit.errors import FormatError, InputError, ModelError, OutputError
 from quantkit.files import sha256_of
-from quantkit.graph.artifact import ArtifactInfo, read_info, save_model, set_info
+from quantkit.graph.artifact import read_info, save_model
+from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.runtime.recognizer import Recognizer
 from quantkit.ship import ship, verify
 from quantkit.ship.manifest import REQUIRED, read_manifest

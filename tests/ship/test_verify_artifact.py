@@ -11,7 +11,8 @@ import pytest
 from onnx import numpy_helper
 
 from quantkit.errors import ModelError, VerificationError
-from quantkit.graph.artifact import ArtifactInfo, load_model, save_model, set_info
+from quantkit.graph.artifact import load_model, save_model
+from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.graph.integrity import stored_checksum
 from quantkit.ship import verify_artifact
 

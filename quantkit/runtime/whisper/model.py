@@ -11,7 +11,8 @@ import numpy as np
 
 from quantkit.audio.whisper_frontend import WhisperFrontend
 from quantkit.errors import InputError, ModelError
-from quantkit.graph.artifact import ArtifactInfo, model_files, read_info
+from quantkit.graph.artifact import model_files, read_info
+from quantkit.graph.info import ArtifactInfo
 from quantkit.runtime.speech_model import FloatArray, Output, Segment, SpeechModel
 from quantkit.runtime.whisper.network import WhisperNetwork
 from quantkit.runtime.whisper.windows import Listener
