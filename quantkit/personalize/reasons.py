@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quantkit.graph.plan import LayerPlan, Plan
-from quantkit.personalize.widths import bits_in_words
+from quantkit.personalize.widths import bits_in_words, stored_weights
 from quantkit.sensitivity.table import LayerSensitivity, Sensitivity
 
 # Where layers are compared: few enough bits for differences to show, and enough for sums to hold.
@@ -23,7 +23,7 @@ def reasons(sensitivity: Sensitivity | None, plan: Plan) -> tuple[str, ...]:
         sensitivity: of the same model; None where it is not known.
     """
     known = {} if sensitivity is None else {layer.name: layer for layer in sensitivity.layers}
-    weights = {row.name: _weights(row) for row in plan.layers}
+    weights = stored_weights(plan)
     total = max(1, sum(weights.values()))
     costs = {name: divergence_per_weight(layer) for name, layer in known.items()}
     ranked = sorted((cost, name) for name, cost in costs.items() if cost is not None)
@@ -31,6 +31,8 @@ def reasons(sensitivity: Sensitivity | None, plan: Plan) -> tuple[str, ...]:
     return tuple(
         f"{row.name} holds {share_in_words(weights[row.name] / total)} of the weights"
         f"{_rank_in_words(ranks.get(row.name), len(ranks))}: {_outcome(row)}"
+        if weights[row.name]
+        else f"{row.name} reads the weight of an earlier layer: {_outcome(row)}"
         for row in plan.layers
     )
 
@@ -53,13 +55,6 @@ def divergence_per_weight(layer: LayerSensitivity) -> float | None:
 def share_in_words(share: float) -> str:
     """A share in whole percent, or ``less than 1 %``."""
     return "less than 1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"
-
-
-def _weights(row: LayerPlan) -> int:
-    count = 1
-    for size in row.shape:
-        count *= size
-    return count
 
 
 def _rank_in_words(rank: int | None, count: int) -> str:

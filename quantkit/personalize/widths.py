@@ -1,10 +1,22 @@
-"""How many bits the weights of a layer got, where not all of them got the same."""
+"""How many weights of a layer lie in the file, and how many bits each of them got."""
 
 from __future__ import annotations
 
+import math
+
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.codecs.tiered import Tiered
-from quantkit.graph.plan import LayerPlan
+from quantkit.graph.plan import LayerPlan, Plan
+
+
+def stored_weights(plan: Plan) -> dict[str, int]:
+    """How many weights are stored for each layer.
+
+    0 for one that reads the weight of an earlier one, such as the projection of a tied embedding:
+    where the bytes of the layers are known, it is one that takes none.
+    """
+    known = any(row.bytes for row in plan.layers)
+    return {row.name: math.prod(row.shape) if row.bytes or not known else 0 for row in plan.layers}
 
 
 def mean_bits(row: LayerPlan) -> float:

@@ -6,7 +6,6 @@ and which kernel computes with them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
@@ -14,7 +13,7 @@ from matplotlib.figure import Figure
 
 from quantkit.graph.plan import LayerPlan, Plan
 from quantkit.personalize.plots.colours import codec_colours, compute_colours, step_of
-from quantkit.personalize.widths import mean_bits
+from quantkit.personalize.widths import mean_bits, stored_weights
 from quantkit.plotting import INK, MUTED, Plot, model_colour, scale_colour, style, to_svg
 
 _WIDTH, _HEIGHT = 11.2, 3.9
@@ -34,7 +33,7 @@ _CHARACTER = 0.0066
 
 def layer_map(plan: Plan) -> Plot:
     """The picture of a plan."""
-    edges = column_edges([math.prod(row.shape) for row in plan.layers])
+    edges = column_edges([*stored_weights(plan).values()])
     computes = compute_colours(row.compute for row in plan.layers)
     codecs = codec_colours(row.codec for row in plan.layers)
     with style():
