@@ -79,8 +79,8 @@ class Tiered:
             count, _, bits = tier.partition("x")
             if not (count.isdecimal() and bits.isdecimal()):
                 raise InputError(
-                    f"tiered: tiers={self.tiers} is not COUNTxBITS, joined by +, such as "
-                    "tiers=1024x8+8192x5"
+                    "tiered: say its tiers as COUNTxBITS, joined by +, such as "
+                    f"tiers=1024x8+8192x5, not {self.tiers!r}"
                 )
             found.append((int(count), int(bits)))
         return tuple(found)
