@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quantkit.codecs.base import Weight, stored_bytes
@@ -30,6 +30,7 @@ def squared_errors(codec, weight: Weight) -> np.ndarray:
     return (difference.reshape(len(difference), -1) ** 2).sum(axis=1)
 
 
+@settings(deadline=None)
 @given(
     shape=st.lists(st.integers(5, 9), min_size=1, max_size=3),
     bits=st.integers(1, 8),
