@@ -20,6 +20,7 @@ from quantkit.errors import ModelError
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer
 from quantkit.quantize.sharing import Groups
+from quantkit.quantize.weights import channel_axis, stands_left
 from quantkit.runtime.output_scale import Scale, log_probabilities, posterior_output, scale_of
 
 FloatArray = npt.NDArray[np.float32]
@@ -103,8 +104,8 @@ def channel_use(model: onnx.ModelProto, layers: Sequence[Layer]) -> dict[str, Us
         node = nodes[layer.name]
         if layer.op == "Gather" and len(layer.shape) == 2 and layer.shape[0] >= FEWEST_CHANNELS:
             found[layer.name] = Use(str(node.input[1]), RowsRead(layer.shape[0]))
-        elif node is last and layer.op in ("MatMul", "Gemm"):
-            labels = _labels(editor, node)
+        elif node is last and _makes_labels(editor, node, layer):
+            labels = layer.shape[channel_axis(editor, node, len(layer.shape))]
             if labels >= FEWEST_CHANNELS:
                 found[layer.name] = Use(posterior_output(model), LabelsSaid(labels))
     return found
@@ -147,10 +148,7 @@ def _rules_out(editor: GraphEditor, node: onnx.NodeProto) -> bool:
     return any(values is not None and not np.isfinite(values).all() for values in constants)
 
 
-def _labels(editor: GraphEditor, node: onnx.NodeProto) -> int:
-    """Output channels of a product with a constant on its right; 0 of any other."""
-    weight = editor.array(node.input[1])
-    if weight is None or weight.ndim != 2:
-        return 0
-    transposed = node.op_type == "Gemm" and editor.attributes(node).get("transB", 0)
-    return int(weight.shape[0 if transposed else 1])
+def _makes_labels(editor: GraphEditor, node: onnx.NodeProto, layer: Layer) -> bool:
+    """Whether the output channels are the last dimension of what ``layer`` computes."""
+    product = layer.op in ("MatMul", "Gemm") and len(layer.shape) == 2
+    return product and not stands_left(editor, node)

@@ -29,7 +29,7 @@ from quantkit.quantize.rewrite import static_layout
 from quantkit.quantize.settings import LayerChoice
 from quantkit.quantize.sharing import share_moments, shared_weights
 from quantkit.quantize.static import StaticLayout
-from quantkit.quantize.weights import channel_axis, weight_position
+from quantkit.quantize.weights import channel_axis, stands_left, weight_position
 
 
 def search_ranges(
@@ -109,7 +109,7 @@ def _product(
 ) -> Product | None:
     """None for layers whose weight is not to be rounded along its output channels."""
     position = weight_position(editor, node)
-    left = node.op_type == "MatMul" and position == 0
+    left = stands_left(editor, node)
     values = None if position is None or left else editor.array(node.input[position])
     if values is None or values.dtype != np.float32:
         return None

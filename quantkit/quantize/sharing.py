@@ -68,8 +68,7 @@ def shared_weights(model: onnx.ModelProto, layers: Sequence[Layer]) -> Groups:
         values = None if position is None else editor.array(node.input[position])
         if values is None or values.dtype != np.float32 or values.size < _SMALLEST:
             continue
-        axis = channel_axis(editor, node, values.ndim) if position or layer.op == "Gather" else 0
-        by_channel = np.moveaxis(values, axis, 0)
+        by_channel = np.moveaxis(values, channel_axis(editor, node, values.ndim), 0)
         groups.setdefault((by_channel.shape, _digest(by_channel)), []).append(layer.name)
     return [tuple(names) for names in groups.values() if len(names) > 1]
 

@@ -12,7 +12,7 @@ from quantkit.codecs.tiered import Tiered
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer
 from quantkit.quantize.settings import LayerChoice
-from quantkit.quantize.weights import channel_axis, weight_position
+from quantkit.quantize.weights import channel_axis
 
 
 def resolve_tiers(
@@ -31,16 +31,12 @@ def resolve_tiers(
         choice = choices[layer.name]
         codec = choice.codec.make()
         if isinstance(codec, Tiered):
-            channels = _channels(editor, nodes[layer.name], layer)
+            axis = channel_axis(editor, nodes[layer.name], len(layer.shape))
+            channels = layer.shape[axis]
             if not codec.fits(channels):
                 notes[layer.name] = f"it has {channels} output channels, too few for such tiers"
                 settled[layer.name] = replace(choice, codec=_rest(codec))
     return settled, notes
-
-
-def _channels(editor: GraphEditor, node: onnx.NodeProto, layer: Layer) -> int:
-    left = node.op_type == "MatMul" and weight_position(editor, node) == 0
-    return layer.shape[0 if left else channel_axis(editor, node, len(layer.shape))]
 
 
 def _rest(codec: Tiered) -> CodecChoice:

@@ -41,7 +41,7 @@ def store_weights(model: onnx.ModelProto, names: Collection[str], weights: Weigh
         if position is None:
             raise ModelError(f"layer {node.name}: its weight is not a constant tensor")
         values = cast(npt.NDArray[np.float32], editor.array(node.input[position]))
-        axis = channel_axis(editor, node, values.ndim) if position else 0
+        axis = channel_axis(editor, node, values.ndim)
         key = (str(node.input[position]), axis)
         replacement = copy_node(node)
         nodes: list[onnx.NodeProto] = []

@@ -251,9 +251,8 @@ def quantized_weight(
     if position is None:
         raise ModelError(f"layer {node.name}: its weight is not a constant tensor")
     values = cast(FloatArray, editor.array(node.input[position]))
-    # A weight that stands on the left has its output channels in its first dimension.
-    left = node.op_type == "MatMul" and position == 0
-    axis = 0 if left else channel_axis(editor, node, values.ndim)
+    axis = channel_axis(editor, node, values.ndim)
+    left = stands_left(editor, node)
     moments = None if left else observations.second_moments.get(node.name)
     store = WeightStore(
         {node.name: codec.make()},
@@ -301,7 +300,12 @@ def channel_axis(editor: GraphEditor, node: onnx.NodeProto, rank: int) -> int:
         return 1
     if node.op_type == "Gemm" and editor.attributes(node).get("transB", 0):
         return 0
-    return rank - 1
+    return 0 if stands_left(editor, node) else rank - 1
+
+
+def stands_left(editor: GraphEditor, node: onnx.NodeProto) -> bool:
+    """Whether ``node`` multiplies its weight by an activation, and not the other way round."""
+    return node.op_type == "MatMul" and weight_position(editor, node) == 0
 
 
 def by_input(

@@ -19,7 +19,13 @@ from quantkit.quantize.encodings import Encodings
 from quantkit.quantize.fitting import Fitting
 from quantkit.quantize.observations import Observations
 from quantkit.quantize.sharing import shared_weights
-from quantkit.quantize.weights import by_input, channel_axis, quantized_weight, weight_position
+from quantkit.quantize.weights import (
+    by_input,
+    channel_axis,
+    quantized_weight,
+    stands_left,
+    weight_position,
+)
 
 FloatArray = npt.NDArray[np.float32]
 Channels = npt.NDArray[np.int64]
@@ -129,12 +135,12 @@ class CandidateWeights:
         slot = weight_position(self.editor, node)
         assert slot is not None
         values = cast(FloatArray, self.editor.array(node.input[slot]))
-        left = node.op_type == "MatMul" and slot == 0
+        left = stands_left(self.editor, node)
         return FloatLayer(
             node=node,
             position=position,
             weight=str(node.input[slot]),
-            axis=0 if left else channel_axis(self.editor, node, values.ndim),
+            axis=channel_axis(self.editor, node, values.ndim),
             values=values,
             mean_input=None if left else self._mean_input(node, values),
         )
