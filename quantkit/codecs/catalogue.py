@@ -98,6 +98,11 @@ class CodecChoice:
         """Whether the weight stays a float one, whose kernel is float too."""
         return self.name in ("float32", "float16")
 
+    @property
+    def has_one_width(self) -> bool:
+        """Whether :attr:`bits` are those of each weight, not only of the rest."""
+        return self.name != "tiered"
+
     def make(self) -> Codec:
         """The codec itself.
 

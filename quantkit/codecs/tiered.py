@@ -85,6 +85,10 @@ class Tiered:
             found.append((int(count), int(bits)))
         return tuple(found)
 
+    def widths_of(self, channels: int) -> tuple[tuple[int, int], ...]:
+        """:attr:`widths`, and those of the rest of so many channels."""
+        return (*self.widths, (channels - sum(count for count, _ in self.widths), self.bits))
+
     @property
     def opset(self) -> int:
         """The highest that a tier needs."""
@@ -174,8 +178,7 @@ class Tiered:
             raise InputError(
                 f"tiered: a weight of {channels} output channels cannot have tiers={self.tiers}"
             )
-        rest = channels - sum(count for count, _ in self.widths)
-        for index, (count, bits) in enumerate((*self.widths, (rest, self.bits))):
+        for index, (count, bits) in enumerate(self.widths_of(channels)):
             yield index, _codec(bits), count
 
     def _membership(self, channels: int) -> Planes:

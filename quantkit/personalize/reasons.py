@@ -42,7 +42,7 @@ def divergence_per_weight(layer: LayerSensitivity) -> float | None:
 
     Of codecs that give all weights the same bits. None where no divergence is known.
     """
-    known = [each for each in layer.weights if each.codec.name != "tiered"]
+    known = [each for each in layer.weights if each.codec.has_one_width]
     if not known:
         return None
     nearest = min(abs(each.codec.bits - _REFERENCE_BITS) for each in known)

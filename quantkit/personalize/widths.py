@@ -43,5 +43,4 @@ def _tiers(row: LayerPlan) -> tuple[tuple[int, int], ...]:
     if not isinstance(codec, Tiered):
         return ()
     # A vocabulary has more labels than a label has weights.
-    rest = max(row.shape) - sum(count for count, _ in codec.widths)
-    return (*codec.widths, (rest, codec.bits))
+    return codec.widths_of(max(row.shape))

@@ -238,7 +238,7 @@ class _Pass:
     ) -> tuple[WeightDivergence, ...]:
         run = [task.result() for task in running]
         # Errors that lie where they do the least harm tell nothing of those that lie anywhere.
-        points = [(each.noise, each.divergence) for each in run if each.codec.name != "tiered"]
+        points = [(each.noise, each.divergence) for each in run if each.codec.has_one_width]
         found = {str(each.codec): each for each in run}
         listened = [task.result() for task in listening]
         known = [(each.codec, each.noise) for each in (*run, *listened)]

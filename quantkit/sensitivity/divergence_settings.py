@@ -110,7 +110,7 @@ class DivergenceSettings:
     @property
     def for_all_layers(self) -> tuple[CodecChoice, ...]:
         """The candidates that go with any layer."""
-        return tuple(codec for codec in self.candidates if codec.name != "tiered")
+        return tuple(codec for codec in self.candidates if codec.has_one_width)
 
     def for_vocabulary(self, channels: int) -> tuple[CodecChoice, ...]:
         """Those for vocabularies of so many labels, beside the others."""

@@ -70,7 +70,7 @@ def divergence_by_bits(layer: LayerSensitivity) -> dict[int, float]:
     found: dict[int, float] = {}
     for each in layer.weights:
         bits = int(each.codec.bits)
-        if bits == each.codec.bits and bits in BITS and each.codec.name != "tiered":
+        if bits == each.codec.bits and bits in BITS and each.codec.has_one_width:
             found[bits] = min(each.divergence, found.get(bits, each.divergence))
     return {bits: found[bits] for bits in BITS if bits in found}
 
