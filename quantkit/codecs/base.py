@@ -187,12 +187,10 @@ class DecodeBuilder:
     """Collects the nodes and constants of the decoders of one file.
 
     Args:
-        prefix: what names of the weight at hand begin with; set before each ``decode``.
         nodes: in topological order.
         constants: small tensors by name; those of :meth:`shared` are stored once for all weights.
     """
 
-    prefix: str = ""
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: dict[str, onnx.TensorProto] = field(default_factory=dict)
     _count: int = 0
@@ -200,8 +198,9 @@ class DecodeBuilder:
     def add(self, op: str, *inputs: str, **attributes: Any) -> str:
         """Append a node with one output; returns the output's name."""
         self._count += 1
-        # Short: with many layers, names are most of what the decoders take in the file.
-        output = f"{self.prefix}:{self._count}"
+        # Short: with many layers, names are most of what the decoders take in the file. As long for
+        # the first as for the last, so that a weight's decoder takes the same wherever it stands.
+        output = f":{self._count:03x}"
         self.nodes.append(helper.make_node(op, list(inputs), [output], **attributes))
         return output
 

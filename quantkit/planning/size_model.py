@@ -20,10 +20,12 @@ import onnx
 from quantkit.codecs.base import Codec, DecodeBuilder, stored_bytes
 from quantkit.codecs.catalogue import INT8, CodecChoice
 from quantkit.graph.artifact import total_size
+from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer, find_layers
 from quantkit.graph.plan import Compute, Plan
 from quantkit.planning.size import dry_build
-from quantkit.quantize.balancing import balances_bytes
+from quantkit.quantize.balancing import multiplications
+from quantkit.quantize.narrowing import saved, saved_in_norms
 from quantkit.quantize.pipeline import Prepared, prepare
 from quantkit.quantize.settings import LayerChoice, QuantizeSettings, row_of
 from quantkit.quantize.storage import stored_layers
@@ -103,7 +105,8 @@ class SizeModel:
         floats = {row.name: row.bytes for row in stored_layers(prepared.model)}
         self._floats = {name: floats.get(name, 0) for name in self.layers}
         self._graph = total_size(source) - sum(self._floats.values()) - _json_of(prepared.info.plan)
-        self._balances = balances_bytes(prepared.model)
+        self._graph -= saved_in_norms(prepared.model)
+        self._balances = _balances_bytes(prepared.model)
         self._kernels: dict[tuple[str, str, int], _Kernel] = {}
         self._taken: dict[tuple[str, str], _Taken] = {}
 
@@ -206,7 +209,7 @@ def _places(model: onnx.ModelProto, axes: Mapping[str, int]) -> dict[str, _Place
 
 def _decoder_bytes(codec: Codec, place: _Place) -> tuple[int, dict[str, int]]:
     """What decoding takes beside the packed bytes: nodes and names; tables that files have once."""
-    builder = DecodeBuilder(place.name)
+    builder = DecodeBuilder()
     parts = codec.parts(place.shape, place.axis)
     names = {part.name: f"{place.name}.{part.name}" for part in parts}
     codec.decode(place.shape, place.axis, names, builder)
@@ -221,6 +224,16 @@ def _decoder_bytes(codec: Codec, place: _Place) -> tuple[int, dict[str, int]]:
     )
     tables = {name: _framed(table.ByteSize()) for name, table in builder.constants.items()}
     return nodes + tensors - place.header, tables
+
+
+def _balances_bytes(model: onnx.ModelProto) -> int:
+    """What the multiplications in front of balanced layers take in the file."""
+    editor = GraphEditor(model)
+    taken = 0
+    for node in multiplications(editor):
+        factors = editor.initializers[node.input[1]]
+        taken += node.ByteSize() + factors.ByteSize() - saved(factors.name, factors.dims)
+    return taken
 
 
 def _framed(size: int) -> int:

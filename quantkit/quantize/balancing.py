@@ -90,15 +90,19 @@ def insert_balances(model: onnx.ModelProto, names: Collection[str]) -> None:
 
 
 def balances(editor: GraphEditor) -> list[Junction]:
-    """Where :func:`insert_balances` made room for factors."""
+    """Where :func:`insert_balances` made room for factors in a float model."""
     found = []
-    for node in editor.nodes:
-        if node.op_type == "Mul" and node.name.endswith(_SUFFIX):
-            (reader,) = editor.consumers[node.output[0]]
-            values = editor.array(node.input[1])
-            assert values is not None
-            found.append(Junction(node, values.size, ((str(node.input[1]), 0),), (reader,)))
+    for node in multiplications(editor):
+        (reader,) = editor.consumers[node.output[0]]
+        values = editor.array(node.input[1])
+        assert values is not None
+        found.append(Junction(node, values.size, ((str(node.input[1]), 0),), (reader,)))
     return found
+
+
+def multiplications(editor: GraphEditor) -> list[onnx.NodeProto]:
+    """Those by the factors, which are their second input, of a float or quantized model."""
+    return [n for n in editor.nodes if n.op_type == "Mul" and n.name.endswith(_SUFFIX)]
 
 
 def make_unlike(model: onnx.ModelProto) -> None:
@@ -110,15 +114,6 @@ def make_unlike(model: onnx.ModelProto) -> None:
     random = np.random.default_rng(0)
     for junction in balances(editor):
         move(editor, junction, random.uniform(1, 2, junction.channels).astype(np.float32))
-
-
-def balances_bytes(model: onnx.ModelProto) -> int:
-    """What the multiplications take in the file."""
-    editor = GraphEditor(model)
-    return sum(
-        junction.maker.ByteSize() + editor.initializers[junction.divided[0][0]].ByteSize()
-        for junction in balances(editor)
-    )
 
 
 def unbalanced(model: onnx.ModelProto, layers: Sequence[Layer]) -> dict[str, Junction]:

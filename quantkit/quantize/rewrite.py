@@ -13,6 +13,7 @@ from quantkit.quantize.cleanup import clean_up
 from quantkit.quantize.dynamic import quantize_dynamic_layers
 from quantkit.quantize.embedding import store_embeddings
 from quantkit.quantize.matmul_nbits import quantize_matmul_nbits_layers
+from quantkit.quantize.narrowing import narrow_vectors
 from quantkit.quantize.ranges import Range
 from quantkit.quantize.settings import LayerChoice
 from quantkit.quantize.sharing import merge_transposes
@@ -69,6 +70,7 @@ def rewrite(
     quantize_matmul_nbits_layers(model, by_compute.get("matmul-nbits", {}), weights)
     merge_transposes(model, weights.transposes)
     finish(model, skip_passes)
+    narrow_vectors(model, {n for n, choice in choices.items() if not choice.is_plain_float})
     apart: frozenset[str] = frozenset()
     if pack:
         apart = weights.pack(model)

@@ -208,7 +208,6 @@ class WeightStore:
             names = {
                 part.part.name: f"{tensor.name}.{part.part.name}" for part in stored.encoded.packed
             }
-            builder.prefix = tensor.name
             before = len(builder.nodes)
             value = stored.codec.decode(levels.shape, axis, names, builder)
             if len(builder.nodes) == before:

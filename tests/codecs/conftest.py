@@ -22,7 +22,7 @@ _IR_OF_OPSET = {18: 8, 21: 10, 25: 13}
 
 
 def _run(packed: Sequence[Packed], unpack: Unpack, opset: int = 18) -> npt.NDArray[Any]:
-    builder = DecodeBuilder(prefix="w")
+    builder = DecodeBuilder()
     names = {stored.part.name: f"w.{stored.part.name}" for stored in packed}
     result = unpack(names, builder)
     initializers = [stored.to_tensor(names[stored.part.name]) for stored in packed]
