@@ -208,14 +208,18 @@ class _Groups:
     def sample(self, units: Float64Array, limit: int) -> tuple[FloatArray, FloatArray]:
         """Every n-th group: its values in units of its channel, and the mass of their errors.
 
-        About ``limit`` weights, if there are more.
+        About ``limit`` weights, if there are more, from all places of a channel alike.
 
         Returns:
             Both (groups, group size).
         """
         per_channel = self.values.shape[1] // self.size
         total = len(self.values) * per_channel
-        every = np.arange(0, total, max(total * self.size // limit, 1))
+        step = max(total * self.size // limit, 1)
+        # In step with the channels, it would meet the same few places of each.
+        while math.gcd(step, per_channel) > 1:
+            step += 1
+        every = np.arange(0, total, step)
         channel, place = np.divmod(every, max(per_channel, 1))
         values = self.values.reshape(len(self.values), per_channel, self.size)[channel, place]
         rows = channel if len(self.importance) > 1 else np.zeros_like(channel)
