@@ -52,6 +52,17 @@ def test_a_weight_takes_its_bits_and_its_share_of_a_choice(bits):
     assert stored == 64 * 32 * 7 * (bits + 4 / 16) / 8 + 16 * 2**bits
 
 
+@pytest.mark.parametrize("channels", [511, 512])
+def test_tables_are_learned_from_all_columns_of_a_channel(channels):
+    # Of 512 channels of 512 weights every fourth group would do to learn from; but then the same
+    # columns would be taken from each channel, and these have nothing to do with the others.
+    values = heavy_tailed((channels, 512))
+    places = np.arange(512) // 16 % 4 == 0
+    values[:, places] = np.sign(values[:, places])
+    weight = Weight(values, 0)
+    assert error(Grouped(4), weight) < 0.01 * float((values**2).sum())
+
+
 @pytest.mark.parametrize("bits", [2, 3, 4])
 def test_it_has_less_error_than_one_more_bit_with_even_levels(bits):
     weight = Weight(heavy_tailed((128, 1024)), 0)

@@ -1,0 +1,149 @@
+"""Vectors beside quantized weights are stored in half the bytes, where nothing is lost by it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto
+
+from quantkit.codecs.catalogue import CodecChoice
+from quantkit.graph.editor import GraphEditor
+from quantkit.planning.size import with_sizes
+from quantkit.planning.size_model import SizeModel
+from quantkit.quantize import QuantizeSettings, quantize_model
+from quantkit.quantize.fitting import Fitting
+from quantkit.quantize.narrowing import FEWEST, narrow_vectors, saved, saved_in_norms
+from quantkit.quantize.pipeline import prepare
+from quantkit.runtime.optimised import optimised_graph
+from quantkit.runtime.session import create_session
+from tests.quantize.graphs import Graph, run, values_of
+
+WIDE, NARROW = 256, 160
+RANDOM = np.random.default_rng(4)
+X = RANDOM.standard_normal((1, 30, NARROW)).astype(np.float32)
+DYNAMIC = QuantizeSettings(compute="dynamic", codec=CodecChoice.parse("grouped:4"))
+
+
+def feed_forward(gain: np.ndarray | None = None) -> onnx.ModelProto:
+    """``x → norm → first → ReLU → second``."""
+    graph = Graph(seed=5)
+    usual = graph.random.uniform(0.5, 1.5, NARROW).astype(np.float32)
+    names = [
+        graph.constant("norm.gain", usual if gain is None else gain),
+        graph.constant("norm.shift", graph.random.uniform(-1, 1, NARROW).astype(np.float32)),
+    ]
+    graph.add("LayerNormalization", ["x", *names], "norm", axis=-1)
+    graph.add("Relu", [graph.linear("norm", "first", NARROW, WIDE)], "active")
+    graph.linear("active", "second", WIDE, NARROW)
+    return graph.model("second.sum", channels=NARROW)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "float32.onnx"
+    onnx.save(feed_forward(), path)
+    return path
+
+
+def types(model: onnx.ModelProto) -> dict[str, int]:
+    return {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+
+
+def quantized(source: Path, settings: QuantizeSettings, **options) -> onnx.ModelProto:
+    return onnx.load(quantize_model(source, source.with_name("q.onnx"), settings, **options).path)
+
+
+def test_scales_biases_and_norms_take_two_bytes_a_number(source: Path) -> None:
+    found = types(quantized(source, DYNAMIC))
+    halves = {name for name, kind in found.items() if kind == TensorProto.FLOAT16}
+    parts = ("weight_scale", "bias")
+    of_layers = {f"{layer}.{part}" for layer in ("first", "second") for part in parts}
+    assert halves == {"norm.gain", "norm.shift", *of_layers}
+    assert TensorProto.FLOAT not in found.values()
+
+
+def test_what_comes_out_is_what_float32_vectors_give(source: Path) -> None:
+    made = quantized(source, DYNAMIC)
+    wide = onnx.ModelProto()
+    wide.CopyFrom(made)
+    for tensor in wide.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT16:
+            values = onnx.numpy_helper.to_array(tensor).astype(np.float32)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    np.testing.assert_array_equal(run(made, X), run(wide, X))
+    expected = run(feed_forward(), X)
+    assert np.square(run(made, X) - expected).sum() < 0.02 * np.square(expected).sum()
+
+
+def test_kernels_are_the_same_as_with_float32_vectors(source: Path, tmp_path: Path) -> None:
+    path = quantize_model(source, tmp_path / "q.onnx", DYNAMIC).path
+    kernels = {node.op_type for node in optimised_graph(path).node}
+    assert "DynamicQuantizeMatMul" in kernels
+    assert "Cast" not in kernels
+
+
+def test_packed_or_not_the_results_are_equal(source: Path) -> None:
+    packed, plain = (run(quantized(source, DYNAMIC, pack=pack), X) for pack in (True, False))
+    np.testing.assert_array_equal(packed, plain)
+
+
+def test_a_file_is_as_large_as_was_foreseen(source: Path, tmp_path: Path) -> None:
+    fitting = Fitting(balance=("second",))
+    plan = with_sizes(source, DYNAMIC, fitting=fitting)
+    made = quantize_model(source, tmp_path / "q.onnx", plan)
+    assert made.size_bytes == plan.predicted_bytes
+    prepared = prepare(source, DYNAMIC, fitting)
+    sizes = SizeModel(source, prepared=prepared)
+    assert abs(sizes.total(prepared.choices) - made.size_bytes) < 400
+
+
+def test_layers_that_stay_float_keep_their_bias(source: Path) -> None:
+    settings = QuantizeSettings(compute="dynamic", codec=DYNAMIC.codec, exclude=("first",))
+    found = types(quantized(source, settings))
+    assert found["first.b"] == TensorProto.FLOAT
+    assert found["second.bias"] == TensorProto.FLOAT16
+
+
+def test_nothing_is_narrowed_where_nothing_is_quantized(source: Path) -> None:
+    untouched = QuantizeSettings(compute="float32")
+    assert TensorProto.FLOAT16 not in types(quantized(source, untouched)).values()
+
+
+@pytest.mark.parametrize("factor", [1e5, 1e-7])
+def test_numbers_that_float16_does_not_hold_stay(factor: float) -> None:
+    gain = (factor * RANDOM.uniform(1, 2, NARROW)).astype(np.float32)
+    model = feed_forward(gain)
+    narrow_vectors(model, ())
+    found = types(model)
+    assert found["norm.gain"] == TensorProto.FLOAT
+    assert found["norm.shift"] == TensorProto.FLOAT16
+    np.testing.assert_array_equal(values_of(model)["norm.gain"], gain)
+
+
+def test_grids_of_integer_kernels_stay(source: Path) -> None:
+    clips = [("a", {"x": X})]
+    settings = QuantizeSettings(compute="static", codec=CodecChoice.parse("int8"))
+    made = quantized(source, settings, calibration=clips)
+    editor = GraphEditor(made)
+    grids = {
+        str(node.input[1])
+        for node in editor.nodes
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear")
+    }
+    assert grids
+    assert {types(made)[name] for name in grids if name in editor.initializers} == {
+        TensorProto.FLOAT
+    }
+    create_session(source.with_name("q.onnx")).run(None, {"x": X})
+
+
+def test_a_vector_is_narrowed_where_that_saves_more_than_the_cast_takes() -> None:
+    assert saved("encoder.layers.0.fc1.bias", (FEWEST,)) > 0
+    assert saved("short", (FEWEST - 1,)) == 0
+    model = feed_forward()
+    before = model.ByteSize()
+    narrow_vectors(model, ())
+    assert before - model.ByteSize() == pytest.approx(saved_in_norms(feed_forward()), abs=20)
