@@ -16,6 +16,11 @@ for the weights clips them, and then errors pile up. But for given v the error i
 codec can lay a grid for: squared, each column as important as its Λₖ. So laying the grid for v and
 rounding anew take turns, and the best round is kept. At 2 bits that divides the error by three.
 
+A weight that was rounded early knew nothing of those after it. So each is looked at again: with all
+others as they are, the error is least at ŵₖ + (H (w − ŵ))ₖ / Hₖₖ, and it takes the level nearest to
+that. No step makes the error larger. (Coordinate descent, as Nair and Suggala, "CDQuant", 2024, let
+it follow GPTQ.) Two rounds of that take another twentieth off.
+
 An input that calibration never heard has no part in H: its weights take their nearest levels.
 
 For n channels of d inputs the cost is d³/3 + n·d² per round, and the memory, beside H itself, that
@@ -43,6 +48,8 @@ Booleans = npt.NDArray[np.bool_]
 _ROUNDS = 4
 #: Share of the error that a round must leave less than, or it is the last.
 _LEAST_GAIN = 0.9
+#: How often each weight is looked at again in the end.
+_SECOND_LOOKS = 2
 
 
 class Grid(Protocol):
@@ -139,6 +146,7 @@ def lay_and_round(weight: Weight, lay: Callable[[Weight], Laid[GridType]]) -> La
         if given is not None or best_error.sum() > _LEAST_GAIN * before:
             break
         laid = lay(Weight(decided, 0, compensation.masses()))
+    compensation.improve(values, best)
     scale = best.grid.scale.astype(np.float64) * largest
     if given is None:
         scale *= compensation.best_factors(values, best)
@@ -186,6 +194,12 @@ class _Compensation:
         for channels, feedback in self.groups:
             errors[channels] = _round(values, laid, feedback, channels, decided)
         return errors, decided
+
+    def improve(self, values: FloatArray, laid: Laid[GridType]) -> None:
+        """Move each weight to a better level of its grid, given all others."""
+        for channels, feedback in self.groups:
+            for _ in range(_SECOND_LOOKS):
+                _improve(values, laid, feedback, channels)
 
     def error(self, values: FloatArray, laid: Laid[GridType]) -> Doubles:
         """(channels,)."""
@@ -256,3 +270,26 @@ def _round(
     laid.levels[channels, order] = levels.T
     current -= wanted - errors
     return feedback.square(current, current)
+
+
+def _improve(values: FloatArray, laid: Laid[GridType], feedback: Feedback, channels: slice) -> None:
+    """Look at each weight of ``channels`` once, those that were rounded first at first."""
+    grid, order = laid.grid, feedback.order
+    scale = grid.scale[channels]
+    errors = np.ascontiguousarray(_difference(values, laid, channels).T[order])
+    levels = np.ascontiguousarray(laid.levels[channels].T[order])
+    for block, spans in feedback.blocks():
+        rows = feedback.rows(block)
+        pull = rows @ errors
+        inside = rows[:, block]
+        for span in spans:
+            for row in range(span.stop - 1, span.start - 1, -1):
+                place = row - block.start
+                target = levels[row] + pull[place] / (inside[place, place] * scale)
+                found = grid.nearest(channels, int(order[row]), target)
+                change = (levels[row] - found) * scale
+                moved = np.flatnonzero(change)
+                errors[row, moved] += change[moved]
+                pull[:place, moved] += inside[:place, place, None] * change[moved]
+                levels[row] = found
+    laid.levels[channels, order] = levels.T

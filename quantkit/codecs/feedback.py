@@ -77,12 +77,18 @@ class Feedback:
         factor: Lᵀ, with ones on the diagonal.
         costs: the diagonal of Λ.
         group: see :class:`~quantkit.codecs.compensated.Grid`.
+        moments: H before it was sorted, scaled and damped.
+        loudness: what it was divided by.
+        damping: what was added to its diagonal then.
     """
 
     order: IndexArray
     factor: FloatArray
     costs: FloatArray
     group: int
+    moments: FloatArray
+    loudness: float
+    damping: float
 
     @classmethod
     def of(cls, moments: FloatArray, loudness: float, group: int = 1) -> Feedback | None:
@@ -107,7 +113,8 @@ class Feedback:
                 continue
             diagonal_root = np.diagonal(factor).copy()
             factor /= diagonal_root[:, None]
-            return cls(order, factor, np.square(diagonal_root), group)
+            costs = np.square(diagonal_root)
+            return cls(order, factor, costs, group, moments, loudness, damping)
         return None
 
     def masses(self) -> FloatArray:
@@ -127,6 +134,13 @@ class Feedback:
             block = slice(start, start + _BLOCK)
             sorted_rows[block] = self.factor[block, start:] @ sorted_rows[start:]
         return sorted_rows
+
+    def rows(self, some: slice) -> FloatArray:
+        """Rows of H, sorted: (rows, inputs)."""
+        found: FloatArray = self.moments[self.order[some, None], self.order]
+        found /= np.float32(self.loudness)
+        found[np.arange(len(found)), np.arange(some.start, some.stop)] += np.float32(self.damping)
+        return found
 
     def square(self, one: FloatArray, other: FloatArray) -> Doubles:
         """The product of two spread differences under Λ: (channels,)."""

@@ -149,8 +149,9 @@ def test_inputs_that_have_nothing_in_common_take_the_nearest_levels(name, bits) 
     np.testing.assert_allclose(scale, expected_scale, rtol=2e-3)
 
 
-def test_it_is_gptq() -> None:
+def test_before_weights_are_looked_at_again_it_is_gptq(monkeypatch) -> None:
     """As its paper says it: from the inverse of the matrix, one weight after the other."""
+    monkeypatch.setattr("quantkit.codecs.compensated._SECOND_LOOKS", 0)
     moments = moments_of(correlated(2000, 40)).astype(np.float64)
     scale = np.full(8, 0.9, np.float32)
     weight = replace(weight_meeting(moments.astype(np.float32), channels=8), scale=scale)
@@ -166,6 +167,38 @@ def test_it_is_gptq() -> None:
         error = (current[:, column] - found * scale) / root[column, column]
         current[:, column:] -= error[:, None] * root[column, column:]
     np.testing.assert_array_equal(round_uniform(weight, grid)[0], levels)
+
+
+# What is left of eight bits is due to damping.
+@pytest.mark.parametrize("codec", [text for text in CODECS if text != "blocks:8"])
+def test_a_second_look_takes_off_a_part_of_the_error(codec, monkeypatch) -> None:
+    weight = weight_meeting(moments_of(correlated(2000, 150)))
+
+    def error(looks: int) -> float:
+        monkeypatch.setattr("quantkit.codecs.compensated._SECOND_LOOKS", looks)
+        return float(output_errors(weight, codec_of(codec).encode(weight)).sum())
+
+    assert error(2) < 0.996 * error(0)
+
+
+def test_where_looks_change_nothing_no_other_level_is_better(monkeypatch) -> None:
+    moments = moments_of(correlated(2000, 40))
+    scale = np.full(8, 0.9, np.float32)
+    weight = replace(weight_meeting(moments, channels=8), scale=scale)
+    monkeypatch.setattr("quantkit.codecs.compensated._SECOND_LOOKS", 50)
+    levels = round_uniform(weight, UniformGrid(-4, 3))[0].astype(np.float64)
+    damped = moments + 0.01 * np.diagonal(moments).mean() * np.eye(40)
+
+    def error(levels: np.ndarray) -> np.ndarray:
+        difference = weight.values - levels * scale[:, None]
+        return np.einsum("ci,ij,cj->c", difference, damped, difference)
+
+    best = error(levels)
+    for column in range(40):
+        for step in (-1, 1):
+            other = levels.copy()
+            other[:, column] = np.clip(other[:, column] + step, -4, 3)
+            assert (error(other) >= best * (1 - 1e-5)).all()
 
 
 def test_the_scale_is_the_best_for_the_levels() -> None:
