@@ -63,6 +63,19 @@ def test_tables_are_learned_from_all_columns_of_a_channel(channels):
     assert error(Grouped(4), weight) < 0.01 * float((values**2).sum())
 
 
+def test_a_few_large_weights_are_cut_off_where_all_others_gain(monkeypatch):
+    weights = []
+    for seed in range(3):
+        values = np.random.default_rng(seed).standard_normal((256, 256)).astype(np.float32)
+        values[::40, 7] *= 8
+        weights.append(Weight(values, 0))
+    any_reach = [error(Grouped(6), weight) for weight in weights]
+    monkeypatch.setattr("quantkit.codecs.tables._REACHES", (1.0,))
+    full_reach = [error(Grouped(6), weight) for weight in weights]
+    assert sum(any_reach) < 0.9 * sum(full_reach)
+    assert all(a <= b * 1.001 for a, b in zip(any_reach, full_reach, strict=True))
+
+
 @pytest.mark.parametrize("bits", [2, 3, 4])
 def test_it_has_less_error_than_one_more_bit_with_even_levels(bits):
     weight = Weight(heavy_tailed((128, 1024)), 0)
