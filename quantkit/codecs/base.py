@@ -200,7 +200,7 @@ class DecodeBuilder:
         self._count += 1
         # Short: with many layers, names are most of what the decoders take in the file. As long for
         # the first as for the last, so that a weight's decoder takes the same wherever it stands.
-        output = f":{self._count:03x}"
+        output = f":{self._count:04x}"
         self.nodes.append(helper.make_node(op, list(inputs), [output], **attributes))
         return output
 

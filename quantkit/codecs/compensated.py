@@ -17,14 +17,14 @@ codec can lay a grid for: squared, each column as important as its Λₖ. So lay
 rounding anew take turns, and the best round is kept. At 2 bits that divides the error by three.
 
 A weight that was rounded early knew nothing of those after it. So each is looked at again: with all
-others as they are, the error is least at ŵₖ + (H (w − ŵ))ₖ / Hₖₖ, and it takes the level nearest to
-that. No step makes the error larger. (Coordinate descent, as Nair and Suggala, "CDQuant", 2024, let
-it follow GPTQ.) Two rounds of that take another twentieth off.
+others as they are, the error is least at ŵₖ + (H (w − ŵ))ₖ / Hₖₖ, and it moves to the level nearest
+to that, where there is a nearer one. No move makes the error larger. (Coordinate descent, as Nair
+and Suggala, "CDQuant", 2024, let it follow GPTQ.) Two rounds of that take another twentieth off.
 
 An input that calibration never heard has no part in H: its weights take their nearest levels.
 
-For n channels of d inputs the cost is d³/3 + n·d² per round, and the memory, beside H itself, that
-of the factor, d² in float32.
+For n channels of d inputs the cost is d³/3 once and n·d² for each round of either kind, and the
+memory, beside H itself, that of the factor, d² in float32.
 """
 
 from __future__ import annotations
@@ -287,9 +287,9 @@ def _improve(values: FloatArray, laid: Laid[GridType], feedback: Feedback, chann
                 place = row - block.start
                 target = levels[row] + pull[place] / (inside[place, place] * scale)
                 found = grid.nearest(channels, int(order[row]), target)
-                change = (levels[row] - found) * scale
-                moved = np.flatnonzero(change)
-                errors[row, moved] += change[moved]
-                pull[:place, moved] += inside[:place, place, None] * change[moved]
-                levels[row] = found
+                moved = np.flatnonzero(np.abs(target - found) < np.abs(target - levels[row]))
+                change = (levels[row, moved] - found[moved]) * scale[moved]
+                errors[row, moved] += change
+                pull[:place, moved] += inside[:place, place, None] * change
+                levels[row, moved] = found[moved]
     laid.levels[channels, order] = levels.T

@@ -75,7 +75,8 @@ def fit_tables(
     Weights are divided by the root mean square of their channel. Tables are learned from a sample
     of the groups, as k-means learns centers: each table's levels are the one-dimensional k-means
     of the groups that take it, then each group takes the table with the least error, in turn.
-    Then the choice for every group and the least-squares scale of its channel take turns.
+    Then the choice for every group and the least-squares scale of its channel take turns. Levels
+    become int8; the few beyond its end may be cut off, if all others gain by a finer grid.
 
     Args:
         weight: to fit.
@@ -370,16 +371,18 @@ def _on_int8(
     values, masses = groups.sample(units, _SAMPLE)
     bins = _UNIT_BINS.index(values)
     largest = float(np.abs(tables).max(initial=0)) or 1.0
-    found, least = (1.0, tables), np.inf
-    for reach in _REACHES:
-        steps = _LIMIT / (reach * largest)
-        rounded = np.clip(np.rint(tables * steps), -_LIMIT, _LIMIT)
-        _, distances = _UNIT_BINS.nearest(rounded / steps)
+
+    def rounded(steps: float) -> Float64Array:
+        found: Float64Array = np.clip(np.rint(tables * steps), -_LIMIT, _LIMIT)
+        return found
+
+    def error(steps: float) -> float:
+        _, distances = _UNIT_BINS.nearest(rounded(steps) / steps)
         chosen = choose_tables(bins, masses, distances)
-        error = float((masses * distances[bins, chosen[:, None]]).sum(dtype=np.float64))
-        if error < least:
-            found, least = (steps, rounded), error
-    return found
+        return float((masses * distances[bins, chosen[:, None]]).sum(dtype=np.float64))
+
+    best = min((_LIMIT / (reach * largest) for reach in _REACHES), key=error)
+    return best, rounded(best)
 
 
 def _least_squares(

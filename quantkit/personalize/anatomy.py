@@ -12,6 +12,7 @@ import onnx
 
 from quantkit.graph.artifact import load_model, total_size
 from quantkit.graph.layers import FRONTEND_PREFIX
+from quantkit.quantize.narrowing import WIDE
 from quantkit.quantize.storage import stored_layers, tensor_bytes
 
 Kind = Literal[
@@ -107,7 +108,7 @@ def anatomy(path: Path) -> tuple[Part, ...]:
 
 
 def _kind(tensor: onnx.TensorProto, uses: _Uses, in_layer: bool) -> Kind:
-    name, users = str(tensor.name), uses.get(tensor.name, [])
+    name, users = str(tensor.name), _users(tensor.name, uses)
     if users and all(node.name.startswith(FRONTEND_PREFIX) for node, _ in users):
         return "front end"
     if name.startswith(_SHARED_TABLE) or name.endswith(_OWN_TABLE):
@@ -124,6 +125,17 @@ def _kind(tensor: onnx.TensorProto, uses: _Uses, in_layer: bool) -> Kind:
     made = [output for node, _ in users if node.op_type in grids for output in node.output]
     biased = [use for value in made for use in uses.get(value, [])]
     return "biases" if _stands_at([*users, *biased], _BIASES) else "weights"
+
+
+def _users(name: str, uses: _Uses) -> Sequence[tuple[onnx.NodeProto, int]]:
+    """What reads a constant, or the vector that is rebuilt from it."""
+    found = uses.get(name, [])
+    for node, _ in found:
+        if node.op_type == "Cast":
+            for product, _ in uses.get(node.output[0], []):
+                if product.output[0].startswith(WIDE):
+                    return uses.get(product.output[0], [])
+    return found
 
 
 def _stands_at(

@@ -105,7 +105,8 @@ class SizeModel:
         floats = {row.name: row.bytes for row in stored_layers(prepared.model)}
         self._floats = {name: floats.get(name, 0) for name in self.layers}
         self._graph = total_size(source) - sum(self._floats.values()) - _json_of(prepared.info.plan)
-        self._graph -= saved_in_norms(prepared.model)
+        self._saved_in_norms = saved_in_norms(prepared.model)
+        self._graph -= self._saved_in_norms
         self._balances = _balances_bytes(prepared.model)
         self._kernels: dict[tuple[str, str, int], _Kernel] = {}
         self._taken: dict[tuple[str, str], _Taken] = {}
@@ -127,11 +128,13 @@ class SizeModel:
         tables: dict[str, int] = {}
         for each in taken:
             tables |= each.tables
-        return self.base + sum(each.own for each in taken) + sum(tables.values())
+        size = self.base + sum(each.own for each in taken) + sum(tables.values())
+        quantized = any(not choice.is_plain_float for choice in choices.values())
+        return size if quantized else size + self._saved_in_norms
 
     @cached_property
     def base(self) -> int:
-        """What the file takes beside its layers."""
+        """What the file takes beside its layers, of which one at least is quantized."""
         stand_in = replace(self._skeleton, budget_bytes=10**7, predicted_bytes=10**7)
         return self._graph + self._balances + _json_of(stand_in.to_json())
 

@@ -101,8 +101,14 @@ def balances(editor: GraphEditor) -> list[Junction]:
 
 
 def multiplications(editor: GraphEditor) -> list[onnx.NodeProto]:
-    """Those by the factors, which are their second input, of a float or quantized model."""
-    return [n for n in editor.nodes if n.op_type == "Mul" and n.name.endswith(_SUFFIX)]
+    """Those by the factors, their second input, as long as these are float32."""
+    return [
+        node
+        for node in editor.nodes
+        if node.op_type == "Mul"
+        and node.name.endswith(_SUFFIX)
+        and node.input[1] in editor.initializers
+    ]
 
 
 def make_unlike(model: onnx.ModelProto) -> None:

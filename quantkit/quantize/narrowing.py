@@ -2,11 +2,14 @@
 
 Where weights have four bits, the float32 vectors beside them are a fortieth of the file. float16
 keeps 11 bits of each number: it is wrong by 2⁻¹¹ of it at most, a tenth of what eight bits do to a
-weight. ``Cast`` makes float32 of them while ONNX Runtime loads the file, so nothing is slower.
+weight. A power of two of the vector's own brings its largest number near the end of float16's
+range, so that this holds for numbers of any magnitude, down to 2⁻²⁸ of the largest. ``Cast`` and
+``Mul`` make float32 of them while ONNX Runtime loads the file, so nothing is slower.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator
 
 import numpy as np
@@ -20,57 +23,64 @@ from quantkit.quantize.balancing import multiplications
 from quantkit.quantize.cleanup import captured_names
 from quantkit.quantize.storage import stored_layers
 
-#: Numbers from which on a vector saves more than the ``Cast`` takes.
+#: Numbers from which on a vector saves more than rebuilding it takes.
 FEWEST = 128
-# Of the largest number of a vector.
-_TOLERANCE = 2.0**-10
+#: What names of rebuilt vectors begin with.
+WIDE = ":w"
+# The largest number in float16 is below this power of two, which leaves room for rounding.
+_EXPONENT = 15
 # Grids of integer kernels and weights are for others to read, who ask for float32 as it is.
 _READERS = frozenset({"Add", "Sub", "Mul", "Div", "Gather", "LayerNormalization"})
 
 
 def narrow_vectors(model: onnx.ModelProto, layers: Collection[str]) -> None:
-    """Store float32 vectors as float16, in place, where that loses nothing that counts.
+    """Store float32 vectors of :data:`FEWEST` numbers and more as float16, in place.
 
-    Those are the scales and biases of ``layers``, what balances their inputs, and gain and bias of
-    every layer normalization. A vector stays as it is where it has numbers that float16 does not
-    reach, or that are small for float16 altogether.
+    Those are the scales of ``layers`` and the biases that are added behind them, what balances
+    their inputs, and gain and bias of every layer normalization.
 
     Args:
-        layers: the quantized ones, by name. Their weights must not be packed yet.
+        layers: quantized ones of 8 bits at most, by name. Their weights must not be packed yet.
     """
     editor = GraphEditor(model)
-    captured = {name for node in editor.nodes for name in captured_names(node)}
-    casts: list[onnx.NodeProto] = []
+    fixed = {name for node in editor.nodes for name in captured_names(node)}
+    fixed |= editor.outputs | {value.name for value in model.graph.input}
+    rebuilding: list[onnx.NodeProto] = []
     for name in dict.fromkeys(_vectors(editor, model, layers)):
-        tensor = editor.initializers[name]
         readers = {node.op_type for node in editor.consumers.get(name, [])}
-        if not readers <= _READERS or name in captured or name in editor.outputs:
+        if name in fixed or not readers <= _READERS:
             continue
-        values = tensor_array(tensor)
-        if not _fits(values):
-            continue
-        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), name))
-        wide = editor.free_name(f":w{len(casts)}")
-        editor.redirect(name, wide)
-        casts.append(_cast(name, wide))
-    editor.nodes[:0] = casts
+        tensor = editor.initializers[name]
+        power, halves = _halves(tensor_array(tensor))
+        tensor.CopyFrom(numpy_helper.from_array(halves, name))
+        nodes = _rebuild(name, len(rebuilding) // 2)
+        editor.constant(nodes[1].input[1], power)
+        editor.redirect(name, nodes[1].output[0])
+        rebuilding += nodes
+    editor.nodes[:0] = rebuilding
     editor.finish()
 
 
 def saved_in_norms(model: onnx.ModelProto) -> int:
     """Bytes that :func:`narrow_vectors` saves in the layer normalizations of a float model."""
     editor = GraphEditor(model)
+    given = {value.name for value in model.graph.input}
     return sum(
         saved(name, editor.initializers[name].dims)
         for name in dict.fromkeys(_norms(editor))
-        if _is_vector(editor.initializers[name])
+        if name not in given and _is_vector(editor.initializers[name])
     )
 
 
 def saved(name: str, dims: Collection[int]) -> int:
-    """Bytes that narrowing saves in a vector called ``name``: half of it, less the ``Cast``."""
+    """Bytes that narrowing saves in a vector called ``name``: half of it, less the rebuilding."""
     elements = int(np.prod(list(dims)))
-    return 2 * elements - _cast(name, ":w99").ByteSize() if elements >= FEWEST else 0
+    if elements < FEWEST:
+        return 0
+    nodes = _rebuild(name, 0)
+    power = numpy_helper.from_array(np.array(1, np.float32), nodes[1].input[1])
+    rebuilding = int(power.ByteSize()) + sum(int(node.ByteSize()) for node in nodes)
+    return 2 * elements - rebuilding
 
 
 def _vectors(editor: GraphEditor, model: onnx.ModelProto, layers: Collection[str]) -> Iterator[str]:
@@ -95,11 +105,19 @@ def _is_vector(tensor: onnx.TensorProto) -> bool:
     return long and tensor.data_type == TensorProto.FLOAT
 
 
-def _fits(values: npt.NDArray[np.float32]) -> bool:
-    with np.errstate(over="ignore"):
-        error = np.abs(values.astype(np.float16).astype(np.float32) - values)
-    return bool(error.max(initial=0.0) <= _TOLERANCE * np.abs(values).max(initial=0.0))
+def _halves(values: npt.NDArray[np.float32]) -> tuple[np.float32, npt.NDArray[np.float16]]:
+    """A power of two, and what it is to be multiplied by; infinite numbers stay infinite."""
+    largest = float(np.abs(values[np.isfinite(values)]).max(initial=0))
+    # Of the smallest powers float32 has no reciprocal.
+    exponent = max(math.frexp(largest)[1] - _EXPONENT, -125) if largest else 0
+    power = np.float32(2.0**exponent)
+    return power, (values / power).astype(np.float16)
 
 
-def _cast(name: str, wide: str) -> onnx.NodeProto:
-    return helper.make_node("Cast", [name], [wide], to=TensorProto.FLOAT)
+def _rebuild(name: str, number: int) -> list[onnx.NodeProto]:
+    """``Cast`` and ``Mul``; their names are short and of one length, as those in decoders are."""
+    cast, power, wide = (f"{prefix}{number:03x}" for prefix in (":c", ":p", WIDE))
+    return [
+        helper.make_node("Cast", [name], [cast], to=TensorProto.FLOAT),
+        helper.make_node("Mul", [cast, power], [wide]),
+    ]

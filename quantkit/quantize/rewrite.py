@@ -70,7 +70,7 @@ def rewrite(
     quantize_matmul_nbits_layers(model, by_compute.get("matmul-nbits", {}), weights)
     merge_transposes(model, weights.transposes)
     finish(model, skip_passes)
-    narrow_vectors(model, {n for n, choice in choices.items() if not choice.is_plain_float})
+    narrow_vectors(model, {n for n, choice in choices.items() if choice.codec.bits <= 8})
     apart: frozenset[str] = frozenset()
     if pack:
         apart = weights.pack(model)

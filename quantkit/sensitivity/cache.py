@@ -19,7 +19,7 @@ from quantkit.errors import FormatError, OutputError
 from quantkit.files import read_json, write_json
 
 #: Part of every key; raise it when the same inputs give other results than before.
-ANALYSIS_VERSION = 3
+ANALYSIS_VERSION = 4
 
 _PART_SCHEMA = "quantkit.analysis-part/1"
 _FOLDER_VARIABLE = "QUANTKIT_CACHE"

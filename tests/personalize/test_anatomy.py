@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import onnx
 import pytest
 
 from quantkit.codecs.base import stored_bytes
@@ -13,6 +14,7 @@ from quantkit.graph.artifact import load_model, total_size
 from quantkit.graph.layers import find_layers
 from quantkit.personalize.anatomy import anatomy
 from quantkit.quantize import QuantizeSettings, quantize_model
+from tests.quantize.graphs import Graph
 
 
 def parts_of(path: Path) -> dict[str, int]:
@@ -44,6 +46,17 @@ def test_plain_integers_are_a_quarter_with_scales_beside(compute, source, clips,
     assert after["biases"] == before["biases"]
     channels = before["biases"] // 4
     assert after["scales"] >= 4 * channels
+
+
+def test_narrow_scales_and_biases_are_what_they_were(tmp_path) -> None:
+    graph = Graph()
+    graph.linear("x", "layer", 160, 256)
+    onnx.save(graph.model("layer.sum", channels=160), source := tmp_path / "float32.onnx")
+    quantize_model(source, tmp_path / "q.onnx", QuantizeSettings(compute="dynamic", codec=INT8))
+    parts = parts_of(tmp_path / "q.onnx")
+    assert parts["weights"] == 160 * 256
+    assert parts["biases"] == 2 * 256
+    assert 2 * 256 <= parts["scales"] < 2 * 256 + 32
 
 
 @pytest.mark.parametrize("codec", ["bitplane:3", "codebook:3", "grouped:2", "native:4", "ternary"])

@@ -18,7 +18,6 @@ from quantkit.quantize.fitting import Fitting
 from quantkit.quantize.narrowing import FEWEST, narrow_vectors, saved, saved_in_norms
 from quantkit.quantize.pipeline import prepare
 from quantkit.runtime.optimised import optimised_graph
-from quantkit.runtime.session import create_session
 from tests.quantize.graphs import Graph, run, values_of
 
 WIDE, NARROW = 256, 160
@@ -57,25 +56,23 @@ def quantized(source: Path, settings: QuantizeSettings, **options) -> onnx.Model
 
 
 def test_scales_biases_and_norms_take_two_bytes_a_number(source: Path) -> None:
-    found = types(quantized(source, DYNAMIC))
+    made = quantized(source, DYNAMIC)
+    found = types(made)
     halves = {name for name, kind in found.items() if kind == TensorProto.FLOAT16}
     parts = ("weight_scale", "bias")
     of_layers = {f"{layer}.{part}" for layer in ("first", "second") for part in parts}
     assert halves == {"norm.gain", "norm.shift", *of_layers}
-    assert TensorProto.FLOAT not in found.values()
+    vectors = [name for name, values in values_of(made).items() if values.size > 1]
+    assert TensorProto.FLOAT not in {found[name] for name in vectors}
 
 
-def test_what_comes_out_is_what_float32_vectors_give(source: Path) -> None:
-    made = quantized(source, DYNAMIC)
-    wide = onnx.ModelProto()
-    wide.CopyFrom(made)
-    for tensor in wide.graph.initializer:
-        if tensor.data_type == TensorProto.FLOAT16:
-            values = onnx.numpy_helper.to_array(tensor).astype(np.float32)
-            tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
-    np.testing.assert_array_equal(run(made, X), run(wide, X))
-    expected = run(feed_forward(), X)
-    assert np.square(run(made, X) - expected).sum() < 0.02 * np.square(expected).sum()
+def test_what_comes_out_is_what_float32_vectors_give(source: Path, monkeypatch) -> None:
+    narrow = run(quantized(source, DYNAMIC), X)
+    monkeypatch.setattr("quantkit.quantize.rewrite.narrow_vectors", lambda model, layers: None)
+    wide = run(quantized(source, DYNAMIC), X)
+    # An input near the middle of two levels may take the other one.
+    far = np.square(wide - run(feed_forward(), X)).mean()
+    assert 0 < np.square(narrow - wide).mean() < 0.01 * far
 
 
 def test_kernels_are_the_same_as_with_float32_vectors(source: Path, tmp_path: Path) -> None:
@@ -112,15 +109,64 @@ def test_nothing_is_narrowed_where_nothing_is_quantized(source: Path) -> None:
     assert TensorProto.FLOAT16 not in types(quantized(source, untouched)).values()
 
 
-@pytest.mark.parametrize("factor", [1e5, 1e-7])
-def test_numbers_that_float16_does_not_hold_stay(factor: float) -> None:
+@pytest.mark.parametrize("factor", [1e30, 1e5, 1e-7, 1e-37])
+def test_numbers_of_any_magnitude_are_kept(factor: float) -> None:
     gain = (factor * RANDOM.uniform(1, 2, NARROW)).astype(np.float32)
+    gain[7], gain[8] = 0, 1e-7 * gain[9]
     model = feed_forward(gain)
     narrow_vectors(model, ())
-    found = types(model)
-    assert found["norm.gain"] == TensorProto.FLOAT
-    assert found["norm.shift"] == TensorProto.FLOAT16
-    np.testing.assert_array_equal(values_of(model)["norm.gain"], gain)
+    norm = onnx.helper.make_tensor_value_info("norm", TensorProto.FLOAT, None)
+    for each in (narrowed := model, wide := feed_forward(gain)):
+        each.graph.output.insert(0, norm)
+        # Only what the gain does is looked at.
+        for tensor in each.graph.initializer:
+            if tensor.name == "norm.shift":
+                nothing = np.zeros(NARROW, onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type))
+                tensor.CopyFrom(onnx.numpy_helper.from_array(nothing, tensor.name))
+    assert types(narrowed)["norm.gain"] == TensorProto.FLOAT16
+    np.testing.assert_allclose(run(narrowed, X), run(wide, X), rtol=2**-10)
+
+
+def test_a_label_that_is_ruled_out_stays_so() -> None:
+    graph = Graph()
+    graph.add("MatMul", ["x", graph.weight("w", NARROW, NARROW)], "product")
+    bias = np.linspace(-1, 1, NARROW).astype(np.float32)
+    bias[3] = -np.inf
+    graph.add("Add", ["product", graph.constant("b", bias)], "y")
+    model = graph.model("y", channels=NARROW)
+    narrow_vectors(model, ["product"])
+    assert types(model)["b"] == TensorProto.FLOAT16
+    assert (run(model, X)[..., 3] == -np.inf).all()
+
+
+@pytest.mark.parametrize("codec", ["int8", "grouped:3", "int16"])
+def test_the_size_does_not_depend_on_the_numbers(tmp_path: Path, codec: str) -> None:
+    small = feed_forward()
+    for tensor in small.graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor) * np.float32(1e-5)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    onnx.save(small, source := tmp_path / "float32.onnx")
+    compute = "float32" if codec == "int16" else "dynamic"
+    settings = QuantizeSettings(compute=compute, codec=CodecChoice.parse(codec))
+    plan = with_sizes(source, settings)
+    made = quantize_model(source, tmp_path / "q.onnx", plan)
+    assert made.size_bytes == plan.predicted_bytes
+
+
+def test_scales_of_sixteen_bits_keep_all_of_theirs(source: Path) -> None:
+    settings = QuantizeSettings(compute="float32", codec=CodecChoice.parse("int16"))
+    found = types(quantized(source, settings))
+    assert found["first.weight_scale"] == TensorProto.FLOAT
+
+
+def test_what_others_may_replace_stays_as_it_is() -> None:
+    # Initializers that are inputs of the graph, too, are only what these are by default.
+    model = feed_forward()
+    gain = onnx.helper.make_tensor_value_info("norm.gain", TensorProto.FLOAT, [NARROW])
+    model.graph.input.append(gain)
+    narrow_vectors(model, ())
+    assert types(model)["norm.gain"] == TensorProto.FLOAT
+    assert types(model)["norm.shift"] == TensorProto.FLOAT16
 
 
 def test_grids_of_integer_kernels_stay(source: Path) -> None:
@@ -133,11 +179,11 @@ def test_grids_of_integer_kernels_stay(source: Path) -> None:
         for node in editor.nodes
         if node.op_type in ("QuantizeLinear", "DequantizeLinear")
     }
-    assert grids
-    assert {types(made)[name] for name in grids if name in editor.initializers} == {
-        TensorProto.FLOAT
-    }
-    create_session(source.with_name("q.onnx")).run(None, {"x": X})
+    rebuilt = {node.output[0] for node in editor.nodes if node.op_type == "Mul"}
+    assert not grids & rebuilt
+    wide = [name for name in grids if editor.initializers[name].dims == [WIDE]]
+    assert wide
+    assert {types(made)[name] for name in grids} == {TensorProto.FLOAT}
 
 
 def test_a_vector_is_narrowed_where_that_saves_more_than_the_cast_takes() -> None:
@@ -146,4 +192,4 @@ def test_a_vector_is_narrowed_where_that_saves_more_than_the_cast_takes() -> Non
     model = feed_forward()
     before = model.ByteSize()
     narrow_vectors(model, ())
-    assert before - model.ByteSize() == pytest.approx(saved_in_norms(feed_forward()), abs=20)
+    assert before - model.ByteSize() == pytest.approx(saved_in_norms(feed_forward()), abs=30)
