@@ -37,8 +37,8 @@ class Simulation:
 
     Args:
         model: its nodes for a layer follow each other: the grid of the input, the layer, what the
-            corrected bias takes off, the grid of the result; values before and behind have their
-            old names.
+            corrected bias takes off, the grid of the result; of a matrix product the grid comes
+            before what is taken off. Values before and behind have their old names.
         units: where the nodes of each quantized layer lie.
         weights: name of the quantized weight of each such layer.
     """
@@ -85,7 +85,10 @@ def simulate(
                 # The grid of a ReLU's result does the ReLU, too, when it comes before.
                 result = layout.outputs[name]
                 bits = layout.integer_bits(result)
-                round_result(editor, str(node.output[0]), name, _range(weights, name, result), bits)
+                # The bias of a matrix product, and with it what is taken off, is added behind it.
+                made = product if product.op_type == "MatMul" else node
+                bounds = _range(weights, name, result)
+                round_result(editor, str(made.output[0]), name, bounds, bits)
                 product = next(each for each in editor.nodes if each.name == name)
             value = layout.inputs[name]
             bounds = _range(weights, name, value)
