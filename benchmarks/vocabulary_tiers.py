@@ -28,11 +28,11 @@ MODEL = "base"
 LAYERS = ("decoder.embed_tokens", "decoder.projection")
 CODECS = (
     "grouped:3",
-    "tiered:3,tiers=2048x6",
-    "tiered:3,tiers=2048x6+16384x4",
-    "tiered:3,tiers=4096x6+24576x4",
+    "tiered:3,tiers=2048x8",
+    "tiered:3,tiers=2048x8+6144x5+16384x4",
     "grouped:4",
-    "tiered:4,tiers=2048x6+8192x5",
+    "tiered:3,tiers=4096x8+8192x5+16384x4",
+    "tiered:4,tiers=2048x8+8192x5",
     "grouped:5",
     "tiered:5,tiers=2048x8",
     "int8",

@@ -25,14 +25,15 @@ CANDIDATES = tuple(
         *(f"bitplane:{bits}" for bits in range(2, 8)),
         "int8",
         # For vocabularies. Of tens of thousands of tokens a few thousand are nearly all that a few
-        # clips hold, and the next ten or twenty thousand nearly all that others will.
-        "tiered:2,tiers=2048x6+8192x4+16384x3",
-        "tiered:3,tiers=2048x6",
-        "tiered:3,tiers=2048x6+16384x4",
-        "tiered:3,tiers=4096x6+24576x4",
-        "tiered:3,tiers=4096x6+12288x5+16384x4",
-        "tiered:4,tiers=2048x6+8192x5",
-        "tiered:4,tiers=4096x6+16384x5",
+        # clips hold, and the next ten or twenty thousand nearly all that others will. The first
+        # have 8 bits because they are read, too: what is wrong with a row is in all that follows.
+        "tiered:2,tiers=2048x8+8192x4+16384x3",
+        "tiered:3,tiers=2048x8",
+        "tiered:3,tiers=2048x8+16384x4",
+        "tiered:3,tiers=2048x8+6144x5+16384x4",
+        "tiered:3,tiers=4096x8+8192x5+16384x4",
+        "tiered:4,tiers=2048x8+8192x5",
+        "tiered:4,tiers=4096x8+16384x5",
         "tiered:5,tiers=2048x8",
     )
 )
