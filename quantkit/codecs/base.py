@@ -187,10 +187,12 @@ class DecodeBuilder:
     """Collects the nodes and constants of the decoders of one file.
 
     Args:
+        prefix: what names of values begin with, and no others in the file.
         nodes: in topological order.
         constants: small tensors by name; those of :meth:`shared` are stored once for all weights.
     """
 
+    prefix: str = ":"
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: dict[str, onnx.TensorProto] = field(default_factory=dict)
     _count: int = 0
@@ -200,7 +202,7 @@ class DecodeBuilder:
         self._count += 1
         # Short: with many layers, names are most of what the decoders take in the file. As long for
         # the first as for the last, so that a weight's decoder takes the same wherever it stands.
-        output = f":{self._count:04x}"
+        output = f"{self.prefix}{self._count:04x}"
         self.nodes.append(helper.make_node(op, list(inputs), [output], **attributes))
         return output
 

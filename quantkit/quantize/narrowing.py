@@ -53,10 +53,10 @@ def narrow_vectors(model: onnx.ModelProto, layers: Collection[str]) -> None:
         tensor = editor.initializers[name]
         power, halves = _halves(tensor_array(tensor))
         tensor.CopyFrom(numpy_helper.from_array(halves, name))
-        nodes = _rebuild(name, len(rebuilding) // 2)
-        editor.constant(nodes[1].input[1], power)
-        editor.redirect(name, nodes[1].output[0])
-        rebuilding += nodes
+        cast, factor, wide = _names(len(rebuilding) // 2)
+        cast, wide = editor.free_name(cast), editor.free_name(wide)
+        editor.redirect(name, wide)
+        rebuilding += _rebuild(name, cast, editor.constant(factor, power), wide)
     editor.nodes[:0] = rebuilding
     editor.finish()
 
@@ -77,10 +77,10 @@ def saved(name: str, dims: Collection[int]) -> int:
     elements = int(np.prod(list(dims)))
     if elements < FEWEST:
         return 0
-    nodes = _rebuild(name, 0)
-    power = numpy_helper.from_array(np.array(1, np.float32), nodes[1].input[1])
-    rebuilding = int(power.ByteSize()) + sum(int(node.ByteSize()) for node in nodes)
-    return 2 * elements - rebuilding
+    names = _names(0)
+    power = numpy_helper.from_array(np.array(1, np.float32), names[1])
+    nodes = sum(int(node.ByteSize()) for node in _rebuild(name, *names))
+    return 2 * elements - nodes - int(power.ByteSize())
 
 
 def _vectors(editor: GraphEditor, model: onnx.ModelProto, layers: Collection[str]) -> Iterator[str]:
@@ -114,9 +114,12 @@ def _halves(values: npt.NDArray[np.float32]) -> tuple[np.float32, npt.NDArray[np
     return power, (values / power).astype(np.float16)
 
 
-def _rebuild(name: str, number: int) -> list[onnx.NodeProto]:
-    """``Cast`` and ``Mul``; their names are short and of one length, as those in decoders are."""
-    cast, power, wide = (f"{prefix}{number:03x}" for prefix in (":c", ":p", WIDE))
+def _names(number: int) -> tuple[str, str, str]:
+    """Of what rebuilds a vector: short and of one length, as those in decoders are."""
+    return f":c{number:03x}", f":p{number:03x}", f"{WIDE}{number:03x}"
+
+
+def _rebuild(name: str, cast: str, power: str, wide: str) -> list[onnx.NodeProto]:
     return [
         helper.make_node("Cast", [name], [cast], to=TensorProto.FLOAT),
         helper.make_node("Mul", [cast, power], [wide]),

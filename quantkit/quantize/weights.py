@@ -8,6 +8,7 @@ rebuild it. What the kernel computes is the same before and after, bit for bit.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import cast
@@ -196,7 +197,7 @@ class WeightStore:
             depend on the numbers in it.
         """
         graph = model.graph
-        builder = DecodeBuilder()
+        builder = DecodeBuilder(_free_prefix(graph))
         packed: list[onnx.TensorProto] = []
         replaced: set[str] = set()
         small: set[str] = set()
@@ -337,6 +338,16 @@ def _random(codec: Codec, shape: tuple[int, ...], axis: int, content: bytes) -> 
 
 def _transposed(encoded: Encoded) -> Encoded:
     return Encoded(encoded.levels.T, encoded.scale, 1 - encoded.axis, ())
+
+
+def _free_prefix(graph: onnx.GraphProto) -> str:
+    """What no name of ``graph`` begins with, where a number of a decoder's value follows."""
+    taken = {name for node in graph.node for name in node.output}
+    taken |= {tensor.name for tensor in graph.initializer}
+    prefix = ":"
+    while any(re.match(f"{prefix}[0-9a-f]{{4}}", name) for name in taken):
+        prefix += ":"
+    return prefix
 
 
 def _rename_output(nodes: list[onnx.NodeProto], old: str, new: str) -> None:

@@ -186,6 +186,17 @@ def test_grids_of_integer_kernels_stay(source: Path) -> None:
     assert {types(made)[name] for name in grids} == {TensorProto.FLOAT}
 
 
+def test_names_of_others_that_look_like_ours_do_no_harm(source: Path) -> None:
+    model = feed_forward()
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            for i, name in enumerate(names):
+                names[i] = {"norm": ":0001", "active": ":w000"}.get(name, name)
+    expected = run(quantized(source, DYNAMIC), X)
+    onnx.save(model, source)
+    np.testing.assert_array_equal(run(quantized(source, DYNAMIC), X), expected)
+
+
 def test_a_vector_is_narrowed_where_that_saves_more_than_the_cast_takes() -> None:
     assert saved("encoder.layers.0.fc1.bias", (FEWEST,)) > 0
     assert saved("short", (FEWEST - 1,)) == 0
