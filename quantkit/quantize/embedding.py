@@ -63,7 +63,7 @@ def _rewrite(
     result = add("Cast", [rows], "float_rows", to=TensorProto.FLOAT)
     if not (weights.is_float(name) and (encoded.scale == 1).all()):
         # One-dimensional: a matrix would be a layer of its own to whoever reads the file.
-        scale = editor.constant(f"{name}.weight_scale", encoded.scale)
+        scale = weights.add_scale(editor, f"{name}.weight_scale", encoded)
         scales = add("Gather", [scale, indices], "row_scales", axis=0)
         if axis == 0:
             last = editor.constant(f"{name}.last_axis", np.array([-1]))

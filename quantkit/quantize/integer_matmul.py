@@ -194,7 +194,8 @@ class _Unfolding:
     def _product(self, value: str, quantized: QuantizedActivation) -> str:
         encoded = self._encoded()
         weight = self.weights.add(self.editor, self.name, f"{self.name}.weight", encoded)
-        weight_scale = self._constant("weight_scale", encoded.scale)
+        scale_name = f"{self.name}.weight_scale"
+        weight_scale = self.weights.add_scale(self.editor, scale_name, encoded)
         weight_zero = self._constant("weight_zero_point", np.int8(0))
         product = self.editor.free_name(f"{self.name}.product")
         self.nodes.append(

@@ -65,6 +65,7 @@ class WeightStore:
     encodings: Encodings = field(default_factory=lambda: Encodings(memory=0))
     _encoded: dict[_Key, Encoded] = field(default_factory=dict)
     _stored: dict[str, _Stored] = field(default_factory=dict)
+    _scales: dict[str, FloatArray] = field(default_factory=dict)
     _apart: set[str] = field(default_factory=set)
 
     @property
@@ -157,6 +158,15 @@ class WeightStore:
                 return stored_name
         stored_name = editor.constant(name, encoded.levels)
         self.remember(layer, stored_name, encoded)
+        return stored_name
+
+    def add_scale(self, editor: GraphEditor, name: str, encoded: Encoded) -> str:
+        """Put the scales of all channels into the graph, as :meth:`add` does the levels."""
+        for stored_name, scale in self._scales.items():
+            if scale is encoded.scale:
+                return stored_name
+        stored_name = editor.constant(name, encoded.scale)
+        self._scales[stored_name] = encoded.scale
         return stored_name
 
     def remember(self, layer: str, name: str, encoded: Encoded) -> None:
