@@ -17,6 +17,8 @@ from quantkit.errors import FormatError, InputError
 TIMESTAMP_STEP = 0.02
 #: What the model hears at a time.
 WINDOW_SECONDS = 30
+#: Tokens that the decoder reads for it at most: the text before, the prompt and the text.
+DECODER_POSITIONS = 448
 
 _END, _START = "<|endoftext|>", "<|startoftranscript|>"
 _LANGUAGE = re.compile(r"<\|([a-z]{2,3})\|>")

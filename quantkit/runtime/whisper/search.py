@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from quantkit.errors import ModelError
 from quantkit.runtime.speech_model import FloatArray
 from quantkit.runtime.whisper.network import IntArray, Memory, States, WhisperNetwork
 from quantkit.runtime.whisper.rules import Rules
+from quantkit.text.whisper_vocabulary import DECODER_POSITIONS
 
-#: Tokens of the longest text of a window: half of the decoder's positions.
-LONGEST_TEXT = 224
+#: Tokens of the longest text of a window.
+LONGEST_TEXT = DECODER_POSITIONS // 2
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Window:
         first: (vocabulary,) log-probabilities of the first token of the text.
         memory: of the prompt.
         silence: probability that nobody speaks.
+        longest: tokens of the longest text, which is shorter behind a long prompt.
     """
 
     network: WhisperNetwork
@@ -49,6 +52,7 @@ class Window:
     first: FloatArray
     memory: Memory
     silence: float
+    longest: int
 
     @classmethod
     def prompted(
@@ -59,14 +63,21 @@ class Window:
         Args:
             heard: see :meth:`~quantkit.runtime.whisper.network.WhisperNetwork.encode`.
             prompt: the last text where there is one, then start, language, task.
+
+        Raises:
+            ModelError: what the decoder says is not finite.
         """
         start = prompt.index(rules.vocabulary.start)
         positions = np.array([start, len(prompt) - 1])
         log_probs, memory = network.step(
             np.array([prompt]), heard, network.empty_memory(), positions
         )
+        # Only rules make a token impossible. Any search would find nonsense, and none would say so.
+        if not np.isfinite(log_probs).all():
+            raise ModelError("the decoder's log-probabilities are not finite: the model is broken")
         silence = float(np.exp(log_probs[0, 0, rules.vocabulary.no_speech]))
-        return cls(network, rules, heard, log_probs[0, 1], memory, silence)
+        longest = min(LONGEST_TEXT, DECODER_POSITIONS - len(prompt))
+        return cls(network, rules, heard, log_probs[0, 1], memory, silence, longest)
 
     def step(self, tokens: IntArray, memory: Memory) -> tuple[FloatArray, Memory]:
         """(batch, vocabulary) after one more token of each hypothesis, (batch,)."""
@@ -74,17 +85,12 @@ class Window:
         return log_probs[:, 0], memory
 
 
-def greedy(window: Window, longest: int = LONGEST_TEXT) -> Hypothesis:
+def greedy(window: Window) -> Hypothesis:
     """The likeliest token at each step."""
-    return _one_by_one(window, longest, lambda allowed: int(allowed.argmax()))
+    return _one_by_one(window, lambda allowed: int(allowed.argmax()))
 
 
-def sampled(
-    window: Window,
-    temperature: float,
-    random: np.random.Generator,
-    longest: int = LONGEST_TEXT,
-) -> Hypothesis:
+def sampled(window: Window, temperature: float, random: np.random.Generator) -> Hypothesis:
     """Each token drawn with its probability to the power of ``1 / temperature``.
 
     Args:
@@ -95,10 +101,10 @@ def sampled(
         # The largest of log-probabilities with Gumbel noise is a draw from the distribution.
         return int((allowed / temperature + random.gumbel(size=allowed.shape)).argmax())
 
-    return _one_by_one(window, longest, draw)
+    return _one_by_one(window, draw)
 
 
-def beam(window: Window, width: int, longest: int = LONGEST_TEXT) -> Hypothesis:
+def beam(window: Window, width: int) -> Hypothesis:
     """The likeliest text, per token, of those that a beam of ``width`` hypotheses finds.
 
     It ends when as many texts have ended.
@@ -108,7 +114,7 @@ def beam(window: Window, width: int, longest: int = LONGEST_TEXT) -> Hypothesis:
     scores = np.zeros(1)
     log_probs, memory = window.first[None], window.memory
     ended: list[Hypothesis] = []
-    for _ in range(longest):
+    while True:
         allowed = np.stack(
             [window.rules.apply(row, text) for row, text in zip(log_probs, texts, strict=True)]
         )
@@ -131,7 +137,7 @@ def beam(window: Window, width: int, longest: int = LONGEST_TEXT) -> Hypothesis:
             grown.append((*texts[row], token))
             kept.append(score)
         texts, scores = grown, np.array(kept)
-        if len(ended) >= width or not texts:
+        if len(ended) >= width or not texts or len(texts[0]) == window.longest:
             break
         log_probs, memory = window.step(
             np.array([text[-1] for text in texts]), memory.take(np.array(rows))
@@ -142,18 +148,20 @@ def beam(window: Window, width: int, longest: int = LONGEST_TEXT) -> Hypothesis:
     return max(ended, key=lambda text: text.log_prob / max(1, len(text.tokens)))
 
 
-def _one_by_one(window: Window, longest: int, choose: Callable[[FloatArray], int]) -> Hypothesis:
+def _one_by_one(window: Window, choose: Callable[[FloatArray], int]) -> Hypothesis:
     end = window.rules.vocabulary.end
     text: list[int] = []
     log_prob = 0.0
     log_probs, memory = window.first, window.memory
-    while len(text) < longest:
+    while True:
         allowed = window.rules.apply(log_probs, text)
         token = choose(allowed)
         log_prob += float(allowed[token])
         if token == end:
             break
         text.append(token)
+        if len(text) == window.longest:
+            break
         rows, memory = window.step(np.array([token]), memory)
         log_probs = rows[0]
     return Hypothesis(tuple(text), log_prob)

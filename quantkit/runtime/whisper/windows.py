@@ -17,10 +17,14 @@ from quantkit.runtime.whisper.fallback import text_of_window
 from quantkit.runtime.whisper.network import States, WhisperNetwork
 from quantkit.runtime.whisper.rules import Rules
 from quantkit.text.decoding import Decoding
-from quantkit.text.whisper_vocabulary import TIMESTAMP_STEP, WhisperVocabulary
+from quantkit.text.whisper_vocabulary import (
+    DECODER_POSITIONS,
+    TIMESTAMP_STEP,
+    WhisperVocabulary,
+)
 
-# Of the text before, so many tokens are shown to the decoder; half of its positions, less one.
-_LONGEST_MEMORY = 223
+# Of the text before, so many tokens are shown to the decoder.
+_LONGEST_MEMORY = DECODER_POSITIONS // 2 - 1
 # A text that was sampled hotter than this is no help for the next.
 _HOTTEST_MEMORY = 0.5
 

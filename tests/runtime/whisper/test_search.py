@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from quantkit.errors import ModelError
 from quantkit.runtime.whisper.network import WhisperNetwork
 from quantkit.runtime.whisper.rules import Rules
-from quantkit.runtime.whisper.search import Window, beam, greedy, sampled
+from quantkit.runtime.whisper.search import Hypothesis, Window, beam, greedy, sampled
 from quantkit.text.whisper_vocabulary import WhisperVocabulary
 
 A, B, D, END = 0, 1, 4, 5
@@ -27,13 +29,16 @@ def lure(tokens: Sequence[int]) -> Mapping[int, float]:
     return {A: 0.3, B: 0.3, D: 0.2, END: 0.2}
 
 
-def window(network: WhisperNetwork, vocabulary: WhisperVocabulary) -> Window:
+def window(
+    network: WhisperNetwork, vocabulary: WhisperVocabulary, longest: int | None = None
+) -> Window:
     prompt = vocabulary.prompt()
-    return Window.prompted(network, Rules(vocabulary), {}, prompt)
+    prompted = Window.prompted(network, Rules(vocabulary), {}, prompt)
+    return replace(prompted, longest=longest or prompted.longest)
 
 
 def test_greedy_takes_the_lure(scripted: type, vocabulary: WhisperVocabulary) -> None:
-    found = greedy(window(scripted(lure), vocabulary), longest=4)
+    found = greedy(window(scripted(lure), vocabulary, longest=4))
     assert found.tokens == (A, A, A, A)
     assert found.log_prob == pytest.approx(np.log([0.6, 0.3, 0.3, 0.3]).sum(), abs=1e-3)
 
@@ -50,21 +55,45 @@ def test_a_beam_finds_the_likelier_text(
 
 def test_a_beam_of_one_is_greedy(scripted: type, vocabulary: WhisperVocabulary) -> None:
     network = scripted(lure)
-    assert beam(window(network, vocabulary), 1, longest=4).tokens == (A, A, A, A)
+    assert beam(window(network, vocabulary, longest=4), 1).tokens == (A, A, A, A)
 
 
 def test_a_text_that_never_ends_is_cut(scripted: type, vocabulary: WhisperVocabulary) -> None:
-    endless = window(scripted(lambda tokens: {A: 1.0}), vocabulary)
+    network = scripted(lambda tokens: {A: 1.0})
+    endless = window(network, vocabulary)
     assert len(greedy(endless).tokens) == 224
-    assert beam(endless, 2, longest=7).tokens == (A,) * 7
+    assert beam(replace(endless, longest=7), 2).tokens == (A,) * 7
+
+
+@pytest.mark.parametrize("search", [greedy, lambda prompted: beam(prompted, 2)])
+def test_prompt_and_text_fit_into_the_decoder(
+    search: Callable[[Window], Hypothesis], scripted: type, vocabulary: WhisperVocabulary
+) -> None:
+    """Of 448 positions, the longest memory takes more than half."""
+    steps = 0
+
+    def endless(tokens: Sequence[int]) -> Mapping[int, float]:
+        nonlocal steps
+        steps = max(steps, len(tokens))
+        return {A: 1.0}
+
+    prompt = [vocabulary.previous, *(A,) * 223, *vocabulary.prompt()]
+    prompted = Window.prompted(scripted(endless), Rules(vocabulary), {}, prompt)
+    assert len(search(prompted).tokens) == 448 - len(prompt)
+    assert steps == 447
+
+
+def test_a_broken_decoder_is_no_silence(scripted: type, vocabulary: WhisperVocabulary) -> None:
+    with pytest.raises(ModelError, match="not finite"):
+        window(scripted(lambda tokens: {A: float("nan")}), vocabulary)
 
 
 def test_samples_follow_the_odds(scripted: type, vocabulary: WhisperVocabulary) -> None:
-    odds = window(scripted(lambda tokens: {A: 0.2, B: 0.8}), vocabulary)
+    odds = window(scripted(lambda tokens: {A: 0.2, B: 0.8}), vocabulary, longest=1)
     random = np.random.default_rng(0)
-    firsts = [sampled(odds, 1.0, random, longest=1).tokens[0] for _ in range(400)]
+    firsts = [sampled(odds, 1.0, random).tokens[0] for _ in range(400)]
     assert np.mean(np.array(firsts) == B) == pytest.approx(0.8, abs=0.06)
-    cold = [sampled(odds, 0.1, random, longest=1).tokens[0] for _ in range(100)]
+    cold = [sampled(odds, 0.1, random).tokens[0] for _ in range(100)]
     assert set(cold) == {B}
 
 
