@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from quantkit.export.sources import ExportOptions, export_source
 from quantkit.export.whisper_parity import check_whisper_parity
 from quantkit.graph.artifact import open_model, read_info, total_size
 from quantkit.graph.layers import find_layers
+from quantkit.models.whisper.checkpoint import load_ctranslate2
 from quantkit.quantize import quantize_model
 from quantkit.runtime.open import open_speech_model
 from quantkit.runtime.whisper.model import WhisperModel
@@ -105,22 +107,7 @@ def test_it_quantizes_as_one_model(exported: Path, clip: Path, tmp_path: Path) -
     model.outputs([model.features(Utterance(clip))])
 
 
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        ("cut", "damaged or cut off"),
-        ("kind", "a TransformerSpec, not a Whisper"),
-        ("version", "format 5; known is 6"),
-        ("half", "not a whole Whisper: it lacks"),
-        ("vocabulary", "it is another model's"),
-        ("none", "has no vocabulary"),
-    ],
-)
-def test_damaged_ctranslate2_folders_are_refused(
-    damage: str, message: str, folders: tuple[Path, Path], tmp_path: Path
-) -> None:
-    folder = tmp_path / "fast"
-    shutil.copytree(folders[1], folder)
+def _damaged_ctranslate2(folder: Path, damage: str) -> None:
     weights = folder / "model.bin"
     if damage == "cut":
         weights.write_bytes(weights.read_bytes()[:-1_000_000])
@@ -133,19 +120,92 @@ def test_damaged_ctranslate2_folders_are_refused(
     elif damage == "vocabulary":
         names = (folder / "vocabulary.txt").read_text().split("\n")
         (folder / "vocabulary.txt").write_text("\n".join(names[5:]))
+    elif damage == "suppressed":
+        (folder / "config.json").write_text('{"suppress_ids": ["a"]}')
     else:
         (folder / "vocabulary.txt").unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("cut", "damaged or cut off"),
+        ("kind", "a TransformerSpec, not a Whisper"),
+        ("version", "format 5; known is 6"),
+        ("half", "not a whole Whisper: it lacks"),
+        ("vocabulary", "it is another model's"),
+        ("suppressed", "suppressed tokens are no list of numbers"),
+        ("none", "has no vocabulary"),
+    ],
+)
+def test_damaged_ctranslate2_folders_are_refused(
+    damage: str, message: str, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "fast"
+    shutil.copytree(folders[1], folder)
+    _damaged_ctranslate2(folder, damage)
     with pytest.raises(CheckpointError, match=message):
         export_source(str(folder), tmp_path / "out.onnx", ExportOptions())
     assert not (tmp_path / "out.onnx").exists()
 
 
-def test_a_truncated_transformers_folder_is_refused(
-    folders: tuple[Path, Path], tmp_path: Path
+def _damaged_transformers(folder: Path, damage: str) -> None:
+    weights, tokenizer = folder / "model.safetensors", folder / "tokenizer.json"
+    if damage == "cut":
+        weights.write_bytes(weights.read_bytes()[:-1_000])
+    elif damage == "no weights":
+        weights.unlink()
+    elif damage == "config":
+        (folder / "config.json").write_text('{"model_type": "whis')
+    elif damage == "pointer":
+        pointer = "version https://git-lfs.github.com/spec/v1\n"
+        (folder / "config.json").write_text(pointer)
+    elif damage == "no vocabulary":
+        tokenizer.unlink()
+    else:
+        content = {
+            # As T5 and XLM-R have it: pieces with their logarithmic probabilities.
+            "unigram": {"model": {"vocab": [["▁a", -1.5]]}, "added_tokens": []},
+            "letters": {"model": {"vocab": {"a": "b"}}, "added_tokens": []},
+            "another's": {"model": {"vocab": {"a": 10**15}}, "added_tokens": []},
+            "not Whisper's": {
+                "model": {"vocab": {f"t{i}": i for i in range(51_865)}},
+                "added_tokens": [],
+            },
+        }[damage]
+        tokenizer.write_text(json.dumps(content), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("cut", "cut off"),
+        ("no weights", "has no weights"),
+        ("config", "config.json is no JSON, or is cut off"),
+        ("pointer", "config.json is a Git-LFS pointer"),
+        ("no vocabulary", "has no vocabulary"),
+        ("unigram", "does not number its tokens"),
+        ("letters", "does not number its tokens"),
+        ("another's", "it is another model's"),
+        ("not Whisper's", "has no token <|endoftext|>"),
+    ],
+)
+def test_damaged_transformers_folders_are_refused(
+    damage: str, message: str, folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     folder = tmp_path / "theirs"
     shutil.copytree(folders[0], folder)
-    weights = folder / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1_000])
-    with pytest.raises(CheckpointError, match="cut off"):
+    _damaged_transformers(folder, damage)
+    with pytest.raises(CheckpointError, match=message):
         export_source(str(folder), tmp_path / "out.onnx", ExportOptions())
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_a_model_may_suppress_nothing(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    """Converters write null for models whose settings have no lists."""
+    folder = tmp_path / "fast"
+    shutil.copytree(folders[1], folder)
+    (folder / "config.json").write_text('{"suppress_ids": null, "suppress_ids_begin": null}')
+    checkpoint = load_ctranslate2(folder)
+    assert checkpoint.vocabulary.suppressed == ()
+    assert checkpoint.vocabulary.suppressed_first == ()

@@ -6,6 +6,7 @@ version 6): attention is stored fused, and nothing is rescaled in the unquantize
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,9 +22,16 @@ MODEL_NAME = "model.bin"
 SPECIFICATION = "WhisperSpec"
 
 _VERSION = 6
-# Numbers of CTranslate2's data types that hold plain weights; bfloat16 is widened by hand.
-_TYPES: dict[int, Any] = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
+# CTranslate2's numbers of data types; bfloat16, which NumPy has not, is widened by hand.
 _BFLOAT16 = 5
+_TYPES: dict[int, Any] = {
+    0: np.float32,
+    1: np.int8,
+    2: np.int16,
+    3: np.int32,
+    4: np.float16,
+    _BFLOAT16: np.uint16,
+}
 _LONGEST_NAME, _HIGHEST_RANK = 4_096, 8
 
 Array = npt.NDArray[Any]
@@ -70,8 +78,12 @@ def whisper_state(arrays: Mapping[str, Array]) -> dict[str, npt.NDArray[np.float
             state[f"{target}.bias"] = take(f"{source}/bias")
 
     def fused(targets: list[str], source: str) -> None:
-        weights = np.split(take(f"{source}/weight"), len(targets))
-        biases = np.split(take(f"{source}/bias"), len(targets))
+        stacked, biases_of_all = take(f"{source}/weight"), take(f"{source}/bias")
+        if len(stacked) % len(targets) or len(biases_of_all) != len(stacked):
+            raise CheckpointError(
+                f"{source} does not hold {len(targets)} matrices and their biases"
+            )
+        weights, biases = (np.split(each, len(targets)) for each in (stacked, biases_of_all))
         for target, weight, bias in zip(targets, weights, biases, strict=True):
             state[f"{target}.weight"] = weight
             if not target.endswith("k_proj"):
@@ -102,7 +114,7 @@ def whisper_state(arrays: Mapping[str, Array]) -> dict[str, npt.NDArray[np.float
     state["model.decoder.embed_tokens.weight"] = take("decoder/embeddings/weight")
     for part in ("encoder", "decoder"):
         norm(f"model.{part}.layer_norm", f"{part}/layer_norm")
-        for index in range(layer_count(arrays, part)):
+        for index in range(max(1, layer_count(arrays, part))):
             source = f"{part}/layer_{index}"
             block(f"model.{part}.layers.{index}", source, attends=part == "decoder")
     return state
@@ -114,6 +126,18 @@ def layer_count(arrays: Mapping[str, Array], part: str) -> int:
     while f"{part}/layer_{count}/ffn/linear_0/weight" in arrays:
         count += 1
     return count
+
+
+def head_count(arrays: Mapping[str, Array], part: str) -> int:
+    """Attention heads of ``encoder`` or ``decoder``.
+
+    Raises:
+        CheckpointError: it is not said.
+    """
+    heads = arrays.get(f"{part}/num_heads")
+    if heads is None or heads.size != 1 or heads.item() < 1:
+        raise CheckpointError(f"the checkpoint is not a whole Whisper: it lacks {part}/num_heads")
+    return int(heads.item())
 
 
 class _Reader:
@@ -152,10 +176,6 @@ class _Reader:
         shape = tuple(self._number("<I") for _ in range(rank))
         kind, size = self._number("<B"), self._number("<I")
         content = self._take(size)
-        if kind == _BFLOAT16:
-            wide = content.view(np.uint16).astype(np.uint32) << 16
-            widened: Array = wide.view(np.float32).reshape(shape)
-            return widened
         if kind not in _TYPES:
             raise CheckpointError(f"{self._path}: {name} has an unknown type, {kind}")
         if kind in (1, 2) and rank > 1:
@@ -163,9 +183,11 @@ class _Reader:
                 f"{self._path} is quantized already: take the float16 or float32 model"
             )
         dtype = np.dtype(_TYPES[kind])
-        if int(np.prod(shape, dtype=np.int64)) * dtype.itemsize != size:
+        if math.prod(shape) * dtype.itemsize != size:
             raise IndexError(size)
         array: Array = content.view(dtype).reshape(shape)
+        if kind == _BFLOAT16:
+            return (array.astype(np.uint32) << 16).view(np.float32)
         return array
 
     def _name(self) -> str:

@@ -1,0 +1,118 @@
+"""The vocabulary of a Whisper, from whichever of a folder's files holds it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TypeGuard
+
+from quantkit.errors import CheckpointError, FormatError
+from quantkit.models.pretrained_files import optional_json_object, read_json_object
+from quantkit.text.whisper_vocabulary import WhisperVocabulary
+
+_TOKENIZER, _VOCABULARY, _WORDS = "tokenizer.json", "vocab.json", "added_tokens.json"
+
+
+def read_vocabulary(
+    folder: Path, tokens: object, *, suppressed: object = None, suppressed_first: object = None
+) -> WhisperVocabulary:
+    """The vocabulary beside a model that writes as many ``tokens``.
+
+    Args:
+        suppressed, suppressed_first: lists of tokens as the model's settings have them; None where
+            they have none.
+
+    Raises:
+        CheckpointError: there is none, it is damaged, or it is another model's.
+    """
+    if not _is_token(tokens):
+        raise CheckpointError(f"{folder}: the model says that it writes {tokens!r:.40} tokens")
+    names = _names(folder, tokens)
+    try:
+        vocabulary = WhisperVocabulary.from_names(
+            names, _tokens(folder, suppressed), _tokens(folder, suppressed_first)
+        )
+    except FormatError as error:
+        raise CheckpointError(f"{folder}: {error}") from error
+    if vocabulary.size != tokens:
+        raise _another(vocabulary.size, tokens, folder)
+    return vocabulary
+
+
+def _names(folder: Path, tokens: int) -> list[str]:
+    """Names of the tokens in the order of their ids; the last ones, times, may be left out."""
+    lines, listed = folder / "vocabulary.txt", folder / "vocabulary.json"
+    if lines.is_file():
+        return _text(lines).split("\n")
+    if listed.is_file():
+        return _list(listed)
+    ids = _ids(folder)
+    size = 1 + max(ids.values(), default=-1)
+    if size > tokens:
+        # Before a list is made that is as long as the largest number in a file.
+        raise _another(size, tokens, folder)
+    names = [""] * size
+    for name, index in ids.items():
+        names[index] = name
+    return names
+
+
+def _ids(folder: Path) -> dict[str, int]:
+    """The number of each named token."""
+    if (folder / _TOKENIZER).is_file():
+        path = folder / _TOKENIZER
+        content = read_json_object(path)
+        try:
+            ids = dict(content["model"]["vocab"])
+            ids |= {each["content"]: each["id"] for each in content["added_tokens"]}
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{path} is no tokenizer of Whisper") from error
+    elif (folder / _VOCABULARY).is_file():
+        path = folder / _VOCABULARY
+        ids = read_json_object(path) | optional_json_object(folder / _WORDS)
+    else:
+        raise CheckpointError(
+            f"{folder} has no vocabulary: {_TOKENIZER}, {_VOCABULARY} or vocabulary.txt is missing"
+        )
+    if not all(isinstance(name, str) and _is_token(index) for name, index in ids.items()):
+        raise CheckpointError(f"{path} does not number its tokens: it is no vocabulary of Whisper")
+    return ids
+
+
+def _another(size: int, tokens: int, folder: Path) -> CheckpointError:
+    return CheckpointError(
+        f"{folder}: the vocabulary has {size} tokens, but the model writes {tokens}: "
+        "it is another model's"
+    )
+
+
+def _tokens(folder: Path, listed: object) -> list[int]:
+    if listed is None:
+        return []
+    # -1 stands for all symbols that are no speech; the lists that are written out hold them.
+    if not isinstance(listed, list) or not all(_is_token(each) or each == -1 for each in listed):
+        raise CheckpointError(f"{folder}: suppressed tokens are no list of numbers: {listed!r:.40}")
+    return listed
+
+
+def _is_token(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _list(path: Path) -> list[str]:
+    try:
+        content = json.loads(_text(path))
+    except ValueError as error:
+        raise CheckpointError(f"{path} is no JSON, or is cut off; fetch it again") from error
+    if not isinstance(content, list):
+        raise CheckpointError(f"{path} is no list of tokens; fetch it again")
+    return [str(name) for name in content]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
