@@ -9,15 +9,13 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import onnx
 from onnx import TensorProto, helper
 
 import quantkit
 from quantkit.export.naming import Naming
 from quantkit.graph.artifact import PRODUCER
-from quantkit.graph.tensors import tensor_array
+from quantkit.graph.tidy import drop_dead_nodes, drop_unread_initializers, merge_initializers
 
 # Operators whose result is of the type of their first input.
 _SAME_TYPE = frozenset({"Add", "Clip", "Div", "Max", "Min", "Mul", "Sub", "Where"})
@@ -26,7 +24,8 @@ _SAME_TYPE = frozenset({"Add", "Clip", "Div", "Max", "Min", "Mul", "Sub", "Where
 def clean(model: onnx.ModelProto, naming: Naming) -> None:
     """Apply the rules above to ``model`` in place."""
     _restore_integer_division(model.graph)
-    _merge_initializers(model.graph)
+    merge_initializers(model.graph)
+    drop_unread_initializers(model.graph)
     naming(model.graph)
     _strip(model)
     model.producer_name = PRODUCER
@@ -72,7 +71,7 @@ def _restore_integer_division(graph: onnx.GraphProto) -> None:
         name = f"{division.name}.integer"
         graph.initializer.append(helper.make_tensor(name, TensorProto.INT64, [], [int(value)]))
         last.CopyFrom(helper.make_node("Div", [first.input[0], name], list(last.output)))
-    _drop_dead_nodes(graph)
+    drop_dead_nodes(graph)
 
 
 def _integers(graph: onnx.GraphProto) -> set[str]:
@@ -86,32 +85,3 @@ def _integers(graph: onnx.GraphProto) -> set[str]:
         if same or (node.op_type == "Cast" and kind == TensorProto.INT64):
             found.update(node.output)
     return found
-
-
-def _drop_dead_nodes(graph: onnx.GraphProto) -> None:
-    needed = {value.name for value in graph.output}
-    alive: list[onnx.NodeProto] = []
-    for node in reversed(graph.node):
-        if needed.intersection(node.output):
-            needed.update(node.input)
-            alive.append(node)
-    alive.reverse()
-    kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in alive]
-    del graph.node[:]
-    graph.node.extend(kept)
-
-
-def _merge_initializers(graph: onnx.GraphProto) -> None:
-    first_of: dict[tuple[int, tuple[int, ...], bytes], str] = {}
-    replacement: dict[str, str] = {}
-    for tensor in graph.initializer:
-        content = hashlib.sha256(tensor_array(tensor).tobytes()).digest()
-        key = (tensor.data_type, tuple(tensor.dims), content)
-        replacement[tensor.name] = first_of.setdefault(key, tensor.name)
-    for node in graph.node:
-        for position, name in enumerate(node.input):
-            node.input[position] = replacement.get(name, name)
-    used = {name for node in graph.node for name in node.input}
-    for index in reversed(range(len(graph.initializer))):
-        if graph.initializer[index].name not in used:
-            del graph.initializer[index]

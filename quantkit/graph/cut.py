@@ -139,14 +139,14 @@ class CutGraph:
 def reads(node: onnx.NodeProto) -> Iterator[str]:
     """Names of what ``node`` reads, bodies of control flow included, each once."""
     seen: set[str] = set()
-    for name in (*node.input, *_captured(node)):
+    for name in (*node.input, *captured(node)):
         if name and name not in seen:
             seen.add(name)
             yield name
 
 
-def _captured(node: onnx.NodeProto) -> Iterator[str]:
-    """What the bodies of ``node`` read from outside of them."""
+def captured(node: onnx.NodeProto) -> Iterator[str]:
+    """What the bodies of ``node`` (``If``, ``Loop``, ``Scan``) read from outside of them."""
     for attribute in node.attribute:
         for body in (attribute.g, *attribute.graphs):
             inside = {value.name for value in body.input}

@@ -36,11 +36,11 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, numpy_helper
 
+from quantkit.graph.cut import captured
 from quantkit.graph.editor import Array, GraphEditor
 from quantkit.graph.layers import FRONTEND_PREFIX
 from quantkit.graph.tensors import set_raw_bytes, tensor_array
 from quantkit.quantize.attention import attended_value
-from quantkit.quantize.cleanup import captured_names
 from quantkit.quantize.masks import is_zero_mask, mask_source
 from quantkit.quantize.weights import by_input
 
@@ -187,8 +187,8 @@ class _Trace:
 class _Finder:
     def __init__(self, editor: GraphEditor, shared: frozenset[str]) -> None:
         self.editor, self.shared = editor, shared
-        captured = {name for node in editor.nodes for name in captured_names(node)}
-        self.closed = editor.outputs | captured
+        inner = {name for node in editor.nodes for name in captured(node)}
+        self.closed = editor.outputs | inner
         self.reads = Counter(name for node in editor.nodes for name in node.input)
         self.alike = Counter(_form(tensor_array(tensor)) for tensor in editor.initializers.values())
 

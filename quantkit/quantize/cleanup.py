@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
 
 import onnx
@@ -10,6 +9,7 @@ import onnx
 import quantkit
 from quantkit.graph.artifact import PRODUCER
 from quantkit.graph.tensors import tensor_array
+from quantkit.graph.tidy import drop_dead_nodes, drop_unread_initializers, merge_initializers
 
 # Written into the metadata by onnxruntime.quantization; it says nothing about the result.
 _TOOL_METADATA = ("onnx.infer", "onnx.quant.pre_process")
@@ -28,12 +28,13 @@ def clean_up(model: onnx.ModelProto, apart: Collection[str] = ()) -> None:
         apart: initializers that stay, equal to others or not.
     """
     graph = model.graph
-    _drop_dead_nodes(graph)
+    drop_dead_nodes(graph)
     # First what nobody reads: a name that goes anyway must not be the one that stays of two.
-    _drop_unused_initializers(graph)
+    drop_unread_initializers(graph)
     _store_raw(graph)
-    _merge_initializers(graph, apart)
-    _drop_unused_initializers(graph)
+    grids = (tensor.name for tensor in graph.initializer if _is_grid(tensor))
+    merge_initializers(graph, {*apart, *grids})
+    drop_unread_initializers(graph)
     del graph.value_info[:]
     domains = {"" if d == "ai.onnx" else d for d in _domains(graph)} | {
         "" if f.domain == "ai.onnx" else f.domain for f in model.functions
@@ -54,44 +55,11 @@ def clean_up(model: onnx.ModelProto, apart: Collection[str] = ()) -> None:
     model.producer_version = quantkit.__version__
 
 
-def _drop_dead_nodes(graph: onnx.GraphProto) -> None:
-    needed = {value.name for value in graph.output}
-    for node in graph.node:
-        needed |= captured_names(node)
-    dead: set[int] = set()
-    for index in reversed(range(len(graph.node))):
-        node = graph.node[index]
-        if needed.intersection(name for name in node.output if name):
-            needed.update(node.input)
-        else:
-            dead.add(index)
-    for index in sorted(dead, reverse=True):
-        del graph.node[index]
-
-
 def _store_raw(graph: onnx.GraphProto) -> None:
     for tensor in graph.initializer:
         if tensor.int32_data or tensor.int64_data:
             array = tensor_array(tensor)
             tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
-
-
-def _merge_initializers(graph: onnx.GraphProto, apart: Collection[str]) -> None:
-    outputs = {value.name for value in graph.output}
-    captured = {name for node in graph.node for name in captured_names(node)}
-    first_of: dict[tuple[int, tuple[int, ...], bytes], str] = {}
-    replacement: dict[str, str] = {}
-    for tensor in graph.initializer:
-        if tensor.name in outputs or tensor.name in captured or tensor.name in apart:
-            continue
-        if _is_grid(tensor):
-            continue
-        content = hashlib.sha256(tensor_array(tensor).tobytes()).digest()
-        key = (tensor.data_type, tuple(tensor.dims), content)
-        replacement[tensor.name] = first_of.setdefault(key, tensor.name)
-    for node in graph.node:
-        for position, name in enumerate(node.input):
-            node.input[position] = replacement.get(name, name)
 
 
 def _is_grid(tensor: onnx.TensorProto) -> bool:
@@ -104,33 +72,6 @@ def _is_grid(tensor: onnx.TensorProto) -> bool:
         onnx.TensorProto.FLOAT,
         onnx.TensorProto.UINT8,
     )
-
-
-def _drop_unused_initializers(graph: onnx.GraphProto) -> None:
-    used = _used_names(graph)
-    for index in reversed(range(len(graph.initializer))):
-        if graph.initializer[index].name not in used:
-            del graph.initializer[index]
-
-
-def _used_names(graph: onnx.GraphProto) -> set[str]:
-    used = {value.name for value in (*graph.output, *graph.input)}
-    for node in graph.node:
-        used.update(node.input)
-        used |= captured_names(node)
-    return used
-
-
-def captured_names(node: onnx.NodeProto) -> set[str]:
-    """Names that subgraphs of ``node`` (If, Loop, Scan) may take from outside."""
-    names: set[str] = set()
-    for attribute in node.attribute:
-        for graph in (attribute.g, *attribute.graphs):
-            for inner in graph.node:
-                names.update(inner.input)
-                names |= captured_names(inner)
-            names.update(value.name for value in graph.output)
-    return names
 
 
 def _domains(graph: onnx.GraphProto) -> set[str]:
