@@ -145,6 +145,20 @@ def name_all_nodes(model: onnx.ModelProto) -> None:
             node.name = node.output[0]
 
 
+def fix_defaults(model: onnx.ModelProto) -> None:
+    """Let initializers that callers might replace be constants, in place.
+
+    ONNX had every initializer among the graph's inputs until IR version 4, and some exporters still
+    put them there. Such a weight would stay in the file beside its quantized form.
+    """
+    graph = model.graph
+    constants = {tensor.name for tensor in graph.initializer}
+    for index in reversed(range(len(graph.input))):
+        if graph.input[index].name in constants:
+            del graph.input[index]
+            model.ir_version = max(model.ir_version, 4)
+
+
 def copy_node(node: onnx.NodeProto) -> onnx.NodeProto:
     """A node of its own: one that is part of a graph changes and goes with it."""
     copy = onnx.NodeProto()

@@ -58,12 +58,13 @@ def observe(
             label = UNREAD
         fresh = tracker(label, bits)
         ranges[value] = followed.add(value, name, (label, bits), fresh)
-    inputs = {node.name: str(node.input[0]) for node in model.graph.node if node.input}
+    nodes = {node.name: node for node in model.graph.node if node.input}
+    inputs = {name: str(node.input[0]) for name, node in nodes.items()}
     moments = {
         name: followed.add(inputs[name], name, axis, Moments(axis))
-        for name, op in _with_few_bits(layers, choices).items()
+        for name in _with_few_bits(layers, choices)
         if inputs[name] not in constants
-        for axis in (1 if op == "Conv" else -1,)
+        for axis in (_channels_axis(nodes[name]),)
     }
     with_matrix = moments if fitting.rounding == "compensated" else ()
     matrices = {
@@ -102,13 +103,17 @@ def _fitted(layers: Sequence[Layer], choices: Mapping[str, LayerChoice]) -> list
     ]
 
 
-def _with_few_bits(layers: Sequence[Layer], choices: Mapping[str, LayerChoice]) -> dict[str, str]:
-    """Operators of those whose inputs are known by channel, by name."""
-    return {
-        layer.name: layer.op
-        for layer in _fitted(layers, choices)
-        if layer.op in ("Conv", "MatMul", "Gemm")
-    }
+def _with_few_bits(layers: Sequence[Layer], choices: Mapping[str, LayerChoice]) -> list[str]:
+    """Names of those whose inputs are known by channel."""
+    fitted = _fitted(layers, choices)
+    return [layer.name for layer in fitted if layer.op in ("Conv", "MatMul", "Gemm")]
+
+
+def _channels_axis(node: onnx.NodeProto) -> int:
+    """Dimension of the channels in what a layer reads."""
+    if node.op_type == "Conv":
+        return 1
+    return 0 if any(a.name == "transA" and a.i for a in node.attribute) else -1
 
 
 def _searched(choices: Mapping[str, LayerChoice], fitting: Fitting) -> list[str]:

@@ -13,7 +13,8 @@ from quantkit.codecs.catalogue import FLOAT32, INT8
 from quantkit.errors import FormatError, InputError, ModelError
 from quantkit.files import sha256_of
 from quantkit.graph.artifact import open_model, save_checked_model, total_size
-from quantkit.graph.editor import GraphEditor, name_all_nodes
+from quantkit.graph.editor import GraphEditor, fix_defaults, name_all_nodes
+from quantkit.graph.gemm import make_gemms_plain
 from quantkit.graph.info import ArtifactInfo, info_of, set_info
 from quantkit.graph.layers import Layer, find_layers
 from quantkit.graph.plan import LayerPlan, Plan
@@ -236,7 +237,9 @@ def prepare(
         fitting = Fitting.from_json(settings.fitting if isinstance(settings, Plan) else {})
     skip_passes = () if isinstance(settings, Plan) else settings.skip_passes
     _refuse_quantized(model, info, source)
+    fix_defaults(model)
     name_all_nodes(model)
+    make_gemms_plain(model)
     optimise(model, skip_passes)
     separate_transposes(model)
     insert_balances(model, fitting.balance)

@@ -100,7 +100,7 @@ def test_weights_that_cannot_be_unfolded_are_uint8(tmp_path: Path) -> None:
         (single_layer("Conv", (1, 1, 400), (96, 1, 160)), "static-int8", "one input channel"),
         (single_layer("Conv", (1, 8, 9, 9), (8, 1, 3, 3), group=8), "int8", "depthwise"),
         (single_layer("ConvTranspose", (1, 8, 9), (8, 8, 3)), "static-int8", "no integer kernel"),
-        (single_layer("Gemm", (3, 8), (8, 4), 4, alpha=2.0), "int8", "transposed, scaled"),
+        (single_layer("Gemm", (8, 3), (8, 4), 4, transA=1), "int8", "transposed, scaled"),
         (single_layer("MatMul", (2, 3, 8), (2, 8, 4)), "int8", "not a matrix"),
     ],
 )
