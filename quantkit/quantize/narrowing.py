@@ -17,10 +17,10 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from quantkit.graph.cut import captured
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.tensors import tensor_array
 from quantkit.quantize.balancing import multiplications
-from quantkit.quantize.cleanup import captured_names
 from quantkit.quantize.storage import stored_layers
 
 #: Numbers from which on a vector saves more than rebuilding it takes.
@@ -43,7 +43,7 @@ def narrow_vectors(model: onnx.ModelProto, layers: Collection[str]) -> None:
         layers: quantized ones of 8 bits at most, by name. Their weights must not be packed yet.
     """
     editor = GraphEditor(model)
-    fixed = {name for node in editor.nodes for name in captured_names(node)}
+    fixed = {name for node in editor.nodes for name in captured(node)}
     fixed |= editor.outputs | {value.name for value in model.graph.input}
     rebuilding: list[onnx.NodeProto] = []
     for name in dict.fromkeys(_vectors(editor, model, layers)):
@@ -116,7 +116,8 @@ def _halves(values: npt.NDArray[np.float32]) -> tuple[np.float32, npt.NDArray[np
 
 def _names(number: int) -> tuple[str, str, str]:
     """Of what rebuilds a vector: short and of one length, as those in decoders are."""
-    return f":c{number:03x}", f":p{number:03x}", f"{WIDE}{number:03x}"
+    # No digits alone: those are what decoders count their values in.
+    return f":n{number:03x}", f":p{number:03x}", f"{WIDE}{number:03x}"
 
 
 def _rebuild(name: str, cast: str, power: str, wide: str) -> list[onnx.NodeProto]:
