@@ -22,7 +22,7 @@ from quantkit.codecs.catalogue import INT8, CodecChoice
 from quantkit.graph.artifact import total_size
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer, find_layers
-from quantkit.graph.plan import Compute, Plan
+from quantkit.graph.plan import Plan
 from quantkit.planning.size import dry_build
 from quantkit.quantize.balancing import multiplications
 from quantkit.quantize.narrowing import saved, saved_in_norms
@@ -108,7 +108,7 @@ class SizeModel:
         self._saved_in_norms = saved_in_norms(prepared.model)
         self._graph -= self._saved_in_norms
         self._balances = _balances_bytes(prepared.model)
-        self._kernels: dict[tuple[str, str, int], _Kernel] = {}
+        self._kernels: dict[tuple[str, str, int, str], _Kernel] = {}
         self._taken: dict[tuple[str, str], _Taken] = {}
 
     def bytes_of(self, layer: str, choice: LayerChoice) -> int:
@@ -175,14 +175,19 @@ class SizeModel:
 
     def _kernel(self, choice: LayerChoice) -> _Kernel:
         codec = choice.codec if choice.codec.name in _OWN_FORM else INT8
-        key = (choice.compute, str(codec), choice.activation_bits)
+        key = (choice.compute, str(codec), choice.activation_bits, choice.dynamic_range)
         if key not in self._kernels:
-            self._kernels[key] = self._built(choice.compute, codec, choice.activation_bits)
+            self._kernels[key] = self._built(choice, codec)
         return self._kernels[key]
 
-    def _built(self, compute: Compute, codec: CodecChoice, activation_bits: int) -> _Kernel:
+    def _built(self, choice: LayerChoice, codec: CodecChoice) -> _Kernel:
+        compute = choice.compute
         settings = replace(
-            self._settings, compute=compute, codec=codec, activation_bits=activation_bits
+            self._settings,
+            compute=compute,
+            codec=codec,
+            activation_bits=choice.activation_bits,
+            dynamic_range=choice.dynamic_range,
         )
         dry = dry_build(self._source, settings)
         tensors = {row.name: row.bytes for row in dry.plan.layers}

@@ -20,6 +20,7 @@ from quantkit.quantize.fitting import Fitting
 from quantkit.quantize.observations import Observations
 from quantkit.quantize.sharing import shared_weights
 from quantkit.quantize.weights import (
+    bias_place,
     by_input,
     channel_axis,
     quantized_weight,
@@ -69,7 +70,7 @@ class FloatLayer:
     def shift(self, weight: FloatArray) -> FloatArray | None:
         """What a corrected bias takes off the result, (channels, …), broadcast to the result.
 
-        See :func:`quantkit.quantize.weights.corrected_bias`.
+        See :func:`quantkit.quantize.bias_correction.corrected_bias`.
         """
         if self.mean_input is None:
             return None
@@ -192,20 +193,13 @@ class CandidateWeights:
 
     def _mean_input(self, node: onnx.NodeProto, values: FloatArray) -> FloatArray | None:
         means = self.observations.means.get(node.name)
-        if not self.fitting.bias_correction or means is None or not self._has_bias(node):
+        if (
+            not self.fitting.bias_correction
+            or means is None
+            or bias_place(self.editor, node) is None
+        ):
             return None
         return by_input(self.editor, node, values.shape, means)
-
-    def _has_bias(self, node: onnx.NodeProto) -> bool:
-        if node.op_type in ("Conv", "Gemm"):
-            return len(node.input) > 2 and self.editor.is_constant(node.input[2])
-        users = self.editor.consumers.get(node.output[0], [])
-        return (
-            node.op_type == "MatMul"
-            and len(users) == 1
-            and users[0].op_type == "Add"
-            and any(self.editor.is_constant(name) for name in users[0].input)
-        )
 
 
 def _in_layout(weight: FloatArray, axis: int, wanted: int) -> FloatArray:

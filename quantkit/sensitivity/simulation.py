@@ -78,7 +78,9 @@ def simulate(
         values = weights.stored_by(layer, choice.codec)
         replaced.add(layer.weight)
         quantized[name] = editor.constant(f"{name}.stored", values)
-        _replace(editor, node, layer, quantized[name], layer.shift(values))
+        # Files correct the biases of no others; see WeightStore.is_corrected.
+        shift = layer.shift(values) if choice.codec.bits < 8 else None
+        _replace(editor, node, layer, quantized[name], shift)
         product = next(each for each in editor.nodes if each.name == name)
         if choice.compute == "static":
             if name in layout.outputs:
@@ -95,7 +97,7 @@ def simulate(
             round_activation(editor, product, bounds, layout.bits[value])
         elif choice.compute == "dynamic":
             if name in repeated:
-                _round_each_token(editor, product, choice.activation_bits)
+                _round_each_token(editor, product, choice)
             else:
                 _round_at_run_time(editor, product, choice)
         new = [each for each in editor.nodes if id(each) not in before]
@@ -169,7 +171,7 @@ def _round_at_run_time(editor: GraphEditor, node: onnx.NodeProto, choice: LayerC
     editor.replace(node, [*nodes, product])
 
 
-def _round_each_token(editor: GraphEditor, node: onnx.NodeProto, bits: int) -> None:
+def _round_each_token(editor: GraphEditor, node: onnx.NodeProto, choice: LayerChoice) -> None:
     """Round the first input of ``node`` as a dynamic layer would that sees one token at a time."""
     source, prefix = str(node.input[0]), str(node.name)
     nodes: list[onnx.NodeProto] = []
@@ -183,12 +185,22 @@ def _round_each_token(editor: GraphEditor, node: onnx.NodeProto, bits: int) -> N
         return editor.constant(f"{prefix}.{part}", np.float32(value))
 
     last = editor.constant(f"{prefix}.channels_axis", np.array([-1], np.int64))
-    zero, steps = number("no_step", 0.0), number("steps", 2**bits - 1)
-    lowest = add("Min", [add("ReduceMin", [source, last], "smallest"), zero], "lowest")
-    highest = add("Max", [add("ReduceMax", [source, last], "largest"), zero], "highest")
-    span = add("Div", [add("Sub", [highest, lowest], "span"), steps], "raw_scale")
-    scale = add("Max", [span, number("smallest_scale", float(np.finfo(np.float32).tiny))], "scale")
-    first = add("Round", [add("Div", [lowest, scale], "steps_below")], "first_step")
+    smallest = number("smallest_scale", float(np.finfo(np.float32).tiny))
+    levels = 2**choice.activation_bits
+    steps = number("steps", levels - 1)
+    if choice.dynamic_range == "per-clip" and not never_negative(editor, source):
+        # See quantize_per_clip: zero has a fixed place in the middle.
+        magnitude = add("ReduceMax", [add("Abs", [source], "magnitude"), last], "largest")
+        above = number("steps_above", max(levels // 2 - 1, 1))
+        scale = add("Max", [add("Div", [magnitude, above], "raw_scale"), smallest], "scale")
+        first = number("first_step", -(levels // 2))
+    else:
+        zero = number("no_step", 0.0)
+        lowest = add("Min", [add("ReduceMin", [source, last], "smallest"), zero], "lowest")
+        highest = add("Max", [add("ReduceMax", [source, last], "largest"), zero], "highest")
+        span = add("Div", [add("Sub", [highest, lowest], "span"), steps], "raw_scale")
+        scale = add("Max", [span, smallest], "scale")
+        first = add("Round", [add("Div", [lowest, scale], "steps_below")], "first_step")
     step = add("Round", [add("Div", [source, scale], "scaled")], "step")
     end = add("Add", [first, steps], "last_step")
     on_grid = add("Min", [add("Max", [step, first], "not_below"), end], "on_grid")

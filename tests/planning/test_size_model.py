@@ -74,6 +74,12 @@ def test_grids_that_take_nodes_of_their_own(activation_bits, source) -> None:
     assert abs(error(sizes, source, dict.fromkeys(sizes.layers, layer))) <= TOLERANCE
 
 
+def test_a_range_for_each_clip_takes_its_own_nodes(source) -> None:
+    sizes = SizeModel(source)
+    layer = LayerChoice("dynamic", CodecChoice.parse("bitplane:3"), range="dynamic per-clip")
+    assert abs(error(sizes, source, dict.fromkeys(sizes.layers, layer))) <= TOLERANCE
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_weight_that_layers_share_counts_once(form, tmp_path) -> None:
     source = tmp_path / "float32.onnx"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from quantkit.quantize.feeds import Feeds
 from quantkit.quantize.fitting import Fitting
 from quantkit.quantize.observe import observe
 from quantkit.quantize.pipeline import prepare
-from quantkit.quantize.settings import LayerRule
+from quantkit.quantize.settings import DynamicRange, LayerRule
 from quantkit.runtime.whisper.network import WhisperNetwork
 from quantkit.sensitivity.divergence_settings import DivergenceSettings, effort_for
 from quantkit.sensitivity.model_divergence import model_divergence
@@ -69,12 +70,14 @@ def test_a_text_read_token_by_token_says_the_same(model: Path, feeds: Feeds) -> 
     assert model_divergence(model, model, feeds).mean < 1e-6
 
 
+@pytest.mark.parametrize("dynamic_range", ["per-batch", "per-clip"])
 def test_a_simulated_plan_diverges_like_the_model_in_use(
-    model: Path, feeds: Feeds, tmp_path: Path
+    dynamic_range: DynamicRange, model: Path, feeds: Feeds, tmp_path: Path
 ) -> None:
-    made = quantize_model(model, tmp_path / "coarse.onnx", COARSE, feeds)
+    settings = replace(COARSE, dynamic_range=dynamic_range)
+    made = quantize_model(model, tmp_path / "coarse.onnx", settings, feeds)
     in_use = model_divergence(model, made.path, feeds).mean
-    prepared = prepare(model, COARSE)
+    prepared = prepare(model, settings)
     seen = observe(prepared.model, prepared.layers, prepared.choices, feeds, Fitting())
     with PlanTrial(
         prepared.model,
@@ -86,7 +89,7 @@ def test_a_simulated_plan_diverges_like_the_model_in_use(
     ) as trial:
         foreseen = trial.divergence(prepared.choices).mean
     # Only the four tokens of the prompt share a grid.
-    assert foreseen == pytest.approx(in_use, rel=0.25)
+    assert foreseen == pytest.approx(in_use, rel=0.3)
 
 
 def test_all_languages_are_heard_however_large_the_model_is(model: Path, feeds: Feeds) -> None:
