@@ -93,10 +93,13 @@ def balances(editor: GraphEditor) -> list[Junction]:
     """Where :func:`insert_balances` made room for factors in a float model."""
     found = []
     for node in multiplications(editor):
-        (reader,) = editor.consumers[node.output[0]]
+        readers = editor.consumers.get(node.output[0], [])
+        if [each.name + _SUFFIX for each in readers] != [node.name]:
+            # A node of others that has such a name, too.
+            continue
         values = editor.array(node.input[1])
         assert values is not None
-        found.append(Junction(node, values.size, ((str(node.input[1]), 0),), (reader,)))
+        found.append(Junction(node, values.size, ((str(node.input[1]), 0),), tuple(readers)))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
@@ -92,6 +93,8 @@ class Fitting:
         names = document.get("balance", ())
         if not all(isinstance(name, str) for name in names):
             raise FormatError(f"fitting: its balance cannot be {names!r}")
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise FormatError(f"fitting: its balance names {twice[0]} twice")
         try:
             return cls(**{**document, "balance": tuple(names)})
         except InputError as error:

@@ -152,6 +152,18 @@ def test_the_foreseen_size_is_that_on_disk(source: Path, tmp_path: Path) -> None
     assert abs(off[1] - off[0]) < 50
 
 
+def test_what_others_call_a_balance_is_none_of_ours() -> None:
+    graph = Graph()
+    factors = graph.constant("factors", np.ones(OUTER, np.float32))
+    graph.nodes.append(onnx.helper.make_node("Mul", ["x", factors], ["scaled"], "block/balance"))
+    graph.add("MatMul", ["scaled", graph.weight("w", OUTER, OUTER)], "first")
+    graph.add("Add", ["first", "scaled"], "sum")
+    model = graph.model("sum", channels=OUTER)
+    before = model.SerializeToString()
+    make_unlike(model)
+    assert model.SerializeToString() == before
+
+
 def test_a_plan_that_names_no_such_layer_is_refused(source: Path, tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="layer third cannot be balanced"):
         prepare(source, DYNAMIC, Fitting(balance=("third",)))

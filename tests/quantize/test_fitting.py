@@ -26,6 +26,7 @@ def test_what_a_plan_leaves_out_is_as_usual() -> None:
         ({"bias_correction": "yes"}, "bias_correction cannot be 'yes'"),
         ({"smoothing": 1.5}, "0 to 1"),
         ({"dithering": True}, "'dithering'"),
+        ({"balance": ["a", "b", "a"]}, "its balance names a twice"),
     ],
 )
 def test_a_plan_that_asks_for_nonsense_is_refused(document: dict[str, object], named: str) -> None:
