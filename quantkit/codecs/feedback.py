@@ -174,6 +174,6 @@ def _ascending(diagonal: Doubles, group: int) -> IndexArray:
     filled = np.pad(diagonal, (0, -diagonal.size % group), constant_values=-1.0)
     by_group = filled.reshape(-1, group)
     within = np.argsort(by_group, axis=1, kind="stable")
-    groups = np.argsort(by_group.sum(axis=1), kind="stable")
+    groups = np.argsort(np.maximum(by_group, 0).sum(axis=1), kind="stable")
     order: IndexArray = (within + np.arange(len(by_group))[:, None] * group)[groups].reshape(-1)
     return order[order < diagonal.size]
