@@ -109,6 +109,11 @@ class Corpus:
             )
         return Corpus(self.name, within, timed.skipped)
 
+    def spoken_in(self, language: str) -> Corpus:
+        """All utterances, said to be in ``language``."""
+        spoken = tuple(replace(utterance, language=language) for utterance in self.utterances)
+        return Corpus(self.name, spoken, self.skipped)
+
     def part(self, split: str, usually: str) -> Corpus:
         """The utterances of a split that a user named, or of the usual one.
 
