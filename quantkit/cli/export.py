@@ -46,6 +46,11 @@ from quantkit.graph.info import info_of
 )
 @click.option("--sample-rate", type=click.IntRange(1), help="Of an .onnx; default: 16000.")
 @click.option("--blank", type=click.IntRange(0), help="Of an .onnx: index of the CTC blank.")
+@click.option(
+    "--normalize",
+    is_flag=True,
+    help="Of an .onnx: give it clips of mean 0 and variance 1, as feature extractors do.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     source: str,
@@ -57,6 +62,7 @@ def command(
     task: str | None,
     sample_rate: int | None,
     blank: int | None,
+    normalize: bool,
     as_json: bool,
 ) -> None:
     """Export MODEL: a Wav2Letter checkpoint (a folder, or a .pt or .safetensors file beside its
@@ -74,7 +80,9 @@ def command(
       quantkit export openai/whisper-base -o whisper-base.onnx
       quantkit export theirs.onnx --labels labels.txt --task ctc -o ours.onnx
     """
-    options = ExportOptions(with_frontend, opset, name, labels, task or "", sample_rate, blank)
+    options = ExportOptions(
+        with_frontend, opset, name, labels, task or "", sample_rate, blank, normalize
+    )
     report = export_source(source, output, options)
     size, made = total_size(output), open_model(output, check=False)
     opset = GraphEditor(made).opset

@@ -48,6 +48,8 @@ _OLDEST_OPSET = 13
 _PREFIX = "adopted."
 _OURS = ("waveform", "features", "lengths", "log_probs", "output_lengths")
 _TINY = np.finfo(np.float32).tiny
+# What ``Wav2Vec2FeatureExtractor`` adds, so that silence stays silence.
+_LEAST_VARIANCE = 1e-7
 
 
 def adopt(
@@ -58,6 +60,7 @@ def adopt(
     *,
     sample_rate: int | None = None,
     blank: int | None = None,
+    normalize: bool = False,
     name: str = "",
 ) -> ParityReport:
     """Write the CTC model or classifier at ``source`` as an artifact.
@@ -69,6 +72,8 @@ def adopt(
         task: ``ctc`` or ``classification``.
         sample_rate: of its audio, in hertz; none stands for 16,000.
         blank: index of the CTC blank; see :func:`~quantkit.text.label_files.ctc_labels_of`.
+        normalize: whether the model wants clips of mean 0 and variance 1, as feature extractors of
+            ``transformers`` with ``do_normalize`` give them; the artifact then does that itself.
         name: what the metadata says; by default the file's.
 
     Raises:
@@ -86,6 +91,8 @@ def adopt(
     _require_opset(model, source)
     rate = sample_rate or SAMPLE_RATE
     interface = interface_of(model, task, source)
+    if normalize and interface.is_features:
+        raise InputError(f"{source} takes features, and --normalize is for one of waveforms")
     run = ForeignModel(source, interface, rate)
     trial = run(run.noise(run.steps(1.0)))
     scale, outputs = scale_of(trial), int(trial.shape[-1])
@@ -98,7 +105,7 @@ def adopt(
     if not interface.is_features:
         window = interface.fixed_samples or shortest_clip(run)
         frontend = WaveformFrontend(rate, window)
-    _Wrapper(model, interface, scale, framing).apply()
+    _Wrapper(model, interface, scale, framing, normalize).apply()
     if isinstance(frontend, WaveformFrontend) and not interface.fixed_samples:
         pad_to_shortest(model, frontend.window)
     info = ArtifactInfo(
@@ -113,7 +120,8 @@ def adopt(
         name=name or source.stem,
     )
     # Models that know nothing of lengths mix clips with their padding, so batches are not compared.
-    check = partial(check_parity, _Reference(run, scale, frontend.window), batch_sizes=(1,))
+    reference = _Reference(run, scale, frontend.window, normalize)
+    check = partial(check_parity, reference, batch_sizes=(1,))
     return save_artifact(model, info, destination, check)
 
 
@@ -134,9 +142,11 @@ class _Wrapper:
         interface: Interface,
         scale: Scale,
         framing: Framing | None,
+        normalize: bool,
     ) -> None:
         self.graph = model.graph
         self.interface, self.scale, self.framing = interface, scale, framing
+        self.normalize = normalize
         self.audio = "features" if interface.is_features else "waveform"
         # A graph may call its own values as we call ours.
         self.values = {name: f"{name}.original" for name in _OURS}
@@ -157,14 +167,17 @@ class _Wrapper:
         shape = self._add("Shape", [self.audio], "given", start=1, end=2)
         valid = self._add("Min", ["lengths", shape], "valid")
         target = self._own(interface.audio.name)
+        masked = self.normalize or interface.mask is not None
+        inside = self._inside(valid, shape) if masked else ""
+        audio = self._normalized(valid, inside) if self.normalize else self.audio
         if fixed := interface.fixed_samples:
             # One more than is needed, so that something can be cut off in any case.
             pads = self._constant("pads", [0, 0, 0, fixed])
-            padded = self._add("Pad", [self.audio, pads], "padded")
+            padded = self._add("Pad", [audio, pads], "padded")
             ends = [self._constant(name, [n]) for name, n in (("start", 0), ("end", fixed))]
             cut = self._add("Slice", [padded, *ends, self._constant("axis", [1])], "cut")
         else:
-            cut = self.audio
+            cut = audio
         axes = len(interface.audio.axes)
         if axes == 1:
             self._add("Squeeze", [cut, self._constant("batch_axis", [0])], "", target)
@@ -176,18 +189,34 @@ class _Wrapper:
             name = self._own(interface.lengths.name)
             self._add("Cast", [valid], "", name, to=interface.lengths.type)
         if interface.mask is not None:
-            self._mask(valid, shape)
+            self._add("Cast", [inside], "", self._own(interface.mask.name), to=interface.mask.type)
 
-    def _mask(self, valid: str, shape: str) -> None:
-        mask = self.interface.mask
-        if mask is None:
-            return
+    def _inside(self, valid: str, shape: str) -> str:
+        """(batch, samples): whether a sample is the clip's own."""
         zero, one = self._constant("zero", 0), self._constant("one", 1)
         count = self._add("Squeeze", [shape], "count")
         positions = self._add("Range", [zero, count, one], "positions")
         column = self._add("Unsqueeze", [valid, self._constant("column_axis", [1])], "column")
-        inside = self._add("Less", [positions, column], "inside")
-        self._add("Cast", [inside], "", self._own(mask.name), to=mask.type)
+        return self._add("Less", [positions, column], "inside")
+
+    def _normalized(self, valid: str, inside: str) -> str:
+        """Each clip with mean 0 and variance 1 over its own samples, and zeros behind them."""
+        axis, nothing = self._constant("samples_axis", [1]), self._constant("zeros", np.float32(0))
+        some = self._add("Max", [valid, self._constant("fewest", 1)], "some")
+        column = self._add("Unsqueeze", [some, axis], "some_column")
+        count = self._add("Cast", [column], "samples", to=TensorProto.FLOAT)
+
+        def mean(value: str, part: str) -> str:
+            own = self._add("Where", [inside, value, nothing], f"own_{part}")
+            total = self._add("ReduceSum", [own, axis], f"total_{part}")
+            return self._add("Div", [total, count], f"mean_{part}")
+
+        apart = self._add("Sub", [self.audio, mean(self.audio, "sample")], "apart")
+        variance = mean(self._add("Mul", [apart, apart], "square"), "square")
+        floor = self._constant("least_variance", np.float32(_LEAST_VARIANCE))
+        spread = self._add("Sqrt", [self._add("Add", [variance, floor], "variance")], "spread")
+        scaled = self._add("Div", [apart, spread], "scaled")
+        return self._add("Where", [inside, scaled, nothing], "normalized")
 
     def _behind(self) -> None:
         found = self._own(self.interface.output.name)
@@ -254,8 +283,8 @@ class _Reference:
 
     name = "the original"
 
-    def __init__(self, run: ForeignModel, scale: Scale, window: int) -> None:
-        self.run, self.scale = run, scale
+    def __init__(self, run: ForeignModel, scale: Scale, window: int, normalize: bool) -> None:
+        self.run, self.scale, self.normalize = run, scale, normalize
         self.unit = "frames" if run.interface.is_features else "samples"
         some = tuple(run.steps(seconds) for seconds in (0.5, 0.7, 1.0))
         if run.interface.fixed_samples:
@@ -267,7 +296,14 @@ class _Reference:
         return [self.run.noise(count, int(generator.integers(1 << 30))) for count in counts]
 
     def outputs(self, clips: Sequence[FloatArray]) -> list[FloatArray]:
-        return [log_probabilities(self.run(clip), self.scale).astype(np.float32) for clip in clips]
+        heard = [_normalized(clip) if self.normalize else clip for clip in clips]
+        return [log_probabilities(self.run(clip), self.scale).astype(np.float32) for clip in heard]
+
+
+def _normalized(clip: FloatArray) -> FloatArray:
+    """As ``Wav2Vec2FeatureExtractor`` does it."""
+    normalized: FloatArray = (clip - clip.mean()) / np.sqrt(clip.var() + _LEAST_VARIANCE)
+    return normalized
 
 
 def _rename_values(graph: onnx.GraphProto, names: dict[str, str]) -> None:

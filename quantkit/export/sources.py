@@ -7,14 +7,13 @@ kind is one more exporter in :func:`_exporter_of`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from quantkit.errors import InputError, MissingDependencyError
 from quantkit.export.parity import ParityReport
+from quantkit.models.pretrained_files import CONFIG_NAME, optional_json_object
 
 #: See :data:`quantkit.export.tracing.OPSET`.
 DEFAULT_OPSET = 18
@@ -32,6 +31,7 @@ class ExportOptions:
         task: ``ctc`` or ``classification``, of an ``.onnx``.
         sample_rate: of the audio that an ``.onnx`` takes, in hertz; none stands for 16,000.
         blank: index of the CTC blank of an ``.onnx``, where its labels do not show it.
+        normalize: whether an ``.onnx`` wants clips of mean 0 and variance 1.
     """
 
     with_frontend: bool = False
@@ -41,6 +41,7 @@ class ExportOptions:
     task: str = ""
     sample_rate: int | None = None
     blank: int | None = None
+    normalize: bool = False
 
 
 # Folder or file, destination, options.
@@ -62,7 +63,7 @@ def export_source(source: str, destination: Path, options: ExportOptions) -> Par
     if source.endswith(".onnx"):
         return _export_onnx(Path(source), destination, options)
     _refuse(options, "an .onnx", labels="--labels", task="--task", blank="--blank")
-    _refuse(options, "an .onnx", sample_rate="--sample-rate")
+    _refuse(options, "an .onnx", sample_rate="--sample-rate", normalize="--normalize")
     try:
         folder = _folder_of(source)
         if not Path(source).exists():
@@ -89,21 +90,12 @@ def _folder_of(source: str) -> Path:
 
 def _exporter_of(folder: Path) -> _Exporter:
     """The exporter for what ``folder`` holds; Wav2Letter's for what is no folder."""
-    config = _config_of(folder)
+    config = optional_json_object(folder / CONFIG_NAME)
     if (folder / "model.bin").is_file() or config.get("model_type") == "whisper":
         return _export_whisper
     if "schema" not in config and ("architectures" in config or "model_type" in config):
         return _export_pretrained
     return _export_wav2letter
-
-
-def _config_of(folder: Path) -> dict[str, Any]:
-    """A look at ``config.json``; whoever loads it says what is wrong with it."""
-    try:
-        content = json.loads((folder / "config.json").read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _export_wav2letter(source: Path, destination: Path, options: ExportOptions) -> ParityReport:
@@ -151,6 +143,7 @@ def _export_onnx(source: Path, destination: Path, options: ExportOptions) -> Par
         options.task,
         sample_rate=options.sample_rate,
         blank=options.blank,
+        normalize=options.normalize,
         name=options.name,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ _WEIGHTS = (
 
 # What git has in place of a large file that was not fetched.
 _POINTER = b"version https://git-lfs.github.com/spec/"
+
+# PyTorch's files are archives, whose directory comes last.
+_ZIP = b"PK\x03\x04"
 
 _ANEW = "it was not downloaded completely: fetch it again"
 
@@ -105,6 +109,8 @@ def _require_whole(path: Path) -> None:
                 raise CheckpointError(
                     f"{path} is a Git-LFS pointer, not the weights: run `git lfs pull`"
                 )
+            if start.startswith(_ZIP) and not zipfile.is_zipfile(path):
+                raise CheckpointError(f"{path} is cut off; {_ANEW}")
             if path.suffix == ".safetensors":
                 stream.seek(8)
                 header = stream.read(_header_size(path, start, size))

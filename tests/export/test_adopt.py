@@ -158,6 +158,27 @@ def test_a_mask_is_made_of_the_lengths(tmp_path: Path, labels: Path, kind: int) 
     np.testing.assert_allclose(padded[:, :48], alone, rtol=1e-5, atol=1e-5)
 
 
+def test_loudness_and_offset_do_not_matter_to_a_model_of_normalized_clips(
+    source: Path, labels: Path, tmp_path: Path
+) -> None:
+    adopt(source, tmp_path / "ours.onnx", labels, "ctc", normalize=True)
+    session = Recognizer.load(tmp_path / "ours.onnx").session
+    clip = np.random.default_rng(3).standard_normal((1, 500)).astype(np.float32)
+    normalized = (clip - clip.mean()) / clip.std()
+    adopt(source, tmp_path / "as_it_is.onnx", labels, "ctc")
+    plain = Recognizer.load(tmp_path / "as_it_is.onnx").session
+    feed = {"waveform": normalized, "lengths": np.array([500])}
+    expected = plain.run(["log_probs"], feed)[0]
+    # What lies behind the end of a clip in a batch is not part of its loudness.
+    loud = np.concatenate([0.3 * clip + 0.2, np.full((1, 300), 9.0, np.float32)], 1)
+    feed = {"waveform": loud.astype(np.float32), "lengths": np.array([500])}
+    found, lengths = session.run(None, feed)
+    assert lengths.tolist() == [48]
+    np.testing.assert_allclose(found[:, :48], expected, atol=1e-3)
+    silence = {"waveform": np.zeros((1, 500), np.float32), "lengths": np.array([500])}
+    assert np.isfinite(session.run(None, silence)[0]).all()
+
+
 def test_lengths_are_passed_on(tmp_path: Path, labels: Path) -> None:
     nodes = [
         *recogniser(),

@@ -37,7 +37,6 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path]]:
         ('{"schema": "quantkit.checkpoint/1", "architecture": "wav2letter"}', "wav2letter"),
         ('{"architectures": ["Wav2Vec2ForCTC"]}', "pretrained"),
         ('{"model_type": "bert"}', "pretrained"),
-        ("{", "wav2letter"),
     ],
 )
 def test_the_configuration_tells_what_a_folder_holds(
@@ -46,6 +45,12 @@ def test_the_configuration_tells_what_a_folder_holds(
     (tmp_path / "config.json").write_text(config)
     export_source(str(tmp_path), tmp_path / "a.onnx", ExportOptions())
     assert called == [(exporter, tmp_path)]
+
+
+def test_a_configuration_that_is_cut_off_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"config.json is no JSON, or is cut off"):
+        export_source(str(tmp_path), tmp_path / "a.onnx", ExportOptions())
 
 
 def test_an_onnx_is_told_by_its_name(tmp_path: Path, called: list[tuple[str, Path]]) -> None:
@@ -78,6 +83,7 @@ def test_a_name_is_looked_up_on_the_hub_and_names_the_model(
         (ExportOptions(task="ctc"), "--task is for an .onnx"),
         (ExportOptions(blank=0), "--blank is for an .onnx"),
         (ExportOptions(sample_rate=8_000), "--sample-rate is for an .onnx"),
+        (ExportOptions(normalize=True), "--normalize is for an .onnx"),
     ],
 )
 def test_a_model_in_pytorch_says_these_itself(

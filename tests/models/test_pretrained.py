@@ -104,6 +104,15 @@ def test_half_downloaded_weights_are_named(folder: Path, kept: int) -> None:
         load_pretrained(folder)
 
 
+def test_a_half_downloaded_state_dict_is_named(folder: Path) -> None:
+    state = load_pretrained(folder).model.state_dict()
+    (folder / "model.safetensors").unlink()
+    torch.save(state, weights := folder / "pytorch_model.bin")
+    weights.write_bytes(weights.read_bytes()[:-1_000])
+    with pytest.raises(CheckpointError, match=r"cut off.* fetch it again"):
+        load_pretrained(folder)
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "vocab.json", "config.json"])
 def test_a_git_lfs_pointer_is_no_file(folder: Path, name: str) -> None:
     (folder / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n")
