@@ -16,6 +16,7 @@ from quantkit.cli.fitting_options import fitting_options, pop_fitting
 from quantkit.cli.outputs import check_outputs
 from quantkit.cli.progress import progress_bar
 from quantkit.codecs.catalogue import CodecChoice
+from quantkit.graph.artifact import read_info
 from quantkit.sensitivity.analyze import REFERENCE, AnalysisSettings, analyze
 from quantkit.sensitivity.cache import default_cache_folder
 from quantkit.sensitivity.divergence_settings import CANDIDATES, DivergenceSettings
@@ -136,23 +137,23 @@ def command(
     if as_json:
         click.echo(json.dumps(table.to_json(), indent=2))
     else:
-        _print(table, output)
+        _print(table, output, read_info(model).unit)
     name_left_out(feeds)
 
 
-def _print(table: Sensitivity, output: Path) -> None:
+def _print(table: Sensitivity, output: Path, unit: str) -> None:
     console = Console()
     if not console.is_terminal:
         # A narrow default width would cut the names that a file or a pager has room for.
         console = Console(width=_WIDTH_OF_FILES)
-    console.print(_rich_table(table.layers))
+    console.print(_rich_table(table.layers, unit))
     click.echo(
         f"{output}: {len(table.layers)} layers, from {table.clips} clips of {table.seconds:.1f} s "
         "in all"
     )
 
 
-def _rich_table(layers: Sequence[LayerSensitivity]) -> Table:
+def _rich_table(layers: Sequence[LayerSensitivity], unit: str) -> Table:
     """Layers by some metrics, and by the candidates of the codec that was asked about first."""
     measured = {name for layer in layers for name in layer.metrics}
     metrics = [name for name in METRICS if name in measured]
@@ -160,7 +161,8 @@ def _rich_table(layers: Sequence[LayerSensitivity]) -> Table:
         metrics = [name for name in _SHOWN if name in measured]
     tried = next((layer.weights for layer in layers if layer.weights), ())
     codecs = [str(each.codec) for each in tried if each.codec.name == tried[0].codec.name]
-    table = Table(caption="below a codec: output divergence in nats per frame" if codecs else None)
+    caption = f"below a codec: output divergence in nats per {unit}"
+    table = Table(caption=caption if codecs else None)
     for title in ("layer", "operator"):
         table.add_column(title)
     for title in ("parameters", *metrics, *codecs):

@@ -106,9 +106,9 @@ def largest_grid_option(prefix: str = "") -> Callable[[F], F]:
         "--largest-grid",
         type=click.FloatRange(min=0),
         metavar="NATS",
-        help=f"{prefix}Layers whose integer input alone moves the posteriors by more per frame get "
-        "a float32 product, where --layer says nothing else; inf: none. Their weights are stored "
-        f"in few bits all the same.  [default: {LARGEST_GRID:g}]",
+        help=f"{prefix}Layers whose integer input alone moves the posteriors by more get a float32 "
+        "product, where --layer says nothing else; inf: none. Their weights are stored in few "
+        f"bits all the same.  [default: {LARGEST_GRID:g}]",
     )
 
 

@@ -195,9 +195,9 @@ def _tell(made: Personalized) -> None:
         f"{made.lint.summary()}"
     )
     if summary.measured_divergence is not None:
+        measured = estimate(summary.measured_divergence, summary.measured_interval)
         click.echo(
-            f"  divergence from float32 on {_counted(summary)}: "
-            f"{estimate(summary.measured_divergence, summary.measured_interval)} nats per frame "
+            f"  divergence from float32 on {_counted(summary)}: {measured} nats per {summary.unit} "
             f"(agreement {agreement(summary.measured_divergence):.1%}; predicted "
             f"{estimate(summary.predicted_divergence, summary.predicted_interval)})"
         )

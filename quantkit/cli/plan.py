@@ -25,6 +25,7 @@ from quantkit.cli.layer_options import (
 from quantkit.cli.outputs import check_outputs
 from quantkit.cli.plan_question import Question, by_other_method, optimal
 from quantkit.errors import InputError
+from quantkit.graph.artifact import read_info
 from quantkit.graph.plan import Plan, read_plan, write_plan
 from quantkit.planning.budget import parse_budget
 from quantkit.planning.correction import Correction
@@ -206,7 +207,7 @@ def command(
     else:
         click.echo(_summary(plan, output))
         if found is not None:
-            click.echo(_divergence_text(found))
+            click.echo(_divergence_text(found, read_info(model).unit))
     if feeds is not None:
         name_left_out(feeds)
 
@@ -251,8 +252,8 @@ def _divergence_json(found: Correction | None) -> dict[str, Any]:
     }
 
 
-def _divergence_text(found: Correction) -> str:
-    text = f"  predicted output divergence: {found.optimum.divergence:.3g} nats per frame"
+def _divergence_text(found: Correction, unit: str) -> str:
+    text = f"  predicted output divergence: {found.optimum.divergence:.3g} nats per {unit}"
     if found.measured is not None:
         tried = len(found.rounds)
         measured = estimate(found.measured.mean, found.measured.interval)

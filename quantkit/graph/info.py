@@ -48,6 +48,11 @@ class ArtifactInfo:
     classes: tuple[str, ...] = ()
     vocabulary: WhisperVocabulary | None = None
 
+    @property
+    def unit(self) -> str:
+        """What the model gives posteriors for, one after the other: frames, tokens, or clips."""
+        return {"classification": "clip", "whisper": "token"}.get(self.task, "frame")
+
 
 def info_of(model: onnx.ModelProto, origin: str = "the model") -> ArtifactInfo:
     """Metadata of a model in memory; ``origin`` names it in error messages.

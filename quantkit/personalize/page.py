@@ -57,7 +57,7 @@ _READING = (
     "hardly any. That is why they get different bits.",
     "<b>Divergence</b> says how far the output moves: the Kullback–Leibler divergence of what the "
     "quantized model expects to be said from what the float32 model does, on these clips, in nats "
-    "per frame. 0 is the same; <b>agreement</b> is the same figure as a share, exp(−divergence). "
+    "per {unit}. 0 is the same; <b>agreement</b> is the same figure as a share, exp(−divergence). "
     "No transcript is needed for either, and neither says whether the float32 model was right.",
     "<b>Predicted</b> divergence is that of the plan, tried as a whole, or for large models the "
     "sum over all layers, each measured alone; <b>measured</b> is that of the finished model. In "
@@ -100,7 +100,7 @@ def render_page(
         ("front", "Other sizes", _front(front, summary, plan)),
         ("bytes", "Bytes", _bytes(summary)),
         ("time", "Time", _time(summary)),
-        ("reading", "How to read it", _reading()),
+        ("reading", "How to read it", _reading(summary)),
     ]
     kept = [section for section in sections if section[2]]
     known = _size(summary, plan)
@@ -173,10 +173,10 @@ def _divergence_card(summary: PersonalizeSummary) -> str:
     ]
     if measured is not None:
         text = f.estimate(measured, summary.measured_interval)
-        lines.append(f"Measured divergence: {text} nats per frame.")
+        lines.append(f"Measured divergence: {text} nats per {summary.unit}.")
     if predicted is not None:
         text = f.estimate(predicted, summary.predicted_interval)
-        lines.append(f"Predicted divergence: {text} nats per frame.")
+        lines.append(f"Predicted divergence: {text} nats per {summary.unit}.")
     kind = "Agreement with float32" + ("" if measured is not None else ", predicted")
     return _card(kind, f"{f.percent(agreement(best))} %", lines)
 
@@ -260,8 +260,8 @@ def _time(summary: PersonalizeSummary) -> str:
     return f'<h2 id="time">{escape(table.title)}</h2>{table_html(table, _with_bar)}'
 
 
-def _reading() -> str:
-    items = "".join(f"<li>{text}</li>" for text in _READING)
+def _reading(summary: PersonalizeSummary) -> str:
+    items = "".join(f"<li>{text.format(unit=summary.unit)}</li>" for text in _READING)
     return f'<h2 id="reading">How to read it</h2><ul class="reading">{items}</ul>\n'
 
 

@@ -121,7 +121,8 @@ def personalize(
     refuse_overwriting(destination, [source])
     settings = PersonalizeSettings() if settings is None else settings
     tell = (lambda _stage, _share: None) if progress is None else progress
-    feeds = Feeds.of(calibration, read_info(source), source)
+    info = read_info(source)
+    feeds = Feeds.of(calibration, info, source)
     divergence = DivergenceSettings(candidates=settings.candidates)
     shared = SharedWork()
     clock = _Clock()
@@ -165,7 +166,7 @@ def personalize(
         compared = _compared(feeds)
         measured = model_divergence(source, destination, compared, weighting=divergence.weighting)
     summary = PersonalizeSummary(
-        model=read_info(source).name or source.name,
+        model=info.name or source.name,
         source_bytes=total_size(source),
         audio=_corpus_name(feeds),
         clips=table.clips,
@@ -173,6 +174,7 @@ def personalize(
         destination=destination,
         budget_bytes=budget_bytes,
         size_bytes=result.size_bytes,
+        unit=info.unit,
         predicted_divergence=found.foretold.mean,
         predicted_interval=found.foretold.interval,
         measured_divergence=measured.mean,

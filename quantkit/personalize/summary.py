@@ -32,7 +32,8 @@ class PersonalizeSummary:
         destination: the artifact; None where none was written.
         budget_bytes: what the file may take; None where nobody said.
         size_bytes: what it takes; None where none was written.
-        predicted_divergence: of the posteriors, by the plan, in nats per frame; None where it is
+        unit: frame, token or clip: what posteriors are for.
+        predicted_divergence: of the posteriors, by the plan, in nats per unit; None where it is
             not known.
         predicted_interval: of what is to be expected on other audio of this kind, 95 %; None where
             the plan was not tried, or on few clips.
@@ -51,6 +52,7 @@ class PersonalizeSummary:
     destination: Path | None = None
     budget_bytes: int | None = None
     size_bytes: int | None = None
+    unit: str = "frame"
     predicted_divergence: float | None = None
     predicted_interval: tuple[float, float] | None = None
     measured_divergence: float | None = None

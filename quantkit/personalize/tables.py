@@ -41,7 +41,7 @@ def layer_table(plan: Plan, sensitivity: Sensitivity | None) -> Table:
         ),
         caption=(
             "Stored and computed: see above. Bytes: weights, scales, tables and bias. Moves: how "
-            "far this layer's weights alone move the output, in nats per frame, where measured."
+            "far this layer's weights alone move the output, in nats, where measured."
         ),
         text_columns=frozenset({1, 3, 4, 5}),
     )
@@ -63,7 +63,7 @@ def sensitivity_table(sensitivity: Sensitivity) -> Table | None:
             )
             for layer in sensitivity.layers
         ),
-        caption="Divergence of the output in nats per frame, of the best codec with these bits.",
+        caption="Divergence of the output in nats, of the best codec with these bits.",
     )
 
 
@@ -81,7 +81,7 @@ def front_table(front: Front) -> Table:
             )
             for point in front.points
         ),
-        caption="Divergence as predicted, in nats per frame.",
+        caption="Divergence as predicted, in nats.",
     )
 
 

@@ -38,7 +38,7 @@ def front_figure(front: Front, palette: Palette = PAPER) -> Figure:
             )
         axes.set_title("The least divergence at each size")
         axes.set_xlabel("MB on disk, logarithmic")
-        axes.set_ylabel("predicted divergence, nats per frame")
+        axes.set_ylabel("predicted divergence, nats")
         _logarithmic(axes)
         if len(axes.lines) > 1:
             axes.legend(frameon=False, fontsize=9)

@@ -117,6 +117,13 @@ def test_what_is_known_of_a_few_clips_says_how_sure_it_is(summary) -> None:
     assert "Predicted divergence: 0.0200 [0.0110, 0.0340] nats per frame." in text
 
 
+def test_divergence_is_of_what_the_model_gives_posteriors_for(summary) -> None:
+    text = read_page(render_page(replace(summary, unit="token"))).text
+    assert "Predicted divergence: 0.0200 nats per token." in text
+    assert "in nats per token. 0 is the same" in text
+    assert "per frame" not in text
+
+
 def test_a_plan_made_without_audio(plan) -> None:
     html = render_page(PersonalizeSummary("small recogniser", 380_000), plan=plan)
     assert headings(html) == ["At a glance", "What became of each layer", "How to read it"]

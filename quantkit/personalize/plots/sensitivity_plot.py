@@ -144,4 +144,4 @@ def _finish(axes: Axes, names: Sequence[str]) -> None:
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(False, axis="y")
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel("divergence of the output, nats per frame, logarithmic")
+    axes.set_xlabel("divergence of the output, nats, logarithmic")
