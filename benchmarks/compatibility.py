@@ -1,8 +1,9 @@
 """The same files in old and new ONNX Runtimes: do they load, fold, and say the same?
 
 Run it from the repository: ``python -m benchmarks.compatibility``. It makes a virtual environment
-per release in a cache folder (a minute each, the first time), installs onnxruntime-node into a
-temporary folder, and renews its section of RESULTS.md. Runtimes that cannot be installed here are
+per release in a cache folder (a minute each, the first time), installs onnxruntime-node and
+onnxruntime-web, the WebAssembly of browsers, into a temporary folder, and renews its section of
+RESULTS.md. Runtimes that cannot be installed here are
 left out with a note.
 """
 
@@ -40,8 +41,10 @@ from quantkit.quantize import QuantizeSettings, quantize_model
 from quantkit.runtime.targets import oldest_for, target
 from quantkit.text.labels import Labels
 
+#: Of JavaScript, as a table names them.
+PACKAGES = {"onnxruntime-node": "node", "onnxruntime-web": "wasm"}
 #: Besides the one that this Python has, which is the measure of the others.
-RELEASES = ("1.17.3", "1.20.1", "1.23.2", "1.27.0")
+RELEASES = ("1.15.1", "1.17.3", "1.20.1", "1.23.2", "1.27.0")
 
 COMPUTES: tuple[Compute, ...] = ("static", "dynamic")
 CODECS = (
@@ -109,7 +112,8 @@ def make_files(folder: Path) -> dict[str, npt.NDArray[Any]]:
     """
     torch.manual_seed(0)
     source = folder / "float32.onnx"
-    config = Wav2LetterConfig(labels=29, width=32, head_width=48)
+    # Scales and biases of 128 channels are float16; narrower ones are not.
+    config = Wav2LetterConfig(labels=29, width=32, head_width=128)
     export_wav2letter(Wav2Letter(config).eval(), Labels.english(), Frontend(), source)
     random = np.random.default_rng(0)
     clips = [
@@ -198,8 +202,11 @@ def python_runtime(version: str, environments: Path) -> Runtime:
     return Runtime(version, (str(python), str(_HERE / "compatibility_probe.py")))
 
 
-def node_runtime(folder: Path) -> Runtime:
-    """onnxruntime-node, installed into ``folder``.
+def node_runtime(folder: Path, package: str) -> Runtime:
+    """A package for JavaScript, installed into ``folder``.
+
+    Args:
+        package: one of :data:`PACKAGES`.
 
     Raises:
         LeftOut: there is no Node.js, or the package cannot be installed.
@@ -207,14 +214,14 @@ def node_runtime(folder: Path) -> Runtime:
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         raise LeftOut("Node.js with npm is not installed")
-    click.echo("installing onnxruntime-node", err=True)
-    # Its install script only fetches GPU libraries.
+    click.echo(f"installing {package}", err=True)
+    # What install scripts fetch is for GPUs.
     options = ["--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
-    _checked([npm, "install", "--prefix", str(folder), *options, "onnxruntime-node"])
-    package = folder / "node_modules" / "onnxruntime-node" / "package.json"
-    version = json.loads(package.read_text(encoding="utf-8"))["version"]
+    _checked([npm, "install", "--prefix", str(folder), *options, package])
+    described = folder / "node_modules" / package / "package.json"
+    version = json.loads(described.read_text(encoding="utf-8"))["version"]
     probe = str(_HERE / "compatibility_probe.mjs")
-    return Runtime(f"node {version}", (node, probe, str(folder)))
+    return Runtime(f"{PACKAGES[package]} {version}", (node, probe, str(folder), package))
 
 
 def _checked(command: Sequence[str]) -> None:
@@ -253,7 +260,9 @@ def probe(runtime: Runtime, model: Path, feeds: dict[str, npt.NDArray[Any]]) -> 
         if answer["error"] is not None:
             return Outcome(answer["error"])
         outputs = {name: _decoded(value) for name, value in answer["outputs"].items()}
-        return Outcome(None, outputs, unfolded(optimised))
+        # WebAssembly has no file to write its graph to.
+        left = unfolded(optimised) if optimised.exists() else Counter[str]()
+        return Outcome(None, outputs, left)
 
 
 def _encoded(array: npt.NDArray[Any]) -> dict[str, Any]:
@@ -279,7 +288,7 @@ class Row:
         """Where :mod:`quantkit.runtime.targets` is wrong about this file, in words."""
         found = []
         for runtime, outcome in self.outcomes.items():
-            if runtime.startswith("node "):
+            if runtime.startswith(tuple(PACKAGES.values())):
                 continue
             loads = self.promised is not None and _number(runtime) >= _number(self.promised)
             if loads and outcome.error is not None:
@@ -325,9 +334,10 @@ def report(rows: Sequence[Row], newest: str, left_out: dict[str, str]) -> str:
     return f"""## Packed files in old and new ONNX Runtimes
 
 `python -m benchmarks.compatibility`. ✓: the file loads, its outputs are bit-identical to those of
-ONNX Runtime {newest}, and nothing of a decoder is left in the graph that runs. A number is the
-largest difference between two outputs; "no" is followed by why the file does not load. *from* is
-the oldest release that quantkit names for the file. {host()}.
+ONNX Runtime {newest}, and nothing of a decoder is left in the graph that runs (`wasm`,
+onnxruntime-web, does not show its graph). A number is the largest difference between two outputs;
+"no" is followed by why the file does not load. *from* is the oldest release that quantkit names for
+the file. {host()}.
 
 {table(["file", "MB", "from", *names], cells)}
 {notes}"""
@@ -372,10 +382,11 @@ def main(environments: Path, files: Path | None, feeds: Path | None, dry_run: bo
             except LeftOut as why:
                 left_out[f"ONNX Runtime {version}"] = str(why)
         runtimes.append(newest)
-        try:
-            runtimes.append(node_runtime(Path(scratch) / "node"))
-        except LeftOut as why:
-            left_out["onnxruntime-node"] = str(why)
+        for package in PACKAGES:
+            try:
+                runtimes.append(node_runtime(Path(scratch) / package, package))
+            except LeftOut as why:
+                left_out[package] = str(why)
         if files is None or feeds is None:
             files = Path(scratch) / "files"
             files.mkdir()

@@ -1,8 +1,8 @@
-// Load and run one model in onnxruntime-node; for compatibility.py.
+// Load and run one model in onnxruntime-node or onnxruntime-web; for compatibility.py.
 //
-//   node compatibility_probe.mjs FOLDER MODEL REQUEST RESULT OPTIMISED
+//   node compatibility_probe.mjs FOLDER PACKAGE MODEL REQUEST RESULT OPTIMISED
 //
-// FOLDER holds node_modules. The other arguments and files are those of compatibility_probe.py.
+// FOLDER holds node_modules, and PACKAGE in it. The other arguments and files are those of compatibility_probe.py.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -17,8 +17,13 @@ const ARRAYS = {
   int64: BigInt64Array,
 };
 
-const [folder, model, requestPath, resultPath, optimisedModelFilePath] = process.argv.slice(2);
-const ort = createRequire(join(folder, "package.json"))("onnxruntime-node");
+const [folder, name, model, requestPath, resultPath, optimisedModelFilePath] =
+  process.argv.slice(2);
+const ort = createRequire(join(folder, "package.json"))(name);
+const inBrowsers = name === "onnxruntime-web";
+if (inBrowsers) {
+  ort.env.wasm.numThreads = 1;
+}
 
 function toTensor({ type, dims, data }) {
   const bytes = Uint8Array.from(Buffer.from(data, "base64"));
@@ -32,11 +37,11 @@ function fromTensor({ type, dims, data }) {
 
 async function run() {
   const request = JSON.parse(readFileSync(requestPath, "utf-8"));
-  const session = await ort.InferenceSession.create(model, {
-    executionProviders: ["cpu"],
+  const session = await ort.InferenceSession.create(inBrowsers ? readFileSync(model) : model, {
+    executionProviders: [inBrowsers ? "wasm" : "cpu"],
     intraOpNumThreads: 1,
     logSeverityLevel: 4,
-    optimizedModelFilePath: optimisedModelFilePath,
+    ...(inBrowsers ? {} : { optimizedModelFilePath: optimisedModelFilePath }),
   });
   const feeds = session.inputNames.map((name) => [name, toTensor(request[name])]);
   const outputs = await session.run(Object.fromEntries(feeds));
@@ -45,7 +50,7 @@ async function run() {
   );
 }
 
-const result = { version: ort.env.versions.node ?? "", error: null, outputs: {} };
+const result = { version: ort.env.versions.node ?? ort.env.versions.web ?? "", error: null, outputs: {} };
 try {
   result.outputs = await run();
 } catch (error) {
