@@ -188,6 +188,9 @@ for the latency of their integer kernels; `plan` and `personalize` do not where 
 costs more than {LARGEST_GRID:g} nats, as in the last row, whose file is as small and slower. On the
 trained keyword spotter such grids cost about 0.001 nats, and its layers stay in integers.
 
+These weights are random, so there are no word errors: no trained CTC model of this family was at
+hand, and training one takes a GPU.
+
 The exported file against transformers, which gets each clip alone: largest difference of
 log-probabilities, |a − b| / max(1, |a|), by samples of the longest clip of a batch and clips in it:
 
