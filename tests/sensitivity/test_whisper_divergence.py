@@ -70,9 +70,10 @@ def test_a_text_read_token_by_token_says_the_same(model: Path, feeds: Feeds) -> 
     assert model_divergence(model, model, feeds).mean < 1e-6
 
 
-@pytest.mark.parametrize("dynamic_range", ["per-batch", "per-clip"])
+# Only the four tokens of the prompt share a grid; the one per clip has half as many steps.
+@pytest.mark.parametrize(("dynamic_range", "off"), [("per-batch", 0.25), ("per-clip", 0.3)])
 def test_a_simulated_plan_diverges_like_the_model_in_use(
-    dynamic_range: DynamicRange, model: Path, feeds: Feeds, tmp_path: Path
+    dynamic_range: DynamicRange, off: float, model: Path, feeds: Feeds, tmp_path: Path
 ) -> None:
     settings = replace(COARSE, dynamic_range=dynamic_range)
     made = quantize_model(model, tmp_path / "coarse.onnx", settings, feeds)
@@ -88,8 +89,7 @@ def test_a_simulated_plan_diverges_like_the_model_in_use(
         fitting=Fitting(),
     ) as trial:
         foreseen = trial.divergence(prepared.choices).mean
-    # Only the four tokens of the prompt share a grid.
-    assert foreseen == pytest.approx(in_use, rel=0.3)
+    assert foreseen == pytest.approx(in_use, rel=off)
 
 
 def test_all_languages_are_heard_however_large_the_model_is(model: Path, feeds: Feeds) -> None:
