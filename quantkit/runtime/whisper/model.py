@@ -141,7 +141,7 @@ class WhisperModel(SpeechModel):
                 if token < first:
                     text.append(token)
                     continue
-                time = offset + (token - first) * TIMESTAMP_STEP
+                time = round(offset + (token - first) * TIMESTAMP_STEP, 2)
                 if begin is not None and text:
                     segments.append(Segment(begin, time, self.vocabulary.decode(text).strip()))
                     begin = None
