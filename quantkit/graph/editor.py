@@ -55,6 +55,10 @@ class GraphEditor:
                 return numpy_helper.to_array(attribute.t)
         return None
 
+    def input_array(self, node: onnx.NodeProto, position: int) -> Array | None:
+        """:meth:`array` of an input of ``node``, which may be left out."""
+        return self.array(node.input[position]) if position < len(node.input) else None
+
     def is_constant(self, name: str) -> bool:
         """Whether :meth:`array` has a value, without reading it."""
         if name in self.initializers:

@@ -30,7 +30,7 @@ def _is_odd(editor: GraphEditor, node: onnx.NodeProto) -> bool:
     weight = editor.array(node.input[1])
     if weight is None or weight.dtype != np.float32:
         return False
-    attributes, bias = editor.attributes(node), _constant_bias(editor, node)
+    attributes, bias = editor.attributes(node), editor.input_array(node, 2)
     if attributes.get("alpha", 1.0) != 1.0:
         return True
     scaled = attributes.get("beta", 1.0) != 1.0
@@ -39,7 +39,7 @@ def _is_odd(editor: GraphEditor, node: onnx.NodeProto) -> bool:
 
 def _make_plain(editor: GraphEditor, node: onnx.NodeProto) -> None:
     attributes = editor.attributes(node)
-    plain, bias = copy_node(node), _constant_bias(editor, node)
+    plain, bias = copy_node(node), editor.input_array(node, 2)
     # What is computed while the model runs keeps its factor.
     folded = ("alpha",) if bias is None else ("alpha", "beta")
     for index in reversed(range(len(plain.attribute))):
@@ -60,10 +60,6 @@ def _make_plain(editor: GraphEditor, node: onnx.NodeProto) -> None:
         inputs = [plain.output[0], added]
         nodes.append(helper.make_node("Add", inputs, node.output, f"{node.name}/added"))
     editor.replace(node, nodes)
-
-
-def _constant_bias(editor: GraphEditor, node: onnx.NodeProto) -> npt.NDArray[np.float32] | None:
-    return editor.array(node.input[2]) if len(node.input) > 2 and node.input[2] else None
 
 
 def _channels(editor: GraphEditor, node: onnx.NodeProto) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -11,13 +11,15 @@ import onnx
 # Nodes of a fused front end carry this prefix; their tables are not weights of the model.
 FRONTEND_PREFIX = "frontend."
 
-# Where each operator keeps its weight. MatMul may have it on either side.
-_WEIGHT_INPUTS: dict[str, tuple[int, ...]] = {
+#: Where each operator of a float graph keeps its weight. MatMul may have it on either side.
+WEIGHT_INPUTS: Mapping[str, tuple[int, ...]] = {
     "Conv": (1,),
     "ConvTranspose": (1,),
     "Gemm": (1,),
     "MatMul": (1, 0),
     "Gather": (0,),
+}
+_QUANTIZED_WEIGHT_INPUTS: Mapping[str, tuple[int, ...]] = {
     "ConvInteger": (1,),
     "MatMulInteger": (1,),
     "QLinearConv": (3,),
@@ -101,7 +103,8 @@ class _Finder:
         return found
 
     def _weight_value(self, node: onnx.NodeProto) -> str | None:
-        for position in _WEIGHT_INPUTS.get(node.op_type, ()):
+        positions = WEIGHT_INPUTS.get(node.op_type) or _QUANTIZED_WEIGHT_INPUTS.get(node.op_type)
+        for position in positions or ():
             name = str(node.input[position]) if position < len(node.input) else ""
             if name in self.constants:
                 return name

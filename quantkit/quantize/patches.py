@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from quantkit.graph.editor import Array, GraphEditor
+from quantkit.graph.editor import GraphEditor
+from quantkit.graph.layers import WEIGHT_INPUTS
 
 FloatArray = npt.NDArray[np.float32]
 
-# Where the weight is; MatMul's may be either operand.
-_POSITIONS = {"Conv": (1,), "Gemm": (1,), "MatMul": (1, 0)}
+_SUMS = ("Conv", "Gemm", "MatMul")
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,11 @@ class Geometry:
 
         None for other operators, and for a ``MatMul`` with a batch of weights.
         """
-        positions = _POSITIONS.get(node.op_type, ())
-        constant = {p: array for p in (0, 1) if (array := _constant(editor, node, p)) is not None}
-        if len(constant) != 1 or not constant.keys() <= set(positions):
+        if node.op_type not in _SUMS:
+            return None
+        arrays = {position: editor.input_array(node, position) for position in (0, 1)}
+        constant = {position: array for position, array in arrays.items() if array is not None}
+        if len(constant) != 1 or not constant.keys() <= set(WEIGHT_INPUTS[node.op_type]):
             return None
         ((position, weight),) = constant.items()
         value = str(node.input[1 - position])
@@ -157,7 +159,3 @@ def patches(values: FloatArray, geometry: Geometry) -> FloatArray:
     rows = math.prod(seen.shape[: 1 + len(geometry.kernel)])
     found = np.ascontiguousarray(seen.reshape(rows, geometry.groups, geometry.inputs))
     return found[:, 0] if geometry.groups == 1 else found
-
-
-def _constant(editor: GraphEditor, node: onnx.NodeProto, position: int) -> Array | None:
-    return editor.array(node.input[position]) if position < len(node.input) else None

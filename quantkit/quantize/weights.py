@@ -21,6 +21,7 @@ from quantkit.codecs.base import Codec, DecodeBuilder, Encoded, Weight, blank
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import ModelError
 from quantkit.graph.editor import GraphEditor, copy_node
+from quantkit.graph.layers import WEIGHT_INPUTS
 from quantkit.passes.match import only_consumer
 from quantkit.quantize.encodings import Encodings, MomentsChoice, encoding_key
 from quantkit.quantize.fitting import Fitting
@@ -29,8 +30,6 @@ from quantkit.quantize.observations import Observations
 
 FloatArray = npt.NDArray[np.float32]
 
-# Where each operator keeps its weight; MatMul's may be either operand.
-_POSITIONS = {"Conv": (1,), "ConvTranspose": (1,), "Gemm": (1,), "MatMul": (1, 0), "Gather": (0,)}
 _FLOATS = ("float16", "float32")
 _SMALL_BYTES = 4096
 
@@ -277,7 +276,7 @@ def quantized_weight(
 
 def weight_position(editor: GraphEditor, node: onnx.NodeProto) -> int | None:
     """Which input of ``node`` is its weight; None when that is not a constant tensor."""
-    positions = _POSITIONS.get(node.op_type, ())
+    positions = WEIGHT_INPUTS.get(node.op_type, ())
     return next((p for p in positions if editor.is_constant(node.input[p])), None)
 
 
