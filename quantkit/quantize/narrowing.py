@@ -43,8 +43,7 @@ def narrow_vectors(model: onnx.ModelProto, layers: Collection[str]) -> None:
         layers: quantized ones of 8 bits at most, by name. Their weights must not be packed yet.
     """
     editor = GraphEditor(model)
-    fixed = {name for node in editor.nodes for name in captured(node)}
-    fixed |= editor.outputs | {value.name for value in model.graph.input}
+    fixed = editor.outputs | {name for node in editor.nodes for name in captured(node)}
     rebuilding: list[onnx.NodeProto] = []
     for name in dict.fromkeys(_vectors(editor, model, layers)):
         readers = {node.op_type for node in editor.consumers.get(name, [])}
@@ -64,11 +63,10 @@ def narrow_vectors(model: onnx.ModelProto, layers: Collection[str]) -> None:
 def saved_in_norms(model: onnx.ModelProto) -> int:
     """Bytes that :func:`narrow_vectors` saves in the layer normalizations of a float model."""
     editor = GraphEditor(model)
-    given = {value.name for value in model.graph.input}
     return sum(
         saved(name, editor.initializers[name].dims)
         for name in dict.fromkeys(_norms(editor))
-        if name not in given and _is_vector(editor.initializers[name])
+        if _is_vector(editor.initializers[name])
     )
 
 

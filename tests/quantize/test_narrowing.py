@@ -162,14 +162,14 @@ def test_scales_of_sixteen_bits_keep_all_of_theirs(source: Path) -> None:
     assert found["first.weight_scale"] == TensorProto.FLOAT
 
 
-def test_what_others_may_replace_stays_as_it_is() -> None:
-    # Initializers that are inputs of the graph, too, are only what these are by default.
+def test_vectors_that_are_inputs_too_are_constants_and_narrow(tmp_path: Path) -> None:
+    # As exporters wrote them until IR version 4.
     model = feed_forward()
     gain = onnx.helper.make_tensor_value_info("norm.gain", TensorProto.FLOAT, [NARROW])
     model.graph.input.append(gain)
-    narrow_vectors(model, ())
-    assert types(model)["norm.gain"] == TensorProto.FLOAT
-    assert types(model)["norm.shift"] == TensorProto.FLOAT16
+    onnx.save(model, tmp_path / "old.onnx")
+    made = quantized(tmp_path / "old.onnx", DYNAMIC)
+    assert types(made)["norm.gain"] == TensorProto.FLOAT16
 
 
 def test_grids_of_integer_kernels_stay(source: Path) -> None:
