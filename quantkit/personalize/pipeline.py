@@ -182,7 +182,9 @@ def personalize(
         compared_clips=compared.recordings,
         steps=clock.steps,
         reasons=reasons(table, result.plan),
-        warnings=audio_warnings(table.clips, table.seconds, _skipped(feeds)),
+        warnings=audio_warnings(
+            table.clips, table.seconds, _skipped(feeds), feeds.unknown_languages
+        ),
     )
     return Personalized(summary, table, result.plan, front, result.lint)
 

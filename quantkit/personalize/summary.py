@@ -86,12 +86,18 @@ def agreement(divergence: float) -> float:
     return math.exp(-max(0.0, divergence))
 
 
-def audio_warnings(clips: int, seconds: float, skipped: tuple[str, ...] = ()) -> tuple[str, ...]:
+def audio_warnings(
+    clips: int,
+    seconds: float,
+    skipped: tuple[str, ...] = (),
+    unknown_languages: tuple[str, ...] = (),
+) -> tuple[str, ...]:
     """What to know about the audio before trusting what was learned from it.
 
     Args:
         clips, seconds: that could be used; 0 seconds where their length is not known.
         skipped: clips that could not be, and why.
+        unknown_languages: codes of languages of clips that the model does not know.
     """
     found = []
     if clips < ENOUGH_CLIPS:
@@ -107,4 +113,7 @@ def audio_warnings(clips: int, seconds: float, skipped: tuple[str, ...] = ()) ->
     if skipped:
         more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
         found.append(f"Left out: {skipped[0]}{more}.")
+    if unknown_languages:
+        codes = ", ".join(unknown_languages)
+        found.append(f"The model knows no language {codes}, and heard these clips as it guessed.")
     return tuple(found)

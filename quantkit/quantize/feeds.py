@@ -92,6 +92,14 @@ class Feeds:
             raise ModelError("a Whisper is heard through the model itself, and none is named")
         return whisper_feeds(corpus, self.model, self.skipped, self._before)
 
+    @property
+    def unknown_languages(self) -> tuple[str, ...]:
+        """Codes that clips name and a Whisper does not know, so that it guesses."""
+        if self.info.vocabulary is None or not isinstance(self.source, Corpus):
+            return ()
+        known = self.info.vocabulary.languages or {"en": 0}
+        return tuple(code for code in self.source.values("language") if code not in known)
+
     def only(self, positions: Collection[int]) -> Feeds:
         """The clips at ``positions``, counted from 0."""
         chosen = Feeds(_Some(self, frozenset(positions)), self.info, self.model)

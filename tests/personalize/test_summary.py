@@ -41,6 +41,11 @@ def test_clips_that_were_left_out_are_said() -> None:
     assert three == "Left out: a.wav: silent (and 2 more)."
 
 
+def test_languages_that_the_model_does_not_know_are_said() -> None:
+    (warning,) = audio_warnings(32, 127.0, unknown_languages=("gsw", "xx"))
+    assert warning == "The model knows no language gsw, xx, and heard these clips as it guessed."
+
+
 def test_programs_can_read_it(summary) -> None:
     written = json.loads(json.dumps(replace(summary, destination=Path("u.onnx")).to_json()))
     assert written["destination"] == "u.onnx"

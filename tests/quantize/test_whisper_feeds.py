@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ def clips(folder: Path, *seconds: float, languages: str = "") -> Corpus:
     for index, length in enumerate(seconds):
         path = folder / f"{index}.wav"
         soundfile.write(path, 0.1 * random.standard_normal(int(16_000 * length)), 16_000)
-        language = {"e": "en", "d": "de"}[languages[index]] if languages else "en"
+        language = {"e": "en", "d": "de", "q": "qq"}[languages[index]] if languages else "en"
         utterances.append(Utterance(path, language=language, name=f"clip{index}"))
     return Corpus("noise", tuple(utterances))
 
@@ -51,6 +52,17 @@ def test_languages_do_not_share(model: Path, tmp_path: Path) -> None:
     assert vocabulary is not None
     assert vocabulary.languages is not None
     assert inputs["clip2"]["tokens"][0, 1] == vocabulary.languages["de"]
+
+
+def test_a_language_that_the_model_does_not_know_is_guessed_and_named(
+    model: Path, tmp_path: Path
+) -> None:
+    feeds = Feeds(clips(tmp_path, 3, 3, languages="qe"), read_info(model), model)
+    assert [name for name, _ in feeds] == ["clip0", "clip1"]
+    assert feeds.unknown_languages == ("qq",)
+    # Nothing is guessed where nothing was said.
+    silent = Corpus("noise", tuple(replace(clip, language="") for clip in clips(tmp_path, 3)))
+    assert Feeds(silent, read_info(model), model).unknown_languages == ()
 
 
 def test_a_feed_is_the_window_and_the_models_own_text(model: Path, tmp_path: Path) -> None:
