@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -171,13 +171,6 @@ class Plan:
             target_runtime=str(document.get("target_runtime", "")),
             fitting=fitting,
         )
-
-    def with_bytes(self, layer_bytes: Sequence[int], predicted: int) -> Plan:
-        """The same decisions with the sizes that they lead to."""
-        layers = tuple(
-            replace(layer, bytes=size) for layer, size in zip(self.layers, layer_bytes, strict=True)
-        )
-        return replace(self, layers=layers, predicted_bytes=predicted)
 
 
 def read_plan(path: Path) -> Plan:

@@ -32,7 +32,6 @@ from quantkit.training.run import (
     BEST_NAME,
     Progress,
     autocast_type,
-    holds_earlier_run,
     restore_state,
     save_state,
 )
@@ -83,11 +82,6 @@ class Trainer:
         self._validation = validation
         self._preparer = preparer
         self._autocast = autocast_type(recipe.precision, self.device)
-
-    @property
-    def has_earlier_run(self) -> bool:
-        """Whether ``folder`` holds what an earlier run kept, which :meth:`run` would replace."""
-        return holds_earlier_run(self.folder)
 
     def resume(self) -> bool:
         """Go on from ``last.pt``, if there is one.

@@ -21,6 +21,7 @@ from quantkit.training.recipe import (
     Stage,
     preset,
 )
+from quantkit.training.run import holds_earlier_run
 from quantkit.training.setup import prepare_trainer
 from quantkit.training.trainer import Progress, Trainer
 
@@ -129,9 +130,9 @@ def test_a_run_does_not_go_on_with_another_alphabet_or_front_end(
 ) -> None:
     recipe = dataclasses.replace(_RECIPE, steps=2, validate_every=2)
     earlier = _trainer(recipe, tone_corpus, tmp_path)
-    assert not earlier.has_earlier_run
+    assert not holds_earlier_run(tmp_path)
     earlier.run()
-    assert earlier.has_earlier_run
+    assert holds_earlier_run(tmp_path)
 
     other = _trainer(recipe, tone_corpus, tmp_path)
     tokens = other.labels.tokens
