@@ -97,7 +97,7 @@ class Feeds:
         """Codes that clips name and a Whisper does not know, so that it guesses."""
         if self.info.vocabulary is None or not isinstance(self.source, Corpus):
             return ()
-        known = self.info.vocabulary.languages or {"en": 0}
+        known: Collection[str] = self.info.vocabulary.languages or ("en",)
         return tuple(code for code in self.source.values("language") if code not in known)
 
     def only(self, positions: Collection[int]) -> Feeds:
