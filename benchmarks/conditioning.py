@@ -108,7 +108,7 @@ def main(data: Path, clips: int, seed: int) -> None:
         for rounding in ROUNDINGS:
             for codec in CODECS if rounding == "nearest" else CODECS[2:]:
                 paths = quantized(folder, list(sources.values()), audio, codec, rounding)
-                found = [each.mean for each in divergences([source, *paths], corpus)[1:]]
+                found = divergences([source, *paths], corpus)[1:]
                 scores = score([source, *paths], corpus, "greedy", seed)[1:]
                 rows = [
                     row(way, each, scores[0], divergence, found[0])
