@@ -42,18 +42,18 @@ $(READY): pyproject.toml
 
 export: $(BUILD)/float32.onnx ## PyTorch checkpoint -> build/<model>/float32.onnx, parity checked
 
-$(BUILD)/float32.onnx: $(READY) quantkit/files.py $(call code,audio text graph models export) $(wildcard $(MODEL)/config.json $(MODEL)/*.safetensors)
+$(BUILD)/float32.onnx: $(READY) quantkit/files.py $(call code,audio text graph models exporting) $(wildcard $(MODEL)/config.json $(MODEL)/*.safetensors)
 	$(QUANTKIT) export $(MODEL) -o $@
 
 quantize: $(VARIANTS) ## float32.onnx -> <preset>.onnx for every preset
 
-$(BUILD)/%.onnx: $(BUILD)/float32.onnx $(CHOICES)/audio $(wildcard $(AUDIO)/manifest.tsv) $(call code,codecs passes quantize)
+$(BUILD)/%.onnx: $(BUILD)/float32.onnx $(CHOICES)/audio $(wildcard $(AUDIO)/manifest.tsv) $(call code,codecs passes calibration quantization)
 	$(QUANTKIT) quantize $< --preset $* --audio $(AUDIO) -o $@
 
 bench: $(REPORT)/bench.json ## size, speed and edit distance of every variant -> build/report/ (DATA=corpus)
 	@echo "open $(REPORT)/index.html"
 
-$(REPORT)/bench.json: $(VARIANTS) $(CHOICES)/data $(wildcard $(DATA)/manifest.tsv) $(call code,bench runtime)
+$(REPORT)/bench.json: $(VARIANTS) $(CHOICES)/data $(wildcard $(DATA)/manifest.tsv) $(call code,benchmarking report runtime)
 	$(QUANTKIT) bench $(VARIANTS) --data $(DATA) $(if $(SPLIT),--split $(SPLIT)) --report $(REPORT)
 
 # What was chosen on the command line, rewritten only when it changes.

@@ -17,11 +17,11 @@ from benchmarks.cells import ROOT
 from benchmarks.results import host, replace_section, table
 from benchmarks.scoring import HeldOut, Score, change
 from quantkit.audio.corpora import open_corpus
+from quantkit.calibration.feeds import Feeds
 from quantkit.codecs.catalogue import INT8
 from quantkit.graph.artifact import read_info
-from quantkit.quantize import QuantizeSettings, quantize_model
-from quantkit.quantize.feeds import Feeds
-from quantkit.quantize.settings import RANGES, RangeMethod
+from quantkit.quantization import QuantizeSettings, quantize_model
+from quantkit.quantization.choices.settings import RANGES, RangeMethod
 
 SOURCE = ROOT / "build" / "wav2letter-en" / "float32.onnx"
 BITS = (8, 6, 5, 4)

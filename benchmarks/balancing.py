@@ -17,12 +17,12 @@ import numpy as np
 from benchmarks.results import host, replace_section, table
 from benchmarks.whisper import BUDGETS, LANGUAGES, calibration, float_model, plain_dynamic, test_set
 from quantkit.audio.utterance import Corpus
+from quantkit.calibration.feeds import Feeds
 from quantkit.graph.artifact import model_files, read_info, total_size
-from quantkit.quantize import quantize_model
-from quantkit.quantize.feeds import Feeds
-from quantkit.quantize.fitting import Fitting
-from quantkit.quantize.outliers import with_balance
-from quantkit.quantize.presets import preset
+from quantkit.personalization.outliers import with_balance
+from quantkit.quantization import quantize_model
+from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.presets import preset
 from quantkit.runtime.whisper.network import WhisperNetwork
 from quantkit.sensitivity.model_divergence import model_divergence
 

@@ -20,13 +20,13 @@ from benchmarks.results import host, replace_section, table
 from benchmarks.shipped_model import BUILD, ROOT, Score, score, test_sets
 from quantkit.audio.corpora import open_corpus
 from quantkit.audio.utterance import Corpus
-from quantkit.bench.accuracy import iter_clips
-from quantkit.bench.contestant import open_contestants
+from quantkit.benchmarking.accuracy import iter_clips
+from quantkit.benchmarking.contestant import open_contestants
+from quantkit.calibration.feeds import Feeds
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.graph.artifact import read_info, total_size
-from quantkit.quantize import QuantizeSettings, quantize_model
-from quantkit.quantize.feeds import Feeds
-from quantkit.quantize.fitting import Fitting
+from quantkit.quantization import QuantizeSettings, quantize_model
+from quantkit.quantization.choices.fitting import Fitting
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
 from quantkit.sensitivity.posteriors import divergence, frame_weights
 

@@ -34,10 +34,10 @@ import torch
 from benchmarks.results import host, replace_section, table
 from quantkit.audio.frontend import Frontend
 from quantkit.codecs.catalogue import CodecChoice
-from quantkit.export.to_onnx import export_wav2letter
+from quantkit.exporting.to_onnx import export_wav2letter
 from quantkit.graph.plan import Compute
 from quantkit.models.wav2letter import Wav2Letter, Wav2LetterConfig
-from quantkit.quantize import QuantizeSettings, quantize_model
+from quantkit.quantization import QuantizeSettings, quantize_model
 from quantkit.runtime.targets import oldest_for, target
 from quantkit.text.labels import Labels
 

@@ -21,17 +21,17 @@ from benchmarks.results import host, replace_section, table
 from benchmarks.shipped_model import BUILD, Score, score, test_sets
 from quantkit.audio.corpora import open_corpus
 from quantkit.audio.utterance import Corpus
+from quantkit.calibration.feeds import Feeds
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.graph.artifact import load_model, save_model
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.info import info_of
-from quantkit.quantize import QuantizeSettings, quantize_model
-from quantkit.quantize.channel_scaling import find_junctions
-from quantkit.quantize.conditioning import observe_magnitudes
-from quantkit.quantize.equalization import Form, equalize
-from quantkit.quantize.feeds import Feeds
-from quantkit.quantize.fitting import ROUNDINGS, Fitting, Rounding
-from quantkit.quantize.smoothing import smooth
+from quantkit.quantization import QuantizeSettings, quantize_model
+from quantkit.quantization.choices.fitting import ROUNDINGS, Fitting, Rounding
+from quantkit.quantization.equalize.channel_scaling import find_junctions
+from quantkit.quantization.equalize.conditioning import observe_magnitudes
+from quantkit.quantization.equalize.equalization import Form, equalize
+from quantkit.quantization.equalize.smoothing import smooth
 
 CODECS = ("int8", "bitplane:6", "bitplane:4", "bitplane:3", "grouped:4", "grouped:3", "grouped:2")
 FORMS: tuple[Form, ...] = get_args(Form)

@@ -26,10 +26,10 @@ from benchmarks.cells import ROOT
 from benchmarks.results import host, replace_section, table
 from benchmarks.scoring import HeldOut
 from quantkit.audio.utterance import Corpus
-from quantkit.export.sources import ExportOptions, export_source
+from quantkit.calibration.feeds import Feeds
+from quantkit.exporting.sources import ExportOptions, export_source
 from quantkit.graph.artifact import read_info, total_size
-from quantkit.personalize.pipeline import personalize
-from quantkit.quantize.feeds import Feeds
+from quantkit.personalization.pipeline import personalize
 from quantkit.sensitivity.estimate import Estimate
 from quantkit.sensitivity.model_divergence import model_divergence
 from quantkit.text.distances import bootstrap_interval

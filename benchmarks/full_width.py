@@ -23,10 +23,10 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from benchmarks.results import host, replace_section, table
 from quantkit.audio.frontend import Frontend
-from quantkit.export.to_onnx import export_wav2letter
+from quantkit.exporting.to_onnx import export_wav2letter
 from quantkit.graph.artifact import total_size
 from quantkit.models.wav2letter import Wav2Letter, Wav2LetterConfig
-from quantkit.quantize import PRESETS, quantize_model
+from quantkit.quantization import PRESETS, quantize_model
 from quantkit.runtime.session import create_session
 from quantkit.text.labels import Labels
 

@@ -3,7 +3,7 @@
 Run it from the repository: ``python -m benchmarks.integer_convolutions``. It takes about a minute
 and renews its section of RESULTS.md. The rule that leaves slow ones in float is switched off here,
 so that they can be timed; the last column is what it says. See
-:mod:`quantkit.quantize.eligibility`.
+:mod:`quantkit.quantization.kernels.eligibility`.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from onnx import TensorProto, helper, numpy_helper
 from benchmarks.results import host, replace_section, table
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.plan import Compute
-from quantkit.quantize import QuantizeSettings, quantize_model
-from quantkit.quantize.eligibility import reason_to_stay_float
+from quantkit.quantization import QuantizeSettings, quantize_model
+from quantkit.quantization.kernels.eligibility import reason_to_stay_float
 from quantkit.runtime.session import create_session
 
 COMPUTES: tuple[Compute, ...] = ("float32", "static", "dynamic")
-_RULE = "quantkit.quantize.pipeline.reason_to_stay_float"
+_RULE = "quantkit.quantization.pipeline.reason_to_stay_float"
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,9 @@ from quantkit.audio.utterance import Corpus
 from quantkit.errors import InputError
 from quantkit.files import sha256_of
 from quantkit.graph.artifact import total_size
-from quantkit.personalize.pipeline import personalize
+from quantkit.personalization.pipeline import personalize
 from quantkit.planning.methods import method_named
-from quantkit.quantize import QuantizeSettings, quantize_model
+from quantkit.quantization import QuantizeSettings, quantize_model
 from quantkit.text.distances import bootstrap_interval
 from quantkit.training.keywords.recipe import load_keyword_recipe
 from quantkit.training.keywords.speakers import open_part
@@ -50,7 +50,7 @@ RELATIONS = ("same", "other", "none")
 _CODE = (
     *(f"quantkit/{part}" for part in ("codecs", "graph", "passes", "planning", "quantize")),
     *(f"quantkit/{part}" for part in ("runtime", "sensitivity")),
-    "quantkit/personalize/pipeline.py",
+    "quantkit/personalization/pipeline.py",
     *(f"benchmarks/{part}.py" for part in ("keyword_personalisation", "scoring")),
 )
 

@@ -30,9 +30,9 @@ from quantkit.audio.decode import read_audio
 from quantkit.audio.utterance import Corpus
 from quantkit.files import sha256_of
 from quantkit.graph.artifact import model_files, total_size
-from quantkit.personalize.pipeline import personalize
+from quantkit.personalization.pipeline import personalize
 from quantkit.planning.methods import method_named
-from quantkit.quantize import QuantizeSettings, quantize_model
+from quantkit.quantization import QuantizeSettings, quantize_model
 from quantkit.runtime.open import open_speech_model
 from quantkit.text.decoding import Decoding
 from quantkit.text.distances import error_counts, ratio_interval
@@ -51,7 +51,7 @@ NONE, FLOAT = "none", "float32"
 _CODE = (
     *(f"quantkit/{part}" for part in ("codecs", "graph", "passes", "planning", "quantize")),
     *(f"quantkit/{part}" for part in ("runtime", "sensitivity")),
-    "quantkit/personalize/pipeline.py",
+    "quantkit/personalization/pipeline.py",
     *(f"benchmarks/{part}.py" for part in ("language_personalisation", "whisper")),
 )
 _RATE = 16_000

@@ -20,15 +20,15 @@ import click
 from benchmarks.cells import ROOT
 from benchmarks.results import host, replace_section, table
 from quantkit.audio.corpora import open_corpus
+from quantkit.calibration.feeds import Feeds
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.graph.artifact import read_info
 from quantkit.planning.latency import LayerTimes
 from quantkit.planning.measure_latency import measure_layer_times
 from quantkit.planning.optimal import Planner
-from quantkit.quantize import QuantizeSettings, quantize_model
-from quantkit.quantize.feeds import Feeds
+from quantkit.quantization import QuantizeSettings, quantize_model
+from quantkit.runtime.interleaved import Effort, interleaved_seconds
 from quantkit.runtime.session import create_session
-from quantkit.runtime.turns import Effort, seconds_in_turns
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
 
@@ -138,7 +138,7 @@ def _seconds(paths: Sequence[Path], feeds: Feeds) -> list[float]:
     clip: dict[str, Any] = dict(clips[len(clips) // 2])
     sessions = [create_session(path) for path in paths]
     runs = [partial(session.run, None, clip) for session in sessions]
-    taken = seconds_in_turns(
+    taken = interleaved_seconds(
         runs, threads=1, effort=Effort(rounds=60, seconds=30), clock=time.process_time
     )
     return [float(sorted(column)[len(column) // 2]) for column in taken.T]

@@ -20,8 +20,8 @@ from onnx import TensorProto, helper, numpy_helper
 from benchmarks.results import host, replace_section, table
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.graph.artifact import load_model
-from quantkit.quantize import QuantizeSettings, quantize_model
-from quantkit.quantize.storage import stored_layers
+from quantkit.quantization import QuantizeSettings, quantize_model
+from quantkit.quantization.storage import stored_layers
 from quantkit.runtime.session import create_session
 
 #: Inputs and outputs: a feed-forward layer both ways, and an output layer over words.

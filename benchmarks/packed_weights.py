@@ -16,13 +16,13 @@ import numpy as np
 
 from benchmarks.full_width import FRAMES, Clips, Timing, time_variants, write_float
 from benchmarks.results import host, replace_section, table
-from quantkit.bench.memory import Footprint, measure_footprint
+from quantkit.benchmarking.memory import Footprint, measure_footprint
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.graph.artifact import total_size
 from quantkit.graph.plan import LayerPlan
 from quantkit.models.wav2letter import Wav2LetterConfig
 from quantkit.planning.size import with_sizes
-from quantkit.quantize import QuantizeSettings, quantize_model
+from quantkit.quantization import QuantizeSettings, quantize_model
 from quantkit.runtime.session import create_session
 
 CODECS = (

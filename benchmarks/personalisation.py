@@ -29,10 +29,10 @@ from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.errors import InputError
 from quantkit.files import sha256_of
 from quantkit.graph.artifact import total_size
-from quantkit.personalize.pipeline import personalize
+from quantkit.personalization.pipeline import personalize
 from quantkit.planning.methods import method_named
-from quantkit.quantize import QuantizeSettings, quantize_model
-from quantkit.quantize.fitting import Fitting
+from quantkit.quantization import QuantizeSettings, quantize_model
+from quantkit.quantization.choices.fitting import Fitting
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 
 SOURCE = ROOT / "build" / "wav2letter-en" / "float32.onnx"
@@ -59,7 +59,7 @@ _MYQASR_SETTINGS = QuantizeSettings(compute="static", range="cosine")
 _CODE = (
     *(f"quantkit/{part}" for part in ("audio", "codecs", "graph", "passes", "planning")),
     *(f"quantkit/{part}" for part in ("quantize", "runtime", "sensitivity", "text")),
-    "quantkit/personalize/pipeline.py",
+    "quantkit/personalization/pipeline.py",
     *(f"benchmarks/{part}.py" for part in ("personalisation", "scoring")),
 )
 

@@ -26,9 +26,9 @@ from benchmarks.results import host, replace_section, table
 from quantkit.audio.corpora import open_corpus
 from quantkit.audio.decode import read_audio
 from quantkit.audio.utterance import Corpus
+from quantkit.calibration.calibrate import Feed
 from quantkit.graph.artifact import total_size
-from quantkit.personalize.pipeline import personalize
-from quantkit.quantize.calibrate import Feed
+from quantkit.personalization.pipeline import personalize
 
 SHIPPED = ROOT / "build" / "wav2letter-en" / "float32.onnx"
 #: Clips, and the budget in bytes.

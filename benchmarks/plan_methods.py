@@ -27,20 +27,20 @@ from benchmarks.results import host, replace_section
 from benchmarks.scoring import HeldOut, Score, change, corpus_digest, mean_interval
 from quantkit.audio.corpora import open_corpus
 from quantkit.audio.utterance import Corpus
+from quantkit.calibration.feeds import Feeds
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.files import sha256_of
 from quantkit.graph.artifact import read_info, total_size
 from quantkit.graph.plan import Plan
-from quantkit.personalize.pipeline import PersonalizeSettings
-from quantkit.planning.correction import AudioJudge, corrected_plan
+from quantkit.personalization.pipeline import PersonalizeSettings
+from quantkit.planning.correction import PlanEvaluator, corrected_plan
 from quantkit.planning.methods import method_named
 from quantkit.planning.methods.precisions import codec_widths
 from quantkit.planning.optimal import Planner
 from quantkit.planning.size import with_sizes
-from quantkit.quantize import QuantizeSettings, quantize_model
-from quantkit.quantize.feeds import Feeds
-from quantkit.quantize.fitting import Fitting
-from quantkit.quantize.settings import RangeMethod
+from quantkit.quantization import QuantizeSettings, quantize_model
+from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.settings import RangeMethod
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 from quantkit.sensitivity.divergence_settings import CANDIDATES, DivergenceSettings
 from quantkit.sensitivity.table import Sensitivity, read_sensitivity, write_sensitivity
@@ -254,11 +254,11 @@ def _held_out(measure: Measure) -> HeldOut:
 
 
 @cache
-def _judge(measure: Measure) -> AudioJudge:
+def _judge(measure: Measure) -> PlanEvaluator:
     fitting, range_method = FITTINGS["ours"]
     settings = QuantizeSettings(compute="static", range=range_method)
     return _OPEN.enter_context(
-        AudioJudge(measure.source, _feeds(measure), _sensitivity(measure), settings, fitting)
+        PlanEvaluator(measure.source, _feeds(measure), _sensitivity(measure), settings, fitting)
     )
 
 

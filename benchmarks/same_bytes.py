@@ -1,9 +1,10 @@
 """The same bytes: SHA-256 of what the tool writes, compared with what it wrote before.
 
 ``python -m benchmarks.same_bytes`` makes every artifact anew and compares it with
-``same_bytes.json``; ``--update`` records them. ``--code DIR`` runs the quantkit of another checkout.
-Numbers differ in their last digits between processors and releases of libraries, so the file says
-where it was recorded, and a comparison on another host is refused. ``--only GLOB`` picks steps.
+``same_bytes.json``; ``--update`` records them. ``--code DIR`` runs the quantkit of another
+checkout. Numbers differ in their last digits between processors and releases of libraries, so the
+file says where it was recorded, and a comparison on another host is refused. ``--only GLOB`` picks
+steps.
 
 A restructuring must not change what users get. Where it is meant to, the digest of ``graph`` tells
 how far it goes: it covers the graphs and the weights, and none of the metadata.
@@ -75,7 +76,9 @@ def steps() -> Iterator[Step]:
         source, made = str(ROOT / "models" / model), f"{model}/float32.onnx"
         yield Step(f"export {model}", ("export", source, "-o", "{OUT}/" + made), made)
     yield Step(
-        "export whisper", ("export", "{OUT}/whisper/cut", "-o", "{OUT}/whisper.onnx"), "whisper.onnx"
+        "export whisper",
+        ("export", "{OUT}/whisper/cut", "-o", "{OUT}/whisper.onnx"),
+        "whisper.onnx",
     )
     for model in _MODELS:
         for preset in ("int8", "semi-int8", "skip-ends", "dynamic-int8", "static-int8", "hybrid"):
@@ -86,15 +89,15 @@ def steps() -> Iterator[Step]:
         yield _quantize(f"codecs {name}", model, f"{model}/codecs-{name}.onnx", *settings)
     shipped = "{OUT}/wav2letter-en/float32.onnx"
     table = "wav2letter-en/sensitivity.json"
-    yield Step(
-        "analyze", ("analyze", shipped, *_TEN, "--no-cache", "-o", "{OUT}/" + table), table
-    )
+    yield Step("analyze", ("analyze", shipped, *_TEN, "--no-cache", "-o", "{OUT}/" + table), table)
     for budget in ("1.5MB", "3MB"):
         plan = f"wav2letter-en/plan-{budget}.json"
         yield Step(
             f"plan {budget}",
-            ("plan", shipped, "--sensitivity", "{OUT}/" + table)
-            + ("--budget", budget, "-o", "{OUT}/" + plan),
+            (
+                *("plan", shipped, "--sensitivity", "{OUT}/" + table),
+                *("--budget", budget, "-o", "{OUT}/" + plan),
+            ),
             plan,
         )
         yield _quantize(
@@ -108,8 +111,10 @@ def steps() -> Iterator[Step]:
         made = f"personal-{model}.onnx"
         yield Step(
             f"personalize {model}",
-            ("personalize", "{OUT}/" + source, *_AUDIO, "--clips", "8", "--no-cache")
-            + ("--budget", budget, "-o", "{OUT}/" + made),
+            (
+                *("personalize", "{OUT}/" + source, *_AUDIO, "--clips", "8", "--no-cache"),
+                *("--budget", budget, "-o", "{OUT}/" + made),
+            ),
             made,
         )
 

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
+from quantkit.arrays import FloatArray
 from quantkit.audio.features import iter_features
 from quantkit.audio.utterance import Corpus
-from quantkit.bench.schema import Interval
+from quantkit.benchmarking.schema import Interval
 from quantkit.errors import CorpusError
 from quantkit.files import sha256_of
 from quantkit.runtime.open import open_speech_model
-from quantkit.runtime.speech_model import FloatArray, Output, SpeechModel
+from quantkit.runtime.speech_model import Output, SpeechModel
 from quantkit.sensitivity.posteriors import divergence
 from quantkit.text.decoding import Decoding
 from quantkit.text.distances import bootstrap_interval, levenshtein

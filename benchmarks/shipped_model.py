@@ -16,10 +16,10 @@ import click
 from benchmarks.results import host, replace_section, table
 from quantkit.audio.corpora import open_corpus
 from quantkit.audio.utterance import Corpus
-from quantkit.bench.accuracy import Accuracy, accuracy_of, iter_clips, transcribe_in_turns
-from quantkit.bench.contestant import open_contestants
-from quantkit.bench.schema import BenchReport, Interval, read_report
-from quantkit.bench.sweep import sweep_batch_sizes
+from quantkit.benchmarking.accuracy import Accuracy, accuracy_of, iter_clips, transcribe_in_turns
+from quantkit.benchmarking.contestant import open_contestants
+from quantkit.benchmarking.schema import BenchReport, Interval, read_report
+from quantkit.benchmarking.sweep import sweep_batch_sizes
 from quantkit.graph.artifact import total_size
 from quantkit.runtime.recognizer import Recognizer
 from quantkit.text.decoding import Decoding

@@ -14,13 +14,13 @@ import click
 from benchmarks.balancing import CLIPS, test_feeds
 from benchmarks.results import host, replace_section, table
 from benchmarks.whisper import calibration, float_model
-from quantkit.bench.formatting import estimate
+from quantkit.calibration.feeds import Feeds
 from quantkit.codecs.catalogue import FLOAT32, CodecChoice
 from quantkit.graph.artifact import read_info
-from quantkit.quantize import QuantizeSettings, quantize_model
-from quantkit.quantize.feeds import Feeds
-from quantkit.quantize.settings import LayerRule
-from quantkit.quantize.shared_work import SharedWork
+from quantkit.quantization import QuantizeSettings, quantize_model
+from quantkit.quantization.calibration_cache import CalibrationCache
+from quantkit.quantization.choices.settings import LayerRule
+from quantkit.report.formatting import estimate
 from quantkit.sensitivity.model_divergence import model_divergence
 
 MODEL = "base"
@@ -50,7 +50,7 @@ def rows_of(data: Path, folder: Path) -> list[list[str]]:
     source = float_model(MODEL)
     heard = Feeds(calibration(data, MODEL), read_info(source), source)
     tested = test_feeds(data, MODEL, source)
-    shared = SharedWork()
+    shared = CalibrationCache()
     rows = []
     for codec in map(CodecChoice.parse, CODECS):
         path = folder / "vocabulary.onnx"

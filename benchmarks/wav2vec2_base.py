@@ -35,13 +35,14 @@ from torch import Tensor
 from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC
 
 from benchmarks.results import host, replace_section, table
-from quantkit.export.pretrained import export_pretrained
+from quantkit.arrays import FloatArray
+from quantkit.exporting.pretrained import export_pretrained
 from quantkit.graph.artifact import open_model, total_size
 from quantkit.passes import FLOAT_PASSES, QUANTIZED_PASSES, optimise
 from quantkit.passes.residual_sum import keep_residual_sums
-from quantkit.quantize import preset, quantize_model
-from quantkit.quantize.cleanup import clean_up
-from quantkit.runtime.heap import trim_heap
+from quantkit.quantization import preset, quantize_model
+from quantkit.quantization.finalize import clean_up
+from quantkit.runtime.malloc_trim import malloc_trim
 from quantkit.runtime.session import create_session
 
 SECONDS_OF_AUDIO = 5
@@ -58,7 +59,6 @@ _TOGETHER = 4
 #: Least speed of the hybrid presets against float32.
 PROMISED_SPEED = 3.3
 
-FloatArray = npt.NDArray[np.float32]
 Run = Callable[[FloatArray], FloatArray]
 
 
@@ -323,7 +323,7 @@ def measure(models: Sequence[Variant], samples: int, seconds: float) -> None:
     for group in groups:
         before = len(base.times.wall)
         _measure_together([base, *group], waveform, seconds / len(groups))
-        trim_heap()
+        malloc_trim()
         for model in group:
             model.base_times = Times(base.times.wall[before:], base.times.cpu[before:])
     base.base_times = base.times

@@ -25,18 +25,18 @@ from transformers import Wav2Vec2Config
 from benchmarks.results import host, replace_section, table
 from benchmarks.wav2vec2_base import SAMPLE_RATE, SECONDS_OF_AUDIO, export_as_users_do
 from quantkit.audio.corpora import open_corpus
-from quantkit.export.parity import ParityCase, check_parity
-from quantkit.export.pretrained import TOLERANCE
-from quantkit.export.references import PretrainedReference
+from quantkit.calibration.feeds import Feeds
+from quantkit.exporting.parity import ParityCase, check_parity
+from quantkit.exporting.pretrained import TOLERANCE
+from quantkit.exporting.references import PretrainedReference
 from quantkit.graph.artifact import read_info, total_size
 from quantkit.models.pretrained import load_pretrained
-from quantkit.planning.grids import LARGEST_GRID
+from quantkit.personalization.outliers import with_balance
+from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE
 from quantkit.planning.optimal import Planner
-from quantkit.quantize import preset, quantize_model
-from quantkit.quantize.feeds import Feeds
-from quantkit.quantize.fitting import Fitting
-from quantkit.quantize.outliers import with_balance
-from quantkit.quantize.shared_work import SharedWork
+from quantkit.quantization import preset, quantize_model
+from quantkit.quantization.calibration_cache import CalibrationCache
+from quantkit.quantization.choices.fitting import Fitting
 from quantkit.runtime.session import create_session
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
@@ -89,14 +89,16 @@ def make(source: Path, folder: Path, data: Path) -> dict[str, tuple[Path, float 
     corpus = open_corpus(data / "librispeech").select(split="train").sample(CALIBRATION_CLIPS, 0)
     feeds, settings = Feeds(corpus, read_info(source), source), preset("hybrid")
     fitting = with_balance(source, feeds, settings, Fitting())
-    shared = SharedWork()
+    shared = CalibrationCache()
     asked = AnalysisSettings(metrics=(), fitting=fitting, divergence=DivergenceSettings())
     sensitivity = analyze(source, feeds, asked, shared=shared)
     compared = feeds.only(range(COMPARED_CLIPS))
     made: dict[str, tuple[Path, float | None, float]] = {FLOAT: (source, None, 0.0)}
     asked_for = [(f"{budget} MiB", budget, math.inf) for budget in BUDGETS]
-    for name, budget, largest in (*asked_for, (SPARED_NAME, SPARED, LARGEST_GRID)):
-        planner = Planner.of(source, sensitivity, settings, largest_grid=largest, fitting=fitting)
+    for name, budget, largest in (*asked_for, (SPARED_NAME, SPARED, MAX_INPUT_DIVERGENCE)):
+        planner = Planner.of(
+            source, sensitivity, settings, max_input_divergence=largest, fitting=fitting
+        )
         best = planner.best(budget * MIB)
         path = folder / f"{len(made)}.onnx"
         quantize_model(source, path, best.plan, feeds, shared=shared)
@@ -185,8 +187,9 @@ What is foretold, the sum over layers, is nearly all of the 8-bit grids in the f
 which the plans have in common. A pause in speech falls between two of their levels, and the
 normalisation behind them makes all frames equally loud. These files keep the grids all the same,
 for the latency of their integer kernels; `plan` and `personalize` do not where one of them alone
-costs more than {LARGEST_GRID:g} nats, as in the last row, whose file is as small and slower. On the
-trained keyword spotter such grids cost about 0.001 nats, and its layers stay in integers.
+costs more than {MAX_INPUT_DIVERGENCE:g} nats, as in the last row, whose file is as small and
+slower. On the trained keyword spotter such grids cost about 0.001 nats, and its layers stay in
+integers.
 
 These weights are random, so there are no word errors: no trained CTC model of this family was at
 hand, and training one takes a GPU.

@@ -26,16 +26,16 @@ from benchmarks.cells import ROOT, STUDIES, Study, code_digest
 from benchmarks.results import host, replace_section, table
 from benchmarks.scoring import corpus_digest
 from benchmarks.whisper_weights import fetched
+from quantkit.arrays import FloatArray
 from quantkit.audio.corpora import open_corpus
 from quantkit.audio.decode import read_audio
 from quantkit.audio.utterance import Corpus
-from quantkit.export.sources import ExportOptions, export_source
+from quantkit.calibration.feeds import Feeds
+from quantkit.exporting.sources import ExportOptions, export_source
 from quantkit.graph.artifact import load_model, read_info, save_model, total_size
-from quantkit.personalize.pipeline import personalize
-from quantkit.quantize.feeds import Feeds
-from quantkit.quantize.sharing import separate_transposes
+from quantkit.personalization.pipeline import personalize
+from quantkit.quantization.tied_weights import separate_transposes
 from quantkit.runtime.open import open_speech_model
-from quantkit.runtime.speech_model import FloatArray
 from quantkit.text.decoding import Decoding
 from quantkit.text.distances import error_counts, ratio_interval
 from quantkit.text.spelling import WrittenSpelling

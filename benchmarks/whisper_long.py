@@ -19,9 +19,9 @@ import numpy as np
 
 from benchmarks.results import host, replace_section, table
 from benchmarks.whisper import Form, change, forms_of, test_set, wer
+from quantkit.arrays import FloatArray
 from quantkit.audio.decode import read_audio
 from quantkit.audio.utterance import Corpus
-from quantkit.runtime.speech_model import FloatArray
 from quantkit.text.distances import error_counts
 from quantkit.text.spelling import WrittenSpelling
 

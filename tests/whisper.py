@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
-from quantkit.export.sources import ExportOptions, export_source
+from quantkit.exporting.sources import ExportOptions, export_source
 
 #: Tokens of a multilingual Whisper, and of its text.
 TOKENS, TEXT_TOKENS = 51_865, 50_257

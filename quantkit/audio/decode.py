@@ -11,14 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 import soxr
 
+from quantkit.arrays import FloatArray
 from quantkit.audio.mpeg import quiet_decoder
 from quantkit.errors import AudioError
-
-FloatArray = npt.NDArray[np.float32]
 
 #: What counts as an audio file where a folder says nothing about its content.
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3"})

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
+from quantkit.arrays import FloatArray
 from quantkit.audio.decode import read_audio
 from quantkit.audio.frontends import AnyFrontend
 from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.audio.waveform_frontend import WaveformFrontend
 from quantkit.errors import AudioError, CorpusError
-
-FloatArray = npt.NDArray[np.float32]
 
 
 def load_features(utterance: Utterance, frontend: AnyFrontend) -> FloatArray:

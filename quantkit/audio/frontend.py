@@ -1,6 +1,6 @@
 """Waveform → normalised log-mel features, in NumPy.
 
-``quantkit.export.frontend_graph`` writes the same computation as ONNX nodes; both read their
+``quantkit.exporting.frontend_graph`` writes the same computation as ONNX nodes; both read their
 constants from :class:`Frontend`, which travels in the artifact's metadata.
 """
 
@@ -13,10 +13,9 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from quantkit.arrays import FloatArray
 from quantkit.audio.waveform import require_speech
 from quantkit.errors import FormatError
-
-FloatArray = npt.NDArray[np.float32]
 
 # Spectra of so many frames at once fit into a core's cache; those of an hour do not into memory.
 _CHUNK_FRAMES = 512

@@ -7,13 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
+from quantkit.arrays import FloatArray
 from quantkit.audio.decode import MAX_SECONDS, audio_seconds
 from quantkit.errors import AudioError, CorpusError, InputError
-
-FloatArray = npt.NDArray[np.float32]
 
 _REASONS_SHOWN = 3
 

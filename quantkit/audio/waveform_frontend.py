@@ -5,13 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-import numpy as np
-import numpy.typing as npt
-
+from quantkit.arrays import FloatArray
 from quantkit.audio.waveform import require_speech
 from quantkit.errors import FormatError
-
-FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,10 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from quantkit.arrays import FloatArray
 from quantkit.audio.frontend import hann_window
 from quantkit.audio.waveform import require_speech
 from quantkit.errors import FormatError
-
-FloatArray = npt.NDArray[np.float32]
 
 # Spectra of so many frames at once fit into a core's cache; those of an hour do not into memory.
 _CHUNK_FRAMES = 512

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 import click
 
 from quantkit.audio.utterance import Corpus
+from quantkit.calibration.feeds import Feeds
 from quantkit.cli.corpus_options import corpus_options, open_selected
 from quantkit.cli.outputs import check_outputs
 from quantkit.graph.artifact import read_info
-from quantkit.quantize.feeds import Feeds
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from quantkit.bench import run
-from quantkit.bench.page import write_page
-from quantkit.bench.schema import BenchReport, write_report
-from quantkit.bench.settings import DEFAULT_BATCH_SIZES, BenchSettings
-from quantkit.bench.tables import corpus_line, tables_of, to_rich, write_markdown
+from quantkit.benchmarking import run
+from quantkit.benchmarking.page import write_page
+from quantkit.benchmarking.schema import BenchReport, write_report
+from quantkit.benchmarking.settings import DEFAULT_BATCH_SIZES, BenchSettings
+from quantkit.benchmarking.tables import corpus_line, tables_of, to_rich, write_markdown
 from quantkit.cli.corpus_options import corpus_options, open_selected
 from quantkit.cli.decoder_options import decoder_options, pop_decoding
 from quantkit.errors import OutputError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from quantkit.export.sources import ExportOptions, export_source
+from quantkit.exporting.sources import ExportOptions, export_source
 from quantkit.graph.artifact import open_model, total_size
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.info import info_of

@@ -8,7 +8,13 @@ from typing import Any, TypeVar, cast
 import click
 from click.core import ParameterSource
 
-from quantkit.quantize.fitting import ROUNDINGS, WEIGHT_RANGES, Fitting, Rounding, WeightRange
+from quantkit.quantization.choices.fitting import (
+    ROUNDINGS,
+    WEIGHT_RANGES,
+    Fitting,
+    Rounding,
+    WeightRange,
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 

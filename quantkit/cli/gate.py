@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from quantkit.bench import gate_report
-from quantkit.bench.baseline import Baseline, read_baseline, write_baseline
-from quantkit.bench.figures import read_figures
-from quantkit.bench.gate import compare
+from quantkit.benchmarking import gate_report
+from quantkit.benchmarking.baseline import Baseline, read_baseline, write_baseline
+from quantkit.benchmarking.figures import read_figures
+from quantkit.benchmarking.gate import compare
 from quantkit.files import refuse_overwriting
 
 _FILE = click.Path(path_type=Path, dir_okay=False)

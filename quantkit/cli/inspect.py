@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from quantkit.quantize.inspection import InspectedLayer, Inspection, inspect_model
+from quantkit.quantization.inspection import InspectedLayer, Inspection, inspect_model
 
 
 @click.command(name="inspect")

@@ -11,9 +11,9 @@ from click.core import ParameterSource
 
 from quantkit.codecs.catalogue import NAMES, CodecChoice
 from quantkit.graph.plan import COMPUTES, Compute
-from quantkit.planning.grids import LARGEST_GRID
-from quantkit.quantize.presets import DESCRIPTIONS, PRESETS
-from quantkit.quantize.settings import RANGES, LayerRule, QuantizeSettings, RangeMethod
+from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE
+from quantkit.quantization.choices.presets import DESCRIPTIONS, PRESETS
+from quantkit.quantization.choices.settings import RANGES, LayerRule, QuantizeSettings, RangeMethod
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -100,15 +100,15 @@ def preset_option(*more: str) -> Callable[[F], F]:
     )
 
 
-def largest_grid_option(prefix: str = "") -> Callable[[F], F]:
-    """``--largest-grid``; its help begins with ``prefix``."""
+def max_input_divergence_option(prefix: str = "") -> Callable[[F], F]:
+    """``--max-input-divergence``; its help begins with ``prefix``."""
     return click.option(
-        "--largest-grid",
+        "--max-input-divergence",
         type=click.FloatRange(min=0),
         metavar="NATS",
         help=f"{prefix}Layers whose integer input alone moves the posteriors by more get a float32 "
         "product, where --layer says nothing else; inf: none. Their weights are stored in few "
-        f"bits all the same.  [default: {LARGEST_GRID:g}]",
+        f"bits all the same.  [default: {MAX_INPUT_DIVERGENCE:g}]",
     )
 
 

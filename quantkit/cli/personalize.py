@@ -11,27 +11,27 @@ from typing import Any
 
 import click
 
-from quantkit.bench.formatting import estimate
 from quantkit.cli.audio_options import audio_options, pop_feeds
 from quantkit.cli.fitting_options import fitting_options, pop_fitting
 from quantkit.cli.layer_options import (
     adjusted,
     base_settings,
-    largest_grid_option,
     layer_options,
+    max_input_divergence_option,
     preset_option,
 )
 from quantkit.cli.outputs import check_outputs
 from quantkit.cli.progress import progress_bar
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import InputError
-from quantkit.export.sources import ExportOptions, export_source
+from quantkit.exporting.sources import ExportOptions, export_source
 from quantkit.graph.plan import write_plan
-from quantkit.personalize.page import write_page
-from quantkit.personalize.pipeline import Personalized, PersonalizeSettings, personalize
-from quantkit.personalize.summary import PersonalizeSummary, agreement
+from quantkit.personalization.page import write_page
+from quantkit.personalization.pipeline import Personalized, PersonalizeSettings, personalize
+from quantkit.personalization.summary import PersonalizeSummary, agreement
 from quantkit.planning.budget import parse_budget
-from quantkit.planning.grids import LARGEST_GRID
+from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE
+from quantkit.report.formatting import estimate
 from quantkit.sensitivity.cache import default_cache_folder
 from quantkit.sensitivity.divergence_settings import CANDIDATES
 
@@ -81,7 +81,7 @@ _USUAL_PRESET = "hybrid"
     show_default=True,
     help="Find the layers to --balance by listening, where none is named.",
 )
-@largest_grid_option()
+@max_input_divergence_option()
 @preset_option()
 @layer_options
 @fitting_options
@@ -102,7 +102,7 @@ def command(
     candidates: tuple[str, ...],
     rounds: int | None,
     auto_balance: bool,
-    largest_grid: float | None,
+    max_input_divergence: float | None,
     preset: str | None,
     cache: Path | None,
     no_cache: bool,
@@ -143,7 +143,9 @@ def command(
             fitting=fitting,
             balance=auto_balance,
             rounds=rounds,
-            largest_grid=LARGEST_GRID if largest_grid is None else largest_grid,
+            max_input_divergence=MAX_INPUT_DIVERGENCE
+            if max_input_divergence is None
+            else max_input_divergence,
         )
         with progress_bar("listening") as tell:
             made = personalize(

@@ -11,14 +11,13 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from quantkit.bench.formatting import estimate
 from quantkit.cli.audio_options import audio_options, name_left_out, pop_feeds
 from quantkit.cli.fitting_options import fitting_given, fitting_options, pop_fitting
 from quantkit.cli.layer_options import (
     adjusted,
     base_settings,
-    largest_grid_option,
     layer_options,
+    max_input_divergence_option,
     preset_option,
     refuse_layer_options,
 )
@@ -33,6 +32,7 @@ from quantkit.planning.methods import DESCRIPTIONS, METHODS
 from quantkit.planning.methods.counting import SIZE_COUNTS
 from quantkit.planning.methods.ordering import DIRECTIONS, MEDIAN
 from quantkit.planning.size import with_sizes
+from quantkit.report.formatting import estimate
 
 _METHODS = {
     "optimal": "the least predicted output divergence, tried and corrected on the audio",
@@ -46,7 +46,7 @@ _OF_OPTIMAL = (
     "times_file",
     "verify",
     "front_files",
-    "largest_grid",
+    "max_input_divergence",
 )
 _OF_OTHERS = ("metric", "direction", "size", "seed")
 
@@ -114,7 +114,7 @@ _OF_OTHERS = ("metric", "direction", "size", "seed")
     help="optimal: write what is possible at other sizes, too, as .tsv, .md, .json, .png, .svg or "
     ".pdf; may be repeated.",
 )
-@largest_grid_option("optimal, without --max-latency: ")
+@max_input_divergence_option("optimal, without --max-latency: ")
 @click.option(
     "--metric",
     help=f"Metric of the sensitivity table that other methods sort by.  [default: {MEDIAN}]",

@@ -12,13 +12,14 @@ from typing import Any
 
 import click
 
+from quantkit.calibration.feeds import Feeds
 from quantkit.cli.progress import progress_bar
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.graph.plan import Plan
 from quantkit.planning.budget import parse_latency
-from quantkit.planning.correction import AudioJudge, Correction, corrected_plan
+from quantkit.planning.correction import Correction, PlanEvaluator, corrected_plan
+from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE
 from quantkit.planning.front_file import require_front_form, write_front
-from quantkit.planning.grids import LARGEST_GRID
 from quantkit.planning.latency import LayerTimes, read_layer_times, write_layer_times
 from quantkit.planning.measure_latency import measure_layer_times
 from quantkit.planning.methods import METHODS
@@ -26,10 +27,9 @@ from quantkit.planning.methods.ordering import MEDIAN
 from quantkit.planning.methods.precisions import codec_widths
 from quantkit.planning.optimal import Planner
 from quantkit.planning.pareto import pareto_front
-from quantkit.quantize.feeds import Feeds
-from quantkit.quantize.fitting import Fitting
-from quantkit.quantize.settings import QuantizeSettings
-from quantkit.quantize.shared_work import SharedWork
+from quantkit.quantization.calibration_cache import CalibrationCache
+from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 from quantkit.sensitivity.cache import default_cache_folder
 from quantkit.sensitivity.divergence_settings import CANDIDATES, DivergenceSettings
@@ -46,7 +46,7 @@ class Question:
     fitting: Fitting
     sensitivity_file: Path | None
     feeds: Feeds | None
-    shared: SharedWork = field(default_factory=SharedWork)
+    shared: CalibrationCache = field(default_factory=CalibrationCache)
 
     def sensitivity(self, analysis: AnalysisSettings) -> Sensitivity:
         """The table that was named, or one made from the audio.
@@ -82,14 +82,14 @@ def optimal(
     times_file: Path | None,
     verify: bool | None,
     front_files: tuple[Path, ...],
-    largest_grid: float | None,
+    max_input_divergence: float | None,
 ) -> Correction:
     """The best plan of all, tried on the audio where there is some; writes the front if asked to.
 
     Args:
         codec: name of the only one to choose among; None: all that were analyzed.
-        candidates, max_latency, times_file, verify, front_files, largest_grid: as options of
-            ``quantkit plan``.
+        candidates, max_latency, times_file, verify, front_files, max_input_divergence: as options
+            of ``quantkit plan``.
 
     Raises:
         click.UsageError: options that contradict each other, or something that is missing.
@@ -97,8 +97,10 @@ def optimal(
     """
     if verify and question.feeds is None:
         raise click.UsageError("--verify needs --audio DIR with unlabelled clips")
-    if largest_grid is not None and max_latency is not None:
-        raise click.UsageError("--largest-grid does not go with --max-latency: that picks kernels")
+    if max_input_divergence is not None and max_latency is not None:
+        raise click.UsageError(
+            "--max-input-divergence does not go with --max-latency: that picks kernels"
+        )
     if codec and candidates:
         raise click.UsageError("give one of --codec and --candidate")
     for path in front_files:
@@ -127,7 +129,9 @@ def optimal(
             codecs=codecs,
             times=times,
             any_compute=any_compute,
-            largest_grid=LARGEST_GRID if largest_grid is None else largest_grid,
+            max_input_divergence=MAX_INPUT_DIVERGENCE
+            if max_input_divergence is None
+            else max_input_divergence,
             fitting=question.fitting,
         )
 
@@ -138,7 +142,7 @@ def optimal(
         judge = None
         if question.feeds is not None and verify is not False:
             judge = stack.enter_context(
-                AudioJudge(
+                PlanEvaluator(
                     question.model,
                     question.feeds,
                     sensitivity,

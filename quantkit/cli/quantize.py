@@ -24,10 +24,10 @@ from quantkit.cli.layer_options import (
 )
 from quantkit.cli.outputs import check_outputs
 from quantkit.graph.plan import read_plan
-from quantkit.quantize.family import quantize_family
-from quantkit.quantize.fitting import Fitting
-from quantkit.quantize.pipeline import QuantizeResult, quantize_model
-from quantkit.quantize.presets import PRESETS
+from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.presets import PRESETS
+from quantkit.quantization.family import quantize_family
+from quantkit.quantization.pipeline import QuantizeResult, quantize_model
 
 
 @click.command(name="quantize")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
+from quantkit.bundles.bundle import ship
+from quantkit.bundles.manifest import MANIFEST
 from quantkit.files import sha256_of
-from quantkit.ship.bundle import ship
-from quantkit.ship.manifest import MANIFEST
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from quantkit.ship.manifest import MANIFEST
-from quantkit.ship.verify import verify
-from quantkit.ship.verify_artifact import verify_artifact
+from quantkit.bundles.manifest import MANIFEST
+from quantkit.bundles.verify import verify
+from quantkit.bundles.verify_artifact import verify_artifact
 
 
 @click.command(name="verify")

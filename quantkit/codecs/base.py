@@ -16,9 +16,9 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
+from quantkit.arrays import FloatArray
 from quantkit.codecs.feedback import SecondMoments
 
-FloatArray = npt.NDArray[np.float32]
 #: int8, or int16 for the codec of that name; the dtype is the one that the decoder gives.
 Levels = npt.NDArray[Any]
 Options = Mapping[str, int | str]

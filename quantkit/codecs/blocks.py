@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto
 
-from quantkit.codecs.base import DecodeBuilder, Encoded, FloatArray, Packed, Part, Weight
+from quantkit.arrays import Booleans, Doubles, FloatArray, IndexArray
+from quantkit.codecs.base import DecodeBuilder, Encoded, Packed, Part, Weight
 from quantkit.codecs.channels import from_rows, inputs_of
-from quantkit.codecs.compensated import Booleans, Laid, lay_and_round
-from quantkit.codecs.feedback import Doubles, IndexArray
+from quantkit.codecs.compensated import Laid, lay_and_round
 from quantkit.codecs.uniform import (
     VANISHING,
     UniformGrid,

@@ -36,13 +36,13 @@ from typing import Generic, Protocol, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from quantkit.codecs.base import FloatArray, Weight
+from quantkit.arrays import Booleans, Doubles, FloatArray, IndexArray
+from quantkit.codecs.base import Weight
 from quantkit.codecs.channels import as_rows
-from quantkit.codecs.feedback import Doubles, Feedback, IndexArray, SecondMoments
+from quantkit.codecs.feedback import Feedback, SecondMoments
 from quantkit.codecs.uniform import normal_scale
 
 LevelArray = npt.NDArray[np.int16]
-Booleans = npt.NDArray[np.bool_]
 
 #: How often, at most, a grid is laid and the weights are rounded to it.
 _ROUNDS = 4

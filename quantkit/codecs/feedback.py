@@ -7,12 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import LinAlgError, cholesky
 
-FloatArray = npt.NDArray[np.float32]
-IndexArray = npt.NDArray[np.intp]
-Doubles = npt.NDArray[np.float64]
+from quantkit.arrays import Doubles, FloatArray, IndexArray
 
 #: Added to the diagonal of the matrix, as a share of its mean; the next one where rounding errors
 #: make the factorization fail.

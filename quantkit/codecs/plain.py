@@ -9,7 +9,8 @@ from typing import ClassVar
 import numpy as np
 from onnx import TensorProto
 
-from quantkit.codecs.base import DecodeBuilder, Encoded, FloatArray, Levels, Packed, Part, Weight
+from quantkit.arrays import FloatArray
+from quantkit.codecs.base import DecodeBuilder, Encoded, Levels, Packed, Part, Weight
 from quantkit.codecs.uniform import UniformGrid, fit_uniform
 
 _HALF = np.finfo(np.float16)

@@ -40,7 +40,8 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto
 
-from quantkit.codecs.base import DecodeBuilder, Encoded, FloatArray, Packed, Part, Weight
+from quantkit.arrays import FloatArray
+from quantkit.codecs.base import DecodeBuilder, Encoded, Packed, Part, Weight
 from quantkit.codecs.symbols import Planes, reshaped
 from quantkit.codecs.uniform import GridName, UniformGrid, reading_of
 from quantkit.codecs.uniform_rounding import round_uniform

@@ -15,9 +15,9 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from quantkit.codecs.base import FloatArray, Weight
-from quantkit.codecs.compensated import Booleans, Laid, LevelArray, lay_and_round
-from quantkit.codecs.feedback import Doubles, IndexArray
+from quantkit.arrays import Booleans, Doubles, FloatArray, IndexArray
+from quantkit.codecs.base import Weight
+from quantkit.codecs.compensated import Laid, LevelArray, lay_and_round
 from quantkit.codecs.kmeans import Float64Array
 from quantkit.codecs.lookup import CodeArray, TableArray
 from quantkit.codecs.tables import (

@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from quantkit.codecs.base import FloatArray, Weight
+from quantkit.arrays import FloatArray, IndexArray
+from quantkit.codecs.base import Weight
 from quantkit.codecs.channels import channels_first
 from quantkit.codecs.kmeans import Float64Array, k_means
 from quantkit.codecs.lookup import CodeArray, TableArray
 from quantkit.codecs.uniform import VANISHING, normal_scale
-
-IndexArray = npt.NDArray[np.intp]
 
 _LIMIT = 127
 #: Weights that tables are learned from; more of them change the result little. One table costs

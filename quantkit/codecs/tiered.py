@@ -21,9 +21,9 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 from onnx import TensorProto
 
+from quantkit.arrays import IndexArray
 from quantkit.codecs.base import Codec, DecodeBuilder, Encoded, Packed, Part, Weight
 from quantkit.codecs.bitplane import Bitplane
 from quantkit.codecs.channels import as_rows, from_rows, inputs_of, nodes_from_rows
@@ -31,8 +31,6 @@ from quantkit.codecs.grouped import Grouped
 from quantkit.codecs.plain import Int8
 from quantkit.codecs.symbols import Planes, reshaped
 from quantkit.errors import InputError
-
-IndexArray = npt.NDArray[np.intp]
 
 _MOST_TIERS = 4
 _WIDEST_GROUPED = 6

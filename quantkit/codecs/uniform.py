@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 
-from quantkit.codecs.base import FloatArray, Levels, Weight
+from quantkit.arrays import Doubles, FloatArray
+from quantkit.codecs.base import Levels, Weight
 from quantkit.codecs.symbols import Reading
 from quantkit.errors import InputError
 
@@ -17,7 +17,6 @@ from quantkit.errors import InputError
 #: Gray, "Vector Quantization and Signal Compression", 1992, section 5.4.
 GridName = Literal["mid-tread", "midrise"]
 
-_Doubles = npt.NDArray[np.float64]
 
 #: Weights worked on at a time: a few arrays of this size stay in the processor's cache.
 _BLOCK = 32768
@@ -172,13 +171,13 @@ def fit_uniform(weight: Weight, grid: UniformGrid) -> tuple[Levels, FloatArray]:
     return levels, scales
 
 
-def normal_scale(scale: _Doubles) -> FloatArray:
+def normal_scale(scale: Doubles) -> FloatArray:
     """As float32, not infinite, nor below the smallest normal number: 1/scale would overflow."""
     limits = np.finfo(np.float32)
     return np.clip(scale, limits.tiny, limits.max).astype(np.float32)
 
 
-def _block_scales(matrix: FloatArray, importance: FloatArray | None, grid: UniformGrid) -> _Doubles:
+def _block_scales(matrix: FloatArray, importance: FloatArray | None, grid: UniformGrid) -> Doubles:
     """Scales of (channels, inputs) values; 0 for channels of zeros."""
     largest = np.abs(matrix).max(axis=1, initial=0).astype(np.float64)
     # So that squares neither overflow nor vanish, whatever the magnitude of the weights.
@@ -192,7 +191,7 @@ def _block_scales(matrix: FloatArray, importance: FloatArray | None, grid: Unifo
         unheard = ~weighted.any(axis=1)
         importance[unheard], weighted[unheard] = 1, shares[unheard]
 
-    def best_scale(steps: _Doubles) -> tuple[_Doubles, _Doubles]:
+    def best_scale(steps: Doubles) -> tuple[Doubles, Doubles]:
         """The least-squares scale for each channel's step, and what it takes off the error."""
         levels = grid.nearest(shares / steps.astype(np.float32)[:, None])
         product = np.einsum("ci,ci->c", levels, weighted).astype(np.float64)
@@ -206,7 +205,7 @@ def _block_scales(matrix: FloatArray, importance: FloatArray | None, grid: Unifo
     widest = np.full(len(matrix), 1 / grid.highest)
     best, best_gain = best_scale(widest)
 
-    def search(center: _Doubles, candidates: _Doubles) -> None:
+    def search(center: Doubles, candidates: Doubles) -> None:
         nonlocal best, best_gain
         for candidate in candidates:
             scale, gain = best_scale(center * candidate)
@@ -218,5 +217,5 @@ def _block_scales(matrix: FloatArray, importance: FloatArray | None, grid: Unifo
     search(best, _FINE)
     for _ in range(_REFINEMENTS):
         best, best_gain = best_scale(np.where(best_gain > 0, best, 1))
-    scales: _Doubles = np.where(best_gain > 0, best * largest, 0)
+    scales: Doubles = np.where(best_gain > 0, best * largest, 0)
     return scales

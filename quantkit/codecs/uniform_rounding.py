@@ -7,10 +7,10 @@ from typing import Self
 
 import numpy as np
 
-from quantkit.codecs.base import FloatArray, Levels, Weight
+from quantkit.arrays import Booleans, Doubles, FloatArray, IndexArray
+from quantkit.codecs.base import Levels, Weight
 from quantkit.codecs.channels import from_rows, to_rows
-from quantkit.codecs.compensated import Booleans, Laid, lay_and_round
-from quantkit.codecs.feedback import Doubles, IndexArray
+from quantkit.codecs.compensated import Laid, lay_and_round
 from quantkit.codecs.uniform import UniformGrid, fit_uniform
 
 

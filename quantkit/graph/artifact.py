@@ -15,7 +15,7 @@ from quantkit.errors import ModelError, OutputError
 from quantkit.files import atomic_path, output_target
 from quantkit.graph.info import ArtifactInfo, info_of
 from quantkit.graph.integrity import CHECKSUM_KEY, append_checksum, check_integrity
-from quantkit.graph.light import LightModel, read_light
+from quantkit.graph.lazy import LazyModel, read_lazily
 from quantkit.graph.parts import (
     decoder_beside,
     decoder_name,
@@ -54,12 +54,12 @@ def read_info(path: Path, *, check: bool = True) -> ArtifactInfo:
     Raises:
         ModelError: the file is missing, damaged, not ONNX, or its metadata is another model's.
     """
-    model = _read_light(path).model
+    model = _read_lazily(path).model
     if check:
         _require_intact(model, path)
     for file in _decoder_files(model, path):
         # The plan names the layers of both.
-        model.graph.node.extend(_read_light(file).model.graph.node)
+        model.graph.node.extend(_read_lazily(file).model.graph.node)
     return info_of(model, str(path))
 
 
@@ -85,17 +85,17 @@ def open_model(path: Path, *, check: bool = True) -> onnx.ModelProto:
 
     Args, Raises: see :func:`load_model`.
     """
-    light = _read_light(path)
+    light = _read_lazily(path)
     _files_beside(light.model, path)
     if check:
         _require_intact(light.model, path)
     model = _opened(light, path)
     for file in _decoder_files(model, path):
-        model = join(model, _opened(_read_light(file), file))
+        model = join(model, _opened(_read_lazily(file), file))
     return model
 
 
-def _opened(light: LightModel, path: Path) -> onnx.ModelProto:
+def _opened(light: LazyModel, path: Path) -> onnx.ModelProto:
     model = light.model
     _drop_checksum(model)
     for tensor in _tensors(model):
@@ -133,7 +133,7 @@ def save_model(
     set_decoder_name(encoder, file.name)
     # The decoder first: an encoder never points at one that is not there.
     _save(decoder, file, external_threshold, ())
-    weights = _external_files(_read_light(file).model, file)
+    weights = _external_files(_read_lazily(file).model, file)
     _save(encoder, path, external_threshold, [file, *weights])
 
 
@@ -211,7 +211,7 @@ def total_size(path: Path) -> int:
     Raises:
         ModelError: the model cannot be read, or one of its files is missing.
     """
-    files = _files_beside(_read_light(path).model, path)
+    files = _files_beside(_read_lazily(path).model, path)
     return path.stat().st_size + sum(file.stat().st_size for file in files)
 
 
@@ -221,12 +221,12 @@ def model_files(path: Path) -> tuple[Path, ...]:
     Raises:
         ModelError: the model cannot be read, or one of its files is missing.
     """
-    return (path, *_decoder_files(_read_light(path).model, path))
+    return (path, *_decoder_files(_read_lazily(path).model, path))
 
 
-def _read_light(path: Path) -> LightModel:
+def _read_lazily(path: Path) -> LazyModel:
     try:
-        light = read_light(path)
+        light = read_lazily(path)
     except OSError as error:
         raise ModelError(f"cannot read model {path}: {error.strerror or error}") from error
     except (DecodeError, ValueError) as error:
@@ -332,7 +332,7 @@ def _files_beside(model: onnx.ModelProto, path: Path) -> list[Path]:
     """All files that belong to the one at ``path``: its weights, its decoder, and that one's."""
     files = _external_files(model, path)
     for file in _decoder_files(model, path):
-        files += [file, *_external_files(_read_light(file).model, file)]
+        files += [file, *_external_files(_read_lazily(file).model, file)]
     return files
 
 

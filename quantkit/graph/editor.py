@@ -6,14 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
+from quantkit.arrays import Array
 from quantkit.errors import ModelError
 from quantkit.graph.tensors import tensor_array
-
-Array = npt.NDArray[Any]
 
 
 class GraphEditor:

@@ -113,8 +113,8 @@ class Plan:
         predicted_bytes: what the file will take, its external files included; None where that
             was not computed.
         target_runtime: the oldest ONNX Runtime that must load the file; empty for the newest.
-        fitting: how the numbers are found; see :class:`quantkit.quantize.fitting.Fitting`. Empty
-            where that is not said.
+        fitting: how the numbers are found; see
+            :class:`quantkit.quantization.choices.fitting.Fitting`. Empty where that is not said.
     """
 
     layers: tuple[LayerPlan, ...]

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from quantkit.graph.apart import with_weights_apart
 from quantkit.graph.artifact import model_files, open_model
+from quantkit.graph.external_data import with_external_data
 
 
 @contextmanager
@@ -29,6 +29,6 @@ def single_file(path: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="quantkit-whole-") as folder:
         whole = Path(folder) / path.name
-        light = with_weights_apart(open_model(path, check=False), Path(folder) / "weights")
+        light = with_external_data(open_model(path, check=False), Path(folder) / "weights")
         whole.write_bytes(light.SerializeToString())
         yield whole

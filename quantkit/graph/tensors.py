@@ -11,15 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
-import numpy.typing as npt
 from onnx import TensorProto, helper, numpy_helper
 
+from quantkit.arrays import Array
 from quantkit.errors import ModelError
-
-Array = npt.NDArray[Any]
 
 # Page-aligned tensors can be mapped into memory instead of being read.
 _ALIGNMENT = 4096

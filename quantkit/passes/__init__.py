@@ -3,7 +3,7 @@
 One pass per file. Each keeps the model's numbers up to rounding, keeps the names of its layers,
 uses only operators that ONNX Runtime 1.17 has already, changes the model in place and
 returns whether it did. Constants that nobody reads any more stay in the model until
-:func:`quantkit.quantize.cleanup.clean_up`.
+:func:`quantkit.quantization.finalize.clean_up`.
 """
 
 from __future__ import annotations

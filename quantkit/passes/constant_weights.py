@@ -17,7 +17,8 @@ from typing import cast
 import onnx
 from onnx.reference import ReferenceEvaluator
 
-from quantkit.graph.editor import Array, GraphEditor
+from quantkit.arrays import Array
+from quantkit.graph.editor import GraphEditor
 from quantkit.passes.match import remove_unused
 
 _LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})

@@ -16,7 +16,8 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from quantkit.graph.editor import Array, GraphEditor
+from quantkit.arrays import Array
+from quantkit.graph.editor import GraphEditor
 from quantkit.passes.match import only_consumer, remove_unused
 
 

@@ -15,9 +15,14 @@ from quantkit.errors import InputError
 from quantkit.graph.layers import Layer
 from quantkit.graph.plan import Compute
 from quantkit.planning.size_model import choice_label
-from quantkit.quantize.pipeline import Prepared, settle
-from quantkit.quantize.settings import FLOAT_LAYER, LayerChoice, QuantizeSettings, match_layers
-from quantkit.quantize.sharing import shared_weights
+from quantkit.quantization.choices.settings import (
+    FLOAT_LAYER,
+    LayerChoice,
+    QuantizeSettings,
+    match_layers,
+)
+from quantkit.quantization.pipeline import Prepared, settle
+from quantkit.quantization.tied_weights import shared_weights
 from quantkit.sensitivity.table import LayerSensitivity, Sensitivity, WeightDivergence
 
 #: A kernel: compute, and bits of the grid of its input.

@@ -19,17 +19,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from quantkit.calibration.feeds import Feeds
 from quantkit.closing import Closing
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.planning.optimal import Optimum, Planner
 from quantkit.planning.size_model import choice_label
-from quantkit.quantize.conditioning import condition
-from quantkit.quantize.feeds import Feeds
-from quantkit.quantize.fitting import Fitting
-from quantkit.quantize.observe import observe
-from quantkit.quantize.pipeline import prepare
-from quantkit.quantize.settings import LayerChoice, QuantizeSettings
-from quantkit.quantize.shared_work import SharedWork
+from quantkit.quantization.calibration_cache import CalibrationCache
+from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.settings import LayerChoice, QuantizeSettings
+from quantkit.quantization.equalize.conditioning import condition
+from quantkit.quantization.observe import observe
+from quantkit.quantization.pipeline import prepare
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
 from quantkit.sensitivity.estimate import Estimate
 from quantkit.sensitivity.plan_divergence import PlanTrial
@@ -131,7 +131,7 @@ def corrected_plan(
     return Correction(best, measured, tuple(passed))
 
 
-class AudioJudge(Closing):
+class PlanEvaluator(Closing):
     """Tries plans on clips, by the simulation of :mod:`quantkit.sensitivity.plan_divergence`.
 
     To be used in a ``with`` statement.
@@ -146,7 +146,7 @@ class AudioJudge(Closing):
 
     Raises:
         FormatError: the table is for another model.
-        ModelError, CorpusError: see :func:`~quantkit.quantize.quantize_model`.
+        ModelError, CorpusError: see :func:`~quantkit.quantization.quantize_model`.
     """
 
     def __init__(
@@ -157,9 +157,9 @@ class AudioJudge(Closing):
         settings: QuantizeSettings,
         fitting: Fitting | None = None,
         *,
-        shared: SharedWork | None = None,
+        shared: CalibrationCache | None = None,
     ) -> None:
-        fitting, shared = fitting or Fitting(), shared or SharedWork()
+        fitting, shared = fitting or Fitting(), shared or CalibrationCache()
         # Ranges and moments of every layer, whatever plan will be tried.
         everything = replace(settings, compute="static", operators={}, rules=(), exclude=())
         prepared = prepare(source, replace(everything, codec=_FITTED), fitting)

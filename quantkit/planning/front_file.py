@@ -45,6 +45,6 @@ def write_front(front: Front, path: Path) -> None:
     else:
         # Whoever wants no plot does not wait for matplotlib.
         from quantkit.planning.pareto_plot import front_figure
-        from quantkit.plotting import save_figure
+        from quantkit.report.plotting import save_figure
 
         save_figure(front_figure(front), path)

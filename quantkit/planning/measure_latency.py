@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from quantkit.calibration.feeds import Calibration, Feeds
 from quantkit.codecs.catalogue import INT8
 from quantkit.errors import CorpusError, InputError
 from quantkit.files import sha256_of
@@ -29,14 +30,13 @@ from quantkit.graph.artifact import open_model, read_info
 from quantkit.graph.plan import Compute
 from quantkit.graph.single_file import single_file
 from quantkit.planning.latency import LayerTimes
-from quantkit.quantize.feeds import Calibration, Feeds
-from quantkit.quantize.pipeline import quantize_model
-from quantkit.quantize.settings import QuantizeSettings
+from quantkit.quantization.choices.settings import QuantizeSettings
+from quantkit.quantization.pipeline import quantize_model
+from quantkit.runtime.interleaved import Effort, interleaved_seconds
 from quantkit.runtime.node_times import node_milliseconds
 from quantkit.runtime.optimised import name_before_fusion
 from quantkit.runtime.processor import processor
 from quantkit.runtime.session import create_session
-from quantkit.runtime.turns import Effort, seconds_in_turns
 from quantkit.sensitivity.cache import AnalysisCache
 
 Inputs = Mapping[str, npt.NDArray[Any]]
@@ -190,7 +190,7 @@ def _whole(
     # A session with one thread computes in that of its caller.
     clock = time.thread_time if threads == 1 else time.perf_counter
     wall, own = time.perf_counter(), clock()
-    seconds = seconds_in_turns(
+    seconds = interleaved_seconds(
         [partial(session.run, None, dict(clip)) for session in sessions],
         threads=threads,
         effort=Effort(rounds=runs, min_rounds=runs),

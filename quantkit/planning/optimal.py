@@ -11,15 +11,15 @@ from quantkit.codecs.catalogue import INT8, CodecChoice
 from quantkit.errors import InputError
 from quantkit.graph.plan import Plan
 from quantkit.planning.candidates import layer_candidates
-from quantkit.planning.grids import LARGEST_GRID, costly_grids, in_float, reason
+from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE, costly_grids, in_float, reason
 from quantkit.planning.latency import LayerTimes, timed_as
 from quantkit.planning.programme import Groups, Option, Programme, Solution
 from quantkit.planning.size import with_sizes
 from quantkit.planning.size_model import SizeModel
-from quantkit.quantize.fitting import Fitting
-from quantkit.quantize.pipeline import prepare
-from quantkit.quantize.settings import LayerChoice, QuantizeSettings, row_of
-from quantkit.quantize.sharing import shared_weights
+from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.settings import LayerChoice, QuantizeSettings, row_of
+from quantkit.quantization.pipeline import prepare
+from quantkit.quantization.tied_weights import shared_weights
 from quantkit.sensitivity.table import Sensitivity
 
 METHOD = "optimal"
@@ -92,7 +92,7 @@ class Planner:
         codecs: Sequence[CodecChoice] = (),
         times: LayerTimes | None = None,
         any_compute: bool = False,
-        largest_grid: float = LARGEST_GRID,
+        max_input_divergence: float = MAX_INPUT_DIVERGENCE,
         fitting: Fitting | None = None,
     ) -> Planner:
         """Args, Raises: see :func:`optimal_plan`."""
@@ -103,7 +103,7 @@ class Planner:
         sensitivity.require_model(prepared.plan.model_sha256)
         costly = {}
         if not any_compute:
-            costly = costly_grids(sensitivity, settings, prepared.layers, largest_grid)
+            costly = costly_grids(sensitivity, settings, prepared.layers, max_input_divergence)
             settings = in_float(settings, tuple(costly))
         candidates = layer_candidates(
             prepared, sensitivity, settings, codecs=codecs, any_compute=any_compute
@@ -242,7 +242,7 @@ def optimal_plan(
     codecs: Sequence[CodecChoice] = (),
     times: LayerTimes | None = None,
     limit_ms: float | None = None,
-    largest_grid: float = LARGEST_GRID,
+    max_input_divergence: float = MAX_INPUT_DIVERGENCE,
     fitting: Fitting | None = None,
 ) -> Optimum:
     """The plan of least predicted output divergence whose file takes at most ``budget_bytes``.
@@ -262,14 +262,15 @@ def optimal_plan(
         times: of the layers on this host.
         limit_ms: per run; with it, the compute of each layer that nothing is said about is chosen,
             too. Without it, float32 kernels would always be best: they round nothing.
-        largest_grid: nats per frame; where rounding the input of a layer alone moves the posteriors
-            by more, and no rule says otherwise, it computes in float32. Not with ``limit_ms``.
+        max_input_divergence: nats per frame; where rounding the input of a layer alone moves the
+            posteriors by more, and no rule says otherwise, it computes in float32. Not with
+            ``limit_ms``.
         fitting: is noted in the plan.
 
     Raises:
         InputError: no plan keeps to budget and limit, or the table says too little.
         FormatError: the table or the times are for another model.
-        ModelError: see :func:`~quantkit.quantize.quantize_model`.
+        ModelError: see :func:`~quantkit.quantization.quantize_model`.
     """
     if limit_ms is not None and times is None:
         raise InputError("a limit on latency needs the times of the layers on this host")
@@ -280,7 +281,7 @@ def optimal_plan(
         codecs=codecs,
         times=times,
         any_compute=limit_ms is not None,
-        largest_grid=largest_grid,
+        max_input_divergence=max_input_divergence,
         fitting=fitting,
     )
     return planner.best(budget_bytes, limit_ms)

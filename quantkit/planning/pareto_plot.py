@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from quantkit.planning.pareto import Front, FrontPoint
-from quantkit.plotting import HEIGHT, PAPER, Palette, new_figure, style
+from quantkit.report.plotting import HEIGHT, PAPER, Palette, new_figure, style
 
 _LEAST = 1e-9
 # Sizes closer together than this may have no more than one mark at 1, 2 and 5.

@@ -26,9 +26,9 @@ import numpy.typing as npt
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
-from quantkit.planning.quiet import quiet_stdout
 from quantkit.planning.size_model import choice_label
-from quantkit.quantize.settings import LayerChoice
+from quantkit.planning.suppress_stdout import suppress_stdout
+from quantkit.quantization.choices.settings import LayerChoice
 
 FloatArray = npt.NDArray[np.float64]
 Objective = Literal["divergence", "bytes", "milliseconds"]
@@ -192,7 +192,7 @@ class _Matrices:
             constraints.append(LinearConstraint(self._bytes()[None, :] / _MB, ub=budget / _MB))
         if limit_ms is not None:
             constraints.append(LinearConstraint(self._values("milliseconds")[None, :], ub=limit_ms))
-        with quiet_stdout():
+        with suppress_stdout():
             result = milp(
                 costs / unit,
                 integrality=np.ones(len(costs)),

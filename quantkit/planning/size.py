@@ -14,16 +14,16 @@ from pathlib import Path
 
 import onnx
 
+from quantkit.calibration.observations import Observations
+from quantkit.calibration.ranges import Range
 from quantkit.graph.artifact import save_model, total_size
 from quantkit.graph.plan import Plan
-from quantkit.quantize.balancing import make_unlike
-from quantkit.quantize.fitting import Fitting
-from quantkit.quantize.observations import Observations
-from quantkit.quantize.pipeline import build, prepare
-from quantkit.quantize.ranges import Range
-from quantkit.quantize.rewrite import static_layout
-from quantkit.quantize.settings import QuantizeSettings
-from quantkit.quantize.weights import WeightStore
+from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.settings import QuantizeSettings
+from quantkit.quantization.equalize.balancing import make_unlike
+from quantkit.quantization.pipeline import build, prepare
+from quantkit.quantization.rewrite import static_layout
+from quantkit.quantization.weights import WeightStore
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def with_sizes(
         fitting: is noted in the plan; None: as ``decisions`` say, or the usual one.
 
     Raises:
-        ModelError, FormatError, InputError: see :func:`~quantkit.quantize.quantize_model`.
+        ModelError, FormatError, InputError: see :func:`~quantkit.quantization.quantize_model`.
     """
     return dry_build(source, decisions, budget_bytes, fitting).plan
 
@@ -71,7 +71,7 @@ def dry_build(
         budget_bytes, fitting: see there.
 
     Raises:
-        ModelError, FormatError, InputError: see :func:`~quantkit.quantize.quantize_model`.
+        ModelError, FormatError, InputError: see :func:`~quantkit.quantization.quantize_model`.
     """
     prepared = prepare(source, decisions, fitting)
     make_unlike(prepared.model)

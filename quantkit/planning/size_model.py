@@ -24,11 +24,11 @@ from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer, find_layers
 from quantkit.graph.plan import Plan
 from quantkit.planning.size import dry_build
-from quantkit.quantize.balancing import multiplications
-from quantkit.quantize.narrowing import saved, saved_in_norms
-from quantkit.quantize.pipeline import Prepared, prepare
-from quantkit.quantize.settings import LayerChoice, QuantizeSettings, row_of
-from quantkit.quantize.storage import stored_layers
+from quantkit.quantization.choices.settings import LayerChoice, QuantizeSettings, row_of
+from quantkit.quantization.equalize.balancing import multiplications
+from quantkit.quantization.float16_vectors import saved, saved_in_norms
+from quantkit.quantization.pipeline import Prepared, prepare
+from quantkit.quantization.storage import stored_layers
 
 #: Codecs whose weights the graph holds as they are, in a form of its own.
 _OWN_FORM = ("float16", "int16", "blocks")
@@ -86,7 +86,7 @@ class SizeModel:
         prepared: ``source`` with all nodes named, where it was prepared already.
 
     Raises:
-        ModelError: see :func:`~quantkit.quantize.quantize_model`.
+        ModelError: see :func:`~quantkit.quantization.quantize_model`.
     """
 
     def __init__(

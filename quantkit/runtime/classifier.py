@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
+from quantkit.arrays import FloatArray
 from quantkit.errors import ModelError
 from quantkit.graph.artifact import read_info
 from quantkit.graph.info import ArtifactInfo
 from quantkit.runtime.padding import padded_batch
 from quantkit.runtime.recognizer import require_values
 from quantkit.runtime.session import create_session
-from quantkit.runtime.speech_model import FloatArray, Output, SpeechModel, run_session
+from quantkit.runtime.speech_model import Output, SpeechModel, run_session
 from quantkit.text.spelling import KeywordSpelling
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto
 
+from quantkit.arrays import Array
 from quantkit.errors import ModelError
-
-Array = npt.NDArray[Any]
 
 #: Of the last axis of an output.
 Scale = Literal["log-probabilities", "probabilities", "logits"]

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from quantkit.arrays import FloatArray
 from quantkit.errors import InputError
-
-FloatArray = npt.NDArray[np.float32]
 
 #: The shortest input of an artifact: Wav2Letter's first convolution strides over two frames and
 #: needs both. Shorter batches are padded to them.

@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from quantkit.arrays import FloatArray
 from quantkit.errors import ModelError
 from quantkit.graph.artifact import read_info
 from quantkit.graph.info import ArtifactInfo
 from quantkit.runtime.padding import padded_batch
 from quantkit.runtime.session import create_session
-from quantkit.runtime.speech_model import FloatArray, Output, SpeechModel, run_session
+from quantkit.runtime.speech_model import Output, SpeechModel, run_session
 from quantkit.text.ctc import ctc_loss
 from quantkit.text.decoders import Decoder, decoder_for
 from quantkit.text.decoding import Decoding

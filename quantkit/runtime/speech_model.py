@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from quantkit.arrays import FloatArray
 from quantkit.audio.decode import read_audio
 from quantkit.audio.features import load_features
 from quantkit.audio.frontends import AnyFrontend
@@ -19,7 +19,6 @@ from quantkit.errors import InputError, ModelError
 from quantkit.graph.info import ArtifactInfo
 from quantkit.text.spelling import Spelling
 
-FloatArray = npt.NDArray[np.float32]
 Output = npt.NDArray[Any]
 
 

@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from quantkit.calibration.feeds import Calibration, Feeds
+from quantkit.calibration.observations import Observations
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import CorpusError, FormatError, InputError
 from quantkit.graph.digest import graph_digest
 from quantkit.graph.parts import repeated_nodes
-from quantkit.quantize.conditioning import condition
-from quantkit.quantize.feeds import Calibration, Feeds
-from quantkit.quantize.fitting import Fitting
-from quantkit.quantize.observations import Observations
-from quantkit.quantize.observe import observe
-from quantkit.quantize.pipeline import Prepared, prepare
-from quantkit.quantize.settings import QuantizeSettings
-from quantkit.quantize.shared_work import SharedWork
+from quantkit.quantization.calibration_cache import CalibrationCache
+from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.settings import QuantizeSettings
+from quantkit.quantization.equalize.conditioning import condition
+from quantkit.quantization.observe import observe
+from quantkit.quantization.pipeline import Prepared, prepare
 from quantkit.sensitivity.cache import AnalysisCache
 from quantkit.sensitivity.divergence import Divergences, measure_divergence
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
@@ -77,7 +77,7 @@ def analyze(
     settings: AnalysisSettings | None = None,
     *,
     cache: Path | None = None,
-    shared: SharedWork | None = None,
+    shared: CalibrationCache | None = None,
     progress: Progress | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> Sensitivity:
@@ -107,7 +107,7 @@ def analyze(
     feeds = Feeds.of(calibration, prepared.info, source)
     if not feeds.clips:
         raise CorpusError("the analysis needs at least one clip, and there is none")
-    shared = shared or SharedWork()
+    shared = shared or CalibrationCache()
     condition(
         prepared.model, prepared.layers, prepared.choices, feeds, settings.fitting, shared=shared
     )
@@ -154,7 +154,7 @@ def _divergences(
     feeds: Feeds,
     settings: AnalysisSettings,
     cache: AnalysisCache,
-    shared: SharedWork,
+    shared: CalibrationCache,
     tell: Progress,
 ) -> Mapping[str, Divergences]:
     if settings.divergence is None:

@@ -11,15 +11,16 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
+from quantkit.arrays import FloatArray
+from quantkit.calibration.observations import Observations
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer
-from quantkit.quantize.eligibility import reason_to_stay_plain
-from quantkit.quantize.encodings import Encodings
-from quantkit.quantize.fitting import Fitting
-from quantkit.quantize.observations import Observations
-from quantkit.quantize.sharing import shared_weights
-from quantkit.quantize.weights import (
+from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.encodings import Encodings
+from quantkit.quantization.kernels.eligibility import reason_to_stay_plain
+from quantkit.quantization.tied_weights import shared_weights
+from quantkit.quantization.weights import (
     bias_place,
     by_input,
     channel_axis,
@@ -28,7 +29,6 @@ from quantkit.quantize.weights import (
     weight_position,
 )
 
-FloatArray = npt.NDArray[np.float32]
 Channels = npt.NDArray[np.int64]
 
 # Each output channel depends on its own part of the weight only.
@@ -70,7 +70,7 @@ class FloatLayer:
     def shift(self, weight: FloatArray) -> FloatArray | None:
         """What a corrected bias takes off the result, (channels, …), broadcast to the result.
 
-        See :func:`quantkit.quantize.bias_correction.corrected_bias`.
+        See :func:`quantkit.quantization.kernels.bias_correction.corrected_bias`.
         """
         if self.mean_input is None:
             return None
@@ -107,7 +107,7 @@ class CandidateWeights:
         model: is not changed.
         layers: of it.
         observations: for the codecs and the biases; see
-            :func:`quantkit.quantize.observe.observe`.
+            :func:`quantkit.quantization.observe.observe`.
         fitting: how levels are found.
         encodings: to share with others; None: with nobody.
     """

@@ -3,7 +3,7 @@
 No formula of the weights, the activations or the layer's error: the layer is really computed with
 each candidate's weight, the rest of the float model really run behind it, and its posteriors held
 against the float model's. What lies before the layer is computed once; see
-:mod:`quantkit.sensitivity.walk`. For models so large that not every candidate can be run, the
+:mod:`quantkit.sensitivity.layerwise`. For models so large that not every candidate can be run, the
 others follow from the noise that they put on the layer's output.
 """
 
@@ -17,20 +17,21 @@ from typing import Any
 
 import onnx
 
+from quantkit.arrays import Array
+from quantkit.calibration.feeds import Feeds
+from quantkit.calibration.observations import Observations
+from quantkit.calibration.ranges import Range
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.graph.layers import Layer
 from quantkit.graph.parts import repeated_nodes
 from quantkit.graph.plan import Compute
-from quantkit.quantize.eligibility import reason_to_stay_float
-from quantkit.quantize.encodings import Encodings
-from quantkit.quantize.feeds import Feeds
-from quantkit.quantize.fitting import Fitting
-from quantkit.quantize.observations import Observations
-from quantkit.quantize.ranges import Range
-from quantkit.quantize.side_by_side import workers
-from quantkit.quantize.static import lay_out
-from quantkit.runtime.heap import trim_heap
+from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.encodings import Encodings
+from quantkit.quantization.kernels.eligibility import reason_to_stay_float
+from quantkit.quantization.kernels.static import lay_out
+from quantkit.runtime.malloc_trim import malloc_trim
 from quantkit.runtime.output_scale import posterior_output
+from quantkit.runtime.parallel import workers
 from quantkit.sensitivity.cache import AnalysisCache
 from quantkit.sensitivity.candidate_weights import CandidateWeights, FloatLayer
 from quantkit.sensitivity.divergence_settings import (
@@ -41,11 +42,11 @@ from quantkit.sensitivity.divergence_settings import (
     probe_codecs,
 )
 from quantkit.sensitivity.interpolation import interpolate, interpolate_noise
+from quantkit.sensitivity.layerwise import Unit, Walk
 from quantkit.sensitivity.reference import Reference
 from quantkit.sensitivity.rounding import bounds_of, on_grid, on_own_grids
 from quantkit.sensitivity.table import ActivationDivergence, WeightDivergence
-from quantkit.sensitivity.trial import Array, Change, LayerTrial
-from quantkit.sensitivity.walk import Unit, Walk
+from quantkit.sensitivity.trial import Change, LayerTrial
 
 # Output channels from which the noise of a candidate that is not run is estimated.
 _SAMPLED_CHANNELS = 64
@@ -131,7 +132,7 @@ def measure_divergence(
                 if progress is not None:
                     progress(layer.name, done, len(layers))
                 found[layer.name] = pass_.measure(layer, found)
-                trim_heap()
+                malloc_trim()
                 parts.put(layer.name, _to_json(found[layer.name]))
     return {layer.name: found[layer.name] for layer in layers}
 

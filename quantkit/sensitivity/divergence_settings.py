@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from quantkit.calibration.feeds import Feeds, evenly
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.codecs.tiered import Tiered
 from quantkit.errors import InputError
 from quantkit.graph.layers import Layer
-from quantkit.quantize.feeds import Feeds, evenly
-from quantkit.quantize.side_by_side import cores
+from quantkit.runtime.parallel import cores
 from quantkit.sensitivity.posteriors import WEIGHTINGS, Weighting
 
 #: All sizes from 1 to 8 bits: ``grouped`` has the smallest error at each, ``bitplane`` needs the

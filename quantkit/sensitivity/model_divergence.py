@@ -11,12 +11,12 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 
+from quantkit.calibration.clip_store import ClipStore
+from quantkit.calibration.feeds import Feeds
 from quantkit.errors import CorpusError, ModelError
-from quantkit.graph.apart import with_weights_apart
 from quantkit.graph.artifact import model_files, open_model
-from quantkit.quantize.clip_store import ClipStore
-from quantkit.quantize.feeds import Feeds
-from quantkit.runtime.heap import trim_heap
+from quantkit.graph.external_data import with_external_data
+from quantkit.runtime.malloc_trim import malloc_trim
 from quantkit.runtime.output_scale import posterior_output
 from quantkit.runtime.session import create_session, open_session, session_options
 from quantkit.runtime.whisper.network import WhisperNetwork
@@ -62,7 +62,7 @@ def model_divergence(
             raise CorpusError("there is no clip to compare the models on")
         # Memory for the other one; what a session returned keeps its arena alive, too.
         del session, values
-        trim_heap()
+        malloc_trim()
         before = (store[index][output] for index in range(len(store)))
         reference = Reference(clips, before, weighting, Path(folder), _MEMORY)
         sums = []
@@ -96,7 +96,7 @@ def _outputs_in_use(
 def _mapped(model: onnx.ModelProto, folder: Path) -> onnxruntime.InferenceSession:
     """A session whose weights stay in a file, which takes a third of the memory of a plain one."""
     path = folder / "float32.onnx"
-    path.write_bytes(with_weights_apart(model, folder / "weights").SerializeToString())
+    path.write_bytes(with_external_data(model, folder / "weights").SerializeToString())
     return open_session(path, session_options(threads=0, prepack=False))
 
 

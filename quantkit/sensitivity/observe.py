@@ -12,14 +12,14 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 
+from quantkit.calibration.calibrate import require_finite
+from quantkit.calibration.clip_runner import ClipRunner, Feed
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import CorpusError
 from quantkit.graph.layers import Layer
-from quantkit.quantize.calibrate import require_finite
-from quantkit.quantize.clip_runner import ClipRunner, Feed
 from quantkit.sensitivity.cache import AnalysisCache
 from quantkit.sensitivity.metrics import LayerClip, Metric, metric
-from quantkit.sensitivity.siblings import (
+from quantkit.sensitivity.paired_layers import (
     ObservedLayer,
     observed_layers,
     sibling_weights,

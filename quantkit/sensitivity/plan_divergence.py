@@ -14,24 +14,24 @@ from dataclasses import dataclass
 import onnx
 from onnx import TensorProto
 
+from quantkit.calibration.calibrate import Feed
+from quantkit.calibration.feeds import Feeds
+from quantkit.calibration.observations import Observations
 from quantkit.closing import Closing
-from quantkit.graph.cut import ValueType
 from quantkit.graph.layers import Layer
-from quantkit.quantize.calibrate import Feed
-from quantkit.quantize.encodings import Encodings
-from quantkit.quantize.feeds import Feeds
-from quantkit.quantize.fitting import Fitting
-from quantkit.quantize.observations import Observations
-from quantkit.quantize.settings import LayerChoice
-from quantkit.quantize.side_by_side import workers
+from quantkit.graph.partition import ValueType
+from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.settings import LayerChoice
+from quantkit.quantization.encodings import Encodings
 from quantkit.runtime.output_scale import posterior_output
+from quantkit.runtime.parallel import workers
 from quantkit.sensitivity.candidate_weights import CandidateWeights
 from quantkit.sensitivity.divergence import Progress
 from quantkit.sensitivity.divergence_settings import DivergenceSettings, effort_for
 from quantkit.sensitivity.estimate import Estimate
+from quantkit.sensitivity.layerwise import Walk
 from quantkit.sensitivity.reference import Reference
 from quantkit.sensitivity.simulation import Simulation, simulate
-from quantkit.sensitivity.walk import Walk
 
 
 class PlanTrial(Closing):

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from quantkit.arrays import Array, FloatArray
 from quantkit.errors import InputError, ModelError
 from quantkit.runtime.output_scale import Scale, log_probabilities
-
-FloatArray = npt.NDArray[np.float32]
-Array = npt.NDArray[Any]
 
 #: How much a frame counts; see :func:`frame_weights`.
 Weighting = Literal["uniform", "uncertain", "spoken"]

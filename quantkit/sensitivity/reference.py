@@ -9,16 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from quantkit.quantize.clip_store import ClipStore
+from quantkit.arrays import FloatArray
+from quantkit.calibration.clip_store import ClipStore
 from quantkit.runtime.output_scale import scale_of
 from quantkit.sensitivity.estimate import Estimate, estimated
-from quantkit.sensitivity.posteriors import (
-    FloatArray,
-    Weighting,
-    divergence,
-    frame_weights,
-    log_posteriors,
-)
+from quantkit.sensitivity.posteriors import Weighting, divergence, frame_weights, log_posteriors
 
 
 class Reference:
@@ -28,7 +23,7 @@ class Reference:
         clips: their names.
         outputs: what the float model says to each, in the same order.
         weighting: see :func:`~quantkit.sensitivity.posteriors.frame_weights`.
-        folder, memory: see :class:`~quantkit.quantize.clip_store.ClipStore`.
+        folder, memory: see :class:`~quantkit.calibration.clip_store.ClipStore`.
 
     Raises:
         ModelError: the posteriors are not finite, or have no labels.

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from quantkit.quantize.activations import static_grid
-from quantkit.quantize.ranges import Range
+from quantkit.calibration.ranges import Range
+from quantkit.quantization.kernels.activations import static_grid
 
 
 def on_grid(values: npt.NDArray[Any], bounds: Range, bits: int) -> npt.NDArray[np.float32]:

@@ -14,21 +14,22 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from quantkit.arrays import FloatArray
+from quantkit.calibration.ranges import Range
 from quantkit.errors import InputError
-from quantkit.graph.cut import reads
 from quantkit.graph.editor import GraphEditor, copy_node
+from quantkit.graph.partition import reads
 from quantkit.graph.parts import repeated_nodes
-from quantkit.quantize.activations import (
+from quantkit.quantization.choices.settings import LayerChoice
+from quantkit.quantization.kernels.activations import (
     never_negative,
     quantize_per_batch,
     quantize_per_clip,
 )
-from quantkit.quantize.emulated import round_activation, round_result
-from quantkit.quantize.ranges import Range
-from quantkit.quantize.rewrite import static_layout
-from quantkit.quantize.settings import LayerChoice
-from quantkit.sensitivity.candidate_weights import CandidateWeights, FloatArray, FloatLayer
-from quantkit.sensitivity.walk import Unit
+from quantkit.quantization.kernels.fake_quantize import round_activation, round_result
+from quantkit.quantization.rewrite import static_layout
+from quantkit.sensitivity.candidate_weights import CandidateWeights, FloatLayer
+from quantkit.sensitivity.layerwise import Unit
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ class Sensitivity:
 
     Args:
         model_sha256: of the float ``.onnx``.
-        audio_sha256: of what the model heard; see :meth:`quantkit.quantize.feeds.Feeds.digest`.
+        audio_sha256: of what the model heard; see :meth:`quantkit.calibration.feeds.Feeds.digest`.
         clips, seconds: how much that was.
         settings: what was asked for, for the record.
         layers: in graph order.

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
-from quantkit.graph.cut import ValueType
+from quantkit.arrays import Array, FloatArray
 from quantkit.graph.editor import copy_node
-from quantkit.sensitivity.candidate_weights import Channels, FloatArray, FloatLayer
+from quantkit.graph.partition import ValueType
+from quantkit.sensitivity.candidate_weights import Channels, FloatLayer
+from quantkit.sensitivity.layerwise import Stop, Walk
 from quantkit.sensitivity.reference import Reference
-from quantkit.sensitivity.walk import Stop, Walk
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from quantkit.arrays import FloatArray
 from quantkit.errors import InputError, MissingDependencyError
 from quantkit.text.decoding import DEFAULT_WIDTH, Decoding
 from quantkit.text.flashlight_search import collapsed, flashlight, free_search, spaced
 from quantkit.text.labels import Labels
 from quantkit.text.language_model import language_model_decoder
 from quantkit.text.prefix_beam import prefix_beam_search
-
-FloatArray = npt.NDArray[np.float32]
 
 #: Names that :func:`decoder_named` knows.
 DECODERS = ("greedy", "beam", "ctcdecode")

@@ -7,13 +7,9 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from quantkit.arrays import FloatArray
 from quantkit.errors import MissingDependencyError
 from quantkit.text.labels import Labels
-
-FloatArray = npt.NDArray[np.float32]
 
 # Hypotheses this far (natural log) behind the best are dropped; wide enough that in practice only
 # the beam's width decides.

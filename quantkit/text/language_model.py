@@ -15,14 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from quantkit.arrays import FloatArray
 from quantkit.errors import InputError, MissingDependencyError
 from quantkit.text.flashlight_search import BEAM_THRESHOLD, flashlight, free_search
 from quantkit.text.labels import Labels
-
-FloatArray = npt.NDArray[np.float32]
 
 _SPACE_NAMES = ("|", "▁", "<space>")
 _MARKERS = frozenset({"<s>", "</s>", "<unk>", "<UNK>"})

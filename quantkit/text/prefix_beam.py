@@ -14,10 +14,10 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from quantkit.arrays import FloatArray
 from quantkit.text.flashlight_search import BEAM_THRESHOLD, spaced
 from quantkit.text.labels import Labels
 
-FloatArray = npt.NDArray[np.float32]
 _Integers = npt.NDArray[np.int64]
 
 _EMPTY = 0  # node of the empty prefix

@@ -5,12 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 import soxr
 
+from quantkit.arrays import FloatArray
 from quantkit.training.recipe import AugmentSettings
-
-FloatArray = npt.NDArray[np.float32]
 
 _FRAMES_PER_MASK_BUDGET = 1_000
 _NOISE_SAMPLES = 1 << 20

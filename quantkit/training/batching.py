@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from quantkit.arrays import FloatArray
 from quantkit.training.mixture import Clip
 
-FloatArray = npt.NDArray[np.float32]
 _T = TypeVar("_T")
 _Prepared = TypeVar("_Prepared")
 

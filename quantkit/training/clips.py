@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
+from quantkit.arrays import FloatArray
 from quantkit.audio.frontend import Frontend
 from quantkit.audio.utterance import Utterance
 from quantkit.text.labels import Labels
@@ -17,8 +17,6 @@ from quantkit.training.batching import Batch, collate
 from quantkit.training.mixture import Clip, joined_text
 from quantkit.training.recipe import AugmentSettings
 from quantkit.training.waveforms import WaveformStore
-
-FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

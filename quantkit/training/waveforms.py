@@ -11,12 +11,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from quantkit.arrays import FloatArray
 from quantkit.audio.decode import read_audio
 from quantkit.audio.utterance import Utterance
 from quantkit.errors import AudioError, CorpusError
 from quantkit.files import atomic_path
-
-FloatArray = npt.NDArray[np.float32]
 
 _SCALE = 32_767.0
 

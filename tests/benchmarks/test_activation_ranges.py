@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.activation_ranges import BITS, report
 from benchmarks.scoring import Score
-from quantkit.quantize.settings import RANGES
+from quantkit.quantization.choices.settings import RANGES
 
 
 def test_every_range_has_a_row_at_every_width() -> None:

@@ -13,7 +13,7 @@ import soundfile
 from benchmarks import charts, plan_methods, plan_methods_report
 from benchmarks.plan_methods_report import SHORT, Cell, Row, broken_promises, report, short_report
 from quantkit.graph.artifact import save_model
-from tests.quantize.conftest import masked_convolutions
+from tests.small_model import masked_convolutions
 
 
 def row(edits: list[int], change: float = 0.0) -> Row:

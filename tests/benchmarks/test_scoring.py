@@ -14,8 +14,8 @@ from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import CorpusError
 from quantkit.graph.artifact import save_model
-from quantkit.quantize import QuantizeSettings, quantize_model
-from tests.quantize.conftest import masked_convolutions
+from quantkit.quantization import QuantizeSettings, quantize_model
+from tests.small_model import masked_convolutions
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ import pytest
 pytest.importorskip("transformers", reason="the study exports a model of transformers")
 
 from benchmarks.wav2vec2_budgets import BATCHES, LENGTHS, MIB, File, report, widths_of
-from quantkit.export.parity import ParityCase
-from quantkit.quantize import QuantizeSettings, quantize_model
-from quantkit.quantize.settings import LayerRule
+from quantkit.exporting.parity import ParityCase
+from quantkit.quantization import QuantizeSettings, quantize_model
+from quantkit.quantization.choices.settings import LayerRule
 from tests.sensitivity.graphs import residual
 
 

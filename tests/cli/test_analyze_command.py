@@ -13,7 +13,7 @@ from quantkit.graph.artifact import save_model
 from quantkit.sensitivity.metrics import METRICS
 from quantkit.sensitivity.table import read_sensitivity
 from tests.cli.shell import run
-from tests.quantize.conftest import masked_convolutions
+from tests.small_model import masked_convolutions
 
 RATE = 16_000
 

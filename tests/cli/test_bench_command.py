@@ -12,8 +12,8 @@ import soundfile
 from onnx import TensorProto, helper, numpy_helper
 
 from quantkit.audio.frontend import Frontend
-from quantkit.bench.schema import read_report
-from quantkit.export.frontend_graph import fuse_frontend
+from quantkit.benchmarking.schema import read_report
+from quantkit.exporting.frontend_graph import fuse_frontend
 from quantkit.graph.artifact import load_model, save_model
 from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.text.labels import Labels
@@ -107,7 +107,7 @@ def test_json_goes_to_standard_output_alone(
 ) -> None:
     assert run(models[0], "--data", labelled, *QUICK, "--json") == 0
     content = json.loads(capsys.readouterr().out)
-    assert content["schema"] == "quantkit.bench/1"
+    assert content["schema"] == "quantkit.benchmarking/1"
     assert content["models"][0]["utterances"][0]["hypothesis"] == "a"
 
 
@@ -195,7 +195,7 @@ def test_an_unwritable_report_is_named_before_anything_is_measured(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("quantkit.bench.run.run_bench", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr("quantkit.benchmarking.run.run_bench", lambda *_: pytest.fail("measured"))
     (tmp_path / "file").write_text("in the way")
     target = tmp_path / "file" / "report"
     assert run(models[0], "--data", labelled, "--report", target, *QUICK) == 2

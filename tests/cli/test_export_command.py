@@ -62,7 +62,7 @@ def test_without_torch_it_names_the_extra(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name in [name for name in sys.modules if name.startswith("quantkit.export.to_onnx")]:
+    for name in [name for name in sys.modules if name.startswith("quantkit.exporting.to_onnx")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "torch", None)
     assert run("export", checkpoint, "-o", tmp_path / "a.onnx") == 2

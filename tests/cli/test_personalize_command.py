@@ -12,7 +12,7 @@ import soundfile
 from quantkit.graph.artifact import save_model
 from quantkit.graph.plan import read_plan
 from tests.cli.shell import run
-from tests.quantize.conftest import masked_convolutions
+from tests.small_model import masked_convolutions
 
 RATE = 16_000
 CANDIDATES = ("--candidate", "grouped:2", "--candidate", "bitplane:4", "--candidate", "int8")
@@ -76,7 +76,7 @@ def test_no_grid_is_kept_that_costs_more_than_was_said(
 ) -> None:
     output, plan = tmp_path / "user.onnx", tmp_path / "plan.json"
     arguments = ["--audio", audio, "--budget", "52kB", *CANDIDATES, "--rounds", "0"]
-    arguments += ["--largest-grid", "0", "--plan", plan, "-o", output]
+    arguments += ["--max-input-divergence", "0", "--plan", plan, "-o", output]
     assert run("personalize", source, *arguments) == 0
     assert {row.compute for row in read_plan(plan).layers} == {"float32"}
     assert "float product: an integer input alone costs" in capsys.readouterr().out

@@ -17,7 +17,7 @@ from quantkit.planning.latency import read_layer_times, write_layer_times
 from quantkit.sensitivity.table import read_sensitivity, write_sensitivity
 from tests.cli.shell import run
 from tests.planning.synthetic import synthetic_sensitivity, synthetic_times
-from tests.quantize.conftest import masked_convolutions
+from tests.small_model import masked_convolutions
 
 
 @pytest.fixture
@@ -83,12 +83,19 @@ def test_kernels_are_kept_from_costly_grids_or_chosen_for_a_latency(
     source, sensitivity, tmp_path, capsys
 ) -> None:
     plan = tmp_path / "plan.json"
-    arguments = ["--budget", "120kB", "--sensitivity", sensitivity, "--largest-grid", "1e-9"]
+    arguments = [
+        "--budget",
+        "120kB",
+        "--sensitivity",
+        sensitivity,
+        "--max-input-divergence",
+        "1e-9",
+    ]
     assert run("plan", source, *arguments, "-o", plan) == 0
     assert {row.compute for row in read_plan(plan).layers} == {"float32"}
     capsys.readouterr()
     assert run("plan", source, *arguments, "--max-latency", "0.5x", "-o", plan) == 2
-    assert "--largest-grid does not go with --max-latency" in capsys.readouterr().err
+    assert "--max-input-divergence does not go with --max-latency" in capsys.readouterr().err
 
 
 def test_front_of_what_is_possible(source, sensitivity, tmp_path) -> None:

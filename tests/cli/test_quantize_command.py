@@ -13,10 +13,10 @@ import soundfile
 torch = pytest.importorskip("torch")
 
 from quantkit.audio.frontend import Frontend  # noqa: E402
-from quantkit.export.to_onnx import export_wav2letter  # noqa: E402
+from quantkit.exporting.to_onnx import export_wav2letter  # noqa: E402
 from quantkit.graph.artifact import read_info  # noqa: E402
 from quantkit.models.wav2letter import Wav2Letter, Wav2LetterConfig  # noqa: E402
-from quantkit.quantize.presets import PRESETS  # noqa: E402
+from quantkit.quantization.choices.presets import PRESETS  # noqa: E402
 from quantkit.text.labels import Labels  # noqa: E402
 from tests.cli.shell import run  # noqa: E402
 

@@ -13,7 +13,7 @@ import soundfile
 from onnx import TensorProto, helper, numpy_helper
 
 from quantkit.audio.frontend import Frontend
-from quantkit.export.frontend_graph import fuse_frontend
+from quantkit.exporting.frontend_graph import fuse_frontend
 from quantkit.graph.artifact import load_model, save_model
 from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.text.labels import Labels

@@ -271,7 +271,7 @@ def test_where_nothing_was_heard_levels_are_the_nearest(codec) -> None:
 @pytest.mark.parametrize("codec", CODECS)
 def test_one_short_clip_does_no_harm(codec) -> None:
     heard, new = correlated(6000, 160)[:30], correlated(6000, 160)[30:]
-    # What the tracker makes of it, see quantkit.quantize.input_moments.
+    # What the tracker makes of it, see quantkit.calibration.input_moments.
     few = moments_of(heard)
     few = 0.2 * few + 0.8 * np.eye(160, dtype=np.float32) * np.diagonal(few).mean()
     weight = weight_meeting(few)

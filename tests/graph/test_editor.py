@@ -9,8 +9,8 @@ import onnx
 from onnx import TensorProto, helper
 
 from quantkit.graph.editor import fix_defaults
-from quantkit.quantize import QuantizeSettings, quantize_model
-from tests.quantize.graphs import Graph, run
+from quantkit.quantization import QuantizeSettings, quantize_model
+from tests.small_graphs import Graph, run
 
 
 def with_defaults(ir_version: int = 3) -> onnx.ModelProto:

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.graph.gemm import make_gemms_plain
-from quantkit.quantize import QuantizeSettings, quantize_model
+from quantkit.quantization import QuantizeSettings, quantize_model
 from quantkit.runtime.session import session_options
 
 ROWS, INPUTS, CHANNELS = 7, 12, 5

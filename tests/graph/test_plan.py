@@ -86,7 +86,7 @@ def test_wrong_row_is_named(changes, message, tmp_path: Path) -> None:
         ({"layers": []}, "has no layers"),
         ({"layers": [7]}, "not a JSON object"),
         ({"budget_bytes": -1}, "budget_bytes cannot be -1"),
-        ({"schema": "quantkit.bench/1"}, "quantkit.bench/1"),
+        ({"schema": "quantkit.benchmarking/1"}, "quantkit.benchmarking/1"),
     ],
 )
 def test_wrong_plan_is_refused(change, message, tmp_path: Path) -> None:

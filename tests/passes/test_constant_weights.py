@@ -5,7 +5,7 @@ from onnx import helper
 
 from quantkit.graph.layers import find_layers
 from quantkit.passes.constant_weights import fold_constant_weights
-from quantkit.quantize.cleanup import clean_up
+from quantkit.quantization.finalize import clean_up
 
 
 def weight_normalised(source="direction"):

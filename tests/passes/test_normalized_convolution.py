@@ -6,7 +6,7 @@ from onnx import helper
 
 from quantkit.graph.layers import find_layers
 from quantkit.passes.normalized_convolution import normalize_in_convolution
-from quantkit.quantize.cleanup import clean_up
+from quantkit.quantization.finalize import clean_up
 
 
 def first_layer(*, quantized=True, weight=None, bias=False, **attributes):

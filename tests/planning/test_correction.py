@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from quantkit.calibration.feeds import Feeds
 from quantkit.errors import FormatError
 from quantkit.graph.artifact import read_info, save_model
-from quantkit.planning.correction import LARGEST_FACTOR, AudioJudge, Choices, corrected_plan
+from quantkit.planning.correction import LARGEST_FACTOR, Choices, PlanEvaluator, corrected_plan
 from quantkit.planning.optimal import Planner
-from quantkit.quantize import QuantizeSettings
-from quantkit.quantize.feeds import Feeds
+from quantkit.quantization import QuantizeSettings
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
 from quantkit.sensitivity.estimate import Estimate
 from tests.planning.synthetic import CODECS, synthetic_sensitivity
-from tests.quantize.conftest import masked_convolutions
+from tests.small_model import masked_convolutions
 
 BUDGET = 120_000
 #: Of the model's layers.
@@ -136,7 +136,7 @@ def test_on_audio(source, clips) -> None:
         AnalysisSettings(metrics=(), divergence=DivergenceSettings(candidates=CODECS)),
     )
     planner = Planner.of(source, table, settings)
-    with AudioJudge(source, feeds, table, settings) as judge:
+    with PlanEvaluator(source, feeds, table, settings) as judge:
         found = corrected_plan(planner, judge, BUDGET)
         best = found.optimum.solution.choices
         assert judge.divergence(best).mean == pytest.approx(found.measured.mean)
@@ -146,4 +146,4 @@ def test_on_audio(source, clips) -> None:
     # What layers do alone says a good deal about what they do together.
     assert found.optimum.divergence / 3 < found.measured.mean < 3 * found.optimum.divergence
     with pytest.raises(FormatError, match="not for this one"):
-        AudioJudge(source, feeds, replace(table, model_sha256="ab" * 32), settings)
+        PlanEvaluator(source, feeds, replace(table, model_sha256="ab" * 32), settings)

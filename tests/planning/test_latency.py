@@ -19,8 +19,8 @@ from quantkit.planning.measure_latency import (
     typical_clip,
     within,
 )
-from quantkit.quantize.pipeline import prepare
-from quantkit.quantize.settings import LayerRule, QuantizeSettings
+from quantkit.quantization.choices.settings import LayerRule, QuantizeSettings
+from quantkit.quantization.pipeline import prepare
 
 TIMES = LayerTimes(
     model_sha256="ab" * 32,

@@ -17,13 +17,13 @@ from quantkit.planning.candidates import falling_with_bits, layer_candidates
 from quantkit.planning.optimal import Planner, optimal_plan
 from quantkit.planning.size import with_sizes
 from quantkit.planning.size_model import SizeModel
-from quantkit.quantize import QuantizeSettings, quantize_model
-from quantkit.quantize.pipeline import prepare
-from quantkit.quantize.settings import LayerRule
+from quantkit.quantization import QuantizeSettings, quantize_model
+from quantkit.quantization.choices.settings import LayerRule
+from quantkit.quantization.pipeline import prepare
 from quantkit.sensitivity.table import Sensitivity, WeightDivergence
 from tests.planning.synthetic import CODECS, synthetic_sensitivity, synthetic_times
-from tests.quantize.conftest import masked_convolutions
-from tests.quantize.test_sharing import language_model
+from tests.quantization.test_tied_weights import language_model
+from tests.small_model import masked_convolutions
 
 BUDGET = 120_000
 

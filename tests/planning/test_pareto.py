@@ -18,9 +18,9 @@ from quantkit.planning.pareto import (
 )
 from quantkit.planning.pareto_plot import front_figure
 from quantkit.planning.size import with_sizes
-from quantkit.quantize import QuantizeSettings
+from quantkit.quantization import QuantizeSettings
 from tests.planning.synthetic import synthetic_sensitivity, synthetic_times
-from tests.quantize.conftest import masked_convolutions
+from tests.small_model import masked_convolutions
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from scipy.optimize import milp
 
 from quantkit.codecs.catalogue import INT8, CodecChoice
 from quantkit.planning.programme import Option, Programme, Solution, undominated
-from quantkit.quantize.settings import LayerChoice
+from quantkit.quantization.choices.settings import LayerChoice
 
 CODECS = [CodecChoice("bitplane", bits) for bits in (1, 2, 4, 7)]
 TABLES = {"a": 700, "b": 1900, "c": 300}

@@ -11,8 +11,8 @@ from quantkit.codecs.catalogue import CodecChoice
 from quantkit.graph.artifact import read_info, total_size
 from quantkit.graph.plan import Plan
 from quantkit.planning.size import with_sizes
-from quantkit.quantize import PRESETS, QuantizeSettings, quantize_model
-from quantkit.quantize.settings import LayerRule
+from quantkit.quantization import PRESETS, QuantizeSettings, quantize_model
+from quantkit.quantization.choices.settings import LayerRule
 
 # What issue and design promise; in these models it is a few bytes.
 TOLERANCE = 256

@@ -11,9 +11,9 @@ from quantkit.codecs.catalogue import FLOAT32, INT8, CodecChoice
 from quantkit.graph.artifact import save_model
 from quantkit.planning.size import with_sizes
 from quantkit.planning.size_model import SizeModel
-from quantkit.quantize import PRESETS
-from quantkit.quantize.settings import FLOAT_LAYER, LayerChoice
-from tests.quantize.test_sharing import FORMS, language_model
+from quantkit.quantization import PRESETS
+from quantkit.quantization.choices.settings import FLOAT_LAYER, LayerChoice
+from tests.quantization.test_tied_weights import FORMS, language_model
 
 RANGES = {"static": "min-max", "dynamic": "dynamic per-batch", "float32": "none"}
 CODECS = [

@@ -11,15 +11,15 @@ from onnx import TensorProto, helper
 
 from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.audio.waveform_frontend import WaveformFrontend
-from quantkit.bench.run import run_bench
-from quantkit.bench.settings import BenchSettings
-from quantkit.bench.tables import tables_of
+from quantkit.benchmarking.run import run_bench
+from quantkit.benchmarking.settings import BenchSettings
+from quantkit.benchmarking.tables import tables_of
 from quantkit.errors import ModelError
 from quantkit.graph.artifact import save_model
 from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.runtime.classifier import Classifier
+from quantkit.runtime.interleaved import Effort
 from quantkit.runtime.open import open_speech_model
-from quantkit.runtime.turns import Effort
 from tests.waves import write_wave
 
 CLASSES = ("soft", "loud")

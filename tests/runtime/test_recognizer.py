@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import soundfile
 
+from quantkit.arrays import FloatArray
 from quantkit.audio.frontend import Frontend
 from quantkit.audio.utterance import Utterance
 from quantkit.errors import InputError, ModelError
-from quantkit.export.frontend_graph import fuse_frontend
+from quantkit.exporting.frontend_graph import fuse_frontend
 from quantkit.graph.artifact import load_model, save_model
-from quantkit.runtime.recognizer import FloatArray, Recognizer
+from quantkit.runtime.recognizer import Recognizer
 from quantkit.text.decoders import greedy_decoder
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.quantize.conftest import clips, model, run, source
+from tests.small_model import clips, model, run, source
 
 __all__ = ["clips", "model", "run", "source"]

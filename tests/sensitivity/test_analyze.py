@@ -16,7 +16,7 @@ from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import CorpusError, InputError, ModelError
 from quantkit.files import sha256_of
 from quantkit.graph.artifact import load_model, save_model
-from quantkit.quantize import quantize_model
+from quantkit.quantization import quantize_model
 from quantkit.sensitivity import analyze as module
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
@@ -126,7 +126,7 @@ import os, signal, sys
 from pathlib import Path
 from quantkit.sensitivity.analyze import analyze
 from quantkit.sensitivity.cache import AnalysisCache
-from tests.quantize.conftest import clips
+from tests.small_model import clips
 from tests.sensitivity.test_analyze import SETTINGS
 
 left = int(sys.argv[3])

@@ -10,16 +10,16 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from quantkit.calibration.feeds import Feeds
+from quantkit.calibration.observations import Observations
 from quantkit.codecs.catalogue import FLOAT32, CodecChoice
 from quantkit.errors import ModelError
 from quantkit.graph.info import ArtifactInfo
 from quantkit.graph.layers import find_layers
-from quantkit.quantize import QuantizeSettings, quantize_model
-from quantkit.quantize.feeds import Feeds
-from quantkit.quantize.fitting import Fitting
-from quantkit.quantize.observations import Observations
-from quantkit.quantize.observe import observe
-from quantkit.quantize.pipeline import prepare
+from quantkit.quantization import QuantizeSettings, quantize_model
+from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.observe import observe
+from quantkit.quantization.pipeline import prepare
 from quantkit.runtime.session import create_session
 from quantkit.sensitivity import divergence as module
 from quantkit.sensitivity.cache import AnalysisCache

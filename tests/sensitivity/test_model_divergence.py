@@ -9,9 +9,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from quantkit.calibration.feeds import Feeds
 from quantkit.errors import CorpusError, ModelError
 from quantkit.graph.info import ArtifactInfo
-from quantkit.quantize.feeds import Feeds
 from quantkit.sensitivity.model_divergence import model_divergence
 
 CLIPS = [("one", {"x": np.array([[0.0, 2.0]], np.float32)})]

@@ -9,11 +9,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from quantkit.calibration.clip_runner import ClipRunner
 from quantkit.codecs.base import Weight
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import CorpusError, InputError, ModelError
 from quantkit.graph.layers import find_layers
-from quantkit.quantize.clip_runner import ClipRunner
 from quantkit.sensitivity import observe
 from quantkit.sensitivity.cache import AnalysisCache
 from quantkit.sensitivity.metrics import METRICS

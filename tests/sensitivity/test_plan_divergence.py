@@ -9,16 +9,16 @@ from pathlib import Path
 import onnx
 import pytest
 
+from quantkit.calibration.feeds import Feeds
+from quantkit.calibration.observations import Observations
 from quantkit.codecs.bitplane import Bitplane
 from quantkit.errors import InputError
-from quantkit.quantize import QuantizeSettings, quantize_model
-from quantkit.quantize.encodings import Encodings
-from quantkit.quantize.feeds import Feeds
-from quantkit.quantize.fitting import Fitting
-from quantkit.quantize.observations import Observations
-from quantkit.quantize.observe import observe
-from quantkit.quantize.pipeline import Prepared, prepare
-from quantkit.quantize.settings import FLOAT_LAYER, LayerRule
+from quantkit.quantization import QuantizeSettings, quantize_model
+from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.settings import FLOAT_LAYER, LayerRule
+from quantkit.quantization.encodings import Encodings
+from quantkit.quantization.observe import observe
+from quantkit.quantization.pipeline import Prepared, prepare
 from quantkit.sensitivity.divergence import measure_divergence
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
 from quantkit.sensitivity.plan_divergence import PlanTrial

@@ -7,7 +7,7 @@ import onnx
 from onnx import TensorProto, helper
 from onnxruntime import InferenceSession
 
-from quantkit.quantize.ranges import Range
+from quantkit.calibration.ranges import Range
 from quantkit.sensitivity.rounding import bounds_of, on_grid, on_own_grids
 
 VALUES = np.random.default_rng(2).standard_normal((1, 50, 8)).astype(np.float32) - 0.3

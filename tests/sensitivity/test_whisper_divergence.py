@@ -10,13 +10,13 @@ import pytest
 import soundfile
 
 from quantkit.audio.utterance import Corpus, Utterance
+from quantkit.calibration.feeds import Feeds
 from quantkit.graph.artifact import model_files, read_info
-from quantkit.quantize import QuantizeSettings, quantize_model
-from quantkit.quantize.feeds import Feeds
-from quantkit.quantize.fitting import Fitting
-from quantkit.quantize.observe import observe
-from quantkit.quantize.pipeline import prepare
-from quantkit.quantize.settings import DynamicRange, LayerRule
+from quantkit.quantization import QuantizeSettings, quantize_model
+from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.settings import DynamicRange, LayerRule
+from quantkit.quantization.observe import observe
+from quantkit.quantization.pipeline import prepare
 from quantkit.runtime.whisper.network import WhisperNetwork
 from quantkit.sensitivity.divergence_settings import DivergenceSettings, effort_for
 from quantkit.sensitivity.model_divergence import model_divergence

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from quantkit.arrays import Array
 from quantkit.errors import CheckpointError
 
 MODEL_NAME = "model.bin"
@@ -33,8 +34,6 @@ _TYPES: dict[int, Any] = {
     _BFLOAT16: np.uint16,
 }
 _LONGEST_NAME, _HIGHEST_RANK = 4_096, 8
-
-Array = npt.NDArray[Any]
 
 
 def read_arrays(path: Path) -> dict[str, Array]:

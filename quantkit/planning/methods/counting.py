@@ -11,7 +11,7 @@ from onnx import TensorProto
 
 from quantkit.graph.artifact import open_model
 from quantkit.graph.layers import FRONTEND_PREFIX
-from quantkit.planning.methods.takes import Bits
+from quantkit.planning.methods.bit_sequences import Bits
 
 #: ``bytes``: the file itself, to the byte; ``published`` and ``released``: :data:`REST_BYTES`.
 SizeCount = Literal["bytes", "published", "released"]

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from quantkit.errors import InputError
 from quantkit.graph.plan import Plan
+from quantkit.planning.methods.bit_sequences import by_value, candidates
 from quantkit.planning.methods.myqasr import describe
 from quantkit.planning.methods.nearest import nearest_plan
 from quantkit.planning.methods.ordering import MEDIAN, Direction, check_direction, metric_values
 from quantkit.planning.methods.precisions import INTEGER_BITS, ActivationBits, Precisions
-from quantkit.planning.methods.takes import by_value, candidates
-from quantkit.quantize.fitting import Fitting
-from quantkit.quantize.settings import QuantizeSettings
+from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.sensitivity.table import Sensitivity
 
 
@@ -32,7 +32,7 @@ def linear_plan(
 ) -> Plan:
     """The min-max baseline of the myQASR paper, shifted until the file fits.
 
-    See :func:`~quantkit.planning.methods.takes.by_value` for the interpolation.
+    See :func:`~quantkit.planning.methods.bit_sequences.by_value` for the interpolation.
 
     Args:
         settings: compute, exclusions and rules; its codec is set here.

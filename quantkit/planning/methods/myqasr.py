@@ -5,7 +5,7 @@ Mixed-Precision Quantization", Interspeech 2023, algorithm 1. Start every layer 
 the layers by the median of their outputs, and go round the sorted list taking one bit from each
 in turn until the size fits. How the paper's sizes are counted: see
 :mod:`quantkit.planning.methods.counting`; its ranges (min-max, cosine, Hessian) are settings of
-their own, see :class:`~quantkit.quantize.fitting.Fitting`.
+their own, see :class:`~quantkit.quantization.choices.fitting.Fitting`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from quantkit.errors import InputError
 from quantkit.graph.plan import Plan
+from quantkit.planning.methods.bit_sequences import candidates, in_turn
 from quantkit.planning.methods.counting import (
     SIZE_COUNTS,
     SizeCount,
@@ -23,10 +24,9 @@ from quantkit.planning.methods.counting import (
 from quantkit.planning.methods.nearest import nearest_plan
 from quantkit.planning.methods.ordering import MEDIAN, Direction, metric_values, ranking
 from quantkit.planning.methods.precisions import FLOAT_BITS, ActivationBits, Precisions
-from quantkit.planning.methods.takes import candidates, in_turn
 from quantkit.planning.size import with_sizes
-from quantkit.quantize.fitting import Fitting
-from quantkit.quantize.settings import QuantizeSettings
+from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.sensitivity.table import Sensitivity
 
 
@@ -60,7 +60,7 @@ def myqasr_plan(
         InputError: not even the fewest bits fit, the table lacks something, or an option has a
             value that does not exist.
         FormatError: the table is for another model.
-        ModelError: see :func:`~quantkit.quantize.quantize_model`.
+        ModelError: see :func:`~quantkit.quantization.quantize_model`.
     """
     precisions = Precisions(source, settings, codec, activation_bits)
     order = myqasr_order(precisions, sensitivity, metric, direction)

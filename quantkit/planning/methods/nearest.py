@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from quantkit.errors import InputError
 from quantkit.graph.plan import Plan
+from quantkit.planning.methods.bit_sequences import Bits
 from quantkit.planning.methods.precisions import Precisions
-from quantkit.planning.methods.takes import Bits
 from quantkit.planning.size import with_sizes
-from quantkit.quantize.fitting import Fitting
-from quantkit.quantize.settings import LayerChoice
+from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.settings import LayerChoice
 
 
 def nearest_plan(

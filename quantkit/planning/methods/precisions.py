@@ -12,11 +12,16 @@ from typing import Literal
 from quantkit.codecs.catalogue import FLOAT32, INT8, CodecChoice
 from quantkit.errors import InputError
 from quantkit.graph.plan import Plan
-from quantkit.planning.methods.takes import Bits
+from quantkit.planning.methods.bit_sequences import Bits
 from quantkit.planning.size_model import SizeModel
-from quantkit.quantize.pipeline import Prepared, prepare
-from quantkit.quantize.settings import FLOAT_LAYER, LayerChoice, QuantizeSettings, row_of
-from quantkit.quantize.sharing import Groups, shared_weights
+from quantkit.quantization.choices.settings import (
+    FLOAT_LAYER,
+    LayerChoice,
+    QuantizeSettings,
+    row_of,
+)
+from quantkit.quantization.pipeline import Prepared, prepare
+from quantkit.quantization.tied_weights import Groups, shared_weights
 
 #: Bits of a layer that stays float32.
 FLOAT_BITS = 32
@@ -60,7 +65,7 @@ class Precisions:
     Raises:
         InputError: an unknown codec, settings that do not go with it, or settings that leave
             nothing to decide.
-        ModelError: see :func:`~quantkit.quantize.quantize_model`.
+        ModelError: see :func:`~quantkit.quantization.quantize_model`.
     """
 
     def __init__(

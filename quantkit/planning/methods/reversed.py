@@ -8,8 +8,8 @@ from quantkit.graph.plan import Plan
 from quantkit.planning.methods.myqasr import describe, myqasr_order, plan_in_order
 from quantkit.planning.methods.ordering import MEDIAN, Direction
 from quantkit.planning.methods.precisions import ActivationBits, Precisions
-from quantkit.quantize.fitting import Fitting
-from quantkit.quantize.settings import QuantizeSettings
+from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.sensitivity.table import Sensitivity
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from quantkit.errors import InputError
 from quantkit.graph.plan import Plan
+from quantkit.planning.methods.bit_sequences import Bits
 from quantkit.planning.methods.myqasr import describe, myqasr_plan
 from quantkit.planning.methods.nearest import predicted
 from quantkit.planning.methods.ordering import MEDIAN, Direction
 from quantkit.planning.methods.precisions import FLOAT_BITS, ActivationBits, Precisions
-from quantkit.planning.methods.takes import Bits
 from quantkit.planning.size import with_sizes
-from quantkit.quantize.fitting import Fitting
-from quantkit.quantize.settings import QuantizeSettings
+from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.sensitivity.table import Sensitivity
 
 # Of so many deals the one that leaves least of the budget unused is taken: layers are of different

@@ -7,8 +7,8 @@ from pathlib import Path
 from quantkit.graph.plan import Plan
 from quantkit.planning.methods.nearest import nearest_plan
 from quantkit.planning.methods.precisions import INTEGER_BITS, ActivationBits, Precisions
-from quantkit.quantize.fitting import Fitting
-from quantkit.quantize.settings import QuantizeSettings
+from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.sensitivity.table import Sensitivity
 
 
@@ -33,7 +33,7 @@ def uniform_plan(
 
     Raises:
         InputError: not even the fewest bits fit; the message says what would.
-        ModelError: see :func:`~quantkit.quantize.quantize_model`.
+        ModelError: see :func:`~quantkit.quantization.quantize_model`.
     """
     precisions = Precisions(source, settings, codec, activation_bits)
     steps = [

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from quantkit.arrays import FloatArray
 from quantkit.audio.whisper_frontend import WhisperFrontend
 from quantkit.errors import InputError, ModelError
 from quantkit.graph.artifact import model_files, read_info
 from quantkit.graph.info import ArtifactInfo
-from quantkit.runtime.speech_model import FloatArray, Output, Segment, SpeechModel
+from quantkit.runtime.speech_model import Output, Segment, SpeechModel
 from quantkit.runtime.whisper.network import WhisperNetwork
 from quantkit.runtime.whisper.windows import Listener
 from quantkit.text.decoding import Decoding

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime
 
+from quantkit.arrays import FloatArray, IntArray
 from quantkit.errors import ModelError
 from quantkit.graph.part_names import CROSSING, PAST
 from quantkit.runtime.session import create_session
-from quantkit.runtime.speech_model import FloatArray, Output, run_session
+from quantkit.runtime.speech_model import Output, run_session
 
-IntArray = npt.NDArray[np.int64]
 States = Mapping[str, FloatArray]
 
 _PRESENT = "present."

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from quantkit.runtime.speech_model import FloatArray
+from quantkit.arrays import FloatArray
 from quantkit.text.whisper_vocabulary import TIMESTAMP_STEP, WhisperVocabulary
 
 # A text begins within its first second.

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from quantkit.arrays import FloatArray, IntArray
 from quantkit.errors import ModelError
-from quantkit.runtime.speech_model import FloatArray
-from quantkit.runtime.whisper.network import IntArray, Memory, States, WhisperNetwork
+from quantkit.runtime.whisper.network import Memory, States, WhisperNetwork
 from quantkit.runtime.whisper.rules import Rules
 from quantkit.text.whisper_vocabulary import DECODER_POSITIONS
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from quantkit.arrays import FloatArray
 from quantkit.audio.whisper_frontend import WhisperFrontend
-from quantkit.runtime.speech_model import FloatArray
 from quantkit.runtime.whisper.fallback import text_of_window
 from quantkit.runtime.whisper.network import States, WhisperNetwork
 from quantkit.runtime.whisper.rules import Rules

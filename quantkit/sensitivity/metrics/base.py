@@ -7,12 +7,9 @@ from functools import cached_property
 from typing import ClassVar, Literal, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from quantkit.arrays import Doubles, FloatArray
 from quantkit.sensitivity.metrics.central_moments import CentralMoments
-
-FloatArray = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
 
 #: What a metric may look at: the layer's outputs, the same with its weight quantized, its inputs.
 Reads = Literal["outputs", "quantized", "inputs"]

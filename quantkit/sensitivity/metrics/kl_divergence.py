@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from quantkit.quantize.ranges import Histogram
+from quantkit.calibration.ranges import Histogram
 from quantkit.sensitivity.metrics.base import BOTH_OUTPUTS, LayerClip, Reads
 
 # Bins that the outputs are counted in at last, at most: as many as an 8-bit grid has levels. With

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from quantkit.quantize.ranges import MinMax
+from quantkit.calibration.ranges import MinMax
 from quantkit.sensitivity.metrics.base import OUTPUTS, LayerClip, Reads
 
 

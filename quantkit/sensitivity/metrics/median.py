@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from quantkit.quantize.ranges import Histogram
+from quantkit.calibration.ranges import Histogram
 from quantkit.sensitivity.metrics.base import OUTPUTS, LayerClip, Reads
 
 
@@ -17,7 +17,7 @@ class Median:
     with the smallest loses a bit first (Fish, Michieli and Ozay, "A Model for Every User and
     Budget", Interspeech 2023, algorithm 1). The sign counts.
 
-    Interpolated within a bin of a :class:`~quantkit.quantize.ranges.Histogram`, so exact to
+    Interpolated within a bin of a :class:`~quantkit.calibration.ranges.Histogram`, so exact to
     about 1/2000 of the distance between the smallest and the largest output.
     """
 

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from quantkit.sensitivity.metrics.base import BOTH_OUTPUTS, Doubles, LayerClip, Reads
+from quantkit.arrays import Doubles
+from quantkit.sensitivity.metrics.base import BOTH_OUTPUTS, LayerClip, Reads
 
 # Columns of the sketch. Up to as many channels the result is exact.
 _COLUMNS = 64

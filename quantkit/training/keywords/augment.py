@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
+from quantkit.arrays import FloatArray
 from quantkit.audio.frontend import hertz_to_mel
 from quantkit.training.keywords.recipe import AugmentSettings
 
-FloatArray = npt.NDArray[np.float32]
 WideArray = npt.NDArray[np.float64]
 
 _EQUALIZER_KNOTS = 6

@@ -6,16 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from quantkit.arrays import FloatArray
 from quantkit.audio.utterance import Utterance
 from quantkit.training.keywords.augment import augment_clip, fitted
 from quantkit.training.keywords.recipe import AugmentSettings
 from quantkit.training.waveforms import WaveformStore
-
-FloatArray = npt.NDArray[np.float32]
 
 # What transformers' Wav2Vec2FeatureExtractor adds to the variance.
 _VARIANCE_FLOOR = 1e-7

@@ -7,11 +7,9 @@ few thousand clips are too few to find a time-frequency decomposition from rando
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from quantkit.arrays import FloatArray
 from quantkit.audio.frontend import hertz_to_mel, mel_to_hertz
-
-FloatArray = npt.NDArray[np.float32]
 
 _LOWEST_HERTZ = 60.0
 _HIGHEST_SHARE = 0.95

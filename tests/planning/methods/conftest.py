@@ -11,9 +11,9 @@ from quantkit.codecs.catalogue import CodecChoice
 from quantkit.files import sha256_of
 from quantkit.graph.artifact import save_model
 from quantkit.planning.size import with_sizes
-from quantkit.quantize import QuantizeSettings
+from quantkit.quantization import QuantizeSettings
 from quantkit.sensitivity.table import LayerSensitivity, Sensitivity
-from tests.quantize.conftest import clips, masked_convolutions, run
+from tests.small_model import clips, masked_convolutions, run
 
 __all__ = ["clips", "run"]
 

@@ -19,8 +19,8 @@ from quantkit.planning.methods.reversed import reversed_plan
 from quantkit.planning.methods.shuffled import shuffled_plan
 from quantkit.planning.methods.uniform import uniform_plan
 from quantkit.planning.size import with_sizes
-from quantkit.quantize import quantize_model
-from quantkit.quantize.fitting import Fitting
+from quantkit.quantization import quantize_model
+from quantkit.quantization.choices.fitting import Fitting
 from tests.planning.methods.conftest import NAMES, SETTINGS
 
 #: By rising median.

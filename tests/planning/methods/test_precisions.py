@@ -12,8 +12,8 @@ from quantkit.errors import InputError
 from quantkit.graph.artifact import save_model
 from quantkit.planning.methods.precisions import Precisions, codec_widths
 from quantkit.planning.size import with_sizes
-from quantkit.quantize import QuantizeSettings
-from quantkit.quantize.settings import LayerRule
+from quantkit.quantization import QuantizeSettings
+from quantkit.quantization.choices.settings import LayerRule
 from tests.planning.methods.conftest import NAMES, SETTINGS
 
 MIXED = dict(zip(NAMES, (32, 31, 9, 8, 7, 1), strict=True))

@@ -8,7 +8,7 @@ import pytest
 
 from quantkit.errors import InputError
 from quantkit.planning.methods.uniform import uniform_plan
-from quantkit.quantize import QuantizeSettings, quantize_model
+from quantkit.quantization import QuantizeSettings, quantize_model
 
 SETTINGS = QuantizeSettings(compute="static")
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pytest
 
-from quantkit.runtime.speech_model import FloatArray
-from quantkit.runtime.whisper.network import IntArray, Memory, States, WhisperNetwork
+from quantkit.arrays import FloatArray, IntArray
+from quantkit.runtime.whisper.network import Memory, States, WhisperNetwork
 from quantkit.text.whisper_vocabulary import WhisperVocabulary
 
 #: Text: a, b, c, a space and d. Then what steers the decoder, and the times.

@@ -1,0 +1,94 @@
+"""Is each piece of knowledge in one room? ``python -m benchmarks.house``.
+
+1. Outside ``quantkit/tasks/`` no file names a task.
+2. Outside ``quantkit/graph/operators/``, ``passes/``, ``codecs/`` and ``exporting/`` no file names an
+   operator that layers are made of.
+3. ``personalize`` opens the float model once.
+
+A name is a string literal in the code; docstrings, comments and messages may say what they like.
+Exceptions are listed below, each with its reason. The test of this file fails when a rule is broken,
+and when an exception is no longer needed.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import click
+
+from benchmarks.cells import ROOT
+
+PACKAGE = ROOT / "quantkit"
+
+TASKS = frozenset({"ctc", "classification", "whisper", "keywords"})
+OPERATORS = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm", "Gather", "LSTM", "GRU"})
+
+#: Folders, or files, in which the names are at home.
+TASK_ROOMS = ("tasks/",)
+OPERATOR_ROOMS = ("graph/operators/", "passes/", "codecs/", "exporting/")
+
+#: Files that may name a task, and why.
+TASK_EXCEPTIONS: Mapping[str, str] = {}
+#: Files that may name an operator, and why.
+OPERATOR_EXCEPTIONS: Mapping[str, str] = {}
+
+
+def literals(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and value of each string literal that is no docstring."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    # A string that stands alone is a docstring.
+    alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in alone:
+            yield node.lineno, node.value
+
+
+def named(names: frozenset[str], rooms: tuple[str, ...]) -> dict[str, list[tuple[int, str]]]:
+    """Where, outside the rooms, files of the package have one of the names as a literal."""
+    found: dict[str, list[tuple[int, str]]] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = path.relative_to(PACKAGE).as_posix()
+        if name.startswith(rooms):
+            continue
+        if places := [(line, text) for line, text in literals(path) if text in names]:
+            found[name] = places
+    return found
+
+
+def broken_rules() -> list[str]:
+    """In words; empty when the house is in order."""
+    broken = []
+    for names, rooms, exceptions in (
+        (TASKS, TASK_ROOMS, TASK_EXCEPTIONS),
+        (OPERATORS, OPERATOR_ROOMS, OPERATOR_EXCEPTIONS),
+    ):
+        found = named(names, rooms)
+        broken += [
+            f"quantkit/{file}:{line}: names {text!r}"
+            for file, places in found.items()
+            if file not in exceptions
+            for line, text in places
+        ]
+        broken += [
+            f"quantkit/{file}: is an exception, and names nothing"
+            for file in exceptions
+            if file not in found
+        ]
+    return broken
+
+
+@click.command()
+def main() -> None:
+    """Print what is out of place, and fail if anything is."""
+    broken = broken_rules()
+    for line in broken:
+        click.echo(line)
+    if broken:
+        raise click.ClickException(f"{len(broken)} places name what is at home elsewhere")
+    click.echo("tasks and operators are each named in their own rooms")
+
+
+if __name__ == "__main__":
+    main()

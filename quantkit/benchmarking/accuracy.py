@@ -1,0 +1,206 @@
+"""What each model writes for each clip, how far that is from the truth, and how long it took."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from quantkit.arrays import FloatArray
+from quantkit.audio.utterance import Corpus, Utterance
+from quantkit.benchmarking.contestant import BenchModel
+from quantkit.benchmarking.schema import Edits, Interval, UtteranceResult
+from quantkit.errors import AudioError, CorpusError
+from quantkit.text.distances import ErrorCounts, error_counts, levenshtein, ratio_interval
+from quantkit.text.spelling import Spelling
+
+#: Called after each finished step with how many of how many are done.
+Step = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip as the models take it.
+
+    Args:
+        inputs: one array per contestant; those with the same front end share theirs.
+        reference: normalised transcript, or ``None``.
+        seconds: of audio.
+        language: code of what is spoken; empty where it is not known.
+    """
+
+    id: str
+    inputs: tuple[FloatArray, ...]
+    reference: str | None
+    seconds: float
+    language: str = ""
+
+
+@dataclass
+class Transcripts:
+    """What one model made of the corpus, clip by clip, at batch size 1.
+
+    Args:
+        utterances: labelled clips only.
+        model_seconds, decoder_seconds: spent on all clips.
+    """
+
+    utterances: list[UtteranceResult] = field(default_factory=list)
+    model_seconds: float = 0.0
+    decoder_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Figures of one model; see :class:`quantkit.benchmarking.schema.ModelResult`."""
+
+    loss: float | None = None
+    levenshtein: float | None = None
+    levenshtein_ci: Interval | None = None
+    cer: float | None = None
+    cer_ci: Interval | None = None
+    cer_edits: Edits | None = None
+    wer: float | None = None
+    wer_ci: Interval | None = None
+    wer_edits: Edits | None = None
+
+
+def iter_clips(
+    contestants: Sequence[BenchModel], corpus: Corpus, skipped: list[str]
+) -> Iterator[Clip]:
+    """Read the corpus clip by clip; only one clip is held at a time.
+
+    Args:
+        contestants: decide which front ends are run.
+        corpus: of audio or features.
+        skipped: receives the reason for each clip that is left out.
+
+    Raises:
+        CorpusError: at the end, when not a single clip was usable.
+    """
+    spelling = contestants[0].model.spelling
+    usable = 0
+    for utterance in corpus:
+        try:
+            inputs = _inputs(contestants, utterance)
+        except AudioError as error:
+            skipped.append(str(error))
+            continue
+        usable += 1
+        text = None
+        if utterance.text is not None:
+            text = spelling.normalized(utterance.text, utterance.language)
+        seconds = utterance.seconds or contestants[0].model.seconds_of(inputs[0])
+        yield Clip(utterance.identifier, inputs, text, seconds, utterance.language)
+    if not usable:
+        first = f"; the first: {skipped[-1]}" if skipped else ""
+        raise CorpusError(f"{corpus.name}: none of {len(corpus)} clips is usable{first}")
+
+
+def transcribe_in_turns(
+    contestants: Sequence[BenchModel],
+    clips: Iterator[Clip],
+    step: Step,
+    total: int,
+) -> list[Transcripts]:
+    """Recognise every clip with every model before the next clip is read.
+
+    Args:
+        clips: at batch size 1 each.
+        step: called after each clip.
+        total: number of clips that ``step`` is told.
+    """
+    spelling = contestants[0].model.spelling
+    results = [Transcripts() for _ in contestants]
+    for done, clip in enumerate(clips):
+        for turn in range(len(contestants)):
+            index = (turn + done) % len(contestants)
+            result, model = results[index], contestants[index].model
+            begin = time.perf_counter()
+            (output,) = model.outputs([clip.inputs[index]])
+            middle = time.perf_counter()
+            hypothesis = model.text_of(output)
+            result.model_seconds += middle - begin
+            result.decoder_seconds += time.perf_counter() - middle
+            if clip.reference is not None:
+                loss = model.loss(output, clip.reference)
+                result.utterances.append(_scored(clip, clip.reference, hypothesis, loss, spelling))
+        step(done + 1, total)
+    return results
+
+
+def accuracy_of(utterances: Sequence[UtteranceResult], spelling: Spelling, seed: int) -> Accuracy:
+    """Figures over a corpus, with 95 % bootstrap intervals over utterances.
+
+    Args:
+        utterances: without any, every figure is ``None``.
+        spelling: says what a unit is, and whether there are words.
+        seed: of the bootstrap.
+    """
+    if not utterances:
+        return Accuracy()
+    distances = [u.distance for u in utterances]
+    losses = [u.loss / u.length for u in utterances if u.loss is not None and u.length]
+    cer = _error_rate(
+        [
+            error_counts(spelling.units(u.reference), spelling.units(u.hypothesis))
+            for u in utterances
+        ],
+        seed,
+    )
+    wer = None
+    if spelling.has_words:
+        counts = [error_counts(u.reference.split(), u.hypothesis.split()) for u in utterances]
+        wer = _error_rate(counts, seed)
+    return Accuracy(
+        loss=math.fsum(losses) / len(losses) if losses else None,
+        levenshtein=math.fsum(distances) / len(distances),
+        levenshtein_ci=ratio_interval(distances, [1.0] * len(distances), seed=seed),
+        cer=cer[0],
+        cer_ci=cer[1],
+        cer_edits=cer[2],
+        wer=wer[0] if wer else None,
+        wer_ci=wer[1] if wer else None,
+        wer_edits=wer[2] if wer else None,
+    )
+
+
+def _inputs(contestants: Sequence[BenchModel], utterance: Utterance) -> tuple[FloatArray, ...]:
+    made: dict[tuple[str, bool], FloatArray] = {}
+    inputs = []
+    for contestant in contestants:
+        model = contestant.model
+        key = (model.frontend.to_json(), model.info.fused)
+        if key not in made:
+            made[key] = model.features(utterance)
+        inputs.append(made[key])
+    return tuple(inputs)
+
+
+def _scored(
+    clip: Clip, reference: str, hypothesis: str, loss: float | None, spelling: Spelling
+) -> UtteranceResult:
+    written = spelling.heard(hypothesis, clip.language)
+    units = spelling.units(reference)
+    return UtteranceResult(
+        id=clip.id,
+        reference=reference,
+        hypothesis=written,
+        distance=levenshtein(units, spelling.units(written)),
+        length=len(units),
+        seconds=clip.seconds,
+        loss=loss if loss is not None and math.isfinite(loss) else None,
+    )
+
+
+def _error_rate(counts: list[ErrorCounts], seed: int) -> tuple[float, Interval, Edits]:
+    total = sum(counts, ErrorCounts())
+    edits = Edits(total.insertions, total.deletions, total.substitutions, total.reference_length)
+    if total.reference_length == 0:
+        # Only empty references: any edit is one too many, and there is nothing to divide by.
+        return (1.0, (1.0, 1.0), edits) if total.errors else (0.0, (0.0, 0.0), edits)
+    interval = ratio_interval(
+        [c.errors for c in counts], [c.reference_length for c in counts], seed=seed
+    )
+    return total.rate, interval, edits

@@ -1,0 +1,159 @@
+"""The part of a bench run that a gate compares: who was measured, on what, with which result.
+
+A baseline stores the same figures as ``bench.json`` without its transcripts, latency tables and
+plots, so both are read into one :class:`Figures`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from quantkit.benchmarking.fields import MIN_RATIO, Fields
+from quantkit.errors import FormatError
+from quantkit.files import read_json
+
+BENCH_SCHEMA = "quantkit.benchmarking/1"
+
+
+@dataclass(frozen=True)
+class Host:
+    """What decides whether speed-ups of two runs can be compared."""
+
+    cpu: str
+    machine: str
+    vnni: bool
+    onnxruntime: str
+
+
+@dataclass(frozen=True)
+class CorpusIdentity:
+    """Which utterances were recognised: two corpora are the same when ``sha256`` is.
+
+    ``sha256`` is taken over the sorted (id, reference) pairs, so a renamed folder is the same
+    corpus and a corrected transcript is another one.
+    """
+
+    name: str
+    utterances: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ModelFigures:
+    """One model's result.
+
+    Args:
+        distances: Levenshtein distance in labels (letters) of every utterance id.
+        speedup: float latency of the run's first model divided by this model's.
+        speedup_ci: 95 % interval of ``speedup``, or ``None`` when it was not recorded.
+        sha256: of the measured file; empty when it was not recorded.
+    """
+
+    name: str
+    size_bytes: int
+    speedup: float
+    speedup_ci: tuple[float, float] | None
+    distances: Mapping[str, float]
+    sha256: str = ""
+
+    @property
+    def levenshtein(self) -> float:
+        """Mean distance per utterance."""
+        return math.fsum(self.distances.values()) / len(self.distances)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One run over one corpus; speed-ups are ratios to ``models[0]``."""
+
+    host: Host
+    corpus: CorpusIdentity
+    decoder: str
+    models: tuple[ModelFigures, ...]
+
+    def model(self, name: str) -> ModelFigures | None:
+        """The model of that name, if it was measured."""
+        return next((model for model in self.models if model.name == name), None)
+
+
+def read_figures(source: Path) -> Figures:
+    """What a gate needs of a ``bench.json``.
+
+    Raises:
+        FormatError: unreadable, another schema, a field is missing, a model was measured on
+            other utterances than the first, or the corpus has no transcripts.
+    """
+    content = Fields(read_json(source, BENCH_SCHEMA), str(source))
+    corpus_name = content.child("corpus").text("name", default="")
+    models, references = [], []
+    for fields in content.children("models"):
+        model, reference = _read_bench_model(fields)
+        models.append(model)
+        references.append(reference)
+    if not models:
+        raise FormatError(f"{source} holds no model")
+    check_models(models, str(source))
+    if any(reference != references[0] for reference in references):
+        raise FormatError(f"{source}: the models were not measured on the same utterances")
+    return Figures(
+        host=read_host(content.child("host")),
+        corpus=CorpusIdentity(corpus_name, len(references[0]), _digest(references[0])),
+        decoder=content.text("decoder", default="greedy"),
+        models=tuple(models),
+    )
+
+
+def read_host(fields: Fields) -> Host:
+    """The ``host`` object of a bench report or baseline."""
+    return Host(
+        cpu=fields.text("cpu", default=""),
+        machine=fields.text("machine", default=""),
+        vnni=fields.flag("vnni"),
+        onnxruntime=fields.text("onnxruntime", default=""),
+    )
+
+
+def check_models(models: list[ModelFigures], where: str) -> None:
+    """Refuse two models of one name, which no baseline could tell apart."""
+    names = [model.name for model in models]
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated is not None:
+        raise FormatError(f"{where} holds two models named {repeated!r}; rename one of the files")
+
+
+def read_model(fields: Fields, distances: Mapping[str, float]) -> ModelFigures:
+    """The fields that ``bench.json`` and ``baseline.json`` share."""
+    return ModelFigures(
+        name=fields.text("name"),
+        size_bytes=int(fields.number("size_bytes", minimum=1)),
+        speedup=fields.number("speedup", minimum=MIN_RATIO),
+        speedup_ci=fields.interval("speedup_ci"),
+        distances=distances,
+        sha256=fields.text("sha256", default=""),
+    )
+
+
+def _read_bench_model(fields: Fields) -> tuple[ModelFigures, dict[str, str]]:
+    distances: dict[str, float] = {}
+    references: dict[str, str] = {}
+    for utterance in fields.children("utterances"):
+        identifier = utterance.text("id")
+        if identifier in distances:
+            raise FormatError(f"{utterance.where}: the id {identifier!r} occurs twice")
+        distances[identifier] = utterance.number("distance", minimum=0)
+        references[identifier] = utterance.text("reference")
+    if not distances:
+        raise FormatError(
+            f"{fields.where} has no scored utterance; bench it on a corpus with transcripts"
+        )
+    return read_model(fields, distances), references
+
+
+def _digest(references: Mapping[str, str]) -> str:
+    pairs = json.dumps(sorted(references.items()), ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(pairs.encode("utf-8", errors="surrogatepass")).hexdigest()

@@ -1,0 +1,235 @@
+"""Is a model worse than its baseline, by more than its tolerance and by more than noise?
+
+Edit distance
+    Both runs recognised the same utterances, so the comparison is *paired*: hard clips are hard
+    for both models and their difference is far steadier than either mean. For utterance *i* with
+    baseline distance ``b_i`` and new distance ``d_i``, the excess over what the baseline permits
+    is ``e_i = d_i - b_i - (relative * b_i + absolute)``. The mean of ``e`` is positive exactly
+    when the new mean exceeds the tolerated one. Its 95 % interval comes from the percentile
+    bootstrap over utterances (Efron & Tibshirani, *An Introduction to the Bootstrap*, 1993,
+    §13.3; for word error rates Bisani & Ney, ICASSP 2004; paired for translation Koehn, EMNLP
+    2004). The gate fails when the whole interval lies above zero. Utterances are resampled, not
+    letters, because errors within an utterance depend on each other.
+
+    What it cannot see: damage to so few utterances that another draw of clips might have missed
+    them all. Three damaged clips of many are absent from ``exp(-3)`` = 5 % of the resamples, so
+    the 2.5 % bound is not above zero however bad they are; four are seen when bad enough.
+
+Size
+    A file's size has no noise: more than baseline plus tolerance fails.
+
+Speed-up
+    The ratio of float latency to this model's, measured interleaved in one process, which cancels
+    most of the host. ``log(new / baseline)`` gets an upper 95 % limit from the two recorded
+    intervals by the MOVER rule (Zou & Donner, *Statistics in Medicine* 27, 2008): with estimates
+    ``x, y`` and limits ``(l, u)``, ``upper(x - y) = x - y + sqrt((u_x - x)² + (y - l_y)²)``. The
+    gate fails when even that limit is below ``log(1 - relative)``. Without recorded intervals the
+    tolerance alone decides. Int8 kernels without VNNI instructions are another program, so on a
+    host that lacks them speed is skipped, and said to be.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from quantkit.benchmarking.baseline import Baseline
+from quantkit.benchmarking.figures import Figures, Host, ModelFigures
+from quantkit.errors import FormatError, GateFailed
+from quantkit.text.distances import bootstrap_interval
+
+Verdict = Literal["passed", "failed", "skipped"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One model × one criterion.
+
+    Args:
+        baseline, current, limit: in the criterion's unit: edits per utterance, bytes, or a ratio.
+            ``limit`` is the worst value that passes without regard to noise.
+        detail: one sentence for people: why it failed, was skipped, or passed.
+    """
+
+    model: str
+    criterion: str
+    verdict: Verdict
+    baseline: float
+    current: float
+    limit: float
+    detail: str
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """All checks of one run, and the models that the baseline does not know."""
+
+    checks: tuple[Check, ...]
+    ungated: tuple[str, ...]
+    corpus: str
+    utterances: int
+
+    @property
+    def failures(self) -> tuple[Check, ...]:
+        """The checks that failed."""
+        return tuple(check for check in self.checks if check.verdict == "failed")
+
+    def require(self) -> None:
+        """Do nothing when every check passed or was skipped.
+
+        Raises:
+            GateFailed: some failed; the message names them.
+        """
+        if self.failures:
+            reasons = "; ".join(f"{c.model} {c.criterion}: {c.detail}" for c in self.failures)
+            raise GateFailed(f"{len(self.failures)} of {len(self.checks)} checks failed: {reasons}")
+
+
+def compare(current: Figures, baseline: Baseline) -> GateResult:
+    """Hold a bench run against a baseline.
+
+    Raises:
+        FormatError: the two cannot be compared: other utterances, another decoder, another
+            model as the reference for speed-ups, or a model of the baseline was not measured.
+    """
+    accepted = baseline.figures
+    _require_same_run(current, accepted)
+    checks: list[Check] = []
+    reference = accepted.models[0].name
+    for old in accepted.models:
+        new = current.model(old.name)
+        if new is None:
+            measured = ", ".join(model.name for model in current.models)
+            raise FormatError(
+                f"the baseline gates {old.name!r}, but the bench run has only {measured}; "
+                "bench it too, or renew the baseline with --update"
+            )
+        checks.append(_judge_distance(new, old, baseline, current.host, accepted.host))
+        checks.append(_judge_size(new, old, baseline))
+        if old.name != reference:
+            checks.append(_judge_speed(new, old, baseline, current.host, accepted.host))
+    known = {model.name for model in accepted.models}
+    return GateResult(
+        checks=tuple(checks),
+        ungated=tuple(model.name for model in current.models if model.name not in known),
+        corpus=current.corpus.name,
+        utterances=current.corpus.utterances,
+    )
+
+
+def _require_same_run(current: Figures, accepted: Figures) -> None:
+    new, old = current.corpus, accepted.corpus
+    renew = "renew the baseline with --update if that is meant"
+    if new.sha256 != old.sha256:
+        raise FormatError(
+            f"the bench run is over {new.name!r} with {new.utterances} utterances, the baseline "
+            f"over {old.name!r} with {old.utterances}: {_difference(current, accepted)}; {renew}"
+        )
+    if current.decoder != accepted.decoder:
+        raise FormatError(
+            f"the bench run decoded with {current.decoder!r}, the baseline with "
+            f"{accepted.decoder!r}; {renew}"
+        )
+    if current.models[0].name != accepted.models[0].name:
+        raise FormatError(
+            f"speed-ups of the bench run are against {current.models[0].name!r}, those of the "
+            f"baseline against {accepted.models[0].name!r}; bench that model first, or {renew}"
+        )
+    for model in accepted.models:
+        if model.distances.keys() != current.models[0].distances.keys():
+            raise FormatError(
+                f"the baseline's distances of {model.name!r} are not those of its corpus; "
+                "it was edited by hand: renew it with --update"
+            )
+
+
+def _difference(current: Figures, accepted: Figures) -> str:
+    new = current.models[0].distances.keys()
+    old = accepted.models[0].distances.keys()
+    if missing := sorted(old - new):
+        return f"{len(missing)} are missing, such as {missing[0]!r}"
+    if extra := sorted(new - old):
+        return f"{len(extra)} are new, such as {extra[0]!r}"
+    return "the ids are the same but transcripts differ"
+
+
+def _judge_distance(
+    new: ModelFigures, old: ModelFigures, baseline: Baseline, host: Host, old_host: Host
+) -> Check:
+    tolerance = baseline.tolerance(old.name, "levenshtein")
+    before = np.array([old.distances[name] for name in sorted(old.distances)])
+    after = np.array([new.distances[name] for name in sorted(old.distances)])
+    excess = after - before - (tolerance.relative * before + tolerance.absolute)
+    low, high = bootstrap_interval(excess, confidence=0.95)
+    mean, limit = float(excess.mean()), old.levenshtein + tolerance.of(old.levenshtein)
+    interval = f"[{low:+.3f}, {high:+.3f}]"
+    verdict: Verdict = "passed"
+    if mean > 0 and low > 0:
+        verdict = "failed"
+        detail = (
+            f"{old.levenshtein:.3f} → {new.levenshtein:.3f} edits per utterance; "
+            f"{mean:+.3f} {interval} above the limit {limit:.3f}"
+        )
+        if old_host.vnni and not host.vnni:
+            detail += " (this host lacks VNNI, where 8-bit sums can saturate)"
+    elif mean > 0:
+        detail = f"above the limit {limit:.3f}, but within noise: {mean:+.3f} {interval}"
+    elif new.levenshtein < old.levenshtein - tolerance.of(old.levenshtein):
+        detail = f"better by {old.levenshtein - new.levenshtein:.3f}; consider --update"
+    else:
+        detail = f"limit {limit:.3f}"
+    return Check(old.name, "levenshtein", verdict, old.levenshtein, new.levenshtein, limit, detail)
+
+
+def _judge_size(new: ModelFigures, old: ModelFigures, baseline: Baseline) -> Check:
+    limit = old.size_bytes + baseline.tolerance(old.name, "size_bytes").of(old.size_bytes)
+
+    def check(verdict: Verdict, detail: str) -> Check:
+        sizes = old.size_bytes, new.size_bytes
+        return Check(old.name, "size_bytes", verdict, *sizes, limit, detail)
+
+    change = 100.0 * (new.size_bytes / old.size_bytes - 1.0)
+    if new.size_bytes > limit:
+        moved = f"{old.size_bytes} → {new.size_bytes} bytes"
+        return check("failed", f"{moved} ({change:+.2f} %), limit {limit:.0f}")
+    return check("passed", f"{change:+.2f} %")
+
+
+def _judge_speed(
+    new: ModelFigures, old: ModelFigures, baseline: Baseline, host: Host, old_host: Host
+) -> Check:
+    limit = old.speedup - baseline.tolerance(old.name, "speedup").of(old.speedup)
+
+    def check(verdict: Verdict, detail: str) -> Check:
+        return Check(old.name, "speedup", verdict, old.speedup, new.speedup, limit, detail)
+
+    if reason := _incomparable_speed(host, old_host):
+        return check("skipped", reason)
+    if limit <= 0:
+        return check("passed", "the tolerance permits any speed")
+    upper = new.speedup * math.exp(_upper_log_noise(new, old))
+    measured = f"{old.speedup:.2f}× → {new.speedup:.2f}×"
+    if upper < limit:
+        return check("failed", f"{measured}; at most {upper:.2f}× with noise, limit {limit:.2f}×")
+    if new.speedup < limit:
+        return check("passed", f"{measured} is below {limit:.2f}×, but within noise ({upper:.2f}×)")
+    return check("passed", f"limit {limit:.2f}×")
+
+
+def _incomparable_speed(host: Host, old_host: Host) -> str:
+    """Why speed-ups of the two hosts say nothing about the model; empty when they do."""
+    if host.machine and old_host.machine and host.machine != old_host.machine:
+        return f"this host is {host.machine}, the baseline's is {old_host.machine}"
+    if old_host.vnni and not host.vnni:
+        return f"this host ({host.cpu or 'CPU unknown'}) lacks VNNI, which the baseline's has"
+    return ""
+
+
+def _upper_log_noise(new: ModelFigures, old: ModelFigures) -> float:
+    """How far ``log(new.speedup / old.speedup)`` may lie below the truth (MOVER)."""
+    above = math.log(max(new.speedup_ci[1], new.speedup) / new.speedup) if new.speedup_ci else 0.0
+    below = math.log(old.speedup / min(old.speedup_ci[0], old.speedup)) if old.speedup_ci else 0.0
+    return math.hypot(above, below)

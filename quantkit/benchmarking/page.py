@@ -1,0 +1,188 @@
+"""The report as one HTML page that needs nothing else: no network, no script, no other file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from quantkit.benchmarking.comparison import verdict
+from quantkit.benchmarking.plots import Plot, plots_of
+from quantkit.benchmarking.predictions import Kind, differences, select_predictions
+from quantkit.benchmarking.schema import BenchReport, ModelResult, UtteranceResult
+from quantkit.benchmarking.tables import Table, corpus_line, host_lines, tables_of
+from quantkit.files import write_text
+from quantkit.report.html import (
+    document,
+    figures_html,
+    legend,
+    model_chip,
+    navigation_to,
+    table_html,
+)
+from quantkit.report.plotting import MODEL_COLOURS
+
+_READING = (
+    "<b>Levenshtein distance</b> is the fewest insertions, deletions and substitutions that turn "
+    "the transcript into the reference, as a mean per utterance. Long utterances weigh more.",
+    "<b>CER</b> and <b>WER</b> are edits of characters and words over all characters and words of "
+    "the references; they can exceed 100 % when much is inserted.",
+    "<b>[a, b]</b> is a 95 % bootstrap interval over utterances: what another draw of clips from "
+    "the same source would plausibly have given. Intervals of two models overlap even when one is "
+    "worse on nearly every clip; the paired <b>change</b> is the figure that tells models apart. "
+    "When its interval holds 0, no difference was shown.",
+    "<b>Loss</b> judges the model without the decoder: it moves before the transcripts do.",
+    "<b>Latency</b> is wall time of the model alone. Milliseconds hold for this host only; the "
+    "ratio to the first model carries over better, as all models took turns in one process. "
+    "<b>p95</b> is the time that 19 of 20 runs stay below, and needs many rounds to mean much.",
+    "<b>Weights MB/s</b> is the weight traffic of one stream: bytes of weights in the graph that "
+    "really runs, times runs per second of audio when each clip is one run. On small devices it "
+    "decides about speed and battery.",
+    "<b>Peak MB</b> is the highest resident memory of a process of its own that loads the model "
+    "and runs the longest clip, Python and ONNX Runtime included.",
+)
+
+
+def write_page(report: BenchReport, destination: Path) -> None:
+    """Write ``index.html`` atomically."""
+    write_text(destination, render_page(report))
+
+
+def render_page(report: BenchReport) -> str:
+    """The page as HTML."""
+    sections = [
+        _at_a_glance(report),
+        *(_table_section(table, report) for table in tables_of(report)[:-1]),
+        _plot_section(plots_of(report), report),
+        _table_section(tables_of(report)[-1], report),
+    ]
+    if report.scored:
+        sections.append(_prediction_section(report))
+    sections += [_reading_section(), _host_section(report)]
+    navigation = navigation_to(
+        (anchor, label)
+        for anchor, label in (
+            ("glance", "At a glance"),
+            ("what-it-costs", "Cost"),
+            ("what-it-hears", "Accuracy"),
+            ("plots", "Plots"),
+            ("predictions", "Predictions"),
+            ("reading", "How to read it"),
+            ("host", "Host"),
+        )
+        if report.scored or anchor not in ("what-it-hears", "predictions")
+    )
+    return document(
+        title=f"quantkit bench: {', '.join(model.name for model in report.models)}",
+        heading=f"{len(report.models)} model{'s' * (len(report.models) > 1)}, "
+        f"{report.corpus.utterances} utterances",
+        subtitle=corpus_line(report),
+        navigation=navigation,
+        body="".join(sections),
+        footer=f"Made by quantkit {report.host.quantkit}. The figures behind this page are in "
+        "bench.json.",
+        style="",
+    )
+
+
+def _colour(index: int) -> str:
+    return f"--colour: var(--model-{index % MODEL_COLOURS})"
+
+
+def _at_a_glance(report: BenchReport) -> str:
+    cards = []
+    for i, model in enumerate(report.models):
+        sentence = "What the others are compared with." if i == 0 else verdict(model, report)
+        sentence = sentence[0].upper() + sentence[1:]
+        cards.append(
+            f'<div class="card" style="{_colour(i)}"><h3>{escape(model.name)}</h3>'
+            f'<p>{escape(sentence)}</p><p class="muted">{escape(model.variant)}</p></div>'
+        )
+    notes = ""
+    if report.notes:
+        items = "".join(f"<li>{escape(note)}</li>" for note in report.notes)
+        notes = f'<ul class="notes">{items}</ul>'
+    return f'<h2 id="glance">At a glance</h2><div class="cards">{"".join(cards)}</div>{notes}\n'
+
+
+def _table_section(table: Table, report: BenchReport) -> str:
+    anchor = "-".join(table.title.lower().rstrip("?").split())
+    names = [model.name for model in report.models]
+
+    def cell(row: Sequence[str], index: int) -> str:
+        named = index == 0 and row[0] in names and 0 in table.text_columns
+        return (model_chip(names.index(row[0])) if named else "") + escape(row[index])
+
+    return f'<h2 id="{anchor}">{escape(table.title)}</h2>{table_html(table, cell)}'
+
+
+def _plot_section(plots: list[Plot], report: BenchReport) -> str:
+    chips = legend(
+        (f"model-{i % MODEL_COLOURS}", model.name) for i, model in enumerate(report.models)
+    )
+    return f'<h2 id="plots">Plots</h2>{chips}{figures_html(plots)}'
+
+
+def _prediction_section(report: BenchReport) -> str:
+    blocks = "".join(_predictions(i, model, report) for i, model in enumerate(report.models))
+    return (
+        '<h2 id="predictions">Predictions</h2><p class="muted">The five best, most average and '
+        "worst utterances of each model. <mark>Changed</mark> units stand for one another; "
+        '<mark class="only">marked so</mark> they are missing on the other side.</p>'
+        f"{blocks}\n"
+    )
+
+
+def _predictions(index: int, model: ModelResult, report: BenchReport) -> str:
+    selection = select_predictions(model.utterances)
+    groups = "".join(
+        f"<div><h3>{title}</h3>{''.join(_utterance(u, report) for u in utterances)}</div>"
+        for title, utterances in (
+            ("Best", selection.best),
+            ("Average", selection.average),
+            ("Worst", selection.worst),
+        )
+    )
+    mean = "" if model.levenshtein is None else f"{model.levenshtein:.2f} edits on average"
+    return (
+        f"<details{' open' if index == 0 else ''}><summary>"
+        f"{model_chip(index)}{escape(model.name)}"
+        f'<span class="muted">{mean}</span></summary><div class="groups">{groups}</div></details>\n'
+    )
+
+
+def _utterance(utterance: UtteranceResult, report: BenchReport) -> str:
+    left, right = differences(
+        _units(utterance.reference, report), _units(utterance.hypothesis, report)
+    )
+    edits = f"{utterance.distance} edit{'' if utterance.distance == 1 else 's'}"
+    return (
+        f'<div class="utterance"><div class="id">{edits} in {utterance.length} · '
+        f'{escape(utterance.id)} · {utterance.seconds:.1f} s</div><dl class="pair">'
+        f"<dt>ref</dt><dd>{_marked(left)}</dd><dt>hyp</dt><dd>{_marked(right)}</dd></dl></div>"
+    )
+
+
+def _units(text: str, report: BenchReport) -> list[str]:
+    return [*text] if report.unit == "characters" else [f"{label} " for label in text.split()]
+
+
+def _marked(pieces: list[tuple[str, Kind]]) -> str:
+    if not pieces:
+        return '<span class="muted">(nothing)</span>'
+    return "".join(
+        escape(text) if kind == "same" else f'<mark class="{kind}">{escape(text)}</mark>'
+        for text, kind in pieces
+    )
+
+
+def _reading_section() -> str:
+    items = "".join(f"<li>{text}</li>" for text in _READING)
+    return f'<h2 id="reading">How to read it</h2><ul class="reading">{items}</ul>\n'
+
+
+def _host_section(report: BenchReport) -> str:
+    lines = "".join(
+        f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in host_lines(report)
+    )
+    return f'<h2 id="host">Host</h2><dl class="card host">{lines}</dl>\n'

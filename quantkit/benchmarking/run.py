@@ -1,0 +1,252 @@
+"""One bench run: open the models, recognise the corpus, take times, put it all in a report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from quantkit.audio.utterance import Corpus
+from quantkit.benchmarking.accuracy import (
+    Clip,
+    Transcripts,
+    accuracy_of,
+    iter_clips,
+    transcribe_in_turns,
+)
+from quantkit.benchmarking.contestant import BenchModel, open_contestants
+from quantkit.benchmarking.host import describe_host
+from quantkit.benchmarking.latency import time_in_turns
+from quantkit.benchmarking.memory import Footprint, measure_footprint
+from quantkit.benchmarking.notes import notes_on
+from quantkit.benchmarking.schema import BatchRow, BenchReport, CorpusInfo, LatencyRow, ModelResult
+from quantkit.benchmarking.settings import BenchSettings
+from quantkit.benchmarking.sweep import sweep_batch_sizes
+from quantkit.runtime.open import open_speech_model
+
+#: Told the name of a stage and how many of its steps are done.
+Progress = Callable[[str, int, int], None]
+
+_SHOWN_REASONS = 5
+
+
+def run_bench(
+    models: Sequence[Path],
+    corpus: Corpus,
+    settings: BenchSettings | None = None,
+    progress: Progress = lambda stage, done, total: None,
+) -> BenchReport:
+    """Measure ``models`` on ``corpus``; speed-ups are against the first.
+
+    Raises:
+        InputError: models that cannot be compared, or bad settings.
+        ModelError: a model that does not load or run.
+        CorpusError: no usable clip, or no such split.
+        MissingDependencyError: the decoder's library is not installed.
+    """
+    settings = settings or BenchSettings()
+    started = time.perf_counter()
+    threads = settings.thread_counts
+    contestants = open_contestants(models, threads[0], settings.decoding)
+    first = contestants[0].model
+    if not first.takes_batches:
+        settings = replace(settings, batch_sizes=(1,), sweep_utterances=0)
+    chosen = corpus.part(settings.split, usually="test")
+    split = "" if chosen is corpus else settings.split or "test"
+    if settings.limit:
+        chosen = chosen.sample(settings.limit, settings.seed)
+
+    heard = _recognise(contestants, chosen, settings, progress)
+    sweep = _sweep(contestants, heard.kept, settings, progress)
+    typical = sorted(heard.kept, key=lambda clip: clip.seconds)[len(heard.kept) // 2]
+    latency = _latency(contestants, typical, settings, progress)
+    footprints = _footprints(contestants, heard.longest, threads[0], progress)
+
+    results = tuple(
+        _result(
+            contestant,
+            heard,
+            heard.transcripts[i],
+            footprints[i],
+            latency[i],
+            sweep[i],
+            settings.seed,
+        )
+        for i, contestant in enumerate(contestants)
+    )
+    info = CorpusInfo(
+        name=corpus.name,
+        split=split,
+        utterances=heard.utterances,
+        seconds=heard.seconds,
+        labelled=heard.labelled,
+        skipped=tuple(heard.skipped[:_SHOWN_REASONS]),
+        skipped_count=len(heard.skipped),
+    )
+    host = describe_host()
+    return BenchReport(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        decoder=first.decoder_in_words,
+        unit=first.spelling.unit,
+        seed=settings.seed,
+        latency_clip_seconds=typical.seconds,
+        seconds_taken=time.perf_counter() - started,
+        host=host,
+        corpus=info,
+        models=results,
+        notes=notes_on(info, results, host, uncovered=heard.uncovered),
+    )
+
+
+@dataclass
+class _Heard:
+    """What the pass over the corpus leaves behind.
+
+    ``kept`` are the clips for the sweep and for latency; ``longest`` is, for each model, the
+    length of its longest input.
+    """
+
+    skipped: list[str]
+    longest: list[int]
+    transcripts: list[Transcripts] = field(default_factory=list)
+    kept: list[Clip] = field(default_factory=list)
+    utterances: int = 0
+    seconds: float = 0.0
+    labelled: int = 0
+    uncovered: int = 0
+
+
+def _recognise(
+    contestants: Sequence[BenchModel],
+    corpus: Corpus,
+    settings: BenchSettings,
+    progress: Progress,
+) -> _Heard:
+    spelling = contestants[0].model.spelling
+    heard = _Heard(skipped=list(corpus.skipped), longest=[0] * len(contestants))
+    sample = corpus.sample(max(1, settings.sweep_utterances), settings.seed)
+    wanted = {utterance.identifier for utterance in sample}
+
+    def watched(clips: Iterator[Clip]) -> Iterator[Clip]:
+        for clip in clips:
+            heard.utterances += 1
+            heard.seconds += clip.seconds
+            heard.longest = [
+                max(longest, len(array))
+                for longest, array in zip(heard.longest, clip.inputs, strict=True)
+            ]
+            if clip.reference is not None:
+                heard.labelled += 1
+                heard.uncovered += not spelling.covers(clip.reference)
+            # The first usable clip is kept in any case: all of the wanted ones may be broken.
+            if clip.id in wanted or not heard.kept:
+                heard.kept.append(clip)
+            yield clip
+
+    clips = watched(iter_clips(contestants, corpus, heard.skipped))
+    step = partial(progress, "recognising")
+    heard.transcripts = transcribe_in_turns(contestants, clips, step, len(corpus))
+    return heard
+
+
+def _sweep(
+    contestants: Sequence[BenchModel],
+    kept: Sequence[Clip],
+    settings: BenchSettings,
+    progress: Progress,
+) -> list[tuple[BatchRow, ...]]:
+    if not settings.sweep_utterances:
+        return [()] * len(contestants)
+    clips = kept[: settings.sweep_utterances]
+    step = partial(progress, "batch sizes")
+    return sweep_batch_sizes(contestants, clips, settings.sizes, step)
+
+
+def _latency(
+    contestants: Sequence[BenchModel], clip: Clip, settings: BenchSettings, progress: Progress
+) -> list[list[LatencyRow]]:
+    """For each model one row per number of threads and batch size."""
+    table: list[list[LatencyRow]] = [[] for _ in contestants]
+    cells = len(settings.thread_counts) * len(settings.sizes)
+    for position, threads in enumerate(settings.thread_counts):
+        models = [
+            contestant.model
+            if position == 0
+            else open_speech_model(
+                contestant.path, threads, check=False, decoding=settings.decoding
+            )
+            for contestant in contestants
+        ]
+        for size in settings.sizes:
+            runs = [
+                partial(model.outputs, [array] * size)
+                for model, array in zip(models, clip.inputs, strict=True)
+            ]
+            rows = time_in_turns(
+                runs,
+                batch_size=size,
+                threads=threads,
+                effort=settings.effort,
+                seed=settings.seed,
+            )
+            for model_rows, row in zip(table, rows, strict=True):
+                model_rows.append(row)
+            progress("latency", len(table[0]), cells)
+    return table
+
+
+def _footprints(
+    contestants: Sequence[BenchModel],
+    longest: Sequence[int],
+    threads: int,
+    progress: Progress,
+) -> list[Footprint]:
+    found = []
+    for contestant, length in zip(contestants, longest, strict=True):
+        found.append(measure_footprint(contestant.path, length, threads))
+        progress("memory", len(found), len(contestants))
+    return found
+
+
+def _result(
+    contestant: BenchModel,
+    heard: _Heard,
+    transcripts: Transcripts,
+    footprint: Footprint,
+    latency: Sequence[LatencyRow],
+    batches: tuple[BatchRow, ...],
+    seed: int,
+) -> ModelResult:
+    utterances = tuple(transcripts.utterances)
+    accuracy = accuracy_of(utterances, contestant.model.spelling, seed)
+    return ModelResult(
+        name=contestant.name,
+        path=str(contestant.path),
+        sha256=contestant.sha256,
+        size_bytes=contestant.size_bytes,
+        variant=contestant.variant,
+        weight_bytes=footprint.weight_bytes,
+        weight_bytes_per_second=footprint.weight_bytes * heard.utterances / heard.seconds,
+        load_s=footprint.load_s,
+        peak_rss_bytes=footprint.peak_rss_bytes,
+        idle_rss_bytes=footprint.idle_rss_bytes,
+        rtf=transcripts.model_seconds / heard.seconds,
+        decode_rtf=transcripts.decoder_seconds / heard.seconds,
+        speedup=latency[0].speedup,
+        speedup_ci=latency[0].speedup_ci,
+        latency_ms=tuple(latency),
+        loss=accuracy.loss,
+        levenshtein=accuracy.levenshtein,
+        levenshtein_ci=accuracy.levenshtein_ci,
+        cer=accuracy.cer,
+        cer_ci=accuracy.cer_ci,
+        cer_edits=accuracy.cer_edits,
+        wer=accuracy.wer,
+        wer_ci=accuracy.wer_ci,
+        wer_edits=accuracy.wer_edits,
+        batches=batches,
+        utterances=utterances,
+    )

@@ -1,0 +1,308 @@
+"""``bench.json``: everything that a bench run found, as dataclasses and as JSON.
+
+Field names in the file are those of the dataclasses. Times are in seconds unless the name says
+``ms``; sizes are bytes (1 MB = 1,000,000); rates are shares, not percentages. A figure that was
+not measured is ``null``.
+"""
+
+from __future__ import annotations
+
+import math
+import types
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from quantkit.benchmarking.figures import BENCH_SCHEMA
+from quantkit.errors import FormatError
+from quantkit.files import read_json, write_json
+
+T = TypeVar("T")
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Host:
+    """The machine and the libraries.
+
+    Args:
+        cpu: marketing name.
+        machine: architecture, such as ``x86_64``.
+        system: operating system and its release.
+        cores: logical cores that the run could use.
+        memory_bytes: of the whole machine.
+        flags: instruction sets that matter for float and int8 kernels.
+        vnni: whether AVX-VNNI or AVX-512 VNNI is there; without it int8 is another program.
+        python, onnxruntime, onnx, numpy, quantkit: versions.
+    """
+
+    cpu: str
+    machine: str
+    system: str
+    cores: int
+    memory_bytes: int
+    flags: tuple[str, ...]
+    vnni: bool
+    python: str
+    onnxruntime: str
+    onnx: str
+    numpy: str
+    quantkit: str
+
+
+@dataclass(frozen=True)
+class CorpusInfo:
+    """What was recognised.
+
+    Args:
+        name: folder of the corpus.
+        split: the split that was used; empty for all of it.
+        utterances: clips that were recognised.
+        seconds: of audio in them.
+        labelled: how many have a transcript.
+        skipped: one reason for each clip that was left out, at most a few of them.
+        skipped_count: all clips that were left out.
+    """
+
+    name: str
+    split: str
+    utterances: int
+    seconds: float
+    labelled: int
+    skipped: tuple[str, ...] = ()
+    skipped_count: int = 0
+
+
+@dataclass(frozen=True)
+class LatencyRow:
+    """Time of one run of the model, without front end and decoder.
+
+    Args:
+        batch_size: clips per run; all of them are the corpus's clip of median length.
+        threads: inside one operator.
+        p50, p95: milliseconds for the whole batch.
+        runs: how many were timed.
+        speedup: median over rounds of the first model's time over this model's.
+        speedup_ci: 95 % bootstrap interval over rounds.
+    """
+
+    batch_size: int
+    threads: int
+    p50: float
+    p95: float
+    runs: int
+    speedup: float
+    speedup_ci: Interval
+
+
+@dataclass(frozen=True)
+class BatchRow:
+    """Accuracy and time when clips of different length share a batch.
+
+    Args:
+        batch_size: clips per batch; 1 is the reference.
+        utterances: of the subset that every batch size was run on.
+        identical: transcripts that equal those of batch size 1 to the last character.
+        levenshtein: mean edits per utterance; ``None`` without transcripts.
+        seconds: of model time for the whole subset, padding included.
+    """
+
+    batch_size: int
+    utterances: int
+    identical: int
+    levenshtein: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Edits:
+    """Edits by kind over the whole corpus, and the reference units that they refer to."""
+
+    insertions: int
+    deletions: int
+    substitutions: int
+    reference_length: int
+
+
+@dataclass(frozen=True)
+class UtteranceResult:
+    """One clip of one model.
+
+    Args:
+        id: name of the clip in its corpus.
+        reference: transcript as it was scored.
+        hypothesis: what the decoder wrote.
+        distance: Levenshtein distance in labels (letters or phonemes).
+        length: labels of the reference.
+        seconds: of audio.
+        loss: CTC loss over reference labels, or cross entropy of the class; ``None`` where no
+            alignment exists.
+    """
+
+    id: str
+    reference: str
+    hypothesis: str
+    distance: int
+    length: int
+    seconds: float
+    loss: float | None
+
+
+@dataclass(frozen=True)
+class ModelResult:
+    """Everything about one model.
+
+    Args:
+        name: file name without ``.onnx``; with its folder where that is not unique.
+        path: as it was given.
+        sha256: of the ``.onnx`` file.
+        size_bytes: of the file and its external data.
+        variant: how its layers are stored and computed, from its plan.
+        weight_bytes: constants of the graph that ONNX Runtime really runs.
+        weight_bytes_per_second: bytes of weights that are read for one second of audio when
+            every clip is one run of its own: ``weight_bytes * utterances / seconds of audio``.
+        load_s: median time to open the session, file in the page cache.
+        peak_rss_bytes: highest resident memory of a process that loads the model and runs the
+            longest clip once.
+        idle_rss_bytes: resident memory of the same process just before it loaded the model.
+        rtf: real-time factor: model time per second of audio, batch size 1, ``threads[0]``.
+        decode_rtf: the decoder's time per second of audio.
+        speedup, speedup_ci: of the first latency row: batch size 1 where that was measured.
+        latency_ms: one row per batch size and number of threads.
+        loss: mean over utterances of the CTC loss per reference label, in nats.
+        levenshtein: mean edits per utterance, in labels.
+        cer, wer: label and word error rate of the corpus: edits over reference units.
+        batches: accuracy by batch size.
+        utterances: one result per labelled clip.
+    """
+
+    name: str
+    path: str
+    sha256: str
+    size_bytes: int
+    variant: str
+    weight_bytes: int
+    weight_bytes_per_second: float
+    load_s: float
+    peak_rss_bytes: int
+    idle_rss_bytes: int
+    rtf: float
+    decode_rtf: float
+    speedup: float
+    speedup_ci: Interval
+    latency_ms: tuple[LatencyRow, ...]
+    loss: float | None
+    levenshtein: float | None
+    levenshtein_ci: Interval | None
+    cer: float | None
+    cer_ci: Interval | None
+    cer_edits: Edits | None
+    wer: float | None
+    wer_ci: Interval | None
+    wer_edits: Edits | None
+    batches: tuple[BatchRow, ...]
+    utterances: tuple[UtteranceResult, ...]
+
+
+@dataclass(frozen=True)
+class BenchReport:
+    """One run of ``quantkit bench``; speed-ups are against ``models[0]``.
+
+    Args:
+        created: time of the run, ISO 8601 in UTC.
+        decoder: name and settings in words; two runs compare only when it is the same.
+        unit: what a Levenshtein edit counts: ``characters``, ``labels`` or ``keywords``.
+        seed: of sampling, order and bootstrap.
+        latency_clip_seconds: duration of the clip that latency was measured with.
+        seconds_taken: by the whole run.
+        notes: what a reader must know to read the figures, one sentence each.
+    """
+
+    created: str
+    decoder: str
+    unit: str
+    seed: int
+    latency_clip_seconds: float
+    seconds_taken: float
+    host: Host
+    corpus: CorpusInfo
+    models: tuple[ModelResult, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def scored(self) -> bool:
+        """Whether there were transcripts, and so accuracy figures."""
+        return all(model.levenshtein is not None for model in self.models)
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of ``bench.json``."""
+        return {"schema": BENCH_SCHEMA, **cast(dict[str, Any], _plain(asdict(self)))}
+
+
+def write_report(report: BenchReport, destination: Path) -> None:
+    """Write ``bench.json`` atomically."""
+    write_json(destination, report.to_json())
+
+
+def read_report(source: Path) -> BenchReport:
+    """Read a ``bench.json``.
+
+    Raises:
+        FormatError: unreadable, another schema, or a field is missing or of the wrong type.
+    """
+    content = read_json(source, BENCH_SCHEMA)
+    report: BenchReport = _build(BenchReport, content, str(source))
+    if not report.models:
+        raise FormatError(f"{source} holds no model")
+    return report
+
+
+def _plain(value: Any) -> Any:
+    """JSON has neither tuples nor infinities."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _build(kind: Any, value: Any, where: str) -> Any:
+    """``value`` as an instance of the annotation ``kind``; ``where`` names it in errors."""
+    if is_dataclass(kind):
+        return _build_dataclass(cast(type[Any], kind), value, where)
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        inner = next(argument for argument in arguments if argument is not types.NoneType)
+        return None if value is None else _build(inner, value, where)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise FormatError(f"{where} is not a list")
+        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
+        if len(kinds) != len(value):
+            raise FormatError(f"{where} does not hold {len(kinds)} values")
+        return tuple(
+            _build(inner, item, f"{where}[{i}]")
+            for i, (inner, item) in enumerate(zip(kinds, value, strict=True))
+        )
+    accepted = (int, float) if kind is float else (kind,)
+    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+        raise FormatError(f"{where} is {value!r}, not {_in_words(kind)}")
+    return kind(value)
+
+
+def _build_dataclass(kind: type[T], value: Any, where: str) -> T:
+    if not isinstance(value, dict):
+        raise FormatError(f"{where} is not an object")
+    hints = get_type_hints(kind)
+    found = {}
+    for field in fields(cast(Any, kind)):
+        if field.name not in value:
+            raise FormatError(f"{where} lacks {field.name!r}")
+        found[field.name] = _build(hints[field.name], value[field.name], f"{where}: {field.name}")
+    return kind(**found)
+
+
+def _in_words(kind: Any) -> str:
+    return {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[kind]

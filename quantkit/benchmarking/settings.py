@@ -1,0 +1,55 @@
+"""How a bench run measures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from quantkit.benchmarking.host import usable_cores
+from quantkit.errors import InputError
+from quantkit.runtime.interleaved import Effort
+from quantkit.text.decoding import Decoding
+
+DEFAULT_BATCH_SIZES = (1, 8, 16, 32, 64)
+
+
+@dataclass(frozen=True)
+class BenchSettings:
+    """How to measure; the defaults are those of the command line.
+
+    Args:
+        decoding: how outputs become text.
+        split: of the corpus; empty takes its test split where there is one, ``all`` everything.
+        batch_sizes: for latency and for accuracy by batch size.
+        threads: numbers of threads; 0 is all cores. Accuracy and memory use the first.
+        limit: at most this many utterances, drawn at random; 0 takes all.
+        sweep_utterances: accuracy by batch size uses at most this many; 0 leaves it out.
+        effort: rounds per latency cell.
+        seed: of every random choice.
+    """
+
+    decoding: Decoding = field(default_factory=lambda: Decoding("beam"))
+    split: str = ""
+    batch_sizes: tuple[int, ...] = DEFAULT_BATCH_SIZES
+    threads: tuple[int, ...] = (1, 0)
+    limit: int = 0
+    sweep_utterances: int = 64
+    effort: Effort = field(default_factory=Effort)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.batch_sizes or min(self.batch_sizes) < 1:
+            raise InputError("batch sizes must be whole numbers of at least 1")
+        if not self.threads or min(self.threads) < 0:
+            raise InputError("threads must be whole numbers; 0 takes all cores")
+        if self.limit < 0 or self.sweep_utterances < 0:
+            raise InputError("a number of utterances must not be negative")
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Batch sizes in rising order, each once."""
+        return tuple(sorted(set(self.batch_sizes)))
+
+    @property
+    def thread_counts(self) -> tuple[int, ...]:
+        """``threads`` with 0 resolved to the cores of this machine, each number once."""
+        return tuple(dict.fromkeys(count or usable_cores() for count in self.threads))

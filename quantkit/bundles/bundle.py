@@ -1,0 +1,261 @@
+"""An artifact becomes a folder that an edge team can use without quantkit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import onnx
+
+from quantkit.audio.frontend import Frontend
+from quantkit.audio.frontends import AnyFrontend
+from quantkit.benchmarking.schema import BenchReport, ModelResult, read_report
+from quantkit.bundles.card import CardFacts, one_line, write_card
+from quantkit.bundles.example import EXAMPLE_SOURCE
+from quantkit.bundles.manifest import (
+    CARD,
+    EXAMPLE,
+    FRONTEND,
+    LABELS,
+    LICENCE,
+    MANIFEST,
+    MODEL,
+    Manifest,
+    describe,
+    read_manifest,
+    write_manifest,
+)
+from quantkit.bundles.trial import run_once
+from quantkit.errors import BundleError, FormatError, InputError, ModelError, OutputError
+from quantkit.exporting.frontend_graph import fuse_frontend
+from quantkit.files import sha256_of, write_text
+from quantkit.graph.artifact import (
+    EXTERNAL_DATA_THRESHOLD,
+    load_model,
+    read_info,
+    save_model,
+    total_size,
+)
+from quantkit.graph.info import ArtifactInfo
+from quantkit.text.labels import Labels
+
+_LICENCE_NAMES = ("LICENCE", "LICENSE", "LICENCE.txt", "LICENSE.txt", "LICENCE.md", "LICENSE.md")
+
+
+def ship(
+    model: Path,
+    destination: Path,
+    *,
+    bench: Path | None = None,
+    licence: Path | None = None,
+    about: Path | None = None,
+    name: str = "",
+    pythons: Sequence[str] = (),
+    force: bool = False,
+    external_threshold: int = EXTERNAL_DATA_THRESHOLD,
+) -> Manifest:
+    """Write a bundle: model, labels, front end, licence, card, example and manifest.
+
+    A model that takes features gets its front end put before it, so that a receiver feeds a
+    waveform. The finished model is run once in this Python, and in each of ``pythons``, before
+    anything appears at ``destination``.
+
+    ::
+
+        ship(Path("int8.onnx"), Path("bundle"), bench=Path("report/bench.json"))
+
+    Args:
+        model: an artifact of ``quantkit export`` or ``quantkit quantize``.
+        bench: a ``bench.json`` that measured this very file, for the card.
+        licence: text that becomes ``LICENCE``; else a licence file beside the model, else what
+            its metadata says.
+        about: the recogniser's own card (Markdown), added to the bundle's.
+        name: for people; else the metadata's name with the file's, such as ``wav2letter-en int8``.
+        pythons: further interpreters with ``onnxruntime`` and ``numpy`` to run the model in.
+        force: replace an earlier bundle at ``destination``; nothing else is ever replaced.
+        external_threshold: bytes above which a rewritten model's weights go to a file of their own.
+
+    Raises:
+        ModelError: the model is not an artifact, lacks labels or a front end, or does not run.
+        FormatError: ``bench`` does not hold figures of this file.
+        InputError: no licence is known, or a text cannot be read.
+        OutputError: ``destination`` exists and may not be replaced, or cannot be written.
+    """
+    info = read_info(model)
+    labels, frontend = _essentials(info, model)
+    measured = _measured(model, bench) if bench is not None else None
+    licence_text = _licence_text(model, info, licence)
+    about_text = _read_text(about) if about is not None else ""
+    _require_replaceable(destination, force)
+    with _folder_beside(destination) as folder:
+        opsets = _write_model(model, info, frontend, folder / MODEL, external_threshold)
+        write_text(folder / LABELS, _pretty(labels.to_json()))
+        settings = json.dumps({**json.loads(frontend.to_json()), "fused": True})
+        write_text(folder / FRONTEND, _pretty(settings))
+        write_text(folder / LICENCE, licence_text)
+        write_text(folder / EXAMPLE, EXAMPLE_SOURCE)
+        runtimes = tuple(run_once(folder, python) for python in (sys.executable, *pythons))
+        title = name or " ".join(filter(None, (info.name, model.stem)))
+        facts = CardFacts(
+            name=title,
+            info=info,
+            labels=labels,
+            frontend=frontend,
+            size_bytes=total_size(folder / MODEL),
+            opset=opsets.pop(""),
+            foreign_domains=tuple(sorted(opsets)),
+            frontend_added=not info.fused,
+            runtimes=runtimes,
+            measured=measured,
+            about=about_text,
+        )
+        write_text(folder / CARD, write_card(facts))
+        manifest = Manifest(
+            name=one_line(title),
+            model_sha256=sha256_of(model),
+            frontend_added=not info.fused,
+            tested_on=runtimes,
+            files=describe(folder),
+        )
+        write_manifest(manifest, folder)
+    return manifest
+
+
+def _essentials(info: ArtifactInfo, model: Path) -> tuple[Labels, AnyFrontend]:
+    if info.task not in ("", "ctc"):
+        raise ModelError(
+            f"{model} is a {info.task} model, and bundles are made of CTC recognisers; hand over "
+            "its files as they are: they say themselves what they take, and `verify` checks them"
+        )
+    if info.labels is None or info.frontend is None:
+        lacking = "labels" if info.labels is None else "front end"
+        raise ModelError(
+            f"{model} carries no {lacking}, so a bundle could not tell how to use it; "
+            "make it with `quantkit export`"
+        )
+    return info.labels, info.frontend
+
+
+def _write_model(
+    model: Path, info: ArtifactInfo, frontend: AnyFrontend, target: Path, external_threshold: int
+) -> dict[str, int]:
+    """Write the model that takes waveforms; returns the operator sets it uses, ONNX's as ``""``."""
+    if info.fused and total_size(model) == model.stat().st_size:
+        shutil.copyfile(model, target)
+        content = onnx.load(str(model), load_external_data=False)
+    else:
+        content = load_model(model, check=False)
+        if isinstance(frontend, Frontend) and not info.fused:
+            content = fuse_frontend(content, frontend)
+        save_model(content, target, external_threshold=external_threshold)
+    used = {"" if node.domain == "ai.onnx" else node.domain for node in content.graph.node} | {""}
+    opsets = {"" if o.domain == "ai.onnx" else o.domain: o.version for o in content.opset_import}
+    return {domain: int(opsets.get(domain, 0)) for domain in used}
+
+
+def _measured(model: Path, bench: Path) -> tuple[BenchReport, ModelResult]:
+    report = read_report(bench)
+    digest = sha256_of(model)
+    for result in report.models:
+        if result.sha256 == digest:
+            return report, result
+    same_name = next((r for r in report.models if r.name == model.stem), None)
+    names = ", ".join(result.name for result in report.models)
+    reason = "measured another version of it" if same_name else f"measured only {names}"
+    raise FormatError(f"{bench} has no figures of {model}: it {reason}; run `quantkit bench` on it")
+
+
+def _licence_text(model: Path, info: ArtifactInfo, licence: Path | None) -> str:
+    if licence is not None:
+        return _read_text(licence)
+    for name in _LICENCE_NAMES:
+        if (beside := model.parent / name).is_file():
+            return _read_text(beside)
+    if info.licence:
+        return f"Licence of this model: {info.licence}\n"
+    raise InputError(
+        f"no licence of {model} is known: give its text with --licence FILE, or put it beside the "
+        "model as LICENCE"
+    )
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text; convert it") from error
+
+
+def _pretty(text: str) -> str:
+    return json.dumps(json.loads(text), indent=2, ensure_ascii=False) + "\n"
+
+
+def _require_replaceable(destination: Path, force: bool) -> None:
+    """Only an absent path, an empty folder, or with ``force`` an unmixed bundle."""
+    if not destination.exists() and not destination.is_symlink():
+        return
+    if destination.is_symlink() or not destination.is_dir():
+        raise OutputError(f"{destination} exists and is not a folder; choose another name")
+    present = [path for path in destination.rglob("*") if not path.is_dir()]
+    if not present:
+        return
+    try:
+        earlier = read_manifest(destination)
+    except BundleError:
+        raise OutputError(
+            f"{destination} exists and is not a bundle; choose another name"
+        ) from None
+    if not force:
+        raise OutputError(f"{destination} holds an earlier bundle; replace it with --force")
+    listed = {MANIFEST, *(entry.path for entry in earlier.files)}
+    for path in present:
+        if (name := path.relative_to(destination).as_posix()) not in listed:
+            raise OutputError(
+                f"{destination} holds {name}, which is not part of the bundle there; "
+                "move it away first"
+            )
+
+
+@contextmanager
+def _folder_beside(destination: Path) -> Iterator[Path]:
+    """A temporary folder that becomes ``destination`` when the block succeeds.
+
+    Raises:
+        OutputError: it cannot be written; what was at ``destination`` is still there.
+    """
+    parent = destination.absolute().parent
+    temporary: Path | None = None
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=parent, prefix=f".{destination.name}."))
+        content = temporary / "new"
+        content.mkdir()  # with the permissions that folders get here; mkdtemp's are private
+        yield content
+        _swap(content, destination, temporary / "old")
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot write {destination}: {error.strerror or error}") from error
+    finally:
+        # An earlier bundle that could neither be replaced nor put back stays where it is.
+        if temporary is not None and (destination.exists() or not (temporary / "old").exists()):
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _swap(new: Path, destination: Path, aside: Path) -> None:
+    if not destination.exists():
+        new.rename(destination)
+        return
+    destination.rename(aside)
+    try:
+        new.rename(destination)
+    except OSError:
+        aside.rename(destination)
+        raise

@@ -1,0 +1,212 @@
+"""``CARD.md``: what a bundle's model takes, gives, how it was made, what it scored, its limits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from quantkit import __version__
+from quantkit.audio.frontends import AnyFrontend
+from quantkit.benchmarking.schema import BenchReport, ModelResult
+from quantkit.graph.info import ArtifactInfo
+from quantkit.text.labels import Labels
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """All that a card tells.
+
+    Args:
+        info: of the shipped model; ``info.labels`` and ``info.frontend`` are ``labels`` and
+            ``frontend``.
+        size_bytes: of the shipped model with its external files.
+        opset: ONNX operator set of the graph.
+        foreign_domains: operator sets in it beside ONNX's own.
+        frontend_added: the front end was put before the model when it was shipped.
+        runtimes: what :func:`quantkit.bundles.trial.run_once` returned.
+        measured: the bench run and this model's part in it, where there was one.
+        about: the recogniser's own card, Markdown; empty when there is none.
+    """
+
+    name: str
+    info: ArtifactInfo
+    labels: Labels
+    frontend: AnyFrontend
+    size_bytes: int
+    opset: int
+    foreign_domains: tuple[str, ...]
+    frontend_added: bool
+    runtimes: tuple[Mapping[str, Any], ...]
+    measured: tuple[BenchReport, ModelResult] | None
+    about: str
+
+
+def write_card(facts: CardFacts) -> str:
+    """The card in Markdown."""
+    sections = [
+        f"# {one_line(facts.name)}",
+        _use(facts),
+        _figures(facts),
+        _recipe(facts),
+        _limits(facts),
+    ]
+    if facts.about:
+        # Headings of the inner card go below ours.
+        inner = (f"#{line}" if line.startswith("#") else line for line in facts.about.splitlines())
+        sections.append("## About the recogniser\n\n" + "\n".join(inner).strip())
+    return "\n\n".join(sections) + "\n"
+
+
+def one_line(text: str) -> str:
+    """Text that stays within its line, and within its cell of a Markdown table."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def _use(facts: CardFacts) -> str:
+    rate = facts.frontend.sample_rate
+    shown = " ".join(_visible(token) for token in facts.labels.tokens[:60])
+    return f"""\
+A speech recogniser with CTC output in one ONNX file of {facts.size_bytes / 1e6:.2f} MB.
+It runs in the stock ONNX Runtime on a CPU; `example.py` shows how: `python example.py clip.wav`.
+
+| | name | type | shape | |
+|---|---|---|---|---|
+| input | `waveform` | float32 | (batch, samples) | -1 to 1 at {rate} Hz, zeros after its end |
+| input | `lengths` | int64 | (batch,) | samples of each clip without padding |
+| output | `log_probs` | float32 | (batch, frames, {len(facts.labels)}) | natural logarithms |
+| output | `output_lengths` | int64 | (batch,) | frames of each clip that are valid |
+
+Labels, in output order, `{_visible(facts.labels.tokens[facts.labels.blank])}` being the CTC blank:
+`{shown}`.
+`labels.json` holds them for programs, `frontend.json` the settings of the log-mel front end, which
+is part of the graph."""
+
+
+def _visible(token: str) -> str:
+    return token.replace(" ", "␣").replace("`", "ˋ") or "∅"
+
+
+def _figures(facts: CardFacts) -> str:
+    if facts.measured is None:
+        return "## Figures\n\nNo bench run was given when this bundle was made."
+    report, model = facts.measured
+    rows = [
+        ("size of the measured file", f"{model.size_bytes / 1e6:.2f} MB"),
+        ("edits per utterance", _with_interval(model.levenshtein, model.levenshtein_ci, ".3f")),
+        ("character (label) error rate", _with_interval(model.cer, model.cer_ci, ".2%")),
+        ("word error rate", _with_interval(model.wer, model.wer_ci, ".2%")),
+        (f"speed against {one_line(report.models[0].name)}", f"{model.speedup:.2f}×"),
+        ("real-time factor, one clip at a time", f"{model.rtf:.4f}"),
+        ("time to load", f"{model.load_s:.2f} s"),
+        ("peak memory of a process that runs it", f"{model.peak_rss_bytes / 1e6:.0f} MB"),
+    ]
+    lines = [f"| {title} | {value} |" for title, value in rows if value]
+    corpus, host = report.corpus, report.host
+    added = " Figures are of the model without the added front end." if facts.frontend_added else ""
+    return "\n".join(
+        [
+            "## Figures",
+            "",
+            "| | |",
+            "|---|---|",
+            *lines,
+            "",
+            f"Measured on {corpus.utterances} utterances ({corpus.seconds / 60:.1f} minutes) of "
+            f"`{one_line(corpus.name)}`, decoder: {one_line(report.decoder)}, with ONNX Runtime "
+            f"{host.onnxruntime} on {one_line(host.cpu)} "
+            f"({'with' if host.vnni else 'without'} VNNI). Intervals are 95 % bootstrap "
+            f"intervals over utterances.{added}",
+        ]
+    )
+
+
+def _with_interval(value: float | None, interval: tuple[float, float] | None, style: str) -> str:
+    if value is None:
+        return ""
+    if interval is None:
+        return format(value, style)
+    return f"{value:{style}} [{interval[0]:{style}}, {interval[1]:{style}}]"
+
+
+def _recipe(facts: CardFacts) -> str:
+    info = facts.info
+    lines = ["## Recipe", ""]
+    lines.append(f"- Made by quantkit {info.version or 'unknown'}, shipped by {__version__}.")
+    operators = "standard operators only"
+    if facts.foreign_domains:
+        operators = f"and operators of {', '.join(facts.foreign_domains)}"
+    lines.append(f"- Graph: ONNX opset {facts.opset}, {operators}.")
+    if info.model_sha256:
+        lines.append(f"- SHA-256 of what it was made from: `{info.model_sha256}`.")
+    if facts.frontend_added:
+        lines.append("- `quantkit ship` put the front end before the model.")
+    layers = _plan_layers(info)
+    if layers:
+        method = (info.plan or {}).get("method")
+        lines.append(f"- Plan ({one_line(str(method))}):" if method else "- Plan:")
+        kinds = Counter(
+            (layer.get("codec"), layer.get("bits"), layer.get("compute"), layer.get("range"))
+            for layer in layers
+        )
+        for (codec, bits, compute, chosen), count in kinds.items():
+            lines.append(
+                f"  - {count} layer{'s' if count > 1 else ''}: stored as {codec} ({bits} bits), "
+                f"computed in {_COMPUTE.get(str(compute), compute)}, activation range: {chosen}"
+            )
+    for run in facts.runtimes:
+        lines.append(
+            f"- Ran in ONNX Runtime {run['onnxruntime']}, Python {run['python']}, {run['os']} "
+            f"{run['machine']} ({one_line(str(run['cpu']))})."
+        )
+    return "\n".join(lines)
+
+
+_COMPUTE = {
+    "float32": "float32",
+    "static": "int8 with calibrated activation ranges",
+    "dynamic": "int8 with activation ranges found at run time",
+    "matmul-nbits": "ONNX Runtime's MatMulNBits, activations in float32",
+}
+
+
+def _plan_layers(info: ArtifactInfo) -> list[Mapping[str, Any]]:
+    layers = (info.plan or {}).get("layers")
+    return [x for x in layers if isinstance(x, dict)] if isinstance(layers, list) else []
+
+
+def _range_per_batch(info: ArtifactInfo) -> bool:
+    """Whether a layer finds its range at run time over all clips of a batch together."""
+    return any(
+        layer.get("compute") == "dynamic" and "per-clip" not in str(layer.get("range"))
+        for layer in _plan_layers(info)
+    )
+
+
+def _limits(facts: CardFacts) -> str:
+    frontend = facts.frontend
+    lines = [
+        "## Limits",
+        "",
+        f"- Audio must be mono at {frontend.sample_rate} Hz; nothing in the graph resamples. A "
+        f"clip shorter than {1000 * frontend.window / frontend.sample_rate:.0f} ms gives no text.",
+        f"- It writes the {len(facts.labels) - 1} labels above and nothing else: no case, "
+        "punctuation or digits unless they are among them.",
+        "- Mean and variance are taken over the whole clip, so it is not a streaming model.",
+        "- Figures hold for speech like that of the bench corpus; noise, far microphones and "
+        "other accents do worse.",
+    ]
+    computes = {str(layer.get("compute")) for layer in _plan_layers(facts.info)}
+    if _range_per_batch(facts.info):
+        lines.append(
+            "- Some activation ranges are found at run time over the whole batch: the text of a "
+            "clip can depend on the clips that share its batch. One clip per run avoids that."
+        )
+    if computes & {"dynamic", "static"}:
+        lines.append(
+            "- 8-bit layers are fast on CPUs with VNNI (or ARM dot product) instructions. x86 "
+            "CPUs without them are slower, and their 8-bit sums can saturate, which changes "
+            "results a little."
+        )
+    return "\n".join(lines)

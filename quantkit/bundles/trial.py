@@ -1,0 +1,120 @@
+"""Running a bundle's model once, the way its receiver will: ONNX Runtime and NumPy, no quantkit.
+
+The model runs in a process of its own. A damaged model can crash the native runtime, which must
+not take ``verify`` with it, and the same script can run under another Python with another ONNX
+Runtime, so that a bundle can state several versions that it was tested on.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from quantkit.bundles.manifest import FRONTEND, LABELS, MODEL
+from quantkit.errors import InputError, ModelError
+
+_TIMEOUT_S = 600
+_SECONDS_OF_SOUND = 2
+
+_SCRIPT = """
+import json, platform, sys, time
+from pathlib import Path
+import numpy as np
+import onnxruntime as ort
+
+model, labels, sample_rate, seconds = sys.argv[1], *map(int, sys.argv[2:5])
+options = ort.SessionOptions()
+options.log_severity_level = 3
+options.intra_op_num_threads = 1
+begin = time.perf_counter()
+session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+load_s = time.perf_counter() - begin
+noise = np.random.RandomState(0).uniform(-0.1, 0.1, (1, seconds * sample_rate))
+feed = {"waveform": noise.astype("float32"), "lengths": np.array([noise.size], "int64")}
+begin = time.perf_counter()
+log_probs, lengths = session.run(["log_probs", "output_lengths"], feed)
+run_s = time.perf_counter() - begin
+if log_probs.ndim != 3 or log_probs.shape[0] != 1 or log_probs.shape[2] != labels:
+    sys.exit("log_probs has shape %s, not (1, frames, %d)" % (log_probs.shape, labels))
+if lengths.shape != (1,) or not 0 < lengths[0] <= log_probs.shape[1]:
+    sys.exit("output_lengths is %s for %d output frames" % (lengths, log_probs.shape[1]))
+total = np.exp(log_probs.astype("float64")).sum(axis=2)
+if not np.isfinite(log_probs).all() or abs(total - 1).max() > 1e-3:
+    sys.exit("log_probs are not log-probabilities: not finite, or they do not sum to one")
+cpu = platform.processor() or platform.machine()
+try:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    cpu = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+except (OSError, StopIteration):
+    pass
+print(json.dumps({
+    "onnxruntime": ort.__version__, "numpy": np.__version__,
+    "python": platform.python_version(), "os": platform.system(),
+    "machine": platform.machine(), "cpu": cpu,
+    "load_s": round(load_s, 3), "rtf": round(run_s / seconds, 4),
+}))
+"""
+
+
+def run_once(folder: Path, python: str = sys.executable) -> dict[str, Any]:
+    """Load and run the model of a bundle on two seconds of noise, one thread.
+
+    Args:
+        folder: a bundle, or one in the making: its model, labels and front end are read.
+        python: the interpreter, which needs ``onnxruntime`` and ``numpy`` only.
+
+    Returns:
+        versions, operating system, CPU, ``load_s`` (seconds) and ``rtf`` (computing time per
+        second of sound, first run).
+
+    Raises:
+        InputError: the interpreter does not start.
+        ModelError: the model does not load, crashes, hangs, or gives no log-probabilities over
+            the bundle's labels.
+    """
+    model = folder / MODEL
+    try:
+        labels = len(json.loads((folder / LABELS).read_text(encoding="utf-8"))["tokens"])
+        settings = json.loads((folder / FRONTEND).read_text(encoding="utf-8"))
+        arguments = [labels, int(settings["sample_rate"]), _SECONDS_OF_SOUND]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{folder}: labels or front end settings are not readable") from error
+    program = shutil.which(python)
+    if program is None:
+        raise InputError(f"cannot run {python}: there is no such program")
+    command = [
+        str(Path(program).absolute()),
+        "-c",
+        _SCRIPT,
+        str(model.resolve()),
+        *map(str, arguments),
+    ]
+    # With -c, Python imports from its working folder: that must not be one of the bundle's.
+    with tempfile.TemporaryDirectory() as empty:
+        try:
+            done = subprocess.run(
+                command, cwd=empty, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise ModelError(f"{MODEL} did not finish within {_TIMEOUT_S} s") from None
+        except OSError as error:
+            raise InputError(f"cannot run {python}: {error.strerror or error}") from error
+    if done.returncode != 0:
+        raise ModelError(f"{MODEL} does not run under {python}: {_reason(done)}")
+    try:
+        runtime: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    except (ValueError, IndexError):
+        raise InputError(f"{python} is not a Python interpreter: it did not run a script") from None
+    return runtime
+
+
+def _reason(done: subprocess.CompletedProcess[str]) -> str:
+    if done.returncode < 0:
+        return f"it was ended by signal {-done.returncode}"
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    return lines[-1].strip()[:500] if lines else f"exit code {done.returncode}"

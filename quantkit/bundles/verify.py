@@ -1,0 +1,169 @@
+"""Is a bundle what was shipped? Every file is compared, then the model is run."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from quantkit.bundles.manifest import LABELS, MANIFEST, MODEL, Manifest, read_manifest
+from quantkit.bundles.trial import run_once
+from quantkit.errors import BundleError, ModelError, VerificationError
+from quantkit.files import sha256_of
+from quantkit.graph.artifact import read_info, total_size
+from quantkit.text.labels import Labels
+
+Problem = Literal[
+    "missing", "extra", "size", "changed", "symlink", "special", "unreadable", "model"
+]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One difference between a bundle and its manifest."""
+
+    problem: Problem
+    path: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Result of a verification.
+
+    Args:
+        manifest_sha256: checksums stand in the manifest, so whoever can change a file can change
+            them too; compare this value with the one that ``ship`` printed to rule that out.
+        runtime: versions and timing of the run here; ``None`` when files differ, since a model
+            that was tampered with is not run.
+    """
+
+    files: int
+    findings: tuple[Finding, ...]
+    manifest_sha256: str
+    runtime: dict[str, Any] | None
+
+    def require(self, bundle: Path) -> None:
+        """Do nothing when nothing was found.
+
+        Raises:
+            VerificationError: the first findings in one line.
+        """
+        if self.findings:
+            shown = "; ".join(f"{f.path}: {f.detail}" for f in self.findings[:3])
+            more = f"; and {len(self.findings) - 3} more" if len(self.findings) > 3 else ""
+            raise VerificationError(f"{bundle} is not as it was shipped: {shown}{more}")
+
+
+def verify(bundle: Path, *, manifest_sha256: str | None = None) -> Verification:
+    """Compare a bundle with its manifest, and run its model if they agree.
+
+    Args:
+        manifest_sha256: what the manifest's own SHA-256 must be, from a source that is trusted.
+
+    Raises:
+        BundleError: no folder, no manifest, a malformed one, or one (or a model) that names a
+            file outside the bundle.
+    """
+    if not bundle.is_dir():
+        raise BundleError(f"{bundle} is not a folder; give the folder that `quantkit ship` wrote")
+    manifest = read_manifest(bundle)
+    digest = sha256_of(bundle / MANIFEST)
+    _refuse_escaping_links(bundle, manifest)
+    findings = _compare_files(bundle, manifest)
+    if manifest_sha256 is not None and manifest_sha256.strip().lower() != digest:
+        findings.insert(0, Finding("changed", MANIFEST, f"has SHA-256 {digest}"))
+    runtime = None
+    if not findings:
+        findings, runtime = _check_model(bundle)
+    return Verification(len(manifest.files), tuple(findings), digest, runtime)
+
+
+def _refuse_escaping_links(bundle: Path, manifest: Manifest) -> None:
+    root = bundle.resolve()
+    for entry in manifest.files:
+        try:
+            target = (bundle / entry.path).resolve()
+        except (OSError, RuntimeError) as error:  # a loop of links
+            raise BundleError(f"{bundle}: {entry.path!r} cannot be resolved: {error}") from error
+        if not target.is_relative_to(root):
+            raise BundleError(f"{bundle}: {entry.path!r} is a link that leaves the bundle")
+
+
+def _compare_files(bundle: Path, manifest: Manifest) -> list[Finding]:
+    findings = []
+    expected = {entry.path: entry for entry in manifest.files}
+    present, linked = _walk(bundle)
+    for path, entry in expected.items():
+        if any(path == link or path.startswith(f"{link}/") for link in linked):
+            continue
+        if path not in present:
+            findings.append(Finding("missing", path, "is missing"))
+            continue
+        mode, size = present[path]
+        if not stat.S_ISREG(mode):
+            findings.append(Finding("special", path, "is not a regular file"))
+        elif size != entry.size:
+            findings.append(Finding("size", path, f"has {size} bytes instead of {entry.size}"))
+        else:
+            findings += _compare_content(bundle / path, path, entry.sha256)
+    folders = {parent.as_posix() for path in expected for parent in Path(path).parents}
+    for path, (mode, _) in present.items():
+        if path not in expected and path != MANIFEST:
+            if stat.S_ISDIR(mode) and path in folders:
+                continue
+            findings.append(Finding("extra", path, "is not in the manifest"))
+    findings += [
+        Finding("symlink", path, "is a symbolic link; a bundle holds plain files only")
+        for path in linked
+    ]
+    return sorted(findings, key=lambda finding: finding.path)
+
+
+def _compare_content(file: Path, path: str, sha256: str) -> list[Finding]:
+    try:
+        same = sha256_of(file) == sha256
+    except OSError as error:
+        return [Finding("unreadable", path, f"cannot be read: {error.strerror or error}")]
+    return [] if same else [Finding("changed", path, "has another content than was shipped")]
+
+
+def _walk(bundle: Path) -> tuple[dict[str, tuple[int, int]], list[str]]:
+    """Mode and size of everything below ``bundle``, and apart from them the symbolic links."""
+    present: dict[str, tuple[int, int]] = {}
+    linked: list[str] = []
+
+    def refuse(error: OSError) -> None:
+        raise BundleError(f"cannot list {error.filename}: {error.strerror}") from error
+
+    for folder, folders, files in os.walk(bundle, onerror=refuse):
+        for name in (*folders, *files):
+            full = Path(folder, name)
+            path = full.relative_to(bundle).as_posix()
+            status = full.lstat()
+            if stat.S_ISLNK(status.st_mode):
+                linked.append(path)
+            else:
+                present[path] = (status.st_mode, status.st_size)
+    return present, linked
+
+
+def _check_model(bundle: Path) -> tuple[list[Finding], dict[str, Any] | None]:
+    model = bundle / MODEL
+    try:
+        total_size(model)  # also refuses external weights outside the model's folder
+        info = read_info(model, check=False)  # the manifest has vouched for its content
+    except ModelError as error:
+        raise BundleError(str(error)) from error
+    try:
+        labels = Labels.from_json((bundle / LABELS).read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise BundleError(f"{bundle / LABELS}: {error}") from error
+    if info.labels is not None and info.labels != labels:
+        return [Finding("model", LABELS, "differs from the labels in the model")], None
+    try:
+        return [], run_once(bundle)
+    except ModelError as error:
+        return [Finding("model", MODEL, str(error))], None

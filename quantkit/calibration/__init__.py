@@ -1,0 +1,1 @@
+"""What unlabelled clips show of a model: inputs, activation ranges, second moments."""

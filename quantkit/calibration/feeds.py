@@ -1,0 +1,189 @@
+"""Calibration clips as model inputs, to be gone through as often as needed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from quantkit.audio.utterance import Corpus
+from quantkit.audio.whisper_frontend import WhisperFrontend
+from quantkit.calibration.calibrate import Feed, corpus_feeds
+from quantkit.calibration.whisper_feeds import HeardBefore, Portion, whisper_feeds
+from quantkit.errors import ModelError
+from quantkit.graph.info import ArtifactInfo
+
+Calibration = Corpus | Iterable[Feed]
+
+#: Bytes of a corpus's clips that are kept in memory for the next time; that is an hour and more of
+#: features. A corpus of more is read anew each time.
+KEPT_BYTES = 64_000_000
+
+
+class Feeds:
+    """Clips as a model takes them, one after the other, each time from the first.
+
+    ::
+
+        feeds = Feeds.of(corpus, info)
+        for clip, inputs in feeds:
+            session.run(None, inputs)
+
+    Args:
+        source: a corpus, whose audio is read and heard through the model's front end; or ready
+            inputs. An iterator, which could be gone through only once, is read into memory.
+        info: metadata of the model.
+        model: the float model itself, for one that is observed on its own text.
+    """
+
+    def __init__(self, source: Calibration, info: ArtifactInfo, model: Path | None = None) -> None:
+        self.source: Calibration = tuple(source) if isinstance(source, Iterator) else source
+        self.info = info
+        self.model = model
+        #: Why clips were left out in the last round.
+        self.skipped: list[str] = []
+        self._kept: tuple[Feed, ...] | None = None
+        self._before = HeardBefore({}, {})
+
+    @classmethod
+    def of(
+        cls, calibration: Calibration | Feeds, info: ArtifactInfo, model: Path | None = None
+    ) -> Feeds:
+        """``calibration`` as feeds, which it may be already."""
+        return calibration if isinstance(calibration, Feeds) else cls(calibration, info, model)
+
+    def __iter__(self) -> Iterator[Feed]:
+        """Name and inputs of each usable clip.
+
+        Raises:
+            ModelError: the model carries no front end, and the source is audio.
+            CorpusError: at the end, when not a single clip of a corpus was usable.
+        """
+        if self._kept is not None:
+            return iter(self._kept)
+        if isinstance(self.source, Corpus):
+            return self._read(self.source)
+        return iter(self.source)
+
+    def _read(self, corpus: Corpus) -> Iterator[Feed]:
+        self.skipped.clear()
+        kept: list[Feed] = []
+        size = 0
+        for feed in self._feeds(corpus):
+            size += sum(values.nbytes for values in feed[1].values())
+            if size <= KEPT_BYTES:
+                kept.append(feed)
+            else:
+                kept.clear()
+            yield feed
+        if size <= KEPT_BYTES:
+            self._kept = tuple(kept)
+
+    def _feeds(self, corpus: Corpus) -> Iterator[Feed]:
+        if self.info.task != "whisper":
+            return corpus_feeds(corpus, self.info, self.skipped)
+        if self.model is None:
+            raise ModelError("a Whisper is heard through the model itself, and none is named")
+        return whisper_feeds(corpus, self.model, self.skipped, self._before)
+
+    @property
+    def unknown_languages(self) -> tuple[str, ...]:
+        """Codes that clips name and a Whisper does not know, so that it guesses."""
+        if self.info.vocabulary is None or not isinstance(self.source, Corpus):
+            return ()
+        known: Collection[str] = self.info.vocabulary.languages or ("en",)
+        return tuple(code for code in self.source.values("language") if code not in known)
+
+    def only(self, positions: Collection[int]) -> Feeds:
+        """The clips at ``positions``, counted from 0."""
+        chosen = Feeds(_Some(self, frozenset(positions)), self.info, self.model)
+        chosen._before = self._before
+        return chosen
+
+    def digest(self) -> str:
+        """SHA-256 of all that the model hears, whatever the clips are called."""
+        return self._content[0]
+
+    @property
+    def clips(self) -> int:
+        """How many are usable; of Whisper, windows."""
+        return self._content[1]
+
+    @property
+    def recordings(self) -> int:
+        """How many clips of the source are in them: short ones share a window of Whisper."""
+        return self._content[4]
+
+    @property
+    def seconds(self) -> float:
+        """Of audio in them; 0 for inputs of a model without a front end."""
+        return self._content[2]
+
+    @property
+    def computed_seconds(self) -> float:
+        """Of audio that the model computes: the padding of Whisper's windows is as dear as speech.
+
+        0 for inputs of a model without a front end.
+        """
+        frontend = self.info.frontend
+        if isinstance(frontend, WhisperFrontend):
+            return self.clips * float(frontend.window_seconds)
+        return self.seconds
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Numbers in the largest input of each clip, in proportion to what it costs to compute."""
+        return self._content[3]
+
+    @cached_property
+    def _content(self) -> tuple[str, int, float, tuple[int, ...], int]:
+        digest, clips, seconds, recordings = hashlib.sha256(), 0, 0.0, 0
+        sizes: list[int] = []
+        for clip, inputs in self:
+            for name, values in sorted(inputs.items()):
+                digest.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
+                digest.update(np.ascontiguousarray(values).data)
+            clips += 1
+            portion = self._portion(clip, inputs)
+            recordings += portion.recordings
+            seconds += portion.seconds
+            sizes.append(max((values.size for values in inputs.values()), default=0))
+        return digest.hexdigest(), clips, seconds, tuple(sizes), recordings
+
+    def _portion(self, clip: str, inputs: Mapping[str, npt.NDArray[Any]]) -> Portion:
+        return self._before.portions.get(clip) or Portion(1, self._seconds(inputs))
+
+    def _seconds(self, inputs: Mapping[str, npt.NDArray[Any]]) -> float:
+        frontend = self.info.frontend
+        if frontend is None or not inputs:
+            return 0.0
+        if isinstance(frontend, WhisperFrontend):
+            return frontend.seconds_of(inputs["features"].shape[2])
+        length = max(values.shape[1] for values in inputs.values() if values.ndim > 1)
+        return length / frontend.sample_rate if self.info.fused else frontend.seconds_of(length)
+
+
+@dataclass(frozen=True)
+class _Some:
+    """Some of the clips of others."""
+
+    feeds: Feeds
+    positions: frozenset[int]
+
+    def __iter__(self) -> Iterator[Feed]:
+        return (feed for i, feed in enumerate(self.feeds) if i in self.positions)
+
+
+def evenly(clips: int, wanted: int) -> tuple[int, ...]:
+    """Positions of ``wanted`` of ``clips`` clips, evenly spread.
+
+    >>> evenly(10, 2)
+    (2, 7)
+    """
+    return tuple(int((i + 0.5) * clips / wanted) for i in range(wanted))

@@ -1,0 +1,110 @@
+"""Wav2Vec2 and its relatives → an artifact that the stock ONNX Runtime loads."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import onnx
+import torch
+from torch import nn
+
+import quantkit
+from quantkit.exporting.canonicalize import clean
+from quantkit.exporting.naming import name_by_module
+from quantkit.exporting.parity import ParityReport, check_parity
+from quantkit.exporting.references import PretrainedReference
+from quantkit.exporting.saving import float_plan, folder_beside, save_artifact
+from quantkit.exporting.shortest import pad_to_shortest
+from quantkit.exporting.tracing import OPSET, require_known_opset, trace, traced_into
+from quantkit.files import refuse_overwriting
+from quantkit.graph.artifact import EXTERNAL_DATA_THRESHOLD
+from quantkit.graph.info import ArtifactInfo
+from quantkit.models.layers.heads import CtcModel
+from quantkit.models.pretrained import load_pretrained
+
+# Deeper than a Wav2Letter, with normalisations that bring up the rounding of soft clips.
+TOLERANCE = 1e-3
+
+
+def export_pretrained(
+    folder: Path,
+    destination: Path,
+    *,
+    opset: int = OPSET,
+    name: str = "",
+    external_threshold: int = EXTERNAL_DATA_THRESHOLD,
+) -> ParityReport:
+    """Write the ``transformers`` model in ``folder`` as an artifact that takes waveforms.
+
+    The file appears at ``destination`` only after ONNX Runtime has given the numbers that
+    ``transformers`` gives for each clip alone. Batch and samples are dynamic.
+
+    Args:
+        opset: ONNX operator set, 18 to 23.
+        name: what the metadata says; by default the folder's.
+        external_threshold: bytes of weights beyond which they go to ``<name>.onnx.data``.
+
+    Raises:
+        CheckpointError: files are missing or damaged, or the architecture is not known.
+        ParityError: the graph differs from ``transformers``; nothing is written.
+        InputError: an opset out of range, or ``destination`` is a file of the model.
+        OutputError: ``destination`` cannot be written.
+    """
+    require_known_opset(opset)
+    if folder.is_dir():
+        refuse_overwriting(destination, [file for file in folder.iterdir() if file.is_file()])
+    source = load_pretrained(folder)
+    window = source.frontend.window
+    reference = PretrainedReference(source.model, standardized=source.standardized, window=window)
+    with folder_beside(destination) as scratch:
+        proto = build_model(source.module(), window, opset, scratch)
+        info = ArtifactInfo(
+            labels=source.labels,
+            classes=source.classes,
+            frontend=source.frontend,
+            fused=True,
+            task=source.architecture.task,
+            plan=float_plan(proto, source.sha256),
+            model_sha256=source.sha256,
+            version=quantkit.__version__,
+            name=name or folder.resolve().name,
+            licence=source.licence,
+        )
+        return save_artifact(
+            proto,
+            info,
+            destination,
+            partial(check_parity, reference, tolerance=TOLERANCE),
+            external_threshold=external_threshold,
+        )
+
+
+def build_model(module: nn.Module, window: int, opset: int, scratch: Path) -> onnx.ModelProto:
+    """The clean float32 graph from ``waveform`` and ``lengths``, without metadata.
+
+    Args:
+        window: samples of the shortest clip that gives a frame.
+        scratch: a folder for the weights, which must stay while the graph is used.
+    """
+    batch = torch.export.Dim("batch")
+    samples = torch.export.Dim("samples", min=window)
+    # Batch and samples of the traced example: any values that are not 0, 1 or equal would do.
+    count, length = 3, 2 * window + 80
+    outputs = ["log_probs"]
+    if isinstance(module, CtcModel):
+        outputs.append("output_lengths")
+    program = trace(
+        module,
+        (torch.zeros(count, length), torch.full((count,), length)),
+        ["waveform", "lengths"],
+        outputs,
+        ({0: batch, 1: samples}, {0: batch}),
+        opset,
+    )
+    proto = traced_into(scratch, program)
+    clean(proto, name_by_module)
+    pad_to_shortest(proto, window)
+    if isinstance(module, CtcModel):
+        proto.graph.output[0].type.tensor_type.shape.dim[1].dim_param = "output_frames"
+    return proto

@@ -1,0 +1,214 @@
+"""Whisper → an artifact of two files: the encoder, and the decoder with its memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from onnx import helper
+from torch import Tensor, nn
+
+import quantkit
+from quantkit.errors import ModelError
+from quantkit.exporting.canonicalize import clean
+from quantkit.exporting.naming import name_by_module
+from quantkit.exporting.parity import ParityReport
+from quantkit.exporting.saving import float_plan, save_artifact
+from quantkit.exporting.sinusoids import compute_positions
+from quantkit.exporting.tracing import OPSET, require_known_opset, trace
+from quantkit.exporting.whisper_parity import check_whisper_parity
+from quantkit.files import refuse_overwriting
+from quantkit.graph.artifact import EXTERNAL_DATA_THRESHOLD
+from quantkit.graph.info import ArtifactInfo
+from quantkit.graph.parts import decoder_beside, join, set_decoder_name
+from quantkit.models.whisper.checkpoint import (
+    is_ctranslate2,
+    load_ctranslate2,
+    load_transformers,
+)
+from quantkit.models.whisper.network import WhisperDecoder, WhisperEncoder
+
+# Sizes of the traced example; any that are not 0, 1 or equal would do.
+_BATCH, _COUNT, _WANTED, _PAST, _FRAMES = 3, 7, 4, 5, 2_998
+
+
+def export_whisper(
+    folder: Path,
+    destination: Path,
+    *,
+    opset: int = OPSET,
+    name: str = "",
+    external_threshold: int = EXTERNAL_DATA_THRESHOLD,
+) -> ParityReport:
+    """Write the Whisper in ``folder`` and prove that it gives the numbers of ``transformers``.
+
+    The encoder is written to ``destination``, the decoder beside it; see
+    :mod:`quantkit.graph.parts`. Both appear only after the parity check has passed.
+
+    Args:
+        folder: of ``transformers``, or of CTranslate2 with unquantized weights.
+        opset: ONNX operator set, 18 to 23.
+        name: what the metadata says; by default the folder's.
+        external_threshold: bytes of weights beyond which they go to a file of their own.
+
+    Raises:
+        CheckpointError: files are missing, damaged, or another model's.
+        ParityError: a graph differs from PyTorch; nothing is written.
+        InputError: an opset out of range, or a destination that is a file of the checkpoint.
+        OutputError: ``destination`` cannot be written.
+    """
+    require_known_opset(opset)
+    for target in (destination, decoder_beside(destination)):
+        refuse_overwriting(target, [file for file in folder.iterdir() if file.is_file()])
+    checkpoint = load_ctranslate2(folder) if is_ctranslate2(folder) else load_transformers(folder)
+    whole = build_whisper(checkpoint.model, opset)
+    info = ArtifactInfo(
+        frontend=checkpoint.frontend,
+        task="whisper",
+        plan=float_plan(whole, checkpoint.sha256),
+        model_sha256=checkpoint.sha256,
+        version=quantkit.__version__,
+        name=name or folder.resolve().name,
+        licence=checkpoint.licence,
+        vocabulary=checkpoint.vocabulary,
+    )
+    return save_artifact(
+        whole,
+        info,
+        destination,
+        partial(check_whisper_parity, checkpoint.model),
+        external_threshold=external_threshold,
+    )
+
+
+def build_whisper(model: Any, opset: int = OPSET) -> onnx.ModelProto:
+    """The whole float32 graph, without metadata but the mark that it is to be cut.
+
+    Inputs: ``features`` (clips, mel_bands, frames), ``tokens`` (batch, count), ``positions``
+    (wanted,), ``past.<layer>.key`` and ``.value`` (batch, heads, past, head_size). Outputs:
+    ``log_probs`` (batch, wanted, vocabulary), ``present.…`` as ``past.…`` with the new tokens,
+    and ``cross.…``, where the graph is cut.
+    """
+    config = model.config
+    layers, heads = int(config.decoder_layers), int(config.decoder_attention_heads)
+    size = int(config.d_model) // heads
+    crossing = _state_names("cross", layers)
+    any_size = torch.export.Dim.DYNAMIC
+    encoder = _traced(
+        WhisperEncoder(model),
+        (torch.zeros(_BATCH, int(config.num_mel_bins), _FRAMES),),
+        ["features"],
+        crossing,
+        ({0: any_size, 2: any_size},),
+        opset,
+    )
+    heard = _FRAMES // 2
+    past = [torch.zeros(_BATCH, heads, _PAST, size) for _ in range(2 * layers)]
+    cross = [
+        torch.zeros(_BATCH, heads, *((size, heard) if index % 2 == 0 else (heard, size)))
+        for index in range(2 * layers)
+    ]
+    decoder = _traced(
+        WhisperDecoder(model),
+        (torch.zeros(_BATCH, _COUNT, dtype=torch.int64), torch.arange(_WANTED), past, cross),
+        ["tokens", "positions", *_state_names("past", layers), *crossing],
+        ["log_probs", *_state_names("present", layers)],
+        (
+            {0: any_size, 1: any_size},
+            {0: any_size},
+            [{0: any_size, 2: any_size}] * (2 * layers),
+            [{0: any_size, 3: any_size}, {0: any_size, 2: any_size}] * layers,
+        ),
+        opset,
+    )
+    _take_batch_from_tokens(decoder.graph)
+    _tie_embedding(decoder.graph)
+    compute_positions(encoder.graph)
+    _prefix(encoder.graph, "encoder.")
+    _prefix(decoder.graph, "decoder.")
+    _name_dimensions(encoder.graph)
+    _name_dimensions(decoder.graph)
+    whole = join(encoder, decoder)
+    set_decoder_name(whole, decoder_beside(Path("model.onnx")).name)
+    return whole
+
+
+def _state_names(kind: str, layers: int) -> list[str]:
+    return [f"{kind}.{layer}.{part}" for layer in range(layers) for part in ("key", "value")]
+
+
+def _traced(
+    module: nn.Module,
+    example: tuple[Tensor | Sequence[Tensor], ...],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    dynamic_shapes: tuple[Any, ...],
+    opset: int,
+) -> onnx.ModelProto:
+    program = trace(module.eval(), example, inputs, outputs, dynamic_shapes, opset)
+    model = program.model_proto
+    clean(model, name_by_module)
+    return model
+
+
+def _take_batch_from_tokens(graph: onnx.GraphProto) -> None:
+    """Let one clip serve any number of hypotheses.
+
+    The tracer takes all batch sizes for equal and may read any of them; that of the clip is 1.
+    """
+    for node in graph.node:
+        if node.op_type != "Shape" or not node.input[0].startswith(("cross.", "past.")):
+            continue
+        if {each.name: each.i for each in node.attribute} == {"start": 0, "end": 1}:
+            node.input[0] = "tokens"
+
+
+def _tie_embedding(graph: onnx.GraphProto) -> None:
+    """Let the projection read the embedding through a ``Transpose``, so that it is stored once."""
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    projection = tensors["projection.weight"]
+    graph.initializer.remove(projection)
+    node = helper.make_node(
+        "Transpose", ["embed_tokens.weight"], [projection.name], "projection.transposed"
+    )
+    graph.node.insert(0, node)
+
+
+def _prefix(graph: onnx.GraphProto, prefix: str) -> None:
+    """Keep the names of the two graphs apart; those of inputs and outputs stay."""
+    fixed = {value.name for value in (*graph.input, *graph.output)}
+
+    def named(name: str) -> str:
+        return name if not name or name in fixed else prefix + name
+
+    for tensor in graph.initializer:
+        tensor.name = named(tensor.name)
+    for node in graph.node:
+        node.name = prefix + node.name
+        node.input[:] = [named(name) for name in node.input]
+        node.output[:] = [named(name) for name in node.output]
+
+
+def _name_dimensions(graph: onnx.GraphProto) -> None:
+    """Give dynamic axes the names that people read in other exports."""
+    names = {
+        "features": {0: "clips", 2: "frames"},
+        "tokens": {0: "batch", 1: "count"},
+        "positions": {0: "wanted"},
+        "log_probs": {0: "batch", 1: "wanted"},
+        "past": {0: "batch", 2: "past"},
+        "present": {0: "batch", 2: "total"},
+        "cross.key": {0: "clips", 3: "heard"},
+        "cross.value": {0: "clips", 2: "heard"},
+    }
+    for value in (*graph.input, *graph.output):
+        kind, *parts = value.name.split(".")
+        axes = names.get(f"{kind}.{parts[-1]}" if kind == "cross" else kind)
+        if axes is None:
+            raise ModelError(f"the traced Whisper has an unknown value {value.name}")
+        for axis, dimension in axes.items():
+            value.type.tensor_type.shape.dim[axis].dim_param = dimension

@@ -1,0 +1,55 @@
+"""What rewriting leaves behind in a graph goes: dead nodes, unread and equal constants."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+
+import onnx
+
+from quantkit.graph.partition import captured, reads
+from quantkit.graph.tensors import tensor_array
+
+
+def drop_dead_nodes(graph: onnx.GraphProto) -> None:
+    """Drop nodes whose results nobody uses."""
+    needed = {value.name for value in graph.output}
+    for index in reversed(range(len(graph.node))):
+        node = graph.node[index]
+        if needed.intersection(name for name in node.output if name):
+            needed.update(reads(node))
+        else:
+            del graph.node[index]
+
+
+def drop_unread_initializers(graph: onnx.GraphProto) -> None:
+    """Drop constants that nobody reads, and that are neither inputs nor outputs."""
+    used = {value.name for value in (*graph.output, *graph.input)}
+    for node in graph.node:
+        used.update(reads(node))
+    for index in reversed(range(len(graph.initializer))):
+        if graph.initializer[index].name not in used:
+            del graph.initializer[index]
+
+
+def merge_initializers(graph: onnx.GraphProto, apart: Collection[str] = ()) -> None:
+    """Let readers of equal constants read the first of them.
+
+    Args:
+        apart: those that stay, equal to others or not; so do outputs, and what bodies of control
+            flow read.
+    """
+    fixed = {value.name for value in (*graph.output, *graph.input)} | set(apart)
+    for node in graph.node:
+        fixed.update(captured(node))
+    first_of: dict[tuple[int, tuple[int, ...], bytes], str] = {}
+    replacement: dict[str, str] = {}
+    for tensor in graph.initializer:
+        if tensor.name in fixed:
+            continue
+        content = hashlib.sha256(tensor_array(tensor).tobytes()).digest()
+        key = (tensor.data_type, tuple(tensor.dims), content)
+        replacement[tensor.name] = first_of.setdefault(key, tensor.name)
+    for node in graph.node:
+        for position, name in enumerate(node.input):
+            node.input[position] = replacement.get(name, name)

@@ -1,0 +1,296 @@
+"""One page that tells a person what was asked for, what came out, and why.
+
+A page needs nothing else: no network, no script, no other file. After ``quantkit analyze`` or
+``quantkit plan`` alone it tells what is known by then.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import partial
+from html import escape
+from pathlib import Path
+
+import quantkit
+from quantkit.benchmarking.tables import Table
+from quantkit.files import write_text
+from quantkit.graph.plan import Plan
+from quantkit.personalization.page_style import STYLE
+from quantkit.personalization.plots.colours import (
+    bits_label,
+    codec_colours,
+    compute_colours,
+    step_of,
+)
+from quantkit.personalization.plots.front_plot import front_plot
+from quantkit.personalization.plots.layer_map import layer_map
+from quantkit.personalization.plots.sensitivity_plot import sensitivity_plot
+from quantkit.personalization.summary import PersonalizeSummary, agreement
+from quantkit.personalization.tables import (
+    bytes_table,
+    front_table,
+    layer_table,
+    sensitivity_table,
+    step_table,
+)
+from quantkit.personalization.widths import mean_bits
+from quantkit.personalization.words import compute_in_words, storage_in_words
+from quantkit.planning.pareto import Front
+from quantkit.report import formatting as f
+from quantkit.report.html import (
+    Cell,
+    chip,
+    document,
+    figures_html,
+    navigation_to,
+    table_html,
+    text_cell,
+)
+from quantkit.sensitivity.table import Sensitivity
+
+_READING = (
+    "<b>Bits</b> are what one weight takes in the file. A weight of float32 has 32; with 3 bits it "
+    "can have 8 different values. Fewer bits: a smaller file, and rougher weights.",
+    "<b>Layers</b> are the parts that a model computes one after the other. Some bear rough "
+    "weights well and some do not, and one may hold half of all weights while another holds "
+    "hardly any. That is why they get different bits.",
+    "<b>Divergence</b> says how far the output moves: the Kullback–Leibler divergence of what the "
+    "quantized model expects to be said from what the float32 model does, on these clips, in nats "
+    "per {unit}. 0 is the same; <b>agreement</b> is the same figure as a share, exp(−divergence). "
+    "No transcript is needed for either, and neither says whether the float32 model was right.",
+    "<b>Predicted</b> divergence is that of the plan, tried as a whole, or for large models the "
+    "sum over all layers, each measured alone; <b>measured</b> is that of the finished model. In "
+    "brackets: where the mean over other audio of this kind lies, with 95 % confidence.",
+    "<b>Stored</b> and <b>computed</b> are separate: packed weights are unpacked once, while the "
+    "model loads, and the kernels then run as fast as with 8 bits.",
+)
+
+# Between the parts of a layer's name: where it may be broken into lines.
+_NAME_ENDS = re.compile(r"(?<=[/._])(?=.)")
+
+
+def write_page(
+    path: Path,
+    summary: PersonalizeSummary,
+    sensitivity: Sensitivity | None = None,
+    plan: Plan | None = None,
+    front: Front | None = None,
+) -> None:
+    """Write the page; what is None is left out of it.
+
+    Raises:
+        ModelError: the artifact that ``summary`` names is damaged.
+        OutputError: ``path`` cannot be written.
+    """
+    write_text(path, render_page(summary, sensitivity, plan, front))
+
+
+def render_page(
+    summary: PersonalizeSummary,
+    sensitivity: Sensitivity | None = None,
+    plan: Plan | None = None,
+    front: Front | None = None,
+) -> str:
+    """The page as HTML; see :func:`write_page`."""
+    sections = [
+        ("glance", "At a glance", _at_a_glance(summary, plan)),
+        ("layers", "Layers", _layers(plan, sensitivity)),
+        ("sensitivity", "Sensitivity", _sensitivity(sensitivity, plan)),
+        ("front", "Other sizes", _front(front, summary, plan)),
+        ("bytes", "Bytes", _bytes(summary)),
+        ("time", "Time", _time(summary)),
+        ("reading", "How to read it", _reading(summary)),
+    ]
+    kept = [section for section in sections if section[2]]
+    known = _size(summary, plan)
+    size = "" if known is None else f": {f.megabytes(known)} MB"
+    return document(
+        title=f"quantkit: {summary.model}",
+        heading=f"{summary.model}{size}",
+        subtitle=_subtitle(summary),
+        navigation=navigation_to((anchor, label) for anchor, label, _ in kept),
+        body="".join(body for _, _, body in kept),
+        footer=f"Made by quantkit {quantkit.__version__}.",
+        style=STYLE,
+    )
+
+
+def _size(summary: PersonalizeSummary, plan: Plan | None) -> int | None:
+    """Of the file, or what it will be; None where neither is known."""
+    if summary.size_bytes is None and plan is not None:
+        return plan.predicted_bytes
+    return summary.size_bytes
+
+
+def _subtitle(summary: PersonalizeSummary) -> str:
+    if not summary.clips:
+        return "Made without audio"
+    clips = f"{summary.clips} clip{'s' * (summary.clips != 1)}"
+    length = f" of {f.duration(summary.seconds)} in all" if summary.seconds else ""
+    where = f" from {summary.audio}" if summary.audio else ""
+    return f"Made for what is heard in {clips}{length}{where}"
+
+
+def _at_a_glance(summary: PersonalizeSummary, plan: Plan | None) -> str:
+    cards = [_size_card(summary, plan), _divergence_card(summary), _time_card(summary)]
+    notes = "".join(f"<li>{escape(warning)}</li>" for warning in summary.warnings)
+    if notes:
+        notes = f'<ul class="notes">{notes}</ul>'
+    return f'<h2 id="glance">At a glance</h2><div class="cards">{"".join(cards)}</div>{notes}\n'
+
+
+def _card(heading: str, figure: str, lines: Sequence[str]) -> str:
+    text = "".join(f"<p>{escape(line)}</p>" for line in lines)
+    return (
+        f'<div class="card"><h3>{escape(heading)}</h3>'
+        f'<p class="figure">{escape(figure)}</p>{text}</div>'
+    )
+
+
+def _size_card(summary: PersonalizeSummary, plan: Plan | None) -> str:
+    source, budget, size = summary.source_bytes, summary.budget_bytes, _size(summary, plan)
+    if size is None:
+        return _card("Size of float32", f"{f.megabytes(source)} MB", [])
+    lines = [f"{f.times(source / size)} smaller than float32 ({f.megabytes(source)} MB)."]
+    if budget is not None:
+        used = f.percent(size / budget)
+        lines.append(f"The budget was {f.megabytes(budget)} MB; {used} % of it is used.")
+    if summary.destination is not None:
+        lines.append(f"Written to {summary.destination}.")
+    kind = "Size" if summary.size_bytes is not None else "Size, predicted"
+    return _card(kind, f"{f.megabytes(size)} MB", lines)
+
+
+def _divergence_card(summary: PersonalizeSummary) -> str:
+    measured, predicted = summary.measured_divergence, summary.predicted_divergence
+    best = predicted if measured is None else measured
+    if best is None:
+        return ""
+    lines = [
+        "Of the probability that float32 gives to what it hears, the quantized model gives this "
+        f"share, on average over {_compared(summary)}."
+    ]
+    if measured is not None:
+        text = f.estimate(measured, summary.measured_interval)
+        lines.append(f"Measured divergence: {text} nats per {summary.unit}.")
+    if predicted is not None:
+        text = f.estimate(predicted, summary.predicted_interval)
+        lines.append(f"Predicted divergence: {text} nats per {summary.unit}.")
+    kind = "Agreement with float32" + ("" if measured is not None else ", predicted")
+    return _card(kind, f"{f.percent(agreement(best))} %", lines)
+
+
+def _compared(summary: PersonalizeSummary) -> str:
+    some = 0 < summary.compared_clips < summary.clips
+    return f"{summary.compared_clips} of these clips" if some else "these clips"
+
+
+def _time_card(summary: PersonalizeSummary) -> str:
+    if not summary.steps:
+        return ""
+    longest = max(summary.steps, key=lambda step: step.seconds)
+    line = f"The longest step: {longest.name}, {f.duration(longest.seconds)}."
+    return _card("Time", f.duration(summary.total_seconds), [line])
+
+
+def _layers(plan: Plan | None, sensitivity: Sensitivity | None) -> str:
+    if plan is None:
+        return ""
+    steps = sorted({step_of(mean_bits(row)) for row in plan.layers})
+    codecs = codec_colours(row.codec for row in plan.layers)
+    computes = compute_colours(row.compute for row in plan.layers)
+    legends = [
+        _legend("Bits", [(f"scale-{step}", bits_label(step)) for step in steps]),
+        _legend(
+            "Stored",
+            [(f"model-{i}", f"{name}: {storage_in_words(name)}") for name, i in codecs.items()],
+        ),
+        _legend(
+            "Computed",
+            [(f"model-{i}", f"{name}: {compute_in_words(name)}") for name, i in computes.items()],
+        ),
+    ]
+    table = layer_table(plan, sensitivity)
+    in_figures = _folded(table, partial(_with_room, table.columns), open_=len(plan.layers) <= 24)
+    return (
+        f'<h2 id="layers">What became of each layer</h2>{"".join(legends)}'
+        f"{figures_html([layer_map(plan)])}{in_figures}"
+    )
+
+
+def _sensitivity(sensitivity: Sensitivity | None, plan: Plan | None) -> str:
+    if sensitivity is None:
+        return ""
+    plot, table = sensitivity_plot(sensitivity, plan), sensitivity_table(sensitivity)
+    if plot is None or table is None:
+        return ""
+    return (
+        f'<h2 id="sensitivity">How much each layer matters</h2>{figures_html([plot])}'
+        f"{_folded(table)}"
+    )
+
+
+def _front(front: Front | None, summary: PersonalizeSummary, plan: Plan | None) -> str:
+    if front is None:
+        return ""
+    plot = front_plot(
+        front,
+        size_bytes=_size(summary, plan),
+        divergence=summary.predicted_divergence,
+        budget_bytes=summary.budget_bytes,
+    )
+    return (
+        f'<h2 id="front">What other sizes would give</h2>{figures_html([plot])}'
+        f"{_folded(front_table(front))}"
+    )
+
+
+def _bytes(summary: PersonalizeSummary) -> str:
+    if summary.destination is None:
+        return ""
+    table = bytes_table(summary.destination)
+    return f'<h2 id="bytes">{escape(table.title)}</h2>{table_html(table, _with_bar)}'
+
+
+def _time(summary: PersonalizeSummary) -> str:
+    if not summary.steps:
+        return ""
+    table = step_table(summary.steps)
+    return f'<h2 id="time">{escape(table.title)}</h2>{table_html(table, _with_bar)}'
+
+
+def _reading(summary: PersonalizeSummary) -> str:
+    items = "".join(f"<li>{text.format(unit=summary.unit)}</li>" for text in _READING)
+    return f'<h2 id="reading">How to read it</h2><ul class="reading">{items}</ul>\n'
+
+
+def _legend(group: str, entries: Sequence[tuple[str, str]]) -> str:
+    spots = "".join(f"<span>{chip(colour)}{escape(text)}</span>" for colour, text in entries)
+    return f'<div class="legend here"><span class="group">{escape(group)}</span>{spots}</div>'
+
+
+def _folded(table: Table, cell: Cell = text_cell, *, open_: bool = False) -> str:
+    """A table behind its title, which opens it."""
+    return (
+        f"<details{' open' * open_}><summary>{escape(table.title)}, in figures</summary>"
+        f"{table_html(table, cell)}</details>\n"
+    )
+
+
+def _with_room(columns: Sequence[str], row: Sequence[str], index: int) -> str:
+    """Names and reasons, which are long, in what the style sheet gives room to."""
+    text = escape(row[index])
+    if columns[index] == "layer":
+        return f'<span class="name">{_NAME_ENDS.sub("<wbr>", text)}</span>'
+    return f'<span class="why">{text}</span>' if columns[index] == "why" else text
+
+
+def _with_bar(row: Sequence[str], index: int) -> str:
+    """The last cell as a bar as long as the share that it names; it says nothing new."""
+    if index < len(row) - 1:
+        return escape(row[index])
+    return (
+        f'<span class="bar" aria-hidden="true"><span style="width: {100 * float(row[-1]):.2f}%">'
+        "</span></span>"
+    )

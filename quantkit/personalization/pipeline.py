@@ -1,0 +1,249 @@
+"""All steps in one: listen to a user, plan for a budget, quantize, and look at what came out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from quantkit.audio.utterance import Corpus
+from quantkit.calibration.feeds import Calibration, Feeds, evenly
+from quantkit.codecs.catalogue import CodecChoice
+from quantkit.files import refuse_overwriting
+from quantkit.graph.artifact import read_info, total_size
+from quantkit.graph.plan import Plan
+from quantkit.personalization.outliers import with_balance
+from quantkit.personalization.reasons import reasons
+from quantkit.personalization.summary import PersonalizeSummary, Step, audio_warnings
+from quantkit.planning.correction import Correction, PlanEvaluator, corrected_plan
+from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE
+from quantkit.planning.optimal import Planner
+from quantkit.planning.pareto import Front, pareto_front
+from quantkit.quantization.calibration_cache import CalibrationCache
+from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.presets import preset
+from quantkit.quantization.choices.settings import QuantizeSettings
+from quantkit.quantization.pipeline import quantize_model
+from quantkit.runtime.lint import LintReport
+from quantkit.runtime.malloc_trim import malloc_trim
+from quantkit.sensitivity.analyze import AnalysisSettings, analyze
+from quantkit.sensitivity.divergence_settings import CANDIDATES, DivergenceSettings
+from quantkit.sensitivity.model_divergence import model_divergence
+from quantkit.sensitivity.table import Sensitivity
+
+#: Is told what is going on, and which share of it is done.
+Progress = Callable[[str, float], None]
+
+# Trying a plan without each of its layers costs as much as trying a candidate in each of them.
+# Weights times layers beyond which that is left out.
+_LARGEST_CORRECTED = 1_000_000_000
+_POINTS_OF_FRONT = 10
+# Of audio, at most, that the finished file is compared with float32 on.
+_COMPARED_SECONDS = 160.0
+
+
+@dataclass(frozen=True)
+class PersonalizeSettings:
+    """What the plan may choose from, and how its numbers are found.
+
+    Args:
+        quantize: compute, activation grids, pinned and excluded layers; its codec does not matter.
+        candidates: codecs to choose among.
+        fitting: see :class:`~quantkit.quantization.choices.fitting.Fitting`.
+        balance: give layers with outliers in their input a multiplication in front; which ones,
+            the clips say, unless ``fitting`` does.
+        rounds: of correcting the plan where layers interact; None: one, if the model is small
+            enough to afford it. 0 trusts the sum of what the layers do alone.
+        max_input_divergence: see :func:`~quantkit.planning.optimal.optimal_plan`.
+    """
+
+    quantize: QuantizeSettings = field(default_factory=lambda: preset("hybrid"))
+    candidates: tuple[CodecChoice, ...] = CANDIDATES
+    fitting: Fitting = field(default_factory=Fitting)
+    balance: bool = True
+    rounds: int | None = None
+    max_input_divergence: float = MAX_INPUT_DIVERGENCE
+
+
+@dataclass(frozen=True)
+class Personalized:
+    """What :func:`personalize` made and learned.
+
+    Args:
+        summary: sizes, divergences, times, reasons and warnings.
+        sensitivity: of the layers, on this user's audio.
+        plan: what each layer became.
+        front: what other sizes would give.
+        lint: which kernels ONNX Runtime really runs.
+    """
+
+    summary: PersonalizeSummary
+    sensitivity: Sensitivity
+    plan: Plan
+    front: Front
+    lint: LintReport
+
+
+def personalize(
+    source: Path,
+    destination: Path,
+    calibration: Calibration | Feeds,
+    budget_bytes: int,
+    settings: PersonalizeSettings | None = None,
+    *,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> Personalized:
+    """Write the best file of at most ``budget_bytes`` for whoever is heard in ``calibration``.
+
+    ::
+
+        personalize(Path("float32.onnx"), Path("user.onnx"), corpus, 3_000_000)
+
+    Args:
+        source: the float32 model.
+        calibration: unlabelled clips of the user, 10 to 100.
+        settings: None: the usual ones.
+        cache: folder that keeps the analysis; see :func:`~quantkit.sensitivity.analyze.analyze`.
+        progress: see :data:`Progress`.
+        notify: is told when the cache cannot be written.
+
+    Raises:
+        InputError: the budget is impossible; the message says what is possible. Or ``destination``
+            is ``source``.
+        ModelError: ``source`` is damaged, quantized already, or fails on a clip.
+        CorpusError: none of the clips is usable.
+        OutputError: ``destination`` cannot be written.
+    """
+    refuse_overwriting(destination, [source])
+    settings = PersonalizeSettings() if settings is None else settings
+    tell = (lambda _stage, _share: None) if progress is None else progress
+    info = read_info(source)
+    feeds = Feeds.of(calibration, info, source)
+    divergence = DivergenceSettings(candidates=settings.candidates)
+    shared = CalibrationCache()
+    clock = _Clock()
+    with clock.step("listen"):
+        if settings.balance:
+            fitting = with_balance(source, feeds, settings.quantize, settings.fitting)
+            settings = replace(settings, fitting=fitting)
+        # No metric is asked for: the plan goes by divergence alone.
+        asked = AnalysisSettings(
+            metrics=(),
+            fitting=settings.fitting,
+            divergence=divergence,
+        )
+        table = analyze(
+            source,
+            feeds,
+            asked,
+            cache=cache,
+            shared=shared,
+            progress=tell,
+            notify=notify,
+        )
+    with clock.step("plan"):
+        tell("plan", 0.0)
+        planner = Planner.of(
+            source,
+            table,
+            settings.quantize,
+            max_input_divergence=settings.max_input_divergence,
+            fitting=settings.fitting,
+        )
+        found = _best(planner, source, feeds, table, budget_bytes, settings, shared, tell)
+        front = pareto_front(planner, budgets=_POINTS_OF_FRONT)
+    with clock.step("quantize"):
+        tell("quantize", 0.0)
+        result = quantize_model(source, destination, found.optimum.plan, feeds, shared=shared)
+        del shared
+        malloc_trim()
+    with clock.step("compare"):
+        tell("compare", 0.0)
+        compared = _compared(feeds)
+        measured = model_divergence(source, destination, compared, weighting=divergence.weighting)
+    summary = PersonalizeSummary(
+        model=info.name or source.name,
+        source_bytes=total_size(source),
+        audio=_corpus_name(feeds),
+        clips=table.clips,
+        seconds=table.seconds,
+        destination=destination,
+        budget_bytes=budget_bytes,
+        size_bytes=result.size_bytes,
+        unit=info.unit,
+        predicted_divergence=found.foretold.mean,
+        predicted_interval=found.foretold.interval,
+        measured_divergence=measured.mean,
+        measured_interval=measured.interval,
+        compared_clips=compared.recordings,
+        steps=clock.steps,
+        reasons=reasons(table, result.plan),
+        warnings=audio_warnings(
+            table.clips, table.seconds, _skipped(feeds), feeds.unknown_languages
+        ),
+    )
+    return Personalized(summary, table, result.plan, front, result.lint)
+
+
+def _best(
+    planner: Planner,
+    source: Path,
+    feeds: Feeds,
+    table: Sensitivity,
+    budget_bytes: int,
+    settings: PersonalizeSettings,
+    shared: CalibrationCache,
+    tell: Progress,
+) -> Correction:
+    """The plan; tried as a whole and corrected, where the model is small enough for that."""
+    rounds = _affordable_rounds(table) if settings.rounds is None else settings.rounds
+    if not rounds:
+        return corrected_plan(planner, None, budget_bytes)
+    judge = PlanEvaluator(source, feeds, table, settings.quantize, settings.fitting, shared=shared)
+    with judge:
+        return corrected_plan(
+            planner,
+            judge,
+            budget_bytes,
+            rounds=rounds,
+            progress=lambda tried: tell("plan", tried / (rounds + 1)),
+        )
+
+
+class _Clock:
+    """Times of steps, in order."""
+
+    def __init__(self) -> None:
+        self.steps: tuple[Step, ...] = ()
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        yield
+        self.steps = (*self.steps, Step(name, time.perf_counter() - begin))
+
+
+def _affordable_rounds(table: Sensitivity) -> int:
+    weights = sum(layer.parameters for layer in table.layers)
+    return int(weights * len(table.layers) <= _LARGEST_CORRECTED)
+
+
+def _compared(feeds: Feeds) -> Feeds:
+    """All clips, or of many an even choice."""
+    if feeds.seconds <= _COMPARED_SECONDS:
+        return feeds
+    wanted = max(1, int(feeds.clips * _COMPARED_SECONDS / feeds.seconds))
+    return feeds.only(evenly(feeds.clips, wanted))
+
+
+def _corpus_name(feeds: Feeds) -> str:
+    return feeds.source.name if isinstance(feeds.source, Corpus) else ""
+
+
+def _skipped(feeds: Feeds) -> tuple[str, ...]:
+    before = feeds.source.skipped if isinstance(feeds.source, Corpus) else ()
+    return (*before, *feeds.skipped)

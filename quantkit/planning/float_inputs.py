@@ -1,0 +1,57 @@
+"""Layers whose integer input alone costs too much.
+
+A grid is laid over all that a layer meets. Where quiet passages mean as much as loud ones, as to
+layers behind which a normalisation makes all frames equally loud, the quiet ones fall between two
+levels, and no bits of the weights bring them back. Such a layer is better off in float: its file is
+as small, and only its product takes longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from quantkit.graph.layers import Layer
+from quantkit.quantization.choices.settings import LayerRule, QuantizeSettings
+from quantkit.sensitivity.table import Sensitivity
+
+#: In nats per frame: a hundredth of the probability that float32 gives to what it hears.
+MAX_INPUT_DIVERGENCE = 0.01
+
+
+def costly_grids(
+    sensitivity: Sensitivity,
+    settings: QuantizeSettings,
+    layers: Sequence[Layer],
+    limit: float = MAX_INPUT_DIVERGENCE,
+) -> dict[str, float]:
+    """What the grid of its input does to the posteriors, for layers where that is above ``limit``.
+
+    Args:
+        settings: which kernel each layer would have.
+        layers: of the model that ``sensitivity`` is of.
+        limit: in nats per frame.
+
+    Raises:
+        InputError: a pattern of ``settings`` matches no layer.
+    """
+    usual = replace(settings, codec=None).assign(layers)
+    found = {}
+    for layer in layers:
+        choice = usual[layer.name]
+        for grid in sensitivity.layer(layer.name).activations:
+            kernel = (grid.compute, grid.bits)
+            if kernel == (choice.compute, choice.activation_bits) and grid.divergence > limit:
+                found[layer.name] = grid.divergence
+    return found
+
+
+def in_float(settings: QuantizeSettings, names: Sequence[str]) -> QuantizeSettings:
+    """``settings`` with the layers ``names`` in float, but where its rules say otherwise."""
+    rules = (LayerRule(name, compute="float32") for name in names)
+    return replace(settings, rules=(*rules, *settings.rules))
+
+
+def reason(divergence: float) -> str:
+    """Why a layer computes in float, in words."""
+    return f"float product: an integer input alone costs {divergence:.2g} nats"

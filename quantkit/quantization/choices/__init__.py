@@ -1,0 +1,1 @@
+"""What each layer shall become: settings, presets, and what limits a choice."""

@@ -1,0 +1,58 @@
+"""Sparse storage where it is smaller."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import onnx
+
+from quantkit.codecs.base import stored_bytes
+from quantkit.codecs.catalogue import CodecChoice
+from quantkit.graph.editor import GraphEditor
+from quantkit.graph.layers import Layer
+from quantkit.quantization.choices.settings import LayerChoice
+from quantkit.quantization.weights import weight_position
+
+
+def resolve_sparse(
+    model: onnx.ModelProto, layers: Sequence[Layer], choices: Mapping[str, LayerChoice]
+) -> tuple[dict[str, LayerChoice], dict[str, str]]:
+    """Settle how many weights ``sparse`` layers keep, and whether it is worth it.
+
+    Where nothing says how many to keep, it is those that pruning has left: all that are not zero.
+    A layer that would be no smaller than with ``bitplane`` of as many bits becomes that.
+
+    Returns:
+        the choices by layer name, and why, where one was replaced.
+    """
+    editor = GraphEditor(model)
+    nodes = {node.name: node for node in editor.nodes}
+    settled: dict[str, LayerChoice] = {}
+    notes: dict[str, str] = {}
+    for layer in layers:
+        choice = choices[layer.name]
+        if choice.codec.name == "sparse":
+            dense = CodecChoice("bitplane", choice.codec.bits)
+            codec = choice.codec
+            if not {"nonzeros", "keep"} & codec.options.keys():
+                left = _nonzeros(editor, nodes[layer.name])
+                codec = replace(codec, options={**codec.options, "nonzeros": left})
+            smaller = _bytes(codec, layer.shape) < _bytes(dense, layer.shape)
+            if not smaller:
+                notes[layer.name] = f"sparse storage would be no smaller than {dense}"
+            choice = replace(choice, codec=codec if smaller else dense)
+        settled[layer.name] = choice
+    return settled, notes
+
+
+def _nonzeros(editor: GraphEditor, node: onnx.NodeProto) -> int:
+    position = weight_position(editor, node)
+    weight = None if position is None else editor.array(node.input[position])
+    return 0 if weight is None else int(np.count_nonzero(weight))
+
+
+def _bytes(codec: CodecChoice, shape: Sequence[int]) -> int:
+    return stored_bytes(codec.make(), (math.prod(shape),), 0)

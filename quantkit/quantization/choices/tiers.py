@@ -1,0 +1,45 @@
+"""Tiers of output channels where a layer has channels enough."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import onnx
+
+from quantkit.codecs.catalogue import INT8, CodecChoice
+from quantkit.codecs.tiered import Tiered
+from quantkit.graph.editor import GraphEditor
+from quantkit.graph.layers import Layer
+from quantkit.quantization.choices.settings import LayerChoice
+from quantkit.quantization.weights import channel_axis
+
+
+def resolve_tiers(
+    model: onnx.ModelProto, layers: Sequence[Layer], choices: Mapping[str, LayerChoice]
+) -> tuple[dict[str, LayerChoice], dict[str, str]]:
+    """Give a layer whose channels would all be in a tier the bits of the rest.
+
+    Returns:
+        the choices by layer name, and why, where one was replaced.
+    """
+    editor = GraphEditor(model)
+    nodes = {node.name: node for node in editor.nodes}
+    settled = dict(choices)
+    notes: dict[str, str] = {}
+    for layer in layers:
+        choice = choices[layer.name]
+        codec = choice.codec.make()
+        if isinstance(codec, Tiered):
+            axis = channel_axis(editor, nodes[layer.name], len(layer.shape))
+            channels = layer.shape[axis]
+            if not codec.fits(channels):
+                notes[layer.name] = f"it has {channels} output channels, too few for such tiers"
+                settled[layer.name] = replace(choice, codec=_rest(codec))
+    return settled, notes
+
+
+def _rest(codec: Tiered) -> CodecChoice:
+    if codec.bits == 8:
+        return INT8
+    return CodecChoice("grouped" if codec.bits < 7 else "bitplane", codec.bits)

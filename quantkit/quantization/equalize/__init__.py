@@ -1,0 +1,1 @@
+"""Moving scale factors between layers, so that the same float model is easier to quantize."""

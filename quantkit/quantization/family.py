@@ -1,0 +1,43 @@
+"""Every preset of one model, beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from quantkit.calibration.calibrate import Progress
+from quantkit.calibration.feeds import Calibration
+from quantkit.errors import InputError
+from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.settings import QuantizeSettings
+from quantkit.quantization.pipeline import QuantizeResult, quantize_model
+
+
+def quantize_family(
+    source: Path,
+    folder: Path,
+    family: Sequence[QuantizeSettings],
+    calibration: Calibration | None = None,
+    *,
+    fitting: Fitting | None = None,
+    progress: Progress | None = None,
+) -> Iterator[QuantizeResult]:
+    """Write ``folder/<name>.onnx`` for each of the settings, yielding each as it is done.
+
+    Where ``source`` is one of these files, as ``folder/float32.onnx`` usually is, it is left as
+    it is.
+
+    Raises:
+        InputError: nothing is written when a member needs calibration clips and there are none.
+        QuantkitError: as :func:`quantize_model`.
+    """
+    static = [s.name for s in family if s.is_static]
+    if static and calibration is None:
+        raise InputError(
+            f"{', '.join(static)} need calibration clips: give a folder of audio (--audio DIR)"
+        )
+    for settings in family:
+        destination = folder / f"{settings.name}.onnx"
+        yield quantize_model(
+            source, destination, settings, calibration, fitting=fitting, progress=progress
+        )

@@ -1,0 +1,152 @@
+"""What lies in a model file, layer by layer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from quantkit.graph.artifact import load_model, total_size
+from quantkit.graph.info import info_of
+from quantkit.graph.integrity import stored_checksum
+from quantkit.quantization.storage import StoredLayer, stored_layers
+from quantkit.runtime.lint import LintReport, lint_model
+
+_INTEGER_OPERATORS = {
+    "ConvInteger": "dynamic",
+    "MatMulInteger": "dynamic",
+    "DynamicQuantizeMatMul": "dynamic",
+    "QLinearConv": "static",
+    "QLinearMatMul": "static",
+}
+
+
+@dataclass(frozen=True)
+class InspectedLayer:
+    """One layer of a file.
+
+    Args:
+        name: of the layer.
+        op: its operator: in the float model where the file carries a plan, else in the file.
+        shape: of its weight, likewise.
+        codec: how the weight is stored.
+        bits: per weight, as planned; 1.6 for ternary.
+        compute: ``float32``, ``dynamic`` or ``static``.
+        bytes: that weight, scales, zero points and bias really take in the file.
+        kernel: what ONNX Runtime runs; empty unless that was asked for.
+        status, folded: see :class:`~quantkit.runtime.lint.LintRow`; likewise.
+    """
+
+    name: str
+    op: str
+    shape: tuple[int, ...]
+    codec: str
+    bits: float
+    compute: str
+    bytes: int
+    kernel: str = ""
+    status: str = ""
+    folded: bool | None = None
+
+    @property
+    def stored_bits(self) -> float:
+        """Bits in the file for each weight: its share of scales, tables and bias included."""
+        return 8 * self.bytes / max(1, math.prod(self.shape))
+
+    def to_json(self) -> dict[str, Any]:
+        """For programs."""
+        stored_bits = round(self.stored_bits, 4)
+        return asdict(self) | {"shape": list(self.shape), "stored_bits": stored_bits}
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A model file.
+
+    Args:
+        path: of the ``.onnx``.
+        layers: in graph order.
+        size_bytes: of the file with its external files.
+        method: what made the plan, such as ``static-int8``; empty without a plan.
+        model_sha256: of the model that it was made from; empty without a plan.
+        checksum: the SHA-256 that the file carries and that its content has; empty for a file
+            without one, which quantkit did not write.
+    """
+
+    path: Path
+    layers: tuple[InspectedLayer, ...]
+    size_bytes: int
+    method: str = ""
+    model_sha256: str = ""
+    checksum: str = ""
+
+    @property
+    def layer_bytes(self) -> int:
+        """What all layers take."""
+        return sum(layer.bytes for layer in self.layers)
+
+    @property
+    def other_bytes(self) -> int:
+        """Graph, metadata, and constants that belong to no layer."""
+        return self.size_bytes - self.layer_bytes
+
+    def to_json(self) -> dict[str, Any]:
+        """For programs: ``quantkit inspect --json``."""
+        return {
+            "path": str(self.path),
+            "method": self.method,
+            "model_sha256": self.model_sha256,
+            "checksum": self.checksum,
+            "size_bytes": self.size_bytes,
+            "layer_bytes": self.layer_bytes,
+            "other_bytes": self.other_bytes,
+            "layers": [layer.to_json() for layer in self.layers],
+        }
+
+
+def inspect_model(path: Path, *, runtime: bool = False) -> Inspection:
+    """Read ``path``; with ``runtime``, also load it in ONNX Runtime to see which kernels run.
+
+    Raises:
+        ModelError: the file is damaged, its metadata is another model's, or ONNX Runtime does not
+            load it.
+    """
+    model = load_model(path)
+    info = info_of(model, str(path))
+    plan = info.plan or {}
+    planned = {
+        row["name"]: row
+        for row in plan.get("layers", [])
+        if isinstance(row, dict) and "name" in row
+    }
+    layers = stored_layers(model)
+    del model
+    lint = lint_model(path) if runtime else None
+    return Inspection(
+        path=path,
+        layers=tuple(_inspected(layer, planned.get(layer.name, {}), lint) for layer in layers),
+        size_bytes=total_size(path),
+        method=str(plan.get("method", "")),
+        model_sha256=info.model_sha256,
+        checksum=stored_checksum(path),
+    )
+
+
+def _inspected(
+    layer: StoredLayer, planned: dict[str, Any], lint: LintReport | None
+) -> InspectedLayer:
+    row = next((r for r in lint.rows if r.name == layer.name), None) if lint else None
+    guess = "float32" if layer.codec == "float32" else "static"
+    return InspectedLayer(
+        name=layer.name,
+        op=str(planned.get("op", layer.op)),
+        shape=tuple(planned.get("shape", layer.shape)),
+        codec=str(planned.get("codec", layer.codec)),
+        bits=planned.get("bits", layer.bits),
+        compute=str(planned.get("compute", _INTEGER_OPERATORS.get(layer.op, guess))),
+        bytes=layer.bytes,
+        kernel=row.kernel if row else "",
+        status=row.status if row else "",
+        folded=row.folded if row else None,
+    )

@@ -1,0 +1,168 @@
+"""Run the calibration clips once, for all that will be asked about them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import onnx
+
+from quantkit.calibration.calibrate import Feed, Progress, Tracker, Watched, calibrate
+from quantkit.calibration.input_moments import InputMoments, input_moments
+from quantkit.calibration.input_samples import InputSamples, input_samples
+from quantkit.calibration.observations import Observations
+from quantkit.calibration.ranges import SEARCHES, UNREAD, Moments, RangeTracker, tracker
+from quantkit.graph.layers import Layer
+from quantkit.quantization.channel_use import channel_use, counted
+from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.settings import LayerChoice
+from quantkit.quantization.rewrite import static_layout
+from quantkit.quantization.tied_weights import share_moments, shared_weights
+
+TrackerType = TypeVar("TrackerType", bound=Tracker)
+
+
+def observe(
+    model: onnx.ModelProto,
+    layers: Sequence[Layer],
+    choices: Mapping[str, LayerChoice],
+    feeds: Iterable[Feed],
+    fitting: Fitting,
+    *,
+    heard: dict[Hashable, Tracker] | None = None,
+    progress: Progress | None = None,
+) -> Observations:
+    """What ``choices`` and ``fitting`` need to know about the values in ``model``.
+
+    Where they need nothing that is not known, no clip is heard.
+
+    Args:
+        model: float, with its nodes named.
+        heard: trackers that have heard ``feeds`` through ``model``, which are not needed anew;
+            those that are needed are added. None: none.
+        progress: see :data:`~quantkit.calibration.calibrate.Progress`.
+
+    Raises:
+        CorpusError, ModelError: see :func:`~quantkit.calibration.calibrate.calibrate`.
+    """
+    followed = _Followed({} if heard is None else heard)
+    constants = {tensor.name for tensor in model.graph.initializer}
+    layout = static_layout(model, choices)
+    read = set(layout.inputs.values())
+    ranges: dict[str, RangeTracker] = {}
+    for value, name in layout.tensors().items():
+        label, bits = choices[name].range, layout.coarsest_bits(value)
+        if label in SEARCHES and value not in read:
+            # No layer's output says what its range should be.
+            label = UNREAD
+        fresh = tracker(label, bits)
+        ranges[value] = followed.add(value, name, (label, bits), fresh)
+    nodes = {node.name: node for node in model.graph.node if node.input}
+    inputs = {name: str(node.input[0]) for name, node in nodes.items()}
+    moments = {
+        name: followed.add(inputs[name], name, axis, Moments(axis))
+        for name in _with_few_bits(layers, choices)
+        if inputs[name] not in constants
+        for axis in (_channels_axis(nodes[name]),)
+    }
+    with_matrix = moments if fitting.rounding == "compensated" else ()
+    matrices = {
+        name: followed.add(each.geometry.value, name, each.geometry, each)
+        for name, each in input_moments(model, with_matrix, followed.known(InputMoments)).items()
+    }
+    searched = _searched(choices, fitting)
+    samples = {
+        name: followed.add(each.geometry.value, name, each.geometry, each)
+        for name, each in input_samples(model, searched, followed.known(InputSamples)).items()
+    }
+    uses = {
+        name: replace(each, tracker=followed.add(each.value, name, each.channels, each.tracker))
+        for name, each in channel_use(model, _fitted(layers, choices)).items()
+    }
+    followed.hear(model, feeds, progress)
+    squares = {name: each.mean_square() for name, each in moments.items()}
+    means = {name: each.mean() for name, each in moments.items()}
+    known = {name: values for name, values in squares.items() if values is not None}
+    shared = shared_weights(model, layers)
+    return Observations(
+        ranges={value: each.result() for value, each in ranges.items()},
+        second_moments=share_moments(known, shared),
+        means={name: values for name, values in means.items() if values is not None},
+        matrices=share_moments(matrices, shared),
+        samples=samples,
+        channel_use=counted(uses, shared),
+    )
+
+
+def _fitted(layers: Sequence[Layer], choices: Mapping[str, LayerChoice]) -> list[Layer]:
+    """The layers whose levels are fitted to what they meet."""
+    codecs = {layer.name: choices[layer.name].codec for layer in layers}
+    return [
+        layer for layer in layers if not codecs[layer.name].is_float and codecs[layer.name].bits < 8
+    ]
+
+
+def _with_few_bits(layers: Sequence[Layer], choices: Mapping[str, LayerChoice]) -> list[str]:
+    """Names of those whose inputs are known by channel."""
+    fitted = _fitted(layers, choices)
+    return [layer.name for layer in fitted if layer.op in ("Conv", "MatMul", "Gemm")]
+
+
+def _channels_axis(node: onnx.NodeProto) -> int:
+    """Dimension of the channels in what a layer reads."""
+    if node.op_type == "Conv":
+        return 1
+    return 0 if any(a.name == "transA" and a.i for a in node.attribute) else -1
+
+
+def _searched(choices: Mapping[str, LayerChoice], fitting: Fitting) -> list[str]:
+    """Layers whose ranges are searched for what comes out of them."""
+    weights = fitting.weight_range in SEARCHES
+    return [
+        name
+        for name, choice in choices.items()
+        if choice.range in SEARCHES or (weights and not choice.codec.is_float)
+    ]
+
+
+class _Followed:
+    """Trackers by what they follow, with those that have heard all clips already."""
+
+    def __init__(self, heard: dict[Hashable, Tracker]) -> None:
+        self._heard = heard
+        self._fresh: dict[Hashable, Tracker] = {}
+        self._watched: dict[str, tuple[str, list[Tracker]]] = {}
+
+    def known(self, kind: type[TrackerType]) -> list[TrackerType]:
+        """All of a kind that have heard the clips."""
+        return [each for each in self._heard.values() if isinstance(each, kind)]
+
+    def add(self, value: str, layer: str, what: Hashable, fresh: TrackerType) -> TrackerType:
+        """The tracker that follows ``what`` of ``value``: ``fresh``, unless there is one.
+
+        Args:
+            layer: what messages name the value by.
+        """
+        key = type(fresh), value, what
+        found = self._heard.get(key) or self._fresh.get(key)
+        if found is None:
+            self._fresh[key] = found = fresh
+            self._watched.setdefault(value, (layer, []))[1].append(fresh)
+        assert isinstance(found, type(fresh))
+        return found
+
+    def hear(
+        self,
+        model: onnx.ModelProto,
+        feeds: Iterable[Feed],
+        progress: Progress | None,
+    ) -> None:
+        """Have the fresh ones see all clips."""
+        if self._fresh:
+            watched = {
+                value: Watched(layer, tuple(trackers))
+                for value, (layer, trackers) in self._watched.items()
+            }
+            calibrate(model, watched, feeds, progress=progress)
+            self._heard |= self._fresh

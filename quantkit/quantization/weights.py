@@ -1,0 +1,372 @@
+"""The weights of one file on their way: float, on an integer grid, packed.
+
+Rewriting puts each weight into the graph as a plain integer initializer, in the layout that its
+kernel reads. :meth:`WeightStore.pack` then replaces each by its packed tensors and the nodes that
+rebuild it. What the kernel computes is the same before and after, bit for bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from quantkit.arrays import FloatArray
+from quantkit.calibration.input_moments import InputMoments
+from quantkit.calibration.observations import Observations
+from quantkit.codecs.base import Codec, DecodeBuilder, Encoded, Weight, blank
+from quantkit.codecs.catalogue import CodecChoice
+from quantkit.errors import ModelError
+from quantkit.graph.editor import GraphEditor, copy_node
+from quantkit.graph.layers import WEIGHT_INPUTS
+from quantkit.passes.match import only_consumer
+from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.encodings import Encodings, MomentsChoice, encoding_key
+
+_FLOATS = ("float16", "float32")
+_SMALL_BYTES = 4096
+
+
+# Codec, axis, shape and content of a weight, and what it meets.
+_Key = tuple[Codec, int, tuple[int, ...], bytes, InputMoments | None]
+
+
+@dataclass(frozen=True)
+class _Stored:
+    codec: Codec
+    encoded: Encoded
+
+
+@dataclass
+class WeightStore:
+    """Encodes the weights of one model, each once, and remembers where they lie.
+
+    Args:
+        codecs: by layer name.
+        observations: what the layers' inputs are like.
+        fitting: how levels are found.
+        dry: encode random weights of the right types and shapes: the graph will have its exact
+            size, in a fraction of the time, and no use.
+        encodings: to share with others.
+    """
+
+    codecs: Mapping[str, Codec]
+    observations: Observations = field(default_factory=Observations)
+    fitting: Fitting = field(default_factory=Fitting)
+    dry: bool = False
+    encodings: Encodings = field(default_factory=lambda: Encodings(memory=0))
+    _encoded: dict[_Key, Encoded] = field(default_factory=dict)
+    _stored: dict[str, _Stored] = field(default_factory=dict)
+    _scales: dict[str, FloatArray] = field(default_factory=dict)
+    _apart: set[str] = field(default_factory=set)
+
+    @property
+    def second_moments(self) -> Mapping[str, FloatArray]:
+        """Mean square of each input channel of a layer."""
+        return self.observations.second_moments
+
+    @property
+    def means(self) -> Mapping[str, FloatArray]:
+        """Mean of each input channel of the layers whose bias takes up errors of their weight."""
+        return self.observations.means if self.fitting.bias_correction else {}
+
+    def encode(
+        self,
+        layer: str,
+        values: FloatArray,
+        axis: int,
+        importance: FloatArray | None = None,
+        *,
+        bias: bool = False,
+        order: npt.NDArray[np.intp] | None = None,
+    ) -> Encoded:
+        """The weight of ``layer`` on its grid.
+
+        A weight that layers share is encoded once: for the first of them. One that reads it
+        transposed gets the same levels, transposed and with nothing packed; see
+        :attr:`transposes`.
+
+        Args:
+            values: in the layout that the kernel reads.
+            axis: dimension of the output channels.
+            importance: see :class:`~quantkit.codecs.base.Weight`.
+            bias: whether the layer has one that will be corrected; see :func:`bias_place`.
+            order: where each input of a channel lies among those of the float layer's weight; None
+                where the kernel reads them in the same order.
+        """
+        codec = self.codecs[layer]
+        moments = self.observations.matrices.get(layer)
+        by_channel = np.moveaxis(values, axis, 0)
+        content = hashlib.sha256(np.ascontiguousarray(by_channel).data).digest()
+        key = (codec, axis, values.shape, content, moments)
+        transposed = (codec, 1 - axis, values.shape[::-1], content, moments)
+        if key not in self._encoded:
+            if values.ndim == 2 and transposed in self._encoded:
+                self._encoded[key] = _transposed(self._encoded[transposed])
+            elif self.dry:
+                self._encoded[key] = _random(codec, values.shape, axis, content)
+            else:
+                # Errors in the mean of the result are the bias's affair.
+                centered = bias and layer in self.means
+                chosen = None
+                if moments is not None:
+                    places = None if order is None else order.astype(np.int64).tobytes()
+                    chosen = MomentsChoice(moments, centered, places)
+                weight = Weight(
+                    values,
+                    axis,
+                    importance,
+                    scale=self.observations.scales.get(layer),
+                    channel_importance=self.observations.channel_use.get(layer),
+                )
+                self._encoded[key] = self._encode(codec, weight, chosen)
+        return self._encoded[key]
+
+    def _encode(
+        self,
+        codec: Codec,
+        weight: Weight,
+        chosen: MomentsChoice | None,
+    ) -> Encoded:
+        def encode() -> Encoded:
+            moments = None if chosen is None else self.encodings.moments(chosen)
+            return codec.encode(replace(weight, second_moments=moments))
+
+        key = encoding_key(codec, weight, chosen)
+        return self.encodings.get(key, encode)
+
+    def is_plain(self, layer: str) -> bool:
+        """Whether the weight of ``layer`` is stored as the kernel reads it: one byte each."""
+        return self.codecs[layer].name == "int8"
+
+    def is_float(self, layer: str) -> bool:
+        """Whether the decoder of ``layer`` gives the float weight itself, without a scale."""
+        return self.codecs[layer].name in _FLOATS
+
+    def add(self, editor: GraphEditor, layer: str, name: str, encoded: Encoded) -> str:
+        """Put the levels into the graph as a constant like ``name``; returns its name."""
+        for stored_name, stored in self._stored.items():
+            if stored.encoded is encoded:
+                return stored_name
+        stored_name = editor.constant(name, encoded.levels)
+        self.remember(layer, stored_name, encoded)
+        return stored_name
+
+    def add_scale(self, editor: GraphEditor, name: str, encoded: Encoded) -> str:
+        """Put the scales of all channels into the graph, as :meth:`add` does the levels."""
+        for stored_name, scale in self._scales.items():
+            if scale is encoded.scale:
+                return stored_name
+        stored_name = editor.constant(name, encoded.scale)
+        self._scales[stored_name] = encoded.scale
+        return stored_name
+
+    def remember(self, layer: str, name: str, encoded: Encoded) -> None:
+        """The initializer ``name`` holds the levels of ``layer``."""
+        self._stored[name] = _Stored(self.codecs[layer], encoded)
+
+    def is_corrected(self, layer: str) -> bool:
+        """Whether errors of the weight of ``layer`` are large enough for its bias to take up."""
+        codec = self.codecs[layer]
+        return codec.bits < 8 and codec.name not in _FLOATS
+
+    def keep_apart(self, layer: str, bias: str) -> None:
+        """The initializer ``bias`` is that of ``layer``, and of no other.
+
+        Biases that are equal, such as zeros, may differ once they are corrected. Stored as one
+        where they are not, they would make the size of the file depend on the numbers in it.
+        """
+        if self.is_corrected(layer):
+            # The second is what onnxruntime.quantization makes of it.
+            self._apart |= {bias, f"{bias}_quantized"}
+
+    @property
+    def stored(self) -> Mapping[str, Encoded]:
+        """What each remembered initializer holds."""
+        return {name: each.encoded for name, each in self._stored.items()}
+
+    @property
+    def transposes(self) -> frozenset[str]:
+        """Remembered initializers whose levels lie in another one, transposed."""
+        return frozenset(n for n, stored in self._stored.items() if not stored.encoded.packed)
+
+    def pack(self, model: onnx.ModelProto) -> frozenset[str]:
+        """Replace the remembered initializers of ``model`` by their packed form, in place.
+
+        Returns:
+            names of small packed tensors, such as tables of levels, and of corrected biases. Those
+            of two layers may happen to be equal: merged, they would make the size of the file
+            depend on the numbers in it.
+        """
+        graph = model.graph
+        builder = DecodeBuilder(_free_prefix(graph))
+        packed: list[onnx.TensorProto] = []
+        replaced: set[str] = set()
+        small: set[str] = set()
+        for tensor in graph.initializer:
+            stored = self._stored.get(tensor.name)
+            if stored is None or not stored.encoded.packed:
+                continue
+            levels, axis = stored.encoded.levels, stored.encoded.axis
+            names = {
+                part.part.name: f"{tensor.name}.{part.part.name}" for part in stored.encoded.packed
+            }
+            before = len(builder.nodes)
+            value = stored.codec.decode(levels.shape, axis, names, builder)
+            if len(builder.nodes) == before:
+                # Stored as the kernel reads it.
+                continue
+            _rename_output(builder.nodes[before:], value, tensor.name)
+            packed += [part.to_tensor(names[part.part.name]) for part in stored.encoded.packed]
+            small |= {
+                names[part.part.name]
+                for part in stored.encoded.packed
+                if part.part.bytes < _SMALL_BYTES
+            }
+            replaced.add(tensor.name)
+        kept = [_copy(tensor) for tensor in graph.initializer if tensor.name not in replaced]
+        nodes = [*builder.nodes, *(copy_node(node) for node in graph.node)]
+        del graph.initializer[:]
+        graph.initializer.extend([*kept, *builder.constants.values(), *packed])
+        del graph.node[:]
+        graph.node.extend(nodes)
+        return frozenset(small | self._apart)
+
+
+def quantized_weight(
+    editor: GraphEditor,
+    node: onnx.NodeProto,
+    codec: CodecChoice,
+    observations: Observations,
+    fitting: Fitting,
+    encodings: Encodings | None = None,
+) -> FloatArray:
+    """The weight of a float layer as ``codec`` would rebuild it, in the layer's own layout.
+
+    Args:
+        encodings: to share with others; None: none.
+
+    Raises:
+        ModelError: ``node`` has no constant weight.
+    """
+    position = weight_position(editor, node)
+    if position is None:
+        raise ModelError(f"layer {node.name}: its weight is not a constant tensor")
+    values = cast(FloatArray, editor.array(node.input[position]))
+    axis = channel_axis(editor, node, values.ndim)
+    left = stands_left(editor, node)
+    moments = None if left else observations.second_moments.get(node.name)
+    store = WeightStore(
+        {node.name: codec.make()},
+        observations,
+        fitting,
+        encodings=encodings or Encodings(memory=0),
+    )
+    importance = by_input(editor, node, values.shape, moments)
+    bias = bias_place(editor, node) is not None
+    return store.encode(node.name, values, axis, importance, bias=bias).dequantized()
+
+
+def weight_position(editor: GraphEditor, node: onnx.NodeProto) -> int | None:
+    """Which input of ``node`` is its weight; None when that is not a constant tensor."""
+    positions = WEIGHT_INPUTS.get(node.op_type, ())
+    return next((p for p in positions if editor.is_constant(node.input[p])), None)
+
+
+def bias_place(editor: GraphEditor, node: onnx.NodeProto) -> tuple[onnx.NodeProto, int] | None:
+    """The node that adds the constant bias of a layer, and which of its inputs that is.
+
+    ``Conv`` and ``Gemm`` do it themselves. Behind a ``MatMul`` it is an ``Add``, as exporters write
+    it, if nothing else reads the product. None where there is no bias.
+    """
+    if node.op_type != "MatMul":
+        biased = len(node.input) > 2 and editor.is_constant(node.input[2])
+        return (node, 2) if biased else None
+    weight, user = editor.array(node.input[1]), only_consumer(editor, node.output[0])
+    if weight is None or weight.ndim != 2 or user is None or user.op_type != "Add":
+        return None
+    for position, name in enumerate(user.input):
+        bias = editor.array(name)
+        if bias is not None and bias.size == weight.shape[1] and bias.shape[-1:] == (bias.size,):
+            return user, position
+    return None
+
+
+def channel_axis(editor: GraphEditor, node: onnx.NodeProto, rank: int) -> int:
+    """The dimension of a layer's output channels in its weight, as the float node reads it."""
+    if node.op_type == "Conv":
+        return 0
+    if node.op_type == "Gather":
+        return int(editor.attributes(node).get("axis", 0)) % rank
+    if node.op_type == "ConvTranspose":
+        return 1
+    if node.op_type == "Gemm" and editor.attributes(node).get("transB", 0):
+        return 0
+    return 0 if stands_left(editor, node) else rank - 1
+
+
+def stands_left(editor: GraphEditor, node: onnx.NodeProto) -> bool:
+    """Whether ``node`` multiplies its weight by an activation, and not the other way round."""
+    return node.op_type == "MatMul" and weight_position(editor, node) == 0
+
+
+def by_input(
+    editor: GraphEditor, node: onnx.NodeProto, shape: tuple[int, ...], values: FloatArray | None
+) -> FloatArray | None:
+    """One number per input channel of a layer, to broadcast to its weight as the node reads it."""
+    if values is None or node.op_type == "ConvTranspose":
+        return None
+    if node.op_type == "Conv":
+        groups = int(editor.attributes(node).get("group", 1))
+        by_group = values.reshape(groups, 1, -1)
+        channels = np.repeat(by_group, shape[0] // groups, axis=1).reshape(shape[0], -1)
+        return channels.reshape(*channels.shape, *(1,) * (len(shape) - 2))
+    inputs_first = channel_axis(editor, node, len(shape)) == len(shape) - 1
+    return values.reshape((-1, 1) if inputs_first else (1, -1))
+
+
+def _random(codec: Codec, shape: tuple[int, ...], axis: int, content: bytes) -> Encoded:
+    seed = int.from_bytes(content[:8], "little")
+    random = np.random.default_rng(seed)
+    packed = blank(codec, shape, axis, seed)
+    channels = shape[axis] if shape else 1
+    if codec.name in _FLOATS:
+        values = random.standard_normal(shape, np.float32)
+        return Encoded(values, np.ones(channels, np.float32), axis, packed)
+    levels = random.integers(-9, 9, shape).astype(np.int16 if codec.bits > 8 else np.int8)
+    scale = random.uniform(1e-3, 2e-3, channels).astype(np.float32)
+    return Encoded(levels, scale, axis, packed)
+
+
+def _transposed(encoded: Encoded) -> Encoded:
+    return Encoded(encoded.levels.T, encoded.scale, 1 - encoded.axis, ())
+
+
+def _free_prefix(graph: onnx.GraphProto) -> str:
+    """What no name of ``graph`` begins with, where a number of a decoder's value follows."""
+    taken = {name for node in graph.node for name in node.output}
+    taken |= {tensor.name for tensor in graph.initializer}
+    prefix = ":"
+    while any(re.match(f"{prefix}[0-9a-f]{{4}}", name) for name in taken):
+        prefix += ":"
+    return prefix
+
+
+def _rename_output(nodes: list[onnx.NodeProto], old: str, new: str) -> None:
+    for node in nodes:
+        for names in (node.input, node.output):
+            for i, name in enumerate(names):
+                if name == old:
+                    names[i] = new
+
+
+def _copy(tensor: onnx.TensorProto) -> onnx.TensorProto:
+    copy = onnx.TensorProto()
+    copy.CopyFrom(tensor)
+    return copy

@@ -1,0 +1,123 @@
+"""Beside each layer a sibling: the same node with the same input, its weight quantized.
+
+A session over such a graph gives a layer's float outputs y and its quantized ones ŷ in one run.
+Nothing reads ŷ, so every layer still meets the float inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from quantkit.arrays import FloatArray
+from quantkit.calibration.observations import Observations
+from quantkit.codecs.catalogue import CodecChoice
+from quantkit.graph.editor import GraphEditor, copy_node
+from quantkit.graph.layers import Layer
+from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.kernels.eligibility import reason_to_stay_plain
+from quantkit.quantization.weights import quantized_weight, weight_position
+
+
+@dataclass(frozen=True)
+class ObservedLayer:
+    """The values around one layer.
+
+    Args:
+        name: of the layer.
+        inputs: name of the activation that its weight meets; empty for a look-up.
+        outputs: name of what it computes.
+        quantized: name of what its sibling computes.
+        input_axis, output_axis: dimension of the channels in them.
+        weight: position among the inputs of its node.
+        weight_bytes: of the weight in float32.
+    """
+
+    name: str
+    inputs: str
+    outputs: str
+    quantized: str
+    input_axis: int
+    output_axis: int
+    weight: int
+    weight_bytes: int
+
+    def input_frames(self, values: FloatArray) -> FloatArray:
+        """(frames, channels) of the activation."""
+        return _frames(values, self.input_axis)
+
+    def output_frames(self, values: FloatArray) -> FloatArray:
+        """(frames, channels) of what the layer or its sibling computes."""
+        return _frames(values, self.output_axis)
+
+
+def observed_layers(model: onnx.ModelProto, layers: Sequence[Layer]) -> list[ObservedLayer]:
+    """Those of ``layers`` whose weight is a plain float32 constant that a codec can store."""
+    editor = GraphEditor(model)
+    nodes = {node.name: node for node in editor.nodes}
+    found: list[ObservedLayer] = []
+    for layer in layers:
+        node = nodes[layer.name]
+        if reason_to_stay_plain(editor, node):
+            continue
+        position = weight_position(editor, node)
+        weight = None if position is None else editor.array(node.input[position])
+        assert position is not None
+        assert weight is not None
+        by_position = node.op_type in ("Conv", "ConvTranspose")
+        left = node.op_type == "MatMul" and position == 0
+        transposed = node.op_type == "Gemm" and editor.attributes(node).get("transA", 0)
+        found.append(
+            ObservedLayer(
+                name=layer.name,
+                inputs="" if node.op_type == "Gather" else str(node.input[1 - position]),
+                outputs=str(node.output[0]),
+                quantized=editor.free_name(f"{node.output[0]}.quantized"),
+                input_axis=1 if by_position else -2 if left else 0 if transposed else -1,
+                output_axis=1 if by_position else -2 if left else -1,
+                weight=position,
+                weight_bytes=weight.nbytes,
+            )
+        )
+    return found
+
+
+def siblings(model: onnx.ModelProto, layers: Sequence[ObservedLayer]) -> Iterator[onnx.NodeProto]:
+    """The sibling of each layer; :func:`sibling_weights` gives what they read."""
+    nodes = {node.name: node for node in model.graph.node}
+    for layer in layers:
+        sibling = copy_node(nodes[layer.name])
+        sibling.name = layer.quantized
+        sibling.input[layer.weight] = _weight_name(layer)
+        sibling.output[0] = layer.quantized
+        yield sibling
+
+
+def sibling_weights(
+    model: onnx.ModelProto, layers: Sequence[ObservedLayer], codec: CodecChoice
+) -> Iterator[onnx.TensorProto]:
+    """Weights of the siblings, one at a time.
+
+    Rounded to the nearest levels, whatever they meet: this is before anything was learned about
+    the audio.
+    """
+    editor = GraphEditor(model)
+    nodes = {node.name: node for node in editor.nodes}
+    for layer in layers:
+        weight = quantized_weight(editor, nodes[layer.name], codec, Observations(), Fitting())
+        yield numpy_helper.from_array(np.ascontiguousarray(weight), _weight_name(layer))
+
+
+def _weight_name(layer: ObservedLayer) -> str:
+    return f"{layer.quantized}.weight"
+
+
+def _frames(values: FloatArray, axis: int) -> FloatArray:
+    if values.ndim < 2:
+        return values.reshape(1, -1)
+    last = np.moveaxis(values, axis, -1)
+    return last.reshape(-1, last.shape[-1])

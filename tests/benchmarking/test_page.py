@@ -1,0 +1,152 @@
+"""The HTML page, its plots and the tables."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from quantkit.benchmarking.page import render_page
+from quantkit.benchmarking.plots import plots_of
+from quantkit.benchmarking.schema import BenchReport
+from quantkit.benchmarking.tables import markdown_report, tables_of, to_rich
+from quantkit.report.formatting import decimal, duration, megabytes, percent, signed, significant
+from tests.pages import (
+    Page,
+    assert_links_lead_somewhere,
+    assert_self_contained,
+    read_page,
+)
+
+
+def parsed(report: BenchReport) -> Page:
+    return read_page(render_page(report))
+
+
+def test_the_page_needs_nothing_else(report: BenchReport) -> None:
+    assert_self_contained(render_page(report))
+
+
+def test_ids_are_unique_and_every_reference_has_its_target(report: BenchReport) -> None:
+    assert_links_lead_somewhere(render_page(report))
+
+
+def test_the_page_tells_the_figures(report: BenchReport) -> None:
+    text = parsed(report).text
+    for expected in ("2 models, 5 utterances", "0.60", "13.0", "abba ab aa", "How to read it"):
+        assert expected in text
+    assert report.host.cpu in text
+
+
+def test_hostile_names_and_texts_stay_text(report: BenchReport) -> None:
+    evil = '<script>alert("1")</script>&'
+    first = report.models[0]
+    row = replace(first.utterances[0], id=evil, reference=evil, hypothesis=evil + "x")
+    hostile = replace(
+        report,
+        models=(replace(first, name=evil, utterances=(row,)),),
+        corpus=replace(report.corpus, name=evil),
+        notes=(evil,),
+    )
+    page = parsed(hostile)
+    assert "script" not in page.tags
+    assert evil in page.text
+    assert "<script>" not in markdown_report(hostile).split("## Host")[1]
+
+
+def test_a_page_without_transcripts(unlabelled: BenchReport) -> None:
+    text = parsed(unlabelled).text
+    assert "accuracy is left out" in text
+    assert "Predictions" not in text
+    assert "What it hears" not in text
+
+
+def test_every_plot_of_the_source_work_is_there(report: BenchReport) -> None:
+    assert [plot.title for plot in plots_of(report)] == [
+        "Loss",
+        "Levenshtein distance",
+        "Change against good",
+        "Size",
+        "Size against Levenshtein distance",
+        "Levenshtein distance by batch size",
+        "Latency",
+        "Time by batch size",
+        "Edit distances",
+        "Length against edit distance",
+    ]
+
+
+def test_plots_without_transcripts(unlabelled: BenchReport) -> None:
+    titles = [plot.title for plot in plots_of(unlabelled)]
+    assert titles == ["Size", "Latency", "Time by batch size"]
+
+
+def test_plots_are_svg_in_the_colours_of_the_page(report: BenchReport) -> None:
+    for plot in plots_of(report):
+        root = ElementTree.fromstring(plot.svg)
+        assert root.tag.endswith("svg")
+        assert root.get("viewBox")
+        assert root.get("aria-label")
+        assert root.get("width") is None
+        assert not re.search(r"#[ab]0000\d", plot.svg)
+        assert "var(--" in plot.svg
+
+
+def test_plots_are_the_same_every_time(report: BenchReport) -> None:
+    assert plots_of(report) == plots_of(report)
+
+
+@pytest.mark.parametrize("count", [1, 3, 11])
+def test_any_number_of_models(report: BenchReport, count: int) -> None:
+    models = tuple(replace(report.models[0], name=f"m{i}") for i in range(count))
+    parsed(replace(report, models=models))
+
+
+def test_perfect_models_and_missing_losses(report: BenchReport) -> None:
+    perfect = tuple(
+        replace(u, hypothesis=u.reference, distance=0, loss=None)
+        for u in report.models[0].utterances
+    )
+    model = replace(
+        report.models[0],
+        utterances=perfect,
+        loss=None,
+        levenshtein=0.0,
+        levenshtein_ci=(0.0, 0.0),
+        batches=tuple(replace(row, levenshtein=0.0) for row in report.models[0].batches),
+    )
+    text = parsed(replace(report, models=(model, replace(model, name="twin")))).text
+    assert "not measurably different" in text
+
+
+def test_markdown_tables_are_well_formed(report: BenchReport) -> None:
+    blocks = re.findall(r"(?:^\|.*\|\n)+", markdown_report(report), flags=re.MULTILINE)
+    assert len(blocks) == len(tables_of(report)) == 4
+    for block in blocks:
+        assert len({line.count("|") for line in block.splitlines()}) == 1
+
+
+@pytest.mark.parametrize("width", [70, 100, 200])
+def test_tables_fit_the_terminal(report: BenchReport, width: int) -> None:
+    stream = StringIO()
+    console = Console(file=stream, width=width)
+    for table in tables_of(report)[:-1]:
+        console.print(to_rich(table, console))
+    lines = stream.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    assert "…" not in stream.getvalue()
+    assert ("weights MB/s" in stream.getvalue()) == (width > 70)
+
+
+def test_figures_are_written_for_people() -> None:
+    assert [megabytes(n) for n in (94_474_140, 5_648_850, 1_200)] == ["94.5", "5.65", "0.00120"]
+    assert significant(None) == "–"
+    assert significant(-0.0) == "0"
+    assert (percent(0.1234), percent(None)) == ("12.3", "–")
+    assert (signed(-0.001), signed(0.5), signed(-2.0, 1)) == ("0.00", "+0.50", "−2.0")
+    assert (decimal(1.005, 1), decimal(None)) == ("1.0", "–")
+    assert [duration(s) for s in (3.66, 48.2, 398.0)] == ["3.7 s", "48 s", "6 min 38 s"]

@@ -1,0 +1,296 @@
+"""A bundle holds all that an edge team needs, and replaces nothing that it should not."""
+
+from __future__ import annotations
+
+import ast
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+
+from quantkit.bundles import ship, verify
+from quantkit.bundles.manifest import REQUIRED, read_manifest
+from quantkit.errors import FormatError, InputError, ModelError, OutputError
+from quantkit.files import sha256_of
+from quantkit.graph.artifact import read_info, save_model
+from quantkit.graph.info import ArtifactInfo, set_info
+from quantkit.runtime.recognizer import Recognizer
+
+
+def greedy(artifact: Path, waveform: npt.NDArray[np.float32]) -> str:
+    """What quantkit itself reads from the clip: argmax, collapse repeats, drop blanks."""
+    recognizer = Recognizer.load(artifact)
+    (log_probs,) = recognizer.log_probs([recognizer.features(waveform)])
+    best = log_probs.argmax(axis=1)
+    changed = best[np.flatnonzero(np.diff(best, prepend=-1))]
+    return recognizer.labels.decode([i for i in changed if i != recognizer.labels.blank])
+
+
+def run_example(bundle: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-X", "utf8", str(bundle / "example.py"), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+class TestContents:
+    def test_every_promised_file_is_there_and_nothing_else(self, bundle: Path) -> None:
+        assert {p.name for p in bundle.iterdir()} == {*REQUIRED, "manifest.json"}
+
+    def test_a_model_without_front_end_gets_it(self, bundle: Path, artifact: Path) -> None:
+        assert not read_info(artifact).fused
+        assert read_info(bundle / "model.onnx").fused
+        assert read_manifest(bundle).frontend_added
+        assert json.loads((bundle / "frontend.json").read_text())["fused"] is True
+
+    def test_a_model_with_front_end_is_copied_byte_for_byte(
+        self, fused_artifact: Path, tmp_path: Path
+    ) -> None:
+        manifest = ship(fused_artifact, tmp_path / "b")
+        assert (tmp_path / "b/model.onnx").read_bytes() == fused_artifact.read_bytes()
+        assert not manifest.frontend_added
+        assert manifest.model_sha256 == sha256_of(fused_artifact)
+
+    def test_external_weights_travel_along(self, artifact: Path, tmp_path: Path) -> None:
+        model = onnx.load(str(artifact))
+        big = np.arange(2_000, dtype=np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(big, "spare"))
+        save_model(model, artifact)
+        manifest = ship(artifact, tmp_path / "b", external_threshold=1_000)
+        assert "model.onnx.data" in {entry.path for entry in manifest.files}
+        verify(tmp_path / "b").require(tmp_path / "b")
+
+    def test_the_manifest_names_this_runtime(self, bundle: Path) -> None:
+        import onnxruntime
+
+        (runtime,) = read_manifest(bundle).tested_on
+        assert runtime["onnxruntime"] == onnxruntime.__version__
+        assert runtime["rtf"] > 0
+
+    def test_another_interpreter_is_tried_too(self, artifact: Path, tmp_path: Path) -> None:
+        manifest = ship(artifact, tmp_path / "b", pythons=[sys.executable])
+        assert len(manifest.tested_on) == 2
+
+    def test_labels_and_front_end_are_those_of_the_model(
+        self, bundle: Path, info: ArtifactInfo
+    ) -> None:
+        labels = json.loads((bundle / "labels.json").read_text(encoding="utf-8"))
+        assert info.labels is not None
+        assert labels["tokens"] == list(info.labels.tokens)
+        assert json.loads((bundle / "frontend.json").read_text())["sample_rate"] == 16_000
+
+
+class TestExample:
+    def test_it_prints_what_quantkit_reads(
+        self, bundle: Path, artifact: Path, clip: Path, waveform: npt.NDArray[np.float32]
+    ) -> None:
+        done = run_example(bundle, clip)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.rstrip("\n") == greedy(artifact, waveform)
+        assert len(done.stdout) > 10
+
+    def test_it_works_for_a_model_that_already_had_its_front_end(
+        self,
+        fused_artifact: Path,
+        tmp_path: Path,
+        clip: Path,
+        waveform: npt.NDArray[np.float32],
+    ) -> None:
+        ship(fused_artifact, tmp_path / "b")
+        assert run_example(tmp_path / "b", clip).stdout.strip() == greedy(fused_artifact, waveform)
+
+    def test_it_needs_onnxruntime_and_numpy_only(self, bundle: Path) -> None:
+        source = (bundle / "example.py").read_text(encoding="utf-8")
+        imported = set()
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add((node.module or "").split(".")[0])
+        assert imported - set(sys.stdlib_module_names) == {"numpy", "onnxruntime"}
+
+    def test_it_has_at_most_twenty_lines(self, bundle: Path) -> None:
+        lines = (bundle / "example.py").read_text(encoding="utf-8").splitlines()
+        assert len(lines) <= 20
+        assert max(map(len, lines)) <= 100
+
+    def test_another_sample_rate_gets_one_clear_line(self, bundle: Path, clip: Path) -> None:
+        data = bytearray(clip.read_bytes())
+        data[24:28] = (8_000).to_bytes(4, "little")
+        clip.write_bytes(data)
+        done = run_example(bundle, clip)
+        assert done.returncode == 1
+        assert done.stderr.strip().endswith("needs 16-bit samples at 16000 Hz")
+
+
+class TestCard:
+    def test_it_shows_the_bench_figures(
+        self, artifact: Path, tmp_path: Path, bench_of: Callable[[Path], Path]
+    ) -> None:
+        ship(artifact, tmp_path / "b", bench=bench_of(artifact))
+        card = (tmp_path / "b/CARD.md").read_text(encoding="utf-8")
+        assert "| edits per utterance | 1.234 [1.100, 1.400] |" in card
+        assert "| character (label) error rate | 7.89% [7.00%, 9.00%] |" in card
+        assert "Figures are of the model without the added front end." in card
+
+    def test_it_tells_recipe_and_limits(self, bundle: Path) -> None:
+        card = (bundle / "CARD.md").read_text(encoding="utf-8")
+        assert "1 layer: stored as int8 (8 bits)" in card
+        assert "ab" * 32 in card
+        assert "ONNX opset 18, standard operators only" in card
+        assert "can depend on the clips that share its batch" in card
+
+    def test_a_range_per_clip_has_no_such_limit(
+        self, artifact: Path, info: ArtifactInfo, tmp_path: Path
+    ) -> None:
+        assert info.plan is not None
+        info.plan["layers"][0]["range"] = "dynamic per-clip"
+        model = onnx.load(str(artifact))
+        set_info(model, info)
+        save_model(model, artifact)
+        ship(artifact, tmp_path / "b")
+        assert "share its batch" not in (tmp_path / "b/CARD.md").read_text(encoding="utf-8")
+
+    def test_the_recognisers_own_card_goes_below(self, artifact: Path, tmp_path: Path) -> None:
+        about = tmp_path / "README.md"
+        about.write_text("# Wav2Letter\n\nTrained on speech.\n")
+        ship(artifact, tmp_path / "b", about=about)
+        card = (tmp_path / "b/CARD.md").read_text(encoding="utf-8")
+        assert card.endswith("## About the recogniser\n\n## Wav2Letter\n\nTrained on speech.\n")
+
+    def test_figures_of_another_file_are_refused(
+        self,
+        artifact: Path,
+        fused_artifact: Path,
+        tmp_path: Path,
+        bench_of: Callable[[Path], Path],
+    ) -> None:
+        with pytest.raises(FormatError, match="measured only fused; run `quantkit bench`"):
+            ship(artifact, tmp_path / "b", bench=bench_of(fused_artifact))
+        assert not (tmp_path / "b").exists()
+
+    def test_figures_of_an_older_version_are_refused(
+        self, artifact: Path, tmp_path: Path, bench_of: Callable[[Path], Path]
+    ) -> None:
+        bench = bench_of(artifact)
+        model = onnx.load(str(artifact))
+        model.doc_string = "newer"
+        save_model(model, artifact)
+        with pytest.raises(FormatError, match="another version of it"):
+            ship(artifact, tmp_path / "b", bench=bench)
+
+
+class TestLicence:
+    def test_the_given_text_wins(self, artifact: Path, tmp_path: Path) -> None:
+        (tmp_path / "MY").write_text("mine\n")
+        (artifact.parent / "LICENSE").write_text("beside\n")
+        ship(artifact, tmp_path / "b", licence=tmp_path / "MY")
+        assert (tmp_path / "b/LICENCE").read_text() == "mine\n"
+
+    def test_then_a_licence_file_beside_the_model(self, artifact: Path, tmp_path: Path) -> None:
+        (artifact.parent / "LICENSE").write_text("beside\n")
+        ship(artifact, tmp_path / "b")
+        assert (tmp_path / "b/LICENCE").read_text() == "beside\n"
+
+    def test_then_the_metadata(self, bundle: Path) -> None:
+        assert (bundle / "LICENCE").read_text() == "Licence of this model: CC0-1.0\n"
+
+    def test_without_any_nothing_is_shipped(self, artifact: Path, tmp_path: Path) -> None:
+        model = onnx.load(str(artifact))
+        kept = [(e.key, e.value) for e in model.metadata_props if e.key != "quantkit.licence"]
+        del model.metadata_props[:]
+        for key, value in kept:
+            model.metadata_props.add(key=key, value=value)
+        save_model(model, artifact)
+        with pytest.raises(InputError, match="--licence FILE"):
+            ship(artifact, tmp_path / "b")
+
+
+class TestDestination:
+    def test_an_earlier_bundle_stays_without_force(self, bundle: Path, artifact: Path) -> None:
+        before = (bundle / "manifest.json").read_bytes()
+        with pytest.raises(OutputError, match="--force"):
+            ship(artifact, bundle)
+        assert (bundle / "manifest.json").read_bytes() == before
+
+    def test_force_replaces_an_earlier_bundle(self, bundle: Path, fused_artifact: Path) -> None:
+        ship(fused_artifact, bundle, force=True)
+        assert not read_manifest(bundle).frontend_added
+        verify(bundle).require(bundle)
+
+    def test_force_does_not_replace_a_folder_that_is_no_bundle(
+        self, artifact: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "thesis").mkdir()
+        (tmp_path / "thesis/chapter1.txt").write_text("years of work")
+        with pytest.raises(OutputError, match="is not a bundle"):
+            ship(artifact, tmp_path / "thesis", force=True)
+        assert (tmp_path / "thesis/chapter1.txt").read_text() == "years of work"
+
+    def test_force_does_not_replace_foreign_files_in_a_bundle(
+        self, artifact: Path, bundle: Path
+    ) -> None:
+        (bundle / "notes.txt").write_text("mine")
+        with pytest.raises(OutputError, match=r"holds notes\.txt"):
+            ship(artifact, bundle, force=True)
+        assert (bundle / "notes.txt").read_text() == "mine"
+
+    def test_a_file_is_not_replaced(self, artifact: Path, tmp_path: Path) -> None:
+        (tmp_path / "taken").write_text("here")
+        with pytest.raises(OutputError, match="is not a folder"):
+            ship(artifact, tmp_path / "taken", force=True)
+
+    def test_a_failure_leaves_the_earlier_bundle_and_no_rubbish(
+        self, bundle: Path, artifact: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full_disk(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("quantkit.bundles.bundle.write_manifest", full_disk)
+        siblings = set(bundle.parent.iterdir())
+        with pytest.raises(OutputError, match="No space left"):
+            ship(artifact, bundle, force=True)
+        verify(bundle).require(bundle)
+        assert set(bundle.parent.iterdir()) == siblings
+
+
+class TestUnusableModels:
+    def test_no_metadata(self, anonymous: Path, tmp_path: Path) -> None:
+        with pytest.raises(ModelError, match="carries no labels"):
+            ship(anonymous, tmp_path / "b")
+
+    def test_a_model_that_does_not_run_is_not_shipped(self, artifact: Path, tmp_path: Path) -> None:
+        model = onnx.load(str(artifact))
+        model.graph.node[1].op_type = "Relu"
+        del model.graph.node[1].attribute[:]
+        save_model(model, artifact)
+        with pytest.raises(ModelError, match="not log-probabilities"):
+            ship(artifact, tmp_path / "b")
+        assert not (tmp_path / "b").exists()
+
+    def test_an_interpreter_that_does_not_start(self, artifact: Path, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="cannot run"):
+            ship(artifact, tmp_path / "b", pythons=[str(tmp_path / "python9")])
+
+    @pytest.mark.skipif(shutil.which("true") is None, reason="this system has no `true` program")
+    def test_a_program_that_is_no_interpreter(self, artifact: Path, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="true is not a Python interpreter"):
+            ship(artifact, tmp_path / "b", pythons=["true"])
+
+
+def test_models_of_other_tasks_are_no_bundles(artifact: Path, tmp_path: Path) -> None:
+    model = onnx.load(artifact)
+    set_info(model, ArtifactInfo(task="classification", classes=("yes", "no")))
+    save_model(model, artifact)
+    with pytest.raises(ModelError, match="is a classification model, and bundles are made of CTC"):
+        ship(artifact, tmp_path / "bundle")

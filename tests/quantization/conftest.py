@@ -1,0 +1,5 @@
+"""What these tests quantize: a Wav2Letter in small."""
+
+from tests.small_model import clips, model, run, source
+
+__all__ = ["clips", "model", "run", "source"]
