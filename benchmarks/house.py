@@ -1,13 +1,13 @@
 """Is each piece of knowledge in one room? ``python -m benchmarks.house``.
 
 1. Outside ``quantkit/tasks/`` no file names a task.
-2. Outside ``quantkit/graph/operators/``, ``passes/``, ``codecs/`` and ``exporting/`` no file names an
-   operator that layers are made of.
+2. Outside ``quantkit/graph/operators/``, ``passes/``, ``codecs/`` and ``exporting/`` no file names
+   an operator that layers are made of.
 3. ``personalize`` opens the float model once.
 
 A name is a string literal in the code; docstrings, comments and messages may say what they like.
-Exceptions are listed below, each with its reason. The test of this file fails when a rule is broken,
-and when an exception is no longer needed.
+Exceptions are listed below, each with its reason. The test of this file fails when a rule is
+broken, and when an exception is no longer needed.
 """
 
 from __future__ import annotations
