@@ -23,6 +23,7 @@ from quantkit.personalization.outliers import with_balance
 from quantkit.quantization import quantize_model
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.choices.presets import preset
+from quantkit.quantization.prepared import PreparedModel
 from quantkit.runtime.whisper.network import WhisperNetwork
 from quantkit.sensitivity.model_divergence import model_divergence
 
@@ -57,7 +58,8 @@ def rows_of(data: Path, model: str, folder: Path) -> list[list[str]]:
     source = float_model(model)
     heard = Feeds(calibration(data, model), read_info(source), source)
     usual = Fitting()
-    balanced = with_balance(source, heard, preset("hybrid"), usual)
+    prepared = PreparedModel.of(source)
+    balanced = with_balance(prepared, heard, preset("hybrid"), usual)
     files = {"float32": source, "ONNX Runtime dynamic int8": plain_dynamic(source)}
     fittings = {
         "quantkit int8": usual,
@@ -66,7 +68,7 @@ def rows_of(data: Path, model: str, folder: Path) -> list[list[str]]:
     }
     for number, (name, fitting) in enumerate(fittings.items()):
         files[name] = folder / f"{model}-{number}.onnx"
-        quantize_model(source, files[name], "hybrid", heard, fitting=fitting)
+        quantize_model(prepared, files[name], "hybrid", heard, fitting=fitting)
     tested = test_feeds(data, model, source)
     networks = {}
     for name, path in files.items():

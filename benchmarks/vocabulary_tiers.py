@@ -18,8 +18,8 @@ from quantkit.calibration.feeds import Feeds
 from quantkit.codecs.catalogue import FLOAT32, CodecChoice
 from quantkit.graph.artifact import read_info
 from quantkit.quantization import QuantizeSettings, quantize_model
-from quantkit.quantization.calibration_cache import CalibrationCache
 from quantkit.quantization.choices.settings import LayerRule
+from quantkit.quantization.prepared import PreparedModel
 from quantkit.report.formatting import estimate
 from quantkit.sensitivity.model_divergence import model_divergence
 
@@ -50,13 +50,13 @@ def rows_of(data: Path, folder: Path) -> list[list[str]]:
     source = float_model(MODEL)
     heard = Feeds(calibration(data, MODEL), read_info(source), source)
     tested = test_feeds(data, MODEL, source)
-    shared = CalibrationCache()
+    prepared = PreparedModel.of(source)
     rows = []
     for codec in map(CodecChoice.parse, CODECS):
         path = folder / "vocabulary.onnx"
-        result = quantize_model(source, path, settings_for(codec), heard, shared=shared)
+        result = quantize_model(prepared, path, settings_for(codec), heard)
         stored = next(row.bytes for row in result.plan.layers if row.name == LAYERS[0])
-        found = model_divergence(source, path, tested)
+        found = model_divergence(prepared, path, tested)
         rows.append([f"`{codec}`", f"{stored / 1e6:.2f}", estimate(found.mean, found.interval)])
         click.echo(" | ".join(rows[-1]), err=True)
     return rows

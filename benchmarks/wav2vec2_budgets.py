@@ -35,8 +35,8 @@ from quantkit.personalization.outliers import with_balance
 from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE
 from quantkit.planning.optimal import Planner
 from quantkit.quantization import preset, quantize_model
-from quantkit.quantization.calibration_cache import CalibrationCache
 from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.prepared import PreparedModel
 from quantkit.runtime.session import create_session
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
@@ -88,21 +88,21 @@ def make(source: Path, folder: Path, data: Path) -> dict[str, tuple[Path, float 
     """A file for each budget, from one analysis: its path, what was foretold of it, what it did."""
     corpus = open_corpus(data / "librispeech").select(split="train").sample(CALIBRATION_CLIPS, 0)
     feeds, settings = Feeds(corpus, read_info(source), source), preset("hybrid")
-    fitting = with_balance(source, feeds, settings, Fitting())
-    shared = CalibrationCache()
+    prepared = PreparedModel.of(source)
+    fitting = with_balance(prepared, feeds, settings, Fitting())
     asked = AnalysisSettings(metrics=(), fitting=fitting, divergence=DivergenceSettings())
-    sensitivity = analyze(source, feeds, asked, shared=shared)
+    sensitivity = analyze(prepared, feeds, asked)
     compared = feeds.only(range(COMPARED_CLIPS))
     made: dict[str, tuple[Path, float | None, float]] = {FLOAT: (source, None, 0.0)}
     asked_for = [(f"{budget} MiB", budget, math.inf) for budget in BUDGETS]
     for name, budget, largest in (*asked_for, (SPARED_NAME, SPARED, MAX_INPUT_DIVERGENCE)):
         planner = Planner.of(
-            source, sensitivity, settings, max_input_divergence=largest, fitting=fitting
+            prepared, sensitivity, settings, max_input_divergence=largest, fitting=fitting
         )
         best = planner.best(budget * MIB)
         path = folder / f"{len(made)}.onnx"
-        quantize_model(source, path, best.plan, feeds, shared=shared)
-        made[name] = path, best.divergence, model_divergence(source, path, compared).mean
+        quantize_model(prepared, path, best.plan, feeds)
+        made[name] = path, best.divergence, model_divergence(prepared, path, compared).mean
         click.echo(f"{name}: {total_size(path):,} bytes", err=True)
     return made
 

@@ -32,6 +32,7 @@ from quantkit.planning.methods import DESCRIPTIONS, METHODS
 from quantkit.planning.methods.counting import SIZE_COUNTS
 from quantkit.planning.methods.ordering import DIRECTIONS, MEDIAN
 from quantkit.planning.size import with_sizes
+from quantkit.quantization.prepared import PreparedModel
 from quantkit.report.formatting import estimate
 
 _METHODS = {
@@ -189,7 +190,9 @@ def command(
         raise click.UsageError(f"--method {method} needs a --budget")
     else:
         settings = adjusted(base_settings(preset), **options)
-        question = Question(model, limit, settings, fitting, sensitivity_file, feeds)
+        question = Question(
+            PreparedModel.of(model), limit, settings, fitting, sensitivity_file, feeds
+        )
         if method == "optimal":
             found = optimal(question, codec, **of_optimal)
             plan = found.optimum.plan

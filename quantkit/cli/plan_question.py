@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from inspect import signature
 from pathlib import Path
@@ -27,9 +27,9 @@ from quantkit.planning.methods.ordering import MEDIAN
 from quantkit.planning.methods.precisions import codec_widths
 from quantkit.planning.optimal import Planner
 from quantkit.planning.pareto import pareto_front
-from quantkit.quantization.calibration_cache import CalibrationCache
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.choices.settings import QuantizeSettings
+from quantkit.quantization.prepared import PreparedModel
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 from quantkit.sensitivity.cache import default_cache_folder
 from quantkit.sensitivity.divergence_settings import CANDIDATES, DivergenceSettings
@@ -40,13 +40,12 @@ from quantkit.sensitivity.table import Sensitivity, read_sensitivity
 class Question:
     """What every method is asked."""
 
-    model: Path
+    model: PreparedModel
     budget: int
     settings: QuantizeSettings
     fitting: Fitting
     sensitivity_file: Path | None
     feeds: Feeds | None
-    shared: CalibrationCache = field(default_factory=CalibrationCache)
 
     def sensitivity(self, analysis: AnalysisSettings) -> Sensitivity:
         """The table that was named, or one made from the audio.
@@ -68,7 +67,6 @@ class Question:
                 self.feeds,
                 analysis,
                 cache=default_cache_folder(),
-                shared=self.shared,
                 progress=tell,
             )
 
@@ -148,7 +146,6 @@ def optimal(
                     sensitivity,
                     question.settings,
                     question.fitting,
-                    shared=question.shared,
                 )
             )
         tell = stack.enter_context(progress_bar("planning"))
@@ -209,7 +206,7 @@ def by_other_method(
         metric = given.get("metric", MEDIAN)
         sensitivity = question.sensitivity(AnalysisSettings(metrics=(metric,), divergence=None))
     return METHODS[method](
-        question.model,
+        question.model.source,
         question.budget,
         sensitivity,
         question.settings,

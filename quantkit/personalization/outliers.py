@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from quantkit.calibration.feeds import Feeds
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.equalize.balancing import unbalanced, worth_balancing
 from quantkit.quantization.equalize.conditioning import ONE_GRID, observe_magnitudes
-from quantkit.quantization.pipeline import prepare
+from quantkit.quantization.prepare import prepare
+from quantkit.quantization.prepared import PreparedModel
 
 
 def with_balance(
-    source: Path, feeds: Feeds, settings: QuantizeSettings, fitting: Fitting
+    prepared: PreparedModel, feeds: Feeds, settings: QuantizeSettings, fitting: Fitting
 ) -> Fitting:
     """``fitting``, with the layers named that would gain by being balanced.
 
     One that names some already is left as it is.
 
     Args:
-        source: the float32 model.
+        prepared: the float32 model.
         feeds: unlabelled clips.
         settings: which layers will be quantized, and by which kernels.
 
@@ -30,13 +30,13 @@ def with_balance(
     """
     if fitting.balance:
         return fitting
-    prepared = prepare(source, settings, fitting)
+    assigned = prepare(prepared, settings, fitting)
     junctions = {
         name: junction
-        for name, junction in unbalanced(prepared.model, prepared.layers).items()
-        if prepared.choices[name].compute in ONE_GRID
+        for name, junction in unbalanced(assigned.model, assigned.layers).items()
+        if assigned.choices[name].compute in ONE_GRID
     }
     if not junctions:
         return fitting
-    met = observe_magnitudes(prepared.model, list(junctions.values()), feeds)
-    return replace(fitting, balance=worth_balancing(prepared.model, junctions, met))
+    met = observe_magnitudes(assigned.model, list(junctions.values()), feeds)
+    return replace(fitting, balance=worth_balancing(assigned.model, junctions, met))

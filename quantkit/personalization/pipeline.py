@@ -12,7 +12,6 @@ from quantkit.audio.utterance import Corpus
 from quantkit.calibration.feeds import Calibration, Feeds, evenly
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.files import refuse_overwriting
-from quantkit.graph.artifact import read_info, total_size
 from quantkit.graph.plan import Plan
 from quantkit.personalization.outliers import with_balance
 from quantkit.personalization.reasons import reasons
@@ -21,11 +20,11 @@ from quantkit.planning.correction import Correction, PlanEvaluator, corrected_pl
 from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE
 from quantkit.planning.optimal import Planner
 from quantkit.planning.pareto import Front, pareto_front
-from quantkit.quantization.calibration_cache import CalibrationCache
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.choices.presets import preset
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.pipeline import quantize_model
+from quantkit.quantization.prepared import PreparedModel
 from quantkit.runtime.lint import LintReport
 from quantkit.runtime.malloc_trim import malloc_trim
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
@@ -87,7 +86,7 @@ class Personalized:
 
 
 def personalize(
-    source: Path,
+    source: Path | PreparedModel,
     destination: Path,
     calibration: Calibration | Feeds,
     budget_bytes: int,
@@ -104,7 +103,7 @@ def personalize(
         personalize(Path("float32.onnx"), Path("user.onnx"), corpus, 3_000_000)
 
     Args:
-        source: the float32 model.
+        source: the float32 model, or its path.
         calibration: unlabelled clips of the user, 10 to 100.
         settings: None: the usual ones.
         cache: folder that keeps the analysis; see :func:`~quantkit.sensitivity.analyze.analyze`.
@@ -118,17 +117,16 @@ def personalize(
         CorpusError: none of the clips is usable.
         OutputError: ``destination`` cannot be written.
     """
-    refuse_overwriting(destination, [source])
+    prepared = PreparedModel.of(source)
+    refuse_overwriting(destination, [prepared.source])
     settings = PersonalizeSettings() if settings is None else settings
     tell = (lambda _stage, _share: None) if progress is None else progress
-    info = read_info(source)
-    feeds = Feeds.of(calibration, info, source)
+    info, feeds = prepared.info, prepared.feeds(calibration)
     divergence = DivergenceSettings(candidates=settings.candidates)
-    shared = CalibrationCache()
     clock = _Clock()
     with clock.step("listen"):
         if settings.balance:
-            fitting = with_balance(source, feeds, settings.quantize, settings.fitting)
+            fitting = with_balance(prepared, feeds, settings.quantize, settings.fitting)
             settings = replace(settings, fitting=fitting)
         # No metric is asked for: the plan goes by divergence alone.
         asked = AnalysisSettings(
@@ -136,38 +134,30 @@ def personalize(
             fitting=settings.fitting,
             divergence=divergence,
         )
-        table = analyze(
-            source,
-            feeds,
-            asked,
-            cache=cache,
-            shared=shared,
-            progress=tell,
-            notify=notify,
-        )
+        table = analyze(prepared, feeds, asked, cache=cache, progress=tell, notify=notify)
     with clock.step("plan"):
         tell("plan", 0.0)
         planner = Planner.of(
-            source,
+            prepared,
             table,
             settings.quantize,
             max_input_divergence=settings.max_input_divergence,
             fitting=settings.fitting,
         )
-        found = _best(planner, source, feeds, table, budget_bytes, settings, shared, tell)
+        found = _best(planner, feeds, table, budget_bytes, settings, tell)
         front = pareto_front(planner, budgets=_POINTS_OF_FRONT)
     with clock.step("quantize"):
         tell("quantize", 0.0)
-        result = quantize_model(source, destination, found.optimum.plan, feeds, shared=shared)
-        del shared
+        result = quantize_model(prepared, destination, found.optimum.plan, feeds)
+        prepared.cache.clear()
         malloc_trim()
     with clock.step("compare"):
         tell("compare", 0.0)
         compared = _compared(feeds)
-        measured = model_divergence(source, destination, compared, weighting=divergence.weighting)
+        measured = model_divergence(prepared, destination, compared, weighting=divergence.weighting)
     summary = PersonalizeSummary(
-        model=info.name or source.name,
-        source_bytes=total_size(source),
+        model=info.name or prepared.source.name,
+        source_bytes=prepared.size_bytes,
         audio=_corpus_name(feeds),
         clips=table.clips,
         seconds=table.seconds,
@@ -191,19 +181,17 @@ def personalize(
 
 def _best(
     planner: Planner,
-    source: Path,
     feeds: Feeds,
     table: Sensitivity,
     budget_bytes: int,
     settings: PersonalizeSettings,
-    shared: CalibrationCache,
     tell: Progress,
 ) -> Correction:
     """The plan; tried as a whole and corrected, where the model is small enough for that."""
     rounds = _affordable_rounds(table) if settings.rounds is None else settings.rounds
     if not rounds:
         return corrected_plan(planner, None, budget_bytes)
-    judge = PlanEvaluator(source, feeds, table, settings.quantize, settings.fitting, shared=shared)
+    judge = PlanEvaluator(planner.source, feeds, table, settings.quantize, settings.fitting)
     with judge:
         return corrected_plan(
             planner,

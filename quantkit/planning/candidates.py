@@ -21,7 +21,8 @@ from quantkit.quantization.choices.settings import (
     QuantizeSettings,
     match_layers,
 )
-from quantkit.quantization.pipeline import Prepared, settle
+from quantkit.quantization.prepare import settle
+from quantkit.quantization.prepared import AssignedModel
 from quantkit.quantization.tied_weights import shared_weights
 from quantkit.sensitivity.table import LayerSensitivity, Sensitivity, WeightDivergence
 
@@ -55,7 +56,7 @@ class _Pin:
 
 
 def layer_candidates(
-    prepared: Prepared,
+    assigned: AssignedModel,
     sensitivity: Sensitivity,
     settings: QuantizeSettings,
     *,
@@ -68,7 +69,7 @@ def layer_candidates(
     it would become. Excluded layers have float32 for their only candidate.
 
     Args:
-        prepared: the float model.
+        assigned: the float model.
         settings: compute and activation bits of the layers, exclusions, rules and target runtime;
             its codec does not matter.
         codecs: to choose among; none: all that the table has.
@@ -80,18 +81,18 @@ def layer_candidates(
         InputError: the table says too little about a layer, a codec of ``codecs`` is not in it, or
             a pattern matches no layer.
     """
-    sensitivity.require_model(prepared.plan.model_sha256)
+    sensitivity.require_model(assigned.plan.model_sha256)
     _require_known(sensitivity, codecs)
-    pins = _pins(settings, prepared.layers)
-    usual = replace(settings, codec=None).assign(prepared.layers)
+    pins = _pins(settings, assigned.layers)
+    usual = replace(settings, codec=None).assign(assigned.layers)
     # Layers with one weight are measured together: each bears its part of what that showed.
     sharers = {
         name: len(group)
-        for group in shared_weights(prepared.model, prepared.layers)
+        for group in shared_weights(assigned.model, assigned.layers)
         for name in group
     }
     asked: dict[str, list[Candidate]] = {}
-    for layer in prepared.layers:
+    for layer in assigned.layers:
         row, pin = sensitivity.layer(layer.name), pins[layer.name]
         kernels = _kernels(row, usual[layer.name], pin, any_compute)
         divergences = _weight_divergences(row)
@@ -114,7 +115,7 @@ def layer_candidates(
                 f"layer {layer.name}: none of the candidate codecs goes with compute "
                 f"{' or '.join(dict.fromkeys(compute for compute, _ in kernels))}; give others"
             )
-    return _settled(prepared, asked, settings.target_runtime)
+    return _settled(assigned, asked, settings.target_runtime)
 
 
 def falling_with_bits(weights: Sequence[WeightDivergence]) -> list[float]:
@@ -217,16 +218,16 @@ def _of_codec(codec: CodecChoice, known: Mapping[str, tuple[CodecChoice, float]]
 
 
 def _settled(
-    prepared: Prepared, asked: Mapping[str, Sequence[Candidate]], target_runtime: str
+    assigned: AssignedModel, asked: Mapping[str, Sequence[Candidate]], target_runtime: str
 ) -> dict[str, tuple[Candidate, ...]]:
     """The candidates as the layers can have them, each once: the first of those that agree."""
-    if all(choice.is_plain_float for choice in prepared.choices.values()):
+    if all(choice.is_plain_float for choice in assigned.choices.values()):
         return dict.fromkeys(asked, (Candidate(FLOAT_LAYER, 0.0),))
     found: dict[str, dict[str, Candidate]] = {name: {} for name in asked}
     for i in range(max(map(len, asked.values()))):
         turn = {name: each[min(i, len(each) - 1)] for name, each in asked.items()}
         choices = {name: candidate.choice for name, candidate in turn.items()}
-        possible, _ = settle(prepared.model, prepared.layers, choices, target_runtime)
+        possible, _ = settle(assigned.model, assigned.layers, choices, target_runtime)
         for name, choice in possible.items():
             divergence = 0.0 if choice.is_plain_float else turn[name].divergence
             found[name].setdefault(choice_label(choice), Candidate(choice, divergence))

@@ -24,12 +24,11 @@ from quantkit.closing import Closing
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.planning.optimal import Optimum, Planner
 from quantkit.planning.size_model import choice_label
-from quantkit.quantization.calibration_cache import CalibrationCache
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.choices.settings import LayerChoice, QuantizeSettings
-from quantkit.quantization.equalize.conditioning import condition
-from quantkit.quantization.observe import observe
-from quantkit.quantization.pipeline import prepare
+from quantkit.quantization.pipeline import observe_cached
+from quantkit.quantization.prepare import prepare
+from quantkit.quantization.prepared import PreparedModel
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
 from quantkit.sensitivity.estimate import Estimate
 from quantkit.sensitivity.plan_divergence import PlanTrial
@@ -142,7 +141,6 @@ class PlanEvaluator(Closing):
         sensitivity: whose weighting of the frames is used.
         settings: how activation ranges are found.
         fitting: how levels are found.
-        shared: with the analysis; None: nothing is.
 
     Raises:
         FormatError: the table is for another model.
@@ -151,31 +149,26 @@ class PlanEvaluator(Closing):
 
     def __init__(
         self,
-        source: Path,
+        source: Path | PreparedModel,
         feeds: Feeds,
         sensitivity: Sensitivity,
         settings: QuantizeSettings,
         fitting: Fitting | None = None,
-        *,
-        shared: CalibrationCache | None = None,
     ) -> None:
-        fitting, shared = fitting or Fitting(), shared or CalibrationCache()
+        fitting = fitting or Fitting()
         # Ranges and moments of every layer, whatever plan will be tried.
         everything = replace(settings, compute="static", operators={}, rules=(), exclude=())
-        prepared = prepare(source, replace(everything, codec=_FITTED), fitting)
-        sensitivity.require_model(prepared.plan.model_sha256)
-        model, layers, choices = prepared.model, prepared.layers, prepared.choices
-        condition(model, layers, choices, feeds, fitting, shared=shared)
-        heard = shared.trackers(model, feeds)
-        observations = observe(model, layers, choices, feeds, fitting, heard=heard)
+        assigned = prepare(source, replace(everything, codec=_FITTED), fitting)
+        sensitivity.require_model(assigned.prepared.sha256)
+        assigned.condition(feeds)
         self._trial = PlanTrial(
-            model,
-            layers,
+            assigned.model,
+            assigned.layers,
             feeds,
             _divergence_settings(sensitivity),
-            observations=observations,
+            observations=observe_cached(assigned, feeds),
             fitting=fitting,
-            encodings=shared.encodings,
+            encodings=assigned.prepared.cache.encodings,
         )
         self.divergence = self._trial.divergence
         self.marginals = self._trial.marginals

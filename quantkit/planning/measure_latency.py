@@ -25,13 +25,12 @@ import onnxruntime
 from quantkit.calibration.feeds import Calibration, Feeds
 from quantkit.codecs.catalogue import INT8
 from quantkit.errors import CorpusError, InputError
-from quantkit.files import sha256_of
-from quantkit.graph.artifact import open_model, read_info
 from quantkit.graph.plan import Compute
 from quantkit.graph.single_file import single_file
 from quantkit.planning.latency import LayerTimes
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.pipeline import quantize_model
+from quantkit.quantization.prepared import PreparedModel
 from quantkit.runtime.interleaved import Effort, interleaved_seconds
 from quantkit.runtime.node_times import node_milliseconds
 from quantkit.runtime.optimised import name_before_fusion
@@ -52,7 +51,7 @@ _LEAST_MS = 1e-3
 
 
 def measure_layer_times(
-    source: Path,
+    source: Path | PreparedModel,
     calibration: Calibration | Feeds,
     *,
     threads: int = 1,
@@ -75,16 +74,17 @@ def measure_layer_times(
     """
     if runs < 1:
         raise InputError(f"at least one run is needed, not {runs}")
-    feeds = Feeds.of(calibration, read_info(source), source)
+    prepared = PreparedModel.of(source)
+    feeds = prepared.feeds(calibration)
     clip = typical_clip(feeds)
-    digest, clip_seconds = sha256_of(source), Feeds([("clip", clip)], feeds.info).seconds
+    digest, clip_seconds = prepared.sha256, Feeds([("clip", clip)], feeds.info).seconds
     host, version = processor()[0], str(onnxruntime.__version__)
     settings = {"host": host, "onnxruntime": version, "threads": threads, "runs": runs}
     shapes = {name: list(values.shape) for name, values in clip.items()}
     cache = AnalysisCache(cache_folder, model_sha256=digest, settings=settings | shapes)
     if (known := cache.get(_PART)) is not None:
         return LayerTimes.from_json(known)
-    layers, whole, processor_share = _measured(source, clip, threads, runs)
+    layers, whole, processor_share = _measured(prepared, clip, threads, runs)
     times = LayerTimes(
         digest, host, version, threads, clip_seconds, runs, layers, whole, processor_share
     )
@@ -94,7 +94,7 @@ def measure_layer_times(
 
 
 def _measured(
-    source: Path, clip: Inputs, threads: int, runs: int
+    source: PreparedModel, clip: Inputs, threads: int, runs: int
 ) -> tuple[dict[str, dict[Compute, float]], dict[Compute, float], float]:
     """Times of layers and of whole models, and the share of a processor that was there for it."""
     with tempfile.TemporaryDirectory(prefix="quantkit-latency-") as folder:
@@ -171,7 +171,9 @@ def _owner(node: str, layers: Mapping[str, str]) -> str | None:
     return next((prefix for prefix in prefixes if prefix in layers), None)
 
 
-def _write(source: Path, destination: Path, compute: Compute, clip: Inputs) -> tuple[str, ...]:
+def _write(
+    source: PreparedModel, destination: Path, compute: Compute, clip: Inputs
+) -> tuple[str, ...]:
     """Quantize with one compute; names of the layers that have it, in order."""
     # A codec for float layers, too: else nothing is done, and the passes are not run.
     settings = QuantizeSettings(compute, compute=compute, codec=INT8)
@@ -201,9 +203,9 @@ def _whole(
     return {c: float(each) for c, each in zip(models, medians, strict=True)}, min(1.0, share)
 
 
-def _names(source: Path, layers: Collection[str]) -> dict[str, str]:
+def _names(source: PreparedModel, layers: Collection[str]) -> dict[str, str]:
     """Layers by their names and, as some fused nodes are called so, by the names of results."""
-    graph = open_model(source).graph
+    graph = source.original.graph
     results = {str(n.output[0]): str(n.name) for n in graph.node if n.name in layers}
     return results | {name: name for name in layers}
 

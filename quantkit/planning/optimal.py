@@ -18,7 +18,8 @@ from quantkit.planning.size import with_sizes
 from quantkit.planning.size_model import SizeModel
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.choices.settings import LayerChoice, QuantizeSettings, row_of
-from quantkit.quantization.pipeline import prepare
+from quantkit.quantization.prepare import prepare
+from quantkit.quantization.prepared import PreparedModel
 from quantkit.quantization.tied_weights import shared_weights
 from quantkit.sensitivity.table import Sensitivity
 
@@ -66,7 +67,7 @@ class Planner:
 
     def __init__(
         self,
-        source: Path,
+        source: PreparedModel,
         options: Mapping[str, Sequence[Option]],
         ties: Groups,
         sizes: SizeModel,
@@ -85,7 +86,7 @@ class Planner:
     @classmethod
     def of(
         cls,
-        source: Path,
+        source: Path | PreparedModel,
         sensitivity: Sensitivity,
         settings: QuantizeSettings,
         *,
@@ -97,19 +98,21 @@ class Planner:
     ) -> Planner:
         """Args, Raises: see :func:`optimal_plan`."""
         # Without exceptions, so that the graph is prepared for every candidate.
-        prepared = prepare(source, replace(settings, codec=INT8, rules=(), exclude=()), fitting)
+        prepared = PreparedModel.of(source)
+        every_layer = replace(settings, codec=INT8, rules=(), exclude=())
+        assigned = prepare(prepared, every_layer, fitting)
         if times is not None:
-            times.require_model(prepared.plan.model_sha256)
-        sensitivity.require_model(prepared.plan.model_sha256)
+            times.require_model(prepared.sha256)
+        sensitivity.require_model(prepared.sha256)
         costly = {}
         if not any_compute:
-            costly = costly_grids(sensitivity, settings, prepared.layers, max_input_divergence)
+            costly = costly_grids(sensitivity, settings, assigned.layers, max_input_divergence)
             settings = in_float(settings, tuple(costly))
         candidates = layer_candidates(
-            prepared, sensitivity, settings, codecs=codecs, any_compute=any_compute
+            assigned, sensitivity, settings, codecs=codecs, any_compute=any_compute
         )
-        sizes = SizeModel(source, settings, prepared)
-        layers = {layer.name: layer for layer in prepared.layers}
+        sizes = SizeModel(prepared, settings, assigned)
+        layers = {layer.name: layer for layer in assigned.layers}
 
         def milliseconds(name: str, choice: LayerChoice) -> float:
             if times is None:
@@ -130,11 +133,11 @@ class Planner:
             for name, layer in candidates.items()
         }
         return cls(
-            source,
-            *_agreeing(options, shared_weights(prepared.model, prepared.layers)),
+            prepared,
+            *_agreeing(options, shared_weights(assigned.model, assigned.layers)),
             sizes,
             notes={
-                **{row.name: row.note for row in prepared.plan.layers if row.note},
+                **{row.name: row.note for row in assigned.plan.layers if row.note},
                 **{name: reason(divergence) for name, divergence in costly.items()},
             },
             fitting=fitting,
@@ -234,7 +237,7 @@ class Planner:
 
 
 def optimal_plan(
-    source: Path,
+    source: Path | PreparedModel,
     budget_bytes: int,
     sensitivity: Sensitivity,
     settings: QuantizeSettings | None = None,

@@ -21,7 +21,9 @@ from quantkit.graph.plan import Plan
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.equalize.balancing import make_unlike
-from quantkit.quantization.pipeline import build, prepare
+from quantkit.quantization.pipeline import build
+from quantkit.quantization.prepare import prepare
+from quantkit.quantization.prepared import PreparedModel
 from quantkit.quantization.rewrite import static_layout
 from quantkit.quantization.weights import WeightStore
 
@@ -42,7 +44,7 @@ class DryBuild:
 
 
 def with_sizes(
-    source: Path,
+    source: Path | PreparedModel,
     decisions: QuantizeSettings | Plan | str,
     budget_bytes: int | None = None,
     fitting: Fitting | None = None,
@@ -60,7 +62,7 @@ def with_sizes(
 
 
 def dry_build(
-    source: Path,
+    source: Path | PreparedModel,
     decisions: QuantizeSettings | Plan | str,
     budget_bytes: int | None = None,
     fitting: Fitting | None = None,
@@ -73,17 +75,17 @@ def dry_build(
     Raises:
         ModelError, FormatError, InputError: see :func:`~quantkit.quantization.quantize_model`.
     """
-    prepared = prepare(source, decisions, fitting)
-    make_unlike(prepared.model)
+    assigned = prepare(source, decisions, fitting)
+    make_unlike(assigned.model)
     # The number is part of the file: a larger one stands in for it.
-    stand_in = 10 * total_size(source)
-    plan = replace(prepared.plan, budget_bytes=budget_bytes, predicted_bytes=stand_in)
+    stand_in = 10 * assigned.prepared.size_bytes
+    plan = replace(assigned.plan, budget_bytes=budget_bytes, predicted_bytes=stand_in)
     weights = WeightStore(
-        {name: choice.codec.make() for name, choice in prepared.choices.items()}, dry=True
+        {name: choice.codec.make() for name, choice in assigned.choices.items()}, dry=True
     )
-    tensors = static_layout(prepared.model, prepared.choices).tensors()
+    tensors = static_layout(assigned.model, assigned.choices).tensors()
     observations = Observations(ranges=dict.fromkeys(tensors, Range(-1.0, 1.0)))
-    model, plan = build(replace(prepared, plan=plan), observations, weights)
+    model, plan = build(replace(assigned, plan=plan), observations, weights)
     with tempfile.TemporaryDirectory(prefix="quantkit-size-") as folder:
         path = Path(folder) / "dry.onnx"
         save_model(model, path)

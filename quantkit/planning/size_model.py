@@ -19,7 +19,6 @@ import onnx
 
 from quantkit.codecs.base import Codec, DecodeBuilder, stored_bytes
 from quantkit.codecs.catalogue import INT8, CodecChoice
-from quantkit.graph.artifact import total_size
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer, find_layers
 from quantkit.graph.plan import Plan
@@ -27,7 +26,8 @@ from quantkit.planning.size import dry_build
 from quantkit.quantization.choices.settings import LayerChoice, QuantizeSettings, row_of
 from quantkit.quantization.equalize.balancing import multiplications
 from quantkit.quantization.float16_vectors import saved, saved_in_norms
-from quantkit.quantization.pipeline import Prepared, prepare
+from quantkit.quantization.prepare import prepare
+from quantkit.quantization.prepared import AssignedModel, PreparedModel
 from quantkit.quantization.storage import stored_layers
 
 #: Codecs whose weights the graph holds as they are, in a form of its own.
@@ -83,7 +83,7 @@ class SizeModel:
     Args:
         source: the float model.
         settings: passes to leave out; nothing else of them matters.
-        prepared: ``source`` with all nodes named, where it was prepared already.
+        assigned: ``source`` with choices that quantize every layer, where they are made already.
 
     Raises:
         ModelError: see :func:`~quantkit.quantization.quantize_model`.
@@ -91,23 +91,24 @@ class SizeModel:
 
     def __init__(
         self,
-        source: Path,
+        source: Path | PreparedModel,
         settings: QuantizeSettings | None = None,
-        prepared: Prepared | None = None,
+        assigned: AssignedModel | None = None,
     ) -> None:
-        self._source = source
+        self._source = PreparedModel.of(source)
         self._settings = QuantizeSettings(skip_passes=settings.skip_passes if settings else ())
         # With a codec that no layer is excluded from, so that the graph is the one to rewrite.
-        prepared = prepared or prepare(source, replace(self._settings, codec=INT8))
+        assigned = assigned or prepare(self._source, replace(self._settings, codec=INT8))
         #: By name, in graph order.
-        self.layers: Mapping[str, Layer] = {layer.name: layer for layer in prepared.layers}
-        self._skeleton = replace(prepared.plan, layers=())
-        floats = {row.name: row.bytes for row in stored_layers(prepared.model)}
+        self.layers: Mapping[str, Layer] = {layer.name: layer for layer in assigned.layers}
+        self._skeleton = replace(assigned.plan, layers=())
+        floats = {row.name: row.bytes for row in stored_layers(assigned.model)}
         self._floats = {name: floats.get(name, 0) for name in self.layers}
-        self._graph = total_size(source) - sum(self._floats.values()) - _json_of(prepared.info.plan)
-        self._saved_in_norms = saved_in_norms(prepared.model)
+        self._graph = self._source.size_bytes - sum(self._floats.values())
+        self._graph -= _json_of(assigned.info.plan)
+        self._saved_in_norms = saved_in_norms(assigned.model)
         self._graph -= self._saved_in_norms
-        self._balances = _balances_bytes(prepared.model)
+        self._balances = _balances_bytes(assigned.model)
         self._kernels: dict[tuple[str, str, int, str], _Kernel] = {}
         self._taken: dict[tuple[str, str], _Taken] = {}
 

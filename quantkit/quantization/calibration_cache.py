@@ -1,14 +1,10 @@
-"""What several steps on one model and one user's audio share, so that each thing is done once."""
+"""What clips have shown of one model, and its encoded weights, kept for the steps that follow."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 
-import onnx
-
 from quantkit.calibration.calibrate import Tracker
-from quantkit.calibration.feeds import Feeds
-from quantkit.graph.digest import graph_digest
 from quantkit.quantization.encodings import Encodings
 from quantkit.quantization.equalize.channel_scaling import Magnitudes
 
@@ -17,13 +13,10 @@ Trackers = dict[Hashable, Tracker]
 
 
 class CalibrationCache:
-    """Analysis, correction of the plan and quantization hear the same clips and round alike.
+    """Analysis, correction of the plan and quantization observe the same clips and round alike.
 
-    ::
-
-        shared = CalibrationCache()
-        table = analyze(source, feeds, shared=shared)
-        result = quantize_model(source, destination, plan, feeds, shared=shared)
+    A prepared model has one. Its keys are the SHA-256 of the graph that was run, with every number
+    in it, and the SHA-256 of all inputs.
 
     Attributes:
         encodings: weights that were encoded.
@@ -31,28 +24,34 @@ class CalibrationCache:
 
     def __init__(self) -> None:
         self.encodings = Encodings()
-        self._heard: tuple[tuple[str, str], Trackers] | None = None
+        self._observed: tuple[tuple[str, str], Trackers] | None = None
         self._magnitudes: dict[Hashable, Mapping[str, Magnitudes]] = {}
 
     def magnitudes(
         self,
-        model: onnx.ModelProto,
-        feeds: Feeds,
+        graph_sha256: str,
+        audio_sha256: str,
         junctions: tuple[str, ...],
         observe: Callable[[], Mapping[str, Magnitudes]],
     ) -> Mapping[str, Magnitudes]:
-        """What ``observe`` finds at ``junctions`` of ``model`` with ``feeds``, found once."""
-        about = graph_digest(model), feeds.digest(), junctions
-        if about not in self._magnitudes:
-            self._magnitudes[about] = observe()
-        return self._magnitudes[about]
+        """What ``observe`` finds at ``junctions`` of the graph with these inputs, found once."""
+        key = graph_sha256, audio_sha256, junctions
+        if key not in self._magnitudes:
+            self._magnitudes[key] = observe()
+        return self._magnitudes[key]
 
-    def trackers(self, model: onnx.ModelProto, feeds: Feeds) -> Trackers:
-        """Those that have heard ``feeds`` through ``model``; those of any other are forgotten.
+    def trackers(self, graph_sha256: str, audio_sha256: str) -> Trackers:
+        """Those that have seen these inputs in this graph; those of any other are forgotten.
 
         To be given to :func:`~quantkit.quantization.observe.observe`, which adds to them.
         """
-        about = graph_digest(model), feeds.digest()
-        if self._heard is None or self._heard[0] != about:
-            self._heard = about, {}
-        return self._heard[1]
+        key = graph_sha256, audio_sha256
+        if self._observed is None or self._observed[0] != key:
+            self._observed = key, {}
+        return self._observed[1]
+
+    def clear(self) -> None:
+        """Forget everything, to have the memory for something else."""
+        self.encodings = Encodings()
+        self._observed = None
+        self._magnitudes.clear()

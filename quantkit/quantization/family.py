@@ -11,10 +11,11 @@ from quantkit.errors import InputError
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.pipeline import QuantizeResult, quantize_model
+from quantkit.quantization.prepared import PreparedModel
 
 
 def quantize_family(
-    source: Path,
+    source: Path | PreparedModel,
     folder: Path,
     family: Sequence[QuantizeSettings],
     calibration: Calibration | None = None,
@@ -36,8 +37,9 @@ def quantize_family(
         raise InputError(
             f"{', '.join(static)} need calibration clips: give a folder of audio (--audio DIR)"
         )
+    prepared = PreparedModel.of(source)
     for settings in family:
         destination = folder / f"{settings.name}.onnx"
         yield quantize_model(
-            source, destination, settings, calibration, fitting=fitting, progress=progress
+            prepared, destination, settings, calibration, fitting=fitting, progress=progress
         )

@@ -11,14 +11,13 @@ from quantkit.calibration.feeds import Calibration, Feeds
 from quantkit.calibration.observations import Observations
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import CorpusError, FormatError, InputError
-from quantkit.graph.digest import graph_digest
 from quantkit.graph.parts import repeated_nodes
-from quantkit.quantization.calibration_cache import CalibrationCache
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.choices.settings import QuantizeSettings
-from quantkit.quantization.equalize.conditioning import condition
 from quantkit.quantization.observe import observe
-from quantkit.quantization.pipeline import Prepared, prepare
+from quantkit.quantization.pipeline import observe_cached
+from quantkit.quantization.prepare import prepare
+from quantkit.quantization.prepared import AssignedModel, PreparedModel
 from quantkit.sensitivity.cache import AnalysisCache
 from quantkit.sensitivity.divergence import Divergences, measure_divergence
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
@@ -72,12 +71,11 @@ class AnalysisSettings:
 
 
 def analyze(
-    source: Path,
+    source: Path | PreparedModel,
     calibration: Calibration | Feeds,
     settings: AnalysisSettings | None = None,
     *,
     cache: Path | None = None,
-    shared: CalibrationCache | None = None,
     progress: Progress | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> Sensitivity:
@@ -89,11 +87,11 @@ def analyze(
         write_sensitivity(table, Path("sensitivity.json"))
 
     Args:
+        source: its path, or the model prepared.
         calibration: unlabelled clips.
         settings: None: all metrics, and the divergence of the usual candidates.
         cache: folder that keeps what is done, for the next time; see
             :class:`~quantkit.sensitivity.cache.AnalysisCache`.
-        shared: with what comes after; None: nothing is.
         progress: see :data:`Progress`.
         notify: is told when the cache cannot be written.
 
@@ -103,17 +101,15 @@ def analyze(
         CorpusError: none of the clips is usable.
     """
     settings = AnalysisSettings() if settings is None else settings
-    prepared = _prepared(source, settings)
-    feeds = Feeds.of(calibration, prepared.info, source)
+    prepared = PreparedModel.of(source)
+    assigned = _assigned(prepared, settings)
+    feeds = prepared.feeds(calibration)
     if not feeds.clips:
         raise CorpusError("the analysis needs at least one clip, and there is none")
-    shared = shared or CalibrationCache()
-    condition(
-        prepared.model, prepared.layers, prepared.choices, feeds, settings.fitting, shared=shared
-    )
+    assigned.condition(feeds)
     kept = AnalysisCache(
         cache,
-        model_sha256=graph_digest(prepared.model),
+        model_sha256=assigned.graph_sha256(),
         audio_sha256=feeds.digest(),
         notify=notify,
     )
@@ -122,19 +118,19 @@ def analyze(
     if layers is None:
         tell = (lambda _stage, _share: None) if progress is None else progress
         metrics = measure_metrics(
-            prepared.model,
-            prepared.layers,
+            assigned.model,
+            assigned.layers,
             feeds,
             settings.metrics,
             settings.reference,
             kept.within({"reference": str(settings.reference)}),
             progress=lambda share: tell("metrics", share),
         )
-        divergences = _divergences(prepared, feeds, settings, kept, shared, tell)
-        layers = _rows(prepared, metrics, divergences)
+        divergences = _divergences(assigned, feeds, settings, kept, tell)
+        layers = _rows(assigned, metrics, divergences)
         finished.put("layers", [layer.to_json() for layer in layers])
     return Sensitivity(
-        model_sha256=prepared.plan.model_sha256,
+        model_sha256=prepared.sha256,
         audio_sha256=feeds.digest(),
         clips=feeds.recordings,
         seconds=feeds.seconds,
@@ -143,18 +139,17 @@ def analyze(
     )
 
 
-def _prepared(source: Path, settings: AnalysisSettings) -> Prepared:
+def _assigned(prepared: PreparedModel, settings: AnalysisSettings) -> AssignedModel:
     """The graph as quantizing will find it, and choices that ask for all there is to observe."""
     everything = QuantizeSettings(name="analysis", compute="static", codec=REFERENCE)
-    return prepare(source, everything, settings.fitting)
+    return prepare(prepared, everything, settings.fitting)
 
 
 def _divergences(
-    prepared: Prepared,
+    assigned: AssignedModel,
     feeds: Feeds,
     settings: AnalysisSettings,
     cache: AnalysisCache,
-    shared: CalibrationCache,
     tell: Progress,
 ) -> Mapping[str, Divergences]:
     if settings.divergence is None:
@@ -166,42 +161,34 @@ def _divergences(
         heard += share
         tell("inputs", heard / feeds.clips)
 
-    observations = observe(
-        prepared.model,
-        prepared.layers,
-        prepared.choices,
-        feeds,
-        settings.fitting,
-        heard=shared.trackers(prepared.model, feeds),
-        progress=hear,
-    )
+    observations = observe_cached(assigned, feeds, hear)
     return measure_divergence(
-        prepared.model,
-        prepared.layers,
+        assigned.model,
+        assigned.layers,
         feeds,
         settings.divergence,
         observations=observations,
         fitting=settings.fitting,
-        apart=_apart(prepared, feeds, settings.fitting),
+        apart=_apart(assigned, feeds, settings.fitting),
         cache=cache,
-        encodings=shared.encodings,
+        encodings=assigned.prepared.cache.encodings,
         progress=lambda _layer, done, total: tell("divergence", done / total),
     )
 
 
-def _apart(prepared: Prepared, feeds: Feeds, fitting: Fitting) -> tuple[Observations, ...]:
+def _apart(assigned: AssignedModel, feeds: Feeds, fitting: Fitting) -> tuple[Observations, ...]:
     """Of a Whisper, what every other clip showed, and what the rest did.
 
     Its decoder reads a few hundred tokens, fewer than a layer has inputs. Weights of one bit can be
     fitted to those so well that they look harmless, and are not with any other text.
     """
-    if feeds.clips < 2 or not repeated_nodes(prepared.model):
+    if feeds.clips < 2 or not repeated_nodes(assigned.model):
         return ()
     return tuple(
         observe(
-            prepared.model,
-            prepared.layers,
-            prepared.choices,
+            assigned.model,
+            assigned.layers,
+            assigned.choices,
             feeds.only([clip for clip in range(feeds.clips) if clip % 2 != left_out]),
             fitting,
         )
@@ -210,12 +197,12 @@ def _apart(prepared: Prepared, feeds: Feeds, fitting: Fitting) -> tuple[Observat
 
 
 def _rows(
-    prepared: Prepared,
+    assigned: AssignedModel,
     metrics: Mapping[str, Mapping[str, float]],
     divergences: Mapping[str, Divergences],
 ) -> tuple[LayerSensitivity, ...]:
     rows = []
-    for layer in prepared.layers:
+    for layer in assigned.layers:
         weights, activations = divergences.get(layer.name, ((), ()))
         rows.append(
             LayerSensitivity(

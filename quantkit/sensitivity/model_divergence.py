@@ -14,8 +14,9 @@ import onnxruntime
 from quantkit.calibration.clip_store import ClipStore
 from quantkit.calibration.feeds import Feeds
 from quantkit.errors import CorpusError, ModelError
-from quantkit.graph.artifact import model_files, open_model
+from quantkit.graph.artifact import model_files
 from quantkit.graph.external_data import with_external_data
+from quantkit.quantization.prepared import PreparedModel
 from quantkit.runtime.malloc_trim import malloc_trim
 from quantkit.runtime.output_scale import posterior_output
 from quantkit.runtime.session import create_session, open_session, session_options
@@ -29,7 +30,7 @@ _MEMORY = 64_000_000
 
 
 def model_divergence(
-    source: Path,
+    source: Path | PreparedModel,
     other: Path,
     feeds: Feeds,
     *,
@@ -42,7 +43,7 @@ def model_divergence(
     token, as it does when it writes: given at once, the tokens would share a grid.
 
     Args:
-        source: the float32 model.
+        source: the float32 model, or its path.
         other: one with the same inputs and outputs.
         weighting: of the frames; see :func:`~quantkit.sensitivity.posteriors.frame_weights`.
 
@@ -50,12 +51,12 @@ def model_divergence(
         ModelError: a model fails on a clip, their outputs differ in shape, or are NaN.
         CorpusError: there is no clip.
     """
-    model = open_model(source, check=False)
-    output = posterior_output(model)
+    prepared = PreparedModel.of(source)
+    output = posterior_output(prepared.original)
     with tempfile.TemporaryDirectory(prefix="quantkit-compare-") as folder:
         clips, store = [], ClipStore(Path(folder), _MEMORY)
-        session = _mapped(model, Path(folder))
-        for clip, values in _outputs(session, source, output, feeds):
+        session = _mapped(prepared.original, Path(folder))
+        for clip, values in _outputs(session, prepared.source, output, feeds):
             clips.append(clip)
             store.append({output: values})
         if not clips:
@@ -71,8 +72,8 @@ def model_divergence(
             found = (values.size // max(values.shape[-1], 1), values.shape[-1])
             if found != expected:
                 raise ModelError(
-                    f"{other} gives {found} frames and labels on clip {clip} where {source} gives "
-                    f"{expected}: they are not the same model"
+                    f"{other} gives {found} frames and labels on clip {clip} where "
+                    f"{prepared.source} gives {expected}: they are not the same model"
                 )
             sums.append(reference.divergence(index, values))
         return reference.estimate(sums)

@@ -12,7 +12,7 @@ from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE, costly_grids
 from quantkit.planning.optimal import optimal_plan
 from quantkit.quantization import QuantizeSettings, quantize_model
 from quantkit.quantization.choices.settings import LayerRule
-from quantkit.quantization.pipeline import prepare
+from quantkit.quantization.prepare import prepare
 from quantkit.sensitivity.table import ActivationDivergence, Sensitivity
 from tests.planning.synthetic import synthetic_sensitivity, synthetic_times
 from tests.small_model import masked_convolutions

@@ -20,7 +20,7 @@ from quantkit.planning.measure_latency import (
     within,
 )
 from quantkit.quantization.choices.settings import LayerRule, QuantizeSettings
-from quantkit.quantization.pipeline import prepare
+from quantkit.quantization.prepare import prepare
 
 TIMES = LayerTimes(
     model_sha256="ab" * 32,

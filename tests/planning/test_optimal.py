@@ -19,7 +19,7 @@ from quantkit.planning.size import with_sizes
 from quantkit.planning.size_model import SizeModel
 from quantkit.quantization import QuantizeSettings, quantize_model
 from quantkit.quantization.choices.settings import LayerRule
-from quantkit.quantization.pipeline import prepare
+from quantkit.quantization.prepare import prepare
 from quantkit.sensitivity.table import Sensitivity, WeightDivergence
 from tests.planning.synthetic import CODECS, synthetic_sensitivity, synthetic_times
 from tests.quantization.test_tied_weights import language_model

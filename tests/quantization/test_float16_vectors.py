@@ -16,7 +16,7 @@ from quantkit.planning.size_model import SizeModel
 from quantkit.quantization import QuantizeSettings, quantize_model
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.float16_vectors import FEWEST, narrow_vectors, saved, saved_in_norms
-from quantkit.quantization.pipeline import prepare
+from quantkit.quantization.prepare import prepare
 from quantkit.runtime.optimised import optimised_graph
 from tests.small_graphs import Graph, run, values_of
 

@@ -19,7 +19,7 @@ from quantkit.graph.layers import find_layers
 from quantkit.quantization import QuantizeSettings, quantize_model
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.observe import observe
-from quantkit.quantization.pipeline import prepare
+from quantkit.quantization.prepare import prepare
 from quantkit.runtime.session import create_session
 from quantkit.sensitivity import divergence as module
 from quantkit.sensitivity.cache import AnalysisCache

@@ -18,7 +18,8 @@ from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.choices.settings import FLOAT_LAYER, LayerRule
 from quantkit.quantization.encodings import Encodings
 from quantkit.quantization.observe import observe
-from quantkit.quantization.pipeline import Prepared, prepare
+from quantkit.quantization.prepare import prepare
+from quantkit.quantization.prepared import AssignedModel
 from quantkit.sensitivity.divergence import measure_divergence
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
 from quantkit.sensitivity.plan_divergence import PlanTrial
@@ -33,7 +34,7 @@ class Planned:
 
     def __init__(self, source: Path, settings: QuantizeSettings, feeds: Feeds) -> None:
         self.feeds = feeds
-        self.prepared: Prepared = prepare(source, settings)
+        self.prepared: AssignedModel = prepare(source, settings)
         self.choices = dict(self.prepared.choices)
         self.observations = observe(
             self.prepared.model, self.prepared.layers, self.choices, feeds, Fitting()

@@ -16,7 +16,7 @@ from quantkit.quantization import QuantizeSettings, quantize_model
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.choices.settings import DynamicRange, LayerRule
 from quantkit.quantization.observe import observe
-from quantkit.quantization.pipeline import prepare
+from quantkit.quantization.prepare import prepare
 from quantkit.runtime.whisper.network import WhisperNetwork
 from quantkit.sensitivity.divergence_settings import DivergenceSettings, effort_for
 from quantkit.sensitivity.model_divergence import model_divergence

@@ -20,7 +20,8 @@ from quantkit.quantization.choices.settings import (
     QuantizeSettings,
     row_of,
 )
-from quantkit.quantization.pipeline import Prepared, prepare
+from quantkit.quantization.prepare import prepare
+from quantkit.quantization.prepared import AssignedModel, PreparedModel
 from quantkit.quantization.tied_weights import Groups, shared_weights
 
 #: Bits of a layer that stays float32.
@@ -70,24 +71,25 @@ class Precisions:
 
     def __init__(
         self,
-        source: Path,
+        source: Path | PreparedModel,
         settings: QuantizeSettings,
         codec: str = "bitplane",
         activation_bits: ActivationBits = None,
     ) -> None:
-        self.source = source
+        self.source = PreparedModel.of(source)
         self._settings = settings
         self._activation_bits = activation_bits
         self._codecs = codec_widths(codec)
-        prepared = prepare(source, replace(settings, codec=INT8))
-        self._alike = {str(INT8): _alike(prepared)}
-        self._sizes = SizeModel(source, settings, prepared)
-        self._plan = prepared.plan
+        assigned = prepare(self.source, replace(settings, codec=INT8))
+        self._alike = {str(INT8): _alike(assigned)}
+        self._sizes = SizeModel(self.source, settings, assigned)
+        self._plan = assigned.plan
         #: Layers by the name that they are decided under.
-        self._groups = self._free_layers(shared_weights(prepared.model, prepared.layers))
+        self._groups = self._free_layers(shared_weights(assigned.model, assigned.layers))
         if not self._groups:
             raise InputError(
-                f"{source}: the settings leave no layer to decide about; exclude fewer layers"
+                f"{self.source.source}: the settings leave no layer to decide about; exclude fewer "
+                "layers"
             )
 
     @property
@@ -201,6 +203,6 @@ def codec_widths(codec: str) -> dict[int, CodecChoice]:
     return found
 
 
-def _alike(prepared: Prepared) -> _Alike:
-    notes = {row.name: row.note for row in prepared.plan.layers}
-    return _Alike({name: prepared.choices[name] for name in notes}, notes)
+def _alike(assigned: AssignedModel) -> _Alike:
+    notes = {row.name: row.note for row in assigned.plan.layers}
+    return _Alike({name: assigned.choices[name] for name in notes}, notes)

@@ -17,6 +17,7 @@ from quantkit.arrays import FloatArray
 from quantkit.calibration.calibrate import Feed, Tracker, Watched, calibrate
 from quantkit.calibration.feeds import Feeds
 from quantkit.calibration.ranges import Moments
+from quantkit.graph.digest import graph_digest
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer
 from quantkit.quantization.calibration_cache import CalibrationCache
@@ -45,7 +46,7 @@ def condition(
     feeds: Feeds | None,
     fitting: Fitting,
     *,
-    shared: CalibrationCache | None = None,
+    cache: CalibrationCache | None = None,
 ) -> tuple[str, ...]:
     """Equalize and smooth ``model`` as ``fitting`` says, in place.
 
@@ -55,7 +56,7 @@ def condition(
             is for readers that round the whole of an activation to one grid.
         feeds: clips. Without any, layers are equalized by their weights alone, and nothing is
             smoothed.
-        shared: what other steps have heard; None: nothing.
+        cache: what other steps have observed; None: nothing.
 
     Returns:
         what was done, in words.
@@ -85,9 +86,9 @@ def condition(
     activations: Mapping[str, Magnitudes] = {}
     if feeds is not None and (equalized or smoothed or balanced):
         junctions = [*equalized, *smoothed, *balanced]
-        activations = (shared or CalibrationCache()).magnitudes(
-            model,
-            feeds,
+        activations = (cache or CalibrationCache()).magnitudes(
+            graph_digest(model),
+            feeds.digest(),
             tuple(str(junction.maker.name) for junction in junctions),
             lambda: observe_magnitudes(model, junctions, feeds),
         )

@@ -29,7 +29,7 @@ from quantkit.quantization.equalize.balancing import (
     unbalanced,
 )
 from quantkit.quantization.equalize.channel_scaling import Magnitudes
-from quantkit.quantization.pipeline import prepare
+from quantkit.quantization.prepare import prepare
 from quantkit.runtime.session import create_session
 from tests.small_graphs import Graph, run, values_of
 

@@ -1,0 +1,129 @@
+"""What each layer of a float32 model becomes: settings or a plan, and what limits them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+
+from quantkit.codecs.catalogue import FLOAT32, INT8
+from quantkit.errors import FormatError
+from quantkit.graph.editor import GraphEditor
+from quantkit.graph.layers import Layer
+from quantkit.graph.plan import Plan
+from quantkit.quantization.choices.compatibility import fit_to_target
+from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.presets import resolve
+from quantkit.quantization.choices.settings import (
+    FLOAT_LAYER,
+    LayerChoice,
+    QuantizeSettings,
+    choices_of,
+    row_of,
+)
+from quantkit.quantization.choices.sparsity import resolve_sparse
+from quantkit.quantization.choices.tiers import resolve_tiers
+from quantkit.quantization.kernels.eligibility import reason_to_stay_float, reason_to_stay_plain
+from quantkit.quantization.prepared import AssignedModel, PreparedModel
+from quantkit.quantization.tied_weights import agree, shared_weights
+from quantkit.runtime.targets import target
+
+
+def prepare(
+    source: Path | PreparedModel,
+    settings: str | QuantizeSettings | Plan,
+    fitting: Fitting | None = None,
+) -> AssignedModel:
+    """Decide what each layer of ``source`` becomes.
+
+    Args:
+        fitting: None: as the plan says, or the usual way.
+
+    Raises:
+        ModelError, FormatError, InputError: see
+            :func:`~quantkit.quantization.pipeline.quantize_model`.
+    """
+    prepared = PreparedModel.of(source)
+    settings = settings if isinstance(settings, Plan) else resolve(settings)
+    if fitting is None:
+        fitting = Fitting.from_json(settings.fitting if isinstance(settings, Plan) else {})
+    skip_passes = () if isinstance(settings, Plan) else settings.skip_passes
+    model = prepared.graph(skip_passes, fitting.balance)
+    layers = prepared.layers_of(model)
+    if isinstance(settings, Plan):
+        _require_own_plan(settings, prepared)
+        asked = choices_of(settings, layers)
+    else:
+        asked = settings.assign(layers)
+    choices, notes = settle(model, layers, asked, settings.target_runtime)
+    choices, changed = agree(choices, shared_weights(model, layers))
+    notes |= changed
+    if isinstance(settings, Plan):
+        if notes:
+            name, note = next(iter(notes.items()))
+            raise FormatError(f"layer {name} cannot be what the plan says: {note}")
+        plan, notes = settings, {row.name: row.note for row in settings.layers}
+    else:
+        plan = Plan((), prepared.sha256, settings.name, target_runtime=settings.target_runtime)
+    rows = tuple(row_of(layer, choices[layer.name], notes.get(layer.name, "")) for layer in layers)
+    plan = replace(plan, layers=rows, model_sha256=prepared.sha256, fitting=fitting.to_json())
+    if all(choice.is_plain_float for choice in choices.values()):
+        # Nothing is asked for, so nothing is done.
+        model = prepared.copy_original()
+    return AssignedModel(prepared, model, layers, choices, plan, fitting, skip_passes)
+
+
+def settle(
+    model: onnx.ModelProto,
+    layers: Sequence[Layer],
+    asked: Mapping[str, LayerChoice],
+    target_runtime: str = "",
+) -> tuple[dict[str, LayerChoice], dict[str, str]]:
+    """What each layer becomes on its own when ``asked`` is asked for, and why where it differs.
+
+    Args:
+        model: float, with its nodes named and optimised; see :class:`PreparedModel`.
+        target_runtime: see :class:`~quantkit.quantization.choices.settings.QuantizeSettings`.
+    """
+    choices, notes = _possible(model, layers, asked)
+    if target_runtime:
+        choices, replaced = fit_to_target(choices, target(target_runtime))
+        notes |= replaced
+    choices, dense = resolve_sparse(model, layers, choices)
+    choices, untiered = resolve_tiers(model, layers, choices)
+    return choices, notes | dense | untiered
+
+
+def _require_own_plan(plan: Plan, prepared: PreparedModel) -> None:
+    if plan.model_sha256 and plan.model_sha256 != prepared.sha256:
+        raise FormatError(
+            f"the plan is for the model with SHA-256 {plan.model_sha256[:12]}…, not for "
+            f"{prepared.source} ({prepared.sha256[:12]}…); make a plan for this one"
+        )
+
+
+def _possible(
+    model: onnx.ModelProto, layers: Sequence[Layer], asked: Mapping[str, LayerChoice]
+) -> tuple[dict[str, LayerChoice], dict[str, str]]:
+    """What each layer can be, and why where it is not what was asked for."""
+    editor = GraphEditor(model)
+    nodes = {node.name: node for node in editor.nodes}
+    possible: dict[str, LayerChoice] = {}
+    notes: dict[str, str] = {}
+    for layer in layers:
+        choice, node = asked[layer.name], nodes[layer.name]
+        note = reason_to_stay_float(editor, node, choice.compute, choice.is_emulated)
+        if note:
+            codec = choice.codec
+            # Integer kernels serve none of these, large as some are: they are stored small.
+            kept = codec == INT8 and layer.op not in ("Gather", "ConvTranspose")
+            # One byte a weight would save little elsewhere, and nothing at run time.
+            if kept or codec.name == "blocks":
+                codec = FLOAT32
+            notes[layer.name], choice = note, LayerChoice("float32", codec)
+        if not choice.is_plain_float and (note := reason_to_stay_plain(editor, node)):
+            notes[layer.name], choice = note, FLOAT_LAYER
+        possible[layer.name] = choice
+    return possible, notes

@@ -1,0 +1,242 @@
+"""A float32 model that is read once, and the choices for its layers that steps work with."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import onnx
+
+from quantkit.calibration.feeds import Calibration, Feeds
+from quantkit.errors import ModelError, OutputError
+from quantkit.files import sha256_of
+from quantkit.graph.artifact import open_model, total_size
+from quantkit.graph.digest import graph_digest
+from quantkit.graph.editor import GraphEditor, fix_defaults, name_all_nodes
+from quantkit.graph.gemm import make_gemms_plain
+from quantkit.graph.info import ArtifactInfo, info_of
+from quantkit.graph.layers import Layer, find_layers
+from quantkit.graph.plan import Plan
+from quantkit.graph.tensors import move_out
+from quantkit.passes import optimise
+from quantkit.quantization.calibration_cache import CalibrationCache
+from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.settings import LayerChoice
+from quantkit.quantization.equalize.balancing import insert_balances
+from quantkit.quantization.equalize.conditioning import condition
+from quantkit.quantization.tied_weights import separate_transposes
+
+# DynamicQuantizeLinear and per-channel QuantizeLinear are both there from opset 13 on.
+_LOWEST_OPSET = 13
+
+_QUANTIZED = frozenset(
+    {"DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger", "QLinearConv"}
+)
+
+# Weights that a pass has made anew, of at least so many bytes, go to a temporary file.
+_SMALLEST_EXTERNAL = 1 << 16
+
+
+class PreparedModel:
+    """A float32 model, opened, checked and optimised once; every step is handed this object.
+
+    ::
+
+        prepared = PreparedModel.of(Path("float32.onnx"))
+        table = analyze(prepared, corpus)
+        result = quantize_model(prepared, Path("int8.onnx"), "static-int8", corpus)
+
+    Large tensors stay in the file, which must not change meanwhile, and are read when a step works
+    on them. What clips have shown of the model, and the weights that were encoded, are kept in
+    :attr:`cache`.
+
+    Args:
+        source: the ``.onnx``.
+
+    Raises:
+        ModelError: it is missing, damaged, quantized already, or of an opset before 13.
+    """
+
+    def __init__(self, source: Path) -> None:
+        self.source = source
+        #: The graph as the file has it. It must not be changed: copy it.
+        self.original = open_model(source)
+        self.info: ArtifactInfo = info_of(self.original, str(source))
+        self.cache = CalibrationCache()
+        _refuse_quantized(self.original, self.info, source)
+        self._optimised: dict[tuple[str, ...], onnx.ModelProto] = {}
+        self._digests: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {}
+
+    @classmethod
+    def of(cls, source: Path | PreparedModel) -> PreparedModel:
+        """``source`` as a prepared model, which it may be already."""
+        return source if isinstance(source, PreparedModel) else cls(source)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the file."""
+        return sha256_of(self.source)
+
+    @cached_property
+    def size_bytes(self) -> int:
+        """Of all files of the model."""
+        return total_size(self.source)
+
+    def feeds(self, calibration: Calibration | Feeds) -> Feeds:
+        """``calibration`` as inputs of this model."""
+        return Feeds.of(calibration, self.info, self.source)
+
+    def copy_original(self) -> onnx.ModelProto:
+        """The graph as the file has it, for the caller to change."""
+        return _copy(self.original)
+
+    def graph(
+        self, skip_passes: tuple[str, ...] = (), balance: tuple[str, ...] = ()
+    ) -> onnx.ModelProto:
+        """The optimised graph with all nodes named, for the caller to change.
+
+        Args:
+            skip_passes: see :class:`~quantkit.quantization.choices.settings.QuantizeSettings`.
+            balance: layers that get a multiplication in front; see
+                :mod:`quantkit.quantization.equalize.balancing`.
+
+        Raises:
+            FormatError: a layer of ``balance`` cannot have one.
+        """
+        if skip_passes not in self._optimised:
+            self._optimised[skip_passes] = self._optimise(skip_passes)
+        model = _copy(self._optimised[skip_passes])
+        insert_balances(model, balance)
+        return model
+
+    def layers_of(self, model: onnx.ModelProto) -> tuple[Layer, ...]:
+        """The layers of a graph that :meth:`graph` made.
+
+        Raises:
+            ModelError: there are none.
+        """
+        layers = tuple(find_layers(model))
+        if not layers:
+            raise ModelError(
+                f"{self.source} has no Conv, MatMul, Gemm or Gather with a constant weight"
+            )
+        return layers
+
+    def graph_sha256(self, skip_passes: tuple[str, ...], balance: tuple[str, ...]) -> str:
+        """What tells the graph that :meth:`graph` makes from others."""
+        key = skip_passes, balance
+        if key not in self._digests:
+            self._digests[key] = graph_digest(self.graph(skip_passes, balance))
+        return self._digests[key]
+
+    def _optimise(self, skip_passes: tuple[str, ...]) -> onnx.ModelProto:
+        model = self.copy_original()
+        fix_defaults(model)
+        name_all_nodes(model)
+        make_gemms_plain(model)
+        optimise(model, skip_passes)
+        separate_transposes(model)
+        self._leave_on_disk(model)
+        return model
+
+    def _leave_on_disk(self, model: onnx.ModelProto) -> None:
+        """Move weights that passes have made anew out of memory; each copy would hold them."""
+        large = [t for t in model.graph.initializer if len(t.raw_data) >= _SMALLEST_EXTERNAL]
+        if not large:
+            return
+        path = Path(self._folder.name) / f"{len(self._optimised)}.weights"
+        try:
+            with path.open("wb") as stream:
+                for tensor in large:
+                    move_out(tensor, bytes(tensor.raw_data), stream, str(path))
+        except OSError as error:
+            raise OutputError(
+                f"cannot put weights into {path.parent}: {error.strerror or error}; make room "
+                "there, or let TMPDIR name another folder"
+            ) from error
+
+    @cached_property
+    def _folder(self) -> tempfile.TemporaryDirectory[str]:
+        """Goes with this object."""
+        return tempfile.TemporaryDirectory(prefix="quantkit-prepared-")
+
+
+@dataclass
+class AssignedModel:
+    """A copy of a prepared model's graph with a choice for every layer, to be worked on.
+
+    Args:
+        prepared: what it was made of.
+        model: the graph, with all nodes named.
+        layers: what can be quantized.
+        choices: what each layer becomes.
+        plan: the same as a plan, without sizes; notes say why where it is not what was asked for.
+        fitting: how the numbers will be found.
+        skip_passes: see :class:`~quantkit.quantization.choices.settings.QuantizeSettings`.
+    """
+
+    prepared: PreparedModel
+    model: onnx.ModelProto
+    layers: tuple[Layer, ...]
+    choices: Mapping[str, LayerChoice]
+    plan: Plan
+    fitting: Fitting = field(default_factory=Fitting)
+    skip_passes: tuple[str, ...] = ()
+    #: What was done to the float graph by :meth:`condition`, in words.
+    conditioned: tuple[str, ...] = ()
+
+    @property
+    def info(self) -> ArtifactInfo:
+        """Metadata of the float model."""
+        return self.prepared.info
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether nothing is to be quantized."""
+        return all(choice.is_plain_float for choice in self.choices.values())
+
+    def condition(self, feeds: Feeds | None) -> None:
+        """Equalize, smooth and balance the graph as the fitting says; see
+        :func:`~quantkit.quantization.equalize.conditioning.condition`."""
+        self.conditioned = condition(
+            self.model,
+            self.layers,
+            self.choices,
+            feeds,
+            self.fitting,
+            cache=self.prepared.cache,
+        )
+
+    def graph_sha256(self) -> str:
+        """What tells the graph from others, whatever file it came from."""
+        if self.conditioned or self.is_unchanged:
+            return graph_digest(self.model)
+        return self.prepared.graph_sha256(self.skip_passes, self.fitting.balance)
+
+
+def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
+    copied = onnx.ModelProto()
+    copied.CopyFrom(model)
+    return copied
+
+
+def _refuse_quantized(model: onnx.ModelProto, info: ArtifactInfo, source: Path) -> None:
+    made_by = [row for row in (info.plan or {}).get("layers", []) if row.get("codec") != "float32"]
+    if made_by:
+        raise ModelError(
+            f"{source} is quantized already (layer {made_by[0].get('name')} is stored as "
+            f"{made_by[0].get('codec')}); give the float32 model"
+        )
+    found = sorted({node.op_type for node in model.graph.node} & _QUANTIZED)
+    if found:
+        raise ModelError(
+            f"{source} is quantized already (it has {', '.join(found)}); give the float32 model"
+        )
+    if GraphEditor(model).opset < _LOWEST_OPSET:
+        raise ModelError(
+            f"{source} has opset {GraphEditor(model).opset}; quantizing needs {_LOWEST_OPSET} or "
+            "later: export it anew"
+        )
