@@ -42,7 +42,7 @@ def points(text: str, row: str) -> list[Point]:
     header = next((line for line in lines if line.startswith("| method |")), "")
     found = next((line for line in lines if line.startswith(f"| {row} |")), "")
     widths = [float(width) for width in re.findall(r"([\d.]+) bits", header)]
-    cells = [tuple(float(number) for number in cell) for cell in _CELL.findall(found)]
+    cells = [list(map(float, cell)) for cell in _CELL.findall(found)]
     if not widths or len(widths) != len(cells):
         raise click.ClickException("RESULTS.md has no table of plan_methods: run that study first")
     return [(width * _MEGABYTES_PER_BIT, *cell) for width, cell in zip(widths, cells, strict=True)]
