@@ -45,7 +45,10 @@ def points(text: str, row: str) -> list[Point]:
     cells = [list(map(float, cell)) for cell in _CELL.findall(found)]
     if not widths or len(widths) != len(cells):
         raise click.ClickException("RESULTS.md has no table of plan_methods: run that study first")
-    return [(width * _MEGABYTES_PER_BIT, *cell) for width, cell in zip(widths, cells, strict=True)]
+    return [
+        (width * _MEGABYTES_PER_BIT, change, low, high)
+        for width, (change, low, high) in zip(widths, cells, strict=True)
+    ]
 
 
 def draw(lines: Sequence[tuple[str, Sequence[Point]]], path: Path) -> None:
