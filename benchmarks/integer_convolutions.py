@@ -22,6 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.results import host, replace_section, table
 from quantkit.graph.editor import GraphEditor
+from quantkit.graph.operators import layer_weights
 from quantkit.graph.plan import Compute
 from quantkit.quantization import QuantizeSettings, quantize_model
 from quantkit.quantization.kernels.eligibility import reason_to_stay_float
@@ -111,7 +112,8 @@ def rule(folder: Path, layer: Convolution, compute: Compute) -> str:
     """Why the layer stays float; empty if it need not."""
     write_convolution(folder / "source.onnx", layer)
     editor = GraphEditor(onnx.load(folder / "source.onnx"))
-    return reason_to_stay_float(editor, editor.nodes[0], compute)
+    (weight,) = layer_weights(editor).values()
+    return reason_to_stay_float(weight, compute)
 
 
 def report(measured: dict[Convolution, dict[str, npt.NDArray[np.float64]]], folder: Path) -> str:

@@ -29,9 +29,10 @@ import onnx
 from scipy.linalg.blas import ssyrk
 
 from quantkit.arrays import Doubles, FloatArray
-from quantkit.calibration.patches import Geometry, windows
+from quantkit.calibration.patches import windows
 from quantkit.calibration.spill import Spill, SpilledArray
 from quantkit.graph.editor import GraphEditor
+from quantkit.graph.operators import Geometry, layer_weights
 
 #: Frames or rows of one clip that are looked at, at most: neighbours tell the same, and raw audio
 #: has thousands of frames a second.
@@ -177,13 +178,13 @@ def input_moments(
     trackers = {each.geometry: each for each in known}
     spill = Spill(MEMORY)
     found: dict[str, InputMoments] = {}
-    for node in [each for each in editor.nodes if each.name in names]:
-        geometry = Geometry.of(editor, node)
+    for name, weight in layer_weights(editor).items():
+        geometry = weight.geometry() if name in names else None
         if geometry is None or geometry.groups * geometry.inputs**2 > LARGEST_MATRIX:
             continue
         if geometry not in trackers:
             trackers[geometry] = InputMoments(geometry, spill)
-        found[node.name] = trackers[geometry]
+        found[name] = trackers[geometry]
     return found
 
 

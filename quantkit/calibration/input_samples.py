@@ -9,8 +9,9 @@ import numpy as np
 import onnx
 
 from quantkit.arrays import FloatArray
-from quantkit.calibration.patches import Geometry, windows
+from quantkit.calibration.patches import windows
 from quantkit.graph.editor import GraphEditor
+from quantkit.graph.operators import Geometry, layer_weights
 
 #: Rows that are kept of a layer.
 ROWS = 128
@@ -78,8 +79,8 @@ def input_samples(
     editor = GraphEditor(model)
     samples = {each.geometry: each for each in known}
     found: dict[str, InputSamples] = {}
-    for node in [each for each in editor.nodes if each.name in names]:
-        geometry = Geometry.of(editor, node)
+    for name, weight in layer_weights(editor).items():
+        geometry = weight.geometry() if name in names else None
         if geometry is not None:
-            found[node.name] = samples.setdefault(geometry, InputSamples(geometry))
+            found[name] = samples.setdefault(geometry, InputSamples(geometry))
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,29 +11,66 @@ from onnx import numpy_helper
 
 from quantkit.arrays import Array
 from quantkit.errors import ModelError
+from quantkit.graph.partition import bodies, reads
 from quantkit.graph.tensors import tensor_array
 
 
 class GraphEditor:
-    """The main graph of one model, with look-ups that stay right while it is edited.
+    """One graph of a model, with look-ups that stay right while it is edited.
+
+    The bodies of control flow (``If``, ``Loop``, ``Scan``) have editors of their own, which look
+    constants up outside, too, and put new ones into the main graph. To the graph around them, what
+    they read is read by their node.
 
     Args:
-        model: is changed in place when :meth:`finish` is called.
+        model: is changed in place when :meth:`finish` of its main graph's editor is called.
+        graph: a body; None for the main graph.
+        parent: the editor of the graph around the body.
     """
 
-    def __init__(self, model: onnx.ModelProto) -> None:
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        graph: onnx.GraphProto | None = None,
+        parent: GraphEditor | None = None,
+    ) -> None:
         self.model = model
-        self.nodes: list[onnx.NodeProto] = list(model.graph.node)
-        self.initializers = {tensor.name: tensor for tensor in model.graph.initializer}
+        self.graph: onnx.GraphProto = model.graph if graph is None else graph
+        self.parent = parent
+        self.nodes: list[onnx.NodeProto] = list(self.graph.node)
+        self.initializers = {tensor.name: tensor for tensor in self.graph.initializer}
         self.producers: dict[str, onnx.NodeProto] = {}
         self.consumers: dict[str, list[onnx.NodeProto]] = {}
-        self._taken = {value.name for value in (*model.graph.input, *model.graph.output)}
-        self.outputs = {value.name for value in model.graph.output}
-        for tensor in model.graph.sparse_initializer:
+        # Names are free in all graphs of a model or in none.
+        self._taken: set[str] = set() if parent is None else parent._taken
+        self._taken.update(value.name for value in (*self.graph.input, *self.graph.output))
+        self.outputs = {value.name for value in self.graph.output}
+        self._inputs = {value.name for value in self.graph.input}
+        for tensor in self.graph.sparse_initializer:
             self._taken.add(tensor.values.name)
         self._taken |= self.initializers.keys()
+        self._bodies: list[tuple[onnx.NodeProto, GraphEditor]] = []
+        self._edited = False
         for node in self.nodes:
             self._link(node)
+            self._bodies += [(node, GraphEditor(model, body, self)) for body in bodies(node)]
+
+    def everywhere(self) -> list[tuple[GraphEditor, onnx.NodeProto]]:
+        """All nodes with the editors of their graphs; those of a body come after its node."""
+        return [each for node in self.nodes for each in self.within(node)]
+
+    def within(self, node: onnx.NodeProto) -> list[tuple[GraphEditor, onnx.NodeProto]]:
+        """``node`` and all nodes in its bodies, each with its editor."""
+        found: list[tuple[GraphEditor, onnx.NodeProto]] = [(self, node)]
+        for owner, body in self._bodies:
+            if owner is node:
+                found += body.everywhere()
+        return found
+
+    @property
+    def root(self) -> GraphEditor:
+        """The editor of the main graph."""
+        return self if self.parent is None else self.parent.root
 
     @property
     def opset(self) -> int:
@@ -46,6 +83,8 @@ class GraphEditor:
         if name in self.initializers:
             return tensor_array(self.initializers[name])
         node = self.producers.get(name)
+        if node is None and self.parent is not None and name not in self._inputs:
+            return self.parent.array(name)
         if node is None or node.op_type != "Constant":
             return None
         for attribute in node.attribute:
@@ -62,6 +101,8 @@ class GraphEditor:
         if name in self.initializers:
             return True
         node = self.producers.get(name)
+        if node is None and self.parent is not None and name not in self._inputs:
+            return self.parent.is_constant(name)
         if node is None or node.op_type != "Constant":
             return False
         return any(attribute.name == "value" for attribute in node.attribute)
@@ -71,8 +112,13 @@ class GraphEditor:
         name = self.free_name(name)
         # ascontiguousarray would turn a scalar into a vector.
         tensor = numpy_helper.from_array(np.array(value, order="C"), name)
-        self.initializers[name] = tensor
+        self.root.initializers[name] = tensor
         return name
+
+    def only_consumer(self, value: str) -> onnx.NodeProto | None:
+        """The node that reads ``value``, if it is one and ``value`` is no output of the graph."""
+        users = self.consumers.get(value, [])
+        return users[0] if len(users) == 1 and value not in self.outputs else None
 
     def free_name(self, name: str) -> str:
         """``name``, or with a number behind it when the graph already uses it."""
@@ -86,6 +132,7 @@ class GraphEditor:
     def replace(self, old: onnx.NodeProto, new: Sequence[onnx.NodeProto]) -> None:
         """Put ``new`` where ``old`` stands; the last one usually makes ``old``'s output."""
         position = next(i for i, node in enumerate(self.nodes) if node is old)
+        self._edited = True
         self._unlink(old)
         self.nodes[position : position + 1] = list(new)
         for node in new:
@@ -97,7 +144,20 @@ class GraphEditor:
             for i, name in enumerate(node.input):
                 if name == old:
                     node.input[i] = new
+            for owner, body in self._bodies:
+                if owner is node:
+                    body._redirect_captured(old, new)
             self.consumers.setdefault(new, []).append(node)
+
+    def _redirect_captured(self, old: str, new: str) -> None:
+        if old not in self.consumers and old not in self.outputs:
+            return
+        self._edited = True
+        self.redirect(old, new)
+        for value in self.graph.output:
+            if value.name == old:
+                # A body that hands an outer value out as it is.
+                value.name = new
 
     def attributes(self, node: onnx.NodeProto) -> dict[str, Any]:
         """The attributes of ``node`` by name."""
@@ -109,14 +169,28 @@ class GraphEditor:
         Raises:
             ModelError: the edit left a value that nothing computes.
         """
-        graph = self.model.graph
+        for _, body in self._bodies:
+            body._write_back()
+        graph = self.graph
         known = {value.name for value in graph.input} | self.initializers.keys() | {""}
         known |= {tensor.values.name for tensor in graph.sparse_initializer}
         for node in self.nodes:
-            for name in node.input:
+            for name in reads(node):
                 if name not in known:
                     raise ModelError(f"node {node.name}: its input {name} is not computed before")
             known.update(node.output)
+        self._write_nodes()
+
+    def _write_back(self) -> None:
+        """Write an edited body, and those in it, into its node."""
+        for _, body in self._bodies:
+            body._write_back()
+        if self._edited or any(body._edited for _, body in self._bodies):
+            self._edited = True
+            self._write_nodes()
+
+    def _write_nodes(self) -> None:
+        graph = self.graph
         # Copies, because clearing the graph invalidates the nodes that live in it.
         nodes = [copy_node(node) for node in self.nodes]
         kept = {tensor.name for tensor in graph.initializer}
@@ -129,14 +203,14 @@ class GraphEditor:
         self._taken.update(node.output)
         for name in node.output:
             self.producers[name] = node
-        for name in _unique(node.input):
+        for name in reads(node):
             self.consumers.setdefault(name, []).append(node)
 
     def _unlink(self, node: onnx.NodeProto) -> None:
         for name in node.output:
             if self.producers.get(name) is node:
                 del self.producers[name]
-        for name in _unique(node.input):
+        for name in reads(node):
             self.consumers[name] = [n for n in self.consumers.get(name, []) if n is not node]
 
 
@@ -144,7 +218,24 @@ def name_all_nodes(model: onnx.ModelProto) -> None:
     """Give every nameless node the name of its first output: foreign graphs have such nodes."""
     for node in model.graph.node:
         if not node.name and node.output:
-            node.name = node.output[0]
+            node.name = next((name for name in node.output if name), "")
+    taken = {node.name for node in model.graph.node}
+    for node in model.graph.node:
+        for body in bodies(node):
+            _name_inner_nodes(body, taken)
+
+
+def _name_inner_nodes(graph: onnx.GraphProto, taken: set[str]) -> None:
+    """Names that no node of another graph has: branches of an ``If`` are often written alike."""
+    for node in graph.node:
+        name = node.name or next((name for name in node.output if name), "")
+        node.name, number = name, 1
+        while node.name in taken:
+            number += 1
+            node.name = f"{name}.{number}"
+        taken.add(node.name)
+        for body in bodies(node):
+            _name_inner_nodes(body, taken)
 
 
 def fix_defaults(model: onnx.ModelProto) -> None:
@@ -166,7 +257,3 @@ def copy_node(node: onnx.NodeProto) -> onnx.NodeProto:
     copy = onnx.NodeProto()
     copy.CopyFrom(node)
     return copy
-
-
-def _unique(names: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(name for name in names if name))

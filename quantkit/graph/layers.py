@@ -8,27 +8,27 @@ from dataclasses import dataclass
 
 import onnx
 
+from quantkit.graph.operators import Operator, Slot, operator_of
+from quantkit.graph.partition import bodies, reads
+
 # Nodes of a fused front end carry this prefix; their tables are not weights of the model.
 FRONTEND_PREFIX = "frontend."
 
-#: Where each operator of a float graph keeps its weight. MatMul may have it on either side.
-WEIGHT_INPUTS: Mapping[str, tuple[int, ...]] = {
-    "Conv": (1,),
-    "ConvTranspose": (1,),
-    "Gemm": (1,),
-    "MatMul": (1, 0),
-    "Gather": (0,),
+#: Where each operator of a quantized graph keeps its weight, and for recurrent ones what tells them
+#: apart.
+_QUANTIZED: Mapping[str, tuple[Slot, ...]] = {
+    "ConvInteger": (Slot((1,)),),
+    "MatMulInteger": (Slot((1,)),),
+    "QLinearConv": (Slot((3,)),),
+    "QLinearMatMul": (Slot((3,)),),
+    "DynamicQuantizeMatMul": (Slot((1,)),),
+    "MatMulNBits": (Slot((1,)),),
+    "GatherBlockQuantized": (Slot((0,)),),
+    "DynamicQuantizeLSTM": (Slot((1,), "W"), Slot((2,), "R", has_bias=False)),
 }
-_QUANTIZED_WEIGHT_INPUTS: Mapping[str, tuple[int, ...]] = {
-    "ConvInteger": (1,),
-    "MatMulInteger": (1,),
-    "QLinearConv": (3,),
-    "QLinearMatMul": (3,),
-    "DynamicQuantizeMatMul": (1,),
-    "MatMulNBits": (1,),
-    "GatherBlockQuantized": (0,),
-}
-_BIAS_INPUTS = {"Conv": 2, "ConvTranspose": 2, "Gemm": 2, "QLinearConv": 8}
+_QUANTIZED_BIASES = {"QLinearConv": 8, "DynamicQuantizeLSTM": 3}
+# Of the quantized ones, those that have a bias behind them, if they have one.
+_UNBIASED = frozenset({"GatherBlockQuantized"})
 
 # What may stand between a quantized product and the Add of its bias.
 _RESCALING = ("Cast", "Mul", "QuantizeLinear", "DequantizeLinear")
@@ -36,11 +36,12 @@ _RESCALING = ("Cast", "Mul", "QuantizeLinear", "DequantizeLinear")
 
 @dataclass(frozen=True)
 class Layer:
-    """One Conv, MatMul, Gemm or embedding Gather with a constant weight.
+    """One constant weight of a node, such as a convolution, or one of the two of an LSTM.
 
     Args:
         index: position among the layers, in graph order, from 0.
-        name: node name; the name of its first output where a foreign graph has none.
+        name: node name; the name of its first output where a foreign graph has none. A node with
+            two weights is two layers: ``rnn.W`` and ``rnn.R``.
         op: operator of the node, such as ``Conv`` or ``ConvInteger``.
         weight: name of the stored tensor that the weight is made of.
         shape: shape of the weight as the node sees it.
@@ -55,58 +56,110 @@ class Layer:
     parameters: int
 
 
+@dataclass(frozen=True)
+class FoundLayer:
+    """A layer, and where the graph has it.
+
+    Args:
+        node: computes it; in a body of control flow, or in the main graph.
+        slot: which of the node's weights it is.
+        value: name of the weight as the node reads it.
+        top: the node of the main graph that it lies in; ``node`` itself for most.
+    """
+
+    layer: Layer
+    node: onnx.NodeProto
+    slot: Slot
+    value: str
+    top: onnx.NodeProto
+
+
 def find_layers(model: onnx.ModelProto) -> list[Layer]:
-    """The quantizable layers of the main graph, in graph order.
+    """The quantizable layers of all graphs of ``model``, in graph order.
 
     A weight counts as constant when everything that it is computed from is constant, so weights
     behind DequantizeLinear, Cast, Transpose or a whole decoding subgraph are found too.
     """
-    return _Finder(model).layers()
+    return [found.layer for found in locate_layers(model)]
+
+
+def locate_layers(model: onnx.ModelProto) -> list[FoundLayer]:
+    """The same, each with its place."""
+    finder = _Finder(model, model.graph)
+    finder.search()
+    return finder.found
 
 
 class _Finder:
-    def __init__(self, model: onnx.ModelProto) -> None:
-        self.model = model
-        graph = model.graph
+    def __init__(
+        self, model: onnx.ModelProto, graph: onnx.GraphProto, outside: _Finder | None = None
+    ) -> None:
+        self.model, self.graph, self.outside = model, graph, outside
+        self.found: list[FoundLayer] = [] if outside is None else outside.found
+        self.names: set[str] = set() if outside is None else outside.names
         self.initializers = {tensor.name: tensor for tensor in graph.initializer}
         self.producers = {name: node for node in graph.node for name in node.output}
         self.constants = set(self.initializers)
         self.consumers: dict[str, list[onnx.NodeProto]] = {}
         self.inferred: dict[str, tuple[int, ...]] | None = None
+        if outside is not None:
+            own = {*self.producers, *self.initializers, *(value.name for value in graph.input)}
+            # A name of the body hides the same name outside.
+            self.constants |= outside.constants - own
+            self.initializers = {**outside.initializers, **self.initializers}
+            self.producers = {**outside.producers, **self.producers}
         for node in graph.node:
-            for name in node.input:
+            for name in reads(node):
                 self.consumers.setdefault(name, []).append(node)
-            if all(name in self.constants for name in node.input if name):
+            if self._is_constant(node):
                 self.constants.update(node.output)
 
-    def layers(self) -> list[Layer]:
-        found: list[Layer] = []
-        for node in self.model.graph.node:
-            if node.name.startswith(FRONTEND_PREFIX) or node.output[0] in self.constants:
+    def _is_constant(self, node: onnx.NodeProto) -> bool:
+        return all(name in self.constants for name in reads(node)) and not any(bodies(node))
+
+    def search(self, top: onnx.NodeProto | None = None) -> None:
+        for node in self.graph.node:
+            if node.name.startswith(FRONTEND_PREFIX):
                 continue
-            value = self._weight_value(node)
-            if value is None:
+            for body in bodies(node):
+                _Finder(self.model, body, self).search(top or node)
+            if all(name in self.constants for name in node.output if name):
                 continue
-            stored, shape = self._stored(value), self._shape(value)
-            if shape is None or (node.op_type == "Gather" and len(shape) != 2):
-                continue
-            found.append(
-                Layer(
-                    index=len(found),
-                    name=node.name or node.output[0],
+            operator = operator_of(node)
+            for slot in _QUANTIZED.get(node.op_type, ()) if operator is None else operator.slots:
+                value = self._weight_value(node, slot)
+                if value is None:
+                    continue
+                stored, shape = self._stored(value), self._shape(value)
+                if shape is None or (operator is not None and not operator.accepts(shape)):
+                    continue
+                bias = self._bias_size(node, operator) if slot.has_bias else 0
+                layer = Layer(
+                    index=len(self.found),
+                    name=self._free(slot.layer_name(node)),
                     op=node.op_type,
                     weight=stored,
                     shape=shape,
-                    parameters=math.prod(shape) + self._bias_size(node),
+                    parameters=math.prod(shape) + bias,
                 )
-            )
-        return found
+                self.found.append(FoundLayer(layer, node, slot, value, top or node))
 
-    def _weight_value(self, node: onnx.NodeProto) -> str | None:
-        positions = WEIGHT_INPUTS.get(node.op_type) or _QUANTIZED_WEIGHT_INPUTS.get(node.op_type)
-        for position in positions or ():
+    def _free(self, name: str) -> str:
+        """``name``; with a number behind it where a node of another graph has it already."""
+        if self.outside is None:
+            self.names.add(name)
+            return name
+        free, number = name, 1
+        while free in self.names:
+            number += 1
+            free = f"{name}.{number}"
+        self.names.add(free)
+        return free
+
+    def _weight_value(self, node: onnx.NodeProto, slot: Slot) -> str | None:
+        for position in slot.positions:
             name = str(node.input[position]) if position < len(node.input) else ""
-            if name in self.constants:
+            if name and name in self.constants:
                 return name
         return None
 
@@ -138,6 +191,8 @@ class _Finder:
         return self._inferred_shape(value)
 
     def _inferred_shape(self, value: str) -> tuple[int, ...] | None:
+        if self.outside is not None:
+            return self.outside._inferred_shape(value)
         if self.inferred is None:
             self.inferred = {}
             for info in self._inference():
@@ -166,15 +221,14 @@ class _Finder:
         inferred = onnx.shape_inference.infer_shapes(light, data_prop=True)
         return list(inferred.graph.value_info)
 
-    def _bias_size(self, node: onnx.NodeProto) -> int:
-        position = _BIAS_INPUTS.get(node.op_type)
+    def _bias_size(self, node: onnx.NodeProto, operator: Operator | None) -> int:
+        position = _QUANTIZED_BIASES.get(node.op_type) if operator is None else operator.bias_input
         if position is not None:
             if len(node.input) <= position or node.input[position] not in self.constants:
                 return 0
             return math.prod(self._shape(node.input[position]) or (0,))
-        if node.op_type == "Gather":
-            return 0
-        follower = self._only_consumer(node)
+        behind = node.op_type not in _UNBIASED if operator is None else operator.adds_bias_behind
+        follower = self._only_consumer(node) if behind else None
         while follower is not None and follower.op_type in _RESCALING:
             follower = self._only_consumer(follower)
         if follower is None or follower.op_type != "Add":

@@ -147,16 +147,24 @@ def reads(node: onnx.NodeProto) -> Iterator[str]:
 
 def captured(node: onnx.NodeProto) -> Iterator[str]:
     """What the bodies of ``node`` (``If``, ``Loop``, ``Scan``) read from outside of them."""
+    for body in bodies(node):
+        inside = {value.name for value in body.input}
+        inside |= {tensor.name for tensor in body.initializer}
+        inside |= {tensor.values.name for tensor in body.sparse_initializer}
+        for inner in body.node:
+            for name in reads(inner):
+                if name not in inside:
+                    yield name
+            inside.update(inner.output)
+        # A branch may hand out an outer value as it is.
+        for value in body.output:
+            if value.name not in inside:
+                yield value.name
+
+
+def bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """The graphs that ``node`` runs: branches of an ``If``, the body of a ``Loop`` or ``Scan``."""
     for attribute in node.attribute:
-        for body in (attribute.g, *attribute.graphs):
-            inside = {value.name for value in body.input}
-            inside |= {tensor.name for tensor in body.initializer}
-            for inner in body.node:
-                for name in reads(inner):
-                    if name not in inside:
-                        yield name
-                inside.update(inner.output)
-            # A branch may hand out an outer value as it is.
-            for value in body.output:
-                if value.name not in inside:
-                    yield value.name
+        if attribute.type == onnx.AttributeProto.GRAPH:
+            yield attribute.g
+        yield from attribute.graphs

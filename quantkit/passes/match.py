@@ -9,8 +9,7 @@ from quantkit.graph.editor import GraphEditor
 
 def only_consumer(editor: GraphEditor, value: str) -> onnx.NodeProto | None:
     """The node that reads ``value``, if it is one and ``value`` is no output of the graph."""
-    users = editor.consumers.get(value, [])
-    return users[0] if len(users) == 1 and value not in editor.outputs else None
+    return editor.only_consumer(value)
 
 
 def scalar(editor: GraphEditor, name: str) -> float | None:

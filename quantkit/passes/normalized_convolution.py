@@ -33,7 +33,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from quantkit.graph.editor import GraphEditor
-from quantkit.graph.operator_sets import ACTIVATION_PARTS
+from quantkit.graph.operators.sets import ACTIVATION_PARTS
 from quantkit.passes.match import only_consumer, remove_unused, runtime_column
 
 # Beyond this window the product over overlapping windows costs more than it saves.

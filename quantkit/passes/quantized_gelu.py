@@ -18,7 +18,7 @@ import onnx
 from onnx import helper
 
 from quantkit.graph.editor import GraphEditor
-from quantkit.graph.operator_sets import VALUE_PRESERVING
+from quantkit.graph.operators.sets import VALUE_PRESERVING
 from quantkit.passes.gelu import erf_argument
 from quantkit.passes.match import only_consumer, remove_unused, split_scalar
 

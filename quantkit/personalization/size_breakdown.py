@@ -12,6 +12,7 @@ import onnx
 
 from quantkit.graph.artifact import load_model, total_size
 from quantkit.graph.layers import FRONTEND_PREFIX
+from quantkit.graph.operators import operators
 from quantkit.quantization.float16_vectors import WIDE
 from quantkit.quantization.storage import stored_layers, tensor_bytes
 
@@ -52,8 +53,13 @@ _SCALES = {
     "MatMulNBits": (2, 3),
     "GatherBlockQuantized": (2, 3),
     "Mul": (0, 1),
+    "DynamicQuantizeLSTM": (8, 9, 10, 11),
 }
-_BIASES = {"Conv": (2,), "ConvTranspose": (2,), "Gemm": (2,), "Add": (0, 1)}
+_BIASES = {
+    **{each.name: (each.bias_input,) for each in operators() if each.bias_input is not None},
+    "DynamicQuantizeLSTM": (3,),
+    "Add": (0, 1),
+}
 
 #: Who reads a value, and as which input.
 _Uses = Mapping[str, Sequence[tuple[onnx.NodeProto, int]]]

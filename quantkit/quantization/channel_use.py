@@ -20,8 +20,8 @@ from quantkit.arrays import FloatArray
 from quantkit.errors import ModelError
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer
+from quantkit.graph.operators import LayerWeight, layer_weights
 from quantkit.quantization.tied_weights import Groups
-from quantkit.quantization.weights import channel_axis, stands_left
 from quantkit.runtime.output_scale import Scale, log_probabilities, posterior_output, scale_of
 
 #: Output channels from which on a layer is taken for a vocabulary. What a layer with fewer could
@@ -96,15 +96,19 @@ def channel_use(model: onnx.ModelProto, layers: Sequence[Layer]) -> dict[str, Us
         model: float, with its nodes named.
     """
     editor = GraphEditor(model)
-    nodes = {node.name: node for node in editor.nodes}
+    weights = layer_weights(editor)
     last = _last_node(editor, model)
     found: dict[str, Use] = {}
     for layer in layers:
-        node = nodes[layer.name]
-        if layer.op == "Gather" and len(layer.shape) == 2 and layer.shape[0] >= FEWEST_CHANNELS:
-            found[layer.name] = Use(str(node.input[1]), RowsRead(layer.shape[0]))
-        elif node is last and _makes_labels(editor, node, layer):
-            labels = layer.shape[channel_axis(editor, node, len(layer.shape))]
+        weight = weights[layer.name]
+        if weight.editor is not editor:
+            # Clips show nothing of what goes on inside a loop.
+            continue
+        looked_up = weight.operator.is_lookup and len(layer.shape) == 2
+        if looked_up and layer.shape[0] >= FEWEST_CHANNELS:
+            found[layer.name] = Use(str(weight.node.input[1]), RowsRead(layer.shape[0]))
+        elif weight.node is last and _makes_labels(weight, layer):
+            labels = weight.channels(layer.shape)
             if labels >= FEWEST_CHANNELS:
                 found[layer.name] = Use(posterior_output(model), LabelsSaid(labels))
     return found
@@ -147,7 +151,7 @@ def _rules_out(editor: GraphEditor, node: onnx.NodeProto) -> bool:
     return any(values is not None and not np.isfinite(values).all() for values in constants)
 
 
-def _makes_labels(editor: GraphEditor, node: onnx.NodeProto, layer: Layer) -> bool:
+def _makes_labels(weight: LayerWeight, layer: Layer) -> bool:
     """Whether the output channels are the last dimension of what ``layer`` computes."""
-    product = layer.op in ("MatMul", "Gemm") and len(layer.shape) == 2
-    return product and not stands_left(editor, node)
+    product = weight.operator.is_product and len(layer.shape) == 2
+    return product and not weight.stands_left

@@ -18,6 +18,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from quantkit.graph.editor import GraphEditor
+from quantkit.graph.operators import lookups
 from quantkit.graph.partition import captured
 from quantkit.graph.tensors import tensor_array
 from quantkit.quantization.equalize.balancing import multiplications
@@ -30,7 +31,7 @@ WIDE = ":w"
 # The largest number in float16 is below this power of two, which leaves room for rounding.
 _EXPONENT = 15
 # Grids of integer kernels and weights are for others to read, who ask for float32 as it is.
-_READERS = frozenset({"Add", "Sub", "Mul", "Div", "Gather", "LayerNormalization"})
+_READERS = frozenset({"Add", "Sub", "Mul", "Div", "LayerNormalization"})
 
 
 def narrow_vectors(model: onnx.ModelProto, layers: Collection[str]) -> None:
@@ -47,7 +48,7 @@ def narrow_vectors(model: onnx.ModelProto, layers: Collection[str]) -> None:
     rebuilding: list[onnx.NodeProto] = []
     for name in dict.fromkeys(_vectors(editor, model, layers)):
         readers = {node.op_type for node in editor.consumers.get(name, [])}
-        if name in fixed or not readers <= _READERS:
+        if name in fixed or not readers <= _READERS.union(lookups()):
             continue
         tensor = editor.initializers[name]
         power, halves = _halves(tensor_array(tensor))

@@ -13,7 +13,9 @@ from quantkit.calibration.input_moments import InputMoments, input_moments
 from quantkit.calibration.input_samples import InputSamples, input_samples
 from quantkit.calibration.observations import Observations
 from quantkit.calibration.ranges import SEARCHES, UNREAD, Moments, RangeTracker, tracker
+from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer
+from quantkit.graph.operators import layer_weights
 from quantkit.quantization.channel_use import channel_use, counted
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.choices.settings import LayerChoice
@@ -58,15 +60,19 @@ def observe(
             label = UNREAD
         fresh = tracker(label, bits)
         ranges[value] = followed.add(value, name, (label, bits), fresh)
-    nodes = {node.name: node for node in model.graph.node if node.input}
-    inputs = {name: str(node.input[0]) for name, node in nodes.items()}
+    weights = layer_weights(GraphEditor(model))
+    few_bits = [layer.name for layer in _fitted(layers, choices)]
     moments = {
-        name: followed.add(inputs[name], name, axis, Moments(axis))
-        for name in _with_few_bits(layers, choices)
-        if inputs[name] not in constants
-        for axis in (_channels_axis(nodes[name]),)
+        name: followed.add(value, name, axis, Moments(axis))
+        for name in few_bits
+        if (weight := weights[name]).meets_first_input
+        for value in (str(weight.node.input[0]),)
+        if value not in constants
+        for axis in (weight.operator.input_axis(weight.editor, weight.node),)
     }
-    with_matrix = moments if fitting.rounding == "compensated" else ()
+    # What a recurrent weight meets is a result of its node.
+    recurrent = [name for name in few_bits if not weights[name].operator.is_linear]
+    with_matrix = {*moments, *recurrent} if fitting.rounding == "compensated" else set()
     matrices = {
         name: followed.add(each.geometry.value, name, each.geometry, each)
         for name, each in input_moments(model, with_matrix, followed.known(InputMoments)).items()
@@ -101,19 +107,6 @@ def _fitted(layers: Sequence[Layer], choices: Mapping[str, LayerChoice]) -> list
     return [
         layer for layer in layers if not codecs[layer.name].is_float and codecs[layer.name].bits < 8
     ]
-
-
-def _with_few_bits(layers: Sequence[Layer], choices: Mapping[str, LayerChoice]) -> list[str]:
-    """Names of those whose inputs are known by channel."""
-    fitted = _fitted(layers, choices)
-    return [layer.name for layer in fitted if layer.op in ("Conv", "MatMul", "Gemm")]
-
-
-def _channels_axis(node: onnx.NodeProto) -> int:
-    """Dimension of the channels in what a layer reads."""
-    if node.op_type == "Conv":
-        return 1
-    return 0 if any(a.name == "transA" and a.i for a in node.attribute) else -1
 
 
 def _searched(choices: Mapping[str, LayerChoice], fitting: Fitting) -> list[str]:

@@ -16,6 +16,7 @@ from quantkit.graph.artifact import save_checked_model, total_size
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.info import set_info
 from quantkit.graph.layers import Layer
+from quantkit.graph.operators import layer_weights
 from quantkit.graph.plan import LayerPlan, Plan
 from quantkit.quantization.choices.compatibility import require_target
 from quantkit.quantization.choices.fitting import Fitting
@@ -139,16 +140,14 @@ def quantize_model(
 
 def _encode_ahead(assigned: AssignedModel, observations: Observations) -> None:
     """Encode the weights side by side; rewriting, layer by layer, then finds them."""
-    editor = GraphEditor(assigned.model)
-    nodes = {node.name: node for node in editor.nodes}
+    placed = layer_weights(GraphEditor(assigned.model))
     # The largest first, so that no thread waits long for the last.
     ordered = sorted(assigned.layers, key=lambda layer: -layer.parameters)
 
     def encode(layer: Layer) -> None:
         codec = assigned.choices[layer.name].codec
         quantized_weight(
-            editor,
-            nodes[layer.name],
+            placed[layer.name],
             codec,
             observations,
             assigned.fitting,
@@ -159,7 +158,8 @@ def _encode_ahead(assigned: AssignedModel, observations: Observations) -> None:
     wanted = [
         layer
         for layer in ordered
-        if layer.op in ("MatMul", "Gemm") and not assigned.choices[layer.name].is_plain_float
+        if not placed[layer.name].operator.is_reordered
+        and not assigned.choices[layer.name].is_plain_float
     ]
     with workers(cores()) as pool:
         list(pool.map(encode, wanted))

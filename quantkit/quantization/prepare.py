@@ -12,6 +12,7 @@ from quantkit.codecs.catalogue import FLOAT32, INT8
 from quantkit.errors import FormatError
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer
+from quantkit.graph.operators import layer_weights
 from quantkit.graph.plan import Plan
 from quantkit.quantization.choices.compatibility import fit_to_target
 from quantkit.quantization.choices.fitting import Fitting
@@ -108,22 +109,21 @@ def _possible(
     model: onnx.ModelProto, layers: Sequence[Layer], asked: Mapping[str, LayerChoice]
 ) -> tuple[dict[str, LayerChoice], dict[str, str]]:
     """What each layer can be, and why where it is not what was asked for."""
-    editor = GraphEditor(model)
-    nodes = {node.name: node for node in editor.nodes}
+    placed = layer_weights(GraphEditor(model))
     possible: dict[str, LayerChoice] = {}
     notes: dict[str, str] = {}
     for layer in layers:
-        choice, node = asked[layer.name], nodes[layer.name]
-        note = reason_to_stay_float(editor, node, choice.compute, choice.is_emulated)
+        choice, weight = asked[layer.name], placed[layer.name]
+        note = reason_to_stay_float(weight, choice.compute, choice.is_emulated)
         if note:
             codec = choice.codec
             # Integer kernels serve none of these, large as some are: they are stored small.
-            kept = codec == INT8 and layer.op not in ("Gather", "ConvTranspose")
+            kept = codec == INT8 and not weight.operator.stores_small
             # One byte a weight would save little elsewhere, and nothing at run time.
             if kept or codec.name == "blocks":
                 codec = FLOAT32
             notes[layer.name], choice = note, LayerChoice("float32", codec)
-        if not choice.is_plain_float and (note := reason_to_stay_plain(editor, node)):
+        if not choice.is_plain_float and (note := reason_to_stay_plain(weight)):
             notes[layer.name], choice = note, FLOAT_LAYER
         possible[layer.name] = choice
     return possible, notes

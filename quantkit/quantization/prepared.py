@@ -16,9 +16,10 @@ from quantkit.files import sha256_of
 from quantkit.graph.artifact import open_model, total_size
 from quantkit.graph.digest import graph_digest
 from quantkit.graph.editor import GraphEditor, fix_defaults, name_all_nodes
-from quantkit.graph.gemm import make_gemms_plain
 from quantkit.graph.info import ArtifactInfo, info_of
 from quantkit.graph.layers import Layer, find_layers
+from quantkit.graph.operators import operators
+from quantkit.graph.operators.plain_gemm import make_gemms_plain
 from quantkit.graph.plan import Plan
 from quantkit.graph.tensors import move_out
 from quantkit.passes import optimise
@@ -120,9 +121,8 @@ class PreparedModel:
         """
         layers = tuple(find_layers(model))
         if not layers:
-            raise ModelError(
-                f"{self.source} has no Conv, MatMul, Gemm or Gather with a constant weight"
-            )
+            names = ", ".join(each.name for each in operators())
+            raise ModelError(f"{self.source} has no layer: no {names} with a constant weight")
         return layers
 
     def graph_sha256(self, skip_passes: tuple[str, ...], balance: tuple[str, ...]) -> str:

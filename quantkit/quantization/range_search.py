@@ -22,6 +22,7 @@ from quantkit.calibration.ranges import SEARCHES
 from quantkit.codecs.uniform import EvenlySpaced, UniformGrid
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer
+from quantkit.graph.operators import LayerWeight, layer_weights
 from quantkit.quantization.alternating_search import Product, search
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.choices.settings import LayerChoice
@@ -29,7 +30,6 @@ from quantkit.quantization.kernels.static import StaticLayout
 from quantkit.quantization.output_error import OUTPUT_ERRORS
 from quantkit.quantization.rewrite import static_layout
 from quantkit.quantization.tied_weights import share_moments, shared_weights
-from quantkit.quantization.weights import channel_axis, stands_left, weight_position
 
 
 def search_ranges(
@@ -53,7 +53,7 @@ def search_ranges(
     if not searched and fitting.weight_range == "search":
         return observations
     editor = GraphEditor(model)
-    nodes = {node.name: node for node in editor.nodes}
+    weights = layer_weights(editor)
     layout = static_layout(model, choices)
     makers = layout.tensors()
     ranges, scales = dict(observations.ranges), dict(observations.scales)
@@ -61,7 +61,7 @@ def search_ranges(
         products: dict[str, Product] = {}
         for name in names:
             spaced = _levels(choices[name], fitting)
-            product = _product(editor, nodes[name], spaced, observations.samples.get(name))
+            product = _product(weights[name], spaced, observations.samples.get(name))
             if product is not None:
                 products[name] = product
         label = choices[makers[value]].range if value in makers else ""
@@ -102,19 +102,17 @@ def _levels(choice: LayerChoice, fitting: Fitting) -> UniformGrid | None:
 
 
 def _product(
-    editor: GraphEditor,
-    node: onnx.NodeProto,
+    layer: LayerWeight,
     levels: UniformGrid | None,
     samples: InputSamples | None,
 ) -> Product | None:
     """None for layers whose weight is not to be rounded along its output channels."""
-    position = weight_position(editor, node)
-    left = stands_left(editor, node)
-    values = None if position is None or left else editor.array(node.input[position])
+    values = None if layer.stands_left else layer.array()
     if values is None or values.dtype != np.float32:
         return None
-    axis = channel_axis(editor, node, values.ndim)
-    weight = np.moveaxis(values, axis, 0).reshape(1, values.shape[axis], -1)
+    rows = layer.rows()
+    axis = layer.axis(rows.ndim)
+    weight = np.moveaxis(rows, axis, 0).reshape(1, rows.shape[axis], -1)
     if samples is None:
         return Product(np.zeros((1, 0, weight.shape[2]), np.float32), weight, levels)
     groups = samples.geometry.groups

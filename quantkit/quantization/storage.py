@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import onnx
 
-from quantkit.graph.layers import find_layers
+from quantkit.graph.layers import FoundLayer, locate_layers
+from quantkit.graph.operators import lookups, operator_of
 
 # Nodes between an integer product and its result: their constants are scales and bias.
 _RESCALING = frozenset({"Cast", "Mul", "Add"})
@@ -69,11 +70,11 @@ def stored_layers(model: onnx.ModelProto) -> list[StoredLayer]:
             consumers.setdefault(name, []).append(node)
         if all(name in constant for name in node.input if name):
             constant.update(node.output)
-    by_name = {node.name or node.output[0]: node for node in graph.node}
     counted: set[str] = set()
     rows = []
-    for layer in find_layers(model):
-        sources = _roots(by_name[layer.name], constant, producers, consumers)
+    for found in locate_layers(model):
+        layer = found.layer
+        sources = _roots(found, constant, producers, consumers)
         own = sorted((sources & tensors.keys()) - counted)
         counted.update(own)
         weight = tensors.get(layer.weight)
@@ -99,19 +100,21 @@ def tensor_bytes(tensor: onnx.TensorProto) -> int:
 
 
 def _roots(
-    node: onnx.NodeProto,
+    layer: FoundLayer,
     constant: set[str],
     producers: Mapping[str, onnx.NodeProto],
     consumers: Mapping[str, list[onnx.NodeProto]],
 ) -> set[str]:
-    """Every constant that ``node`` and the rescaling of its result are made from."""
+    """Every constant that a layer and the rescaling of its result are made from."""
     found: set[str] = set()
-    pending = [name for name in node.input if name in constant]
+    node = layer.node
+    pending = [name for name in _own_inputs(layer) if name in constant]
     follower: onnx.NodeProto | None = node
-    if node.op_type == "Gather":
+    operator = operator_of(node)
+    if operator is not None and operator.is_lookup:
         pending.extend(_row_scales(node, constant, producers, consumers))
     integer = node.op_type in ("MatMulInteger", "ConvInteger", "MatMulNBits") or (
-        node.op_type == "MatMul"  # its bias is an Add of its own
+        operator is not None and operator.adds_bias_behind
     )
     while integer and follower is not None:
         users = consumers.get(follower.output[0], [])
@@ -136,6 +139,18 @@ def _roots(
     return found
 
 
+def _own_inputs(layer: FoundLayer) -> list[str]:
+    """What the node reads for this weight of it: all, unless it has several weights."""
+    inputs = list(layer.node.input)
+    if not layer.slot.label:
+        return inputs
+    own = [layer.value]
+    # DynamicQuantizeLSTM has scale and zero point of each weight behind all else.
+    grids = {"W": inputs[8:10], "R": inputs[10:12]}
+    own += grids.get(layer.slot.label, [])
+    return [*own, *inputs[3:4]] if layer.slot.has_bias else own
+
+
 def _row_scales(
     node: onnx.NodeProto,
     constant: set[str],
@@ -155,7 +170,7 @@ def _row_scales(
         name = pending.pop()
         if name in constant:
             found.add(name)
-        elif name in producers and producers[name].op_type in ("Unsqueeze", "Gather"):
+        elif name in producers and producers[name].op_type in ("Unsqueeze", *lookups()):
             pending.extend(n for n in producers[name].input if n != node.input[1])
     return found
 

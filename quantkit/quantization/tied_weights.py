@@ -21,11 +21,9 @@ from onnx import helper
 from quantkit.arrays import Array
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer
+from quantkit.graph.operators import layer_weights, lookups, products
 from quantkit.graph.tensors import tensor_array
 from quantkit.quantization.choices.settings import LayerChoice
-from quantkit.quantization.weights import channel_axis, weight_position
-
-_LAYERS = frozenset({"MatMul", "Gemm", "Gather"})
 
 # Sharing less than this saves nothing, and small weights may be equal by chance.
 _SMALLEST = 1024
@@ -41,7 +39,7 @@ def separate_transposes(model: onnx.ModelProto) -> None:
     """
     editor = GraphEditor(model)
     own: dict[str, str] = {}
-    for node in [n for n in editor.nodes if n.op_type in _LAYERS]:
+    for node in [n for n in editor.nodes if n.op_type in (*products(), *lookups())]:
         for position, name in enumerate(node.input):
             maker = editor.producers.get(name)
             if maker is None or maker.op_type != "Transpose":
@@ -61,15 +59,15 @@ def separate_transposes(model: onnx.ModelProto) -> None:
 def shared_weights(model: onnx.ModelProto, layers: Sequence[Layer]) -> Groups:
     """Names of layers with the same weight, in graph order; layers with one of their own lack."""
     editor = GraphEditor(model)
-    nodes = {node.name: node for node in editor.nodes}
+    weights = layer_weights(editor)
     groups: dict[tuple[tuple[int, ...], bytes], list[str]] = {}
     for layer in layers:
-        node = nodes[layer.name]
-        position = weight_position(editor, node)
-        values = None if position is None else editor.array(node.input[position])
+        weight = weights[layer.name]
+        values = weight.array()
         if values is None or values.dtype != np.float32 or values.size < _SMALLEST:
             continue
-        by_channel = np.moveaxis(values, channel_axis(editor, node, values.ndim), 0)
+        rows = weight.rows()
+        by_channel = np.moveaxis(rows, weight.axis(rows.ndim), 0)
         groups.setdefault((by_channel.shape, _digest(by_channel)), []).append(layer.name)
     return [tuple(names) for names in groups.values() if len(names) > 1]
 

@@ -11,7 +11,6 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +23,7 @@ from quantkit.codecs.base import Codec, DecodeBuilder, Encoded, Weight, blank
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import ModelError
 from quantkit.graph.editor import GraphEditor, copy_node
-from quantkit.graph.layers import WEIGHT_INPUTS
-from quantkit.passes.match import only_consumer
+from quantkit.graph.operators import LayerWeight, node_weights
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.encodings import Encodings, MomentsChoice, encoding_key
 
@@ -96,7 +94,8 @@ class WeightStore:
             values: in the layout that the kernel reads.
             axis: dimension of the output channels.
             importance: see :class:`~quantkit.codecs.base.Weight`.
-            bias: whether the layer has one that will be corrected; see :func:`bias_place`.
+            bias: whether the layer has one that will be corrected; see
+                :meth:`~quantkit.graph.operators.Operator.bias_place`.
             order: where each input of a channel lies among those of the float layer's weight; None
                 where the kernel reads them in the same order.
         """
@@ -127,6 +126,16 @@ class WeightStore:
                 )
                 self._encoded[key] = self._encode(codec, weight, chosen)
         return self._encoded[key]
+
+    def encode_layer(self, weight: LayerWeight) -> Encoded:
+        """A constant weight on its grid, in the layout in which its operator stores it."""
+        values = require_constant(weight)
+        rows = weight.rows()
+        moments = None if weight.stands_left else self.second_moments.get(weight.name)
+        importance = weight.by_input(values.shape, moments)
+        return self.encode(
+            weight.name, rows, weight.axis(rows.ndim), importance, bias=weight.has_bias
+        )
 
     def _encode(
         self,
@@ -240,95 +249,46 @@ class WeightStore:
 
 
 def quantized_weight(
-    editor: GraphEditor,
-    node: onnx.NodeProto,
+    weight: LayerWeight,
     codec: CodecChoice,
     observations: Observations,
     fitting: Fitting,
     encodings: Encodings | None = None,
 ) -> FloatArray:
-    """The weight of a float layer as ``codec`` would rebuild it, in the layer's own layout.
+    """The weight of a float layer as ``codec`` would rebuild it, as the layer's node reads it.
 
     Args:
         encodings: to share with others; None: none.
 
     Raises:
-        ModelError: ``node`` has no constant weight.
+        ModelError: the weight is not a constant tensor.
     """
-    position = weight_position(editor, node)
-    if position is None:
-        raise ModelError(f"layer {node.name}: its weight is not a constant tensor")
-    values = cast(FloatArray, editor.array(node.input[position]))
-    axis = channel_axis(editor, node, values.ndim)
-    left = stands_left(editor, node)
-    moments = None if left else observations.second_moments.get(node.name)
+    values = require_constant(weight)
     store = WeightStore(
-        {node.name: codec.make()},
+        {weight.name: codec.make()},
         observations,
         fitting,
         encodings=encodings or Encodings(memory=0),
     )
-    importance = by_input(editor, node, values.shape, moments)
-    bias = bias_place(editor, node) is not None
-    return store.encode(node.name, values, axis, importance, bias=bias).dequantized()
+    return store.encode_layer(weight).dequantized().reshape(values.shape)
 
 
-def weight_position(editor: GraphEditor, node: onnx.NodeProto) -> int | None:
-    """Which input of ``node`` is its weight; None when that is not a constant tensor."""
-    positions = WEIGHT_INPUTS.get(node.op_type, ())
-    return next((p for p in positions if editor.is_constant(node.input[p])), None)
+def require_constant(weight: LayerWeight) -> FloatArray:
+    """The weight as its node reads it.
 
-
-def bias_place(editor: GraphEditor, node: onnx.NodeProto) -> tuple[onnx.NodeProto, int] | None:
-    """The node that adds the constant bias of a layer, and which of its inputs that is.
-
-    ``Conv`` and ``Gemm`` do it themselves. Behind a ``MatMul`` it is an ``Add``, as exporters write
-    it, if nothing else reads the product. None where there is no bias.
+    Raises:
+        ModelError: it is not a constant tensor.
     """
-    if node.op_type != "MatMul":
-        biased = len(node.input) > 2 and editor.is_constant(node.input[2])
-        return (node, 2) if biased else None
-    weight, user = editor.array(node.input[1]), only_consumer(editor, node.output[0])
-    if weight is None or weight.ndim != 2 or user is None or user.op_type != "Add":
-        return None
-    for position, name in enumerate(user.input):
-        bias = editor.array(name)
-        if bias is not None and bias.size == weight.shape[1] and bias.shape[-1:] == (bias.size,):
-            return user, position
-    return None
+    values = weight.array()
+    if values is None:
+        raise ModelError(f"layer {weight.name}: its weight is not a constant tensor")
+    return values
 
 
-def channel_axis(editor: GraphEditor, node: onnx.NodeProto, rank: int) -> int:
-    """The dimension of a layer's output channels in its weight, as the float node reads it."""
-    if node.op_type == "Conv":
-        return 0
-    if node.op_type == "Gather":
-        return int(editor.attributes(node).get("axis", 0)) % rank
-    if node.op_type == "ConvTranspose":
-        return 1
-    if node.op_type == "Gemm" and editor.attributes(node).get("transB", 0):
-        return 0
-    return 0 if stands_left(editor, node) else rank - 1
-
-
-def stands_left(editor: GraphEditor, node: onnx.NodeProto) -> bool:
-    """Whether ``node`` multiplies its weight by an activation, and not the other way round."""
-    return node.op_type == "MatMul" and weight_position(editor, node) == 0
-
-
-def by_input(
-    editor: GraphEditor, node: onnx.NodeProto, shape: tuple[int, ...], values: FloatArray | None
-) -> FloatArray | None:
-    """One number per input channel of a layer, to broadcast to its weight as the node reads it."""
-    if values is None or node.op_type == "ConvTranspose":
-        return None
-    if node.op_type == "Conv":
-        groups = int(editor.attributes(node).get("group", 1))
-        by_group = values.reshape(groups, 1, -1)
-        channels = np.repeat(by_group, shape[0] // groups, axis=1).reshape(shape[0], -1)
-        return channels.reshape(*channels.shape, *(1,) * (len(shape) - 2))
-    inputs_first = channel_axis(editor, node, len(shape)) == len(shape) - 1
-    return values.reshape((-1, 1) if inputs_first else (1, -1))
+def placed(editor: GraphEditor, node: onnx.NodeProto) -> LayerWeight:
+    """The weight of a node that has one alone."""
+    (weight,) = node_weights(editor, node)
+    return weight
 
 
 def _random(codec: Codec, shape: tuple[int, ...], axis: int, content: bytes) -> Encoded:

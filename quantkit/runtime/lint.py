@@ -19,6 +19,7 @@ from onnx import TensorProto
 from quantkit.graph.artifact import load_model
 from quantkit.graph.info import info_of
 from quantkit.graph.layers import Layer, find_layers
+from quantkit.graph.operators import lookups, operators
 from quantkit.runtime.optimised import name_before_fusion, optimised_graph
 
 Status = Literal["int8", "float32", "fell back", "folded to float", "slow kernel", "unknown"]
@@ -37,20 +38,6 @@ _INTEGER_KERNELS: dict[str, tuple[int, int]] = {
     "QAttention": (1, -1),
     "DynamicQuantizeLSTM": (1, -1),
 }
-_FLOAT_KERNELS = frozenset(
-    {
-        "Conv",
-        "FusedConv",
-        "NhwcFusedConv",
-        "ConvTranspose",
-        "MatMul",
-        "FusedMatMul",
-        "Gemm",
-        "FusedGemm",
-        "Gather",
-        "TransposeMatMul",
-    }
-)
 _SIXTEEN_BIT = frozenset({TensorProto.INT16, TensorProto.UINT16})
 _FLOATS = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE})
 
@@ -166,7 +153,7 @@ def _judge(
     if stored in _FLOATS:
         return LintRow(layer.name, type_name, kernel, "float32")
     folded = any(types.get(name) in _FLOATS for name in node.input[:2])
-    if kernel == "Gather" and not folded:
+    if kernel in lookups() and not folded:
         return LintRow(layer.name, type_name, kernel, "int8")
     if planned_as_float:
         return LintRow(layer.name, type_name, kernel, "float32")
@@ -255,8 +242,9 @@ def _stored_types(model: onnx.ModelProto, layers: list[Layer]) -> dict[str, int]
 def _kernels(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:
     """Nodes that compute layers, by the name of the layer."""
     found: dict[str, onnx.NodeProto] = {}
+    float_kernels = frozenset[str]().union(*(each.float_kernels for each in operators()))
     for node in graph.node:
-        if node.op_type in _INTEGER_KERNELS or node.op_type in _FLOAT_KERNELS:
+        if node.op_type in _INTEGER_KERNELS or node.op_type in float_kernels:
             name = node.name or node.output[0]
             found.setdefault(name, node)
             found.setdefault(name_before_fusion(name), node)

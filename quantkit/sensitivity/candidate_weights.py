@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,23 +15,14 @@ from quantkit.calibration.observations import Observations
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer
+from quantkit.graph.operators import LayerWeight, layer_weights, node_weights
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.encodings import Encodings
 from quantkit.quantization.kernels.eligibility import reason_to_stay_plain
 from quantkit.quantization.tied_weights import shared_weights
-from quantkit.quantization.weights import (
-    bias_place,
-    by_input,
-    channel_axis,
-    quantized_weight,
-    stands_left,
-    weight_position,
-)
+from quantkit.quantization.weights import quantized_weight, require_constant
 
 Channels = npt.NDArray[np.int64]
-
-# Each output channel depends on its own part of the weight only.
-_OUTPUT_LAST = frozenset({"Conv", "Gemm", "MatMul"})
 
 
 @dataclass(frozen=True)
@@ -40,9 +30,8 @@ class FloatLayer:
     """A layer whose weight is a plain float32 constant, or some of its output channels.
 
     Args:
-        node: computes it.
-        position: of the node in the graph.
-        weight: name of the weight's value.
+        placed: where the graph has the weight.
+        position: of the node in the main graph that the layer lies in.
         axis: dimension of the output channels in the weight.
         values: the weight as the node reads it.
         mean_input: of the inputs that each weight meets, broadcast to ``values``; None where no
@@ -50,9 +39,8 @@ class FloatLayer:
         channels: which output channels these are; None: all.
     """
 
-    node: onnx.NodeProto
+    placed: LayerWeight
     position: int
-    weight: str
     axis: int
     values: FloatArray
     mean_input: FloatArray | None = None
@@ -60,12 +48,22 @@ class FloatLayer:
 
     @property
     def name(self) -> str:
-        return str(self.node.name)
+        return self.placed.name
+
+    @property
+    def node(self) -> onnx.NodeProto:
+        """The node that computes the layer."""
+        return self.placed.node
+
+    @property
+    def weight(self) -> str:
+        """Name of the weight's value."""
+        return self.placed.value
 
     @property
     def output_axis(self) -> int:
         """Dimension of the output channels in what the layer computes."""
-        return 1 if self.node.op_type == "Conv" else -1
+        return self.placed.operator.result_axis
 
     def shift(self, weight: FloatArray) -> FloatArray | None:
         """What a corrected bias takes off the result, (channels, …), broadcast to the result.
@@ -77,7 +75,8 @@ class FloatLayer:
         error = (weight - self.values) * self.mean_input
         others = tuple(i for i in range(error.ndim) if i != self.axis)
         shift: FloatArray = error.sum(axis=others, dtype=np.float64).astype(np.float32)
-        return shift.reshape(-1, *[1] * (error.ndim - 2)) if self.node.op_type == "Conv" else shift
+        over_positions = self.output_axis == 1
+        return shift.reshape(-1, *[1] * (error.ndim - 2)) if over_positions else shift
 
     def sampled(self, count: int) -> FloatLayer:
         """``count`` output channels, evenly spread; the layer itself where it must stay whole.
@@ -86,11 +85,9 @@ class FloatLayer:
         channels are its rows.
         """
         channels = self.values.shape[self.axis]
-        grouped = self.node.op_type == "Conv" and any(
-            a.name == "group" and a.i != 1 for a in self.node.attribute
-        )
+        grouped = any(a.name == "group" and a.i != 1 for a in self.node.attribute)
         left = self.node.input[0] == self.weight
-        if channels < 2 * count or grouped or left or self.node.op_type not in _OUTPUT_LAST:
+        if channels < 2 * count or grouped or left or not self.placed.operator.is_affine:
             return self
         chosen = (np.arange(count) * channels) // count
         means = self.mean_input
@@ -124,27 +121,35 @@ class CandidateWeights:
         self.editor = GraphEditor(model)
         self.observations = observations
         self.fitting = fitting
-        self._positions = {node.name: i for i, node in enumerate(self.editor.nodes)}
+        self._placed = layer_weights(self.editor)
+        self._positions = {
+            name: position
+            for position, node in enumerate(self.editor.nodes)
+            for name in self._within(node)
+        }
         self._groups = {name: group for group in shared_weights(model, layers) for name in group}
 
     def layer(self, name: str) -> FloatLayer | None:
         """The layer called ``name``; None if its weight can only stay as it is."""
-        position = self._positions[name]
-        node = self.editor.nodes[position]
-        if reason_to_stay_plain(self.editor, node):
+        placed = self._placed[name]
+        if reason_to_stay_plain(placed):
             return None
-        slot = weight_position(self.editor, node)
-        assert slot is not None
-        values = cast(FloatArray, self.editor.array(node.input[slot]))
-        left = stands_left(self.editor, node)
+        values = require_constant(placed)
         return FloatLayer(
-            node=node,
-            position=position,
-            weight=str(node.input[slot]),
-            axis=channel_axis(self.editor, node, values.ndim),
+            placed=placed,
+            position=self._positions[name],
+            axis=placed.axis(values.ndim),
             values=values,
-            mean_input=None if left else self._mean_input(node, values),
+            mean_input=None if placed.stands_left else self._mean_input(placed, values),
         )
+
+    def _within(self, top: onnx.NodeProto) -> list[str]:
+        """Names of the layers of a node of the main graph, those in its bodies included."""
+        return [
+            each.name
+            for scope, node in self.editor.within(top)
+            for each in node_weights(scope, node)
+        ]
 
     def sharing(self, name: str) -> tuple[str, ...]:
         """All layers with the same weight as that of layer ``name``, itself included."""
@@ -161,7 +166,7 @@ class CandidateWeights:
         leader = layer if first == layer.name else self.layer(first)
         assert leader is not None
         weight = quantized_weight(
-            self.editor, leader.node, codec, self.observations, self.fitting, self._encodings
+            leader.placed, codec, self.observations, self.fitting, self._encodings
         )
         return weight if leader is layer else _in_layout(weight, leader.axis, layer.axis)
 
@@ -186,20 +191,14 @@ class CandidateWeights:
             for name, scale in self.observations.scales.items()
         }
         observations = replace(self.observations, scales=scales)
-        editor = GraphEditor(model)
-        return quantized_weight(
-            editor, editor.nodes[0], codec, observations, self.fitting, self._encodings
-        )
+        (placed,) = layer_weights(GraphEditor(model)).values()
+        return quantized_weight(placed, codec, observations, self.fitting, self._encodings)
 
-    def _mean_input(self, node: onnx.NodeProto, values: FloatArray) -> FloatArray | None:
-        means = self.observations.means.get(node.name)
-        if (
-            not self.fitting.bias_correction
-            or means is None
-            or bias_place(self.editor, node) is None
-        ):
+    def _mean_input(self, placed: LayerWeight, values: FloatArray) -> FloatArray | None:
+        means = self.observations.means.get(placed.name)
+        if not self.fitting.bias_correction or means is None or not placed.has_bias:
             return None
-        return by_input(self.editor, node, values.shape, means)
+        return placed.by_input(values.shape, means)
 
 
 def _in_layout(weight: FloatArray, axis: int, wanted: int) -> FloatArray:

@@ -263,7 +263,7 @@ class _Pass:
         return [
             (compute, bits)
             for compute in computes
-            if not reason_to_stay_float(self.weights.editor, layer.node, compute)
+            if not reason_to_stay_float(layer.placed, compute)
             for bits in self.settings.activation_bits
         ]
 

@@ -12,6 +12,7 @@ from quantkit.codecs.catalogue import CodecChoice
 from quantkit.codecs.tiered import Tiered
 from quantkit.errors import InputError
 from quantkit.graph.layers import Layer
+from quantkit.graph.operators import operator_named
 from quantkit.runtime.parallel import cores
 from quantkit.sensitivity.posteriors import WEIGHTINGS, Weighting
 
@@ -183,8 +184,7 @@ def effort(
         patience: times the usual cost that may be spent.
     """
     seconds = seconds or clips * _SECONDS_PER_CLIP
-    # Looking up an embedding costs nothing, however many weights it has.
-    weights = sum(math.prod(layer.shape) for layer in layers if layer.op != "Gather")
+    weights = sum(_operations(layer) for layer in layers)
     affordable = patience * _AFFORDABLE / max(1, weights * len(layers))
     candidates = settings.for_all_layers
     narrow = sum(codec.bits <= _WIDEST_PROBE for codec in candidates)
@@ -204,6 +204,11 @@ def effort(
         half = sum(sizes) / clips / 2
         chosen = (min(range(clips), key=lambda clip: abs(sizes[clip] - half)),)
     return Effort(chosen, probes, all_grids=runs >= 1 + grids or settings.probes is not None)
+
+
+def _operations(layer: Layer) -> int:
+    operator = operator_named(layer.op)
+    return math.prod(layer.shape) if operator is None else operator.operations(layer.shape)
 
 
 def listened_codecs(

@@ -18,9 +18,10 @@ from quantkit.calibration.observations import Observations
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.graph.editor import GraphEditor, copy_node
 from quantkit.graph.layers import Layer
+from quantkit.graph.operators import LayerWeight, layer_weights
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.kernels.eligibility import reason_to_stay_plain
-from quantkit.quantization.weights import quantized_weight, weight_position
+from quantkit.quantization.weights import quantized_weight, require_constant
 
 
 @dataclass(frozen=True)
@@ -58,29 +59,25 @@ class ObservedLayer:
 def observed_layers(model: onnx.ModelProto, layers: Sequence[Layer]) -> list[ObservedLayer]:
     """Those of ``layers`` whose weight is a plain float32 constant that a codec can store."""
     editor = GraphEditor(model)
-    nodes = {node.name: node for node in editor.nodes}
+    weights = layer_weights(editor)
     found: list[ObservedLayer] = []
     for layer in layers:
-        node = nodes[layer.name]
-        if reason_to_stay_plain(editor, node):
+        weight = weights[layer.name]
+        node, operator, position = weight.node, weight.operator, weight.position
+        # Nothing can be added beside what a loop computes.
+        if weight.editor is not editor or reason_to_stay_plain(weight) or not node.output[0]:
             continue
-        position = weight_position(editor, node)
-        weight = None if position is None else editor.array(node.input[position])
         assert position is not None
-        assert weight is not None
-        by_position = node.op_type in ("Conv", "ConvTranspose")
-        left = node.op_type == "MatMul" and position == 0
-        transposed = node.op_type == "Gemm" and editor.attributes(node).get("transA", 0)
         found.append(
             ObservedLayer(
                 name=layer.name,
-                inputs="" if node.op_type == "Gather" else str(node.input[1 - position]),
+                inputs="" if operator.is_lookup else _activation(weight),
                 outputs=str(node.output[0]),
                 quantized=editor.free_name(f"{node.output[0]}.quantized"),
-                input_axis=1 if by_position else -2 if left else 0 if transposed else -1,
-                output_axis=1 if by_position else -2 if left else -1,
+                input_axis=operator.input_axis(editor, node),
+                output_axis=operator.output_axis(editor, node),
                 weight=position,
-                weight_bytes=weight.nbytes,
+                weight_bytes=require_constant(weight).nbytes,
             )
         )
     return found
@@ -88,12 +85,13 @@ def observed_layers(model: onnx.ModelProto, layers: Sequence[Layer]) -> list[Obs
 
 def siblings(model: onnx.ModelProto, layers: Sequence[ObservedLayer]) -> Iterator[onnx.NodeProto]:
     """The sibling of each layer; :func:`sibling_weights` gives what they read."""
-    nodes = {node.name: node for node in model.graph.node}
+    weights = layer_weights(GraphEditor(model))
     for layer in layers:
-        sibling = copy_node(nodes[layer.name])
+        sibling = copy_node(weights[layer.name].node)
         sibling.name = layer.quantized
         sibling.input[layer.weight] = _weight_name(layer)
-        sibling.output[0] = layer.quantized
+        del sibling.output[:]
+        sibling.output.append(layer.quantized)
         yield sibling
 
 
@@ -105,11 +103,18 @@ def sibling_weights(
     Rounded to the nearest levels, whatever they meet: this is before anything was learned about
     the audio.
     """
-    editor = GraphEditor(model)
-    nodes = {node.name: node for node in editor.nodes}
+    weights = layer_weights(GraphEditor(model))
     for layer in layers:
-        weight = quantized_weight(editor, nodes[layer.name], codec, Observations(), Fitting())
+        weight = quantized_weight(weights[layer.name], codec, Observations(), Fitting())
         yield numpy_helper.from_array(np.ascontiguousarray(weight), _weight_name(layer))
+
+
+def _activation(weight: LayerWeight) -> str:
+    """Name of what the weight is multiplied by, as a value of the graph."""
+    if weight.slot.label:
+        geometry = weight.geometry()
+        return "" if geometry is None else geometry.value
+    return next(str(name) for name in weight.node.input if name != weight.value)
 
 
 def _weight_name(layer: ObservedLayer) -> str:

@@ -89,7 +89,7 @@ def simulate(
                 result = layout.outputs[name]
                 bits = layout.integer_bits(result)
                 # The bias of a matrix product, and with it what is taken off, is added behind it.
-                made = product if product.op_type == "MatMul" else node
+                made = product if layer.placed.operator.adds_bias_behind else node
                 bounds = _range(weights, name, result)
                 round_result(editor, str(made.output[0]), name, bounds, bits)
                 product = next(each for each in editor.nodes if each.name == name)

@@ -10,7 +10,6 @@ import onnx
 from onnx import TensorProto, helper
 
 from quantkit.arrays import Array, FloatArray
-from quantkit.graph.editor import copy_node
 from quantkit.graph.partition import ValueType
 from quantkit.sensitivity.candidate_weights import Channels, FloatLayer
 from quantkit.sensitivity.layerwise import Stop, Walk
@@ -112,9 +111,7 @@ class LayerTrial:
 
 def _product(whole: onnx.ModelProto, layer: FloatLayer, source: str, stop: Stop) -> onnx.ModelProto:
     """The layer without its bias, as a model that takes input and weight."""
-    node = copy_node(layer.node)
-    if node.op_type in ("Conv", "ConvTranspose", "Gemm"):
-        del node.input[2:]
+    node = layer.placed.operator.without_bias(layer.node)
     weight = [None] * layer.values.ndim
     inputs = [
         helper.make_tensor_value_info(name, element, shape)

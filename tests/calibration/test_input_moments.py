@@ -9,8 +9,9 @@ from onnx import helper
 
 from quantkit.calibration import input_moments as module
 from quantkit.calibration.input_moments import PRIOR_ROWS, InputMoments, input_moments
-from quantkit.calibration.patches import Geometry, patches
+from quantkit.calibration.patches import patches
 from quantkit.calibration.spill import Spill
+from quantkit.graph.operators import Geometry
 from tests.small_model import masked_convolutions
 
 MATRIX = Geometry("value", inputs=7)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from quantkit.calibration.input_samples import ROWS, InputSamples, input_samples
-from quantkit.calibration.patches import Geometry, patches
+from quantkit.calibration.patches import patches
 from quantkit.graph.editor import copy_node
+from quantkit.graph.operators import Geometry
 
 MATRIX = Geometry("x", inputs=2)
 CONVOLUTION = Geometry(

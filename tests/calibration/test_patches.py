@@ -10,8 +10,9 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from quantkit.calibration.patches import Geometry, patches, windows
+from quantkit.calibration.patches import patches, windows
 from quantkit.graph.editor import GraphEditor
+from quantkit.graph.operators import Geometry, layer_weights
 
 # Operator, shape of the input, shape of the weight, attributes.
 CASES: dict[str, tuple[str, tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
@@ -61,7 +62,8 @@ def layer(
 
 
 def geometry_of(model: onnx.ModelProto) -> Geometry | None:
-    return Geometry.of(GraphEditor(model), model.graph.node[0])
+    (weight,) = layer_weights(GraphEditor(model)).values()
+    return weight.geometry()
 
 
 def normal(*shape: int) -> np.ndarray:

@@ -15,6 +15,7 @@ from quantkit.codecs.catalogue import CodecChoice
 from quantkit.graph.artifact import load_model, total_size
 from quantkit.graph.editor import GraphEditor, name_all_nodes
 from quantkit.graph.layers import find_layers
+from quantkit.graph.operators import layer_weights
 from quantkit.quantization import QuantizeSettings, quantize_model
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.choices.settings import LayerChoice
@@ -165,10 +166,9 @@ def test_equal_weights_that_meet_different_inputs_are_rounded_apart() -> None:
     codec = CodecChoice.parse("bitplane:2")
     choices = dict.fromkeys(("a", "b"), LayerChoice("float32", codec))
     observations = observe(model, find_layers(model), choices, feeds, COMPENSATED)
-    editor = GraphEditor(model)
     rounded = {
-        node.name: quantized_weight(editor, node, codec, observations, COMPENSATED)
-        for node in editor.nodes
+        name: quantized_weight(weight, codec, observations, COMPENSATED)
+        for name, weight in layer_weights(GraphEditor(model)).items()
     }
     for own, other in (("a", "b"), ("b", "a")):
         errors = [np.square(inputs[own] @ (rounded[name] - weight)).mean() for name in (own, other)]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from quantkit.errors import InputError
+from quantkit.graph.operators import products
 from quantkit.quantization.choices.settings import QuantizeSettings
 
 #: Every preset by name, in the order in which reports list them.
@@ -27,7 +28,7 @@ PRESETS = MappingProxyType(
         ),
         "static-int8": QuantizeSettings("static-int8", compute="static"),
         "hybrid": QuantizeSettings(
-            "hybrid", compute="static", operators={"MatMul": "dynamic", "Gemm": "dynamic"}
+            "hybrid", compute="static", operators=dict.fromkeys(products(), "dynamic")
         ),
     }
 )

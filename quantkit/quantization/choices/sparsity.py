@@ -13,8 +13,8 @@ from quantkit.codecs.base import stored_bytes
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer
+from quantkit.graph.operators import LayerWeight, layer_weights
 from quantkit.quantization.choices.settings import LayerChoice
-from quantkit.quantization.weights import weight_position
 
 
 def resolve_sparse(
@@ -29,7 +29,7 @@ def resolve_sparse(
         the choices by layer name, and why, where one was replaced.
     """
     editor = GraphEditor(model)
-    nodes = {node.name: node for node in editor.nodes}
+    weights = layer_weights(editor)
     settled: dict[str, LayerChoice] = {}
     notes: dict[str, str] = {}
     for layer in layers:
@@ -38,7 +38,7 @@ def resolve_sparse(
             dense = CodecChoice("bitplane", choice.codec.bits)
             codec = choice.codec
             if not {"nonzeros", "keep"} & codec.options.keys():
-                left = _nonzeros(editor, nodes[layer.name])
+                left = _nonzeros(weights[layer.name])
                 codec = replace(codec, options={**codec.options, "nonzeros": left})
             smaller = _bytes(codec, layer.shape) < _bytes(dense, layer.shape)
             if not smaller:
@@ -48,10 +48,9 @@ def resolve_sparse(
     return settled, notes
 
 
-def _nonzeros(editor: GraphEditor, node: onnx.NodeProto) -> int:
-    position = weight_position(editor, node)
-    weight = None if position is None else editor.array(node.input[position])
-    return 0 if weight is None else int(np.count_nonzero(weight))
+def _nonzeros(weight: LayerWeight) -> int:
+    values = weight.array()
+    return 0 if values is None else int(np.count_nonzero(values))
 
 
 def _bytes(codec: CodecChoice, shape: Sequence[int]) -> int:

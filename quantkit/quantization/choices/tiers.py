@@ -11,8 +11,8 @@ from quantkit.codecs.catalogue import INT8, CodecChoice
 from quantkit.codecs.tiered import Tiered
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer
+from quantkit.graph.operators import layer_weights
 from quantkit.quantization.choices.settings import LayerChoice
-from quantkit.quantization.weights import channel_axis
 
 
 def resolve_tiers(
@@ -24,15 +24,14 @@ def resolve_tiers(
         the choices by layer name, and why, where one was replaced.
     """
     editor = GraphEditor(model)
-    nodes = {node.name: node for node in editor.nodes}
+    weights = layer_weights(editor)
     settled = dict(choices)
     notes: dict[str, str] = {}
     for layer in layers:
         choice = choices[layer.name]
         codec = choice.codec.make()
         if isinstance(codec, Tiered):
-            axis = channel_axis(editor, nodes[layer.name], len(layer.shape))
-            channels = layer.shape[axis]
+            channels = weights[layer.name].channels(layer.shape)
             if not codec.fits(channels):
                 notes[layer.name] = f"it has {channels} output channels, too few for such tiers"
                 settled[layer.name] = replace(choice, codec=_rest(codec))

@@ -35,6 +35,7 @@ from quantkit.arrays import FloatArray
 from quantkit.errors import FormatError
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer
+from quantkit.graph.operators import operator_of
 from quantkit.quantization.equalize.channel_scaling import (
     Junction,
     Magnitudes,
@@ -185,11 +186,9 @@ def balancing_factors(met: Magnitudes, weight: FloatArray) -> Factors:
 def reader_weight(editor: GraphEditor, junction: Junction) -> FloatArray:
     """(channels, outputs) of the only layer that reads there."""
     (reader,) = junction.readers
-    weight = editor.array(reader.input[1])
-    assert weight is not None
-    transposed = editor.attributes(reader).get("transB", 0)
-    values: FloatArray = weight.T if transposed else weight
-    return values
+    operator = operator_of(reader)
+    assert operator is not None
+    return operator.input_rows(editor, reader)
 
 
 def _error(met: Magnitudes, weight: FloatArray, factors: FloatArray) -> float:
@@ -203,10 +202,7 @@ def _error(met: Magnitudes, weight: FloatArray, factors: FloatArray) -> float:
 
 def _channels(editor: GraphEditor, node: onnx.NodeProto) -> int | None:
     """Of its input; None where it is no product of an activation and a constant matrix."""
-    if node.op_type not in ("MatMul", "Gemm"):
+    operator = operator_of(node)
+    if operator is None or not operator.is_product:
         return None
-    attributes = editor.attributes(node)
-    weight = editor.array(node.input[1])
-    if weight is None or weight.ndim != 2 or attributes.get("transA", 0):
-        return None
-    return int(weight.shape[1 if attributes.get("transB", 0) else 0])
+    return operator.scalable_inputs(editor, node)

@@ -37,19 +37,16 @@ from onnx import TensorProto, numpy_helper
 from quantkit.arrays import Array, FloatArray
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import FRONTEND_PREFIX
+from quantkit.graph.operators import affine, operator_of
 from quantkit.graph.partition import captured
 from quantkit.graph.tensors import set_raw_bytes, tensor_array
 from quantkit.quantization.equalize.attention import attended_value
 from quantkit.quantization.kernels.masks import is_zero_mask, mask_source
-from quantkit.quantization.weights import by_input
+from quantkit.quantization.weights import placed
 
-_LAYERS = frozenset({"Conv", "MatMul", "Gemm"})
 _HOMOGENEOUS = frozenset({"Relu", "LeakyRelu", "Identity", "Dropout"})
 _POOLS = frozenset({"MaxPool", "AveragePool"})
 _SHAPE_ONLY = frozenset({"Shape", "Size"})
-# Dimensions that the second operand of a maker must have.
-_RANKS = {"MatMul": 2, "Gemm": 2, "LayerNormalization": 1}
-
 
 # Of the largest: what is smaller counts as dead.
 _NOTHING = 1e-6
@@ -86,7 +83,8 @@ class Junction:
 
     def values(self) -> dict[str, int]:
         """What the readers read: names, and the dimension of the channels in each."""
-        return {str(n.input[0]): 1 if n.op_type == "Conv" else -1 for n in self.readers}
+        found = ((str(n.input[0]), operator_of(n)) for n in self.readers)
+        return {name: each.result_axis for name, each in found if each is not None}
 
 
 def find_junctions(editor: GraphEditor, shared: Collection[str] = ()) -> list[Junction]:
@@ -115,7 +113,7 @@ def move(editor: GraphEditor, junction: Junction, factors: FloatArray) -> None:
         _store(editor, name, values / factors.reshape(shape))
     for reader in junction.readers:
         values = _float_array(editor, reader.input[1])
-        spread = by_input(editor, reader, values.shape, factors)
+        spread = placed(editor, reader).by_input(values.shape, factors)
         _store(editor, reader.input[1], values * cast(FloatArray, spread))
 
 
@@ -123,15 +121,7 @@ def input_magnitudes(editor: GraphEditor, junction: Junction) -> Magnitudes:
     """Of the readers' weights that meet each channel."""
     weights: list[FloatArray] = []
     for reader in junction.readers:
-        values = _float_array(editor, reader.input[1])
-        attributes = editor.attributes(reader)
-        if reader.op_type == "Conv":
-            groups = int(attributes.get("group", 1))
-            grouped = values.reshape(groups, -1, *values.shape[1:])
-            values = grouped.swapaxes(1, 2).reshape(junction.channels, -1)
-        elif attributes.get("transB", 0):
-            values = values.T
-        weights.append(values)
+        weights.append(placed(editor, reader).operator.input_rows(editor, reader))
     together = np.concatenate(weights, axis=1)
     squares = np.square(together, dtype=np.float64).mean(axis=1)
     return Magnitudes(np.abs(together).max(axis=1), np.sqrt(squares).astype(np.float32))
@@ -204,13 +194,20 @@ class _Finder:
     def _made(self, node: onnx.NodeProto) -> _Made | None:
         if node.op_type == "Mul":
             return self._made_by_product(node)
-        if node.op_type not in (*_LAYERS, "LayerNormalization"):
+        operator = operator_of(node)
+        is_layer = operator is not None and operator.is_affine
+        if not is_layer and node.op_type != "LayerNormalization":
             return None
         weight = self.editor.array(node.input[1])
-        if weight is None or weight.ndim != _RANKS.get(node.op_type, weight.ndim):
+        if weight is None:
             return None
-        transposed = self.editor.attributes(node).get("transB", 0)
-        of_weight = int(node.op_type in ("MatMul", "Gemm") and not transposed)
+        if operator is None:
+            expected, of_weight = 1, 0
+        else:
+            expected = 2 if operator.is_product else weight.ndim
+            of_weight = operator.channel_axis(self.editor, node, weight.ndim)
+        if weight.ndim != expected:
+            return None
         channels = weight.shape[of_weight]
         constants = [(str(node.input[1]), of_weight)]
         if len(node.input) > 2 and node.input[2]:
@@ -218,7 +215,8 @@ class _Finder:
             if bias is None or bias.size != channels or bias.shape[-1] != channels:
                 return None
             constants.append((str(node.input[2]), bias.ndim - 1))
-        axis = 1 - weight.ndim if node.op_type == "Conv" else -1
+        over_positions = operator is not None and operator.result_axis == 1
+        axis = 1 - weight.ndim if over_positions else -1
         return _Made(axis, channels, constants)
 
     def _made_by_product(self, node: onnx.NodeProto) -> _Made | None:
@@ -236,7 +234,7 @@ class _Finder:
         for user in self.editor.consumers.get(value, []):
             if user.op_type in _SHAPE_ONLY:
                 continue
-            if user.op_type in _LAYERS:
+            if user.op_type in affine():
                 if not self._is_reader(user, value, axis, trace.channels):
                     return False
                 trace.readers.append(user)
@@ -250,13 +248,9 @@ class _Finder:
         weight = self.editor.array(node.input[1])
         if weight is None or list(node.input).count(value) > 1 or self._is_foreign(node):
             return False
-        attributes = self.editor.attributes(node)
-        if node.op_type == "Conv":
-            inputs = weight.shape[1] * int(attributes.get("group", 1))
-            return axis == 1 - weight.ndim and inputs == channels
-        if weight.ndim != 2 or attributes.get("transA", 0):
-            return False
-        return axis == -1 and weight.shape[1 if attributes.get("transB", 0) else 0] == channels
+        operator = placed(self.editor, node).operator
+        expected = 1 - weight.ndim if operator.result_axis == 1 else -1
+        return axis == expected and operator.scalable_inputs(self.editor, node) == channels
 
     def _passed(
         self, node: onnx.NodeProto, value: str, axis: int, trace: _Trace

@@ -20,6 +20,7 @@ from quantkit.calibration.ranges import Moments
 from quantkit.graph.digest import graph_digest
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer
+from quantkit.graph.operators import affine
 from quantkit.quantization.calibration_cache import CalibrationCache
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.choices.settings import LayerChoice
@@ -34,7 +35,6 @@ from quantkit.quantization.equalize.equalization import equalize
 from quantkit.quantization.equalize.smoothing import smooth
 from quantkit.quantization.tied_weights import shared_weights
 
-_LAYERS = ("Conv", "MatMul", "Gemm")
 #: Kernels that round their input to one grid; others read floats, or round them block by block.
 ONE_GRID = ("static", "dynamic")
 
@@ -79,7 +79,7 @@ def condition(
         readers = [choices[reader.name] for reader in junction.readers]
         quantized = not all(choice.is_plain_float for choice in readers)
         one_grid = any(choice.compute in ONE_GRID for choice in readers)
-        if fitting.equalization and quantized and junction.maker.op_type in _LAYERS:
+        if fitting.equalization and quantized and junction.maker.op_type in affine():
             equalized.append(junction)
         elif fitting.smoothing and one_grid and feeds is not None:
             smoothed.append(junction)

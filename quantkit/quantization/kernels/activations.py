@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from quantkit.calibration.ranges import Range
 from quantkit.graph.editor import GraphEditor
-from quantkit.graph.operator_sets import VALUE_PRESERVING
+from quantkit.graph.operators.sets import VALUE_PRESERVING
 
 # float32 keeps its full relative precision down to here; smaller scales mean silence.
 _SMALLEST_SCALE = 1e-30

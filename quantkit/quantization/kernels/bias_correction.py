@@ -14,7 +14,7 @@ import onnx
 from quantkit.arrays import FloatArray
 from quantkit.codecs.base import Encoded
 from quantkit.graph.editor import GraphEditor
-from quantkit.quantization.weights import WeightStore, bias_place
+from quantkit.quantization.weights import WeightStore, placed
 
 
 def corrected_bias(
@@ -73,7 +73,7 @@ def correct_added_bias(
         node: as the float graph has it, before it is replaced.
         values, encoded, mean_input: see :func:`corrected_bias`.
     """
-    place = bias_place(editor, node)
+    place = placed(editor, node).operator.bias_place(editor, node)
     if place is None or not weights.is_corrected(node.name):
         return
     user, position = place

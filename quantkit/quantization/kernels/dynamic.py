@@ -8,9 +8,10 @@ import onnx
 
 from quantkit.errors import ModelError
 from quantkit.graph.editor import GraphEditor
+from quantkit.graph.operators import unfolds
 from quantkit.quantization.choices.settings import LayerChoice
 from quantkit.quantization.kernels.integer_conv import to_conv_integer
-from quantkit.quantization.kernels.integer_matmul import can_unfold, unfold
+from quantkit.quantization.kernels.integer_matmul import unfold
 from quantkit.quantization.weights import WeightStore
 
 # ReduceMax takes its axes as an input from here on; a per-clip range computes them.
@@ -45,6 +46,6 @@ def quantize_dynamic_layers(
         )
     for node in [n for n in editor.nodes if n.name in choices]:
         choice = choices[node.name]
-        rewrite = unfold if can_unfold(editor, node) else to_conv_integer
+        rewrite = unfold if unfolds(editor, node) else to_conv_integer
         rewrite(editor, node, choice.dynamic_range, weights, choice.activation_bits)
     editor.finish()

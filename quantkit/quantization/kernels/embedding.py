@@ -11,21 +11,21 @@ A float table, rebuilt while the session loads, would take four bytes a weight.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
 from quantkit.graph.editor import GraphEditor
-from quantkit.quantization.weights import WeightStore, by_input, channel_axis
+from quantkit.graph.operators import lookups
+from quantkit.quantization.weights import WeightStore, placed
 
 
 def store_embeddings(model: onnx.ModelProto, names: Collection[str], weights: WeightStore) -> None:
     """Rewrite those of the named layers that are a ``Gather``, in place."""
     editor = GraphEditor(model)
-    chosen = [n for n in editor.nodes if n.op_type == "Gather" and n.name in names]
+    chosen = [n for n in editor.nodes if n.op_type in lookups() and n.name in names]
     if not chosen:
         return
     stored: dict[str, str] = {}
@@ -38,10 +38,9 @@ def _rewrite(
     editor: GraphEditor, node: onnx.NodeProto, weights: WeightStore, stored: dict[str, str]
 ) -> None:
     name = str(node.name)
-    table = cast(npt.NDArray[np.float32], editor.array(node.input[0]))
-    axis = channel_axis(editor, node, table.ndim)
-    importance = by_input(editor, node, table.shape, weights.second_moments.get(node.name))
-    encoded = weights.encode(name, table, axis, importance)
+    layer = placed(editor, node)
+    axis = layer.axis(2)
+    encoded = weights.encode_layer(layer)
     nodes: list[onnx.NodeProto] = []
 
     def add(op: str, inputs: list[str], part: str, **attributes: Any) -> str:

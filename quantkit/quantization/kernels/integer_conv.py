@@ -18,7 +18,7 @@ from quantkit.quantization.kernels.activations import (
     quantize_per_clip,
 )
 from quantkit.quantization.kernels.bias_correction import store_bias
-from quantkit.quantization.weights import WeightStore, by_input
+from quantkit.quantization.weights import WeightStore, placed
 
 # The kernel takes one zero point for the whole weight; with it int8 becomes uint8 exactly.
 _ZERO_POINT = 128
@@ -37,7 +37,8 @@ def to_conv_integer(
     """
     name = str(node.name)
     weight = cast(npt.NDArray[np.float32], editor.array(node.input[1]))
-    importance = by_input(editor, node, weight.shape, weights.second_moments.get(name))
+    layer = placed(editor, node)
+    importance = layer.by_input(weight.shape, weights.second_moments.get(name))
     has_bias = len(node.input) > 2 and bool(node.input[2])
     encoded = weights.encode(name, weight, 0, importance, bias=has_bias)
     per_channel = (1, -1, *(1,) * (weight.ndim - 2))
@@ -70,7 +71,7 @@ def to_conv_integer(
     result = add("Mul", [result, quantized.scale], "scaled_product")
     if has_bias:
         bias = cast(npt.NDArray[np.float32], editor.array(node.input[2]))
-        means = by_input(editor, node, weight.shape, weights.means.get(name))
+        means = layer.by_input(weight.shape, weights.means.get(name))
         bias = bias.reshape(per_channel)
         add(
             "Add",

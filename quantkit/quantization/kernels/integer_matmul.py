@@ -40,7 +40,7 @@ from quantkit.quantization.kernels.activations import (
     quantize_static,
 )
 from quantkit.quantization.kernels.bias_correction import correct_added_bias, store_bias
-from quantkit.quantization.weights import WeightStore, bias_place
+from quantkit.quantization.weights import WeightStore, placed
 
 
 @dataclass(frozen=True)
@@ -62,27 +62,6 @@ class _Convolution:
         return (self.taps - 1) * self.dilation
 
 
-def can_unfold(editor: GraphEditor, node: onnx.NodeProto) -> bool:
-    """Whether one of the rules above fits ``node``."""
-    weight = editor.array(node.input[1]) if len(node.input) > 1 else None
-    if weight is None or weight.dtype != np.float32:
-        return False
-    if len(node.input) > 2 and node.input[2] and editor.array(node.input[2]) is None:
-        return False
-    attributes = editor.attributes(node)
-    if node.op_type == "MatMul":
-        return bool(weight.ndim == 2)
-    if node.op_type == "Gemm":
-        plain = not attributes.get("transA", 0)
-        return plain and all(attributes.get(k, 1.0) == 1.0 for k in ("alpha", "beta"))
-    return (
-        node.op_type == "Conv"
-        and weight.ndim == 3
-        and attributes.get("group", 1) == 1
-        and attributes.get("auto_pad", b"NOTSET") in (b"NOTSET", b"VALID")
-    )
-
-
 def unfold(
     editor: GraphEditor,
     node: onnx.NodeProto,
@@ -90,7 +69,7 @@ def unfold(
     weights: WeightStore,
     bits: int = 8,
 ) -> None:
-    """Replace ``node`` by its integer form; the product keeps the node's name.
+    """Replace ``node``, which one of the rules above fits, by its integer form, under its name.
 
     Args:
         activation: a calibrated range, or the way to find one at run time.
@@ -225,7 +204,7 @@ class _Unfolding:
 
     def _encoded(self) -> Encoded:
         importance = self._by_input(self.weights.second_moments.get(self.name))
-        has_bias = bias_place(self.editor, self.node) is not None
+        has_bias = placed(self.editor, self.node).has_bias
         return self.weights.encode(
             self.name, self.weight, 1, importance, bias=has_bias, order=self.order
         )

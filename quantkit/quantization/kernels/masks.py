@@ -18,7 +18,7 @@ import onnx
 from onnx import helper
 
 from quantkit.graph.editor import GraphEditor, copy_node
-from quantkit.graph.operator_sets import VALUE_PRESERVING
+from quantkit.graph.operators.sets import VALUE_PRESERVING
 
 
 def is_zero_mask(editor: GraphEditor, node: onnx.NodeProto) -> bool:

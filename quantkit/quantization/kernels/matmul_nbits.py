@@ -28,7 +28,7 @@ from quantkit.codecs.blocks import Blocks
 from quantkit.errors import ModelError
 from quantkit.graph.editor import GraphEditor
 from quantkit.quantization.kernels.bias_correction import correct_added_bias, store_bias
-from quantkit.quantization.weights import WeightStore, bias_place
+from quantkit.quantization.weights import WeightStore, placed
 
 _DOMAIN = "com.microsoft"
 _INT8_ACTIVATIONS = 4
@@ -77,17 +77,18 @@ class _Rewriting:
         self.editor, self.node, self.weights, self.stored = editor, node, weights, stored
         self.name = str(node.name)
         self.codec = cast(Blocks, weights.codecs[self.name])
-        self.attributes = editor.attributes(node)
         self.nodes: list[onnx.NodeProto] = []
-        values = editor.array(node.input[0 if node.op_type == "Gather" else 1])
-        if values is None or values.ndim != 2:
+        layer = placed(editor, node)
+        self.layer = layer
+        values = layer.array()
+        if values is None or values.ndim != 2 or layer.stands_left:
             raise ModelError(f"layer {self.name}: its weight is not a constant matrix")
-        channels_first = node.op_type == "Gather" or self.attributes.get("transB", 0)
+        channels_first = layer.operator.is_lookup or layer.axis(2) == 0
         #: (output channels or rows of the table, inputs)
-        self.weight = cast(FloatArray, values if channels_first else values.T)
+        self.weight = values if channels_first else values.T
 
     def apply(self) -> None:
-        if self.node.op_type == "Gather":
+        if self.layer.operator.is_lookup:
             self._look_up()
         else:
             self._multiply()
@@ -161,7 +162,7 @@ class _Rewriting:
 
     def _encoded(self) -> Encoded:
         importance = self._by_input(self.weights.second_moments.get(self.name))
-        biased = bias_place(self.editor, self.node) is not None
+        biased = self.layer.has_bias
         return self.weights.encode(self.name, self.weight, 0, importance, bias=biased)
 
     def _by_input(self, values: FloatArray | None) -> FloatArray | None:

@@ -27,14 +27,15 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from quantkit.calibration.ranges import Range
 from quantkit.codecs.base import Encoded
 from quantkit.graph.editor import GraphEditor, copy_node
-from quantkit.graph.operator_sets import ACTIVATION_PARTS, VALUE_PRESERVING
+from quantkit.graph.operators import unfolds
+from quantkit.graph.operators.sets import ACTIVATION_PARTS, VALUE_PRESERVING
 from quantkit.graph.tensors import raw_size
 from quantkit.quantization.kernels.activations import clip_to_bits, static_grid
 from quantkit.quantization.kernels.bias_correction import correct_added_bias, store_bias
 from quantkit.quantization.kernels.fake_quantize import round_activation
-from quantkit.quantization.kernels.integer_matmul import can_unfold, unfold
+from quantkit.quantization.kernels.integer_matmul import unfold
 from quantkit.quantization.kernels.masks import integer_masks, is_zero_mask, mask_source
-from quantkit.quantization.weights import WeightStore, bias_place, by_input, channel_axis
+from quantkit.quantization.weights import WeightStore, placed
 
 #: Of weights: the outermost level of int8 that a codec uses.
 INT8_LIMIT = 127
@@ -101,7 +102,7 @@ def lay_out(
         node.name
         for node in nodes
         if node.name in integer
-        and can_unfold(editor, node)
+        and unfolds(editor, node)
         and not _feeds_only(editor, node.output[0], integer)
     )
     outputs = {
@@ -245,12 +246,13 @@ def _encode(
 ) -> Encoded:
     """Put the weight of ``node`` on its grid, and the values of the grid into the graph."""
     values = cast(npt.NDArray[np.float32], editor.array(node.input[1]))
-    axis = channel_axis(editor, node, values.ndim)
-    importance = by_input(editor, node, values.shape, weights.second_moments.get(node.name))
-    means = by_input(editor, node, values.shape, weights.means.get(node.name))
+    layer = placed(editor, node)
+    axis = layer.axis(values.ndim)
+    importance = layer.by_input(values.shape, weights.second_moments.get(node.name))
+    means = layer.by_input(values.shape, weights.means.get(node.name))
     bias = editor.array(node.input[2]) if len(node.input) > 2 and node.input[2] else None
     if bias is None:
-        biased = bias_place(editor, node) is not None
+        biased = layer.has_bias
         encoded = weights.encode(node.name, values, axis, importance, bias=biased)
         correct_added_bias(editor, weights, node, values, encoded, means)
     else:

@@ -10,57 +10,68 @@ from collections.abc import Collection
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
+from quantkit.arrays import FloatArray
 from quantkit.codecs.base import Encoded
-from quantkit.errors import ModelError
 from quantkit.graph.editor import GraphEditor, copy_node
+from quantkit.graph.operators import node_weights
 from quantkit.quantization.kernels.bias_correction import correct_added_bias, store_bias
-from quantkit.quantization.weights import (
-    WeightStore,
-    bias_place,
-    by_input,
-    channel_axis,
-    weight_position,
-)
+from quantkit.quantization.weights import WeightStore, require_constant
 
 
 def store_weights(model: onnx.ModelProto, names: Collection[str], weights: WeightStore) -> None:
     """Replace the float weights of the named layers by levels, in place.
 
-    A ``Gather`` stays as it is; see :mod:`quantkit.quantization.kernels.embedding`.
+    Embeddings stay as they are; see :mod:`quantkit.quantization.kernels.embedding`.
     """
     if not names:
         return
     editor = GraphEditor(model)
     done: dict[tuple[str, int], tuple[str, Encoded]] = {}
-    for node in [n for n in editor.nodes if n.name in names and n.op_type != "Gather"]:
-        position = weight_position(editor, node)
-        if position is None:
-            raise ModelError(f"layer {node.name}: its weight is not a constant tensor")
-        values = cast(npt.NDArray[np.float32], editor.array(node.input[position]))
-        axis = channel_axis(editor, node, values.ndim)
-        key = (str(node.input[position]), axis)
+    for node in list(editor.nodes):
+        layers = [each for each in node_weights(editor, node) if each.name in names]
+        layers = [each for each in layers if not each.operator.is_lookup]
+        if not layers:
+            continue
         replacement = copy_node(node)
         nodes: list[onnx.NodeProto] = []
-        bias = editor.array(node.input[2]) if len(node.input) > 2 else None
-        moments = weights.second_moments.get(node.name) if position else None
-        importance = by_input(editor, node, values.shape, moments)
-        if key not in done:
-            biased = bias_place(editor, node) is not None
-            encoded = weights.encode(node.name, values, axis, importance, bias=biased)
-            done[key] = _rebuilt(editor, node.name, encoded, weights, nodes), encoded
-        replacement.input[position], encoded = done[key]
-        means = by_input(editor, node, values.shape, weights.means.get(node.name))
-        if bias is not None:
-            stored = store_bias(editor, weights, node.name, bias, values, encoded, means)
-            replacement.input[2] = stored
-        elif position:
-            correct_added_bias(editor, weights, node, values, encoded, means)
+        for layer in layers:
+            values, position = require_constant(layer), layer.position
+            assert position is not None
+            key = (layer.value, layer.axis(layer.rows().ndim))
+            if key not in done:
+                encoded = weights.encode_layer(layer)
+                rebuilt = _rebuilt(editor, layer.name, encoded, weights, nodes)
+                if encoded.levels.shape != values.shape:
+                    rebuilt = _reshaped(editor, layer.name, rebuilt, values.shape, nodes)
+                done[key] = rebuilt, encoded
+            replacement.input[position], encoded = done[key]
+            place = layer.operator.bias_place(editor, node)
+            means = layer.by_input(values.shape, weights.means.get(layer.name))
+            if place is not None and place[0] is node:
+                bias = cast(FloatArray, editor.array(node.input[place[1]]))
+                stored = store_bias(editor, weights, layer.name, bias, values, encoded, means)
+                replacement.input[place[1]] = stored
+            elif place is not None:
+                correct_added_bias(editor, weights, node, values, encoded, means)
         editor.replace(node, [*nodes, replacement])
     editor.finish()
+
+
+def _reshaped(
+    editor: GraphEditor,
+    name: str,
+    value: str,
+    shape: tuple[int, ...],
+    nodes: list[onnx.NodeProto],
+) -> str:
+    """Rows of a weight as its node reads them."""
+    sizes = editor.constant(f"{name}.weight_shape", np.array(shape, np.int64))
+    output = editor.free_name(f"{name}.weight_reshaped")
+    nodes.append(helper.make_node("Reshape", [value, sizes], [output], f"{name}/weight_reshaped"))
+    return output
 
 
 def _rebuilt(

@@ -14,12 +14,13 @@ import onnx
 from onnx import helper
 
 from quantkit.graph.editor import GraphEditor, copy_node
+from quantkit.graph.operators.gemm import Gemm
 
 
 def make_gemms_plain(model: onnx.ModelProto) -> None:
     """Rewrite every float32 ``Gemm`` with a constant ``B`` that is not in that form, in place."""
     editor = GraphEditor(model)
-    odd = [node for node in editor.nodes if node.op_type == "Gemm" and _is_odd(editor, node)]
+    odd = [node for node in editor.nodes if node.op_type == Gemm.name and _is_odd(editor, node)]
     for node in odd:
         _make_plain(editor, node)
     if odd:

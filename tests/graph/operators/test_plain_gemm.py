@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from quantkit.codecs.catalogue import CodecChoice
-from quantkit.graph.gemm import make_gemms_plain
+from quantkit.graph.operators.plain_gemm import make_gemms_plain
 from quantkit.quantization import QuantizeSettings, quantize_model
 from quantkit.runtime.session import session_options
 

@@ -1,0 +1,99 @@
+"""``Conv``: windows of the input times one row of weights for each output channel."""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import numpy as np
+import onnx
+
+from quantkit.arrays import FloatArray
+from quantkit.graph.editor import GraphEditor
+from quantkit.graph.operators.base import Operator, Slot, constant_weight
+from quantkit.graph.operators.geometry import Geometry
+from quantkit.graph.plan import Compute
+
+# Inputs per output value under which quantizing them costs more than the product saves; measured by
+# `python -m benchmarks.integer_convolutions`.
+_SHORTEST_REDUCTION = 16
+
+
+class Conv(Operator):
+    """Weight (output channels, input channels of a group, taps by dimension …)."""
+
+    name = "Conv"
+    bias_input = 2
+    is_affine = True
+    result_axis = 1
+    float_kernels = frozenset({"Conv", "FusedConv", "NhwcFusedConv"})
+
+    def channel_axis(self, editor: GraphEditor, node: onnx.NodeProto, rank: int) -> int:
+        return 0
+
+    def input_axis(self, editor: GraphEditor, node: onnx.NodeProto) -> int:
+        return 1
+
+    def by_input(
+        self,
+        editor: GraphEditor,
+        node: onnx.NodeProto,
+        shape: tuple[int, ...],
+        values: FloatArray | None,
+    ) -> FloatArray | None:
+        if values is None:
+            return None
+        groups = _groups(editor, node)
+        by_group = values.reshape(groups, 1, -1)
+        channels = np.repeat(by_group, shape[0] // groups, axis=1).reshape(shape[0], -1)
+        return channels.reshape(*channels.shape, *(1,) * (len(shape) - 2))
+
+    def scalable_inputs(self, editor: GraphEditor, node: onnx.NodeProto) -> int | None:
+        weight = editor.array(node.input[1])
+        return None if weight is None else int(weight.shape[1]) * _groups(editor, node)
+
+    def input_rows(self, editor: GraphEditor, node: onnx.NodeProto) -> FloatArray:
+        values = cast(FloatArray, editor.array(node.input[1]))
+        groups = _groups(editor, node)
+        grouped = values.reshape(groups, -1, *values.shape[1:])
+        return grouped.swapaxes(1, 2).reshape(groups * values.shape[1], -1)
+
+    def geometry(self, editor: GraphEditor, node: onnx.NodeProto, slot: Slot) -> Geometry | None:
+        weight = editor.array(node.input[1])
+        if weight is None or editor.is_constant(node.input[0]):
+            return None
+        return Geometry.of_convolution(str(node.input[0]), weight.shape, editor.attributes(node))
+
+    def unfolds(self, editor: GraphEditor, node: onnx.NodeProto) -> bool:
+        weight = constant_weight(editor, node)
+        attributes = editor.attributes(node)
+        return (
+            weight is not None
+            and weight.ndim == 3
+            and attributes.get("group", 1) == 1
+            and attributes.get("auto_pad", b"NOTSET") in (b"NOTSET", b"VALID")
+        )
+
+    def reason_against_integers(
+        self, editor: GraphEditor, node: onnx.NodeProto, compute: Compute, emulated: bool
+    ) -> str:
+        if not editor.is_constant(node.input[1]):
+            return "its weight is not the constant right operand"
+        if emulated:
+            return ""
+        weight = editor.array(node.input[1])
+        assert weight is not None
+        group = _groups(editor, node)
+        if group == 1 and math.prod(weight.shape[1:]) < _SHORTEST_REDUCTION:
+            return "the float kernel is faster: too few inputs per output value"
+        if group == 1 and weight.shape[1] == 1:
+            # Its windows are laid out byte by byte; and samples of sound, which have peaks of
+            # sixteen times their standard deviation, lose most to a grid.
+            return "the float kernel is faster: one input channel"
+        if compute == "dynamic" and group > 1 and weight.shape[1] == 1:
+            return "the float kernel is faster: depthwise convolution"
+        return ""
+
+
+def _groups(editor: GraphEditor, node: onnx.NodeProto) -> int:
+    return int(editor.attributes(node).get("group", 1))
