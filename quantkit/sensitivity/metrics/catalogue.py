@@ -6,21 +6,25 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from quantkit.errors import InputError
-from quantkit.sensitivity.metrics.absolute_maximum import AbsoluteMaximum
 from quantkit.sensitivity.metrics.base import Metric
-from quantkit.sensitivity.metrics.frobenius_distance import FrobeniusDistance
-from quantkit.sensitivity.metrics.hessian_trace import HessianTrace
-from quantkit.sensitivity.metrics.kl_divergence import KullbackLeibler
-from quantkit.sensitivity.metrics.l1_distance import L1Distance
-from quantkit.sensitivity.metrics.l2_distance import L2Distance
-from quantkit.sensitivity.metrics.maximum import Maximum
-from quantkit.sensitivity.metrics.mean import Mean
-from quantkit.sensitivity.metrics.median import Median
-from quantkit.sensitivity.metrics.normality import Normality
-from quantkit.sensitivity.metrics.spectral_distance import SpectralDistance
-from quantkit.sensitivity.metrics.sqnr import SignalToQuantizationNoise
-from quantkit.sensitivity.metrics.standard_deviation import StandardDeviation
-from quantkit.sensitivity.metrics.variance import Variance
+from quantkit.sensitivity.metrics.distances import (
+    FrobeniusDistance,
+    KullbackLeibler,
+    L1Distance,
+    L2Distance,
+    SignalToQuantizationNoise,
+    SpectralDistance,
+)
+from quantkit.sensitivity.metrics.hessian import HessianTrace
+from quantkit.sensitivity.metrics.reductions import (
+    AbsoluteMaximum,
+    Maximum,
+    Mean,
+    Median,
+    Normality,
+    StandardDeviation,
+    Variance,
+)
 
 _ALL: tuple[type[Metric], ...] = (
     Median,
