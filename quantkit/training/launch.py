@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from quantkit.errors import InputError, MissingDependencyError
 from quantkit.training.keywords.recipe import KeywordRecipe, load_keyword_recipe
+from quantkit.training.loop import TrainingLoop
 from quantkit.training.recipe import Recipe, load_recipe, preset, preset_names, task_of
-from quantkit.training.run import TrainingRun
 
 
 def find_recipe(name: str) -> Recipe | KeywordRecipe:
@@ -39,7 +40,7 @@ def prepare_run(
     device: torch.device | None = None,
     on_decoding: Callable[[int, int], None] = lambda done, total: None,
     on_skipped: Callable[[str, Sequence[str]], None] = lambda source, reasons: None,
-) -> TrainingRun:
+) -> TrainingLoop[Any, Any, Any]:
     """Decode the recipe's audio and build its trainer.
 
     Args:

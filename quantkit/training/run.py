@@ -38,25 +38,6 @@ class Progress:
     score: Score | None = None
 
 
-class TrainingRun(Protocol):
-    """A run that is ready to begin or to go on.
-
-    Args:
-        measure: name of the validation error, of which ``best`` is the lowest so far.
-        step: steps done.
-    """
-
-    measure: str
-    step: int
-    best: float
-
-    def resume(self) -> bool:
-        """Go on from the run's last state, if there is one."""
-
-    def run(self, on_progress: Callable[[Progress], None] = ...) -> float:
-        """Train to the end of the recipe and return the best validation error."""
-
-
 def holds_earlier_run(folder: Path) -> bool:
     """Whether a training run has already kept something in ``folder``."""
     return (folder / _STATE_NAME).exists() or (folder / BEST_NAME).exists()

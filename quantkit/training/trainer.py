@@ -1,57 +1,50 @@
-"""The training loop: CTC, mixed precision, resumable, keeps the best by validation."""
+"""Training of Wav2Letter with CTC."""
 
 from __future__ import annotations
 
-import math
 import random
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import ctc_loss
-from torch.nn.utils import clip_grad_norm_
 
 from quantkit.audio.frontend import Frontend
 from quantkit.audio.utterance import Corpus
-from quantkit.errors import CheckpointError, CorpusError, InputError
+from quantkit.errors import CheckpointError, InputError
 from quantkit.models.checkpoint import save_wav2letter
 from quantkit.models.wav2letter import Wav2Letter
 from quantkit.text.labels import Labels
-from quantkit.training.batching import Batch, bucket, prefetch
+from quantkit.training.batching import Batch, bucket
 from quantkit.training.clips import ClipPreparer
-from quantkit.training.mixture import Mixture
-from quantkit.training.optimizers import Schedule, make_optimizer
+from quantkit.training.loop import TrainingLoop
+from quantkit.training.mixture import Clip, Mixture
 from quantkit.training.recipe import Recipe
-from quantkit.training.run import (
-    BEST_NAME,
-    Progress,
-    autocast_type,
-    restore_state,
-    save_state,
-)
+from quantkit.training.run import BEST_NAME
 from quantkit.training.validation import ValidationScore, validate
 
 
-class Trainer:
-    """One training run in ``folder``.
-
-    ``folder`` receives ``best/`` (the checkpoint with the lowest validation error so far),
-    ``last.pt`` (everything that is needed to go on) and ``history.json``.
+class Trainer(TrainingLoop[Wav2Letter, list[Clip], Batch]):
+    """One training run; the validation error is the mean character error rate of the sources.
 
     Args:
         recipe: what to do.
         mixture: training utterances by source.
         validation: held-out utterances by source.
         preparer: turns clips into features.
+        folder, device: see :class:`~quantkit.training.loop.TrainingLoop`.
+
+    Raises:
+        InputError: recipe and alphabet differ in the number of labels.
     """
 
-    measure = "CER"
+    measure: ClassVar[str] = "CER"
+    nothing_to_train: ClassVar[str] = "no training clip is long enough for its transcript"
 
     def __init__(
         self,
@@ -67,85 +60,34 @@ class Trainer:
             raise InputError(
                 f"the recipe's model has {recipe.model.labels} labels, the alphabet {len(labels)}"
             )
-        torch.manual_seed(recipe.seed)
+        super().__init__(recipe, partial(Wav2Letter, recipe.model), folder, device)
         self.recipe = recipe
         self.labels = labels
-        self.folder = folder
-        self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.model = Wav2Letter(recipe.model).to(self.device)
-        self.optimizer = make_optimizer(self.model, recipe.optimizer)
-        self.schedule = Schedule(self.optimizer, recipe.optimizer, recipe.steps)
-        self.step = 0
-        self.best = math.inf
-        self.history: list[dict[str, object]] = []
         self._mixture = mixture
         self._validation = validation
         self._preparer = preparer
-        self._autocast = autocast_type(recipe.precision, self.device)
-
-    def resume(self) -> bool:
-        """Go on from ``last.pt``, if there is one.
-
-        Raises:
-            CheckpointError: the file is damaged or belongs to another model, alphabet or front
-                end.
-        """
-        return restore_state(self.folder, self.device, self._restore)
-
-    def _restore(self, state: Mapping[str, Any]) -> None:
-        self._check_origin(state)
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.step = int(state["step"])
-        self.best = float(state["best"])
-        self.history = list(state["history"])
-
-    def _check_origin(self, state: Mapping[str, Any]) -> None:
-        # Runs of older versions lack these entries; they can still go on.
-        if "labels" in state and Labels.from_json(state["labels"]) != self.labels:
-            raise CheckpointError("it was trained on another alphabet")
-        frontend = self._preparer.frontend
-        if "frontend" in state and Frontend.from_json(state["frontend"]) != frontend:
-            raise CheckpointError("it was trained with other front-end settings")
 
     def warm_start(self, model: Wav2Letter) -> None:
-        """Begin from the weights of another model of the same size."""
-        try:
-            self.model.load_state_dict(model.state_dict())
-        except RuntimeError as error:
-            raise CheckpointError(f"weights to start from do not fit the recipe: {error}") from None
+        """Begin from the weights of another model of the same size.
 
-    def run(self, on_progress: Callable[[Progress], None] = lambda progress: None) -> float:
-        """Train to the end of the recipe and return the best validation error (mean CER)."""
-        # Adam's second moments sink below the smallest normal numbers, which CPUs are slow at.
-        torch.set_flush_denormal(True)
-        try:
-            self._run(on_progress)
-        finally:
-            torch.set_flush_denormal(False)
-        return self.best
+        Raises:
+            CheckpointError: it is of another size.
+        """
+        self._load_weights(model)
 
-    def _run(self, on_progress: Callable[[Progress], None]) -> None:
-        started, audio_seconds = time.monotonic(), 0.0
-        for batch in self._batches():
-            self._train_mode()
-            loss = self._optimize(batch)
-            self.step += 1
-            audio_seconds += self._preparer.frontend.seconds_of(int(batch.lengths.sum()))
-            score = None
-            if self.step % self.recipe.validate_every == 0 or self.step == self.recipe.steps:
-                score = self._validate(loss)
-            on_progress(
-                Progress(
-                    self.step,
-                    self.recipe.steps,
-                    loss,
-                    self.schedule.learning_rate,
-                    audio_seconds / max(1e-9, time.monotonic() - started),
-                    score,
-                )
-            )
+    def _epoch(self, rng: random.Random) -> list[list[Clip]]:
+        clips = self._mixture.epoch(self.recipe.stage_at(self.step), rng)
+        return bucket(clips, self.recipe.batch_seconds, self.recipe.batch_clips, rng)
+
+    def _epoch_is_over(self, began: int) -> bool:
+        """A new epoch begins when a stage ends."""
+        return self.recipe.stage_at(self.step) is not self.recipe.stage_at(began)
+
+    def _prepare(self, group: list[Clip], rng: np.random.Generator) -> Batch | None:
+        return self._preparer.training_batch(group, rng)
+
+    def _seconds_of(self, batch: Batch) -> float:
+        return self._preparer.frontend.seconds_of(int(batch.lengths.sum()))
 
     def _train_mode(self) -> None:
         """Training mode, but for batch norm once the recipe freezes it.
@@ -160,35 +102,12 @@ class Trainer:
                 if isinstance(module, nn.BatchNorm1d):
                     module.eval()
 
-    def _batches(self) -> Iterator[Batch]:
-        """Batches until the recipe's last step; a new epoch begins when a stage ends."""
-        recipe = self.recipe
-        while self.step < recipe.steps:
-            stage = recipe.stage_at(self.step)
-            rng = random.Random(f"{recipe.seed}/{self.step}")
-            prepare = partial(
-                self._preparer.training_batch, rng=np.random.default_rng([recipe.seed, self.step])
-            )
-            clips = self._mixture.epoch(stage, rng)
-            groups = bucket(clips, recipe.batch_seconds, recipe.batch_clips, rng)
-            prepared = prefetch(groups, prepare)
-            heard = 0
-            for batch in prepared:
-                heard += 1
-                yield batch
-                if self.step >= recipe.steps or recipe.stage_at(self.step) is not stage:
-                    break
-            if not heard:
-                raise CorpusError("no training clip is long enough for its transcript")
-
-    def _optimize(self, batch: Batch) -> float:
+    def _loss(self, batch: Batch) -> Tensor:
+        """CTC loss per label of the targets."""
         batch = batch.to(self.device)
-        self.schedule.before_step(self.step)
-        with torch.autocast(
-            self.device.type, dtype=self._autocast, enabled=self._autocast is not None
-        ):
+        with self._autocast():
             log_probs, lengths = self.model(batch.features, batch.lengths)
-        loss = ctc_loss(
+        total: Tensor = ctc_loss(
             log_probs.transpose(0, 1),
             batch.targets,
             lengths,
@@ -196,50 +115,44 @@ class Trainer:
             blank=self.labels.blank,
             reduction="sum",
             zero_infinity=True,
-        ) / max(1, int(batch.target_lengths.sum()))
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        clip_norm = self.recipe.optimizer.clip_norm
-        norm = clip_grad_norm_(self.model.parameters(), clip_norm if clip_norm > 0 else math.inf)
-        # One clip with an absurd transcript must not undo hours of training.
-        if torch.isfinite(norm):
-            self.optimizer.step()
-        return float(loss.detach())
+        )
+        return total / max(1, int(batch.target_lengths.sum()))
 
-    def _validate(self, loss: float) -> ValidationScore:
+    def _score(self) -> tuple[ValidationScore, float, dict[str, object]]:
         score = validate(
-            self.model, self._validation, self.labels, self._preparer, self.device, self._autocast
+            self.model,
+            self._validation,
+            self.labels,
+            self._preparer,
+            self.device,
+            self._autocast_type,
         )
-        self.schedule.after_validation(score.mean)
-        self.history.append(
-            {
-                "step": self.step,
-                "loss": loss,
-                "learning_rate": self.schedule.learning_rate,
-                "cer": score.mean,
-                **{f"cer_{name}": value for name, value in score.by_source.items()},
-            }
-        )
-        if score.mean <= self.best:
-            self.best = score.mean
-            save_wav2letter(
-                self.folder / BEST_NAME,
-                self.model,
-                self.labels,
-                self._preparer.frontend,
-                {"recipe": asdict(self.recipe), "step": self.step, "validation_cer": score.mean},
-            )
-        self._save()
-        return score
+        by_source = {f"cer_{name}": value for name, value in score.by_source.items()}
+        return score, score.mean, {"cer": score.mean, **by_source}
 
-    def _save(self) -> None:
-        state = {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "step": self.step,
-            "best": self.best,
+    def _keep_best(self, figures: Mapping[str, object]) -> None:
+        save_wav2letter(
+            self.folder / BEST_NAME,
+            self.model,
+            self.labels,
+            self._preparer.frontend,
+            {
+                "recipe": asdict(self.recipe),
+                "step": self.step,
+                "validation_cer": figures["cer"],
+            },
+        )
+
+    def _own_state(self) -> dict[str, Any]:
+        return {
             "labels": self.labels.to_json(),
             "frontend": self._preparer.frontend.to_json(),
         }
-        save_state(self.folder, state, self.history)
+
+    def _check_origin(self, state: Mapping[str, Any]) -> None:
+        # Runs of older versions lack these entries; they can still go on.
+        if "labels" in state and Labels.from_json(state["labels"]) != self.labels:
+            raise CheckpointError("it was trained on another alphabet")
+        frontend = self._preparer.frontend
+        if "frontend" in state and Frontend.from_json(state["frontend"]) != frontend:
+            raise CheckpointError("it was trained with other front-end settings")

@@ -21,9 +21,9 @@ from quantkit.training.recipe import (
     Stage,
     preset,
 )
-from quantkit.training.run import holds_earlier_run
+from quantkit.training.run import Progress, holds_earlier_run
 from quantkit.training.setup import prepare_trainer
-from quantkit.training.trainer import Progress, Trainer
+from quantkit.training.trainer import Trainer
 
 _RECIPE = Recipe(
     model=Wav2LetterConfig(labels=29, width=32, head_width=64, dropout=0.0, batch_norm=True),

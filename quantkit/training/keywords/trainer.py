@@ -1,50 +1,49 @@
-"""The training loop of a keyword spotter: resumable, keeps the best by validation."""
+"""Training of a keyword spotter with cross-entropy; the moving average of its weights is kept."""
 
 from __future__ import annotations
 
-import math
 import random
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
-from torch.nn.utils import clip_grad_norm_
+from transformers import Wav2Vec2ConformerForSequenceClassification
 
 from quantkit.audio.utterance import Utterance
 from quantkit.errors import CheckpointError
-from quantkit.training.batching import prefetch
 from quantkit.training.keywords.averaging import WeightAverage
 from quantkit.training.keywords.checkpoint import Spotter, save_spotter
 from quantkit.training.keywords.clips import KeywordBatch, KeywordPreparer
 from quantkit.training.keywords.model import new_spotter
 from quantkit.training.keywords.recipe import KeywordRecipe
 from quantkit.training.keywords.validation import Accuracy, measure_accuracy
-from quantkit.training.optimizers import Schedule, make_optimizer
-from quantkit.training.run import BEST_NAME, Progress, autocast_type, restore_state, save_state
+from quantkit.training.loop import TrainingLoop
+from quantkit.training.run import BEST_NAME
 
 
-class KeywordTrainer:
-    """One training run in ``folder``.
+class KeywordTrainer(
+    TrainingLoop[Wav2Vec2ConformerForSequenceClassification, list[Utterance], KeywordBatch]
+):
+    """One training run; the validation error is the share of clips that the average gets wrong.
 
-    ``folder`` receives ``best/`` (the averaged weights with the lowest validation error so far,
-    as a folder that ``transformers`` loads), ``last.pt`` (everything that is needed to go on)
-    and ``history.json``.
+    ``best/`` holds the averaged weights, as a folder that ``transformers`` loads.
 
     Args:
         recipe: what to do.
         training: clips to train on; their texts are classes of the preparer.
         validation: held-out clips.
         preparer: turns clips into batches.
+        folder, device: see :class:`~quantkit.training.loop.TrainingLoop`.
     """
 
-    measure = "error rate"
+    measure: ClassVar[str] = "error rate"
+    nothing_to_train: ClassVar[str] = "there is no clip to train on"
 
     def __init__(
         self,
@@ -55,41 +54,13 @@ class KeywordTrainer:
         folder: Path,
         device: torch.device | None = None,
     ) -> None:
-        torch.manual_seed(recipe.seed)
+        make_model = partial(new_spotter, recipe.model, preparer.classes, preparer.sample_rate)
+        super().__init__(recipe, make_model, folder, device)
         self.recipe = recipe
-        self.folder = folder
-        self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.model = new_spotter(recipe.model, preparer.classes, preparer.sample_rate)
-        module: nn.Module = self.model
-        module.to(self.device)
         self.average = WeightAverage(self.model, recipe.average_decay)
-        self.optimizer = make_optimizer(self.model, recipe.optimizer)
-        self.schedule = Schedule(self.optimizer, recipe.optimizer, recipe.steps)
-        self.step = 0
-        self.best = math.inf
-        self.history: list[dict[str, object]] = []
         self._training = tuple(training)
         self._validation = tuple(validation)
         self._preparer = preparer
-        self._autocast = autocast_type(recipe.precision, self.device)
-
-    def resume(self) -> bool:
-        """Go on from ``last.pt``, if there is one.
-
-        Raises:
-            CheckpointError: the file is damaged or belongs to another model or other classes.
-        """
-        return restore_state(self.folder, self.device, self._restore)
-
-    def _restore(self, state: Mapping[str, Any]) -> None:
-        if tuple(state["classes"]) != self._preparer.classes:
-            raise CheckpointError("it was trained on other classes")
-        self.model.load_state_dict(state["model"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step = int(state["step"])
-        self.best = float(state["best"])
-        self.history = list(state["history"])
 
     def warm_start(self, spotter: Spotter) -> None:
         """Begin from the weights of another spotter of the same size and classes.
@@ -99,116 +70,72 @@ class KeywordTrainer:
         """
         if spotter.classes != self._preparer.classes:
             raise CheckpointError("weights to start from are for other classes")
-        try:
-            self.model.load_state_dict(spotter.model.state_dict())
-        except RuntimeError as error:
-            raise CheckpointError(f"weights to start from do not fit the recipe: {error}") from None
+        self._load_weights(spotter.model)
         self.average = WeightAverage(self.model, self.recipe.average_decay)
 
-    def run(self, on_progress: Callable[[Progress], None] = lambda progress: None) -> float:
-        """Train to the end of the recipe and return the best validation error (1 - accuracy)."""
-        # Adam's second moments sink below the smallest normal numbers, which CPUs are slow at.
-        torch.set_flush_denormal(True)
-        try:
-            self._run(on_progress)
-        finally:
-            torch.set_flush_denormal(False)
-        return self.best
+    def _epoch(self, rng: random.Random) -> list[list[Utterance]]:
+        """Every clip once, in random order."""
+        clips = list(self._training)
+        rng.shuffle(clips)
+        size = self.recipe.batch_clips
+        return [clips[start : start + size] for start in range(0, len(clips), size)]
 
-    def _run(self, on_progress: Callable[[Progress], None]) -> None:
-        started, clips = time.monotonic(), 0
-        for batch in self._batches():
-            loss = self._optimize(batch)
-            self.step += 1
-            clips += len(batch.waveforms)
-            score = None
-            if self.step % self.recipe.validate_every == 0 or self.step == self.recipe.steps:
-                score = self._validate(loss)
-            on_progress(
-                Progress(
-                    self.step,
-                    self.recipe.steps,
-                    loss,
-                    self.schedule.learning_rate,
-                    clips * self.recipe.clip_seconds / max(1e-9, time.monotonic() - started),
-                    score,
-                )
-            )
+    def _prepare(self, group: list[Utterance], rng: np.random.Generator) -> KeywordBatch | None:
+        return self._preparer.training_batch(group, rng)
 
-    def _batches(self) -> Iterator[KeywordBatch]:
-        """Batches until the recipe's last step; every epoch hears each clip once."""
-        recipe = self.recipe
-        while self.step < recipe.steps:
-            clips = list(self._training)
-            random.Random(f"{recipe.seed}/{self.step}").shuffle(clips)
-            groups = [
-                clips[start : start + recipe.batch_clips]
-                for start in range(0, len(clips), recipe.batch_clips)
-            ]
-            prepare = partial(
-                self._preparer.training_batch, rng=np.random.default_rng([recipe.seed, self.step])
-            )
-            for batch in prefetch(groups, prepare):
-                yield batch
-                if self.step >= recipe.steps:
-                    break
+    def _seconds_of(self, batch: KeywordBatch) -> float:
+        return len(batch.waveforms) * self.recipe.clip_seconds
 
-    def _optimize(self, batch: KeywordBatch) -> float:
+    def _train_mode(self) -> None:
         self.model.train()
         # In training mode it asks for the gradient of the waveform, which nobody needs.
         self.model.wav2vec2_conformer.feature_extractor.eval()
-        self.schedule.before_step(self.step)
-        with torch.autocast(
-            self.device.type, dtype=self._autocast, enabled=self._autocast is not None
-        ):
+
+    def _after_step(self) -> None:
+        self.average.update(self.model)
+
+    def _loss(self, batch: KeywordBatch) -> Tensor:
+        """Cross-entropy per clip, with smoothed labels."""
+        with self._autocast():
             logits = self.model(batch.waveforms.to(self.device)).logits
-        loss = cross_entropy(
+        return cross_entropy(
             logits.float(),
             batch.targets.to(self.device),
             label_smoothing=self.recipe.label_smoothing,
         )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        clip_norm = self.recipe.optimizer.clip_norm
-        clip_grad_norm_(self.model.parameters(), clip_norm if clip_norm > 0 else math.inf)
-        self.optimizer.step()
-        self.average.update(self.model)
-        return float(loss.detach())
 
-    def _validate(self, loss: float) -> Accuracy:
+    def _score(self) -> tuple[Accuracy, float, dict[str, object]]:
         score = measure_accuracy(
-            self.average.model, self._validation, self._preparer, self.device, self._autocast
+            self.average.model,
+            self._validation,
+            self._preparer,
+            self.device,
+            self._autocast_type,
         )
-        error = 1.0 - score.mean
-        self.history.append(
+        figures = {"accuracy": score.mean, "accuracy_by_class": score.by_class}
+        return score, 1.0 - score.mean, figures
+
+    def _keep_best(self, figures: Mapping[str, object]) -> None:
+        save_spotter(
+            self.folder / BEST_NAME,
+            self.average.model,
+            self._preparer.sample_rate,
             {
+                "recipe": asdict(self.recipe),
                 "step": self.step,
-                "loss": loss,
-                "learning_rate": self.schedule.learning_rate,
-                "accuracy": score.mean,
-                "accuracy_by_class": score.by_class,
-            }
+                "validation_accuracy": figures["accuracy"],
+            },
         )
-        # Among equals the later one: its learning rate was lower.
-        if error <= self.best:
-            self.best = error
-            save_spotter(
-                self.folder / BEST_NAME,
-                self.average.model,
-                self._preparer.sample_rate,
-                {
-                    "recipe": asdict(self.recipe),
-                    "step": self.step,
-                    "validation_accuracy": score.mean,
-                },
-            )
-        state = {
-            "model": self.model.state_dict(),
+
+    def _own_state(self) -> dict[str, Any]:
+        return {
             "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "best": self.best,
             "classes": list(self._preparer.classes),
         }
-        save_state(self.folder, state, self.history)
-        return score
+
+    def _check_origin(self, state: Mapping[str, Any]) -> None:
+        if tuple(state["classes"]) != self._preparer.classes:
+            raise CheckpointError("it was trained on other classes")
+
+    def _restore_own(self, state: Mapping[str, Any]) -> None:
+        self.average.load_state_dict(state["average"])
