@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from benchmarks.charts import Bars, Panel, write_bars, write_lines
 from benchmarks.results import table
-from quantkit.benchmarking.schema import Interval
+from quantkit.report.formatting import Interval
 from quantkit.text.distances import bootstrap_interval
 
 Edits = npt.NDArray[np.float64]

@@ -18,9 +18,10 @@ from quantkit.audio.corpora import open_corpus
 from quantkit.audio.utterance import Corpus
 from quantkit.benchmarking.accuracy import Accuracy, accuracy_of, iter_clips, transcribe_in_turns
 from quantkit.benchmarking.contestant import open_contestants
-from quantkit.benchmarking.schema import BenchReport, Interval, read_report
+from quantkit.benchmarking.schema import BenchReport, read_report
 from quantkit.benchmarking.sweep import sweep_batch_sizes
 from quantkit.graph.artifact import total_size
+from quantkit.report.formatting import Interval
 from quantkit.runtime.recognizer import Recognizer
 from quantkit.text.decoding import Decoding
 from quantkit.text.distances import bootstrap_interval

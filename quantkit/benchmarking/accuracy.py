@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from quantkit.arrays import FloatArray
 from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.benchmarking.contestant import BenchModel
-from quantkit.benchmarking.schema import Edits, Interval, UtteranceResult
+from quantkit.benchmarking.schema import Edits, UtteranceResult
 from quantkit.errors import AudioError, CorpusError
+from quantkit.report.formatting import Interval
 from quantkit.text.distances import ErrorCounts, error_counts, levenshtein, ratio_interval
 from quantkit.text.spelling import Spelling
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quantkit.benchmarking.schema import BenchReport, Interval, ModelResult
-from quantkit.report.formatting import signed
+from quantkit.benchmarking.schema import BenchReport, ModelResult
+from quantkit.report.formatting import Interval, signed
 from quantkit.text.distances import bootstrap_interval
 
 

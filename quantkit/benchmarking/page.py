@@ -10,7 +10,7 @@ from quantkit.benchmarking.comparison import verdict
 from quantkit.benchmarking.plots import Plot, plots_of
 from quantkit.benchmarking.predictions import Kind, differences, select_predictions
 from quantkit.benchmarking.schema import BenchReport, ModelResult, UtteranceResult
-from quantkit.benchmarking.tables import Table, corpus_line, host_lines, tables_of
+from quantkit.benchmarking.tables import corpus_line, host_lines, tables_of
 from quantkit.files import write_text
 from quantkit.report.html import (
     document,
@@ -21,6 +21,7 @@ from quantkit.report.html import (
     table_html,
 )
 from quantkit.report.plotting import MODEL_COLOURS
+from quantkit.report.table import Table
 
 _READING = (
     "<b>Levenshtein distance</b> is the fewest insertions, deletions and substitutions that turn "

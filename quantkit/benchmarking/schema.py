@@ -16,9 +16,9 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 from quantkit.benchmarking.figures import BENCH_SCHEMA
 from quantkit.errors import FormatError
 from quantkit.files import read_json, write_json
+from quantkit.report.formatting import Interval
 
 T = TypeVar("T")
-Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)

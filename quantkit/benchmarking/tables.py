@@ -1,36 +1,15 @@
-"""The tables of a report: built once, printed in a terminal, in Markdown and on the page."""
+"""The tables of a bench report, and the report in Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-
-from rich import box
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table as RichTable
 
 from quantkit.benchmarking.comparison import paired_difference
 from quantkit.benchmarking.schema import BenchReport
 from quantkit.files import write_text
 from quantkit.report import formatting as f
-
-
-@dataclass(frozen=True)
-class Table:
-    """Text in rows; the first column names the row, the others are numbers unless listed.
-
-    Args:
-        optional: columns that a narrow terminal leaves out, the first one first.
-    """
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    caption: str = ""
-    text_columns: frozenset[int] = frozenset({0})
-    optional: tuple[int, ...] = ()
+from quantkit.report.table import Table, to_markdown
 
 
 def tables_of(report: BenchReport) -> list[Table]:
@@ -238,43 +217,6 @@ def latency_table(report: BenchReport) -> Table:
     )
 
 
-def to_rich(table: Table, console: Console) -> RichTable:
-    """The table for a terminal, without as many optional columns as it takes to fit."""
-    for count in range(len(table.optional) + 1):
-        rich = _rich_without(table, frozenset(table.optional[:count]))
-        if rich.__rich_measure__(console, console.options.update(max_width=10_000)).maximum <= (
-            console.width
-        ):
-            break
-    return rich
-
-
-def _rich_without(table: Table, dropped: frozenset[int]) -> RichTable:
-    rich = RichTable(
-        title=table.title,
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-        title_style="bold",
-        pad_edge=False,
-    )
-    kept = [i for i in range(len(table.columns)) if i not in dropped]
-    for i in kept:
-        rich.add_column(
-            table.columns[i], justify="left" if i in table.text_columns else "right", no_wrap=True
-        )
-    for row in table.rows:
-        rich.add_row(*(escape(row[i]) for i in kept))
-    return rich
-
-
-def to_markdown(table: Table) -> str:
-    """The table in GitHub's Markdown, with its title and caption."""
-    marks = [":--" if i in table.text_columns else "--:" for i in range(len(table.columns))]
-    lines = [f"## {table.title}", ""]
-    lines += [_line(table.columns), _line(marks), *(_line(row) for row in table.rows)]
-    return "\n".join([*lines, "", table.caption, ""])
-
-
 def markdown_report(report: BenchReport) -> str:
     """All tables, the notes and the host."""
     parts = [f"# Bench: {', '.join(m.name for m in report.models)}", "", corpus_line(report), ""]
@@ -311,10 +253,6 @@ def host_lines(report: BenchReport) -> Iterator[tuple[str, str]]:
     yield "ONNX Runtime", h.onnxruntime
     yield "Others", f"quantkit {h.quantkit}, onnx {h.onnx}, NumPy {h.numpy}"
     yield "The whole run took", f.duration(report.seconds_taken)
-
-
-def _line(cells: tuple[str, ...] | list[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _threads(count: int) -> str:

@@ -18,10 +18,11 @@ from quantkit.benchmarking import run
 from quantkit.benchmarking.page import write_page
 from quantkit.benchmarking.schema import BenchReport, write_report
 from quantkit.benchmarking.settings import DEFAULT_BATCH_SIZES, BenchSettings
-from quantkit.benchmarking.tables import corpus_line, tables_of, to_rich, write_markdown
+from quantkit.benchmarking.tables import corpus_line, tables_of, write_markdown
 from quantkit.cli.corpus_options import corpus_options, open_selected
 from quantkit.cli.decoder_options import decoder_options, pop_decoding
 from quantkit.errors import OutputError
+from quantkit.report.table import to_rich
 
 # What tables may take where there is no terminal to ask.
 _WIDTH_OF_A_FILE = 160

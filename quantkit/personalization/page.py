@@ -13,7 +13,6 @@ from html import escape
 from pathlib import Path
 
 import quantkit
-from quantkit.benchmarking.tables import Table
 from quantkit.files import write_text
 from quantkit.graph.plan import Plan
 from quantkit.personalization.page_style import STYLE
@@ -47,6 +46,7 @@ from quantkit.report.html import (
     table_html,
     text_cell,
 )
+from quantkit.report.table import Table
 from quantkit.sensitivity.table import Sensitivity
 
 _READING = (

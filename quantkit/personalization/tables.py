@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from quantkit.benchmarking.tables import Table
 from quantkit.graph.plan import LayerPlan, Plan
 from quantkit.personalization.plots.sensitivity_plot import BITS, divergence_by_bits
 from quantkit.personalization.reasons import reasons
@@ -15,6 +14,7 @@ from quantkit.personalization.summary import Step
 from quantkit.personalization.widths import mean_bits
 from quantkit.planning.pareto import Front
 from quantkit.report import formatting as f
+from quantkit.report.table import Table
 from quantkit.sensitivity.table import LayerSensitivity, Sensitivity
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from quantkit.benchmarking.schema import Interval
+#: Low and high end of a confidence interval.
+Interval = tuple[float, float]
 
 MISSING = "–"
 _MEGABYTE = 1_000_000

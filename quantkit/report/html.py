@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
 
-from quantkit.benchmarking.tables import Table
 from quantkit.report.plotting import MODEL_COLOURS, Plot
 from quantkit.report.style import STYLE
+from quantkit.report.table import Table
 
 Cell = Callable[[Sequence[str], int], str]
 

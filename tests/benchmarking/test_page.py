@@ -13,8 +13,8 @@ from rich.console import Console
 from quantkit.benchmarking.page import render_page
 from quantkit.benchmarking.plots import plots_of
 from quantkit.benchmarking.schema import BenchReport
-from quantkit.benchmarking.tables import markdown_report, tables_of, to_rich
-from quantkit.report.formatting import decimal, duration, megabytes, percent, signed, significant
+from quantkit.benchmarking.tables import markdown_report, tables_of
+from quantkit.report.table import to_rich
 from tests.pages import (
     Page,
     assert_links_lead_somewhere,
@@ -140,13 +140,3 @@ def test_tables_fit_the_terminal(report: BenchReport, width: int) -> None:
     assert max(map(len, lines)) <= width
     assert "…" not in stream.getvalue()
     assert ("weights MB/s" in stream.getvalue()) == (width > 70)
-
-
-def test_figures_are_written_for_people() -> None:
-    assert [megabytes(n) for n in (94_474_140, 5_648_850, 1_200)] == ["94.5", "5.65", "0.00120"]
-    assert significant(None) == "–"
-    assert significant(-0.0) == "0"
-    assert (percent(0.1234), percent(None)) == ("12.3", "–")
-    assert (signed(-0.001), signed(0.5), signed(-2.0, 1)) == ("0.00", "+0.50", "−2.0")
-    assert (decimal(1.005, 1), decimal(None)) == ("1.0", "–")
-    assert [duration(s) for s in (3.66, 48.2, 398.0)] == ["3.7 s", "48 s", "6 min 38 s"]

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from quantkit.benchmarking.comparison import paired_difference
-from quantkit.benchmarking.schema import BenchReport, Interval, LatencyRow, ModelResult
-from quantkit.report.formatting import signed, significant
+from quantkit.benchmarking.schema import BenchReport, LatencyRow, ModelResult
+from quantkit.report.formatting import Interval, signed, significant
 from quantkit.report.plotting import GRID, INK, MUTED, Plot, model_colour, new_figure, to_svg
 
 # The latency axis ends at this many times the slowest median; one hiccup of the machine would
