@@ -33,8 +33,7 @@ from quantkit.personalization.tables import (
     sensitivity_table,
     step_table,
 )
-from quantkit.personalization.widths import mean_bits
-from quantkit.personalization.words import compute_in_words, storage_in_words
+from quantkit.personalization.widths import compute_in_words, mean_bits, storage_in_words
 from quantkit.planning.pareto import Front
 from quantkit.report import formatting as f
 from quantkit.report.html import (

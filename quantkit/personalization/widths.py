@@ -1,4 +1,4 @@
-"""How many weights of a layer lie in the file, and how many bits each of them got."""
+"""What a layer became, in figures and in words: its weights, their bits, storage and compute."""
 
 from __future__ import annotations
 
@@ -6,7 +6,29 @@ import math
 
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.codecs.tiered import Tiered
-from quantkit.graph.plan import LayerPlan, Plan
+from quantkit.graph.plan import Compute, LayerPlan, Plan
+
+_STORAGE = {
+    "float32": "as it was",
+    "float16": "floating point of half the size",
+    "int16": "evenly spaced levels",
+    "int8": "evenly spaced levels",
+    "bitplane": "evenly spaced levels",
+    "native": "evenly spaced levels",
+    "codebook": "levels made for the layer",
+    "grouped": "levels made for groups of weights",
+    "tiered": "what is said most in more bits than the rest",
+    "sparse": "most weights zero, and left out",
+    "ternary": "three levels: −1, 0, 1",
+    "blocks": "a scale for each block of weights",
+}
+
+_COMPUTES: dict[Compute, str] = {
+    "float32": "floating point",
+    "static": "integers, in a range known from the clips",
+    "dynamic": "integers, in a range found while running",
+    "matmul-nbits": "floating point, weights unpacked on the way",
+}
 
 
 def stored_weights(plan: Plan) -> dict[str, int]:
@@ -35,6 +57,19 @@ def bits_in_words(row: LayerPlan) -> str:
     (count, bits), *others = tiers[:-1]
     parts = [f"{bits} bits for {count:,} channels", *(f"{b} for {n:,}" for n, b in others)]
     return f"{', '.join(parts)}, {row.bits:g} for the rest"
+
+
+def storage_in_words(codec: str) -> str:
+    """How a codec stores weights, for people who have never quantized anything.
+
+    The name of the codec where there is no description.
+    """
+    return _STORAGE.get(codec, codec)
+
+
+def compute_in_words(compute: Compute) -> str:
+    """What a layer computes in, likewise."""
+    return _COMPUTES[compute]
 
 
 def _tiers(row: LayerPlan) -> tuple[tuple[int, int], ...]:

@@ -6,8 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from quantkit.graph.plan import LayerPlan, Plan
-from quantkit.personalization.widths import bits_in_words, mean_bits, stored_weights
+from quantkit.codecs.catalogue import NAMES
+from quantkit.graph.plan import COMPUTES, LayerPlan, Plan
+from quantkit.personalization.widths import (
+    bits_in_words,
+    compute_in_words,
+    mean_bits,
+    storage_in_words,
+    stored_weights,
+)
 
 
 def row(codec: str, bits: float, **options: str) -> LayerPlan:
@@ -38,3 +45,16 @@ def test_a_weight_that_two_layers_read_is_stored_for_the_first() -> None:
     # A plan that nobody has built yet does not say.
     unknown = (replace(words, bytes=0), logits)
     assert stored_weights(Plan(unknown, "", "optimal")) == {"words": 640_000, "logits": 640_000}
+
+
+@pytest.mark.parametrize("codec", NAMES)
+def test_every_codec_is_described(codec: str) -> None:
+    assert storage_in_words(codec) != codec
+
+
+def test_a_codec_of_somebody_else_goes_by_its_name() -> None:
+    assert storage_in_words("vectors") == "vectors"
+
+
+def test_every_compute_is_described() -> None:
+    assert len({compute_in_words(compute) for compute in COMPUTES}) == len(COMPUTES)
