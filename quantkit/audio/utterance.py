@@ -70,14 +70,14 @@ class Corpus:
     def select(
         self,
         *,
-        split: str | None = None,
-        speaker: str | None = None,
-        gender: str | None = None,
-        language: str | None = None,
+        split: str | Sequence[str] | None = None,
+        speaker: str | Sequence[str] | None = None,
+        gender: str | Sequence[str] | None = None,
+        language: str | Sequence[str] | None = None,
         min_seconds: float = 0.0,
         max_seconds: float = float("inf"),
     ) -> Corpus:
-        """The utterances that match every given condition.
+        """The utterances that match every given condition, and of several values one of them.
 
         Durations that are not known yet are read from the headers of the clips that match the
         other conditions; clips whose header is broken are then skipped.
@@ -86,13 +86,22 @@ class Corpus:
             CorpusError: no utterance matches.
         """
         wanted = {"split": split, "speaker": speaker, "gender": gender, "language": language}
-        conditions = {key: value for key, value in wanted.items() if value is not None}
+        conditions = {
+            key: (value,) if isinstance(value, str) else tuple(value)
+            for key, value in wanted.items()
+            if value is not None
+        }
         chosen = tuple(
             u
             for u in self.utterances
-            if all(getattr(u, key) == value for key, value in conditions.items())
+            if all(getattr(u, key) in values for key, values in conditions.items())
         )
-        if not chosen:
+        # Of several values, one that is misspelt would be missed by nobody.
+        misspelt = any(
+            len(values) > 1 and set(values) - set(self.values(key))
+            for key, values in conditions.items()
+        )
+        if not chosen or misspelt:
             raise CorpusError(self._nothing_matches(conditions))
         selected = Corpus(self.name, chosen, self.skipped)
         if min_seconds <= 0.0 and max_seconds == float("inf"):
@@ -110,20 +119,23 @@ class Corpus:
         spoken = tuple(replace(utterance, language=language) for utterance in self.utterances)
         return Corpus(self.name, spoken, self.skipped)
 
-    def part(self, split: str, usually: str) -> Corpus:
-        """The utterances of a split that a user named, or of the usual one.
+    def part(self, split: str | Sequence[str], usually: str) -> Corpus:
+        """The utterances of the splits that a user named, or of the usual one.
 
         Args:
-            split: a split's name, ``all`` for every utterance, or empty for ``usually``, or
+            split: names of splits, ``all`` for every utterance, or empty for ``usually``, or
                 every utterance where the corpus has no such split.
             usually: a split's name, such as ``test``.
 
         Raises:
             CorpusError: the corpus has no split of the name that was given.
         """
-        if split == "all" or (not split and usually not in self.values("split")):
+        named = (split,) if isinstance(split, str) else tuple(split)
+        if "all" in named:
             return self
-        return self.select(split=split or usually)
+        if not any(named):
+            return self.select(split=usually) if usually in self.values("split") else self
+        return self.select(split=named)
 
     def sample(self, count: int, seed: int = 0) -> Corpus:
         """``count`` utterances drawn without replacement (all, if there are fewer), in order.
@@ -181,12 +193,13 @@ class Corpus:
         """The different values of ``split``, ``speaker``, ``gender`` or ``language``, sorted."""
         return tuple(sorted({str(getattr(u, attribute)) for u in self.utterances} - {""}))
 
-    def _nothing_matches(self, conditions: dict[str, str]) -> str:
-        asked = ", ".join(f"{key}={value}" for key, value in conditions.items())
+    def _nothing_matches(self, conditions: dict[str, tuple[str, ...]]) -> str:
+        asked = ", ".join(f"{key}={'|'.join(values)}" for key, values in conditions.items())
         message = f"{self.name}: no utterance matches {asked}"
-        for key, value in conditions.items():
+        for key, values in conditions.items():
             known = self.values(key)
-            if value not in known:
+            if unknown := [value for value in values if value not in known]:
+                message = f"{self.name}: no utterance matches {key}={unknown[0]}"
                 shown = ", ".join(known[:8]) + (", …" if len(known) > 8 else "")
                 return (
                     f"{message}; {key} is one of: {shown}"

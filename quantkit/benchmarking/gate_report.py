@@ -6,11 +6,11 @@ import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from rich.table import Table
 from rich.text import Text
 
 from quantkit.benchmarking.gate import Check, GateResult
 from quantkit.files import write_bytes, write_text
+from quantkit.report.terminal import Column, print_table
 
 _TITLES = {"levenshtein": "edits per utterance", "size_bytes": "file size", "speedup": "speed-up"}
 _MARKS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
@@ -86,25 +86,28 @@ def markdown(result: GateResult) -> str:
     return "\n".join(lines) + "\n"
 
 
-def table(result: GateResult) -> Table:
-    """The same for a terminal."""
-    view = Table(title=f"gate: {_headline(result)}", title_justify="left")
-    for title in ("model", "criterion"):
-        view.add_column(title, overflow="fold")
-    for title in ("baseline", "now"):
-        view.add_column(title, justify="right", no_wrap=True)
-    view.add_column("verdict", no_wrap=True)
-    view.add_column("", overflow="fold")
-    for check in result.checks:
-        view.add_row(
-            Text(check.model),
+def print_checks(result: GateResult) -> None:
+    """The same for a terminal; where details do not fit beside the checks, below them."""
+    columns = (
+        Column("model"),
+        Column("criterion"),
+        Column("baseline", "right", importance=1),
+        Column("now", "right", importance=1),
+        Column("verdict"),
+        Column("", importance=0),
+    )
+    rows = [
+        (
+            check.model,
             _TITLES[check.criterion],
             _value(check, check.baseline),
             _value(check, check.current),
             Text(_MARKS[check.verdict], style=_STYLES[check.verdict]),
-            Text(check.detail),
+            check.detail,
         )
-    return view
+        for check in result.checks
+    ]
+    print_table(columns, rows, title=f"gate: {_headline(result)}")
 
 
 def as_json(result: GateResult) -> dict[str, object]:

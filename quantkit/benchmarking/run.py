@@ -55,7 +55,8 @@ def run_bench(
     if not first.takes_batches:
         settings = replace(settings, batch_sizes=(1,), sweep_utterances=0)
     chosen = corpus.part(settings.split, usually="test")
-    split = "" if chosen is corpus else settings.split or "test"
+    named = (settings.split,) if isinstance(settings.split, str) else settings.split
+    split = "" if chosen is corpus else ", ".join(filter(None, named)) or "test"
     if settings.limit:
         chosen = chosen.sample(settings.limit, settings.seed)
 

@@ -18,7 +18,8 @@ class BenchSettings:
 
     Args:
         decoding: how outputs become text.
-        split: of the corpus; empty takes its test split where there is one, ``all`` everything.
+        split: of the corpus, one or several; empty takes its test split where there is one,
+            ``all`` everything.
         batch_sizes: for latency and for accuracy by batch size.
         threads: numbers of threads; 0 is all cores. Accuracy and memory use the first.
         limit: at most this many utterances, drawn at random; 0 takes all.
@@ -28,7 +29,7 @@ class BenchSettings:
     """
 
     decoding: Decoding = field(default_factory=lambda: Decoding("beam"))
-    split: str = ""
+    split: str | tuple[str, ...] = ""
     batch_sizes: tuple[int, ...] = DEFAULT_BATCH_SIZES
     threads: tuple[int, ...] = (1, 0)
     limit: int = 0

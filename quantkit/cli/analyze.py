@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from quantkit.cli.audio_options import audio_options, name_left_out, pop_feeds
+from quantkit.cli.audio_options import (
+    audio_options,
+    clips_in_words,
+    name_left_out,
+    pop_feeds,
+)
 from quantkit.cli.fitting_options import fitting_options, pop_fitting
-from quantkit.cli.outputs import check_outputs
+from quantkit.cli.framework import Argument, CacheFolder, Command, OutputFile, begin_work
 from quantkit.cli.progress import progress_bar
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.graph.artifact import read_info
+from quantkit.report.terminal import Column, print_table
 from quantkit.sensitivity.analyze import REFERENCE, AnalysisSettings, analyze
 from quantkit.sensitivity.cache import default_cache_folder
 from quantkit.sensitivity.divergence_settings import CANDIDATES, DivergenceSettings
@@ -26,16 +30,23 @@ from quantkit.sensitivity.table import LayerSensitivity, Sensitivity, write_sens
 
 # What the printed table shows of all metrics; the file has every one that was measured.
 _SHOWN = ("median", "variance", "kl", "sqnr", "hessian-trace")
-_WIDTH_OF_FILES = 160
 
 
-@click.command(name="analyze")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.command(
+    name="analyze",
+    cls=Command,
+    first=("metrics", "candidates", "clips", "split", "as_json"),
+    alternatives=[("cache", "no_cache")],
+    dry_run=True,
+    threads=True,
+)
+@click.argument("model", cls=Argument, type=click.Path(path_type=Path), help="The float32 .onnx.")
 @click.option(
     "-o",
     "--output",
     required=True,
-    type=click.Path(path_type=Path),
+    type=OutputFile(".json"),
+    metavar="FILE",
     help="The sensitivity.json to write.",
 )
 @audio_options("", required=True)
@@ -44,7 +55,8 @@ _WIDTH_OF_FILES = 160
     "metrics",
     multiple=True,
     type=click.Choice(list(METRICS)),
-    help="Only this metric of each layer; may be repeated.  [default: all]",
+    metavar="NAME",
+    help=f"Only this metric of each layer: {', '.join(METRICS)}; may be repeated.  [default: all]",
 )
 @click.option(
     "--reference",
@@ -78,7 +90,8 @@ _WIDTH_OF_FILES = 160
 @fitting_options
 @click.option(
     "--cache",
-    type=click.Path(path_type=Path),
+    type=CacheFolder(),
+    metavar="FOLDER",
     help="Folder that keeps what is measured, so that the same question is answered at once and "
     "an interrupted analysis goes on.  [default: $QUANTKIT_CACHE, or the user's cache folder]",
 )
@@ -108,7 +121,6 @@ def command(
         -o median.json
       quantkit plan float32.onnx --sensitivity sensitivity.json --budget 3MB -o plan.json
     """
-    check_outputs([output], [model])
     if cache is not None and no_cache:
         raise click.UsageError("give one of --cache and --no-cache")
     if candidates and not with_divergence:
@@ -124,6 +136,7 @@ def command(
     )
     feeds = pop_feeds(options, model, outputs=[output])
     assert feeds is not None
+    begin_work(f"analyze {model} on {clips_in_words(feeds)}")
     with progress_bar("listening") as tell:
         table = analyze(
             model,
@@ -142,18 +155,14 @@ def command(
 
 
 def _print(table: Sensitivity, output: Path, unit: str) -> None:
-    console = Console()
-    if not console.is_terminal:
-        # A narrow default width would cut the names that a file or a pager has room for.
-        console = Console(width=_WIDTH_OF_FILES)
-    console.print(_rich_table(table.layers, unit))
+    _print_layers(table.layers, unit)
     click.echo(
         f"{output}: {len(table.layers)} layers, from {table.clips} clips of {table.seconds:.1f} s "
         "in all"
     )
 
 
-def _rich_table(layers: Sequence[LayerSensitivity], unit: str) -> Table:
+def _print_layers(layers: Sequence[LayerSensitivity], unit: str) -> None:
     """Layers by some metrics, and by the candidates of the codec that was asked about first."""
     measured = {name for layer in layers for name in layer.metrics}
     metrics = [name for name in METRICS if name in measured]
@@ -161,22 +170,29 @@ def _rich_table(layers: Sequence[LayerSensitivity], unit: str) -> Table:
         metrics = [name for name in _SHOWN if name in measured]
     tried = next((layer.weights for layer in layers if layer.weights), ())
     codecs = [str(each.codec) for each in tried if each.codec.name == tried[0].codec.name]
-    caption = f"below a codec: output divergence in nats per {unit}"
-    table = Table(caption=caption if codecs else None)
-    for title in ("layer", "operator"):
-        table.add_column(title)
-    for title in ("parameters", *metrics, *codecs):
-        table.add_column(title, justify="right")
+    columns = [
+        Column("layer"),
+        Column("operator", importance=0),
+        Column("parameters", "right", importance=1),
+        *(Column(name, "right", importance=2) for name in metrics),
+        # Of a codec's widths, the plan takes the narrow ones first.
+        *(Column(codec, "right", importance=3 + i) for i, codec in enumerate(reversed(codecs))),
+    ]
+    codecs.reverse()
+    rows = []
     for layer in layers:
         divergences = {str(each.codec): each.divergence for each in layer.weights}
         values = [
             *(layer.metrics.get(name) for name in metrics),
             *(divergences.get(codec) for codec in codecs),
         ]
-        table.add_row(
-            layer.name,
-            layer.op,
-            f"{layer.parameters:,}",
-            *("" if value is None else f"{value:.3g}" for value in values),
+        rows.append(
+            (
+                layer.name,
+                layer.op,
+                f"{layer.parameters:,}",
+                *("" if value is None else f"{value:.3g}" for value in values),
+            )
         )
-    return table
+    caption = f"below a codec: output divergence in nats per {unit}" if codecs else ""
+    print_table(columns, rows, caption=caption)

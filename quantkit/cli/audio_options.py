@@ -10,7 +10,7 @@ import click
 
 from quantkit.audio.utterance import Corpus
 from quantkit.calibration.feeds import Feeds
-from quantkit.cli.corpus_options import corpus_options, open_selected
+from quantkit.cli.corpus_options import corpus_options, open_selected, split_option
 from quantkit.cli.outputs import check_outputs
 from quantkit.graph.artifact import read_info
 
@@ -31,13 +31,10 @@ def audio_options(purpose: str, *, required: bool = False) -> Callable[[F], F]:
             "--audio",
             required=required,
             type=click.Path(path_type=Path),
+            metavar="FOLDER",
             help=f"Folder of unlabelled clips{purpose}.",
         ),
-        click.option(
-            "--split",
-            default="",
-            help="Split of the audio to hear, or all.  [default: calibration, where there is one]",
-        ),
+        split_option("calibration"),
         corpus_options,
         click.option(
             "--clips",
@@ -77,6 +74,14 @@ def pop_feeds(
     check_outputs(outputs, (clip.path for clip in corpus))
     heard = corpus.part(split, usually="calibration").sample(clips)
     return Feeds.of(heard, read_info(model), model)
+
+
+def clips_in_words(feeds: Feeds) -> str:
+    """How many clips of which corpus are heard, for ``--dry-run``."""
+    if not isinstance(feeds.source, Corpus):
+        return "the given inputs"
+    count = len(feeds.source)
+    return f"{count} clip{'s' * (count != 1)} of {feeds.source.name}"
 
 
 def name_left_out(feeds: Feeds) -> None:

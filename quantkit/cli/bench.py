@@ -3,80 +3,65 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from quantkit.benchmarking import run
 from quantkit.benchmarking.page import write_page
 from quantkit.benchmarking.schema import BenchReport, write_report
 from quantkit.benchmarking.settings import DEFAULT_BATCH_SIZES, BenchSettings
 from quantkit.benchmarking.tables import corpus_line, tables_of, write_markdown
-from quantkit.cli.corpus_options import corpus_options, open_selected
+from quantkit.cli.corpus_options import corpus_options, open_selected, split_option
 from quantkit.cli.decoder_options import decoder_options, pop_decoding
-from quantkit.errors import OutputError
+from quantkit.cli.framework import Argument, Command, NumberList, OutputFolder, begin_work
+from quantkit.cli.progress import progress_bar
 from quantkit.report.table import to_rich
-
-# What tables may take where there is no terminal to ask.
-_WIDTH_OF_A_FILE = 160
+from quantkit.report.terminal import terminal_console
 
 
-def _numbers(minimum: int) -> Callable[..., tuple[int, ...]]:
-    """A callback that reads ``1,8,16``; ``all`` stands for 0."""
-
-    def read(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
-        try:
-            numbers = tuple(0 if part.strip() == "all" else int(part) for part in value.split(","))
-        except ValueError:
-            raise click.BadParameter(
-                f"{value!r} is not a list of whole numbers such as 1,8,16"
-            ) from None
-        if min(numbers) < minimum:
-            raise click.BadParameter(f"{value!r} holds a number below {minimum}")
-        return numbers
-
-    return read
-
-
-@click.command(name="bench")
-@click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.command(
+    name="bench",
+    cls=Command,
+    first=("report", "split", "decoder", "limit", "threads", "as_json"),
+    dry_run=True,
+)
+@click.argument(
+    "models",
+    cls=Argument,
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The .onnx to measure; the first is what the others are compared with.",
+)
 @click.option(
     "--data",
     required=True,
     type=click.Path(path_type=Path),
+    metavar="FOLDER",
     help="Folder of a corpus: manifest.tsv, LibriSpeech, Speech Commands, NumPy, or audio files.",
 )
 @click.option(
     "--report",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=OutputFolder("bench.json", "report.md", "index.html"),
+    metavar="FOLDER",
     help="Folder for bench.json, report.md and index.html; without it only tables are printed.",
 )
-@click.option(
-    "--split",
-    default="",
-    help="Split of the corpus, or `all`; by default `test` where the corpus has one.",
-)
+@split_option("test")
 @corpus_options
 @decoder_options(default="beam")
 @click.option(
     "--batch-sizes",
-    metavar="N,N,…",
-    callback=_numbers(minimum=1),
+    type=NumberList(minimum=1),
     default=",".join(map(str, DEFAULT_BATCH_SIZES)),
     show_default=True,
     help="For latency and for accuracy by batch size.",
 )
 @click.option(
     "--threads",
-    metavar="N,N,…",
-    callback=_numbers(minimum=0),
+    type=NumberList(minimum=0, all_is=0),
     default="1,all",
     show_default=True,
     help="Numbers of threads; the first is used for accuracy and memory.",
@@ -99,10 +84,10 @@ def command(
     models: tuple[Path, ...],
     data: Path,
     report: Path | None,
-    split: str,
-    speaker: str | None,
-    gender: str | None,
-    language: str | None,
+    split: tuple[str, ...],
+    speaker: tuple[str, ...],
+    gender: tuple[str, ...],
+    language: tuple[str, ...],
     max_seconds: float | None,
     batch_sizes: tuple[int, ...],
     threads: tuple[int, ...],
@@ -132,10 +117,9 @@ def command(
         seed=seed,
     )
     corpus = open_selected(data, speaker, gender, language, max_seconds)
-    if report is not None:
-        _make_writable(report)
-    with _progress() as progress:
-        found = run.run_bench(models, corpus, settings, progress)
+    begin_work(f"measure {len(models)} models on {len(corpus)} clips of {corpus.name}")
+    with progress_bar("opening models") as tell:
+        found = run.run_bench(models, corpus, settings, tell.count)
     # What took minutes to measure is shown before anything can go wrong with writing it.
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
@@ -149,20 +133,8 @@ def command(
         click.echo(written, err=as_json)
 
 
-def _make_writable(folder: Path) -> None:
-    """Create ``folder`` and put a file into it, so that a long run is not lost at its end."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OutputError(f"cannot write to {folder}: {error.strerror or error}") from error
-
-
 def _print(report: BenchReport) -> None:
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDTH_OF_A_FILE)
+    console = terminal_console()
     console.print(escape(corpus_line(report)), soft_wrap=True)
     for note in report.notes:
         console.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True)
@@ -170,26 +142,3 @@ def _print(report: BenchReport) -> None:
     for table in tables_of(report)[:-1]:
         console.print()
         console.print(to_rich(table, console))
-
-
-@contextmanager
-def _progress() -> Iterator[run.Progress]:
-    """A bar per stage on standard error, and none where that is no terminal."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bars:
-        stages = {}
-
-        def show(stage: str, done: int, total: int) -> None:
-            if stage not in stages:
-                stages[stage] = bars.add_task(stage, total=total)
-            bars.update(stages[stage], completed=done, total=total)
-
-        yield show

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,16 +18,39 @@ F = TypeVar("F", bound=Callable[..., Any])
 _CODE = re.compile("[a-z]{2,3}")
 
 _OPTIONS = (
-    click.option("--speaker", help="Only this speaker's clips."),
-    click.option("--gender", type=click.Choice(["f", "m"]), help="Only women's or men's clips."),
+    click.option(
+        "--speaker", multiple=True, metavar="NAME", help="Only this speaker's clips; repeatable."
+    ),
+    click.option(
+        "--gender",
+        multiple=True,
+        type=click.Choice(["f", "m"]),
+        help="Only women's or men's clips; repeatable.",
+    ),
     click.option(
         "--language",
-        help="Only clips in this language, such as en; all, where none says which it is in.",
+        multiple=True,
+        metavar="CODE",
+        help="Only clips in this language, such as en; all, where none says which it is in; "
+        "repeatable.",
     ),
     click.option(
-        "--max-seconds", type=click.FloatRange(min=0, min_open=True), help="Only shorter clips."
+        "--max-seconds",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help="Only shorter clips.",
     ),
 )
+
+
+def split_option(usual: str) -> Callable[[F], F]:
+    """``--split`` of a command that takes the split ``usual`` where a corpus has it."""
+    return click.option(
+        "--split",
+        multiple=True,
+        metavar="NAME",
+        help=f"Split of the corpus, or all; repeatable.  [default: {usual}, where there is one]",
+    )
 
 
 def corpus_options(command: F) -> F:
@@ -39,29 +62,32 @@ def corpus_options(command: F) -> F:
 
 def open_selected(
     folder: Path,
-    speaker: str | None,
-    gender: str | None,
-    language: str | None,
+    speaker: Sequence[str],
+    gender: Sequence[str],
+    language: Sequence[str],
     max_seconds: float | None,
 ) -> Corpus:
     """Open a corpus of any layout and keep the utterances that were asked for.
 
-    Where no clip says its language, all are in the one that is named.
+    Of a speaker, gender or language, several may be named; none stands for all. Where no clip says
+    its language, all are in the one that is named.
 
     Raises:
         CorpusError: the folder is no corpus, or nothing matches.
-        InputError: all clips shall be in a language that is no code of one.
+        InputError: all clips shall be in a language that is no code of one, or in several.
     """
     corpus = open_corpus(folder)
-    if language is not None and not corpus.values("language"):
-        if not _CODE.fullmatch(language):
-            raise InputError(f"--language takes a code such as en or de, not {language!r}")
-        corpus = corpus.spoken_in(language)
-    if (speaker, gender, language, max_seconds) == (None, None, None, None):
+    if language and not corpus.values("language"):
+        if len(language) > 1:
+            raise InputError(f"no clip of {folder} says its language; give --language once")
+        if not _CODE.fullmatch(language[0]):
+            raise InputError(f"--language takes a code such as en or de, not {language[0]!r}")
+        corpus = corpus.spoken_in(language[0])
+    if not (speaker or gender or language or max_seconds):
         return corpus
     return corpus.select(
-        speaker=speaker,
-        gender=gender,
-        language=language,
+        speaker=speaker or None,
+        gender=gender or None,
+        language=language or None,
         max_seconds=float("inf") if max_seconds is None else max_seconds,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,11 +64,11 @@ def decoder_options(default: str) -> Callable[[F], F]:
     return decorate
 
 
-def pop_decoding(options: dict[str, Any], language: str | None) -> Decoding:
+def pop_decoding(options: dict[str, Any], languages: Sequence[str]) -> Decoding:
     """What the options say, removed from ``options``.
 
     Args:
-        language: that is spoken; None where the model shall find out.
+        languages: that are spoken; the model finds out which, unless there is exactly one.
 
     Raises:
         InputError: options that do not go together.
@@ -78,7 +78,7 @@ def pop_decoding(options: dict[str, Any], language: str | None) -> Decoding:
         width=options.pop("beam_width"),
         language_model=options.pop("language_model"),
         lm_weight=options.pop("lm_weight"),
-        language=language or "",
+        language=languages[0] if len(languages) == 1 else "",
         translate=options.pop("translate"),
         timestamps=options.pop("timestamps"),
         temperatures=TEMPERATURES[:1] if options.pop("no_fallback") else TEMPERATURES,

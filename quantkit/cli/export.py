@@ -8,19 +8,32 @@ from pathlib import Path
 
 import click
 
+from quantkit.cli.framework import Argument, Command, OutputFile, begin_work
+from quantkit.cli.progress import progress_bar
 from quantkit.exporting.sources import ExportOptions, export_source
 from quantkit.graph.artifact import open_model, total_size
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.info import info_of
 
 
-@click.command(name="export")
-@click.argument("source", metavar="MODEL")
+@click.command(
+    name="export",
+    cls=Command,
+    first=("with_frontend", "name", "labels", "task", "as_json"),
+    dry_run=True,
+)
+@click.argument(
+    "source",
+    cls=Argument,
+    metavar="MODEL",
+    help="Folder or file of a checkpoint, a name on the Hugging Face hub, or an .onnx.",
+)
 @click.option(
     "-o",
     "--output",
     required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OutputFile(".onnx"),
+    metavar="FILE",
     help="The .onnx to write.",
 )
 @click.option(
@@ -83,7 +96,9 @@ def command(
     options = ExportOptions(
         with_frontend, opset, name, labels, task or "", sample_rate, blank, normalize
     )
-    report = export_source(source, output, options)
+    begin_work(f"export {source} and compare ONNX Runtime's numbers with its own")
+    with progress_bar("exporting"):
+        report = export_source(source, output, options)
     size, made = total_size(output), open_model(output, check=False)
     opset = GraphEditor(made).opset
     if as_json:

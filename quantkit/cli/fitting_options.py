@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import click
-from click.core import ParameterSource
 
+from quantkit.cli.framework import is_given
 from quantkit.quantization.choices.fitting import (
     ROUNDINGS,
     WEIGHT_RANGES,
@@ -87,7 +87,5 @@ def pop_fitting(options: dict[str, Any]) -> Fitting:
 
 
 def fitting_given() -> bool:
-    """Whether one of the options was given on the command line of the current command."""
-    context = click.get_current_context()
-    sources = (context.get_parameter_source(name) for name in _NAMES)
-    return ParameterSource.COMMANDLINE in sources
+    """Whether one of the options was given to the current command."""
+    return any(map(is_given, _NAMES))

@@ -6,22 +6,37 @@ import json
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from quantkit.benchmarking import gate_report
 from quantkit.benchmarking.baseline import Baseline, read_baseline, write_baseline
 from quantkit.benchmarking.figures import read_figures
 from quantkit.benchmarking.gate import compare
-from quantkit.files import refuse_overwriting
+from quantkit.cli.framework import Argument, Command, OutputFile, begin_work
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command(name="gate")
-@click.argument("bench", type=_FILE)
-@click.option("--baseline", type=_FILE, required=True, help="What was accepted: baseline.json.")
-@click.option("--junit", type=_FILE, help="Write one test case per check, for a CI viewer.")
-@click.option("--summary", type=_FILE, help="Write a Markdown table, for a pull request.")
+@click.command(name="gate", cls=Command, dry_run=True)
+@click.argument("bench", cls=Argument, type=_FILE, help="The bench.json of this run.")
+@click.option(
+    "--baseline",
+    type=_FILE,
+    metavar="FILE",
+    required=True,
+    help="What was accepted: baseline.json.",
+)
+@click.option(
+    "--junit",
+    type=OutputFile(".xml"),
+    metavar="FILE",
+    help="Write one test case per check (.xml), for a CI viewer.",
+)
+@click.option(
+    "--summary",
+    type=OutputFile(".md"),
+    metavar="FILE",
+    help="Write a Markdown table (.md), for a pull request.",
+)
 @click.option("--update", is_flag=True, help="Accept this run: renew the baseline's figures.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
@@ -43,9 +58,11 @@ def command(
       quantkit gate report/bench.json --baseline baseline.json --update
       quantkit gate report/bench.json --baseline baseline.json --junit gate.xml --summary gate.md
     """
-    for report in filter(None, (junit, summary)):
-        refuse_overwriting(report, (bench, baseline))
     figures = read_figures(bench)
+    begin_work(
+        f"{'accept' if update else 'hold'} {len(figures.models)} models of {bench} "
+        f"{'as' if update else 'against'} {baseline}"
+    )
     if update:
         earlier = read_baseline(baseline) if baseline.exists() else Baseline(figures)
         write_baseline(earlier.renewed(figures), baseline)
@@ -60,7 +77,7 @@ def command(
     if as_json:
         click.echo(json.dumps(gate_report.as_json(result), indent=2, ensure_ascii=False))
     else:
-        Console().print(gate_report.table(result))
+        gate_report.print_checks(result)
         if result.ungated:
             click.echo(f"not in the baseline, so not gated: {', '.join(result.ungated)}")
     result.require()

@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
+from quantkit.cli.framework import Argument, Command
 from quantkit.quantization.inspection import InspectedLayer, Inspection, inspect_model
+from quantkit.report.terminal import Column, print_table
 
 
-@click.command(name="inspect")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.command(name="inspect", cls=Command)
+@click.argument("model", cls=Argument, type=click.Path(path_type=Path), help="Any .onnx.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
     "--runtime",
@@ -36,36 +36,36 @@ def command(model: Path, as_json: bool, runtime: bool) -> None:
     if as_json:
         click.echo(json.dumps(inspection.to_json(), indent=2))
         return
-    console = Console()
-    if not console.is_terminal:
-        # A narrow default width would cut the names that a file or a pager has room for.
-        console = Console(width=140)
-    console.print(_table(inspection, runtime))
+    _print_layers(inspection, runtime)
     method = f" ({inspection.method})" if inspection.method else ""
     checksum = "checksum holds" if inspection.checksum else "no checksum: not quantkit's file"
-    console.print(
+    click.echo(
         f"{inspection.path}{method}: {len(inspection.layers)} layers take "
         f"{inspection.layer_bytes:,} bytes, graph and metadata {inspection.other_bytes:,}; "
         f"on disk {inspection.size_bytes:,} bytes = {inspection.size_bytes / 1e6:.1f} MB; "
-        f"{checksum}",
-        highlight=False,
-        soft_wrap=True,
-        markup=False,
+        f"{checksum}"
     )
 
 
-def _table(inspection: Inspection, runtime: bool) -> Table:
-    table = Table()
-    for title in ("layer", "operator", "shape", "codec"):
-        table.add_column(title)
-    table.add_column("bits", justify="right")
-    table.add_column("stored", justify="right")
-    table.add_column("compute")
-    table.add_column("bytes", justify="right")
+def _print_layers(inspection: Inspection, runtime: bool) -> None:
+    # With --runtime, what runs is what was asked for.
+    columns = [
+        Column("layer"),
+        Column("operator", importance=2),
+        Column("shape", importance=1),
+        Column("codec", importance=6),
+        Column("bits", "right"),
+        Column("stored", "right", importance=3),
+        Column("compute", importance=7),
+        Column("bytes", "right", importance=5),
+    ]
     if runtime:
-        table.add_column("kernel")
-        table.add_column("runs as")
-        table.add_column("decoder")
+        columns += [
+            Column("kernel", importance=8),
+            Column("runs as", importance=9),
+            Column("decoder", importance=4),
+        ]
+    rows = []
     for layer in inspection.layers:
         cells = [
             layer.name,
@@ -77,8 +77,8 @@ def _table(inspection: Inspection, runtime: bool) -> Table:
             layer.compute,
             f"{layer.bytes:,}",
         ]
-        table.add_row(*cells, *(_runtime_cells(layer) if runtime else []))
-    return table
+        rows.append([*cells, *(_runtime_cells(layer) if runtime else [])])
+    print_table(columns, rows)
 
 
 def _runtime_cells(layer: InspectedLayer) -> list[str]:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 import click
-from click.core import ParameterSource
 
+from quantkit.cli.framework import is_given
 from quantkit.codecs.catalogue import NAMES, CodecChoice
 from quantkit.graph.plan import COMPUTES, Compute
 from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE
@@ -96,6 +96,7 @@ def preset_option(*more: str) -> Callable[[F], F]:
     return click.option(
         "--preset",
         type=click.Choice([*PRESETS, *more]),
+        metavar="NAME",
         help=f"Settings with a name. {_PRESET_HELP}" + ("; all: each of them." if more else "."),
     )
 
@@ -120,15 +121,14 @@ def layer_options(function: F) -> F:
 
 
 def refuse_layer_options(reason: str) -> None:
-    """Raise when one of the options was given on the command line of the current command.
+    """Raise when one of the options was given to the current command.
 
     Raises:
         click.UsageError: naming the option, with ``reason``.
     """
     context = click.get_current_context()
     for parameter in context.command.params:
-        given = context.get_parameter_source(parameter.name or "")
-        if parameter.name in _NAMES and given == ParameterSource.COMMANDLINE:
+        if parameter.name in _NAMES and is_given(parameter.name):
             raise click.UsageError(f"{parameter.opts[0]} does not go with --plan: {reason}")
 
 

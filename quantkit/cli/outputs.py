@@ -2,11 +2,45 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from quantkit.errors import InputError
+from quantkit.errors import InputError, OutputError
 from quantkit.files import output_target, refuse_overwriting
+
+
+def check_place(path: Path, *, folder: bool = False) -> None:
+    """Refuse a place that cannot be written, without leaving anything there.
+
+    Folders that do not exist yet are made when the result is written, so the nearest one that
+    exists is looked at. Permissions alone do not say enough: a file system may be read-only.
+
+    Args:
+        path: the file to write; the folder to fill, if ``folder``.
+
+    Raises:
+        OutputError: the place is taken by something else, or its folder cannot be written.
+    """
+    if not folder:
+        output_target(path)
+    try:
+        place = path.resolve()
+        if folder and place.exists() and not place.is_dir():
+            raise OutputError(f"cannot write to {path}: it is a file; choose a folder")
+        nearest = place if folder else place.parent
+        while not nearest.exists():
+            nearest = nearest.parent
+        if not nearest.is_dir():
+            raise OutputError(f"cannot write {path}: {nearest} is a file, not a folder")
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OutputError:
+        raise
+    except (OSError, RuntimeError) as error:
+        # A link in circles raised RuntimeError before Python 3.13.
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"cannot write {path}: {reason}") from error
 
 
 def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 
 import click
 
-from quantkit.cli.audio_options import audio_options, pop_feeds
+from quantkit.cli.audio_options import audio_options, clips_in_words, pop_feeds
 from quantkit.cli.fitting_options import fitting_options, pop_fitting
+from quantkit.cli.framework import Argument, CacheFolder, Command, OutputFile, begin_work
 from quantkit.cli.layer_options import (
     adjusted,
     base_settings,
@@ -20,7 +21,6 @@ from quantkit.cli.layer_options import (
     max_input_divergence_option,
     preset_option,
 )
-from quantkit.cli.outputs import check_outputs
 from quantkit.cli.progress import progress_bar
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import InputError
@@ -38,13 +38,26 @@ from quantkit.sensitivity.divergence_settings import CANDIDATES
 _USUAL_PRESET = "hybrid"
 
 
-@click.command(name="personalize")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.command(
+    name="personalize",
+    cls=Command,
+    first=("report", "plan_file", "preset", "clips", "split", "speaker", "as_json"),
+    alternatives=[("cache", "no_cache"), ("preset", "compute")],
+    dry_run=True,
+    threads=True,
+)
+@click.argument(
+    "model",
+    cls=Argument,
+    type=click.Path(path_type=Path),
+    help="A float32 .onnx, or a checkpoint to export first.",
+)
 @click.option(
     "-o",
     "--output",
     required=True,
-    type=click.Path(path_type=Path),
+    type=OutputFile(".onnx"),
+    metavar="FILE",
     help="The .onnx to write.",
 )
 @click.option(
@@ -53,14 +66,19 @@ _USUAL_PRESET = "hybrid"
     required=True,
     help="What the file may take on disk, such as 20MB, 19.5MiB or 123456B.",
 )
-@audio_options(" of the user; 10 to 100 are good")
+@audio_options(" of the user; 10 to 100 are good", required=True)
 @click.option(
     "--report",
-    type=click.Path(path_type=Path),
+    type=OutputFile(".html"),
+    metavar="FILE",
     help="Write a page that shows what was chosen and why (.html).",
 )
 @click.option(
-    "--plan", "plan_file", type=click.Path(path_type=Path), help="Write the plan (.json)."
+    "--plan",
+    "plan_file",
+    type=OutputFile(".json"),
+    metavar="FILE",
+    help="Write the plan (.json).",
 )
 @click.option(
     "--candidate",
@@ -87,7 +105,8 @@ _USUAL_PRESET = "hybrid"
 @fitting_options
 @click.option(
     "--cache",
-    type=click.Path(path_type=Path),
+    type=CacheFolder(),
+    metavar="FOLDER",
     help="Folder that keeps the analysis, so that another budget for the same audio is answered at "
     "once.  [default: $QUANTKIT_CACHE, or the user's cache folder]",
 )
@@ -124,10 +143,7 @@ def command(
     if cache is not None and no_cache:
         raise click.UsageError("give one of --cache and --no-cache")
     outputs = (output, report, plan_file)
-    check_outputs(outputs, [model])
     limit = parse_budget(budget)
-    if options["audio"] is None:
-        raise click.UsageError("name a folder of unlabelled clips with --audio")
     if options["codec"] is not None:
         raise click.UsageError(
             "the plan chooses the codecs: name those to choose from, --candidate"
@@ -147,6 +163,7 @@ def command(
             if max_input_divergence is None
             else max_input_divergence,
         )
+        begin_work(f"fit {model} into {limit:,} bytes for {clips_in_words(feeds)}")
         with progress_bar("listening") as tell:
             made = personalize(
                 source,

@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
-from quantkit.cli.audio_options import audio_options, name_left_out, pop_feeds
+from quantkit.cli.audio_options import (
+    audio_options,
+    clips_in_words,
+    name_left_out,
+    pop_feeds,
+)
 from quantkit.cli.fitting_options import fitting_given, fitting_options, pop_fitting
+from quantkit.cli.framework import Argument, Command, OutputFile, begin_work, is_given
 from quantkit.cli.layer_options import (
     adjusted,
     base_settings,
@@ -21,13 +26,13 @@ from quantkit.cli.layer_options import (
     preset_option,
     refuse_layer_options,
 )
-from quantkit.cli.outputs import check_outputs
 from quantkit.cli.plan_question import Question, by_other_method, optimal
 from quantkit.errors import InputError
 from quantkit.graph.artifact import read_info
 from quantkit.graph.plan import Plan, read_plan, write_plan
 from quantkit.planning.budget import parse_budget
 from quantkit.planning.correction import Correction
+from quantkit.planning.front_file import FORMS
 from quantkit.planning.methods import DESCRIPTIONS, METHODS
 from quantkit.planning.methods.counting import SIZE_COUNTS
 from quantkit.planning.methods.ordering import DIRECTIONS, MEDIAN
@@ -52,13 +57,21 @@ _OF_OPTIMAL = (
 _OF_OTHERS = ("metric", "direction", "size", "seed")
 
 
-@click.command(name="plan")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.command(
+    name="plan",
+    cls=Command,
+    first=("budget", "audio", "sensitivity_file", "method", "candidates", "preset", "as_json"),
+    alternatives=[("preset", "compute"), ("codec", "candidates"), ("plan_file", "method")],
+    dry_run=True,
+    threads=True,
+)
+@click.argument("model", cls=Argument, type=click.Path(path_type=Path), help="The float32 .onnx.")
 @click.option(
     "-o",
     "--output",
     required=True,
-    type=click.Path(path_type=Path),
+    type=OutputFile(".json"),
+    metavar="FILE",
     help="The plan.json to write.",
 )
 @click.option(
@@ -69,6 +82,7 @@ _OF_OTHERS = ("metric", "direction", "size", "seed")
 @click.option(
     "--method",
     type=click.Choice(list(_METHODS)),
+    metavar="NAME",
     default="optimal",
     show_default=True,
     help="; ".join(f"{name}: {text}" for name, text in _METHODS.items()) + ".",
@@ -77,6 +91,7 @@ _OF_OTHERS = ("metric", "direction", "size", "seed")
     "--sensitivity",
     "sensitivity_file",
     type=click.Path(path_type=Path),
+    metavar="FILE",
     help="What `quantkit analyze` wrote for this model.",
 )
 @audio_options(": to analyze the model, where there is no --sensitivity, and to try optimal plans")
@@ -97,7 +112,8 @@ _OF_OTHERS = ("metric", "direction", "size", "seed")
 @click.option(
     "--times",
     "times_file",
-    type=click.Path(path_type=Path),
+    type=OutputFile(".json", read_if_there=True),
+    metavar="FILE",
     help="Times of the layers on this host; measured on the audio and written there, where there "
     "is no such file yet.",
 )
@@ -111,7 +127,8 @@ _OF_OTHERS = ("metric", "direction", "size", "seed")
     "--pareto",
     "front_files",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=OutputFile(*FORMS),
+    metavar="FILE",
     help="optimal: write what is possible at other sizes, too, as .tsv, .md, .json, .png, .svg or "
     ".pdf; may be repeated.",
 )
@@ -137,6 +154,7 @@ _OF_OTHERS = ("metric", "direction", "size", "seed")
     "--from",
     "plan_file",
     type=click.Path(path_type=Path),
+    metavar="FILE",
     help="A plan that was edited by hand: its sizes are computed anew.",
 )
 @preset_option()
@@ -167,7 +185,6 @@ def command(
       quantkit quantize float32.onnx --plan plan.json --audio calibration_data -o user.onnx
     """
     outputs = (output, options["times_file"], *options["front_files"])
-    check_outputs(outputs, [model, sensitivity_file])
     method = "manual" if plan_file is not None else method
     _refuse_options_of_others(method)
     limit = None if budget is None else parse_budget(budget)
@@ -178,6 +195,11 @@ def command(
     if method != "manual":
         # It says which codec to take, not how many bits.
         options["codec"] = None
+    begin_work(
+        f"plan {model} by method {method}"
+        + (f" within {limit:,} bytes" if limit else "")
+        + (f", on {clips_in_words(feeds)}" if feeds else "")
+    )
     found: Correction | None = None
     if plan_file is not None:
         refuse_layer_options("the plan says it")
@@ -223,8 +245,7 @@ def _refuse_options_of_others(method: str) -> None:
     context = click.get_current_context()
     for parameter in context.command.params:
         name = parameter.name or ""
-        given = context.get_parameter_source(name) == ParameterSource.COMMANDLINE
-        if given and name in (*_OF_OPTIMAL, *_OF_OTHERS) and name not in known:
+        if is_given(name) and name in (*_OF_OPTIMAL, *_OF_OTHERS) and name not in known:
             raise click.UsageError(f"{parameter.opts[0]} does not go with --method {method}")
 
 

@@ -151,10 +151,10 @@ def optimal(
         tell = stack.enter_context(progress_bar("planning"))
         found = corrected_plan(
             planner(limit_ms is not None), judge, question.budget, limit_ms,
-            progress=tell and partial(tell, "trying plans"),
+            progress=partial(tell, "trying plans"),
         )  # fmt: skip
         if front_files:
-            progress = tell and partial(tell, "solving for other sizes")
+            progress = partial(tell, "solving for other sizes")
             timed = times is not None
             front = pareto_front(planner(timed), timed=timed, progress=progress)
     for path in front_files:

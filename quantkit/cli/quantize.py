@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 
-from quantkit.audio.utterance import Corpus
-from quantkit.cli.corpus_options import corpus_options, open_selected
+from quantkit.cli.corpus_options import corpus_options, open_selected, split_option
 from quantkit.cli.fitting_options import fitting_given, fitting_options, pop_fitting
+from quantkit.cli.framework import Argument, Command, OutputFile, begin_work
 from quantkit.cli.layer_options import (
     adjusted,
     base_settings,
@@ -23,6 +20,7 @@ from quantkit.cli.layer_options import (
     refuse_layer_options,
 )
 from quantkit.cli.outputs import check_outputs
+from quantkit.cli.progress import progress_bar
 from quantkit.graph.plan import read_plan
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.choices.presets import PRESETS
@@ -30,19 +28,33 @@ from quantkit.quantization.family import quantize_family
 from quantkit.quantization.pipeline import QuantizeResult, quantize_model
 
 
-@click.command(name="quantize")
-@click.argument("model", type=click.Path(path_type=Path))
+def _family_files(params: Mapping[str, Any]) -> Sequence[str] | None:
+    """What ``--preset all`` writes into the folder that ``-o`` names then."""
+    return [f"{name}.onnx" for name in PRESETS] if params["preset"] == "all" else None
+
+
+@click.command(
+    name="quantize",
+    cls=Command,
+    first=("plan_file", "preset", "compute", "codec", "audio", "clips", "exclude", "as_json"),
+    one_of=("plan_file", "preset", "compute"),
+    dry_run=True,
+    threads=True,
+)
+@click.argument("model", cls=Argument, type=click.Path(path_type=Path), help="The float32 .onnx.")
 @click.option(
     "-o",
     "--output",
     required=True,
-    type=click.Path(path_type=Path),
+    type=OutputFile(".onnx", files_in_folder=_family_files),
+    metavar="FILE",
     help="The .onnx to write; with --preset all, the folder for <preset>.onnx.",
 )
 @click.option(
     "--plan",
     "plan_file",
     type=click.Path(path_type=Path),
+    metavar="FILE",
     help="What `quantkit plan` wrote, or the same edited by hand.",
 )
 @preset_option("all")
@@ -50,13 +62,10 @@ from quantkit.quantization.pipeline import QuantizeResult, quantize_model
 @click.option(
     "--audio",
     type=click.Path(path_type=Path),
+    metavar="FOLDER",
     help="Folder of unlabelled calibration clips; static layers need it.",
 )
-@click.option(
-    "--split",
-    default="",
-    help="Split of the audio to calibrate on, or all.  [default: calibration, where there is one]",
-)
+@split_option("calibration")
 @corpus_options
 @click.option(
     "--clips",
@@ -73,10 +82,10 @@ def command(
     plan_file: Path | None,
     preset: str | None,
     audio: Path | None,
-    split: str,
-    speaker: str | None,
-    gender: str | None,
-    language: str | None,
+    split: tuple[str, ...],
+    speaker: tuple[str, ...],
+    gender: tuple[str, ...],
+    language: tuple[str, ...],
     max_seconds: float | None,
     clips: int,
     as_json: bool,
@@ -95,7 +104,6 @@ def command(
     compute = layer_settings["compute"]
     if sum(choice is not None for choice in (plan_file, preset, compute)) != 1:
         raise click.UsageError("give one of --plan, --preset and --compute")
-    check_outputs([] if preset == "all" else [output], [plan_file])
     plan = None if plan_file is None else read_plan(plan_file)
     if plan is not None and not fitting_given():
         fitting = Fitting.from_json(plan.fitting)
@@ -110,7 +118,19 @@ def command(
             check_outputs([output], (clip.path for clip in recordings))
         corpus = recordings.part(split, usually="calibration").sample(clips)
     runs = len([settings for settings in family if settings.is_static or settings.codec])
-    with _progress(corpus, 1 if plan else runs) as advance:
+    begin_work(
+        f"quantize {model} with {plan_file or preset or f'compute {compute}'}"
+        + (f", calibrated on {len(corpus)} clips of {corpus.name}" if corpus else "")
+    )
+    clips_to_hear = len(corpus or ()) * (1 if plan else runs)
+    heard = 0.0
+
+    def advance(_clip: str, share: float) -> None:
+        nonlocal heard
+        heard += share
+        tell("calibrating", heard / max(1, clips_to_hear))
+
+    with progress_bar("quantizing") as tell:
         if preset == "all":
             results = list(
                 quantize_family(model, output, family, corpus, fitting=fitting, progress=advance)
@@ -127,17 +147,6 @@ def command(
         return
     for result in results:
         _report(result)
-
-
-@contextmanager
-def _progress(corpus: Corpus | None, runs: int) -> Iterator[Any]:
-    console = Console(stderr=True)
-    if corpus is None or not runs or not console.is_terminal:
-        yield None
-        return
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("calibrating", total=runs * len(corpus))
-        yield lambda _clip, share: bar.advance(task, share)
 
 
 def _report(result: QuantizeResult) -> None:

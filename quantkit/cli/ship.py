@@ -8,23 +8,30 @@ import click
 
 from quantkit.bundles.bundle import ship
 from quantkit.bundles.manifest import MANIFEST
+from quantkit.cli.framework import Argument, Command, OutputFolder, begin_work
+from quantkit.cli.progress import progress_bar
 from quantkit.files import sha256_of
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command(name="ship")
-@click.argument("model", type=_FILE)
+@click.command(name="ship", cls=Command, first=("bench", "licence", "about", "force"), dry_run=True)
+@click.argument("model", cls=Argument, type=_FILE, help="The .onnx to ship.")
 @click.option(
     "-o",
     "--output",
     required=True,
-    type=click.Path(path_type=Path),
+    type=OutputFolder(),
+    metavar="FOLDER",
     help="Folder of the bundle.",
 )
-@click.option("--bench", type=_FILE, help="bench.json with figures of MODEL, for the card.")
-@click.option("--licence", type=_FILE, help="Its text; else LICENCE beside MODEL.")
-@click.option("--about", type=_FILE, help="Card of the recogniser (Markdown) to include.")
+@click.option(
+    "--bench", type=_FILE, metavar="FILE", help="bench.json with figures of MODEL, for the card."
+)
+@click.option("--licence", type=_FILE, metavar="FILE", help="Its text; else LICENCE beside MODEL.")
+@click.option(
+    "--about", type=_FILE, metavar="FILE", help="Card of the recogniser (Markdown) to include."
+)
 @click.option("--name", default="", help="Name for people; default: from the metadata.")
 @click.option(
     "--python",
@@ -54,16 +61,18 @@ def command(
       quantkit ship int8.onnx -o bundle --licence LICENCE --bench report/bench.json
       python bundle/example.py clip.wav
     """
-    manifest = ship(
-        model,
-        output,
-        bench=bench,
-        licence=licence,
-        about=about,
-        name=name,
-        pythons=pythons,
-        force=force,
-    )
+    begin_work(f"bundle {model} and run it in {' and '.join(('this Python', *pythons))}")
+    with progress_bar("bundling"):
+        manifest = ship(
+            model,
+            output,
+            bench=bench,
+            licence=licence,
+            about=about,
+            name=name,
+            pythons=pythons,
+            force=force,
+        )
     for entry in manifest.files:
         click.echo(f"{entry.size:>12,}  {entry.path}")
     versions = ", ".join(str(run["onnxruntime"]) for run in manifest.tested_on)

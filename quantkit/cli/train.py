@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from quantkit.cli.framework import Argument, Command, OutputFolder, begin_work
+from quantkit.cli.progress import progress_bar
 from quantkit.errors import InputError, MissingDependencyError
 
 if TYPE_CHECKING:
     from quantkit.training.run import Progress as TrainingProgress
 
 
-@click.command("train")
-@click.argument("recipe")
+@click.command(
+    name="train", cls=Command, first=("resume", "steps", "threads", "device"), dry_run=True
+)
+@click.argument("recipe", cls=Argument, help="A TOML file, or the name of a preset.")
 @click.option(
     "--data",
     multiple=True,
@@ -29,16 +31,27 @@ if TYPE_CHECKING:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=OutputFolder(),
+    metavar="FOLDER",
     required=True,
     help="Folder of the run: best/, last.pt, history.json and the decoded audio.",
 )
 @click.option("--resume", is_flag=True, help="Go on from the run's last.pt.")
 @click.option(
-    "--start-from", type=click.Path(path_type=Path), help="Checkpoint whose weights to begin with."
+    "--start-from",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Checkpoint whose weights to begin with.",
 )
 @click.option("--steps", type=click.IntRange(min=1), help="Instead of the recipe's.")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads.")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="CPU threads; 0 takes all cores.",
+)
 @click.option("--device", help="cpu, cuda, … [default: the GPU if there is one]")
 def command(
     recipe: str,
@@ -47,7 +60,7 @@ def command(
     resume: bool,
     start_from: Path | None,
     steps: int | None,
-    threads: int | None,
+    threads: int,
     device: str | None,
 ) -> None:
     """Train a Wav2Letter with CTC, or a keyword spotter.
@@ -87,13 +100,12 @@ def command(
     except (RuntimeError, AssertionError, ImportError) as error:
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise InputError(f"cannot train on device {device!r}: {reason}") from error
-    console = Console(stderr=True)
     folders = {k: Path(v) for k, _, v in (d.partition("=") for d in data if "=" in d)}
     roots = [Path(d) for d in data if "=" not in d]
     if len(roots) > 1:
         raise InputError("--data names more than one folder without SOURCE=")
-    with _bar(console, "decoding") as bar:
-        task = bar.add_task("decoding", total=None)
+    begin_work(f"train for {settings.steps:,} steps on {', '.join(data)}")
+    with progress_bar("decoding") as tell:
         trainer = prepare_run(
             settings,
             output,
@@ -101,21 +113,21 @@ def command(
             root=roots[0] if roots else None,
             folders=folders,
             device=target,
-            on_decoding=lambda done, total: bar.update(task, completed=done, total=total),
+            on_decoding=lambda done, total: tell.count("decoding", done, total),
             on_skipped=_name_skipped,
         )
     if resume and trainer.resume():
-        console.print(f"resuming at step {trainer.step}, best {trainer.measure} {trainer.best:.2%}")
-    with _bar(console, "training") as bar:
-        task = bar.add_task("training", total=settings.steps, completed=trainer.step)
+        best_so_far = f"best {trainer.measure} {trainer.best:.2%}"
+        click.echo(f"resuming at step {trainer.step}, {best_so_far}", err=True)
+    with progress_bar("training") as tell:
 
         def show(progress: TrainingProgress) -> None:
-            bar.update(task, completed=progress.step, description=f"loss {progress.loss:.3f}")
+            tell.count("training", progress.step, settings.steps, f"loss {progress.loss:.3f}")
             if progress.score:
-                console.print(
+                click.echo(
                     f"step {progress.step}: loss {progress.loss:.3f}, "
                     f"{progress.audio_seconds_per_second:.0f} s/s, {progress.score.summary}",
-                    soft_wrap=True,
+                    err=True,
                 )
 
         best = trainer.run(show)
@@ -126,15 +138,3 @@ def _name_skipped(source: str, reasons: Sequence[str]) -> None:
     clips = "1 clip is" if len(reasons) == 1 else f"{len(reasons)} clips are"
     first = " ".join(reasons[0].split())
     click.echo(f"{source}: {clips} not used; the first: {first}", err=True)
-
-
-def _bar(console: Console, description: str) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,13 +12,26 @@ from typing import Any
 import click
 
 from quantkit.cli.decoder_options import decoder_options, pop_decoding
+from quantkit.cli.framework import Argument, Command
+from quantkit.cli.progress import progress_bar
 from quantkit.runtime.open import open_speech_model
-from quantkit.runtime.transcriber import transcribe
+from quantkit.runtime.transcriber import Transcript, transcribe
 
 
-@click.command(name="transcribe")
-@click.argument("model", type=click.Path(path_type=Path))
-@click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.command(
+    name="transcribe",
+    cls=Command,
+    first=("language", "decoder", "timestamps", "threads", "as_json"),
+)
+@click.argument("model", cls=Argument, type=click.Path(path_type=Path), help="The .onnx.")
+@click.argument(
+    "clips",
+    cls=Argument,
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Audio files.",
+)
 @decoder_options(default="greedy")
 @click.option("--language", help="Whisper: what is spoken, such as de.  [default: it finds out]")
 @click.option(
@@ -44,8 +59,9 @@ def command(
       quantkit transcribe model.onnx clip.wav --decoder beam --language-model words.arpa
       quantkit transcribe whisper-base.onnx anruf.wav --language de --timestamps --json
     """
-    speech_model = open_speech_model(model, threads, decoding=pop_decoding(options, language))
-    for transcript in transcribe(speech_model, clips):
+    decoding = pop_decoding(options, (language,) if language else ())
+    speech_model = open_speech_model(model, threads, decoding=decoding)
+    for transcript in _told(transcribe(speech_model, clips), len(clips)):
         if as_json:
             line: dict[str, Any] = {
                 "path": str(transcript.path),
@@ -62,3 +78,14 @@ def command(
             click.echo(transcript.text)
         else:
             click.echo(f"{transcript.path}: {transcript.text}")
+
+
+def _told(transcripts: Iterator[Transcript], total: int) -> Iterator[Transcript]:
+    """The same, with progress; the lines in a terminal are progress enough."""
+    if sys.stdout.isatty() or total == 1:
+        yield from transcripts
+        return
+    with progress_bar("transcribing") as tell:
+        for done, transcript in enumerate(transcripts, start=1):
+            yield transcript
+            tell.count("transcribing", done, total)

@@ -11,10 +11,16 @@ import click
 from quantkit.bundles.manifest import MANIFEST
 from quantkit.bundles.verify import verify
 from quantkit.bundles.verify_artifact import verify_artifact
+from quantkit.cli.framework import Argument, Command
 
 
-@click.command(name="verify")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.command(name="verify", cls=Command)
+@click.argument(
+    "path",
+    cls=Argument,
+    type=click.Path(path_type=Path),
+    help="Folder of a bundle, or an .onnx of quantkit.",
+)
 @click.option(
     "--manifest-sha256",
     metavar="HEX",

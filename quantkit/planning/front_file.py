@@ -11,6 +11,9 @@ from quantkit.planning.pareto import Front
 _TABLES = (".tsv", ".md", ".json")
 _PLOTS = (".png", ".svg", ".pdf")
 
+#: What names of fronts end in.
+FORMS = (*_TABLES, *_PLOTS)
+
 
 def require_front_form(path: Path) -> None:
     """Refuse a name that :func:`write_front` cannot write to.
@@ -18,10 +21,9 @@ def require_front_form(path: Path) -> None:
     Raises:
         InputError: its suffix says no form that there is.
     """
-    if path.suffix.lower() not in (*_TABLES, *_PLOTS):
+    if path.suffix.lower() not in FORMS:
         raise InputError(
-            f"cannot write the front as {path.name}: choose a name that ends in "
-            f"{', '.join((*_TABLES, *_PLOTS))}"
+            f"cannot write the front as {path.name}: choose a name that ends in {', '.join(FORMS)}"
         )
 
 

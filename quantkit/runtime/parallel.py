@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -16,6 +16,30 @@ Result = TypeVar("Result")
 
 # Enough for two threads to have work while the caller stores a result.
 _AHEAD = 4
+
+# Of the process, not of a context: threads of a pool must know it, too.
+_core_limit = 0
+
+
+@contextmanager
+def at_most_cores(count: int) -> Iterator[None]:
+    """Keep what is opened inside from using more than ``count`` cores; 0 is no limit.
+
+    Sessions of ONNX Runtime that would take all cores, :func:`cores` and NumPy's products obey.
+    """
+    global _core_limit
+    before = _core_limit
+    _core_limit = count
+    try:
+        with threadpool_limits(count, user_api="blas") if count else nullcontext():
+            yield
+    finally:
+        _core_limit = before
+
+
+def core_limit() -> int:
+    """The number of :func:`at_most_cores`; 0 where there is no limit."""
+    return _core_limit
 
 
 @contextmanager
@@ -55,7 +79,9 @@ def side_by_side(
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Cores that this process may use, at most :func:`core_limit`."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        available = len(os.sched_getaffinity(0))
+    else:
+        available = os.cpu_count() or 1
+    return min(available, _core_limit or available)

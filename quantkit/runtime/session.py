@@ -8,6 +8,7 @@ from pathlib import Path
 import onnxruntime
 
 from quantkit.errors import InputError, ModelError
+from quantkit.runtime.parallel import core_limit
 
 # Warnings about unused initializers and the like are for us, not for the user: errors only.
 _LOG_ERRORS_ONLY = 3
@@ -39,11 +40,12 @@ def session_options(threads: int = 1, *, prepack: bool = True) -> onnxruntime.Se
     """What every session of quantkit has in common; all graph optimisations are on by default.
 
     Args:
-        threads: see :func:`create_session`.
+        threads: see :func:`create_session`; 0 is also kept to
+            :func:`~quantkit.runtime.parallel.core_limit`.
         prepack: whether weights are laid out anew for the kernels, which takes their size again.
     """
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads or core_limit()
     options.inter_op_num_threads = 1
     options.log_severity_level = _LOG_ERRORS_ONLY
     if not prepack:
