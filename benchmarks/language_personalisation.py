@@ -33,7 +33,7 @@ from quantkit.graph.artifact import model_files, total_size
 from quantkit.personalization.pipeline import personalize
 from quantkit.planning.methods import method_named
 from quantkit.quantization import QuantizeSettings, quantize_model
-from quantkit.runtime.open import open_speech_model
+from quantkit.tasks.open import open_speech_model
 from quantkit.text.decoding import Decoding
 from quantkit.text.distances import error_counts, ratio_interval
 from quantkit.text.spelling import WrittenSpelling

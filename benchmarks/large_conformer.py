@@ -94,7 +94,7 @@ def run_step(step: str, folder: Path) -> Cost:
     }
     start, size = time.perf_counter(), 0
     if step == "load":
-        from quantkit.runtime.open import open_speech_model
+        from quantkit.tasks.open import open_speech_model
 
         open_speech_model(quantized)
     else:

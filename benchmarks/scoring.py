@@ -15,9 +15,9 @@ from quantkit.audio.utterance import Corpus
 from quantkit.errors import CorpusError
 from quantkit.files import sha256_of
 from quantkit.report.formatting import Interval
-from quantkit.runtime.open import open_speech_model
 from quantkit.runtime.speech_model import Output, SpeechModel
 from quantkit.sensitivity.posteriors import divergence
+from quantkit.tasks.open import open_speech_model
 from quantkit.text.decoding import Decoding
 from quantkit.text.distances import bootstrap_interval, levenshtein
 

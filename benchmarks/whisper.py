@@ -35,7 +35,7 @@ from quantkit.exporting.sources import ExportOptions, export_source
 from quantkit.graph.artifact import load_model, read_info, save_model, total_size
 from quantkit.personalization.pipeline import personalize
 from quantkit.quantization.tied_weights import separate_transposes
-from quantkit.runtime.open import open_speech_model
+from quantkit.tasks.open import open_speech_model
 from quantkit.text.decoding import Decoding
 from quantkit.text.distances import error_counts, ratio_interval
 from quantkit.text.spelling import WrittenSpelling

@@ -10,7 +10,6 @@ from quantkit.arrays import FloatArray
 from quantkit.audio.decode import read_audio
 from quantkit.audio.frontends import AnyFrontend
 from quantkit.audio.utterance import Corpus, Utterance
-from quantkit.audio.waveform_frontend import WaveformFrontend
 from quantkit.errors import AudioError, CorpusError
 
 
@@ -25,9 +24,10 @@ def load_features(utterance: Utterance, frontend: AnyFrontend) -> FloatArray:
             have another number of bands or are not finite.
     """
     if utterance.features is not None:
-        if isinstance(frontend, WaveformFrontend):
+        bands = getattr(frontend, "mel_bands", 0)
+        if not bands:
             raise AudioError(f"{utterance.identifier} has features, but the model hears waveforms")
-        return _checked_features(utterance.features, utterance.identifier, frontend.mel_bands)
+        return _checked_features(utterance.features, utterance.identifier, bands)
     if utterance.path is None:
         raise AudioError(f"{utterance.identifier} has neither an audio file nor features")
     waveform = read_audio(utterance.path, frontend.sample_rate)

@@ -11,8 +11,8 @@ from typing import Any
 from quantkit.errors import InputError
 from quantkit.files import sha256_of
 from quantkit.graph.artifact import total_size
-from quantkit.runtime.open import open_speech_model
 from quantkit.runtime.speech_model import SpeechModel
+from quantkit.tasks.open import open_speech_model
 from quantkit.text.decoding import Decoding
 
 

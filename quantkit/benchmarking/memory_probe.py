@@ -22,17 +22,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import psutil
 
-from quantkit.errors import ModelError, QuantkitError
-from quantkit.graph.part_names import DECODER_KEY, PAST
-from quantkit.runtime.session import create_session
+from quantkit.arrays import Array
+from quantkit.errors import InputError, ModelError, QuantkitError
+from quantkit.runtime.graph_sessions import GraphSessions
+from quantkit.tasks.catalogue import task_named
 
 if TYPE_CHECKING:
     import onnx
-    import onnxruntime
 
 _LOADS = 3
-# Of Whisper, which hears 30 seconds at a time, however long the clip.
-_WINDOW_FRAMES = 3_000
 
 
 def main() -> None:
@@ -56,14 +54,14 @@ def measure(model: Path, length: int, threads: int) -> dict[str, float]:
     """
     idle = psutil.Process().memory_info().rss
     begin = time.perf_counter()
-    sessions = _opened(model, threads)
+    graphs = GraphSessions.load(model, threads)
     loads = [time.perf_counter() - begin]
-    _run_once(sessions, length)
+    _run_once(graphs, length)
     peak = peak_resident_bytes()
-    del sessions
+    del graphs
     for _ in range(_LOADS - 1):
         begin = time.perf_counter()
-        _opened(model, threads)
+        GraphSessions.load(model, threads)
         loads.append(time.perf_counter() - begin)
     return {
         "idle_rss_bytes": idle,
@@ -119,49 +117,46 @@ def _tensor_bytes(tensor: onnx.TensorProto) -> int:
     return elements * int(element_type.itemsize)
 
 
-def _opened(model: Path, threads: int) -> list[onnxruntime.InferenceSession]:
-    """The session of the model and, where it has one, of its decoder."""
-    session = create_session(model, threads=threads)
-    decoder = session.get_modelmeta().custom_metadata_map.get(DECODER_KEY)
-    if decoder is None:
-        return [session]
-    return [session, create_session(model.with_name(decoder), threads=threads)]
-
-
-def _run_once(sessions: Sequence[onnxruntime.InferenceSession], length: int) -> None:
-    """Run noise of ``length`` frames or samples through an artifact, and a token behind it."""
-    first, *decoders = sessions
+def _run_once(graphs: GraphSessions, length: int) -> None:
+    """Run noise of ``length`` frames or samples through all graphs, and one token behind it."""
+    first = graphs.sessions[graphs.roles[0].role]
     clip = next(value for value in first.get_inputs() if value.name != "lengths")
-    random = np.random.default_rng(0)
-    feed = {"lengths": np.array([length])}
-    if decoders:
-        # A window, with its bands before its frames.
-        feed = {}
-        shape = (1, clip.shape[1], min(length, _WINDOW_FRAMES))
-    else:
-        shape = (1, length, *clip.shape[2:])
-    feed[clip.name] = (0.1 * random.standard_normal(shape)).astype(np.float32)
-    # ONNX Runtime's exceptions share no base class but Exception.
-    try:
-        made = first.run(None, feed)
-        for decoder in decoders:
-            names = [value.name for value in first.get_outputs()]
-            decoder.run(None, _token_feed(decoder, dict(zip(names, made, strict=True))))
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        raise ModelError(f"the model fails on a clip of length {length}: {reason}") from error
-
-
-def _token_feed(
-    decoder: onnxruntime.InferenceSession, heard: dict[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """The first token after what the encoder made."""
-    past = {
-        value.name: np.zeros((1, value.shape[1], 0, value.shape[3]), np.float32)
-        for value in decoder.get_inputs()
-        if value.name.startswith(PAST)
+    noise = np.random.default_rng(0).standard_normal(_clip_shape(graphs, clip.shape, length))
+    known: dict[str, Array] = {
+        clip.name: (0.1 * noise).astype(np.float32),
+        "lengths": np.array([length]),
     }
-    return {**heard, **past, "tokens": np.zeros((1, 1), np.int64), "positions": np.array([0])}
+    try:
+        for role in graphs.roles:
+            known |= graphs.states(role.role)
+            for value in graphs.sessions[role.role].get_inputs():
+                if value.name not in known:
+                    # The first token, or the first position.
+                    known[value.name] = np.zeros([_size(s) for s in value.shape], _type(value.type))
+            known |= graphs.run(role.role, known)
+    except ModelError as error:
+        raise ModelError(f"the model fails on a clip of length {length}: {error}") from error
+
+
+def _clip_shape(
+    graphs: GraphSessions, shape: Sequence[int | str | None], length: int
+) -> tuple[int, ...]:
+    try:
+        task = task_named(graphs.metadata.get("quantkit.task", ""))
+    except InputError:
+        # One that only the program that asked knows.
+        task = task_named("")
+    return task.clip_shape(shape, length)
+
+
+def _size(size: int | str | None) -> int:
+    return size if isinstance(size, int) else 1
+
+
+def _type(name: str) -> str:
+    """NumPy's name of an element type that ONNX Runtime calls ``tensor(int64)`` and the like."""
+    inner = name.removeprefix("tensor(").removesuffix(")")
+    return {"float": "float32", "double": "float64"}.get(inner, inner)
 
 
 if __name__ == "__main__":

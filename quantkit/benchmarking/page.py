@@ -165,7 +165,7 @@ def _utterance(utterance: UtteranceResult, report: BenchReport) -> str:
 
 
 def _units(text: str, report: BenchReport) -> list[str]:
-    return [*text] if report.unit == "characters" else [f"{label} " for label in text.split()]
+    return [f"{unit} " for unit in text.split()] if report.counted.separated else [*text]
 
 
 def _marked(pieces: list[tuple[str, Kind]]) -> str:

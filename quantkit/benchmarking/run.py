@@ -25,7 +25,7 @@ from quantkit.benchmarking.notes import notes_on
 from quantkit.benchmarking.schema import BatchRow, BenchReport, CorpusInfo, LatencyRow, ModelResult
 from quantkit.benchmarking.settings import BenchSettings
 from quantkit.benchmarking.sweep import sweep_batch_sizes
-from quantkit.runtime.open import open_speech_model
+from quantkit.tasks.open import open_speech_model
 
 #: Told the name of a stage and how many of its steps are done.
 Progress = Callable[[str, int, int], None]
@@ -91,7 +91,7 @@ def run_bench(
     return BenchReport(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         decoder=first.decoder_in_words,
-        unit=first.spelling.unit,
+        unit=first.spelling.unit.name,
         seed=settings.seed,
         latency_clip_seconds=typical.seconds,
         seconds_taken=time.perf_counter() - started,

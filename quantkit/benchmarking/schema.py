@@ -17,6 +17,7 @@ from quantkit.benchmarking.figures import BENCH_SCHEMA
 from quantkit.errors import FormatError
 from quantkit.files import read_json, write_json
 from quantkit.report.formatting import Interval
+from quantkit.text.units import Unit, unit_named
 
 T = TypeVar("T")
 
@@ -211,7 +212,7 @@ class BenchReport:
     Args:
         created: time of the run, ISO 8601 in UTC.
         decoder: name and settings in words; two runs compare only when it is the same.
-        unit: what a Levenshtein edit counts: ``characters``, ``labels`` or ``keywords``.
+        unit: what a Levenshtein edit counts; see :mod:`quantkit.text.units`.
         seed: of sampling, order and bootstrap.
         latency_clip_seconds: duration of the clip that latency was measured with.
         seconds_taken: by the whole run.
@@ -233,6 +234,11 @@ class BenchReport:
     def scored(self) -> bool:
         """Whether there were transcripts, and so accuracy figures."""
         return all(model.levenshtein is not None for model in self.models)
+
+    @property
+    def counted(self) -> Unit:
+        """What :attr:`unit` names."""
+        return unit_named(self.unit)
 
     def to_json(self) -> dict[str, Any]:
         """The content of ``bench.json``."""

@@ -16,7 +16,7 @@ def tables_of(report: BenchReport) -> list[Table]:
     """Every table that the report has figures for, the most important first."""
     tables = [cost_table(report)]
     if report.scored:
-        table = keyword_table if report.unit == "keywords" else accuracy_table
+        table = keyword_table if report.counted.one_per_clip else accuracy_table
         tables.append(table(report))
     if report.models[0].batches:
         tables.append(batch_table(report))
@@ -96,7 +96,7 @@ def accuracy_table(report: BenchReport) -> Table:
                 str(words.substitutions) if words else f.MISSING,
             )
         )
-    unit = "CER %" if report.unit == "characters" else "LER %"
+    unit = f"{report.counted.rate} %"
     # Models that write their text have none.
     known = any(m.loss is not None for m in report.models)
     loss = "Loss: CTC, nats per reference label. " if known else ""

@@ -31,7 +31,7 @@ from quantkit.bundles.manifest import (
     write_manifest,
 )
 from quantkit.bundles.trial import run_once
-from quantkit.errors import BundleError, FormatError, InputError, ModelError, OutputError
+from quantkit.errors import BundleError, FormatError, InputError, OutputError
 from quantkit.exporting.frontend_graph import fuse_frontend
 from quantkit.files import sha256_of, write_text
 from quantkit.graph.artifact import (
@@ -42,7 +42,7 @@ from quantkit.graph.artifact import (
     total_size,
 )
 from quantkit.graph.info import ArtifactInfo
-from quantkit.text.labels import Labels
+from quantkit.tasks.catalogue import task_of
 
 _LICENCE_NAMES = ("LICENCE", "LICENSE", "LICENCE.txt", "LICENSE.txt", "LICENCE.md", "LICENSE.md")
 
@@ -87,7 +87,7 @@ def ship(
         OutputError: ``destination`` exists and may not be replaced, or cannot be written.
     """
     info = read_info(model)
-    labels, frontend = _essentials(info, model)
+    labels, frontend = task_of(info).bundle_contents(info, model)
     measured = _measured(model, bench) if bench is not None else None
     licence_text = _licence_text(model, info, licence)
     about_text = _read_text(about) if about is not None else ""
@@ -124,21 +124,6 @@ def ship(
         )
         write_manifest(manifest, folder)
     return manifest
-
-
-def _essentials(info: ArtifactInfo, model: Path) -> tuple[Labels, AnyFrontend]:
-    if info.task not in ("", "ctc"):
-        raise ModelError(
-            f"{model} is a {info.task} model, and bundles are made of CTC recognisers; hand over "
-            "its files as they are: they say themselves what they take, and `verify` checks them"
-        )
-    if info.labels is None or info.frontend is None:
-        lacking = "labels" if info.labels is None else "front end"
-        raise ModelError(
-            f"{model} carries no {lacking}, so a bundle could not tell how to use it; "
-            "make it with `quantkit export`"
-        )
-    return info.labels, info.frontend
 
 
 def _write_model(

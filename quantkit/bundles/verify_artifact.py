@@ -12,12 +12,13 @@ import numpy as np
 import onnxruntime
 
 from quantkit.errors import ModelError, VerificationError
-from quantkit.graph.artifact import read_info
+from quantkit.graph.artifact import model_files, read_info
 from quantkit.graph.info import ArtifactInfo
 from quantkit.graph.integrity import stored_checksum
-from quantkit.runtime.open import open_speech_model
 from quantkit.runtime.session import create_session
 from quantkit.runtime.speech_model import SpeechModel
+from quantkit.tasks.catalogue import task_of
+from quantkit.tasks.open import open_speech_model
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,9 @@ def _version(text: str) -> list[int]:
 def _try(path: Path, info: ArtifactInfo) -> dict[str, Any]:
     """Load the model, and run it if it says what it takes."""
     begin = time.perf_counter()
-    named = info.labels or info.classes or info.vocabulary
-    if not named or info.frontend is None:
-        create_session(path)
+    if not task_of(info).can_run(info):
+        for file in model_files(path):
+            create_session(file)
         rtf = None
         load_s = time.perf_counter() - begin
     else:

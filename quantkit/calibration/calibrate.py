@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,16 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from quantkit.audio.decode import read_audio
-from quantkit.audio.features import iter_features
-from quantkit.audio.utterance import Corpus
 from quantkit.calibration.clip_runner import ClipRunner, Feed
-from quantkit.errors import AudioError, CorpusError, InputError, ModelError
-from quantkit.graph.info import ArtifactInfo
+from quantkit.errors import ModelError
 from quantkit.graph.tensors import raw_size
-from quantkit.runtime.padding import MIN_FRAMES
 
-__all__ = ["Feed", "Progress", "Tracker", "Watched", "calibrate", "corpus_feeds", "require_finite"]
+__all__ = ["Feed", "Progress", "Tracker", "Watched", "calibrate", "require_finite"]
 
 
 #: Is told the clip at hand, and which share of the work on it is done now: they add up to 1.
@@ -66,7 +61,7 @@ def calibrate(
     Args:
         model: float32; is not changed.
         watched: the tensors to follow by name; their trackers hold the result.
-        feeds: clips with their inputs; see :func:`corpus_feeds`.
+        feeds: clips with their inputs; see :class:`~quantkit.calibration.feeds.Feeds`.
         progress: see :data:`Progress`.
 
     Raises:
@@ -101,60 +96,3 @@ def require_finite(values: npt.NDArray[Any], layer: str, clip: str) -> None:
             f"layer {layer}: its activations are NaN or infinite on clip {clip}; exclude the "
             "layer, or check the model"
         )
-
-
-def corpus_feeds(
-    corpus: Corpus, info: ArtifactInfo, skipped: list[str] | None = None
-) -> Iterator[Feed]:
-    """What the model takes for each usable clip of ``corpus``, one clip at a time.
-
-    Args:
-        corpus: audio, or ready-made features for models without a fused front end.
-        info: metadata of the model, with its front end.
-        skipped: a list that receives why a clip was left out.
-
-    Raises:
-        ModelError: the model carries no front end.
-        CorpusError: at the end, when not a single clip was usable.
-    """
-    if info.frontend is None:
-        raise ModelError(
-            "the model carries no front end (metadata `quantkit.frontend`), so audio cannot be "
-            "fed to it; make it with `quantkit export`"
-        )
-    reasons = [] if skipped is None else skipped
-    usable = False
-    clips = (
-        _waveforms(corpus, info.frontend.sample_rate, info.frontend.window, reasons)
-        if info.fused
-        else ((u.identifier, f) for u, f in iter_features(corpus, info.frontend, reasons))
-    )
-    name = "waveform" if info.fused else "features"
-    for clip, values in clips:
-        if len(values) < MIN_FRAMES:
-            reasons.append(f"{clip}: {len(values)} frame is too short for the model")
-            continue
-        usable = True
-        yield clip, {name: values[None], "lengths": np.array([len(values)], np.int64)}
-    if not usable:
-        first = f"; the first: {reasons[0]}" if reasons else ""
-        raise CorpusError(f"{corpus.name}: none of {len(corpus)} clips is usable{first}")
-
-
-def _waveforms(
-    corpus: Corpus, sample_rate: int, window: int, skipped: list[str]
-) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
-    for utterance in corpus:
-        if utterance.path is None:
-            raise InputError(
-                f"{utterance.identifier}: has features only, but the model takes waveforms"
-            )
-        try:
-            waveform = read_audio(utterance.path, sample_rate)
-        except AudioError as error:
-            skipped.append(str(error))
-            continue
-        if waveform.size < window:
-            skipped.append(f"{utterance.path}: shorter than one window of the front end")
-            continue
-        yield utterance.identifier, waveform

@@ -20,9 +20,9 @@ from quantkit.graph.external_data import external_tensors, with_external_data
 from quantkit.graph.partition import PartitionedGraph, ValueType
 from quantkit.runtime.malloc_trim import malloc_trim
 from quantkit.runtime.session import open_session, session_options
+from quantkit.tasks.inputs import Feed
 
-#: Name of a clip, and the model inputs for it as a batch of one.
-Feed = tuple[str, Mapping[str, npt.NDArray[Any]]]
+__all__ = ["ClipRunner", "Feed", "Stage"]
 
 # Of what crosses from one stage to the next, in memory.
 _CROSSING_BYTES = 64_000_000

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from quantkit.audio.utterance import Corpus
-from quantkit.audio.whisper_frontend import WhisperFrontend
-from quantkit.calibration.calibrate import Feed, corpus_feeds
-from quantkit.calibration.whisper_feeds import HeardBefore, Portion, whisper_feeds
-from quantkit.errors import ModelError
 from quantkit.graph.info import ArtifactInfo
+from quantkit.tasks.base import Task
+from quantkit.tasks.catalogue import task_of
+from quantkit.tasks.inputs import ClipInputs, Feed
 
 Calibration = Corpus | Iterable[Feed]
 
@@ -49,7 +46,6 @@ class Feeds:
         #: Why clips were left out in the last round.
         self.skipped: list[str] = []
         self._kept: tuple[Feed, ...] | None = None
-        self._before = HeardBefore({}, {})
 
     @classmethod
     def of(
@@ -75,7 +71,7 @@ class Feeds:
         self.skipped.clear()
         kept: list[Feed] = []
         size = 0
-        for feed in self._feeds(corpus):
+        for feed in self._inputs.feeds(corpus, self.skipped):
             size += sum(values.nbytes for values in feed[1].values())
             if size <= KEPT_BYTES:
                 kept.append(feed)
@@ -85,25 +81,30 @@ class Feeds:
         if size <= KEPT_BYTES:
             self._kept = tuple(kept)
 
-    def _feeds(self, corpus: Corpus) -> Iterator[Feed]:
-        if self.info.task != "whisper":
-            return corpus_feeds(corpus, self.info, self.skipped)
-        if self.model is None:
-            raise ModelError("a Whisper is heard through the model itself, and none is named")
-        return whisper_feeds(corpus, self.model, self.skipped, self._before)
+    @property
+    def task(self) -> Task:
+        """What the model is for.
+
+        Raises:
+            ModelError: its metadata name no known task.
+        """
+        return task_of(self.info)
+
+    @cached_property
+    def _inputs(self) -> ClipInputs:
+        return self.task.inputs(self.info, self.model)
 
     @property
     def unknown_languages(self) -> tuple[str, ...]:
-        """Codes that clips name and a Whisper does not know, so that it guesses."""
-        if self.info.vocabulary is None or not isinstance(self.source, Corpus):
+        """Codes that clips name and the model does not know, so that it guesses."""
+        if not isinstance(self.source, Corpus):
             return ()
-        known: Collection[str] = self.info.vocabulary.languages or ("en",)
-        return tuple(code for code in self.source.values("language") if code not in known)
+        return self._inputs.unknown_languages(self.source.values("language"))
 
     def only(self, positions: Collection[int]) -> Feeds:
         """The clips at ``positions``, counted from 0."""
         chosen = Feeds(_Some(self, frozenset(positions)), self.info, self.model)
-        chosen._before = self._before
+        chosen._inputs = self._inputs
         return chosen
 
     def digest(self) -> str:
@@ -112,12 +113,12 @@ class Feeds:
 
     @property
     def clips(self) -> int:
-        """How many are usable; of Whisper, windows."""
+        """How many are usable: what the model runs on at a time."""
         return self._content[1]
 
     @property
     def recordings(self) -> int:
-        """How many clips of the source are in them: short ones share a window of Whisper."""
+        """How many clips of the source are in them: short ones may share what is run at a time."""
         return self._content[4]
 
     @property
@@ -127,14 +128,11 @@ class Feeds:
 
     @property
     def computed_seconds(self) -> float:
-        """Of audio that the model computes: the padding of Whisper's windows is as dear as speech.
+        """Of audio that the model computes, padding included.
 
         0 for inputs of a model without a front end.
         """
-        frontend = self.info.frontend
-        if isinstance(frontend, WhisperFrontend):
-            return self.clips * float(frontend.window_seconds)
-        return self.seconds
+        return self._inputs.computed_seconds(self.clips, self.seconds)
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -150,23 +148,11 @@ class Feeds:
                 digest.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
                 digest.update(np.ascontiguousarray(values).data)
             clips += 1
-            portion = self._portion(clip, inputs)
+            portion = self._inputs.portion(clip, inputs)
             recordings += portion.recordings
             seconds += portion.seconds
             sizes.append(max((values.size for values in inputs.values()), default=0))
         return digest.hexdigest(), clips, seconds, tuple(sizes), recordings
-
-    def _portion(self, clip: str, inputs: Mapping[str, npt.NDArray[Any]]) -> Portion:
-        return self._before.portions.get(clip) or Portion(1, self._seconds(inputs))
-
-    def _seconds(self, inputs: Mapping[str, npt.NDArray[Any]]) -> float:
-        frontend = self.info.frontend
-        if frontend is None or not inputs:
-            return 0.0
-        if isinstance(frontend, WhisperFrontend):
-            return frontend.seconds_of(inputs["features"].shape[2])
-        length = max(values.shape[1] for values in inputs.values() if values.ndim > 1)
-        return length / frontend.sample_rate if self.info.fused else frontend.seconds_of(length)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from quantkit.sensitivity.divergence_settings import CANDIDATES, DivergenceSetti
 from quantkit.sensitivity.metrics import METRICS
 from quantkit.sensitivity.posteriors import WEIGHTINGS, Weighting
 from quantkit.sensitivity.table import LayerSensitivity, Sensitivity, write_sensitivity
+from quantkit.tasks.catalogue import task_of
 
 # What the printed table shows of all metrics; the file has every one that was measured.
 _SHOWN = ("median", "variance", "kl", "sqnr", "hessian-trace")
@@ -150,7 +151,7 @@ def command(
     if as_json:
         click.echo(json.dumps(table.to_json(), indent=2))
     else:
-        _print(table, output, read_info(model).unit)
+        _print(table, output, task_of(read_info(model)).unit)
     name_left_out(feeds)
 
 

@@ -14,6 +14,7 @@ from quantkit.exporting.sources import ExportOptions, export_source
 from quantkit.graph.artifact import open_model, total_size
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.info import info_of
+from quantkit.tasks.catalogue import adoptable
 
 
 @click.command(
@@ -54,7 +55,7 @@ from quantkit.graph.info import info_of
 )
 @click.option(
     "--task",
-    type=click.Choice(["ctc", "classification"]),
+    type=click.Choice(adoptable()),
     help="Of an .onnx: whether it writes text or tells classes apart.",
 )
 @click.option("--sample-rate", type=click.IntRange(1), help="Of an .onnx; default: 16000.")

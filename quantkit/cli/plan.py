@@ -39,6 +39,7 @@ from quantkit.planning.methods.ordering import DIRECTIONS, MEDIAN
 from quantkit.planning.size import with_sizes
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.report.formatting import estimate
+from quantkit.tasks.catalogue import task_of
 
 _METHODS = {
     "optimal": "the least predicted output divergence, tried and corrected on the audio",
@@ -232,7 +233,7 @@ def command(
     else:
         click.echo(_summary(plan, output))
         if found is not None:
-            click.echo(_divergence_text(found, read_info(model).unit))
+            click.echo(_divergence_text(found, task_of(read_info(model)).unit))
     if feeds is not None:
         name_left_out(feeds)
 

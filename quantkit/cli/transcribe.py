@@ -14,8 +14,8 @@ import click
 from quantkit.cli.decoder_options import decoder_options, pop_decoding
 from quantkit.cli.framework import Argument, Command
 from quantkit.cli.progress import progress_bar
-from quantkit.runtime.open import open_speech_model
 from quantkit.runtime.transcriber import Transcript, transcribe
+from quantkit.tasks.open import open_speech_model
 
 
 @click.command(

@@ -38,9 +38,8 @@ from quantkit.graph.artifact import open_model
 from quantkit.graph.editor import name_all_nodes
 from quantkit.graph.info import ArtifactInfo, info_of
 from quantkit.runtime.output_scale import Scale, log_probabilities, scale_of
-from quantkit.text.label_files import classes_of, ctc_labels_of
+from quantkit.tasks.catalogue import adoptable, task_named
 
-TASKS = ("ctc", "classification")
 SAMPLE_RATE = 16_000
 
 # What quantization asks for; LogSoftmax is over one axis from here on.
@@ -69,7 +68,7 @@ def adopt(
 
     Args:
         labels: see :mod:`quantkit.text.label_files`.
-        task: ``ctc`` or ``classification``.
+        task: one of :func:`~quantkit.tasks.catalogue.adoptable`.
         sample_rate: of its audio, in hertz; none stands for 16,000.
         blank: index of the CTC blank; see :func:`~quantkit.text.label_files.ctc_labels_of`.
         normalize: whether the model wants clips of mean 0 and variance 1, as feature extractors of
@@ -82,23 +81,23 @@ def adopt(
         ParityError: the artifact differs from ``source``; nothing is written.
         OutputError: ``destination`` cannot be written.
     """
-    if task not in TASKS:
-        raise InputError(f"there is no task {task!r}; choose {' or '.join(TASKS)}")
+    adoption = task_named(task).adoption if task in adoptable() else None
+    if adoption is None:
+        raise InputError(f"there is no task {task!r}; choose {' or '.join(adoptable())}")
     refuse_overwriting(destination, (source, source.with_name(source.name + ".data"), labels))
     model = open_model(source)
     if info_of(model, str(source)).task:
         raise InputError(f"{source} is an artifact already")
     _require_opset(model, source)
     rate = sample_rate or SAMPLE_RATE
-    interface = interface_of(model, task, source)
+    interface = interface_of(model, adoption.per_frame, source)
     if normalize and interface.is_features:
         raise InputError(f"{source} takes features, and --normalize is for one of waveforms")
     run = ForeignModel(source, interface, rate)
     trial = run(run.noise(run.steps(1.0)))
     scale, outputs = scale_of(trial), int(trial.shape[-1])
-    ctc_labels = ctc_labels_of(labels, outputs, blank) if task == "ctc" else None
-    classes = classes_of(labels, outputs) if task == "classification" else ()
-    framing = framing_of(run, source) if task == "ctc" else None
+    meaning = adoption.meaning(labels, outputs, blank)
+    framing = framing_of(run, source) if adoption.per_frame else None
     digest = sha256_of(source)
     name_all_nodes(model)
     frontend: AnyFrontend = Frontend(sample_rate=rate)
@@ -109,8 +108,6 @@ def adopt(
     if isinstance(frontend, WaveformFrontend) and not interface.fixed_samples:
         pad_to_shortest(model, frontend.window)
     info = ArtifactInfo(
-        labels=ctc_labels,
-        classes=classes,
         frontend=frontend,
         fused=not interface.is_features,
         task=task,
@@ -118,6 +115,7 @@ def adopt(
         model_sha256=digest,
         version=quantkit.__version__,
         name=name or source.stem,
+        **meaning,
     )
     # Models that know nothing of lengths mix clips with their padding, so batches are not compared.
     reference = _Reference(run, scale, frontend.window, normalize)

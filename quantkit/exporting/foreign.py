@@ -21,9 +21,6 @@ _INTEGERS = (TensorProto.INT64, TensorProto.INT32)
 _LOG_NOTHING = 4
 _MASK_TYPES = (*_INTEGERS, TensorProto.BOOL, TensorProto.FLOAT)
 
-# How many an output has with and without one for the batch.
-_AXES = {"ctc": (3, 2), "classification": (2, 1)}
-
 # Audio that every model takes, in seconds.
 _LONG, _SHORT = 3.0, 1.0
 
@@ -73,11 +70,11 @@ class Interface:
         return 0 if self.is_features else self.audio.axes[-1]
 
 
-def interface_of(model: onnx.ModelProto, task: str, origin: Path) -> Interface:
+def interface_of(model: onnx.ModelProto, per_frame: bool, origin: Path) -> Interface:
     """Recognise the values of ``model``.
 
     Args:
-        task: ``ctc`` or ``classification``.
+        per_frame: whether its output has an axis of frames.
 
     Raises:
         ModelError: the inputs or outputs are not those of such a model.
@@ -100,13 +97,13 @@ def interface_of(model: onnx.ModelProto, task: str, origin: Path) -> Interface:
             f"{origin} has inputs {_in_words(inputs)}; besides the audio it may have lengths "
             "(batch), integer, and a mask (batch, samples)"
         )
-    output = _output(outputs, task, origin)
+    output = _output(outputs, per_frame, origin)
     return Interface(
         audio[0],
         lengths[0] if lengths else None,
         masks[0] if masks else None,
         output,
-        len(output.axes) == _AXES[task][0],
+        len(output.axes) == _axes(per_frame)[0],
     )
 
 
@@ -119,13 +116,18 @@ def _is_audio(value: Value, inputs: Sequence[Value]) -> bool:
     return len(axes) in (1, 2) and not (others and "mask" in value.name.lower())
 
 
-def _output(outputs: Sequence[Value], task: str, origin: Path) -> Value:
+def _axes(per_frame: bool) -> tuple[int, int]:
+    """How many an output has with and without one for the batch."""
+    return (3, 2) if per_frame else (2, 1)
+
+
+def _output(outputs: Sequence[Value], per_frame: bool, origin: Path) -> Value:
     floats = [v for v in outputs if v.type == TensorProto.FLOAT]
-    fitting = [v for v in floats if len(v.axes) in _AXES[task]]
+    fitting = [v for v in floats if len(v.axes) in _axes(per_frame)]
     named = [v for v in fitting if v.name.lower() in ("logits", "log_probs", "logprobs", "probs")]
     chosen = named[:1] if len(fitting) > 1 else fitting
     if len(chosen) != 1:
-        what = "(batch, frames, labels)" if task == "ctc" else "(batch, classes)"
+        what = "(batch, frames, labels)" if per_frame else "(batch, classes)"
         raise ModelError(
             f"{origin} has outputs {_in_words(outputs)}; it needs one of float32 {what}"
         )

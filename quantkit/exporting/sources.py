@@ -28,7 +28,7 @@ class ExportOptions:
         opset: ONNX operator set, 18 to 23; none stands for 18.
         name: the model's name in the metadata; by default the source's.
         labels: a file that says what the outputs of an ``.onnx`` stand for.
-        task: ``ctc`` or ``classification``, of an ``.onnx``.
+        task: of an ``.onnx``; one of :func:`~quantkit.tasks.catalogue.adoptable`.
         sample_rate: of the audio that an ``.onnx`` takes, in hertz; none stands for 16,000.
         blank: index of the CTC blank of an ``.onnx``, where its labels do not show it.
         normalize: whether an ``.onnx`` wants clips of mean 0 and variance 1.

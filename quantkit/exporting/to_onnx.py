@@ -26,6 +26,7 @@ from quantkit.graph.artifact import EXTERNAL_DATA_THRESHOLD
 from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.models.checkpoint import CONFIG_NAME, load_wav2letter, weights_path
 from quantkit.models.wav2letter import Wav2Letter
+from quantkit.tasks.names import CTC
 from quantkit.text.labels import Labels
 
 # Frames and batch of the traced example. Any values that are not 0, 1 or equal would do.
@@ -97,7 +98,7 @@ def export_wav2letter(
     info = ArtifactInfo(
         labels=labels,
         frontend=frontend,
-        task="ctc",
+        task=CTC,
         plan=float_plan(proto, model_sha256),
         model_sha256=model_sha256,
         version=quantkit.__version__,

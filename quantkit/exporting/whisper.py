@@ -24,13 +24,17 @@ from quantkit.exporting.whisper_parity import check_whisper_parity
 from quantkit.files import refuse_overwriting
 from quantkit.graph.artifact import EXTERNAL_DATA_THRESHOLD
 from quantkit.graph.info import ArtifactInfo
-from quantkit.graph.parts import decoder_beside, join, set_decoder_name
+from quantkit.graph.joined import add_prefix, join
+from quantkit.graph.roles import DECODER, beside
 from quantkit.models.whisper.checkpoint import (
     is_ctranslate2,
     load_ctranslate2,
     load_transformers,
 )
 from quantkit.models.whisper.network import WhisperDecoder, WhisperEncoder
+from quantkit.tasks.encoder_decoder import EncoderDecoderTask
+
+_TASK = EncoderDecoderTask()
 
 # Sizes of the traced example; any that are not 0, 1 or equal would do.
 _BATCH, _COUNT, _WANTED, _PAST, _FRAMES = 3, 7, 4, 5, 2_998
@@ -47,7 +51,7 @@ def export_whisper(
     """Write the Whisper in ``folder`` and prove that it gives the numbers of ``transformers``.
 
     The encoder is written to ``destination``, the decoder beside it; see
-    :mod:`quantkit.graph.parts`. Both appear only after the parity check has passed.
+    :mod:`quantkit.graph.joined`. Both appear only after the parity check has passed.
 
     Args:
         folder: of ``transformers``, or of CTranslate2 with unquantized weights.
@@ -62,13 +66,13 @@ def export_whisper(
         OutputError: ``destination`` cannot be written.
     """
     require_known_opset(opset)
-    for target in (destination, decoder_beside(destination)):
+    for target in (destination, beside(destination, DECODER)):
         refuse_overwriting(target, [file for file in folder.iterdir() if file.is_file()])
     checkpoint = load_ctranslate2(folder) if is_ctranslate2(folder) else load_transformers(folder)
     whole = build_whisper(checkpoint.model, opset)
     info = ArtifactInfo(
         frontend=checkpoint.frontend,
-        task="whisper",
+        task=_TASK.name,
         plan=float_plan(whole, checkpoint.sha256),
         model_sha256=checkpoint.sha256,
         version=quantkit.__version__,
@@ -128,13 +132,12 @@ def build_whisper(model: Any, opset: int = OPSET) -> onnx.ModelProto:
     _take_batch_from_tokens(decoder.graph)
     _tie_embedding(decoder.graph)
     compute_positions(encoder.graph)
-    _prefix(encoder.graph, "encoder.")
-    _prefix(decoder.graph, "decoder.")
+    add_prefix(encoder.graph, "encoder.")
+    add_prefix(decoder.graph, "decoder.")
     _name_dimensions(encoder.graph)
     _name_dimensions(decoder.graph)
-    whole = join(encoder, decoder)
-    set_decoder_name(whole, decoder_beside(Path("model.onnx")).name)
-    return whole
+    _TASK.mark_graphs(encoder)
+    return join([encoder, decoder])
 
 
 def _state_names(kind: str, layers: int) -> list[str]:
@@ -176,21 +179,6 @@ def _tie_embedding(graph: onnx.GraphProto) -> None:
         "Transpose", ["embed_tokens.weight"], [projection.name], "projection.transposed"
     )
     graph.node.insert(0, node)
-
-
-def _prefix(graph: onnx.GraphProto, prefix: str) -> None:
-    """Keep the names of the two graphs apart; those of inputs and outputs stay."""
-    fixed = {value.name for value in (*graph.input, *graph.output)}
-
-    def named(name: str) -> str:
-        return name if not name or name in fixed else prefix + name
-
-    for tensor in graph.initializer:
-        tensor.name = named(tensor.name)
-    for node in graph.node:
-        node.name = prefix + node.name
-        node.input[:] = [named(name) for name in node.input]
-        node.output[:] = [named(name) for name in node.output]
 
 
 def _name_dimensions(graph: onnx.GraphProto) -> None:

@@ -11,18 +11,13 @@ import onnx
 from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped]
 from onnx.external_data_helper import uses_external_data
 
-from quantkit.errors import ModelError, OutputError
+from quantkit.errors import FormatError, ModelError, OutputError
 from quantkit.files import atomic_path, output_target
 from quantkit.graph.info import ArtifactInfo, info_of
 from quantkit.graph.integrity import CHECKSUM_KEY, append_checksum, check_integrity
+from quantkit.graph.joined import join, roles_of, set_files, split
 from quantkit.graph.lazy import LazyModel, read_lazily
-from quantkit.graph.parts import (
-    decoder_beside,
-    decoder_name,
-    join,
-    set_decoder_name,
-    split,
-)
+from quantkit.graph.roles import GraphRole, beside, roles_in
 from quantkit.graph.tensors import (
     element_bytes,
     embed,
@@ -57,8 +52,8 @@ def read_info(path: Path, *, check: bool = True) -> ArtifactInfo:
     model = _read_lazily(path).model
     if check:
         _require_intact(model, path)
-    for file in _decoder_files(model, path):
-        # The plan names the layers of both.
+    for file in _further_graphs(model, path):
+        # The plan names the layers of all.
         model.graph.node.extend(_read_lazily(file).model.graph.node)
     return info_of(model, str(path))
 
@@ -80,8 +75,8 @@ def load_model(path: Path, *, check: bool = True) -> onnx.ModelProto:
 def open_model(path: Path, *, check: bool = True) -> onnx.ModelProto:
     """The model with its large weights left in their file; see :mod:`quantkit.graph.tensors`.
 
-    The file must stay in place as long as the model is used. A model of two files is one graph;
-    see :mod:`quantkit.graph.parts`.
+    The file must stay in place as long as the model is used. Several graphs are joined to one; see
+    :mod:`quantkit.graph.joined`.
 
     Args, Raises: see :func:`load_model`.
     """
@@ -90,9 +85,8 @@ def open_model(path: Path, *, check: bool = True) -> onnx.ModelProto:
     if check:
         _require_intact(light.model, path)
     model = _opened(light, path)
-    for file in _decoder_files(model, path):
-        model = join(model, _opened(_read_lazily(file), file))
-    return model
+    others = [_opened(_read_lazily(file), file) for file in _further_graphs(model, path)]
+    return join([model, *others])
 
 
 def _opened(light: LazyModel, path: Path) -> onnx.ModelProto:
@@ -113,7 +107,8 @@ def save_model(
     """Write ``model`` so that a crash leaves the old file or the new one.
 
     When the weights take more than ``external_threshold`` bytes they go to ``<name>.onnx.data``
-    beside the model. An encoder and its decoder are two files; see :mod:`quantkit.graph.parts`.
+    beside the model. Each of several graphs is a file of its own; see
+    :mod:`quantkit.graph.roles`.
     A model with ``quantkit.*`` metadata gets a checksum, see :mod:`quantkit.graph.integrity`.
     ``model`` itself is unchanged afterwards, except that it loses the checksum of the file that it
     was read from.
@@ -125,16 +120,17 @@ def save_model(
     # The weights belong beside the model itself, not beside a link to it.
     path = output_target(path)
     _drop_checksum(model)
-    if not decoder_name(model):
-        _save(model, path, external_threshold, ())
-        return
-    encoder, decoder = split(model)
-    file = decoder_beside(path)
-    set_decoder_name(encoder, file.name)
-    # The decoder first: an encoder never points at one that is not there.
-    _save(decoder, file, external_threshold, ())
-    weights = _external_files(_read_lazily(file).model, file)
-    _save(encoder, path, external_threshold, [file, *weights])
+    graphs = [model]
+    if len(roles := roles_of(model)) > 1:
+        graphs = split(model)
+        set_files(graphs[0], path)
+    files = [beside(path, role.role) for role in roles[1:]]
+    written: list[Path] = []
+    # The others first: the first never points at one that is not there.
+    for graph, file in zip(graphs[1:], files, strict=True):
+        _save(graph, file, external_threshold, ())
+        written += [file, *_external_files(_read_lazily(file).model, file)]
+    _save(graphs[0], path, external_threshold, written)
 
 
 def _save(
@@ -221,7 +217,23 @@ def model_files(path: Path) -> tuple[Path, ...]:
     Raises:
         ModelError: the model cannot be read, or one of its files is missing.
     """
-    return (path, *_decoder_files(_read_lazily(path).model, path))
+    return (path, *_further_graphs(_read_lazily(path).model, path))
+
+
+def graph_roles(path: Path) -> tuple[GraphRole, ...]:
+    """The graphs that the model at ``path`` is made of, in the order of a run.
+
+    Those of an encoder and a decoder are without outputs and states; see
+    :func:`~quantkit.graph.roles.roles_in`.
+
+    Raises:
+        ModelError: the model cannot be read, or its list of graphs is damaged.
+    """
+    metadata = {entry.key: entry.value for entry in _read_lazily(path).model.metadata_props}
+    try:
+        return roles_in(metadata)
+    except FormatError as error:
+        raise ModelError(f"{path}: its quantkit metadata is damaged: {error}") from error
 
 
 def _read_lazily(path: Path) -> LazyModel:
@@ -315,23 +327,23 @@ def _serialized(model: onnx.ModelProto, path: Path) -> bytes:
     return content
 
 
-def _decoder_files(model: onnx.ModelProto, path: Path) -> list[Path]:
-    """The file of the decoder, of a model that has one."""
-    name = decoder_name(model)
-    if not name:
-        return []
-    file = path.parent / name
-    if Path(name).name != name:
-        raise ModelError(f"{path}: its decoder lies outside its folder: {name}")
-    if not file.is_file():
-        raise ModelError(f"{path}: its decoder {name} is missing; copy it beside it")
-    return [file]
+def _further_graphs(model: onnx.ModelProto, path: Path) -> list[Path]:
+    """The files of all graphs but the first, of a model that has several."""
+    files = []
+    for role in roles_of(model)[1:]:
+        file = path.parent / role.file
+        if not role.file or Path(role.file).name != role.file:
+            raise ModelError(f"{path}: its {role.role} lies outside its folder: {role.file}")
+        if not file.is_file():
+            raise ModelError(f"{path}: its {role.role} {role.file} is missing; copy it beside it")
+        files.append(file)
+    return files
 
 
 def _files_beside(model: onnx.ModelProto, path: Path) -> list[Path]:
-    """All files that belong to the one at ``path``: its weights, its decoder, and that one's."""
+    """All files that belong to the one at ``path``: its weights, and each further graph's."""
     files = _external_files(model, path)
-    for file in _decoder_files(model, path):
+    for file in _further_graphs(model, path):
         files += [file, *_external_files(_read_lazily(file).model, file)]
     return files
 

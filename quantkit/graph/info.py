@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import onnx
 
 from quantkit.audio.frontends import AnyFrontend, frontend_from_json
 from quantkit.errors import FormatError, ModelError
-from quantkit.graph.part_names import DECODER_KEY
-from quantkit.graph.parts import decoder_name
+from quantkit.graph.integrity import CHECKSUM_KEY
+from quantkit.graph.joined import graph_entries
 from quantkit.graph.plan import PLAN_SCHEMA
+from quantkit.graph.roles import DECODER_KEY, GRAPHS_KEY
 from quantkit.text.labels import Labels
-from quantkit.text.whisper_vocabulary import WhisperVocabulary
+from quantkit.text.vocabularies import AnyVocabulary, vocabulary_from_json
+
+_PREFIX = "quantkit."
+# What has a field of its own, or is not the task's to say.
+_FIELDS = ("task", "model_sha256", "version", "name", "licence", "labels", "vocabulary", "frontend")
+_OWN_KEYS = frozenset(
+    (
+        *(_PREFIX + name for name in (*_FIELDS, "plan", "opset")),
+        GRAPHS_KEY,
+        DECODER_KEY,
+        CHECKSUM_KEY,
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -25,7 +39,7 @@ class ArtifactInfo:
         labels: the output alphabet of a CTC model.
         frontend: settings of the waveform → features step.
         fused: whether that step is part of the graph, so that the model takes waveforms.
-        task: ``"ctc"``, ``"classification"`` or ``"whisper"``.
+        task: what it is for: the name of one of :func:`quantkit.tasks.catalogue.task_names`.
         plan: the quantization plan that made the file, as parsed JSON (``quantkit.plan/1``).
         model_sha256: SHA-256 of the source: the checkpoint of a float model, the float
             ``.onnx`` of a quantized one.
@@ -33,7 +47,8 @@ class ArtifactInfo:
         name: the model's name for people, such as ``wav2letter-en``.
         licence: licence of the weights.
         classes: what a classifier tells apart, in output order.
-        vocabulary: the tokens of a Whisper.
+        vocabulary: the tokens of a model whose tokens are no labels.
+        extra: entries ``quantkit.<name>`` that a task has beside these, by name; none is empty.
     """
 
     labels: Labels | None = None
@@ -46,12 +61,8 @@ class ArtifactInfo:
     name: str = ""
     licence: str = ""
     classes: tuple[str, ...] = ()
-    vocabulary: WhisperVocabulary | None = None
-
-    @property
-    def unit(self) -> str:
-        """What the model gives posteriors for, one after the other: frames, tokens, or clips."""
-        return {"classification": "clip", "whisper": "token"}.get(self.task, "frame")
+    vocabulary: AnyVocabulary | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)
 
 
 def info_of(model: onnx.ModelProto, origin: str = "the model") -> ArtifactInfo:
@@ -73,7 +84,7 @@ def info_of(model: onnx.ModelProto, origin: str = "the model") -> ArtifactInfo:
         info = ArtifactInfo(
             labels=Labels.from_json(labels_json) if labels_json and not classes else None,
             classes=classes,
-            vocabulary=WhisperVocabulary.from_json(vocabulary_json) if vocabulary_json else None,
+            vocabulary=vocabulary_from_json(vocabulary_json) if vocabulary_json else None,
             frontend=frontend_from_json(frontend_json) if frontend_json else None,
             fused=bool(json.loads(frontend_json).get("fused")) if frontend_json else False,
             task=entries.get("quantkit.task", ""),
@@ -82,6 +93,11 @@ def info_of(model: onnx.ModelProto, origin: str = "the model") -> ArtifactInfo:
             version=entries.get("quantkit.version", ""),
             name=entries.get("quantkit.name", ""),
             licence=entries.get("quantkit.licence", ""),
+            extra={
+                key.removeprefix(_PREFIX): value
+                for key, value in entries.items()
+                if key.startswith(_PREFIX) and key not in _OWN_KEYS
+            },
         )
     except (ValueError, FormatError) as error:
         raise ModelError(f"{origin}: its quantkit metadata is damaged: {error}") from error
@@ -111,8 +127,8 @@ def set_info(model: onnx.ModelProto, info: ArtifactInfo) -> None:
         entries["quantkit.labels"] = json.dumps({"classes": info.classes}, ensure_ascii=False)
     if info.vocabulary is not None:
         entries["quantkit.vocabulary"] = info.vocabulary.to_json()
-    if decoder := decoder_name(model):
-        entries[DECODER_KEY] = decoder
+    entries |= {_PREFIX + name: value for name, value in info.extra.items()}
+    entries |= graph_entries(model)
     if info.frontend is not None:
         settings = json.loads(info.frontend.to_json())
         entries["quantkit.frontend"] = json.dumps({**settings, "fused": info.fused})

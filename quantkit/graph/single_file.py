@@ -1,4 +1,4 @@
-"""A model of several files as one, for what looks at all of it at once."""
+"""A model of several graphs as one file, for what looks at all of it at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from quantkit.graph.external_data import with_external_data
 
 @contextmanager
 def single_file(path: Path) -> Iterator[Path]:
-    """The model at ``path``, or, where it has a decoder of its own, both in one temporary file.
+    """The model at ``path``, or, where it has several graphs, all joined in a temporary file.
 
     ::
 

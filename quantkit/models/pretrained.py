@@ -79,10 +79,11 @@ def load_pretrained(folder: Path) -> Pretrained:
     # Before the weights, which take longer.
     labels: Labels | None = None
     classes: tuple[str, ...] = ()
-    if architecture.task == "ctc":
+    is_ctc = architecture.model is architecture.family.ctc
+    if is_ctc:
         labels = ctc_labels(folder, _count(config, "vocab_size", 32, config_path))
     model = load_weights(folder, architecture.model, files)
-    if architecture.task == "classification":
+    if not is_ctc:
         classes = class_names(config, int(model.config.num_labels or 0), config_path)
     return Pretrained(
         model,

@@ -164,7 +164,7 @@ def personalize(
         destination=destination,
         budget_bytes=budget_bytes,
         size_bytes=result.size_bytes,
-        unit=info.unit,
+        unit=feeds.task.unit,
         predicted_divergence=found.foretold.mean,
         predicted_interval=found.foretold.interval,
         measured_divergence=measured.mean,

@@ -36,7 +36,7 @@ class Segment:
 
 
 class SpeechModel(ABC):
-    """An artifact that is ready to run; :func:`~quantkit.runtime.open.open_speech_model` makes one.
+    """An artifact that is ready to run; :func:`~quantkit.tasks.open.open_speech_model` makes one.
 
     ::
 

@@ -11,7 +11,7 @@ from quantkit.calibration.feeds import Calibration, Feeds
 from quantkit.calibration.observations import Observations
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import CorpusError, FormatError, InputError
-from quantkit.graph.parts import repeated_nodes
+from quantkit.graph.joined import repeated_nodes
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.observe import observe

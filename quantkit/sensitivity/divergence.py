@@ -22,8 +22,8 @@ from quantkit.calibration.feeds import Feeds
 from quantkit.calibration.observations import Observations
 from quantkit.calibration.ranges import Range
 from quantkit.codecs.catalogue import CodecChoice
+from quantkit.graph.joined import repeated_nodes
 from quantkit.graph.layers import Layer
-from quantkit.graph.parts import repeated_nodes
 from quantkit.graph.plan import Compute
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.encodings import Encodings

@@ -44,12 +44,6 @@ CANDIDATES = tuple(
 # model: half a minute on two cores.
 _AFFORDABLE = 3.5e10
 _FEWEST_SECONDS = 8.0
-# Of a classifier, times what others are worth: a clip is a single frame, and a few clips of those
-# that it is unsure of make up most of the divergence.
-_PATIENCE_FOR_CLASSES = 3.0
-# Of Whisper: a window of 30 seconds costs the same however little is said in it, and what its
-# decoder does depends on the language.
-_FEWEST_WINDOWS = 8
 _WIDEST_PROBE = 3
 # Of a Whisper, around which its layers end up. Errors of few bits grow faster than in proportion
 # to their noise: one probe of 3 bits foretold four times too much of the embedding at 4 bits, and
@@ -153,10 +147,15 @@ class Effort:
 
 def effort_for(settings: DivergenceSettings, layers: Sequence[Layer], feeds: Feeds) -> Effort:
     """What a model with ``layers`` can be asked, given these clips."""
-    fewest = _FEWEST_WINDOWS if feeds.info.task == "whisper" else 1
-    patience = _PATIENCE_FOR_CLASSES if feeds.info.task == "classification" else 1.0
+    task = feeds.task
     return effort(
-        settings, layers, feeds.clips, feeds.computed_seconds, feeds.sizes, fewest, patience
+        settings,
+        layers,
+        feeds.clips,
+        feeds.computed_seconds,
+        feeds.sizes,
+        task.fewest_feeds,
+        task.patience,
     )
 
 

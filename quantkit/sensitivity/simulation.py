@@ -18,8 +18,8 @@ from quantkit.arrays import FloatArray
 from quantkit.calibration.ranges import Range
 from quantkit.errors import InputError
 from quantkit.graph.editor import GraphEditor, copy_node
+from quantkit.graph.joined import repeated_nodes
 from quantkit.graph.partition import reads
-from quantkit.graph.parts import repeated_nodes
 from quantkit.quantization.choices.settings import LayerChoice
 from quantkit.quantization.kernels.activations import (
     never_negative,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, Protocol
+from typing import Protocol
 
 from quantkit.text.labels import Labels
 from quantkit.text.normalize import normalized
-
-Unit = Literal["characters", "labels", "keywords"]
+from quantkit.text.units import CHARACTERS, KEYWORDS, LABELS, Unit
 
 
 class Spelling(Protocol):
@@ -56,7 +55,7 @@ class LabelSpelling:
     @property
     def unit(self) -> Unit:
         """Labels where they have a separator, as phonemes do; else characters."""
-        return "labels" if self.labels.separator else "characters"
+        return LABELS if self.labels.separator else CHARACTERS
 
     @property
     def has_words(self) -> bool:
@@ -90,7 +89,7 @@ class KeywordSpelling:
     @property
     def unit(self) -> Unit:
         """One keyword a clip."""
-        return "keywords"
+        return KEYWORDS
 
     @property
     def has_words(self) -> bool:
@@ -126,7 +125,7 @@ class WrittenSpelling:
     @property
     def unit(self) -> Unit:
         """Characters of the normalised text."""
-        return "characters"
+        return CHARACTERS
 
     @property
     def has_words(self) -> bool:

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 from quantkit.errors import FormatError, InputError
 
@@ -50,6 +50,9 @@ class WhisperVocabulary:
         suppressed: never sampled.
         suppressed_first: not sampled as the first token of a text.
     """
+
+    #: In the JSON of :meth:`to_json`.
+    kind: ClassVar[str] = "whisper"
 
     pieces: tuple[bytes, ...]
     end: int
@@ -178,7 +181,7 @@ class WhisperVocabulary:
         character_of = {byte: character for character, byte in _bytes_by_character().items()}
         lines = "\n".join("".join(character_of[byte] for byte in piece) for piece in self.pieces)
         content: dict[str, Any] = {
-            "kind": "whisper",
+            "kind": self.kind,
             "pieces": base64.b64encode(zlib.compress(lines.encode(), 9)).decode(),
             **{name: getattr(self, name) for name in _NUMBERS},
             "languages": dict(self.languages or {}),

@@ -9,9 +9,15 @@ from typing import Any
 import torch
 
 from quantkit.errors import InputError, MissingDependencyError
+from quantkit.tasks.names import CLASSIFICATION, CTC
 from quantkit.training.keywords.recipe import KeywordRecipe, load_keyword_recipe
 from quantkit.training.loop import TrainingLoop
 from quantkit.training.recipe import Recipe, load_recipe, preset, preset_names, task_of
+
+_READERS: Mapping[str, Callable[[Path], Recipe | KeywordRecipe]] = {
+    CTC: load_recipe,
+    CLASSIFICATION: load_keyword_recipe,
+}
 
 
 def find_recipe(name: str) -> Recipe | KeywordRecipe:
@@ -27,7 +33,7 @@ def find_recipe(name: str) -> Recipe | KeywordRecipe:
         raise InputError(
             f"no recipe {name!r}: neither a file nor one of {', '.join(preset_names())}"
         )
-    return load_keyword_recipe(path) if task_of(path) == "classification" else load_recipe(path)
+    return _READERS[task_of(path)](path)
 
 
 def prepare_run(

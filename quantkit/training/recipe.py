@@ -10,11 +10,12 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar
 
 from quantkit.errors import InputError
 from quantkit.models.checkpoint import LARGEST_SIZE
 from quantkit.models.wav2letter import Wav2LetterConfig
+from quantkit.tasks.names import CLASSIFICATION, CTC
 from quantkit.training.tables import Range, build, build_list
 
 OptimizerName = Literal["adam", "adamw", "sgd"]
@@ -23,8 +24,8 @@ Precision = Literal["auto", "float32", "bfloat16"]
 HoldoutUnit = Literal["speaker", "utterance"]
 Alphabet = Literal["english", "hw4p2", "letters", "phonemes"]
 
-#: What a recipe trains: a Wav2Letter with CTC, or a classifier of short clips.
-Task = Literal["ctc", "classification"]
+#: What a recipe may train: a Wav2Letter with CTC, or a classifier of short clips.
+TASKS = (CTC, CLASSIFICATION)
 
 
 @dataclass(frozen=True)
@@ -160,23 +161,22 @@ def load_recipe(path: Path) -> Recipe:
         InputError: unreadable file, another task, unknown setting, or a value of wrong type or
             out of range.
     """
-    return _recipe_from(read_recipe(path, "ctc"), str(path))
+    return _recipe_from(read_recipe(path, CTC), str(path))
 
 
-def task_of(path: Path) -> Task:
-    """What the recipe ``path`` trains; its top-level ``task``, ``ctc`` where it names none.
+def task_of(path: Path) -> str:
+    """What the recipe ``path`` trains: its top-level ``task``; CTC where it names none.
 
     Raises:
         InputError: unreadable file, or no task that there is.
     """
-    task: Task = _read_toml(path).get("task", "ctc")
-    if task not in get_args(Task):
-        known = ", ".join(get_args(Task))
-        raise InputError(f"{path}: task must be one of {known}, not {task!r}")
-    return task
+    task = _read_toml(path).get("task", CTC)
+    if task not in TASKS:
+        raise InputError(f"{path}: task must be one of {', '.join(TASKS)}, not {task!r}")
+    return str(task)
 
 
-def read_recipe(path: Path, task: Task) -> dict[str, Any]:
+def read_recipe(path: Path, task: str) -> dict[str, Any]:
     """The tables of a recipe for ``task``, without their ``task``.
 
     Raises:

@@ -97,7 +97,7 @@ def test_audio_needs_a_model_that_hears(speech: Corpus) -> None:
 def test_a_small_corpus_is_read_once(speech: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     feeds = Feeds.of(speech, HEARING)
     first = list(feeds)
-    monkeypatch.setattr("quantkit.calibration.feeds.corpus_feeds", lambda *_: pytest.fail("read"))
+    monkeypatch.setattr("quantkit.tasks.corpus_inputs.corpus_feeds", lambda *_: pytest.fail("read"))
     for (name, inputs), (again, same) in zip(first, feeds, strict=True):
         assert name == again
         assert np.array_equal(inputs["features"], same["features"])

@@ -20,8 +20,8 @@ from quantkit.exporting.adopt import adopt
 from quantkit.files import sha256_of
 from quantkit.graph.artifact import load_model, read_info
 from quantkit.graph.layers import find_layers
-from quantkit.runtime.open import open_speech_model
 from quantkit.runtime.recognizer import Recognizer
+from quantkit.tasks.open import open_speech_model
 
 LABELS = ("<blank>", "|", "a", "b", "<unk>")
 CHANNELS, WINDOW, STRIDE = 6, 25, 10

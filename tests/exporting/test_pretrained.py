@@ -19,8 +19,8 @@ from quantkit.exporting.pretrained import export_pretrained  # noqa: E402
 from quantkit.files import sha256_of  # noqa: E402
 from quantkit.graph.artifact import load_model, read_info  # noqa: E402
 from quantkit.graph.layers import find_layers  # noqa: E402
-from quantkit.runtime.open import open_speech_model  # noqa: E402
 from quantkit.runtime.recognizer import Recognizer  # noqa: E402
+from quantkit.tasks.open import open_speech_model  # noqa: E402
 from tests.pretrained import CLASSES, save, tiny  # noqa: E402
 
 

@@ -18,8 +18,8 @@ from quantkit.graph.artifact import open_model, read_info, total_size
 from quantkit.graph.layers import find_layers
 from quantkit.models.whisper.checkpoint import load_ctranslate2
 from quantkit.quantization import quantize_model
-from quantkit.runtime.open import open_speech_model
 from quantkit.runtime.whisper.model import WhisperModel
+from quantkit.tasks.open import open_speech_model
 from quantkit.text.decoding import Decoding
 from tests.whisper import serialized, tiny_whisper, write_ctranslate2, write_transformers
 

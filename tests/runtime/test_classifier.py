@@ -19,7 +19,7 @@ from quantkit.graph.artifact import save_model
 from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.runtime.classifier import Classifier
 from quantkit.runtime.interleaved import Effort
-from quantkit.runtime.open import open_speech_model
+from quantkit.tasks.open import open_speech_model
 from tests.waves import write_wave
 
 CLASSES = ("soft", "loud")

@@ -15,7 +15,7 @@ def test_letters_count_one_by_one_and_phonemes_as_wholes() -> None:
     assert LETTERS.units("a b") == ["a", " ", "b"]
     assert PHONEMES.units("K AA") == ["K", "AA"]
     assert PHONEMES.units("") == []
-    assert (LETTERS.unit, PHONEMES.unit) == ("characters", "labels")
+    assert (LETTERS.unit, PHONEMES.unit) == (CHARACTERS, LABELS)
     assert (LETTERS.has_words, PHONEMES.has_words) == (True, False)
 
 
@@ -32,7 +32,7 @@ def test_a_keyword_is_right_or_wrong() -> None:
     assert spelling.units("Stop") == ["Stop"]
     assert spelling.covers("yes")
     assert not spelling.covers(spelling.normalized("maybe"))
-    assert (spelling.unit, spelling.has_words) == ("keywords", False)
+    assert (spelling.unit, spelling.has_words) == (KEYWORDS, False)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def plots_of(report: BenchReport) -> list[Plot]:
     several_models = len(report.models) > 1
     with style():
         made = []
-        # Whisper tells no loss.
+        # Models that write their text tell no loss.
         if report.scored and any(model.loss is not None for model in report.models):
             made.append(loss_plot(report))
         if report.scored:
@@ -40,6 +40,6 @@ def plots_of(report: BenchReport) -> list[Plot]:
         if len({row.batch_size for row in first.latency_ms}) > 1:
             made.append(time_by_batch_plot(report))
         # A keyword is right or wrong: its distances have no distribution to show.
-        if report.scored and report.unit != "keywords":
+        if report.scored and not report.counted.one_per_clip:
             made += [histogram_plot(report), length_plot(report)]
     return made

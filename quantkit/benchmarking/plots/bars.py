@@ -22,7 +22,7 @@ def loss_plot(report: BenchReport) -> Plot:
     values = [model.loss or 0.0 for model in report.models]
     texts = ["not known" if m.loss is None else f"{m.loss:.3f}" for m in report.models]
     svg = _bars(report, "loss", "Loss by model", values, texts)
-    kind = "Cross entropy in nats" if report.unit == "keywords" else "CTC loss in nats per label"
+    kind = "Cross entropy in nats" if report.counted.one_per_clip else "CTC loss in nats per label"
     return Plot("Loss", f"{kind}; lower is better.", svg)
 
 
@@ -40,7 +40,7 @@ def levenshtein_plot(report: BenchReport) -> Plot:
     texts = [f"{value:.2f}" for value in values]
     intervals = [model.levenshtein_ci for model in report.models]
     description = "Mean Levenshtein distance by model"
-    if report.unit == "keywords":
+    if report.counted.one_per_clip:
         return Plot(
             "Wrong keywords",
             "Share of clips whose keyword was missed, with 95 % interval.",

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from quantkit.models.adapters import hubert, wav2vec2, wav2vec2_conformer, wavlm
 from quantkit.models.adapters.family import Family
+from quantkit.tasks.names import CLASSIFICATION, CTC
 
 __all__ = ["ARCHITECTURES", "FAMILIES", "Architecture", "Family"]
 
@@ -18,7 +19,7 @@ FAMILIES = (wav2vec2.FAMILY, wav2vec2_conformer.FAMILY, hubert.FAMILY, wavlm.FAM
 
 
 class Architecture(NamedTuple):
-    """A class of ``transformers``, what it is for (``ctc`` or ``classification``), its family."""
+    """A class of ``transformers``, the name of its task, its family."""
 
     model: type[PreTrainedModel]
     task: str
@@ -29,5 +30,5 @@ class Architecture(NamedTuple):
 ARCHITECTURES: dict[str, Architecture] = {
     model.__name__: Architecture(model, task, family)
     for family in FAMILIES
-    for model, task in ((family.ctc, "ctc"), (family.classification, "classification"))
+    for model, task in ((family.ctc, CTC), (family.classification, CLASSIFICATION))
 }

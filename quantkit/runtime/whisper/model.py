@@ -19,7 +19,7 @@ from quantkit.runtime.whisper.network import WhisperNetwork
 from quantkit.runtime.whisper.windows import Listener
 from quantkit.text.decoding import Decoding
 from quantkit.text.spelling import WrittenSpelling
-from quantkit.text.whisper_vocabulary import TIMESTAMP_STEP
+from quantkit.text.whisper_vocabulary import TIMESTAMP_STEP, WhisperVocabulary
 
 # Of the beam, where none is named.
 _USUAL_WIDTH = 5
@@ -44,18 +44,21 @@ class WhisperModel(SpeechModel):
         decoding = decoding or Decoding()
         if decoding.decoder not in ("greedy", "beam") or decoding.language_model is not None:
             raise InputError("Whisper has decoders greedy and beam, and takes no language model")
-        if info.vocabulary is None or not isinstance(info.frontend, WhisperFrontend):
+        vocabulary = info.vocabulary
+        if not isinstance(vocabulary, WhisperVocabulary) or not isinstance(
+            info.frontend, WhisperFrontend
+        ):
             raise ModelError("the model carries no vocabulary or front end of a Whisper")
         width = 1 if decoding.decoder == "greedy" else decoding.width or _USUAL_WIDTH
         if decoding.language or decoding.translate:
             # A language that it does not know is refused before anything is heard.
             language = decoding.language or "en"
-            info.vocabulary.prompt(language, translate=decoding.translate)
-        if not info.vocabulary.is_multilingual:
+            vocabulary.prompt(language, translate=decoding.translate)
+        if not vocabulary.is_multilingual:
             decoding = replace(decoding, language="")
-        self.vocabulary = info.vocabulary
+        self.vocabulary = vocabulary
         self.network = network
-        self.listener = Listener(network, info.vocabulary, info.frontend, decoding, width)
+        self.listener = Listener(network, vocabulary, info.frontend, decoding, width)
 
     @classmethod
     def load(

@@ -11,13 +11,11 @@ import onnxruntime
 
 from quantkit.arrays import FloatArray, IntArray
 from quantkit.errors import ModelError
-from quantkit.graph.part_names import CROSSING, PAST
+from quantkit.graph.roles import CROSSING, PAST, short_form_states
 from quantkit.runtime.session import create_session
 from quantkit.runtime.speech_model import Output, run_session
 
 States = Mapping[str, FloatArray]
-
-_PRESENT = "present."
 
 
 @dataclass(frozen=True)
@@ -56,16 +54,16 @@ class WhisperNetwork:
         self._encoder, self._decoder = encoder, decoder
         self._crossing = [value.name for value in encoder.get_outputs()]
         inputs = {value.name: value.shape for value in decoder.get_inputs()}
-        self._past = {name: shape for name, shape in inputs.items() if name.startswith(PAST)}
-        self._present = [_PRESENT + name.removeprefix(PAST) for name in self._past]
+        past = [name for name in inputs if name.startswith(PAST)]
         made = {value.name for value in decoder.get_outputs()}
-        given = {"tokens", "positions", *self._past, *self._crossing}
+        given = {"tokens", "positions", *past, *self._crossing}
         fits = all(name.startswith(CROSSING) for name in self._crossing)
-        if not fits or not self._past or given != inputs.keys() or "log_probs" not in made:
+        if not fits or not past or given != inputs.keys() or "log_probs" not in made:
             raise ModelError(
                 f"not a Whisper of quantkit: the decoder has inputs {sorted(inputs)[:6]}…; make "
                 "one with `quantkit export`"
             )
+        self._states = short_form_states(inputs)
 
     @classmethod
     def load(cls, encoder: Path, decoder: Path, threads: int = 1) -> WhisperNetwork:
@@ -89,8 +87,7 @@ class WhisperNetwork:
 
     def empty_memory(self, batch: int = 1) -> Memory:
         """Before the first token."""
-        shapes = {name: (batch, shape[1], 0, shape[3]) for name, shape in self._past.items()}
-        return Memory({name: np.zeros(shape, np.float32) for name, shape in shapes.items()})
+        return Memory({state.input: state.initial(batch) for state in self._states})
 
     def step(
         self, tokens: IntArray, heard: States, memory: Memory, positions: IntArray | None = None
@@ -113,8 +110,10 @@ class WhisperNetwork:
             **memory.states,
             **heard,
         }
-        log_probs, *present = run_session(self._decoder, ["log_probs", *self._present], feed)
-        return log_probs, Memory(dict(zip(self._past, present, strict=True)))
+        names = ["log_probs", *(state.output for state in self._states)]
+        log_probs, *present = run_session(self._decoder, names, feed)
+        before = (state.input for state in self._states)
+        return log_probs, Memory(dict(zip(before, present, strict=True)))
 
     def read(self, features: FloatArray, tokens: IntArray, positions: IntArray) -> FloatArray:
         """What may follow each token of a given text, which is read as one is written.

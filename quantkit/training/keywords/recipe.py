@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from quantkit.errors import InputError
+from quantkit.tasks.names import CLASSIFICATION
 from quantkit.training.recipe import (
     RANGES,
     OptimizerSettings,
@@ -155,7 +156,7 @@ def load_keyword_recipe(path: Path) -> KeywordRecipe:
             out of range.
     """
     where = str(path)
-    parts = read_recipe(path, "classification")
+    parts = read_recipe(path, CLASSIFICATION)
     tables: dict[str, Any] = {
         "model": build(
             ModelSettings, parts.pop("model", {}), f"{where}, [model]", _RANGES[ModelSettings]

@@ -106,5 +106,5 @@ def test_clips_too_short_to_hear_are_left_out(model: Path, tmp_path: Path) -> No
 
 
 def test_the_model_itself_must_be_known(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="heard through the model itself"):
+    with pytest.raises(ModelError, match="needs the path of the float model"):
         list(Feeds(clips(tmp_path, 1), ArtifactInfo(task="whisper")))

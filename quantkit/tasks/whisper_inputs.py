@@ -9,52 +9,28 @@ share one: what is learnt of a model for the same work is three or four times as
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from quantkit.arrays import FloatArray
+from quantkit.arrays import Array, FloatArray
 from quantkit.audio.decode import read_audio
 from quantkit.audio.utterance import Corpus
 from quantkit.audio.waveform import require_speech
 from quantkit.audio.whisper_frontend import WhisperFrontend
-from quantkit.calibration.clip_runner import Feed
-from quantkit.errors import AudioError, CorpusError
+from quantkit.errors import AudioError, CorpusError, ModelError
+from quantkit.graph.info import ArtifactInfo
 from quantkit.runtime.speech_model import Output
 from quantkit.runtime.whisper.model import WhisperModel
 from quantkit.runtime.whisper.windows import HeardWindow, Listener
+from quantkit.tasks.inputs import ClipInputs, Feed, Portion
 from quantkit.text.decoding import TEMPERATURES, Decoding
+from quantkit.text.whisper_vocabulary import WhisperVocabulary
 
 # Between clips that share a window.
 _PAUSE_SECONDS = 0.3
-
-
-@dataclass(frozen=True)
-class Portion:
-    """What one feed holds.
-
-    Args:
-        recordings: clips of the corpus in it; 0 for a later window of a long one.
-        seconds: of audio, without padding.
-    """
-
-    recordings: int
-    seconds: float
-
-
-@dataclass
-class HeardBefore:
-    """What need not be done again in the next round.
-
-    Args:
-        windows: by the name of the recording or recordings.
-        portions: by the name of the feed.
-    """
-
-    windows: MutableMapping[str, tuple[HeardWindow, ...]]
-    portions: MutableMapping[str, Portion]
 
 
 @dataclass(frozen=True)
@@ -71,39 +47,69 @@ class _Recording:
         return f"{self.names[0]} and {more} more" if more else self.names[0]
 
 
-def whisper_feeds(
-    corpus: Corpus, path: Path, skipped: list[str], before: HeardBefore
-) -> Iterator[Feed]:
-    """One feed for each window, with its name.
+class WhisperInputs(ClipInputs):
+    """Windows as the encoder hears them, and the tokens that the float model writes for each."""
 
-    Args:
-        path: the float model.
-        skipped: receives why a clip was left out.
-        before: is read and added to.
+    def __init__(self, info: ArtifactInfo, model: Path | None = None) -> None:
+        super().__init__(info, model)
+        # What need not be heard again in the next round, by the name of the recording.
+        self._windows: dict[str, tuple[HeardWindow, ...]] = {}
+        self._portions: dict[str, Portion] = {}
 
-    Raises:
-        ModelError: ``path`` is no Whisper.
-        CorpusError: at the end, when not a single clip was usable.
-    """
-    model = WhisperModel.load(path, threads=0, check=False)
-    frontend = model.listener.frontend
-    usable = False
-    for recording in _recordings(corpus, frontend, skipped):
-        usable = True
-        features = frontend(recording.samples)
-        if recording.name not in before.windows:
-            listener = _listener(model, recording.language)
-            before.windows[recording.name] = tuple(listener.windows(features))
-        for window in before.windows[recording.name]:
-            name = f"{recording.name} at {window.start}" if window.start else recording.name
-            left = len(features) - window.start - frontend.window_frames
-            seconds = frontend.seconds_of(min(left, frontend.window_frames))
-            recordings = 0 if window.start else len(recording.names)
-            before.portions[name] = Portion(recordings, seconds)
-            yield name, _feed(model, features, window)
-    if not usable:
-        first = f"; the first: {skipped[0]}" if skipped else ""
-        raise CorpusError(f"{corpus.name}: none of {len(corpus)} clips is usable{first}")
+    def feeds(self, corpus: Corpus, skipped: list[str]) -> Iterator[Feed]:
+        """One feed for each window, with its name.
+
+        Raises:
+            ModelError: the float model is not at hand, or is no Whisper.
+            CorpusError: at the end, when not a single clip was usable.
+        """
+        if self.model is None:
+            raise ModelError(
+                "calibrating a Whisper needs the path of the float model: its decoder is observed "
+                "on the text that the model itself writes"
+            )
+        model = WhisperModel.load(self.model, threads=0, check=False)
+        frontend = model.listener.frontend
+        usable = False
+        for recording in _recordings(corpus, frontend, skipped):
+            usable = True
+            features = frontend(recording.samples)
+            if recording.name not in self._windows:
+                listener = _listener(model, recording.language)
+                self._windows[recording.name] = tuple(listener.windows(features))
+            for window in self._windows[recording.name]:
+                name = f"{recording.name} at {window.start}" if window.start else recording.name
+                left = len(features) - window.start - frontend.window_frames
+                seconds = frontend.seconds_of(min(left, frontend.window_frames))
+                recordings = 0 if window.start else len(recording.names)
+                self._portions[name] = Portion(recordings, seconds)
+                yield name, _feed(model, features, window)
+        if not usable:
+            first = f"; the first: {skipped[0]}" if skipped else ""
+            raise CorpusError(f"{corpus.name}: none of {len(corpus)} clips is usable{first}")
+
+    def portion(self, clip: str, inputs: Mapping[str, Array]) -> Portion:
+        """What was heard in a window; all of it, of a window from elsewhere."""
+        frontend = self.info.frontend
+        if frontend is None or not inputs:
+            return Portion(1, 0.0)
+        known = self._portions.get(clip)
+        return known or Portion(1, frontend.seconds_of(inputs["features"].shape[2]))
+
+    def computed_seconds(self, clips: int, seconds: float) -> float:
+        """Of whole windows: the padding is as dear as speech."""
+        frontend = self.info.frontend
+        if isinstance(frontend, WhisperFrontend):
+            return clips * float(frontend.window_seconds)
+        return seconds
+
+    def unknown_languages(self, codes: Collection[str]) -> tuple[str, ...]:
+        """Those without a token."""
+        vocabulary = self.info.vocabulary
+        if not isinstance(vocabulary, WhisperVocabulary):
+            return ()
+        known: Collection[str] = vocabulary.languages or ("en",)
+        return tuple(code for code in codes if code not in known)
 
 
 def _recordings(

@@ -5,15 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from quantkit.errors import ModelError
-from quantkit.graph.artifact import read_info
-from quantkit.runtime.classifier import Classifier
-from quantkit.runtime.recognizer import Recognizer
+from quantkit.graph.artifact import graph_roles, read_info
 from quantkit.runtime.speech_model import SpeechModel
-from quantkit.runtime.whisper.model import WhisperModel
+from quantkit.tasks.catalogue import task_of
 from quantkit.text.decoding import Decoding
-
-#: What the metadata of an artifact may name as its task.
-TASKS = ("ctc", "classification", "whisper")
 
 
 def open_speech_model(
@@ -34,13 +29,14 @@ def open_speech_model(
         ModelError: the file is damaged, does not load, or is no artifact of a known task.
     """
     info = read_info(path, check=check)
-    if info.task not in ("", *TASKS):
+    try:
+        task = task_of(info)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    roles = tuple(role.role for role in graph_roles(path))
+    if roles != task.roles:
         raise ModelError(
-            f"{path} is a {info.task!r} model; known tasks: {', '.join(TASKS)}. Make it anew with "
-            "`quantkit export`"
+            f"{path} has the graphs {', '.join(roles)}, and a {task.name} model is made of "
+            f"{', '.join(task.roles)}; make it anew with `quantkit export`"
         )
-    if info.task == "whisper":
-        return WhisperModel.load(path, threads, check=False, decoding=decoding)
-    if info.task == "classification":
-        return Classifier.load(path, threads, check=False)
-    return Recognizer.load(path, threads, check=False, decoding=decoding)
+    return task.open(path, threads, check=False, decoding=decoding)

@@ -19,7 +19,8 @@ from quantkit.graph.artifact import (
     total_size,
 )
 from quantkit.graph.info import ArtifactInfo, set_info
-from quantkit.graph.parts import decoder_beside, repeated_nodes, set_decoder_name, split
+from quantkit.graph.joined import repeated_nodes, set_short_form, split
+from quantkit.graph.roles import beside
 from quantkit.graph.single_file import single_file
 from quantkit.runtime.session import create_session
 
@@ -52,7 +53,7 @@ def whole_model(size: int = 6) -> onnx.ModelProto:
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
-    set_decoder_name(model, "unset")
+    set_short_form(model)
     set_info(model, ArtifactInfo(task="whisper", name="two"))
     return model
 
@@ -85,9 +86,8 @@ def test_what_is_run_for_each_token_is_the_decoder() -> None:
     model = whole_model()
     names = {node.name for node in model.graph.node if node.name.startswith("decoder.")}
     assert repeated_nodes(model) == names
-    encoder, _ = split(model)
-    del encoder.graph.output[:]
-    assert repeated_nodes(encoder) == frozenset()
+    del model.metadata_props[:]
+    assert repeated_nodes(model) == frozenset()
 
 
 def test_a_graph_without_a_crossing_cannot_be_cut() -> None:
@@ -106,14 +106,14 @@ def test_both_files_are_one_graph_again(path: Path) -> None:
 
 
 def test_the_size_is_that_of_both(path: Path) -> None:
-    sizes = [file.stat().st_size for file in (path, decoder_beside(path))]
+    sizes = [file.stat().st_size for file in (path, beside(path, "decoder"))]
     assert total_size(path) == sum(sizes)
 
 
 def test_saved_under_another_name_it_finds_its_own_decoder(path: Path, tmp_path: Path) -> None:
     save_model(open_model(path), tmp_path / "copy.onnx")
     path.unlink()
-    decoder_beside(path).unlink()
+    beside(path, "decoder").unlink()
     assert model_files(tmp_path / "copy.onnx")[1].name == "copy.decoder.onnx"
     load_model(tmp_path / "copy.onnx")
 
@@ -151,7 +151,7 @@ def test_a_flipped_byte_in_either_file_is_found(path: Path, name: str) -> None:
 
 
 def test_a_missing_or_distant_decoder_is_named(path: Path) -> None:
-    decoder_beside(path).unlink()
+    beside(path, "decoder").unlink()
     with pytest.raises(ModelError, match=r"its decoder two\.decoder\.onnx is missing"):
         read_info(path)
     model = onnx.load(path)
@@ -169,7 +169,7 @@ def test_parts_of_two_models_do_not_join(path: Path, tmp_path: Path) -> None:
     encoder.graph.node[1].output[0] = "cross.1"
     encoder.producer_name = ""
     del encoder.metadata_props[:]
-    set_decoder_name(encoder, decoder_beside(path).name)
+    set_short_form(encoder, beside(path, "decoder").name)
     onnx.save(encoder, tmp_path / "other.onnx")
     with pytest.raises(ModelError):
         open_model(tmp_path / "other.onnx", check=False)

@@ -1,0 +1,321 @@
+"""A model of several graphs that is worked on as one; see :mod:`quantkit.graph.roles`.
+
+The whole graph computes everything in one run, so one analysis, one plan and one quantization serve
+all its parts. It is cut where values go from one part to a later one: those are outputs of the
+whole graph, too, so nothing that rewrites the graph takes them away.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from quantkit.errors import FormatError, ModelError
+from quantkit.graph.partition import reads
+from quantkit.graph.roles import (
+    CROSSING,
+    DECODER_KEY,
+    ENCODER,
+    GRAPHS_KEY,
+    GraphRole,
+    at,
+    roles_in,
+    roles_to_json,
+    short_form,
+)
+from quantkit.graph.tensors import raw_bytes
+
+_OWN_NAMES = "two graphs call different values {}: give the values of each graph names of their own"
+
+
+def graph_entries(model: onnx.ModelProto) -> dict[str, str]:
+    """The metadata entries of ``model`` that say which graphs it is made of."""
+    entries = {entry.key: entry.value for entry in model.metadata_props}
+    return {key: entries[key] for key in (GRAPHS_KEY, DECODER_KEY) if entries.get(key)}
+
+
+def roles_of(model: onnx.ModelProto) -> tuple[GraphRole, ...]:
+    """The graphs that ``model`` is made of: the first of them alone, or all of them joined.
+
+    Raises:
+        ModelError: its list of them is damaged.
+    """
+    try:
+        entries = graph_entries(model)
+        roles = roles_in(entries)
+    except FormatError as error:
+        raise ModelError(f"its quantkit metadata is damaged: {error}") from error
+    graph = model.graph
+    if len(roles) > 1 and GRAPHS_KEY not in entries:
+        outputs = [value.name for value in graph.output]
+        shapes = {value.name: _shape(value) for value in graph.input}
+        return short_form(outputs, shapes, roles[1].file)
+    if len(roles) == 1:
+        return (GraphRole(roles[0].role, tuple(value.name for value in graph.output)),)
+    return roles
+
+
+def set_roles(model: onnx.ModelProto, roles: Sequence[GraphRole]) -> None:
+    """Let the metadata of ``model`` say that it is made of several graphs.
+
+    Args:
+        roles: in the order of a run; each output of the whole graph belongs to one of them.
+    """
+    _set_entry(model, GRAPHS_KEY, roles_to_json(roles))
+
+
+def set_short_form(model: onnx.ModelProto, file: str = "unnamed.decoder.onnx") -> None:
+    """Let ``model`` be an encoder and its decoder, with values named accordingly.
+
+    Args:
+        file: name of the decoder's file, which saving replaces.
+    """
+    _set_entry(model, DECODER_KEY, file)
+
+
+def set_files(model: onnx.ModelProto, path: Path) -> None:
+    """Let the metadata of ``model`` name the files that its graphs have beside ``path``."""
+    roles = at(path, roles_of(model))
+    if GRAPHS_KEY in graph_entries(model):
+        set_roles(model, roles)
+    else:
+        set_short_form(model, roles[1].file)
+
+
+def join(
+    models: Sequence[onnx.ModelProto], roles: Sequence[GraphRole] | None = None
+) -> onnx.ModelProto:
+    """The whole graph; the first model becomes it, and its metadata stay.
+
+    Inputs of a later graph that have the names of outputs of an earlier one are connected. The
+    outputs of the last graph, what the model is for, come first.
+
+    Args:
+        models: in the order of ``roles``.
+        roles: None: as the metadata of the first say.
+
+    Raises:
+        ModelError: the models do not belong together.
+    """
+    whole = models[0]
+    if len(models) == 1:
+        return whole
+    roles = roles_of(whole) if roles is None else roles
+    _require_connected(models, roles)
+    graph = whole.graph
+    outputs = [list(model.graph.output) for model in models]
+    made = {name: node for node in graph.node for name in node.output}
+    known = {tensor.name: tensor for tensor in graph.initializer}
+    taken = {value.name for value in graph.input}
+    handed: set[str] = set()
+    for earlier, model in itertools.pairwise(models):
+        handed |= {value.name for value in earlier.graph.output}
+        for node in _new_nodes(model, made):
+            graph.node.append(node)
+            made |= dict.fromkeys(node.output, node)
+        new = _new_constants(model, known)
+        graph.initializer.extend(new)
+        known |= {tensor.name: tensor for tensor in new}
+        inputs = [v for v in model.graph.input if v.name not in handed and v.name not in taken]
+        if twice := next((v.name for v in inputs if v.name in made), ""):
+            raise ModelError(_OWN_NAMES.format(twice))
+        graph.input.extend(inputs)
+        taken |= {value.name for value in inputs}
+        _take_over_opsets(whole, model)
+    del graph.output[:]
+    graph.output.extend(value for values in reversed(outputs) for value in values)
+    return whole
+
+
+def split(whole: onnx.ModelProto) -> list[onnx.ModelProto]:
+    """The graphs of ``whole``, which is not changed, in the order of a run.
+
+    The first has the metadata. What several of them need, and none hands to the others, each has.
+
+    Raises:
+        ModelError: outputs of the whole graph are not those of its parts.
+    """
+    return [_part(whole, piece) for piece in _pieces(whole)]
+
+
+def repeated_nodes(whole: onnx.ModelProto) -> frozenset[str]:
+    """Names of the nodes that are run again for each token.
+
+    Empty for a model of one graph.
+    """
+    if len(roles := roles_of(whole)) == 1:
+        return frozenset()
+    return frozenset(
+        whole.graph.node[index].name
+        for role, piece in zip(roles, _pieces(whole), strict=True)
+        if role.per_token
+        for index in piece.nodes
+    )
+
+
+def add_prefix(graph: onnx.GraphProto, prefix: str) -> None:
+    """Keep the names of a graph apart from those of others; those of inputs and outputs stay."""
+    fixed = {value.name for value in (*graph.input, *graph.output)}
+
+    def named(name: str) -> str:
+        return name if not name or name in fixed else prefix + name
+
+    for tensor in graph.initializer:
+        tensor.name = named(tensor.name)
+    for node in graph.node:
+        node.name = prefix + node.name
+        node.input[:] = [named(name) for name in node.input]
+        node.output[:] = [named(name) for name in node.output]
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Part of a whole graph.
+
+    Args:
+        nodes: their positions, ascending.
+        values: names of all that is read or computed in it.
+        given: outputs of earlier parts that it reads.
+        outputs: what it computes for others.
+    """
+
+    nodes: tuple[int, ...]
+    values: frozenset[str]
+    given: tuple[onnx.ValueInfoProto, ...]
+    outputs: tuple[onnx.ValueInfoProto, ...]
+    is_first: bool
+
+
+def _pieces(whole: onnx.ModelProto) -> list[_Piece]:
+    outputs = {value.name: value for value in whole.graph.output}
+    roles = roles_of(whole)
+    listed = [name for role in roles for name in role.outputs]
+    if sorted(listed) != sorted(outputs) or not all(role.outputs for role in roles):
+        expected = "; ".join(f"{r.role}: {', '.join(r.outputs) or 'nothing'}" for r in roles)
+        raise ModelError(
+            f"the graph cannot be cut into its parts: its outputs are {', '.join(outputs)}, and "
+            f"those of its parts {expected}"
+        )
+    reading = [tuple(reads(node)) for node in whole.graph.node]
+    producers = {name: i for i, node in enumerate(whole.graph.node) for name in node.output if name}
+    pieces: list[_Piece] = []
+    earlier: set[str] = set()
+    for role in roles:
+        values, nodes = _needed(role.outputs, earlier, producers, reading)
+        pieces.append(
+            _Piece(
+                nodes=tuple(sorted(nodes)),
+                values=frozenset(values),
+                given=tuple(v for name, v in outputs.items() if name in earlier & values),
+                outputs=tuple(v for name, v in outputs.items() if name in role.outputs),
+                is_first=not pieces,
+            )
+        )
+        earlier |= {*role.outputs}
+    return pieces
+
+
+def _needed(
+    outputs: Iterable[str],
+    given: Collection[str],
+    producers: Mapping[str, int],
+    reading: Sequence[tuple[str, ...]],
+) -> tuple[set[str], set[int]]:
+    """Values and nodes that ``outputs`` are computed with when ``given`` is there already."""
+    values, nodes = {*outputs}, set[int]()
+    pending = [*values]
+    while pending:
+        value = pending.pop()
+        index = None if value in given else producers.get(value)
+        if index is None:
+            continue
+        nodes.add(index)
+        for name in reading[index]:
+            if name not in values:
+                values.add(name)
+                pending.append(name)
+    return values, nodes
+
+
+def _part(whole: onnx.ModelProto, piece: _Piece) -> onnx.ModelProto:
+    part = onnx.ModelProto(
+        ir_version=whole.ir_version,
+        producer_name=whole.producer_name,
+        producer_version=whole.producer_version,
+        opset_import=whole.opset_import,
+    )
+    graph = part.graph
+    graph.name = whole.graph.name
+    graph.node.extend(whole.graph.node[index] for index in piece.nodes)
+    graph.initializer.extend(t for t in whole.graph.initializer if t.name in piece.values)
+    graph.input.extend(v for v in whole.graph.input if v.name in piece.values)
+    graph.input.extend(piece.given)
+    graph.output.extend(piece.outputs)
+    if piece.is_first:
+        part.metadata_props.extend(whole.metadata_props)
+    return part
+
+
+def _require_connected(models: Sequence[onnx.ModelProto], roles: Sequence[GraphRole]) -> None:
+    made = {value.name for model in models[:-1] for value in model.graph.output}
+    for model, role in zip(models, roles, strict=True):
+        own = {value.name for value in model.graph.output}
+        crossing = {v.name for v in model.graph.input if v.name.startswith(CROSSING)}
+        # In the shorter form, the metadata do not list what each of them computes.
+        is_short = GRAPHS_KEY not in graph_entries(models[0])
+        fits = crossing in (set(), made) if is_short else own == {*role.outputs}
+        if not fits or (is_short and role.role != ENCODER and not crossing):
+            raise ModelError(
+                f"the {role.role} does not fit the graphs before it: they are of two models"
+            )
+
+
+def _new_nodes(
+    model: onnx.ModelProto, made: Mapping[str, onnx.NodeProto]
+) -> Iterator[onnx.NodeProto]:
+    """The nodes of a further graph; what others compute from the same values is there already."""
+    for node in model.graph.node:
+        same = next((made[name] for name in node.output if name in made), None)
+        if same is None:
+            yield node
+        elif same != node:
+            raise ModelError(_OWN_NAMES.format(node.output[0]))
+
+
+def _new_constants(
+    model: onnx.ModelProto, known: Mapping[str, onnx.TensorProto]
+) -> list[onnx.TensorProto]:
+    """The constants of a further graph but those that others have, too."""
+    new = []
+    for tensor in model.graph.initializer:
+        same = known.get(tensor.name)
+        if same is None:
+            new.append(tensor)
+        elif same.dims != tensor.dims or raw_bytes(same) != raw_bytes(tensor):
+            raise ModelError(_OWN_NAMES.format(tensor.name))
+    return new
+
+
+def _take_over_opsets(whole: onnx.ModelProto, model: onnx.ModelProto) -> None:
+    ours = {opset.domain: opset for opset in whole.opset_import}
+    for opset in model.opset_import:
+        if opset.domain not in ours:
+            whole.opset_import.append(opset)
+        elif ours[opset.domain].version != opset.version:
+            raise ModelError("the graphs of the model have different operator sets")
+
+
+def _set_entry(model: onnx.ModelProto, key: str, value: str) -> None:
+    for entry in model.metadata_props:
+        if entry.key == key:
+            entry.value = value
+            return
+    model.metadata_props.add(key=key, value=value)
+
+
+def _shape(value: onnx.ValueInfoProto) -> list[int]:
+    return [dim.dim_value for dim in value.type.tensor_type.shape.dim]

@@ -1,0 +1,156 @@
+"""The questions that a task answers, and the answers of most.
+
+No module of a task imports ``onnx`` when it is imported: the process that measures a model's memory
+asks tasks, too, and would count it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from quantkit.errors import ModelError
+from quantkit.graph.roles import MODEL
+
+if TYPE_CHECKING:
+    import onnx
+
+    from quantkit.arrays import Array
+    from quantkit.audio.frontends import AnyFrontend
+    from quantkit.graph.info import ArtifactInfo
+    from quantkit.runtime.speech_model import SpeechModel
+    from quantkit.tasks.inputs import ClipInputs, Feed
+    from quantkit.text.decoding import Decoding
+    from quantkit.text.labels import Labels
+
+#: What a model gives posteriors for, one after the other.
+PosteriorUnit = Literal["frame", "token", "clip"]
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """How somebody's ``.onnx`` becomes an artifact of a task.
+
+    Args:
+        per_frame: whether its output has an axis of frames between those of the batch and of the
+            labels.
+        meaning: what :class:`~quantkit.graph.info.ArtifactInfo` says of a file of labels, the
+            number of outputs, and the index of the CTC blank where one was named.
+    """
+
+    per_frame: bool
+    meaning: Callable[[Path, int, int | None], Mapping[str, Any]]
+
+
+class Task(ABC):
+    """What a kind of model is for, and all that the steps of the pipeline must know of it."""
+
+    #: In the metadata of its artifacts.
+    name: ClassVar[str]
+
+    # Which graphs it is made of.
+
+    #: Roles of its graphs, in the order of a run; see :mod:`quantkit.graph.roles`.
+    roles: ClassVar[tuple[str, ...]] = (MODEL,)
+
+    def mark_graphs(self, whole: onnx.ModelProto) -> None:
+        """Let the metadata of a whole float graph say how it is cut into graphs with roles.
+
+        Who exports a model of several graphs calls it once. Saving, opening, planning and
+        quantizing follow the metadata.
+        """
+        if len(self.roles) > 1:
+            raise NotImplementedError(f"the task {self.name} does not say how its graphs are cut")
+
+    # Which inputs a clip becomes.
+
+    def inputs(self, info: ArtifactInfo, model: Path | None = None) -> ClipInputs:
+        """What makes feeds of clips.
+
+        Args:
+            model: the float model itself, where it is at hand.
+        """
+        from quantkit.tasks.corpus_inputs import CorpusInputs
+
+        return CorpusInputs(info, model)
+
+    def clip_shape(self, shape: Sequence[int | str | None], length: int) -> tuple[int, ...]:
+        """Shape of the first graph's input for one clip.
+
+        Args:
+            shape: as the graph declares it.
+            length: frames or samples of the clip.
+        """
+        return (1, length, *(int(size or 1) for size in shape[2:]))
+
+    # By which posteriors two models are compared.
+
+    #: What a divergence is the mean over.
+    unit: ClassVar[PosteriorUnit]
+    #: Feeds that an analysis hears if there are so many, whatever that costs.
+    fewest_feeds: ClassVar[int] = 1
+    #: Times the usual cost that an analysis may spend.
+    patience: ClassVar[float] = 1.0
+
+    def posteriors(
+        self, path: Path, output: str, feeds: Iterable[Feed]
+    ) -> Iterator[tuple[str, Array]]:
+        """Name of each clip, and the posteriors that the finished model at ``path`` gives for it.
+
+        Here, of all graphs in one run. A task whose model is run differently in use, such as token
+        by token, runs it so.
+
+        Args:
+            output: name of the output that holds them; its last axis are the labels.
+
+        Raises:
+            ModelError: the model does not load, or fails on a clip.
+        """
+        from quantkit.graph.single_file import single_file
+        from quantkit.runtime.session import create_session
+        from quantkit.tasks.posteriors import session_posteriors
+
+        with single_file(path) as whole:
+            session = create_session(whole, threads=0)
+        yield from session_posteriors(session, path, output, feeds)
+
+    # How a clip runs and becomes text, and how texts are scored.
+
+    @abstractmethod
+    def open(
+        self, path: Path, threads: int = 1, *, check: bool = True, decoding: Decoding | None = None
+    ) -> SpeechModel:
+        """The artifact at ``path``, ready to run; its ``spelling`` says how texts are scored.
+
+        Args:
+            threads: inside one operator; 0 takes all cores.
+            check: compare it with its checksum first.
+            decoding: how outputs become text.
+
+        Raises:
+            ModelError: the file is damaged, does not load, or is no artifact of this task.
+            InputError: a decoding that the task has not.
+        """
+
+    @abstractmethod
+    def can_run(self, info: ArtifactInfo) -> bool:
+        """Whether the metadata say enough to make text of audio."""
+
+    # How others become an artifact of it, and what a bundle of one needs.
+
+    #: None: an ``.onnx`` of somebody else cannot become one.
+    adoption: ClassVar[Adoption | None] = None
+
+    def bundle_contents(self, info: ArtifactInfo, model: Path) -> tuple[Labels, AnyFrontend]:
+        """What a bundle of the artifact at ``model`` says of its outputs and inputs.
+
+        Raises:
+            ModelError: bundles are not made of such models, or it lacks one of the two.
+        """
+        raise ModelError(
+            f"{model} is a {self.name} model, and bundles are made of CTC recognisers; hand over "
+            "its files as they are: they say themselves what they take, and `verify` checks them"
+        )

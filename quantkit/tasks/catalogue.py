@@ -1,0 +1,100 @@
+"""Every task, by the name that artifacts have it under.
+
+A further task is a subclass of :class:`~quantkit.tasks.base.Task`. A program registers it with
+:func:`register`; an installed package names it as an entry point of the group ``quantkit.tasks``::
+
+    [project.entry-points."quantkit.tasks"]
+    transducer = "theirs.transducer:TransducerTask"
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from quantkit.errors import InputError, ModelError
+from quantkit.tasks.base import Task
+from quantkit.tasks.classification import ClassificationTask
+from quantkit.tasks.ctc import CtcTask
+from quantkit.tasks.encoder_decoder import EncoderDecoderTask
+
+if TYPE_CHECKING:
+    from quantkit.graph.info import ArtifactInfo
+
+#: Group of the entry points that name tasks of other packages.
+ENTRY_POINTS = "quantkit.tasks"
+
+# What artifacts without a task are taken for.
+_USUAL = CtcTask()
+
+_tasks: dict[str, Task] = {
+    task.name: task for task in (_USUAL, ClassificationTask(), EncoderDecoderTask())
+}
+
+
+def register(task: Task) -> None:
+    """Let artifacts be of a further task.
+
+    Raises:
+        InputError: there is another one of that name.
+    """
+    if type(_tasks.setdefault(task.name, task)) is not type(task):
+        raise InputError(f"there is a task {task.name!r} already")
+
+
+def tasks() -> tuple[Task, ...]:
+    """All tasks, those of quantkit first."""
+    _register_installed()
+    return tuple(_tasks.values())
+
+
+def task_named(name: str) -> Task:
+    """The task of that name; CTC for an empty one, as foreign models have it.
+
+    >>> task_named("ctc").unit
+    'frame'
+
+    Raises:
+        InputError: there is none.
+    """
+    if name and name not in _tasks:
+        _register_installed()
+    if name and name not in _tasks:
+        raise InputError(f"there is no task {name!r}; known tasks: {', '.join(_tasks)}")
+    return _tasks[name] if name else _USUAL
+
+
+def task_of(info: ArtifactInfo) -> Task:
+    """The task of an artifact.
+
+    Raises:
+        ModelError: there is none of the name that its metadata have.
+    """
+    try:
+        return task_named(info.task)
+    except InputError as error:
+        raise ModelError(
+            f"the model's metadata name the task {info.task!r}; known tasks: {', '.join(_tasks)}. "
+            "Install the package that adds it, or make the model anew with `quantkit export`"
+        ) from error
+
+
+def adoptable() -> tuple[str, ...]:
+    """Names of the tasks that somebody's ``.onnx`` can become an artifact of."""
+    return tuple(task.name for task in tasks() if task.adoption is not None)
+
+
+@lru_cache(maxsize=1)
+def _register_installed() -> None:
+    for entry in entry_points(group=ENTRY_POINTS):
+        if entry.name in _tasks:
+            continue
+        # What a package of somebody else raises can be anything.
+        try:
+            made: Any = entry.load()
+            register(made() if isinstance(made, type) else made)
+        except Exception as error:
+            raise InputError(
+                f"the task {entry.name!r} of {entry.value} cannot be loaded: {error}"
+            ) from error

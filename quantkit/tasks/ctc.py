@@ -1,0 +1,53 @@
+"""CTC models: text from log-probabilities of labels for each frame (Graves et al., 2006)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quantkit.errors import ModelError
+from quantkit.tasks.base import Adoption, Task
+from quantkit.tasks.names import CTC
+
+if TYPE_CHECKING:
+    from quantkit.audio.frontends import AnyFrontend
+    from quantkit.graph.info import ArtifactInfo
+    from quantkit.runtime.recognizer import Recognizer
+    from quantkit.text.decoding import Decoding
+    from quantkit.text.labels import Labels
+
+
+def _labels(file: Path, outputs: int, blank: int | None) -> dict[str, Any]:
+    from quantkit.text.label_files import ctc_labels_of
+
+    return {"labels": ctc_labels_of(file, outputs, blank)}
+
+
+class CtcTask(Task):
+    """One graph from ``features`` or ``waveform`` to ``log_probs`` and ``output_lengths``."""
+
+    name = CTC
+    unit = "frame"
+    adoption = Adoption(per_frame=True, meaning=_labels)
+
+    def open(
+        self, path: Path, threads: int = 1, *, check: bool = True, decoding: Decoding | None = None
+    ) -> Recognizer:
+        """See :meth:`~quantkit.runtime.recognizer.Recognizer.load`."""
+        from quantkit.runtime.recognizer import Recognizer
+
+        return Recognizer.load(path, threads, check=check, decoding=decoding)
+
+    def can_run(self, info: ArtifactInfo) -> bool:
+        """With labels and a front end."""
+        return info.labels is not None and info.frontend is not None
+
+    def bundle_contents(self, info: ArtifactInfo, model: Path) -> tuple[Labels, AnyFrontend]:
+        """Its labels and its front end."""
+        if info.labels is None or info.frontend is None:
+            lacking = "labels" if info.labels is None else "front end"
+            raise ModelError(
+                f"{model} carries no {lacking}, so a bundle could not tell how to use it; "
+                "make it with `quantkit export`"
+            )
+        return info.labels, info.frontend

@@ -1,0 +1,10 @@
+"""What artifacts, checkpoints and recipes call the tasks."""
+
+from __future__ import annotations
+
+#: Text from log-probabilities of labels for each frame.
+CTC = "ctc"
+#: One of some classes for each clip.
+CLASSIFICATION = "classification"
+#: Text from tokens that a decoder writes one after the other.
+WHISPER = "whisper"
