@@ -6,6 +6,7 @@ import pytest
 
 from quantkit.text.labels import Labels
 from quantkit.text.spelling import KeywordSpelling, LabelSpelling, WrittenSpelling
+from quantkit.text.units import CHARACTERS, KEYWORDS, LABELS
 
 LETTERS = LabelSpelling(Labels.english())
 PHONEMES = LabelSpelling(Labels(("_", "AA", "K"), separator=" "))
