@@ -1,6 +1,7 @@
 """Is each piece of knowledge in one room? ``python -m benchmarks.house``.
 
-1. Outside ``quantkit/tasks/`` no file names a task.
+1. Outside ``quantkit/tasks/`` no file names a task, compares one's name, or asks by ``isinstance``
+   whether a model is a Whisper; the modules that run one may.
 2. Outside ``quantkit/graph/operators/``, ``passes/``, ``codecs/`` and ``exporting/`` no file names
    an operator that layers are made of.
 3. ``personalize`` opens the float model once.
@@ -27,6 +28,8 @@ OPERATORS = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm", "Gather", "LST
 
 #: Folders, or files, in which the names are at home.
 TASK_ROOMS = ("tasks/",)
+#: Where a Whisper is run: what is opened there is one, or it is refused.
+WHISPER_ROOMS = ("runtime/whisper/",)
 OPERATOR_ROOMS = ("graph/operators/", "passes/", "codecs/", "exporting/")
 
 #: Files that may name a task, and why.
@@ -65,9 +68,41 @@ def named(names: frozenset[str], rooms: tuple[str, ...]) -> dict[str, list[tuple
     return found
 
 
+def asks_for_a_task(node: ast.AST) -> bool:
+    """Whether ``node`` compares a ``.task``, or asks by ``isinstance`` for a class of Whisper."""
+    if isinstance(node, ast.Compare):
+        sides = (node.left, *node.comparators)
+        return any(isinstance(side, ast.Attribute) and side.attr == "task" for side in sides)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        names = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+        return node.func.id == "isinstance" and any(name.startswith("Whisper") for name in names)
+    return False
+
+
+def asking_for_a_task() -> dict[str, list[int]]:
+    """Lines, outside the rooms of tasks, that ask which task a model is of."""
+    found: dict[str, list[int]] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = path.relative_to(PACKAGE).as_posix()
+        if name.startswith((*TASK_ROOMS, *WHISPER_ROOMS)):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if lines := [
+            node.lineno
+            for node in ast.walk(tree)
+            if isinstance(node, ast.expr) and asks_for_a_task(node)
+        ]:
+            found[name] = lines
+    return found
+
+
 def broken_rules() -> list[str]:
     """In words; empty when the house is in order."""
-    broken = []
+    broken = [
+        f"quantkit/{file}:{line}: asks for a task"
+        for file, lines in asking_for_a_task().items()
+        for line in lines
+    ]
     for names, rooms, exceptions in (
         (TASKS, TASK_ROOMS, TASK_EXCEPTIONS),
         (OPERATORS, OPERATOR_ROOMS, OPERATOR_EXCEPTIONS),

@@ -117,8 +117,8 @@ def roles_to_json(roles: Sequence[GraphRole]) -> str:
     its name is.
     """
     text = json.dumps([_entry(role) for role in roles], ensure_ascii=False)
-    spare = sum(_LONGEST_NAME - len(json.dumps(role.file).encode()) for role in roles[1:])
-    return text + " " * max(0, spare)
+    names = (json.dumps(role.file, ensure_ascii=False).encode() for role in roles[1:])
+    return text + " " * sum(max(0, _LONGEST_NAME - len(name)) for name in names)
 
 
 def roles_from_json(text: str) -> tuple[GraphRole, ...]:

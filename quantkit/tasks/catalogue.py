@@ -75,7 +75,7 @@ def task_of(info: ArtifactInfo) -> Task:
         return task_named(info.task)
     except InputError as error:
         raise ModelError(
-            f"the model's metadata name the task {info.task!r}; known tasks: {', '.join(_tasks)}. "
+            f"it is a {info.task!r} model; known tasks: {', '.join(_tasks)}. "
             "Install the package that adds it, or make the model anew with `quantkit export`"
         ) from error
 

@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
-from benchmarks.house import OPERATOR_EXCEPTIONS, OPERATOR_ROOMS, OPERATORS, named
+import ast
+from pathlib import Path
+
+import pytest
+
+from benchmarks.house import (
+    OPERATOR_EXCEPTIONS,
+    OPERATOR_ROOMS,
+    OPERATORS,
+    TASK_EXCEPTIONS,
+    TASK_ROOMS,
+    TASKS,
+    asking_for_a_task,
+    asks_for_a_task,
+    literals,
+    named,
+)
 
 
 def test_operators_are_named_in_their_own_rooms_only() -> None:
@@ -16,3 +32,28 @@ def test_each_exception_is_still_needed_and_has_a_reason() -> None:
 
     assert OPERATOR_EXCEPTIONS.keys() <= found.keys()
     assert all(OPERATOR_EXCEPTIONS.values())
+
+
+def test_tasks_are_named_in_their_own_room_only() -> None:
+    found = named(TASKS, TASK_ROOMS)
+
+    assert found.keys() - TASK_EXCEPTIONS.keys() == set()
+    assert TASK_EXCEPTIONS.keys() <= found.keys()
+    assert all(TASK_EXCEPTIONS.values())
+
+
+def test_outside_of_it_nobody_asks_which_task_a_model_is_of() -> None:
+    assert asking_for_a_task() == {}
+
+
+@pytest.mark.parametrize(
+    "code", ["isinstance(x, WhisperModel)", "info.task == name", "info.task in ('', *known)"]
+)
+def test_a_class_or_a_comparison_would_be_noticed(code: str) -> None:
+    assert asks_for_a_task(ast.parse(code, mode="eval").body)
+
+
+def test_docstrings_and_comments_may_say_what_they_like(tmp_path: Path) -> None:
+    file = tmp_path / "some.py"
+    file.write_text('"""ctc"""\n# "ctc"\nname = "ctc"\n')
+    assert list(literals(file)) == [(3, "ctc")]

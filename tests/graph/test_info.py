@@ -65,3 +65,15 @@ class TestPlan:
         set_info(model, self.info_with({"schema": "quantkit.plan/1", "layers": layers}))
         with pytest.raises(ModelError, match=r"plan .*; make the model again"):
             info_of(model)
+
+
+def test_what_a_task_has_beside_the_usual_is_kept(model: onnx.ModelProto) -> None:
+    set_info(model, ArtifactInfo(task="transducer", extra={"context": "2"}))
+    info = info_of(model)
+    assert info.extra == {"context": "2"}
+    set_info(model, info)
+    assert {entry.key for entry in model.metadata_props} == {
+        "quantkit.context",
+        "quantkit.task",
+        "quantkit.opset",
+    }

@@ -19,8 +19,15 @@ from quantkit.graph.artifact import (
     total_size,
 )
 from quantkit.graph.info import ArtifactInfo, set_info
-from quantkit.graph.joined import repeated_nodes, set_short_form, split
-from quantkit.graph.roles import beside
+from quantkit.graph.joined import (
+    add_prefix,
+    join,
+    repeated_nodes,
+    set_roles,
+    set_short_form,
+    split,
+)
+from quantkit.graph.roles import GraphRole, beside
 from quantkit.graph.single_file import single_file
 from quantkit.runtime.session import create_session
 
@@ -173,3 +180,59 @@ def test_parts_of_two_models_do_not_join(path: Path, tmp_path: Path) -> None:
     onnx.save(encoder, tmp_path / "other.onnx")
     with pytest.raises(ModelError):
         open_model(tmp_path / "other.onnx", check=False)
+
+
+def listed(*roles: GraphRole) -> onnx.ModelProto:
+    """The whole model with a list of its graphs instead of the shorter form."""
+    model = whole_model()
+    del model.metadata_props[:]
+    set_roles(model, roles)
+    set_info(model, ArtifactInfo(name="listed"))
+    return model
+
+
+TWO = (GraphRole("hearer", ("cross.0",)), GraphRole("writer", ("log_probs",), per_token=True))
+
+
+def test_graphs_may_have_any_roles(tmp_path: Path) -> None:
+    save_model(listed(*TWO), tmp_path / "m.onnx")
+    assert [file.name for file in model_files(tmp_path / "m.onnx")] == ["m.onnx", "m.writer.onnx"]
+    joined = open_model(tmp_path / "m.onnx")
+    assert [node.name for node in joined.graph.node] == [n.name for n in whole_model().graph.node]
+    assert {name.split(".")[0] for name in repeated_nodes(joined)} == {"decoder"}
+
+
+def test_each_output_belongs_to_one_graph() -> None:
+    with pytest.raises(ModelError, match="cannot be cut into its parts: its outputs are log_probs"):
+        split(listed(TWO[0], GraphRole("writer", ("other",))))
+
+
+def test_what_two_graphs_compute_of_the_same_is_in_both_and_joined_once() -> None:
+    model = whole_model()
+    # The decoder scales by a value that the encoder computes, too, and hands to nobody.
+    model.graph.node.insert(0, helper.make_node("Neg", ["scale"], ["minus"], "shared"))
+    for node in model.graph.node[1:]:
+        node.input[:] = ["minus" if name == "scale" else name for name in node.input]
+    parts = split(model)
+    assert all("shared" in [node.name for node in part.graph.node] for part in parts)
+    joined = join(parts)
+    assert sorted(n.name for n in joined.graph.node) == sorted(n.name for n in model.graph.node)
+
+
+def test_graphs_that_call_different_values_alike_do_not_join() -> None:
+    encoder, decoder = split(whole_model())
+    add_prefix(decoder.graph, "own.")
+    join([encoder, decoder])
+    encoder, decoder = split(whole_model())
+    decoder.graph.initializer[0].name = "own"
+    for node in decoder.graph.node:
+        node.input[:] = ["own" if name == "other" else name for name in node.input]
+    with pytest.raises(ModelError, match="call different values own"):
+        join([encoder, decoder])
+
+
+def test_a_file_of_another_model_is_noticed() -> None:
+    first, second = split(listed(*TWO))
+    second.graph.output[0].name = "logits"
+    with pytest.raises(ModelError, match="the writer does not fit"):
+        join([first, second])

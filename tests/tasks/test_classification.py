@@ -1,0 +1,36 @@
+"""What there is to know about classifiers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from quantkit.audio.waveform_frontend import WaveformFrontend
+from quantkit.errors import ModelError
+from quantkit.graph.info import ArtifactInfo
+from quantkit.tasks.classification import ClassificationTask
+
+TASK = ClassificationTask()
+WHOLE = ArtifactInfo(classes=("yes", "no"), frontend=WaveformFrontend(), fused=True)
+
+
+def test_its_posteriors_are_of_clips_and_it_hears_more_of_them() -> None:
+    assert (TASK.unit, TASK.roles) == ("clip", ("model",))
+    assert TASK.patience > 1
+
+
+def test_it_can_run_with_the_names_of_its_classes() -> None:
+    assert TASK.can_run(WHOLE)
+    assert not TASK.can_run(ArtifactInfo(frontend=WaveformFrontend()))
+
+
+def test_a_bundle_of_it_is_refused() -> None:
+    with pytest.raises(ModelError, match="is a classification model, and bundles are made of CTC"):
+        TASK.bundle_contents(WHOLE, Path("m.onnx"))
+
+
+def test_a_file_of_names_says_what_an_adopted_model_means(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("yes\nno\n")
+    assert not TASK.adoption.per_frame
+    assert TASK.adoption.meaning(tmp_path / "labels.txt", 2, None) == {"classes": ("yes", "no")}
