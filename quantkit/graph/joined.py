@@ -44,19 +44,19 @@ def roles_of(model: onnx.ModelProto) -> tuple[GraphRole, ...]:
     Raises:
         ModelError: its list of them is damaged.
     """
-    try:
-        entries = graph_entries(model)
-        roles = roles_in(entries)
-    except FormatError as error:
-        raise ModelError(f"its quantkit metadata is damaged: {error}") from error
     graph = model.graph
-    if len(roles) > 1 and GRAPHS_KEY not in entries:
-        outputs = [value.name for value in graph.output]
+    outputs = tuple(value.name for value in graph.output)
+    entries = graph_entries(model)
+    try:
+        roles = roles_in(entries)
+        if len(roles) == 1:
+            return (GraphRole(roles[0].role, outputs),)
+        if GRAPHS_KEY in entries:
+            return roles
         shapes = {value.name: _shape(value) for value in graph.input}
         return short_form(outputs, shapes, roles[1].file)
-    if len(roles) == 1:
-        return (GraphRole(roles[0].role, tuple(value.name for value in graph.output)),)
-    return roles
+    except FormatError as error:
+        raise ModelError(f"its quantkit metadata is damaged: {error}") from error
 
 
 def set_roles(model: onnx.ModelProto, roles: Sequence[GraphRole]) -> None:

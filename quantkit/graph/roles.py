@@ -151,6 +151,9 @@ def short_form(
         outputs: names of what both compute.
         inputs: shapes of what the decoder takes, by name.
         file: name of the decoder's file.
+
+    Raises:
+        FormatError: a state has another shape than keys and values have.
     """
     crossing = tuple(name for name in outputs if name.startswith(CROSSING))
     others = tuple(name for name in outputs if not name.startswith(CROSSING))
@@ -165,12 +168,21 @@ def short_form_states(inputs: Mapping[str, Sequence[Any]]) -> tuple[State, ...]:
 
     Args:
         inputs: shapes of what the decoder takes, by name: (batch, heads, tokens, head_size).
+
+    Raises:
+        FormatError: a state has another shape.
     """
-    return tuple(
-        State(name, PRESENT + name.removeprefix(PAST), (BATCH, int(shape[1]), 0, int(shape[3])))
-        for name, shape in inputs.items()
-        if name.startswith(PAST)
-    )
+    states = []
+    for name, shape in inputs.items():
+        if not name.startswith(PAST):
+            continue
+        if len(shape) != 4 or not all(isinstance(shape[axis], int) for axis in (1, 3)):
+            raise FormatError(
+                f"the state {name} has shape {tuple(shape)}, not (batch, heads, tokens, size)"
+            )
+        first = (BATCH, int(shape[1]), 0, int(shape[3]))
+        states.append(State(name, PRESENT + name.removeprefix(PAST), first))
+    return tuple(states)
 
 
 def beside(path: Path, role: str) -> Path:

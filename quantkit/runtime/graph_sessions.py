@@ -12,7 +12,7 @@ import onnxruntime
 
 from quantkit.arrays import Array
 from quantkit.errors import FormatError, ModelError
-from quantkit.graph.roles import DECODER_KEY, GraphRole, roles_in, short_form
+from quantkit.graph.roles import GRAPHS_KEY, GraphRole, roles_in, short_form
 from quantkit.runtime.session import create_session
 
 
@@ -62,7 +62,7 @@ class GraphSessions:
         sessions = {roles[0].role: first}
         for role in roles[1:]:
             sessions[role.role] = create_session(path.with_name(role.file), threads=threads)
-        if metadata.get(DECODER_KEY) and len(roles) == 2:
+        if len(roles) > 1 and not metadata.get(GRAPHS_KEY):
             decoder = sessions[roles[1].role]
             outputs = [v.name for each in sessions.values() for v in each.get_outputs()]
             inputs = {value.name: value.shape for value in decoder.get_inputs()}

@@ -18,6 +18,7 @@ from quantkit.graph.roles import (
     roles_from_json,
     roles_in,
     roles_to_json,
+    short_form_states,
 )
 
 ROLES = (
@@ -92,3 +93,11 @@ def test_a_state_begins_with_its_value_for_each_hypothesis() -> None:
 def test_a_damaged_list_is_refused(damage: str) -> None:
     with pytest.raises(FormatError, match="the list of graphs"):
         roles_from_json(damage)
+
+
+def test_states_of_the_shorter_form_are_keys_and_values() -> None:
+    inputs = {"tokens": ["batch", "count"], "past.0.key": ["batch", 2, "past", 8]}
+    (state,) = short_form_states(inputs)
+    assert state == State("past.0.key", "present.0.key", ("batch", 2, 0, 8))
+    with pytest.raises(FormatError, match=r"the state past\.0\.key has shape \('batch', 8\)"):
+        short_form_states({"past.0.key": ["batch", 8]})
