@@ -40,9 +40,9 @@ TASK_EXCEPTIONS: Mapping[str, str] = {
 }
 #: Files that may name an operator, and why.
 OPERATOR_EXCEPTIONS: Mapping[str, str] = {
-    "quantization/equalize/attention.py": "matches attention, in which two activations are multiplied",
+    "quantization/equalize/attention.py": "matches attention: a product of two activations",
     "quantization/kernels/embedding.py": "emits the look-ups of rows and of their scales",
-    "quantization/kernels/integer_matmul.py": "unfolds a Conv into a MatMulInteger, which emits Gather",
+    "quantization/kernels/integer_matmul.py": "lays a Conv's windows out for one product",
 }
 
 

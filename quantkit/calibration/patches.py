@@ -40,7 +40,9 @@ def windows(values: FloatArray, geometry: Geometry) -> FloatArray:
 
 
 def _states(values: FloatArray, geometry: Geometry) -> FloatArray:
-    """The state that each step of a recurrent layer begins with, (rows, directions, inputs).
+    """The states that the steps of a recurrent layer begin with, (rows, directions, inputs).
+
+    In no order: rows of the two directions that stand side by side are not of one step.
 
     Args:
         values: the state after each step, (time, directions, batch, inputs).

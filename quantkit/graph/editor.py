@@ -138,6 +138,12 @@ class GraphEditor:
         for node in new:
             self._link(node)
 
+    def put_first(self, new: Sequence[onnx.NodeProto]) -> None:
+        """Put ``new``, which reads constants only, before all other nodes."""
+        self.nodes[:0] = list(new)
+        for node in new:
+            self._link(node)
+
     def redirect(self, old: str, new: str) -> None:
         """Let every consumer of the value ``old`` read ``new``."""
         for node in self.consumers.pop(old, []):

@@ -13,6 +13,7 @@ from quantkit.audio.frontends import AnyFrontend, frontend_from_json
 from quantkit.errors import FormatError, ModelError
 from quantkit.graph.integrity import CHECKSUM_KEY
 from quantkit.graph.joined import graph_entries
+from quantkit.graph.layers import find_layers
 from quantkit.graph.plan import PLAN_SCHEMA
 from quantkit.graph.roles import DECODER_KEY, GRAPHS_KEY
 from quantkit.text.labels import Labels
@@ -155,6 +156,9 @@ def _require_own_plan(plan: dict[str, Any], model: onnx.ModelProto, origin: str)
     if not isinstance(rows, list):
         raise ModelError(f"{origin}: its plan has no list of layers; make the model again")
     present = {node.name or node.output[0] for node in model.graph.node if node.output}
+    if {str(row.get("name", "")) for row in rows if isinstance(row, dict)} - present:
+        # Those in bodies of control flow, and those of which a node has two.
+        present |= {layer.name for layer in find_layers(model)}
     for row in rows:
         name = str(row.get("name", "")) if isinstance(row, dict) else ""
         # A quantizer may put several nodes in a layer's place, each called after it.

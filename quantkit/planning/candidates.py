@@ -12,7 +12,9 @@ from scipy.optimize import isotonic_regression
 
 from quantkit.codecs.catalogue import FLOAT32, CodecChoice
 from quantkit.errors import InputError
+from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer
+from quantkit.graph.operators import layer_weights
 from quantkit.graph.plan import Compute
 from quantkit.planning.size_model import choice_label
 from quantkit.quantization.choices.settings import (
@@ -91,10 +93,13 @@ def layer_candidates(
         for group in shared_weights(assigned.model, assigned.layers)
         for name in group
     }
+    weights = layer_weights(GraphEditor(assigned.model))
     asked: dict[str, list[Candidate]] = {}
     for layer in assigned.layers:
         row, pin = sensitivity.layer(layer.name), pins[layer.name]
-        kernels = _kernels(row, usual[layer.name], pin, any_compute)
+        # No grids were tried of what is computed from step to step.
+        free = any_compute and weights[layer.name].is_plain_product
+        kernels = _kernels(row, usual[layer.name], pin, free)
         divergences = _weight_divergences(row)
         chosen = [pin.codec] if pin.codec else [w.codec for w in row.weights]
         if codecs and not pin.codec:

@@ -25,6 +25,7 @@ import onnxruntime
 from quantkit.calibration.feeds import Calibration, Feeds
 from quantkit.codecs.catalogue import INT8
 from quantkit.errors import CorpusError, InputError
+from quantkit.graph.layers import locate_layers
 from quantkit.graph.plan import Compute
 from quantkit.graph.single_file import single_file
 from quantkit.planning.latency import LayerTimes
@@ -205,8 +206,12 @@ def _whole(
 
 def _names(source: PreparedModel, layers: Collection[str]) -> dict[str, str]:
     """Layers by their names and, as some fused nodes are called so, by the names of results."""
-    graph = source.original.graph
-    results = {str(n.output[0]): str(n.name) for n in graph.node if n.name in layers}
+    results: dict[str, str] = {}
+    for each in locate_layers(source.original):
+        if each.layer.name in layers:
+            # The first of several weights bears what their node takes.
+            for name in (each.node.output[0], each.node.name):
+                results.setdefault(str(name), each.layer.name)
     return results | {name: name for name in layers}
 
 

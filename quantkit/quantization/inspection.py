@@ -17,6 +17,7 @@ _INTEGER_OPERATORS = {
     "ConvInteger": "dynamic",
     "MatMulInteger": "dynamic",
     "DynamicQuantizeMatMul": "dynamic",
+    "DynamicQuantizeLSTM": "dynamic",
     "QLinearConv": "static",
     "QLinearMatMul": "static",
 }

@@ -17,6 +17,7 @@ from quantkit.graph.plan import Plan
 from quantkit.quantization.choices.compatibility import fit_to_target
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.choices.presets import resolve
+from quantkit.quantization.choices.recurrence import compute_together
 from quantkit.quantization.choices.settings import (
     FLOAT_LAYER,
     LayerChoice,
@@ -30,6 +31,8 @@ from quantkit.quantization.kernels.eligibility import reason_to_stay_float, reas
 from quantkit.quantization.prepared import AssignedModel, PreparedModel
 from quantkit.quantization.tied_weights import agree, shared_weights
 from quantkit.runtime.targets import target
+
+_PER_CLIP, _PER_BATCH = "dynamic per-clip", "dynamic per-batch"
 
 
 def prepare(
@@ -92,6 +95,8 @@ def settle(
     if target_runtime:
         choices, replaced = fit_to_target(choices, target(target_runtime))
         notes |= replaced
+    choices, parted = compute_together(model, layers, choices)
+    notes |= parted
     choices, dense = resolve_sparse(model, layers, choices)
     choices, untiered = resolve_tiers(model, layers, choices)
     return choices, notes | dense | untiered
@@ -125,5 +130,8 @@ def _possible(
             notes[layer.name], choice = note, LayerChoice("float32", codec)
         if not choice.is_plain_float and (note := reason_to_stay_plain(weight)):
             notes[layer.name], choice = note, FLOAT_LAYER
+        if choice.range == _PER_CLIP and not weight.operator.ranges_per_clip:
+            notes[layer.name] = f"ONNX Runtime's {layer.op} has one range for the whole batch"
+            choice = replace(choice, range=_PER_BATCH)
         possible[layer.name] = choice
     return possible, notes

@@ -7,7 +7,7 @@ write down the graph that it runs after all optimisations; this module reads it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -18,8 +18,9 @@ from onnx import TensorProto
 
 from quantkit.graph.artifact import load_model
 from quantkit.graph.info import info_of
-from quantkit.graph.layers import Layer, find_layers
+from quantkit.graph.layers import FoundLayer, Layer, locate_layers
 from quantkit.graph.operators import lookups, operators
+from quantkit.graph.partition import bodies
 from quantkit.runtime.optimised import name_before_fusion, optimised_graph
 
 Status = Literal["int8", "float32", "fell back", "folded to float", "slow kernel", "unknown"]
@@ -107,23 +108,25 @@ def lint_model(path: Path) -> LintReport:
         ModelError: the file is damaged or ONNX Runtime does not load it.
     """
     model = load_model(path)
-    layers = find_layers(model)
+    located = locate_layers(model)
+    layers = [each.layer for each in located]
     stored = _stored_types(model, layers)
-    decoders = _decoders(model.graph, layers)
+    decoders = _decoders(model.graph, located)
     plan = info_of(model, str(path)).plan or {}
     planned = {row.get("name"): row.get("compute") for row in plan.get("layers", [])}
-    results = {node.name or node.output[0]: str(node.output[0]) for node in model.graph.node}
-    del model
+    # A two-dimensional float convolution is renamed after its result.
+    names = {each.layer.name: _names(each.node) for each in located}
+    slots = {each.layer.name: _inputs_of(each) for each in located}
+    del model, located
     optimised = optimised_graph(path)
     kernels = _kernels(optimised)
     types = {tensor.name: tensor.data_type for tensor in optimised.initializer}
     computed = {name for node in optimised.node for name in node.output}
     rows = []
     for layer in layers:
-        # A two-dimensional float convolution is renamed after its result.
-        node = kernels.get(layer.name) or kernels.get(results[layer.name])
+        node = next((kernels[name] for name in names[layer.name] if name in kernels), None)
         as_float = planned.get(layer.name) == "float32"
-        row = _judge(layer, stored[layer.name], node, types, as_float)
+        row = _judge(layer, stored[layer.name], node, types, slots[layer.name], as_float)
         if decoders[layer.name] & computed:
             remark = row.remark or "its weight is rebuilt in every run, not once while loading"
             row = replace(row, folded=False, remark=remark)
@@ -136,6 +139,7 @@ def _judge(
     stored: int,
     node: onnx.NodeProto | None,
     types: Mapping[str, int],
+    positions: slice,
     planned_as_float: bool,
 ) -> LintRow:
     type_name = _type_name(stored)
@@ -152,7 +156,7 @@ def _judge(
         return LintRow(layer.name, type_name, kernel, status, remark)
     if stored in _FLOATS:
         return LintRow(layer.name, type_name, kernel, "float32")
-    folded = any(types.get(name) in _FLOATS for name in node.input[:2])
+    folded = any(types.get(name) in _FLOATS for name in node.input[positions])
     if kernel in lookups() and not folded:
         return LintRow(layer.name, type_name, kernel, "int8")
     if planned_as_float:
@@ -209,7 +213,19 @@ def _slowness_of_blocks(node: onnx.NodeProto) -> str:
     return ""
 
 
-def _decoders(graph: onnx.GraphProto, layers: list[Layer]) -> dict[str, set[str]]:
+def _names(node: onnx.NodeProto) -> tuple[str, ...]:
+    """What the kernel of a node may be called."""
+    return (*([str(node.name)] if node.name else []), *(str(name) for name in node.output if name))
+
+
+def _inputs_of(layer: FoundLayer) -> slice:
+    """Inputs among which a kernel has the weight."""
+    if layer.slot.label:
+        return slice(min(layer.slot.positions), max(layer.slot.positions) + 1)
+    return slice(0, 2)
+
+
+def _decoders(graph: onnx.GraphProto, layers: list[FoundLayer]) -> dict[str, set[str]]:
     """What nodes compute from constants alone for each layer, by the layer's name."""
     constant = {tensor.name for tensor in graph.initializer}
     producers: dict[str, onnx.NodeProto] = {}
@@ -217,20 +233,16 @@ def _decoders(graph: onnx.GraphProto, layers: list[Layer]) -> dict[str, set[str]
         if all(name in constant for name in node.input if name):
             constant.update(node.output)
             producers |= dict.fromkeys(node.output, node)
-    names = {layer.name for layer in layers}
     found: dict[str, set[str]] = {}
-    for node in graph.node:
-        name = node.name or node.output[0]
-        if name not in names or name in found:
-            continue
+    for each in layers:
         values: set[str] = set()
-        pending = list(node.input)
+        pending = [each.value] if each.slot.label else list(each.node.input)
         while pending:
             value = pending.pop()
             if value in producers and value not in values:
                 values.add(value)
                 pending.extend(producers[value].input)
-        found[name] = values
+        found[each.layer.name] = values
     return found
 
 
@@ -243,12 +255,20 @@ def _kernels(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:
     """Nodes that compute layers, by the name of the layer."""
     found: dict[str, onnx.NodeProto] = {}
     float_kernels = frozenset[str]().union(*(each.float_kernels for each in operators()))
-    for node in graph.node:
+    for node in _all_nodes(graph):
         if node.op_type in _INTEGER_KERNELS or node.op_type in float_kernels:
             name = node.name or node.output[0]
             found.setdefault(name, node)
             found.setdefault(name_before_fusion(name), node)
     return found
+
+
+def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """Those in the bodies of control flow included."""
+    for node in graph.node:
+        yield node
+        for body in bodies(node):
+            yield from _all_nodes(body)
 
 
 def _type_name(data_type: int) -> str:

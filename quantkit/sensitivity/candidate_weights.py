@@ -78,6 +78,10 @@ class FloatLayer:
         over_positions = self.output_axis == 1
         return shift.reshape(-1, *[1] * (error.ndim - 2)) if over_positions else shift
 
+    @property
+    def _has_parts(self) -> bool:
+        return self.placed.operator.is_affine and self.placed.is_plain_product
+
     def sampled(self, count: int) -> FloatLayer:
         """``count`` output channels, evenly spread; the layer itself where it must stay whole.
 
@@ -87,7 +91,7 @@ class FloatLayer:
         channels = self.values.shape[self.axis]
         grouped = any(a.name == "group" and a.i != 1 for a in self.node.attribute)
         left = self.node.input[0] == self.weight
-        if channels < 2 * count or grouped or left or not self.placed.operator.is_affine:
+        if channels < 2 * count or grouped or left or not self._has_parts:
             return self
         chosen = (np.arange(count) * channels) // count
         means = self.mean_input

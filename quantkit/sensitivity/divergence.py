@@ -259,6 +259,8 @@ class _Pass:
 
     def _grids(self, layer: FloatLayer) -> list[tuple[Compute, int]]:
         """Grids that an integer kernel could round the input of ``layer`` to."""
+        if not layer.placed.is_plain_product:
+            return []
         computes: tuple[Compute, ...] = ("static", "dynamic")
         return [
             (compute, bits)

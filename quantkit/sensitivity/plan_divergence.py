@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import onnx
 from onnx import TensorProto
 
+from quantkit.arrays import FloatArray
 from quantkit.calibration.calibrate import Feed
 from quantkit.calibration.feeds import Feeds
 from quantkit.calibration.observations import Observations
@@ -170,18 +171,26 @@ class PlanTrial(Closing):
         layer, simulation, walk = self._weights.layer(name), quantized.simulation, quantized.walk
         assert layer is not None
         stop = walk.go_to(simulation.units[name])
-        output = str(layer.node.output[0])
-        source = next(n for n in layer.node.input if n and n != layer.weight)
-        original = self._floating.part({source: stop.input_types[source]}, [output])
         shared = {}
         for other in self._weights.sharing(name):
             sibling = self._weights.layer(other)
             if other != name and sibling is not None and other in simulation.weights:
                 shared[simulation.weights[other]] = sibling.values
-        stop.prepare({n: ValueType(TensorProto.FLOAT, v.shape) for n, v in shared.items()})
+        types = {n: ValueType(TensorProto.FLOAT, v.shape) for n, v in shared.items()}
+        stop.prepare(types)
+        if layer.placed.is_plain_product:
+            output = str(layer.node.output[0])
+            source = next(n for n in layer.node.input if n and n != layer.weight)
+            original = self._floating.part({source: stop.input_types[source]}, [output])
+            fed: dict[str, FloatArray] = {}
+        else:
+            # Only this weight of the node is as it was; grids inside stay.
+            fed = {simulation.weights[name]: layer.values, **shared}
+            own = {n: ValueType(TensorProto.FLOAT, v.shape) for n, v in fed.items()}
+            original = walk.part({**stop.input_types, **own}, stop.outputs)
 
         def run(clip: int) -> float:
-            made = original.run(stop.inputs(clip), walk.clips[clip])
+            made = original.run({**stop.inputs(clip), **fed}, walk.clips[clip])
             return self._reference.divergence(clip, stop.finish(clip, made, shared))
 
         return self._reference.mean(self._pool.map(run, range(len(walk.clips))))

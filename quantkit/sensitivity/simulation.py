@@ -19,6 +19,7 @@ from quantkit.calibration.ranges import Range
 from quantkit.errors import InputError
 from quantkit.graph.editor import GraphEditor, copy_node
 from quantkit.graph.joined import repeated_nodes
+from quantkit.graph.operators import node_weights
 from quantkit.graph.partition import reads
 from quantkit.quantization.choices.settings import LayerChoice
 from quantkit.quantization.kernels.activations import (
@@ -69,9 +70,9 @@ def simulate(
     repeated = repeated_nodes(model)
     quantized: dict[str, str] = {}
     replaced: set[str] = set()
-    stretches: dict[str, tuple[onnx.NodeProto, onnx.NodeProto]] = {}
-    for node in [n for n in editor.nodes if n.name in choices]:
-        name = str(node.name)
+    made_of: dict[int, list[onnx.NodeProto]] = {}
+    tops: dict[str, int] = {}
+    for top, scope, node, name in _places(editor, choices):
         choice, layer = choices[name], weights.layer(name)
         if choice.is_plain_float or layer is None:
             continue
@@ -81,8 +82,9 @@ def simulate(
         quantized[name] = editor.constant(f"{name}.stored", values)
         # Files correct the biases of no others; see WeightStore.is_corrected.
         shift = layer.shift(values) if choice.codec.bits < 8 else None
-        _replace(editor, node, layer, quantized[name], shift)
-        product = next(each for each in editor.nodes if each.name == name)
+        node = _named(scope, node.name)
+        _replace(scope, node, layer, quantized[name], shift)
+        product = _named(scope, node.name)
         if choice.compute == "static":
             if name in layout.outputs:
                 # The grid of a ReLU's result does the ReLU, too, when it comes before.
@@ -92,25 +94,44 @@ def simulate(
                 made = product if layer.placed.operator.adds_bias_behind else node
                 bounds = _range(weights, name, result)
                 round_result(editor, str(made.output[0]), name, bounds, bits)
-                product = next(each for each in editor.nodes if each.name == name)
+                product = _named(scope, node.name)
             value = layout.inputs[name]
             bounds = _range(weights, name, value)
             round_activation(editor, product, bounds, layout.bits[value])
-        elif choice.compute == "dynamic":
+        elif choice.compute == "dynamic" and not layer.placed.meets_state:
             if name in repeated:
-                _round_each_token(editor, product, choice)
+                _round_each_token(scope, product, choice)
             else:
-                _round_at_run_time(editor, product, choice)
+                _round_at_run_time(scope, product, choice)
         new = [each for each in editor.nodes if id(each) not in before]
-        stretches[name] = (new[0], new[-1])
+        made_of.setdefault(id(top), []).extend(new or [top])
+        tops[name] = id(top)
     editor.finish()
     _drop_unread(changed, replaced)
     positions = {id(node): i for i, node in enumerate(editor.nodes)}
-    units = {
-        name: Unit(name, positions[id(first)], positions[id(last)])
-        for name, (first, last) in stretches.items()
-    }
+    units: dict[str, Unit] = {}
+    for name, place in tops.items():
+        # Of a node with two weights, what was made for the first was replaced for the second.
+        places = [positions[id(node)] for node in made_of[place] if id(node) in positions]
+        units[name] = Unit(name, min(places), max(places))
     return Simulation(changed, units, quantized)
+
+
+def _places(
+    editor: GraphEditor, choices: Mapping[str, LayerChoice]
+) -> list[tuple[onnx.NodeProto, GraphEditor, onnx.NodeProto, str]]:
+    """For each layer its node in the main graph, the editor of its own graph, node, and name."""
+    return [
+        (top, scope, node, weight.name)
+        for top in editor.nodes
+        for scope, node in editor.within(top)
+        for weight in node_weights(scope, node)
+        if weight.name in choices
+    ]
+
+
+def _named(editor: GraphEditor, name: str) -> onnx.NodeProto:
+    return next(each for each in editor.nodes if each.name == name)
 
 
 def _range(weights: CandidateWeights, layer: str, value: str) -> Range:

@@ -32,9 +32,10 @@ class Change:
 class LayerTrial:
     """A layer at which a walk has stopped; its methods may be called by several threads at once.
 
-    A layer is linear: its error is what it makes, without its bias, of the error of its weight or
-    of its input. So one small model serves for all candidates, and the error is exact however
-    small it is.
+    Most layers are linear: the error of one is what it makes, without its bias, of the error of its
+    weight or of its input. So one small model serves for all candidates, and the error is exact
+    however small it is. A recurrent node, and one with a body in which the layer lies, is run with
+    the other weight, and what it makes compared.
 
     Args:
         walk: has stopped there.
@@ -54,10 +55,16 @@ class LayerTrial:
         self._layer = layer
         self._reference = reference
         self._shared = dict(replacements)
+        self._is_product = layer.placed.is_plain_product
+        shared = {n: ValueType(TensorProto.FLOAT, v.shape) for n, v in self._shared.items()}
+        stop.prepare(shared)
+        if not self._is_product:
+            weight = {layer.weight: ValueType(TensorProto.FLOAT, layer.values.shape)}
+            self._whole = walk.part({**stop.input_types, **shared, **weight}, stop.outputs)
+            return
         self._output = str(layer.node.output[0])
         self._source = next(n for n in layer.node.input if n and n != layer.weight)
         self._product = walk.open(_product(walk.graph.model, layer, self._source, stop))
-        stop.prepare({n: ValueType(TensorProto.FLOAT, v.shape) for n, v in self._shared.items()})
 
     def input(self, clip: int) -> Array:
         """What the layer reads of one clip."""
@@ -65,6 +72,8 @@ class LayerTrial:
 
     def power(self, clip: int, channels: Channels | None = None) -> float:
         """Sum of squares of the layer's output, of some channels or all."""
+        if not self._is_product:
+            return sum(_energy(each) for each in _floats(self._stop.made(clip)).values())
         made = self._stop.made(clip)[self._output]
         if channels is not None:
             made = np.take(made, channels, axis=self._layer.output_axis)
@@ -74,7 +83,22 @@ class LayerTrial:
         self, clip: int, weight: FloatArray, shared: Mapping[str, FloatArray]
     ) -> Change:
         """The layer multiplies by ``weight``, others that share its own by those in ``shared``."""
+        if not self._is_product:
+            made = self._run_whole(clip, weight, shared)
+            result = self._stop.finish(clip, made, shared)
+            return Change(self._difference(clip, made), self._reference.divergence(clip, result))
         return self._finish(clip, self._weight_error(self._layer, clip, weight), shared)
+
+    def _run_whole(
+        self, clip: int, weight: FloatArray, shared: Mapping[str, FloatArray]
+    ) -> dict[str, Array]:
+        """What the node makes with another weight."""
+        fed = {**self._stop.inputs(clip), **shared, self._layer.weight: weight}
+        return self._whole.run(fed, self._walk.clips[clip])
+
+    def _difference(self, clip: int, made: Mapping[str, Array]) -> float:
+        before = self._stop.made(clip)
+        return sum(_energy(each - before[name]) for name, each in _floats(made).items())
 
     def with_input(self, clip: int, change: Callable[[Array], Array]) -> Change:
         """The layer reads what ``change`` makes of its input."""
@@ -90,6 +114,8 @@ class LayerTrial:
 
     def error_of(self, clip: int, layer: FloatLayer, weight: FloatArray) -> Change:
         """What ``weight`` does to some output channels of the layer; nothing behind it is run."""
+        if not self._is_product:
+            return Change(self._difference(clip, self._run_whole(clip, weight, self._shared)))
         return Change(_energy(self._weight_error(layer, clip, weight)))
 
     def _weight_error(self, layer: FloatLayer, clip: int, weight: FloatArray) -> FloatArray:
@@ -123,6 +149,11 @@ def _product(whole: onnx.ModelProto, layer: FloatLayer, source: str, stop: Stop)
     outputs = [onnx.ValueInfoProto(name=node.output[0])]
     graph = helper.make_graph([node], "layer", inputs, outputs)
     return helper.make_model(graph, opset_imports=whole.opset_import, ir_version=whole.ir_version)
+
+
+def _floats(values: Mapping[str, Array]) -> dict[str, Array]:
+    """What a node makes, without masks, lengths and the like."""
+    return {name: each for name, each in values.items() if np.issubdtype(each.dtype, np.floating)}
 
 
 def _energy(values: FloatArray) -> float:

@@ -62,8 +62,8 @@ def layer(
 
 
 def geometry_of(model: onnx.ModelProto) -> Geometry | None:
-    (weight,) = layer_weights(GraphEditor(model)).values()
-    return weight.geometry()
+    weights = layer_weights(GraphEditor(model)).values()
+    return next((weight.geometry() for weight in weights), None)
 
 
 def normal(*shape: int) -> np.ndarray:
@@ -141,3 +141,45 @@ def test_a_product_of_activations_has_none() -> None:
     model = layer("MatMul", (5, 7), normal(7, 3))
     model.graph.node[0].input[1] = "value"
     assert geometry_of(model) is None
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("op", ["LSTM", "GRU"])
+def test_recurrent_weight_meets_the_state_before_each_step(op: str, direction: str) -> None:
+    """Zero before the first step, else what the step before it made, in each direction."""
+    gates, hidden, inputs, frames = {"LSTM": 4, "GRU": 3}[op], 5, 3, 7
+    directions = 2 if direction == "bidirectional" else 1
+    constants = {
+        "w": normal(directions, gates * hidden, inputs),
+        "r": normal(directions, gates * hidden, hidden),
+    }
+    node = helper.make_node(
+        op, ["value", "w", "r"], ["y"], "rnn", hidden_size=hidden, direction=direction
+    )
+    graph = helper.make_graph(
+        [node],
+        "g",
+        [helper.make_tensor_value_info("value", TensorProto.FLOAT, [frames, 2, inputs])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    weights = layer_weights(GraphEditor(model))
+    geometry = weights["rnn.R"].geometry()
+    assert geometry is not None
+    states = computed(
+        model, np.random.default_rng(0).standard_normal((frames, 2, inputs)).astype("f")
+    )
+    before = patches(states, geometry).reshape(frames * 2, directions, hidden)
+    for number, step in enumerate(geometry.steps):
+        after = states[::step, number].reshape(frames, 2, hidden)
+        expected = np.concatenate([np.zeros_like(after[:1]), after[:-1]]).reshape(-1, hidden)
+        rows = before[:, number]
+        assert sorted(map(tuple, rows.tolist())) == sorted(map(tuple, expected.tolist()))
+
+
+def test_state_that_is_handed_in_is_left_out() -> None:
+    geometry = Geometry("y", inputs=2, steps=(1,), from_zero=False)
+    states = np.arange(12, dtype=np.float32).reshape(3, 1, 2, 2)
+    np.testing.assert_array_equal(patches(states, geometry), states[:2].reshape(-1, 2))
+    assert patches(states[:1], geometry).shape == (0, 2)

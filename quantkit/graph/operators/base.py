@@ -68,6 +68,11 @@ class Operator:
     is_reordered: ClassVar[bool] = True
     #: Whether the weight is stored in few bits also where only the float kernel can serve it.
     stores_small: ClassVar[bool] = False
+    #: Whether integer kernels can find a range for each clip of a batch on its own.
+    ranges_per_clip: ClassVar[bool] = True
+    #: What the preset ``hybrid`` lets it compute in: the integer kernel that was measured to be the
+    #: best in speed for what it costs.
+    usual_compute: ClassVar[Compute] = "static"
     #: Dimension of the channels in the result.
     result_axis: ClassVar[int] = -1
     #: Names of the kernels that compute it in float32 in ONNX Runtime's optimised graph.

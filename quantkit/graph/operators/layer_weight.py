@@ -84,6 +84,20 @@ class LayerWeight:
         return known and self.editor.parent is None
 
     @property
+    def meets_state(self) -> bool:
+        """Whether it is multiplied by what the node itself made in the step before."""
+        return not self.operator.is_linear and not self.slot.meets_input
+
+    @property
+    def is_plain_product(self) -> bool:
+        """Whether it is multiplied once by what its node reads, in the main graph.
+
+        Else what an error of it does shows only when the node, a recurrent one or one with a body,
+        is run.
+        """
+        return self.operator.is_linear and self.editor.parent is None
+
+    @property
     def has_bias(self) -> bool:
         """Whether there is a bias that could take up errors of the weight."""
         return self.operator.bias_place(self.editor, self.node) is not None

@@ -15,6 +15,7 @@ class Product(Operator):
     is_affine = True
     is_product = True
     is_reordered = False
+    usual_compute = "dynamic"
 
     def reason_against_integers(
         self, editor: GraphEditor, node: onnx.NodeProto, compute: Compute, emulated: bool

@@ -11,8 +11,11 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from quantkit.errors import InputError
-from quantkit.graph.operators import products
+from quantkit.graph.operators import operators
 from quantkit.quantization.choices.settings import QuantizeSettings
+
+# Of operators that are best computed in another way than with a calibrated range.
+_UNUSUAL = {each.name: each.usual_compute for each in operators() if each.usual_compute != "static"}
 
 #: Every preset by name, in the order in which reports list them.
 PRESETS = MappingProxyType(
@@ -27,9 +30,7 @@ PRESETS = MappingProxyType(
             "dynamic-int8", compute="dynamic", dynamic_range="per-clip"
         ),
         "static-int8": QuantizeSettings("static-int8", compute="static"),
-        "hybrid": QuantizeSettings(
-            "hybrid", compute="static", operators=dict.fromkeys(products(), "dynamic")
-        ),
+        "hybrid": QuantizeSettings("hybrid", compute="static", operators=_UNUSUAL),
     }
 )
 
@@ -42,7 +43,7 @@ DESCRIPTIONS = MappingProxyType(
         "skip-ends": "as int8, but the first two and last two layers float32",
         "dynamic-int8": "all layers int8, a run-time activation range per clip",
         "static-int8": "all layers int8, calibrated activation ranges",
-        "hybrid": "convolutions as static-int8, matrix products dynamic",
+        "hybrid": "convolutions as static-int8, matrix products and LSTMs dynamic",
     }
 )
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import onnx
+from onnx import helper
 
 from quantkit.errors import ModelError
 from quantkit.graph.editor import GraphEditor
-from quantkit.graph.operators import unfolds
+from quantkit.graph.operators import node_weights, unfolds
 from quantkit.quantization.choices.settings import LayerChoice
 from quantkit.quantization.kernels.integer_conv import to_conv_integer
+from quantkit.quantization.kernels.integer_lstm import DOMAIN, to_dynamic_lstm
 from quantkit.quantization.kernels.integer_matmul import unfold
 from quantkit.quantization.weights import WeightStore
 
@@ -44,8 +46,18 @@ def quantize_dynamic_layers(
             f"a range per clip needs opset {_PER_CLIP_OPSET}, the model has {editor.opset}; "
             "export it anew, or choose a preset with a range per batch, such as int8"
         )
-    for node in [n for n in editor.nodes if n.name in choices]:
-        choice = choices[node.name]
-        rewrite = unfold if unfolds(editor, node) else to_conv_integer
-        rewrite(editor, node, choice.dynamic_range, weights, choice.activation_bits)
+    contributed = False
+    for scope, node in editor.everywhere():
+        layers = tuple(each for each in node_weights(scope, node) if each.name in choices)
+        if not layers:
+            continue
+        choice = choices[layers[0].name]
+        if len(layers) > 1:
+            to_dynamic_lstm(scope, layers, weights)
+            contributed = True
+        else:
+            rewrite = unfold if unfolds(scope, node) else to_conv_integer
+            rewrite(scope, node, choice.dynamic_range, weights, choice.activation_bits)
     editor.finish()
+    if contributed and all(opset.domain != DOMAIN for opset in model.opset_import):
+        model.opset_import.append(helper.make_opsetid(DOMAIN, 1))

@@ -25,12 +25,16 @@ from quantkit.quantization.weights import WeightStore, placed
 def store_embeddings(model: onnx.ModelProto, names: Collection[str], weights: WeightStore) -> None:
     """Rewrite those of the named layers that are a ``Gather``, in place."""
     editor = GraphEditor(model)
-    chosen = [n for n in editor.nodes if n.op_type in lookups() and n.name in names]
+    chosen = [
+        (scope, node)
+        for scope, node in editor.everywhere()
+        if node.op_type in lookups() and node.name in names
+    ]
     if not chosen:
         return
     stored: dict[str, str] = {}
-    for node in chosen:
-        _rewrite(editor, node, weights, stored)
+    for scope, node in chosen:
+        _rewrite(scope, node, weights, stored)
     editor.finish()
 
 

@@ -30,12 +30,13 @@ def store_weights(model: onnx.ModelProto, names: Collection[str], weights: Weigh
         return
     editor = GraphEditor(model)
     done: dict[tuple[str, int], tuple[str, Encoded]] = {}
-    for node in list(editor.nodes):
-        layers = [each for each in node_weights(editor, node) if each.name in names]
+    for scope, node in editor.everywhere():
+        layers = [each for each in node_weights(scope, node) if each.name in names]
         layers = [each for each in layers if not each.operator.is_lookup]
         if not layers:
             continue
         replacement = copy_node(node)
+        # Weights are rebuilt in the main graph, once for all bodies that read them.
         nodes: list[onnx.NodeProto] = []
         for layer in layers:
             values, position = require_constant(layer), layer.position
@@ -55,8 +56,12 @@ def store_weights(model: onnx.ModelProto, names: Collection[str], weights: Weigh
                 stored = store_bias(editor, weights, layer.name, bias, values, encoded, means)
                 replacement.input[place[1]] = stored
             elif place is not None:
-                correct_added_bias(editor, weights, node, values, encoded, means)
-        editor.replace(node, [*nodes, replacement])
+                correct_added_bias(scope, weights, node, values, encoded, means)
+        if scope is editor:
+            editor.replace(node, [*nodes, replacement])
+        else:
+            scope.replace(node, [replacement])
+            editor.put_first(nodes)
     editor.finish()
 
 
