@@ -7,12 +7,15 @@ from collections.abc import Collection
 
 import onnx
 
-from quantkit.graph.partition import captured, reads
+from quantkit.graph.partition import bodies, captured, reads
 from quantkit.graph.tensors import tensor_array
 
 
 def drop_dead_nodes(graph: onnx.GraphProto) -> None:
-    """Drop nodes whose results nobody uses."""
+    """Drop nodes whose results nobody uses, in bodies of control flow, too."""
+    for node in graph.node:
+        for body in bodies(node):
+            drop_dead_nodes(body)
     needed = {value.name for value in graph.output}
     for index in reversed(range(len(graph.node))):
         node = graph.node[index]
@@ -23,7 +26,10 @@ def drop_dead_nodes(graph: onnx.GraphProto) -> None:
 
 
 def drop_unread_initializers(graph: onnx.GraphProto) -> None:
-    """Drop constants that nobody reads, and that are neither inputs nor outputs."""
+    """Drop constants that nobody reads, and that are neither inputs nor outputs; in bodies, too."""
+    for node in graph.node:
+        for body in bodies(node):
+            drop_unread_initializers(body)
     used = {value.name for value in (*graph.output, *graph.input)}
     for node in graph.node:
         used.update(reads(node))

@@ -48,7 +48,7 @@ class GraphEditor:
         self._inputs = {value.name for value in self.graph.input}
         for tensor in self.graph.sparse_initializer:
             self._taken.add(tensor.values.name)
-        self._taken |= self.initializers.keys()
+        self._taken.update(self.initializers)
         self._bodies: list[tuple[onnx.NodeProto, GraphEditor]] = []
         self._edited = False
         for node in self.nodes:
@@ -137,6 +137,13 @@ class GraphEditor:
         self.nodes[position : position + 1] = list(new)
         for node in new:
             self._link(node)
+
+    def set_input(self, node: onnx.NodeProto, position: int, name: str) -> None:
+        """Let ``node``, one of this graph's, read ``name``."""
+        self._unlink(node)
+        node.input[position] = name
+        self._edited = True
+        self._link(node)
 
     def put_first(self, new: Sequence[onnx.NodeProto]) -> None:
         """Put ``new``, which reads constants only, before all other nodes."""

@@ -65,6 +65,7 @@ class FoundLayer:
         slot: which of the node's weights it is.
         value: name of the weight as the node reads it.
         top: the node of the main graph that it lies in; ``node`` itself for most.
+        graph: that the node stands in.
     """
 
     layer: Layer
@@ -72,6 +73,7 @@ class FoundLayer:
     slot: Slot
     value: str
     top: onnx.NodeProto
+    graph: onnx.GraphProto
 
 
 def find_layers(model: onnx.ModelProto) -> list[Layer]:
@@ -142,7 +144,7 @@ class _Finder:
                     shape=shape,
                     parameters=math.prod(shape) + bias,
                 )
-                self.found.append(FoundLayer(layer, node, slot, value, top or node))
+                self.found.append(FoundLayer(layer, node, slot, value, top or node, self.graph))
 
     def _free(self, name: str) -> str:
         """``name``; with a number behind it where a node of another graph has it already."""

@@ -21,7 +21,7 @@ from quantkit.arrays import Array
 from quantkit.graph.editor import GraphEditor
 from quantkit.passes.match import remove_unused
 
-_LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+_LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU"})
 
 # What trained parametrisations are made of; anything else stays as it is.
 _FOLDABLE = frozenset(

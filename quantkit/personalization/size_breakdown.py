@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -13,6 +13,7 @@ import onnx
 from quantkit.graph.artifact import load_model, total_size
 from quantkit.graph.layers import FRONTEND_PREFIX
 from quantkit.graph.operators import operators
+from quantkit.graph.partition import bodies
 from quantkit.quantization.float16_vectors import WIDE
 from quantkit.quantization.storage import stored_layers, tensor_bytes
 
@@ -97,11 +98,11 @@ def anatomy(path: Path) -> tuple[Part, ...]:
     constant = {tensor.name for tensor in graph.initializer}
     taken: Counter[Kind] = Counter()
     for node in graph.node:
-        for position, name in enumerate(node.input):
-            uses.setdefault(name, []).append((node, position))
+        for inner, position, name in _reads(node):
+            uses.setdefault(name, []).append((inner, position))
         if node.name.startswith(FRONTEND_PREFIX):
             taken["front end"] += node.ByteSize()
-        elif all(name in constant for name in node.input if name):
+        elif not any(bodies(node)) and all(name in constant for name in node.input if name):
             constant.update(node.output)
             taken["decoders"] += node.ByteSize()
     in_layers = {name for layer in stored_layers(model) for name in layer.tensors}
@@ -111,6 +112,15 @@ def anatomy(path: Path) -> tuple[Part, ...]:
     taken["graph"] = total_size(path) - taken.total()
     order = sorted(get_args(Kind), key=lambda kind: -taken[kind])
     return tuple(Part(kind, taken[kind]) for kind in order if taken[kind])
+
+
+def _reads(node: onnx.NodeProto) -> Iterator[tuple[onnx.NodeProto, int, str]]:
+    """Each input of ``node`` and of those in its bodies, by name."""
+    for position, name in enumerate(node.input):
+        yield node, position, name
+    for body in bodies(node):
+        for inner in body.node:
+            yield from _reads(inner)
 
 
 def _kind(tensor: onnx.TensorProto, uses: _Uses, in_layer: bool) -> Kind:

@@ -27,7 +27,11 @@ from quantkit.quantization.choices.settings import (
 )
 from quantkit.quantization.choices.sparsity import resolve_sparse
 from quantkit.quantization.choices.tiers import resolve_tiers
-from quantkit.quantization.kernels.eligibility import reason_to_stay_float, reason_to_stay_plain
+from quantkit.quantization.kernels.eligibility import (
+    UNSEEN,
+    reason_to_stay_float,
+    reason_to_stay_plain,
+)
 from quantkit.quantization.prepared import AssignedModel, PreparedModel
 from quantkit.quantization.tied_weights import agree, shared_weights
 from quantkit.runtime.targets import target
@@ -119,6 +123,11 @@ def _possible(
     notes: dict[str, str] = {}
     for layer in layers:
         choice, weight = asked[layer.name], placed[layer.name]
+        unseen = choice.compute == "static" and weight.editor.parent is not None
+        if unseen and not choice.is_emulated:
+            # The range is found at run time instead.
+            notes[layer.name] = UNSEEN
+            choice = replace(choice, compute="dynamic", range=_PER_BATCH)
         note = reason_to_stay_float(weight, choice.compute, choice.is_emulated)
         if note:
             codec = choice.codec

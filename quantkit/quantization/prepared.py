@@ -14,6 +14,7 @@ from quantkit.calibration.feeds import Calibration, Feeds
 from quantkit.errors import ModelError, OutputError
 from quantkit.files import sha256_of
 from quantkit.graph.artifact import open_model, total_size
+from quantkit.graph.body_constants import hoist_weights
 from quantkit.graph.digest import graph_digest
 from quantkit.graph.editor import GraphEditor, fix_defaults, name_all_nodes
 from quantkit.graph.info import ArtifactInfo, info_of
@@ -136,6 +137,7 @@ class PreparedModel:
         model = self.copy_original()
         fix_defaults(model)
         name_all_nodes(model)
+        hoist_weights(model)
         make_gemms_plain(model)
         optimise(model, skip_passes)
         separate_transposes(model)

@@ -10,6 +10,7 @@ import onnx
 
 from quantkit.graph.layers import FoundLayer, locate_layers
 from quantkit.graph.operators import lookups, operator_of
+from quantkit.graph.partition import bodies, reads
 
 # Nodes between an integer product and its result: their constants are scales and bias.
 _RESCALING = frozenset({"Cast", "Mul", "Add"})
@@ -58,23 +59,43 @@ class StoredLayer:
     tensors: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class _Links:
+    """Who makes and who reads the values of one graph."""
+
+    constant: set[str]
+    producers: Mapping[str, onnx.NodeProto]
+    consumers: Mapping[str, list[onnx.NodeProto]]
+
+    @classmethod
+    def of(cls, graph: onnx.GraphProto, outside: _Links | None = None) -> _Links:
+        """Of ``graph``, which lies somewhere in that of ``outside``."""
+        constant = {tensor.name for tensor in graph.initializer}
+        producers = {name: node for node in graph.node for name in node.output}
+        if outside is not None:
+            hidden = {*producers, *constant, *(value.name for value in graph.input)}
+            constant |= outside.constant - hidden
+            producers = {**outside.producers, **producers}
+        consumers: dict[str, list[onnx.NodeProto]] = {}
+        for node in graph.node:
+            for name in reads(node):
+                consumers.setdefault(name, []).append(node)
+            if all(name in constant for name in reads(node)) and not any(bodies(node)):
+                constant.update(node.output)
+        return cls(constant, producers, consumers)
+
+
 def stored_layers(model: onnx.ModelProto) -> list[StoredLayer]:
     """The layers of ``model`` in graph order; its weights need not be loaded."""
     graph = model.graph
     tensors = {tensor.name: tensor for tensor in graph.initializer}
-    producers = {name: node for node in graph.node for name in node.output}
-    consumers: dict[str, list[onnx.NodeProto]] = {}
-    constant = set(tensors)
-    for node in graph.node:
-        for name in node.input:
-            consumers.setdefault(name, []).append(node)
-        if all(name in constant for name in node.input if name):
-            constant.update(node.output)
+    links: dict[int, _Links] = {id(graph): _Links.of(graph)}
     counted: set[str] = set()
     rows = []
     for found in locate_layers(model):
         layer = found.layer
-        sources = _roots(found, constant, producers, consumers)
+        own_links = links.setdefault(id(found.graph), _Links.of(found.graph, links[id(graph)]))
+        sources = _roots(found, own_links.constant, own_links.producers, own_links.consumers)
         own = sorted((sources & tensors.keys()) - counted)
         counted.update(own)
         weight = tensors.get(layer.weight)

@@ -22,6 +22,7 @@ from quantkit.arrays import Array
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer
 from quantkit.graph.operators import layer_weights, lookups, products
+from quantkit.graph.partition import reads
 from quantkit.graph.tensors import tensor_array
 from quantkit.quantization.choices.settings import LayerChoice
 
@@ -161,7 +162,7 @@ def _digest(values: Array) -> bytes:
 
 
 def _drop_unread(editor: GraphEditor, values: Collection[str]) -> None:
-    read = {name for node in editor.nodes for name in node.input} | editor.outputs
+    read = {name for node in editor.nodes for name in reads(node)} | editor.outputs
     for value in values:
         if value not in read:
             editor.replace(editor.producers[value], [])

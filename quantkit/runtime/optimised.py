@@ -15,6 +15,8 @@ import onnx
 from quantkit.graph.single_file import single_file
 from quantkit.runtime.session import open_session, session_options
 
+# What ONNX Runtime puts before the name of a node that does an activation function, too.
+_PREFIX = "fused "
 # What ONNX Runtime and its quantizer put behind a node's name when they replace it.
 _SUFFIX = re.compile(
     r"(_token_\d+|_quant|_nhwc|_nchwc|_transformed|/MatMulAddFusion.*|_Gemm|_fused|/duplicated.*)+$"
@@ -27,7 +29,7 @@ def name_before_fusion(name: str) -> str:
     >>> name_before_fusion("layer1.conv_token_7_nhwc")
     'layer1.conv'
     """
-    return _SUFFIX.sub("", name)
+    return _SUFFIX.sub("", name.removeprefix(_PREFIX))
 
 
 def optimised_graph(path: Path) -> onnx.GraphProto:

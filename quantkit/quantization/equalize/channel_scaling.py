@@ -177,6 +177,7 @@ class _Finder:
         inner = {name for node in editor.nodes for name in captured(node)}
         self.closed = editor.outputs | inner
         self.reads = Counter(name for node in editor.nodes for name in node.input)
+        self.reads.update(inner)
         self.alike = Counter(_form(tensor_array(tensor)) for tensor in editor.initializers.values())
 
     def junction(self, maker: onnx.NodeProto) -> Junction | None:

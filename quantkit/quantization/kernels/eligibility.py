@@ -11,9 +11,10 @@ import numpy as np
 from quantkit.graph.operators import LayerWeight
 from quantkit.graph.plan import Compute
 
-#: Kernels that work inside the bodies of control flow. A range that is calibrated is not among
-#: them: clips show nothing of what goes on in there.
+#: Kernels that are built inside the bodies of control flow.
 _IN_BODIES = ("float32", "dynamic")
+#: Why a range there cannot be calibrated.
+UNSEEN = "clips show nothing of what goes on in the body of an If, Loop or Scan"
 
 
 def reason_to_stay_float(weight: LayerWeight, compute: Compute, emulated: bool = False) -> str:
@@ -23,7 +24,7 @@ def reason_to_stay_float(weight: LayerWeight, compute: Compute, emulated: bool =
         emulated: whether the integer grids are computed by the float kernel anyway.
     """
     if weight.editor.parent is not None and compute not in _IN_BODIES:
-        return f"it lies in the body of an If, Loop or Scan, where no {compute} kernel is built"
+        return UNSEEN if compute == "static" else f"no {compute} kernel is built in such a body"
     return weight.operator.reason_to_stay_float(weight.editor, weight.node, compute, emulated)
 
 
