@@ -49,7 +49,7 @@ class ModelError(InputError):
 
 
 class FormatError(InputError):
-    """A JSON file has an unknown schema, misses a field, or belongs to another model."""
+    """A JSON or TOML file lacks a field, has a wrong or unknown one, or is for another model."""
 
 
 class BundleError(InputError):

@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 from quantkit import __version__
-from quantkit.benchmarking.fields import Fields
 from quantkit.benchmarking.figures import (
     CorpusIdentity,
     Figures,
@@ -34,6 +33,7 @@ from quantkit.benchmarking.figures import (
 )
 from quantkit.errors import FormatError
 from quantkit.files import read_json, write_json
+from quantkit.json_fields import Fields, Range
 
 BASELINE_SCHEMA = "quantkit.baseline/1"
 CRITERIA = ("levenshtein", "size_bytes", "speedup")
@@ -95,9 +95,9 @@ def read_baseline(source: Path) -> Baseline:
     corpus = content.child("corpus")
     models, own = [], {}
     for entry in content.children("models"):
-        distances = entry.numbers("distances")
+        distances = entry.numbers("distances", Range(0))
         if not distances:
-            raise FormatError(f"{entry.where}: 'distances' is empty")
+            raise FormatError(f"{entry.where}: distances is empty")
         model = read_model(entry, distances)
         models.append(model)
         if entry.has("tolerances"):
@@ -109,7 +109,7 @@ def read_baseline(source: Path) -> Baseline:
         host=read_host(content.child("host")),
         corpus=CorpusIdentity(
             corpus.text("name", default=""),
-            int(corpus.number("utterances", minimum=1)),
+            corpus.whole("utterances", limits=Range(1)),
             corpus.text("sha256"),
         ),
         decoder=content.text("decoder"),
@@ -156,7 +156,7 @@ def _tolerances_json(tolerances: Mapping[str, Tolerance]) -> dict[str, dict[str,
 
 
 def _read_tolerances(fields: Fields) -> dict[str, Tolerance]:
-    unknown = fields.keys() - set(CRITERIA)
+    unknown = set(fields.names()) - set(CRITERIA)
     if unknown:
         raise FormatError(
             f"{fields.where}: {sorted(unknown)[0]!r} is no criterion; use {', '.join(CRITERIA)}"
@@ -166,7 +166,7 @@ def _read_tolerances(fields: Fields) -> dict[str, Tolerance]:
         if fields.has(criterion):
             parts = fields.child(criterion)
             tolerances[criterion] = Tolerance(
-                relative=parts.number("relative", default=0.0, minimum=0),
-                absolute=parts.number("absolute", default=0.0, minimum=0),
+                relative=parts.number("relative", default=0.0, limits=Range(0)),
+                absolute=parts.number("absolute", default=0.0, limits=Range(0)),
             )
     return tolerances

@@ -13,11 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from quantkit.benchmarking.fields import MIN_RATIO, Fields
 from quantkit.errors import FormatError
 from quantkit.files import read_json
+from quantkit.json_fields import Fields, Range
 
 BENCH_SCHEMA = "quantkit.benchmarking/1"
+
+# A speed-up is divided by, and its logarithm is taken.
+_RATIO = Range(1e-9)
 
 
 @dataclass(frozen=True)
@@ -130,9 +133,9 @@ def read_model(fields: Fields, distances: Mapping[str, float]) -> ModelFigures:
     """The fields that ``bench.json`` and ``baseline.json`` share."""
     return ModelFigures(
         name=fields.text("name"),
-        size_bytes=int(fields.number("size_bytes", minimum=1)),
-        speedup=fields.number("speedup", minimum=MIN_RATIO),
-        speedup_ci=fields.interval("speedup_ci"),
+        size_bytes=fields.whole("size_bytes", limits=Range(1)),
+        speedup=fields.number("speedup", limits=_RATIO),
+        speedup_ci=fields.interval("speedup_ci", _RATIO),
         distances=distances,
         sha256=fields.text("sha256", default=""),
     )
@@ -145,7 +148,7 @@ def _read_bench_model(fields: Fields) -> tuple[ModelFigures, dict[str, str]]:
         identifier = utterance.text("id")
         if identifier in distances:
             raise FormatError(f"{utterance.where}: the id {identifier!r} occurs twice")
-        distances[identifier] = utterance.number("distance", minimum=0)
+        distances[identifier] = utterance.number("distance", limits=Range(0))
         references[identifier] = utterance.text("reference")
     if not distances:
         raise FormatError(

@@ -8,18 +8,16 @@ not measured is ``null``.
 from __future__ import annotations
 
 import math
-import types
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, cast
 
 from quantkit.benchmarking.figures import BENCH_SCHEMA
 from quantkit.errors import FormatError
 from quantkit.files import read_json, write_json
+from quantkit.json_dataclass import build
 from quantkit.report.formatting import Interval
 from quantkit.text.units import Unit, unit_named
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -257,7 +255,7 @@ def read_report(source: Path) -> BenchReport:
         FormatError: unreadable, another schema, or a field is missing or of the wrong type.
     """
     content = read_json(source, BENCH_SCHEMA)
-    report: BenchReport = _build(BenchReport, content, str(source))
+    report = build(BenchReport, content, str(source), ignore_unknown=True)
     if not report.models:
         raise FormatError(f"{source} holds no model")
     return report
@@ -272,43 +270,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-def _build(kind: Any, value: Any, where: str) -> Any:
-    """``value`` as an instance of the annotation ``kind``; ``where`` names it in errors."""
-    if is_dataclass(kind):
-        return _build_dataclass(cast(type[Any], kind), value, where)
-    origin, arguments = get_origin(kind), get_args(kind)
-    if origin in (Union, types.UnionType):
-        inner = next(argument for argument in arguments if argument is not types.NoneType)
-        return None if value is None else _build(inner, value, where)
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise FormatError(f"{where} is not a list")
-        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
-        if len(kinds) != len(value):
-            raise FormatError(f"{where} does not hold {len(kinds)} values")
-        return tuple(
-            _build(inner, item, f"{where}[{i}]")
-            for i, (inner, item) in enumerate(zip(kinds, value, strict=True))
-        )
-    accepted = (int, float) if kind is float else (kind,)
-    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-        raise FormatError(f"{where} is {value!r}, not {_in_words(kind)}")
-    return kind(value)
-
-
-def _build_dataclass(kind: type[T], value: Any, where: str) -> T:
-    if not isinstance(value, dict):
-        raise FormatError(f"{where} is not an object")
-    hints = get_type_hints(kind)
-    found = {}
-    for field in fields(cast(Any, kind)):
-        if field.name not in value:
-            raise FormatError(f"{where} lacks {field.name!r}")
-        found[field.name] = _build(hints[field.name], value[field.name], f"{where}: {field.name}")
-    return kind(**found)
-
-
-def _in_words(kind: Any) -> str:
-    return {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[kind]

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from quantkit.errors import FormatError
 from quantkit.files import read_json, write_json
+from quantkit.json_fields import Fields, Range
 
 Compute = Literal["float32", "dynamic", "static", "matmul-nbits"]
 COMPUTES: tuple[Compute, ...] = get_args(Compute)
@@ -62,43 +63,28 @@ class LayerPlan:
         Raises:
             FormatError: a field is missing, unknown, or of the wrong type.
         """
-        if not isinstance(row, dict):
-            raise FormatError("a layer of the plan is not a JSON object")
-        name = row.get("name", "without a name")
-        known = {each.name for each in fields(cls)}
-        if unknown := sorted(row.keys() - known):
-            raise FormatError(f"layer {name}: unknown field {unknown[0]!r}")
-        values = {"bytes": 0, "activation_bits": 8, "range": "none", **_OPTIONAL, **row}
-        if missing := sorted(known - values.keys()):
-            raise FormatError(f"layer {name}: its {missing[0]} is missing")
-        for key, kind in _TYPES.items():
-            if not isinstance(values[key], kind) or isinstance(values[key], bool):
-                raise FormatError(f"layer {name}: its {key} cannot be {values[key]!r}")
-        if values["compute"] not in COMPUTES:
-            raise FormatError(
-                f"layer {name}: unknown compute {values['compute']!r}; choose one of "
-                f"{', '.join(COMPUTES)}"
-            )
-        if not all(isinstance(size, int) and size >= 0 for size in values["shape"]):
-            raise FormatError(f"layer {name}: its shape cannot be {values['shape']!r}")
-        values["shape"] = tuple(values["shape"])
-        return cls(**values)
+        name = row.get("name", "without a name") if isinstance(row, dict) else "of the plan"
+        found = Fields(row, f"layer {name}")
+        found.only(each.name for each in fields(cls))
+        found.number("bits")
+        return cls(
+            name=found.text("name"),
+            op=found.text("op"),
+            shape=found.wholes("shape", Range(0)),
+            codec=found.text("codec"),
+            # A whole number stays one, so that the plan is written as it was read.
+            bits=row["bits"],
+            compute=found.choice("compute", COMPUTES),
+            activation_bits=found.whole("activation_bits", default=8),
+            range=found.text("range", default="none"),
+            bytes=found.whole("bytes", default=0),
+            options=found.table("options", default={}),
+            note=found.text("note", default=""),
+        )
 
 
-_OPTIONAL: dict[str, Any] = {"options": {}, "note": ""}
-_TYPES: dict[str, type | tuple[type, ...]] = {
-    "name": str,
-    "op": str,
-    "shape": list,
-    "codec": str,
-    "bits": (int, float),
-    "compute": str,
-    "activation_bits": int,
-    "range": str,
-    "bytes": int,
-    "options": dict,
-    "note": str,
-}
+#: Fields that a row has only where they say something.
+_OPTIONAL = ("options", "note")
 
 
 @dataclass(frozen=True)
@@ -147,29 +133,26 @@ class Plan:
         """
         if document.get("schema") != PLAN_SCHEMA:
             raise FormatError(f"schema {document.get('schema')!r} instead of {PLAN_SCHEMA!r}")
-        rows = document.get("layers")
-        if not isinstance(rows, list) or not rows:
+        found = Fields(document, "the plan")
+        rows = found.items("layers") if found.has("layers") else []
+        if not rows:
             raise FormatError("the plan has no layers")
         layers = tuple(LayerPlan.from_row(row) for row in rows)
         names = [layer.name for layer in layers]
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise FormatError(f"layer {twice} stands in the plan twice")
-        budget = document.get("budget_bytes")
-        predicted = document.get("predicted_bytes")
-        for key, value in (("budget_bytes", budget), ("predicted_bytes", predicted)):
-            if value is not None and (not isinstance(value, int) or value < 0):
-                raise FormatError(f"{key} cannot be {value!r}")
-        fitting = document.get("fitting", {})
-        if not isinstance(fitting, dict):
-            raise FormatError(f"fitting cannot be {fitting!r}")
+
+        def size(key: str) -> int | None:
+            return found.whole(key, limits=Range(0)) if found.has(key) else None
+
         return cls(
             layers=layers,
-            model_sha256=str(document.get("model_sha256", "")),
-            method=str(document.get("method", "manual")),
-            budget_bytes=budget,
-            predicted_bytes=predicted,
-            target_runtime=str(document.get("target_runtime", "")),
-            fitting=fitting,
+            model_sha256=found.text("model_sha256", default=""),
+            method=found.text("method", default="manual"),
+            budget_bytes=size("budget_bytes"),
+            predicted_bytes=size("predicted_bytes"),
+            target_runtime=found.text("target_runtime", default=""),
+            fitting=found.table("fitting", default={}),
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from quantkit.errors import FormatError, InputError
 from quantkit.files import read_json, write_json
 from quantkit.graph.plan import COMPUTES, Compute, LayerPlan, Plan
+from quantkit.json_fields import Fields, Range
 
 LAYER_TIMES_SCHEMA = "quantkit.layer-times/1"
 
@@ -121,22 +122,19 @@ class LayerTimes:
             raise FormatError(
                 f"schema {document.get('schema')!r} instead of {LAYER_TIMES_SCHEMA!r}"
             )
-        try:
-            return cls(
-                model_sha256=str(document["model_sha256"]),
-                host=str(document["host"]),
-                onnxruntime=str(document["onnxruntime"]),
-                threads=int(document["threads"]),
-                clip_seconds=float(document["clip_seconds"]),
-                runs=int(document["runs"]),
-                layers={str(name): _times(row) for name, row in document["layers"].items()},
-                whole=_times(document["whole"]),
-                processor_share=float(document["processor_share"]),
-            )
-        except KeyError as error:
-            raise FormatError(f"the layer times lack {error}") from error
-        except (TypeError, ValueError, AttributeError) as error:
-            raise FormatError(f"the layer times are malformed: {error}") from error
+        found = Fields(document, "the layer times")
+        layers = found.child("layers")
+        return cls(
+            model_sha256=found.text("model_sha256"),
+            host=found.text("host"),
+            onnxruntime=found.text("onnxruntime"),
+            threads=found.whole("threads"),
+            clip_seconds=found.number("clip_seconds"),
+            runs=found.whole("runs"),
+            layers={name: _times(layers.child(name)) for name in layers.names()},
+            whole=_times(found.child("whole")),
+            processor_share=found.number("processor_share"),
+        )
 
 
 def read_layer_times(path: Path) -> LayerTimes:
@@ -166,10 +164,7 @@ def timed_as(row: LayerPlan) -> Compute:
     return "float32" if row.compute == "static" and emulated else row.compute
 
 
-def _times(row: Mapping[str, Any]) -> dict[Compute, float]:
-    if unknown := sorted(row.keys() - set(COMPUTES)):
-        raise ValueError(f"unknown compute {unknown[0]!r}")
-    times: dict[Compute, float] = {name: float(row[name]) for name in COMPUTES if name in row}
-    if "float32" not in times or min(times.values()) < 0:
-        raise ValueError("every layer needs a time for float32, and none below 0")
-    return times
+def _times(row: Fields) -> dict[Compute, float]:
+    row.only(COMPUTES)
+    row.value("float32")
+    return {name: row.number(name, limits=Range(0)) for name in COMPUTES if row.has(name)}

@@ -12,6 +12,7 @@ from quantkit.calibration.observations import Observations
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import CorpusError, FormatError, InputError
 from quantkit.graph.joined import repeated_nodes
+from quantkit.json_fields import Fields
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.observe import observe
@@ -223,7 +224,7 @@ def _finished_layers(cache: AnalysisCache) -> tuple[LayerSensitivity, ...] | Non
     if document is None:
         return None
     try:
-        return tuple(LayerSensitivity.from_json(row) for row in document)
-    except (FormatError, KeyError, TypeError, ValueError):
+        return tuple(LayerSensitivity.from_json(Fields(row, "the cache")) for row in document)
+    except (FormatError, TypeError):
         # Whole, but from a version with other fields.
         return None

@@ -25,6 +25,7 @@ from quantkit.codecs.catalogue import CodecChoice
 from quantkit.graph.joined import repeated_nodes
 from quantkit.graph.layers import Layer
 from quantkit.graph.plan import Compute
+from quantkit.json_fields import Fields
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.encodings import Encodings
 from quantkit.quantization.kernels.eligibility import reason_to_stay_float
@@ -348,8 +349,9 @@ def _to_json(divergences: Divergences) -> dict[str, Any]:
     }
 
 
-def _from_json(document: Mapping[str, Any]) -> Divergences:
+def _from_json(document: object) -> Divergences:
+    found = Fields(document, "the cache")
     return (
-        tuple(WeightDivergence.from_json(row) for row in document["weights"]),
-        tuple(ActivationDivergence.from_json(row) for row in document["activations"]),
+        tuple(map(WeightDivergence.from_json, found.children("weights"))),
+        tuple(map(ActivationDivergence.from_json, found.children("activations"))),
     )

@@ -14,6 +14,7 @@ from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import FormatError, InputError
 from quantkit.files import read_json, write_json
 from quantkit.graph.plan import COMPUTES, Compute
+from quantkit.json_fields import Fields
 
 SENSITIVITY_SCHEMA = "quantkit.sensitivity/1"
 
@@ -45,13 +46,21 @@ class WeightDivergence:
         }
 
     @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> WeightDivergence:
-        """Read :meth:`to_json` back."""
+    def from_json(cls, row: Fields) -> WeightDivergence:
+        """Read :meth:`to_json` back.
+
+        Raises:
+            FormatError: a field is missing or wrong.
+        """
+        try:
+            codec = CodecChoice.parse(row.text("codec"))
+        except InputError as error:
+            raise FormatError(f"{row.where}: {error}") from error
         return cls(
-            CodecChoice.parse(row["codec"]),
-            float(row["divergence"]),
-            float(row["noise"]),
-            bool(row.get("measured", True)),
+            codec,
+            row.number("divergence", finite=False),
+            row.number("noise", finite=False),
+            row.flag("measured", default=True),
         )
 
 
@@ -80,11 +89,18 @@ class ActivationDivergence:
         }
 
     @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> ActivationDivergence:
-        """Read :meth:`to_json` back."""
-        if row["compute"] not in COMPUTES:
-            raise FormatError(f"unknown compute {row['compute']!r}")
-        return cls(row["compute"], int(row["bits"]), float(row["divergence"]), float(row["noise"]))
+    def from_json(cls, row: Fields) -> ActivationDivergence:
+        """Read :meth:`to_json` back.
+
+        Raises:
+            FormatError: a field is missing or wrong.
+        """
+        return cls(
+            row.choice("compute", COMPUTES),
+            row.whole("bits"),
+            row.number("divergence", finite=False),
+            row.number("noise", finite=False),
+        )
 
 
 @dataclass(frozen=True)
@@ -119,16 +135,21 @@ class LayerSensitivity:
         }
 
     @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> LayerSensitivity:
-        """Read :meth:`to_json` back."""
+    def from_json(cls, row: Fields) -> LayerSensitivity:
+        """Read :meth:`to_json` back.
+
+        Raises:
+            FormatError: a field is missing or wrong.
+        """
         return cls(
-            name=str(row["name"]),
-            op=str(row["op"]),
-            shape=tuple(int(size) for size in row["shape"]),
-            parameters=int(row["parameters"]),
-            metrics={str(name): float(value) for name, value in row["metrics"].items()},
-            weights=tuple(WeightDivergence.from_json(each) for each in row["weights"]),
-            activations=tuple(ActivationDivergence.from_json(each) for each in row["activations"]),
+            name=row.text("name"),
+            op=row.text("op"),
+            shape=row.wholes("shape"),
+            parameters=row.whole("parameters"),
+            # Who decides by a metric refuses values that are not finite, and names another one.
+            metrics=row.numbers("metrics", finite=False),
+            weights=tuple(map(WeightDivergence.from_json, row.children("weights"))),
+            activations=tuple(map(ActivationDivergence.from_json, row.children("activations"))),
         )
 
 
@@ -199,22 +220,15 @@ class Sensitivity:
             raise FormatError(
                 f"schema {document.get('schema')!r} instead of {SENSITIVITY_SCHEMA!r}"
             )
-        try:
-            layers = tuple(LayerSensitivity.from_json(row) for row in document["layers"])
-            return cls(
-                model_sha256=str(document["model_sha256"]),
-                audio_sha256=str(document["audio_sha256"]),
-                clips=int(document["clips"]),
-                seconds=float(document["seconds"]),
-                settings=dict(document["settings"]),
-                layers=layers,
-            )
-        except FormatError:
-            raise
-        except KeyError as error:
-            raise FormatError(f"the sensitivity table lacks {error}") from error
-        except (TypeError, ValueError, AttributeError) as error:
-            raise FormatError(f"the sensitivity table is malformed: {error}") from error
+        found = Fields(document, "the sensitivity table")
+        return cls(
+            model_sha256=found.text("model_sha256"),
+            audio_sha256=found.text("audio_sha256"),
+            clips=found.whole("clips"),
+            seconds=found.number("seconds"),
+            settings=found.table("settings"),
+            layers=tuple(map(LayerSensitivity.from_json, found.children("layers"))),
+        )
 
 
 def read_sensitivity(path: Path) -> Sensitivity:

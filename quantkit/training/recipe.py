@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from quantkit.errors import InputError
+from quantkit.json_dataclass import build, build_list
+from quantkit.json_fields import Range
 from quantkit.models.checkpoint import LARGEST_SIZE
 from quantkit.models.wav2letter import Wav2LetterConfig
 from quantkit.tasks.names import CLASSIFICATION, CTC
-from quantkit.training.tables import Range, build, build_list
 
 OptimizerName = Literal["adam", "adamw", "sgd"]
 ScheduleName = Literal["one-cycle", "plateau", "constant"]

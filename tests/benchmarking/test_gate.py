@@ -237,15 +237,18 @@ class TestBrokenFiles:
         [
             ({"models": []}, "holds no model"),
             ({"models": [INT8, INT8]}, "two models named 'int8'"),
-            ({"models": [{**INT8, "size_bytes": "big"}]}, "'size_bytes' is not a finite number"),
-            ({"models": [{**INT8, "speedup": 0}]}, "'speedup' is 0"),
+            (
+                {"models": [{**INT8, "size_bytes": "big"}]},
+                "size_bytes must be a whole number",
+            ),
+            ({"models": [{**INT8, "speedup": 0}]}, "speedup must be at least 1e-09, not 0"),
             ({"models": [{**INT8, "utterances": []}]}, "corpus with transcripts"),
             (
                 {"models": [FLOAT, {**INT8, "utterances": INT8["utterances"][1:]}]},
                 "same utterances",
             ),
             ({"schema": "quantkit.benchmarking/9"}, "schema 'quantkit.benchmarking/9'"),
-            ({"host": {}}, "lacks 'vnni'"),
+            ({"host": {}}, "vnni is missing"),
         ],
     )
     def test_a_bench_run_that_cannot_be_used(
@@ -257,9 +260,9 @@ class TestBrokenFiles:
     @pytest.mark.parametrize(
         ("tolerances", "message"),
         [
-            ({"levenshtein": {"relative": -0.1}}, "less than 0"),
+            ({"levenshtein": {"relative": -0.1}}, "must be at least 0, not -0.1"),
             ({"cer": {"relative": 0.1}}, "'cer' is no criterion"),
-            ({"speedup": 0.25}, "not a JSON object"),
+            ({"speedup": 0.25}, "speedup must be a table of named values, not 0.25"),
         ],
     )
     def test_a_baseline_with_impossible_tolerances(

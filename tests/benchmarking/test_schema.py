@@ -77,12 +77,12 @@ def object_for_list(content: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (remove_host, "lacks 'host'"),
+        (remove_host, "host is missing"),
         (no_models, "holds no model"),
-        (text_for_number, r"models\[0\]: rtf is 'fast', not a number"),
-        (flag_for_number, "seed is True, not a whole number"),
-        (short_interval, r"models\[1\]: cer_ci does not hold 2 values"),
-        (object_for_list, "utterances is not a list"),
+        (text_for_number, r"models\[0\]: rtf must be a number, not 'fast'"),
+        (flag_for_number, "seed must be a whole number, not True"),
+        (short_interval, r"models\[1\]: cer_ci must hold 2 values, not 1"),
+        (object_for_list, "utterances must be a list"),
     ],
 )
 def test_damage_is_named(

@@ -63,14 +63,17 @@ def test_person_may_leave_out_sizes_and_what_has_a_usual_value() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"codec": None}, "layer second: its codec is missing"),
-        ({"bits": "3"}, "layer second: its bits cannot be '3'"),
-        ({"bits": True}, "layer second: its bits cannot be True"),
-        ({"compute": "int8"}, "layer second: unknown compute 'int8'; choose one of float32"),
-        ({"shape": [3, -1]}, r"layer second: its shape cannot be \[3, -1\]"),
+        ({"codec": None}, "layer second: codec is missing"),
+        ({"bits": "3"}, "layer second: bits must be a number, not '3'"),
+        ({"bits": True}, "layer second: bits must be a number, not True"),
+        (
+            {"compute": "int8"},
+            "compute must be one of float32, dynamic, static, matmul-nbits, not 'int8'",
+        ),
+        ({"shape": [3, -1]}, r"layer second: shape\[1\] must be at least 0, not -1"),
         ({"bit": 3}, "layer second: unknown field 'bit'"),
         ({"name": "first"}, "layer first stands in the plan twice"),
-        ({"options": []}, r"its options cannot be \[\]"),
+        ({"options": []}, r"options must be a table of named values, not \[\]"),
     ],
 )
 def test_wrong_row_is_named(changes, message, tmp_path: Path) -> None:
@@ -84,8 +87,8 @@ def test_wrong_row_is_named(changes, message, tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"layers": []}, "has no layers"),
-        ({"layers": [7]}, "not a JSON object"),
-        ({"budget_bytes": -1}, "budget_bytes cannot be -1"),
+        ({"layers": [7]}, "layer of the plan must be a table of named values, not 7"),
+        ({"budget_bytes": -1}, "budget_bytes must be at least 0, not -1"),
         ({"schema": "quantkit.benchmarking/1"}, "quantkit.benchmarking/1"),
     ],
 )

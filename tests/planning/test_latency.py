@@ -118,11 +118,11 @@ def test_the_file_says_all(tmp_path: Path) -> None:
     ("damage", "message"),
     [
         ({"schema": "quantkit.plan/1"}, "has schema 'quantkit.plan/1'"),
-        ({"whole": {"float32": 1.0, "fast": 1.0}}, "unknown compute 'fast'"),
-        ({"layers": {"first": {"static": 1.0}}}, "needs a time for float32"),
-        ({"layers": {"first": {"float32": -1.0}}}, "none below 0"),
-        ({"layers": 3}, "malformed"),
-        ({"threads": "many"}, "malformed"),
+        ({"whole": {"float32": 1.0, "fast": 1.0}}, "whole: unknown field 'fast'"),
+        ({"layers": {"first": {"static": 1.0}}}, "layers: first: float32 is missing"),
+        ({"layers": {"first": {"float32": -1.0}}}, "float32 must be at least 0, not -1.0"),
+        ({"layers": 3}, "layers must be a table of named values, not 3"),
+        ({"threads": "many"}, "threads must be a whole number, not 'many'"),
     ],
 )
 def test_a_damaged_file_is_refused(damage, message, tmp_path: Path) -> None:

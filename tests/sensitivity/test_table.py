@@ -70,9 +70,12 @@ def changed(**fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("document", "named"),
     [
-        ({**TABLE.to_json(), "layers": 3}, "malformed"),
-        ({key: value for key, value in TABLE.to_json().items() if key != "clips"}, "'clips'"),
-        (changed(shape="wide"), "malformed"),
+        ({**TABLE.to_json(), "layers": 3}, "layers must be a list, not 3"),
+        (
+            {**TABLE.to_json(), "clips": None},
+            "clips is missing",
+        ),
+        (changed(shape="wide"), "shape must be a list, not 'wide'"),
         (changed(weights=[{"codec": "morse:3", "divergence": 1, "noise": 0}]), "morse"),
         (
             changed(activations=[{"compute": "abacus", "bits": 8, "divergence": 1, "noise": 0}]),

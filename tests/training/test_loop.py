@@ -65,8 +65,8 @@ class LineTrainer(TrainingLoop[nn.Linear, float, Tensor]):
         return (self.model(batch) - 2 * batch).square().mean()
 
     def _score(self) -> tuple[LineScore, float, Mapping[str, object]]:
-        error = abs(float(self.model.weight) - 2.0)
-        return LineScore(error), error, {"slope": float(self.model.weight)}
+        error = abs(self.model.weight.item() - 2.0)
+        return LineScore(error), error, {"slope": self.model.weight.item()}
 
     def _keep_best(self, figures: Mapping[str, object]) -> None:
         (self.folder / BEST_NAME).write_text(str(figures["slope"]))
@@ -126,10 +126,10 @@ def test_a_run_on_other_data_is_not_continued(tmp_path: Path) -> None:
 def test_a_step_whose_gradient_is_not_finite_is_skipped(tmp_path: Path) -> None:
     recipe = LineRecipe(steps=2, validate_every=2)
     trainer = LineTrainer(recipe, (math.inf,), tmp_path)
-    before = float(trainer.model.weight)
+    before = trainer.model.weight.item()
     trainer.run()
     assert trainer.step == 2
-    assert float(trainer.model.weight) == before
+    assert trainer.model.weight.item() == before
 
 
 def test_without_a_usable_clip_there_is_nothing_to_train(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_a_recipe_names_model_sources_and_curriculum(tmp_path: Path) -> None:
         ("[model]\nlabels = 29\n", "at least one"),
         ('steps = "10"\n' + _MINIMAL, "steps must be a whole number, not '10'"),
         ("seed = -1\n" + _MINIMAL, "seed must be at least 0"),
-        ("model = 3\n", r"\[model\] must be a table of settings, not 3"),
+        ("model = 3\n", r"\[model\] must be a table of named values, not 3"),
         ("source = 3\n", r"source must be a list of tables, \[\[source\]\]"),
         ("source = [3]\n", r"\[\[source\]\] 1 must be a table"),
         ("sources = []\n" + _MINIMAL, "unknown setting sources"),

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from quantkit.errors import InputError
+from quantkit.json_dataclass import build, build_list
+from quantkit.json_fields import Range
 from quantkit.tasks.names import CLASSIFICATION
 from quantkit.training.recipe import (
     RANGES,
@@ -16,7 +18,6 @@ from quantkit.training.recipe import (
     check_sources,
     read_recipe,
 )
-from quantkit.training.tables import Range, build, build_list
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from typing import Any, Literal
 import pytest
 
 from quantkit.errors import InputError
-from quantkit.training.tables import Range, build, build_list
+from quantkit.json_dataclass import build, build_list
+from quantkit.json_fields import Range
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,11 @@ def test_values_arrive_in_their_fields_types() -> None:
         ({"name": 1}, "name must be a string, not 1"),
         ({"unit": 1}, "unit must be one of clip, speaker, not 1"),
         ({"unit": ["clip"]}, "unit must be one of"),
-        ({"words": "ab"}, "words must be a list of strings, not 'ab'"),
-        ({"words": [1]}, "words must be a list of strings"),
-        ({"sizes": 4}, "sizes must be a list of whole numbers, not 4"),
-        ({"sizes": [4, 0.5]}, "sizes must be a whole number, not 0.5"),
-        ({"sizes": [0]}, "sizes must be at least 1, not 0"),
+        ({"words": "ab"}, "words must be a list, not 'ab'"),
+        ({"words": ["a", 1]}, "words[1] must be a string, not 1"),
+        ({"sizes": 4}, "sizes must be a list, not 4"),
+        ({"sizes": [4, 0.5]}, "sizes[1] must be a whole number, not 0.5"),
+        ({"sizes": [0]}, "sizes[0] must be at least 1, not 0"),
         ({"weights": 3}, "weights must be a table, not 3"),
         ({"weights": {"a": "x"}}, "weights.a must be a number, not 'x'"),
         ({"weights": {"a": 0}}, "weights.a must be above 0, not 0"),
@@ -77,7 +78,7 @@ def test_what_does_not_fit_is_named_with_its_table(table: dict[str, Any], compla
 
 
 def test_what_is_no_table_is_refused() -> None:
-    with pytest.raises(InputError, match="must be a table of settings, not 3"):
+    with pytest.raises(InputError, match="must be a table of named values, not 3"):
         build(_Settings, 3, "file [table]", _RANGES)
 
 
@@ -88,3 +89,43 @@ def test_a_list_of_tables_numbers_them_in_messages() -> None:
         build_list(_Settings, [{"count": 1}, {"count": 0}], "step", "file", _RANGES)
     with pytest.raises(InputError, match=r"file: step must be a list of tables, \[\[step\]\]"):
         build_list(_Settings, {"count": 1}, "step", "file", _RANGES)
+
+
+@dataclass(frozen=True)
+class _Point:
+    x: float
+    y: float | None = None
+
+
+@dataclass(frozen=True)
+class _Picture:
+    points: tuple[_Point, ...]
+    size: tuple[int, int]
+    centre: _Point | None = None
+
+
+def test_dataclasses_lists_and_what_may_be_null_nest() -> None:
+    table = {"points": [{"x": 1, "y": None}, {"x": 2.5, "y": 3}], "size": [4, 3]}
+    picture = build(_Picture, table, "picture.json")
+    assert picture == _Picture((_Point(1.0), _Point(2.5, 3.0)), (4, 3))
+    assert build(_Picture, {"points": (), "size": [4, 3], "centre": _Point(0.0)}, "").centre
+
+
+@pytest.mark.parametrize(
+    ("table", "complaint"),
+    [
+        ({"points": [{"x": "a"}], "size": [1, 1]}, "p.json: points[0]: x must be a number"),
+        ({"points": [3], "size": [1, 1]}, "p.json: points[0] must be a table"),
+        ({"points": [], "size": [1]}, "p.json: size must hold 2 values, not 1"),
+        ({"points": [], "size": [1, 1], "centre": {}}, "p.json: centre: x is missing"),
+    ],
+)
+def test_a_place_deep_inside_is_named(table: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(InputError) as caught:
+        build(_Picture, table, "p.json")
+    assert complaint in str(caught.value)
+
+
+def test_unknown_fields_are_ignored_where_a_file_may_hold_more() -> None:
+    table = {"x": 1, "colour": "red"}
+    assert build(_Point, table, "p.json", ignore_unknown=True) == _Point(1.0)
