@@ -30,8 +30,9 @@ from quantkit.errors import InputError
 from quantkit.files import sha256_of
 from quantkit.graph.artifact import total_size
 from quantkit.personalization.pipeline import personalize
-from quantkit.planning.methods import method_named
+from quantkit.planning.methods import PlanRequest, method_named
 from quantkit.quantization import QuantizeSettings, quantize_model
+from quantkit.quantization.prepared import PreparedModel
 from quantkit.text.distances import bootstrap_interval
 from quantkit.training.keywords.recipe import load_keyword_recipe
 from quantkit.training.keywords.speakers import open_part
@@ -104,7 +105,8 @@ class Measure:
             path = Path(folder) / "user.onnx"
             if cell.heard == "none":
                 settings = QuantizeSettings(compute="dynamic")
-                plan = method_named("uniform")(SOURCE, cell.budget, None, settings)
+                request = PlanRequest(PreparedModel(SOURCE), cell.budget, settings)
+                plan = method_named("uniform").plan(request)
                 quantize_model(SOURCE, path, plan)
             else:
                 heard = speakers(self.data)[cell.heard][0].sample(CLIPS)

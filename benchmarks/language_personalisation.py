@@ -31,8 +31,9 @@ from quantkit.audio.utterance import Corpus
 from quantkit.files import sha256_of
 from quantkit.graph.artifact import model_files, total_size
 from quantkit.personalization.pipeline import personalize
-from quantkit.planning.methods import method_named
+from quantkit.planning.methods import PlanRequest, method_named
 from quantkit.quantization import QuantizeSettings, quantize_model
+from quantkit.quantization.prepared import PreparedModel
 from quantkit.tasks.open import open_speech_model
 from quantkit.text.decoding import Decoding
 from quantkit.text.distances import error_counts, ratio_interval
@@ -105,7 +106,8 @@ class Measure:
             path = Path(folder) / "user.onnx"
             if cell.heard == NONE:
                 settings = QuantizeSettings(compute="dynamic")
-                plan = method_named("uniform")(source, BUDGET, None, settings)
+                request = PlanRequest(PreparedModel(source), BUDGET, settings)
+                plan = method_named("uniform").plan(request)
                 quantize_model(source, path, plan)
             else:
                 heard, _ = clips_of(self.data)[cell.heard]

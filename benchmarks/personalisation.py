@@ -30,9 +30,10 @@ from quantkit.errors import InputError
 from quantkit.files import sha256_of
 from quantkit.graph.artifact import total_size
 from quantkit.personalization.pipeline import personalize
-from quantkit.planning.methods import method_named
+from quantkit.planning.methods import PlanRequest, method_named
 from quantkit.quantization import QuantizeSettings, quantize_model
 from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.prepared import PreparedModel
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 
 SOURCE = ROOT / "build" / "wav2letter-en" / "float32.onnx"
@@ -88,7 +89,8 @@ class Measure:
             return self._scored(cell, self.source, 0)
         if cell.heard == "none":
             settings = QuantizeSettings(compute="dynamic")
-            plan = method_named(cell.method)(self.source, cell.budget, None, settings)
+            request = PlanRequest(PreparedModel(self.source), cell.budget, settings)
+            plan = method_named(cell.method).plan(request)
             with tempfile.TemporaryDirectory(prefix="quantkit-study-") as folder:
                 result = quantize_model(self.source, Path(folder) / "user.onnx", plan)
                 return self._scored(cell, result.path, 0)
@@ -115,14 +117,9 @@ class Measure:
         """Write what myQASR makes."""
         asked = AnalysisSettings(metrics=("median",), fitting=_MYQASR, divergence=None)
         sensitivity = analyze(self.source, corpus, asked, cache=CACHE)
-        plan = method_named(cell.method)(
-            self.source,
-            cell.budget,
-            sensitivity,
-            _MYQASR_SETTINGS,
-            direction="descending",
-            fitting=_MYQASR,
-        )
+        model = PreparedModel(self.source)
+        request = PlanRequest(model, cell.budget, _MYQASR_SETTINGS, sensitivity, fitting=_MYQASR)
+        plan = method_named(cell.method, direction="descending").plan(request)
         quantize_model(self.source, path, plan, corpus)
 
     def _scored(self, cell: Cell, path: Path, clips: int) -> Row:

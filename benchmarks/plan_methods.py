@@ -34,13 +34,14 @@ from quantkit.graph.artifact import read_info, total_size
 from quantkit.graph.plan import Plan
 from quantkit.personalization.pipeline import PersonalizeSettings
 from quantkit.planning.correction import PlanEvaluator, corrected_plan
-from quantkit.planning.methods import method_named
+from quantkit.planning.methods import PlanRequest, method_named
 from quantkit.planning.methods.precisions import codec_widths
 from quantkit.planning.optimal import Planner
 from quantkit.planning.size import with_sizes
 from quantkit.quantization import QuantizeSettings, quantize_model
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.choices.settings import RangeMethod
+from quantkit.quantization.prepared import PreparedModel
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 from quantkit.sensitivity.divergence_settings import CANDIDATES, DivergenceSettings
 from quantkit.sensitivity.table import Sensitivity, read_sensitivity, write_sensitivity
@@ -130,14 +131,21 @@ class Measure:
                 self.source, sensitivity, settings, codecs=tuple(widths), fitting=fitting
             )
             return corrected_plan(planner, _judge(self), budget).optimum.plan
-        options: dict[str, object] = {"codec": cell.codec, "fitting": fitting}
+        request = PlanRequest(
+            PreparedModel(self.source),
+            budget,
+            settings,
+            sensitivity,
+            codec=cell.codec,
+            activation_bits="weights" if cell.activations == "weights" else None,
+            fitting=fitting,
+        )
+        options: dict[str, object] = {}
         if cell.direction:
             options["direction"] = cell.direction
-        if cell.activations == "weights":
-            options["activation_bits"] = "weights"
         if cell.method == "shuffled":
             options["seed"] = cell.seed
-        return method_named(cell.method)(self.source, budget, sensitivity, settings, **options)
+        return method_named(cell.method, **options).plan(request)
 
 
 def cells() -> list[Cell]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ from quantkit.graph.plan import Plan, read_plan, write_plan
 from quantkit.planning.budget import parse_budget
 from quantkit.planning.correction import Correction
 from quantkit.planning.front_file import FORMS
-from quantkit.planning.methods import DESCRIPTIONS, METHODS
+from quantkit.planning.methods import METHODS, options_of
 from quantkit.planning.methods.counting import SIZE_COUNTS
 from quantkit.planning.methods.ordering import DIRECTIONS, MEDIAN
 from quantkit.planning.size import with_sizes
@@ -43,7 +42,7 @@ from quantkit.tasks.catalogue import task_of
 
 _METHODS = {
     "optimal": "the least predicted output divergence, tried and corrected on the audio",
-    **DESCRIPTIONS,
+    **{name: method.description for name, method in METHODS.items()},
     "manual": "what the options or --from say, checked against the budget if there is one",
 }
 #: Parameters that only some methods have.
@@ -242,7 +241,7 @@ def _refuse_options_of_others(method: str) -> None:
     """Raise when an option was given that ``method`` does not know."""
     known = set(_OF_OPTIMAL) if method == "optimal" else set()
     if method in METHODS:
-        known = set(signature(METHODS[method]).parameters)
+        known = set(options_of(method))
     context = click.get_current_context()
     for parameter in context.command.params:
         name = parameter.name or ""

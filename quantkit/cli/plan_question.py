@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,7 @@ from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE
 from quantkit.planning.front_file import require_front_form, write_front
 from quantkit.planning.latency import LayerTimes, read_layer_times, write_layer_times
 from quantkit.planning.measure_latency import measure_layer_times
-from quantkit.planning.methods import METHODS
-from quantkit.planning.methods.ordering import MEDIAN
+from quantkit.planning.methods import PlanRequest, method_named
 from quantkit.planning.methods.precisions import codec_widths
 from quantkit.planning.optimal import Planner
 from quantkit.planning.pareto import pareto_front
@@ -201,16 +199,17 @@ def by_other_method(
         QuantkitError: see the method.
     """
     given = {name: value for name, value in options.items() if value is not None}
+    asked = method_named(method, **given)
     sensitivity = None
-    if "metric" in signature(METHODS[method]).parameters:
-        metric = given.get("metric", MEDIAN)
-        sensitivity = question.sensitivity(AnalysisSettings(metrics=(metric,), divergence=None))
-    return METHODS[method](
-        question.model.source,
+    if asked.metric is not None:
+        wanted = AnalysisSettings(metrics=(asked.metric,), divergence=None)
+        sensitivity = question.sensitivity(wanted)
+    request = PlanRequest(
+        question.model,
         question.budget,
-        sensitivity,
         question.settings,
+        sensitivity,
         codec=codec or "bitplane",
         fitting=question.fitting,
-        **given,
     )
+    return asked.plan(request)

@@ -1,55 +1,54 @@
 """Ways to decide which layer gets how many bits: one file per method.
 
-Each is a function ``(source, budget_bytes, sensitivity, settings, **options) -> Plan`` whose plan's
-file takes at most ``budget_bytes``, or that raises :class:`~quantkit.errors.InputError` with the
-smallest possible size.
+A method is a dataclass that fulfils :class:`~quantkit.planning.methods.base.Method`; one more
+needs a file here and a line in the list below.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import fields
 from types import MappingProxyType
+from typing import Any
 
 from quantkit.errors import InputError
-from quantkit.graph.plan import Plan
-from quantkit.planning.methods.linear import linear_plan
-from quantkit.planning.methods.myqasr import myqasr_plan
-from quantkit.planning.methods.reversed import reversed_plan
-from quantkit.planning.methods.shuffled import shuffled_plan
-from quantkit.planning.methods.uniform import uniform_plan
+from quantkit.planning.methods.base import Method, PlanRequest
+from quantkit.planning.methods.linear import Linear
+from quantkit.planning.methods.myqasr import MyQasr
+from quantkit.planning.methods.reversed import Reversed
+from quantkit.planning.methods.shuffled import Shuffled
+from quantkit.planning.methods.uniform import Uniform
 
-Method = Callable[..., Plan]
+__all__ = ["METHODS", "Method", "PlanRequest", "method_named", "options_of"]
 
-#: Every method by name, the simplest first.
-METHODS: Mapping[str, Method] = MappingProxyType(
-    {
-        "uniform": uniform_plan,
-        "shuffled": shuffled_plan,
-        "reversed": reversed_plan,
-        "linear": linear_plan,
-        "myqasr": myqasr_plan,
-    }
-)
+# The simplest first.
+_ALL: tuple[type[Method], ...] = (Uniform, Shuffled, Reversed, Linear, MyQasr)
 
-#: One line for each method, for help texts.
-DESCRIPTIONS: Mapping[str, str] = MappingProxyType(
-    {
-        "uniform": "the most bits that fit, the same for every layer",
-        "shuffled": "the bits that myqasr assigns, dealt out at random",
-        "reversed": "myqasr with its order reversed",
-        "linear": "bits in proportion to a metric of the layers",
-        "myqasr": "one bit from each layer in turn, sorted by a metric, until the size fits",
-    }
-)
+#: Every method by name.
+METHODS: Mapping[str, type[Method]] = MappingProxyType({method.name: method for method in _ALL})
 
 
-def method_named(name: str) -> Method:
-    """The method called ``name``.
+def method_named(name: str, **options: Any) -> Method:
+    """The method called ``name`` with its options.
+
+    >>> method_named("myqasr", direction="descending").metric
+    'median'
+
+    Raises:
+        InputError: there is none, or it has no such option.
+    """
+    known = options_of(name)
+    if unknown := sorted(options.keys() - known):
+        raise InputError(f"method {name} has no option {unknown[0]!r}")
+    return METHODS[name](**options)
+
+
+def options_of(name: str) -> frozenset[str]:
+    """Names of the options of the method called ``name``.
 
     Raises:
         InputError: there is none.
     """
-    try:
-        return METHODS[name]
-    except KeyError:
-        raise InputError(f"unknown method {name!r}; choose one of {', '.join(METHODS)}") from None
+    if name not in METHODS:
+        raise InputError(f"unknown method {name!r}; choose one of {', '.join(METHODS)}")
+    return frozenset(field.name for field in fields(METHODS[name]))  # type: ignore[arg-type]

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal, get_args
 
-from onnx import TensorProto
+from onnx import ModelProto, TensorProto
 
-from quantkit.graph.artifact import open_model
 from quantkit.graph.layers import FRONTEND_PREFIX
 from quantkit.planning.methods.bit_sequences import Bits
 
@@ -44,14 +42,10 @@ def counted_bytes(weights: Mapping[str, int], bits: Bits, others: int, count: Si
     return sum(size * bits[name] for name, size in weights.items()) / 8 + REST_BYTES[count] * others
 
 
-def float_parameters(source: Path) -> int:
-    """How many float32 numbers a float model holds, a fused front end's tables apart.
-
-    Raises:
-        ModelError: ``source`` is damaged.
-    """
+def float_parameters(model: ModelProto) -> int:
+    """How many float32 numbers a float model holds, without the tables of a fused front end."""
     return sum(
         math.prod(tensor.dims)
-        for tensor in open_model(source).graph.initializer
+        for tensor in model.graph.initializer
         if tensor.data_type == TensorProto.FLOAT and not tensor.name.startswith(FRONTEND_PREFIX)
     )

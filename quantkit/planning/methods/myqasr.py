@@ -10,10 +10,12 @@ their own, see :class:`~quantkit.quantization.choices.fitting.Fitting`.
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
+from typing import ClassVar
 
 from quantkit.errors import InputError
 from quantkit.graph.plan import Plan
+from quantkit.planning.methods.base import PlanRequest
 from quantkit.planning.methods.bit_sequences import candidates, in_turn
 from quantkit.planning.methods.counting import (
     SIZE_COUNTS,
@@ -22,106 +24,69 @@ from quantkit.planning.methods.counting import (
     float_parameters,
 )
 from quantkit.planning.methods.nearest import nearest_plan
-from quantkit.planning.methods.ordering import MEDIAN, Direction, metric_values, ranking
-from quantkit.planning.methods.precisions import FLOAT_BITS, ActivationBits, Precisions
+from quantkit.planning.methods.ordering import MEDIAN, Direction, ranking
+from quantkit.planning.methods.precisions import FLOAT_BITS, Precisions
 from quantkit.planning.size import with_sizes
-from quantkit.quantization.choices.fitting import Fitting
-from quantkit.quantization.choices.settings import QuantizeSettings
-from quantkit.sensitivity.table import Sensitivity
 
 
-def myqasr_plan(
-    source: Path,
-    budget_bytes: int,
-    sensitivity: Sensitivity | None,
-    settings: QuantizeSettings,
-    *,
-    codec: str = "bitplane",
-    activation_bits: ActivationBits = None,
-    fitting: Fitting | None = None,
-    metric: str = MEDIAN,
-    direction: Direction = "ascending",
-    size: SizeCount = "bytes",
-) -> Plan:
-    """The plan that myQASR makes for ``budget_bytes``.
+@dataclass(frozen=True)
+class MyQasr:
+    """The plan that myQASR makes.
+
+    As published, activations have as many bits as the weights: a request's ``activation_bits`` is
+    ``"weights"`` then.
 
     Args:
-        settings: compute, exclusions and rules; its codec is set here.
-        codec: name of the codec for fewer than 8 bits.
-        activation_bits: ``weights``: as many as the layer's weights have, as published; else see
-            :data:`~quantkit.planning.methods.precisions.ActivationBits`.
-        fitting: what the plan says about how its numbers are found.
         metric: of the sensitivity table, to sort by.
         direction: see :data:`~quantkit.planning.methods.ordering.Direction`.
         size: what is compared with the budget. Only with ``bytes`` does the file keep to it; else
             the plan notes no budget, and its predicted bytes say what the file really takes.
-
-    Raises:
-        InputError: not even the fewest bits fit, the table lacks something, or an option has a
-            value that does not exist.
-        FormatError: the table is for another model.
-        ModelError: see :func:`~quantkit.quantization.quantize_model`.
     """
-    precisions = Precisions(source, settings, codec, activation_bits)
-    order = myqasr_order(precisions, sensitivity, metric, direction)
-    method = describe(f"myqasr {direction}", metric, activation_bits)
-    if size == "bytes":
-        return plan_in_order(precisions, order, budget_bytes, method, fitting)
-    if size not in SIZE_COUNTS:
-        raise InputError(f"unknown size {size!r}; choose one of {', '.join(SIZE_COUNTS)}")
-    weights = precisions.weights
-    others = float_parameters(source) - sum(weights.values())
-    smallest = 0.0
-    for bits in candidates(*_descent(precisions, order)):
-        smallest = counted_bytes(weights, bits, others, size)
-        if smallest <= budget_bytes:
-            plan = precisions.plan(bits, f"{method}, size as {size}")
-            return with_sizes(source, plan, fitting=fitting)
-    raise InputError(
-        f"{budget_bytes:,} bytes are impossible: with {precisions.lowest} bits for every layer "
-        f"the {size} count is {smallest:,.0f}; raise the budget, or exclude fewer layers"
+
+    name: ClassVar[str] = "myqasr"
+    description: ClassVar[str] = (
+        "one bit from each layer in turn, sorted by a metric, until the size fits"
     )
 
+    metric: str = MEDIAN
+    direction: Direction = "ascending"
+    size: SizeCount = "bytes"
 
-def myqasr_order(
-    precisions: Precisions, sensitivity: Sensitivity | None, metric: str, direction: Direction
-) -> list[str]:
-    """The layers in the order in which they lose bits.
+    def plan(self, request: PlanRequest) -> Plan:
+        """See :class:`~quantkit.planning.methods.base.Method`."""
+        order = ranking(request.metric(self.metric), self.direction)
+        method = request.describe(f"{self.name} {self.direction}", self.metric)
+        if self.size == "bytes":
+            return plan_in_order(request, order, method)
+        if self.size not in SIZE_COUNTS:
+            raise InputError(f"unknown size {self.size!r}; choose one of {', '.join(SIZE_COUNTS)}")
+        precisions = request.precisions
+        weights = precisions.weights
+        others = float_parameters(request.model.original) - sum(weights.values())
+        smallest = 0.0
+        for bits in candidates(*_descent(precisions, order)):
+            smallest = counted_bytes(weights, bits, others, self.size)
+            if smallest <= request.budget_bytes:
+                plan = precisions.plan(bits, f"{method}, size as {self.size}")
+                return with_sizes(request.model, plan, fitting=request.fitting)
+        raise InputError(
+            f"{request.budget_bytes:,} bytes are impossible: with {precisions.lowest} bits for "
+            f"every layer the {self.size} count is {smallest:,.0f}; raise the budget, or exclude "
+            "fewer layers"
+        )
 
-    Raises:
-        InputError, FormatError: see :func:`myqasr_plan`.
-    """
-    values = metric_values(sensitivity, precisions.model_sha256, precisions.names, metric)
-    return ranking(values, direction)
 
-
-def plan_in_order(
-    precisions: Precisions,
-    order: list[str],
-    budget_bytes: int,
-    method: str,
-    fitting: Fitting | None,
-) -> Plan:
+def plan_in_order(request: PlanRequest, order: list[str], method: str) -> Plan:
     """Take bits round after round in the given order until the file fits.
+
+    Args:
+        method: what the plan says about how it was made.
 
     Raises:
         InputError: not even the fewest bits fit; the message says what would.
     """
-    steps = list(candidates(*_descent(precisions, order)))
-    return nearest_plan(precisions, steps, budget_bytes, method, fitting)
-
-
-def describe(method: str, metric: str, activation_bits: ActivationBits) -> str:
-    """A plan's method with what is not usual about it.
-
-    >>> describe("myqasr ascending", "variance", "weights")
-    'myqasr ascending by variance, activations as weights'
-    """
-    if metric != MEDIAN:
-        method += f" by {metric}"
-    if activation_bits == "weights":
-        method += ", activations as weights"
-    return method
+    steps = list(candidates(*_descent(request.precisions, order)))
+    return nearest_plan(request, steps, method)
 
 
 def _descent(precisions: Precisions, order: list[str]) -> tuple[dict[str, int], list[str]]:

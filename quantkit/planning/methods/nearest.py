@@ -6,39 +6,33 @@ from collections.abc import Sequence
 
 from quantkit.errors import InputError
 from quantkit.graph.plan import Plan
+from quantkit.planning.methods.base import PlanRequest
 from quantkit.planning.methods.bit_sequences import Bits
 from quantkit.planning.methods.precisions import Precisions
 from quantkit.planning.size import with_sizes
-from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.choices.settings import LayerChoice
 
 
-def nearest_plan(
-    precisions: Precisions,
-    steps: Sequence[Bits],
-    budget_bytes: int,
-    method: str,
-    fitting: Fitting | None = None,
-) -> Plan:
-    """The plan of the first of ``steps`` whose file takes at most ``budget_bytes``.
+def nearest_plan(request: PlanRequest, steps: Sequence[Bits], method: str) -> Plan:
+    """The plan of the first of ``steps`` whose file takes at most the budget.
 
     The size model finds where to look; there, files are built to the byte.
 
     Args:
         steps: from the largest file to the smallest, where all layers have the same bits.
         method: what the plan says about how it was made.
-        fitting: what the plan says about how its numbers are found.
 
     Raises:
         InputError: not even the last step fits; the message says what it takes.
     """
+    precisions, budget_bytes = request.precisions, request.budget_bytes
     steps = _different(precisions, steps)
     built: dict[int, Plan] = {}
 
     def fits(position: int) -> bool:
         if position not in built:
             plan = precisions.plan(steps[position], method)
-            built[position] = with_sizes(precisions.source, plan, budget_bytes, fitting)
+            built[position] = with_sizes(request.model, plan, budget_bytes, request.fitting)
         return predicted(built[position]) <= budget_bytes
 
     last = len(steps) - 1

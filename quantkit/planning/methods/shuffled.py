@@ -4,69 +4,67 @@ from __future__ import annotations
 
 import math
 import random
-from pathlib import Path
+from dataclasses import dataclass
+from typing import ClassVar
 
 from quantkit.errors import InputError
 from quantkit.graph.plan import Plan
+from quantkit.planning.methods.base import PlanRequest
 from quantkit.planning.methods.bit_sequences import Bits
-from quantkit.planning.methods.myqasr import describe, myqasr_plan
+from quantkit.planning.methods.myqasr import MyQasr
 from quantkit.planning.methods.nearest import predicted
 from quantkit.planning.methods.ordering import MEDIAN, Direction
-from quantkit.planning.methods.precisions import FLOAT_BITS, ActivationBits, Precisions
+from quantkit.planning.methods.precisions import FLOAT_BITS, Precisions
 from quantkit.planning.size import with_sizes
-from quantkit.quantization.choices.fitting import Fitting
-from quantkit.quantization.choices.settings import QuantizeSettings
-from quantkit.sensitivity.table import Sensitivity
 
 # Of so many deals the one that leaves least of the budget unused is taken: layers are of different
 # sizes, and a plan of fewer bytes would be no fair comparison.
 _DEALS = 500
 
 
-def shuffled_plan(
-    source: Path,
-    budget_bytes: int,
-    sensitivity: Sensitivity | None,
-    settings: QuantizeSettings,
-    *,
-    codec: str = "bitplane",
-    activation_bits: ActivationBits = None,
-    fitting: Fitting | None = None,
-    metric: str = MEDIAN,
-    direction: Direction = "ascending",
-    base: Plan | None = None,
-    seed: int = 0,
-) -> Plan:
+@dataclass(frozen=True)
+class Shuffled:
     """The bits of a plan, each for a layer that was drawn at random.
 
     Args:
-        settings, codec, activation_bits, fitting, metric, direction: see
-            :func:`~quantkit.planning.methods.myqasr.myqasr_plan`.
-        base: whose bits are dealt out; None: myQASR's for the same budget.
+        metric, direction: see :class:`~quantkit.planning.methods.myqasr.MyQasr`.
+        base: whose bits are dealt out; None: myQASR's for the same request.
         seed: the same one gives the same plan.
-
-    Raises:
-        InputError, FormatError, ModelError: see there, and where no deal fits.
     """
-    precisions = Precisions(source, settings, codec, activation_bits)
-    if base is None:
-        base = myqasr_plan(
-            source, budget_bytes, sensitivity, settings,
-            codec=codec, activation_bits=activation_bits, fitting=fitting,
-            metric=metric, direction=direction,
-        )  # fmt: skip
-        method = describe(f"shuffled {seed} of myqasr {direction}", metric, activation_bits)
-    else:
-        method = describe(f"shuffled {seed} of {base.method}", MEDIAN, activation_bits)
-    bits = {row.name: min(math.ceil(row.bits), FLOAT_BITS) for row in base.layers}
-    for deal in _deals(precisions, [bits[name] for name in precisions.names], budget_bytes, seed):
-        plan = with_sizes(source, precisions.plan(deal, method), budget_bytes, fitting)
-        if predicted(plan) <= budget_bytes:
-            return plan
-    raise InputError(
-        f"none of {_DEALS} random deals of these bits fits {budget_bytes:,} bytes; raise the "
-        "budget, or take another seed"
-    )
+
+    name: ClassVar[str] = "shuffled"
+    description: ClassVar[str] = "the bits that myqasr assigns, dealt out at random"
+
+    metric: str = MEDIAN
+    direction: Direction = "ascending"
+    base: Plan | None = None
+    seed: int = 0
+
+    def plan(self, request: PlanRequest) -> Plan:
+        """See :class:`~quantkit.planning.methods.base.Method`.
+
+        Raises:
+            InputError: likewise, and where no deal fits.
+        """
+        base, budget_bytes = self.base, request.budget_bytes
+        if base is None:
+            base = MyQasr(self.metric, self.direction).plan(request)
+            described = f"{self.name} {self.seed} of {MyQasr.name} {self.direction}"
+            method = request.describe(described, self.metric)
+        else:
+            method = request.describe(f"{self.name} {self.seed} of {base.method}")
+        precisions = request.precisions
+        bits = {row.name: min(math.ceil(row.bits), FLOAT_BITS) for row in base.layers}
+        hand = [bits[name] for name in precisions.names]
+        for deal in _deals(precisions, hand, budget_bytes, self.seed):
+            dealt = precisions.plan(deal, method)
+            plan = with_sizes(request.model, dealt, budget_bytes, request.fitting)
+            if predicted(plan) <= budget_bytes:
+                return plan
+        raise InputError(
+            f"none of {_DEALS} random deals of these bits fits {budget_bytes:,} bytes; raise the "
+            "budget, or take another seed"
+        )
 
 
 def _deals(precisions: Precisions, hand: list[int], budget_bytes: int, seed: int) -> list[Bits]:

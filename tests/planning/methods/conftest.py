@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.files import sha256_of
 from quantkit.graph.artifact import save_model
+from quantkit.graph.plan import Plan
+from quantkit.planning.methods import Method, PlanRequest
 from quantkit.planning.size import with_sizes
 from quantkit.quantization import QuantizeSettings
+from quantkit.quantization.prepared import PreparedModel
 from quantkit.sensitivity.table import LayerSensitivity, Sensitivity
 from tests.small_model import clips, masked_convolutions, run
 
@@ -29,6 +33,19 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("methods") / "float32.onnx"
     save_model(masked_convolutions(width=4), path)
     return path
+
+
+def plan_of(
+    method: Method,
+    source: Path,
+    budget: int,
+    sensitivity: Sensitivity | None = None,
+    settings: QuantizeSettings = SETTINGS,
+    **asked: Any,
+) -> Plan:
+    """What ``method`` answers to a request, whose further fields are ``asked``."""
+    model = PreparedModel.of(source)
+    return method.plan(PlanRequest(model, budget, settings, sensitivity, **asked))
 
 
 def table(model_sha256: str, **metrics: tuple[float, ...]) -> Sensitivity:
