@@ -10,7 +10,7 @@ from quantkit.arrays import FloatArray
 from quantkit.audio.decode import read_audio
 from quantkit.audio.frontends import AnyFrontend
 from quantkit.audio.utterance import Corpus, Utterance
-from quantkit.errors import AudioError, CorpusError
+from quantkit.errors import AudioError
 
 
 def load_features(utterance: Utterance, frontend: AnyFrontend) -> FloatArray:
@@ -61,8 +61,7 @@ def iter_features(
         usable = True
         yield utterance, features
     if not usable:
-        first = f"; the first: {reasons[0]}" if reasons else ""
-        raise CorpusError(f"{corpus.name}: none of {len(corpus)} clips is usable{first}")
+        raise corpus.none_usable(reasons)
 
 
 def _checked_features(features: FloatArray, name: str, bands: int) -> FloatArray:

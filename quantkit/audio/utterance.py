@@ -67,6 +67,15 @@ class Corpus:
     def __iter__(self) -> Iterator[Utterance]:
         return iter(self.utterances)
 
+    def none_usable(self, reasons: Sequence[str]) -> CorpusError:
+        """The error to raise where not a single clip could be used.
+
+        Args:
+            reasons: why clips were left out, the first one first.
+        """
+        first = f"; the first: {reasons[0]}" if reasons else ""
+        return CorpusError(f"{self.name}: none of {len(self)} clips is usable{first}")
+
     def select(
         self,
         *,

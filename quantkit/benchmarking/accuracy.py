@@ -11,7 +11,7 @@ from quantkit.arrays import FloatArray
 from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.benchmarking.contestant import BenchModel
 from quantkit.benchmarking.schema import Edits, UtteranceResult
-from quantkit.errors import AudioError, CorpusError
+from quantkit.errors import AudioError
 from quantkit.report.formatting import Interval
 from quantkit.text.distances import ErrorCounts, error_counts, levenshtein, ratio_interval
 from quantkit.text.spelling import Spelling
@@ -81,22 +81,21 @@ def iter_clips(
         CorpusError: at the end, when not a single clip was usable.
     """
     spelling = contestants[0].model.spelling
-    usable = 0
+    usable, known = False, len(skipped)
     for utterance in corpus:
         try:
             inputs = _inputs(contestants, utterance)
         except AudioError as error:
             skipped.append(str(error))
             continue
-        usable += 1
+        usable = True
         text = None
         if utterance.text is not None:
             text = spelling.normalized(utterance.text, utterance.language)
         seconds = utterance.seconds or contestants[0].model.seconds_of(inputs[0])
         yield Clip(utterance.identifier, inputs, text, seconds, utterance.language)
     if not usable:
-        first = f"; the first: {skipped[-1]}" if skipped else ""
-        raise CorpusError(f"{corpus.name}: none of {len(corpus)} clips is usable{first}")
+        raise corpus.none_usable(skipped[known:])
 
 
 def transcribe_in_turns(

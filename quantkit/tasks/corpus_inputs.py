@@ -10,7 +10,7 @@ from quantkit.arrays import Array, FloatArray
 from quantkit.audio.decode import read_audio
 from quantkit.audio.features import iter_features
 from quantkit.audio.utterance import Corpus
-from quantkit.errors import AudioError, CorpusError, InputError, ModelError
+from quantkit.errors import AudioError, InputError, ModelError
 from quantkit.graph.info import ArtifactInfo
 from quantkit.runtime.padding import MIN_FRAMES
 from quantkit.tasks.inputs import ClipInputs, Feed, Portion
@@ -67,8 +67,7 @@ def corpus_feeds(
         usable = True
         yield clip, {name: values[None], "lengths": np.array([len(values)], np.int64)}
     if not usable:
-        first = f"; the first: {reasons[0]}" if reasons else ""
-        raise CorpusError(f"{corpus.name}: none of {len(corpus)} clips is usable{first}")
+        raise corpus.none_usable(reasons)
 
 
 def _waveforms(

@@ -20,7 +20,7 @@ from quantkit.audio.decode import read_audio
 from quantkit.audio.utterance import Corpus
 from quantkit.audio.waveform import require_speech
 from quantkit.audio.whisper_frontend import WhisperFrontend
-from quantkit.errors import AudioError, CorpusError, ModelError
+from quantkit.errors import AudioError, ModelError
 from quantkit.graph.info import ArtifactInfo
 from quantkit.runtime.speech_model import Output
 from quantkit.runtime.whisper.model import WhisperModel
@@ -85,8 +85,7 @@ class WhisperInputs(ClipInputs):
                 self._portions[name] = Portion(recordings, seconds)
                 yield name, _feed(model, features, window)
         if not usable:
-            first = f"; the first: {skipped[0]}" if skipped else ""
-            raise CorpusError(f"{corpus.name}: none of {len(corpus)} clips is usable{first}")
+            raise corpus.none_usable(skipped)
 
     def portion(self, clip: str, inputs: Mapping[str, Array]) -> Portion:
         """What was heard in a window; all of it, of a window from elsewhere."""

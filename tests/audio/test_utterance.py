@@ -139,3 +139,11 @@ def test_a_named_part_wins_over_the_usual_one_and_all_means_all(corpus: Corpus) 
     assert len(corpus.part("all", usually=first)) == len(corpus)
     with pytest.raises(CorpusError):
         corpus.part("never heard of", usually=first)
+
+
+def test_a_corpus_of_which_nothing_is_usable_names_the_first_reason() -> None:
+    corpus = Corpus("c", (Utterance(Path("a.wav")), Utterance(Path("b.wav"))))
+    error = corpus.none_usable(["a.wav: not audio", "b.wav: too short"])
+    assert isinstance(error, CorpusError)
+    assert str(error) == "c: none of 2 clips is usable; the first: a.wav: not audio"
+    assert str(corpus.none_usable([])) == "c: none of 2 clips is usable"
