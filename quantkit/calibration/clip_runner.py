@@ -18,6 +18,7 @@ from quantkit.closing import Closing
 from quantkit.errors import CorpusError, ModelError
 from quantkit.graph.external_data import external_tensors, with_external_data
 from quantkit.graph.partition import PartitionedGraph, ValueType
+from quantkit.runtime.errors import runtime_errors
 from quantkit.runtime.malloc_trim import malloc_trim
 from quantkit.runtime.session import open_session, session_options
 from quantkit.tasks.inputs import Feed
@@ -171,12 +172,8 @@ class ClipRunner(Closing):
         clip: str,
         feed: Mapping[str, npt.NDArray[Any]],
     ) -> dict[str, npt.NDArray[Any]]:
-        try:
+        with runtime_errors(f"the model fails on calibration clip {clip}"):
             return _run(session, names, feed)
-        # ONNX Runtime's exceptions share no base class but Exception.
-        except Exception as error:
-            reason = " ".join(str(error).split())
-            raise ModelError(f"the model fails on calibration clip {clip}: {reason}") from error
 
     def _open(
         self,

@@ -15,6 +15,7 @@ from onnx import TensorProto, helper
 from quantkit.arrays import Array, FloatArray
 from quantkit.audio.frontend import Frontend
 from quantkit.errors import ModelError
+from quantkit.runtime.errors import runtime_errors
 from quantkit.runtime.session import open_session, session_options
 
 _INTEGERS = (TensorProto.INT64, TensorProto.INT32)
@@ -175,12 +176,8 @@ class ForeignModel:
             feeds[interface.lengths.name] = np.array([len(clip)], _numpy(interface.lengths))
         if interface.mask is not None:
             feeds[interface.mask.name] = np.ones((1, len(clip)), _numpy(interface.mask))
-        try:
+        with runtime_errors(f"the model fails on a clip of {len(clip)}"):
             (output,) = self.session.run([interface.output.name], feeds)
-        # ONNX Runtime's exceptions share no base class but Exception.
-        except Exception as error:
-            reason = " ".join(str(error).split())
-            raise ModelError(f"the model fails on a clip of {len(clip)}: {reason}") from error
         found = np.asarray(output)
         return found[0] if interface.batched else found
 

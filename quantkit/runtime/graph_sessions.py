@@ -13,6 +13,7 @@ import onnxruntime
 from quantkit.arrays import Array
 from quantkit.errors import FormatError, ModelError
 from quantkit.graph.roles import GRAPHS_KEY, GraphRole, roles_in, short_form
+from quantkit.runtime.errors import runtime_errors
 from quantkit.runtime.session import create_session
 
 
@@ -86,13 +87,9 @@ class GraphSessions:
         taken = {value.name for value in session.get_inputs()}
         names = [value.name for value in session.get_outputs()]
         own = {name: values for name, values in feed.items() if name in taken}
-        try:
+        shapes = ", ".join(f"{name} {values.shape}" for name, values in own.items())
+        with runtime_errors(f"the {role} fails on {shapes}"):
             made: list[Array] = session.run(names, own)
-        # ONNX Runtime's exceptions share no base class but Exception.
-        except Exception as error:
-            shapes = ", ".join(f"{name} {values.shape}" for name, values in own.items())
-            reason = " ".join(str(error).split())
-            raise ModelError(f"the {role} fails on {shapes}: {reason}") from error
         return dict(zip(names, made, strict=True))
 
     def next_states(self, role: str, made: Mapping[str, Array]) -> dict[str, Array]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import onnxruntime
 
 from quantkit.errors import InputError, ModelError
+from quantkit.runtime.errors import in_one_line
 from quantkit.runtime.parallel import core_limit
 
 # Warnings about unused initializers and the like are for us, not for the user: errors only.
@@ -65,8 +66,7 @@ def open_session(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime
         )
     # ONNX Runtime's exceptions share no base class but Exception.
     except Exception as error:
-        reason = " ".join(str(error).split())
-        raise ModelError(_explain(path, reason, onnxruntime.__version__)) from error
+        raise ModelError(_explain(path, in_one_line(error), onnxruntime.__version__)) from error
 
 
 def _explain(path: Path, reason: str, version: str) -> str:

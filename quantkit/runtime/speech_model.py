@@ -17,6 +17,7 @@ from quantkit.audio.frontends import AnyFrontend
 from quantkit.audio.utterance import Utterance
 from quantkit.errors import InputError, ModelError
 from quantkit.graph.info import ArtifactInfo
+from quantkit.runtime.errors import runtime_errors
 from quantkit.text.spelling import Spelling
 
 Output = npt.NDArray[Any]
@@ -160,11 +161,7 @@ def run_session(
     Raises:
         ModelError: ONNX Runtime fails.
     """
-    try:
+    shapes = ", ".join(f"{name} {values.shape}" for name, values in feed.items())
+    with runtime_errors(f"the model fails on {shapes}"):
         found: list[Output] = session.run(list(names), feed)
-    # ONNX Runtime's exceptions share no base class but Exception.
-    except Exception as error:
-        shapes = ", ".join(f"{name} {values.shape}" for name, values in feed.items())
-        reason = " ".join(str(error).split())
-        raise ModelError(f"the model fails on {shapes}: {reason}") from error
     return found

@@ -25,6 +25,7 @@ from quantkit.closing import Closing
 from quantkit.errors import CorpusError, ModelError
 from quantkit.graph.external_data import with_external_data
 from quantkit.graph.partition import PartitionedGraph, ValueType
+from quantkit.runtime.errors import runtime_errors
 from quantkit.runtime.parallel import side_by_side
 from quantkit.runtime.session import open_session, session_options
 
@@ -61,12 +62,8 @@ class Part:
             ModelError: ONNX Runtime fails on them.
         """
         feed = {name: values[name] for name in self._inputs}
-        try:
+        with runtime_errors(f"the model fails on clip {clip}"):
             found = self._session.run(self.outputs, feed)
-        # ONNX Runtime's exceptions share no base class but Exception.
-        except Exception as error:
-            reason = " ".join(str(error).split())
-            raise ModelError(f"the model fails on clip {clip}: {reason}") from error
         return dict(zip(self.outputs, found, strict=True))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import onnxruntime
 
 from quantkit.arrays import Array
-from quantkit.errors import ModelError
+from quantkit.runtime.errors import runtime_errors
 from quantkit.tasks.inputs import Feed
 
 
@@ -24,9 +24,6 @@ def session_posteriors(
         ModelError: ONNX Runtime fails on a clip.
     """
     for clip, inputs in feeds:
-        try:
-            yield clip, session.run([output], dict(inputs))[0]
-        # ONNX Runtime's exceptions share no base class but Exception.
-        except Exception as error:
-            reason = " ".join(str(error).split())
-            raise ModelError(f"{path} cannot be compared on clip {clip}: {reason}") from error
+        with runtime_errors(f"{path} cannot be compared on clip {clip}"):
+            (found,) = session.run([output], dict(inputs))
+        yield clip, found
