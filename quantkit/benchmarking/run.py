@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -25,10 +25,8 @@ from quantkit.benchmarking.notes import notes_on
 from quantkit.benchmarking.schema import BatchRow, BenchReport, CorpusInfo, LatencyRow, ModelResult
 from quantkit.benchmarking.settings import BenchSettings
 from quantkit.benchmarking.sweep import sweep_batch_sizes
+from quantkit.progress import Progress, counted, no_progress
 from quantkit.tasks.open import open_speech_model
-
-#: Told the name of a stage and how many of its steps are done.
-Progress = Callable[[str, int, int], None]
 
 _SHOWN_REASONS = 5
 
@@ -37,7 +35,7 @@ def run_bench(
     models: Sequence[Path],
     corpus: Corpus,
     settings: BenchSettings | None = None,
-    progress: Progress = lambda stage, done, total: None,
+    progress: Progress = no_progress,
 ) -> BenchReport:
     """Measure ``models`` on ``corpus``; speed-ups are against the first.
 
@@ -148,7 +146,7 @@ def _recognise(
             yield clip
 
     clips = watched(iter_clips(contestants, corpus, heard.skipped))
-    step = partial(progress, "recognising")
+    step = counted(progress, "recognising")
     heard.transcripts = transcribe_in_turns(contestants, clips, step, len(corpus))
     return heard
 
@@ -162,7 +160,7 @@ def _sweep(
     if not settings.sweep_utterances:
         return [()] * len(contestants)
     clips = kept[: settings.sweep_utterances]
-    step = partial(progress, "batch sizes")
+    step = counted(progress, "batch sizes")
     return sweep_batch_sizes(contestants, clips, settings.sizes, step)
 
 
@@ -195,7 +193,7 @@ def _latency(
             )
             for model_rows, row in zip(table, rows, strict=True):
                 model_rows.append(row)
-            progress("latency", len(table[0]), cells)
+            progress("latency", len(table[0]) / cells)
     return table
 
 
@@ -208,7 +206,7 @@ def _footprints(
     found = []
     for contestant, length in zip(contestants, longest, strict=True):
         found.append(measure_footprint(contestant.path, length, threads))
-        progress("memory", len(found), len(contestants))
+        progress("memory", len(found) / len(contestants))
     return found
 
 

@@ -14,11 +14,7 @@ from quantkit.calibration.clip_runner import ClipRunner, Feed
 from quantkit.errors import ModelError
 from quantkit.graph.tensors import raw_size
 
-__all__ = ["Feed", "Progress", "Tracker", "Watched", "calibrate", "require_finite"]
-
-
-#: Is told the clip at hand, and which share of the work on it is done now: they add up to 1.
-Progress = Callable[[str, float], None]
+__all__ = ["Feed", "Tracker", "Watched", "calibrate", "require_finite"]
 
 # Weights of a part of the model that is run at a time.
 _STAGE_BYTES = 16_000_000
@@ -49,7 +45,7 @@ def calibrate(
     watched: Mapping[str, Watched],
     feeds: Iterable[Feed],
     *,
-    progress: Progress | None = None,
+    advance: Callable[[float], None] | None = None,
 ) -> None:
     """Run every clip alone and at its true length, and follow the values of some tensors.
 
@@ -62,7 +58,8 @@ def calibrate(
         model: float32; is not changed.
         watched: the tensors to follow by name; their trackers hold the result.
         feeds: clips with their inputs; see :class:`~quantkit.calibration.feeds.Feeds`.
-        progress: see :data:`Progress`.
+        advance: is told how much of the work on one clip was done since it was told last: they add
+            up to the number of clips.
 
     Raises:
         CorpusError: ``feeds`` is empty.
@@ -75,8 +72,8 @@ def calibrate(
                 require_finite(values, each.layer, stage.clip)
                 for tracker in each.trackers:
                     tracker.update(values)
-            if progress is not None:
-                progress(stage.clip, stage.share)
+            if advance is not None:
+                advance(stage.share)
 
 
 def _stages(model: onnx.ModelProto) -> int:

@@ -119,7 +119,7 @@ def command(
     corpus = open_selected(data, speaker, gender, language, max_seconds)
     begin_work(f"measure {len(models)} models on {len(corpus)} clips of {corpus.name}")
     with progress_bar("opening models") as tell:
-        found = run.run_bench(models, corpus, settings, tell.count)
+        found = run.run_bench(models, corpus, settings, tell)
     # What took minutes to measure is shown before anything can go wrong with writing it.
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -149,12 +148,11 @@ def optimal(
         tell = stack.enter_context(progress_bar("planning"))
         found = corrected_plan(
             planner(limit_ms is not None), judge, question.budget, limit_ms,
-            progress=partial(tell, "trying plans"),
+            progress=tell,
         )  # fmt: skip
         if front_files:
-            progress = partial(tell, "solving for other sizes")
             timed = times is not None
-            front = pareto_front(planner(timed), timed=timed, progress=progress)
+            front = pareto_front(planner(timed), timed=timed, progress=tell)
     for path in front_files:
         write_front(front, path)
     return found

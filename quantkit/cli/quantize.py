@@ -117,28 +117,19 @@ def command(
         if preset != "all":
             check_outputs([output], (clip.path for clip in recordings))
         corpus = recordings.part(split, usually="calibration").sample(clips)
-    runs = len([settings for settings in family if settings.is_static or settings.codec])
     begin_work(
         f"quantize {model} with {plan_file or preset or f'compute {compute}'}"
         + (f", calibrated on {len(corpus)} clips of {corpus.name}" if corpus else "")
     )
-    clips_to_hear = len(corpus or ()) * (1 if plan else runs)
-    heard = 0.0
-
-    def advance(_clip: str, share: float) -> None:
-        nonlocal heard
-        heard += share
-        tell("calibrating", heard / max(1, clips_to_hear))
-
     with progress_bar("quantizing") as tell:
         if preset == "all":
             results = list(
-                quantize_family(model, output, family, corpus, fitting=fitting, progress=advance)
+                quantize_family(model, output, family, corpus, fitting=fitting, progress=tell)
             )
         else:
             decisions = family[0] if plan is None else plan
             result = quantize_model(
-                model, output, decisions, corpus, fitting=fitting, progress=advance
+                model, output, decisions, corpus, fitting=fitting, progress=tell
             )
             results = [result]
     if as_json:

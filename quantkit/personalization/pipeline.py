@@ -20,6 +20,7 @@ from quantkit.planning.correction import Correction, PlanEvaluator, corrected_pl
 from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE
 from quantkit.planning.optimal import Planner
 from quantkit.planning.pareto import Front, pareto_front
+from quantkit.progress import Progress, no_progress
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.choices.presets import preset
 from quantkit.quantization.choices.settings import QuantizeSettings
@@ -31,9 +32,6 @@ from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 from quantkit.sensitivity.divergence_settings import CANDIDATES, DivergenceSettings
 from quantkit.sensitivity.model_divergence import model_divergence
 from quantkit.sensitivity.table import Sensitivity
-
-#: Is told what is going on, and which share of it is done.
-Progress = Callable[[str, float], None]
 
 # Trying a plan without each of its layers costs as much as trying a candidate in each of them.
 # Weights times layers beyond which that is left out.
@@ -107,7 +105,7 @@ def personalize(
         calibration: unlabelled clips of the user, 10 to 100.
         settings: None: the usual ones.
         cache: folder that keeps the analysis; see :func:`~quantkit.sensitivity.analyze.analyze`.
-        progress: see :data:`Progress`.
+        progress: see :data:`~quantkit.progress.Progress`.
         notify: is told when the cache cannot be written.
 
     Raises:
@@ -120,7 +118,7 @@ def personalize(
     prepared = PreparedModel.of(source)
     refuse_overwriting(destination, [prepared.source])
     settings = PersonalizeSettings() if settings is None else settings
-    tell = (lambda _stage, _share: None) if progress is None else progress
+    tell = progress or no_progress
     info, feeds = prepared.info, prepared.feeds(calibration)
     divergence = DivergenceSettings(candidates=settings.candidates)
     clock = _Clock()
@@ -198,7 +196,7 @@ def _best(
             judge,
             budget_bytes,
             rounds=rounds,
-            progress=lambda tried: tell("plan", tried / (rounds + 1)),
+            progress=tell,
         )
 
 

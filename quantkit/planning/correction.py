@@ -14,7 +14,7 @@ really moves the posteriors least is kept.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -24,6 +24,7 @@ from quantkit.closing import Closing
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.planning.optimal import Optimum, Planner
 from quantkit.planning.size_model import choice_label
+from quantkit.progress import Progress
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.choices.settings import LayerChoice, QuantizeSettings
 from quantkit.quantization.pipeline import observe_cached
@@ -96,14 +97,14 @@ def corrected_plan(
     limit_ms: float | None = None,
     *,
     rounds: int = ROUNDS,
-    progress: Callable[[float], None] | None = None,
+    progress: Progress | None = None,
 ) -> Correction:
     """The plan within the budget that moves the posteriors least, of those that were tried.
 
     Args:
         judge: None: the plan that is predicted best, untried.
         rounds: how often to correct, at most; 0 only tries the plan that is predicted best.
-        progress: is told which share of the plans has been tried.
+        progress: see :data:`~quantkit.progress.Progress`.
 
     Raises:
         InputError: no plan keeps to budget and limit.
@@ -123,7 +124,7 @@ def corrected_plan(
         tried[label] = optimum, measured
         passed.append(Round(optimum.divergence, measured.mean, optimum.size))
         if progress is not None:
-            progress(len(tried) / (rounds + 1))
+            progress("trying plans", len(tried) / (rounds + 1))
         if len(tried) <= rounds:
             factors = _factors(optimum, judge.marginals(choices), factors)
     best, measured = min(tried.values(), key=lambda each: each[1].mean)

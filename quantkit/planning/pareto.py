@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import quantkit
 from quantkit.planning.optimal import Planner
 from quantkit.planning.programme import Solution
+from quantkit.progress import Progress
 
 PARETO_SCHEMA = "quantkit.pareto/1"
 
@@ -85,7 +86,7 @@ def pareto_front(
     *,
     timed: bool = False,
     budgets: int = _BUDGETS,
-    progress: Callable[[float], None] | None = None,
+    progress: Progress | None = None,
 ) -> Front:
     """Solve for many budgets, and keep what is not beaten.
 
@@ -93,7 +94,7 @@ def pareto_front(
         timed: the planner's options have times: solve for many limits on latency, too.
         budgets: how many, evenly spaced in their logarithms from the smallest file to the one of
             least divergence.
-        progress: is told which share is done.
+        progress: see :data:`~quantkit.progress.Progress`.
     """
     found: list[Solution] = []
     limits = _limits(planner) if timed else [None]
@@ -110,7 +111,7 @@ def pareto_front(
             if solution is not None:
                 found.append(solution)
             if progress is not None:
-                progress((turn + (step + 1) / budgets) / len(limits))
+                progress("solving for other sizes", (turn + (step + 1) / budgets) / len(limits))
     points = [_point(planner, solution, timed) for solution in found]
     return Front(planner.sizes.model_sha256, _unbeaten(points))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from quantkit.calibration.calibrate import Progress
 from quantkit.calibration.feeds import Calibration
 from quantkit.errors import InputError
+from quantkit.progress import Progress, no_progress, portion
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.pipeline import QuantizeResult, quantize_model
@@ -38,8 +38,9 @@ def quantize_family(
             f"{', '.join(static)} need calibration clips: give a folder of audio (--audio DIR)"
         )
     prepared = PreparedModel.of(source)
-    for settings in family:
+    for number, settings in enumerate(family):
+        told = portion(progress or no_progress, number, len(family))
         destination = folder / f"{settings.name}.onnx"
         yield quantize_model(
-            prepared, destination, settings, calibration, fitting=fitting, progress=progress
+            prepared, destination, settings, calibration, fitting=fitting, progress=told
         )

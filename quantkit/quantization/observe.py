@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 import onnx
 
-from quantkit.calibration.calibrate import Feed, Progress, Tracker, Watched, calibrate
+from quantkit.calibration.calibrate import Feed, Tracker, Watched, calibrate
 from quantkit.calibration.input_moments import InputMoments, input_moments
 from quantkit.calibration.input_samples import InputSamples, input_samples
 from quantkit.calibration.observations import Observations
@@ -33,7 +33,7 @@ def observe(
     fitting: Fitting,
     *,
     heard: dict[Hashable, Tracker] | None = None,
-    progress: Progress | None = None,
+    advance: Callable[[float], None] | None = None,
 ) -> Observations:
     """What ``choices`` and ``fitting`` need to know about the values in ``model``.
 
@@ -43,7 +43,7 @@ def observe(
         model: float, with its nodes named.
         heard: trackers that have heard ``feeds`` through ``model``, which are not needed anew;
             those that are needed are added. None: none.
-        progress: see :data:`~quantkit.calibration.calibrate.Progress`.
+        advance: see :func:`~quantkit.calibration.calibrate.calibrate`.
 
     Raises:
         CorpusError, ModelError: see :func:`~quantkit.calibration.calibrate.calibrate`.
@@ -86,7 +86,7 @@ def observe(
         name: replace(each, tracker=followed.add(each.value, name, each.channels, each.tracker))
         for name, each in channel_use(model, _fitted(layers, choices)).items()
     }
-    followed.hear(model, feeds, progress)
+    followed.hear(model, feeds, advance)
     squares = {name: each.mean_square() for name, each in moments.items()}
     means = {name: each.mean() for name, each in moments.items()}
     known = {name: values for name, values in squares.items() if values is not None}
@@ -149,7 +149,7 @@ class _Followed:
         self,
         model: onnx.ModelProto,
         feeds: Iterable[Feed],
-        progress: Progress | None,
+        advance: Callable[[float], None] | None,
     ) -> None:
         """Have the fresh ones see all clips."""
         if self._fresh:
@@ -157,5 +157,5 @@ class _Followed:
                 value: Watched(layer, tuple(trackers))
                 for value, (layer, trackers) in self._watched.items()
             }
-            calibrate(model, watched, feeds, progress=progress)
+            calibrate(model, watched, feeds, advance=advance)
             self._heard |= self._fresh

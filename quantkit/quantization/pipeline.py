@@ -8,7 +8,6 @@ from pathlib import Path
 import onnx
 
 import quantkit
-from quantkit.calibration.calibrate import Progress
 from quantkit.calibration.feeds import Calibration, Feeds
 from quantkit.calibration.observations import Observations
 from quantkit.errors import FormatError, InputError
@@ -18,6 +17,7 @@ from quantkit.graph.info import set_info
 from quantkit.graph.layers import Layer
 from quantkit.graph.operators import layer_weights
 from quantkit.graph.plan import LayerPlan, Plan
+from quantkit.progress import Progress
 from quantkit.quantization.choices.compatibility import require_target
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.choices.settings import (
@@ -89,7 +89,7 @@ def quantize_model(
         pack: store weights as their codec says; else the same integers one byte each, for
             comparison: the results are equal bit for bit.
         fitting: how the numbers are found; None: as the plan says, or the usual way.
-        progress: see :data:`~quantkit.calibration.calibrate.Progress`.
+        progress: see :data:`~quantkit.progress.Progress`.
 
     Raises:
         ModelError: ``source`` is damaged, already quantized, or has nothing to quantize.
@@ -236,6 +236,14 @@ def observe_cached(
     Raises:
         CorpusError, ModelError: see :func:`~quantkit.calibration.calibrate.calibrate`.
     """
+    heard = 0.0
+
+    def advance(share: float) -> None:
+        nonlocal heard
+        heard += share
+        if progress is not None:
+            progress("calibrating", min(1.0, heard / feeds.clips))
+
     return observe(
         assigned.model,
         assigned.layers,
@@ -243,7 +251,7 @@ def observe_cached(
         feeds,
         assigned.fitting,
         heard=assigned.prepared.cache.trackers(assigned.graph_sha256(), feeds.digest()),
-        progress=progress,
+        advance=advance,
     )
 
 

@@ -13,6 +13,7 @@ from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import CorpusError, FormatError, InputError
 from quantkit.graph.joined import repeated_nodes
 from quantkit.json_fields import Fields
+from quantkit.progress import Progress, no_progress
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.observe import observe
@@ -28,9 +29,6 @@ from quantkit.sensitivity.table import LayerSensitivity, Sensitivity
 
 #: What the distances of quantized from float outputs are measured with.
 REFERENCE = CodecChoice("bitplane", 4)
-
-#: Is told what is going on, and which share of it is done.
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ def analyze(
         settings: None: all metrics, and the divergence of the usual candidates.
         cache: folder that keeps what is done, for the next time; see
             :class:`~quantkit.sensitivity.cache.AnalysisCache`.
-        progress: see :data:`Progress`.
+        progress: see :data:`~quantkit.progress.Progress`.
         notify: is told when the cache cannot be written.
 
     Raises:
@@ -117,7 +115,7 @@ def analyze(
     finished = kept.within(settings.to_json())
     layers = _finished_layers(finished)
     if layers is None:
-        tell = (lambda _stage, _share: None) if progress is None else progress
+        tell = progress or no_progress
         metrics = measure_metrics(
             assigned.model,
             assigned.layers,
@@ -125,7 +123,7 @@ def analyze(
             settings.metrics,
             settings.reference,
             kept.within({"reference": str(settings.reference)}),
-            progress=lambda share: tell("metrics", share),
+            progress=tell,
         )
         divergences = _divergences(assigned, feeds, settings, kept, tell)
         layers = _rows(assigned, metrics, divergences)
@@ -155,14 +153,7 @@ def _divergences(
 ) -> Mapping[str, Divergences]:
     if settings.divergence is None:
         return {}
-    heard = 0.0
-
-    def hear(_clip: str, share: float) -> None:
-        nonlocal heard
-        heard += share
-        tell("inputs", heard / feeds.clips)
-
-    observations = observe_cached(assigned, feeds, hear)
+    observations = observe_cached(assigned, feeds, tell)
     return measure_divergence(
         assigned.model,
         assigned.layers,
@@ -173,7 +164,7 @@ def _divergences(
         apart=_apart(assigned, feeds, settings.fitting),
         cache=cache,
         encodings=assigned.prepared.cache.encodings,
-        progress=lambda _layer, done, total: tell("divergence", done / total),
+        progress=tell,
     )
 
 

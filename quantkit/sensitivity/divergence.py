@@ -9,7 +9,7 @@ others follow from the noise that they put on the layer's output.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from itertools import zip_longest
@@ -26,6 +26,7 @@ from quantkit.graph.joined import repeated_nodes
 from quantkit.graph.layers import Layer
 from quantkit.graph.plan import Compute
 from quantkit.json_fields import Fields
+from quantkit.progress import Progress
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.encodings import Encodings
 from quantkit.quantization.kernels.eligibility import reason_to_stay_float
@@ -53,8 +54,6 @@ from quantkit.sensitivity.trial import Change, LayerTrial
 _SAMPLED_CHANNELS = 64
 
 Divergences = tuple[tuple[WeightDivergence, ...], tuple[ActivationDivergence, ...]]
-#: Is called with the layer at hand, how many are done, and how many there are.
-Progress = Callable[[str, int, int], None]
 
 
 def measure_divergence(
@@ -87,7 +86,7 @@ def measure_divergence(
         cache: of this model, audio, and settings that ``observations`` depend on; with it, a pass
             that was interrupted goes on at the next layer.
         encodings: to share with what comes after; None: with nobody.
-        progress: is told each layer before it is measured.
+        progress: is told before each layer is measured; see :data:`~quantkit.progress.Progress`.
 
     Returns:
         candidates' and grids' divergences by layer name.
@@ -131,7 +130,7 @@ def measure_divergence(
                     pass_.skip(layer)
                     continue
                 if progress is not None:
-                    progress(layer.name, done, len(layers))
+                    progress("divergence", done / len(layers))
                 found[layer.name] = pass_.measure(layer, found)
                 malloc_trim()
                 parts.put(layer.name, _to_json(found[layer.name]))

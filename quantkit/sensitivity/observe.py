@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from quantkit.calibration.clip_runner import ClipRunner, Feed
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import CorpusError
 from quantkit.graph.layers import Layer
+from quantkit.progress import Progress
 from quantkit.sensitivity.cache import AnalysisCache
 from quantkit.sensitivity.metrics import LayerClip, Metric, metric
 from quantkit.sensitivity.paired_layers import (
@@ -33,8 +34,6 @@ ROUND_BYTES = 256_000_000
 
 # Values that metrics see at a time: their temporary arrays of float64 stay in the CPU's caches.
 _STRETCH = 1 << 18
-
-Progress = Callable[[float], None]
 
 
 def measure_metrics(
@@ -62,7 +61,7 @@ def measure_metrics(
         codec: quantizes the weights for the metrics that compare.
         cache: holds and receives the metrics of each layer, which must depend on ``model``,
             ``feeds`` and ``codec``.
-        progress: is told which share is done.
+        progress: see :data:`~quantkit.progress.Progress`.
 
     Raises:
         InputError: an unknown metric.
@@ -85,7 +84,7 @@ def measure_metrics(
             for number, each in enumerate(rounds):
                 for done, _ in enumerate(_run(runner, model, each, feeds, codec), 1):
                     if progress is not None:
-                        progress((number + done / clips) / len(rounds))
+                        progress("metrics", (number + done / clips) / len(rounds))
                 for one in each:
                     known[one.layer.name] |= one.results()
                     cache.put(one.layer.name, known[one.layer.name])

@@ -21,13 +21,13 @@ from quantkit.calibration.observations import Observations
 from quantkit.closing import Closing
 from quantkit.graph.layers import Layer
 from quantkit.graph.partition import ValueType
+from quantkit.progress import Progress
 from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.choices.settings import LayerChoice
 from quantkit.quantization.encodings import Encodings
 from quantkit.runtime.output_scale import posterior_output
 from quantkit.runtime.parallel import workers
 from quantkit.sensitivity.candidate_weights import CandidateWeights
-from quantkit.sensitivity.divergence import Progress
 from quantkit.sensitivity.divergence_settings import DivergenceSettings, effort_for
 from quantkit.sensitivity.estimate import Estimate
 from quantkit.sensitivity.layerwise import Walk
@@ -129,7 +129,7 @@ class PlanTrial(Closing):
         with quantized.walk:
             for done, name in enumerate(units):
                 if progress is not None:
-                    progress(name, done, len(units))
+                    progress("marginals", done / len(units))
                 if quantized.walk.graph.needs(units[name].last):
                     marginals[name] = quantized.total.mean - self._restored(quantized, name)
         return marginals

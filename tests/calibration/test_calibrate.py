@@ -18,19 +18,15 @@ def watched(tensors: dict[str, str] = TENSORS) -> dict[str, Watched]:
 
 
 def test_ranges_are_those_of_the_clips(model, clips) -> None:
-    done: dict[str, float] = {}
+    done: list[float] = []
     tensors = watched()
-
-    def hear(clip: str, share: float) -> None:
-        done[clip] = done.get(clip, 0.0) + share
-
-    calibrate(model, tensors, iter(clips), progress=hear)
+    calibrate(model, tensors, iter(clips), advance=done.append)
     ranges = {value: each.trackers[0].result() for value, each in tensors.items()}
     values = np.concatenate([feed["features"].ravel() for _, feed in clips])
     assert ranges["layer0.masked"].lowest == values.min()
     assert ranges["layer0.masked"].highest == values.max()
     assert ranges["layer1.relu"].lowest == 0.0
-    assert done == pytest.approx(dict.fromkeys(["clip0", "clip1", "clip2", "clip3"], 1.0))
+    assert sum(done) == pytest.approx(len(clips))
 
 
 def test_graph_inputs_can_be_followed_too(model, clips) -> None:

@@ -89,7 +89,7 @@ def test_with_times_slower_is_better_too(timed) -> None:
 
 def test_progress_ends_at_one(planner) -> None:
     shares: list[float] = []
-    pareto_front(planner, budgets=3, progress=shares.append)
+    pareto_front(planner, budgets=3, progress=lambda _stage, share: shares.append(share))
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1.0)
 

@@ -174,8 +174,8 @@ def test_cache_that_cannot_be_written_is_mentioned_once(source, clips, tmp_path)
 def test_progress_names_each_stage_and_ends(source, clips) -> None:
     seen: dict[str, float] = {}
     analyze(source, clips, SETTINGS, progress=seen.__setitem__)
-    assert list(seen) == ["metrics", "inputs", "divergence"]
-    assert seen["metrics"] == seen["inputs"] == 1.0
+    assert list(seen) == ["metrics", "calibrating", "divergence"]
+    assert seen["metrics"] == seen["calibrating"] == 1.0
 
 
 def test_what_cannot_be_analysed_is_refused(source, clips, tmp_path) -> None:

@@ -175,20 +175,20 @@ def test_interrupted_pass_goes_on_at_the_next_layer(tmp_path, monkeypatch) -> No
     feeds = feeds_of(attention)
     expected = measured(model, feeds)
     cache = AnalysisCache(tmp_path)
-    seen: list[tuple[str, int, int]] = []
+    seen: list[tuple[str, float]] = []
 
-    def interrupt(layer: str, done: int, total: int) -> None:
-        seen.append((layer, done, total))
-        if done == 4:
+    def interrupt(stage: str, share: float) -> None:
+        seen.append((stage, share))
+        if share == 4 / 7:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         measured(model, feeds, cache=cache, progress=interrupt)
-    assert seen[4] == ("up.node", 4, 7)
+    assert seen[4] == ("divergence", 4 / 7)
     seen.clear()
     again = measured(model, feeds, cache=cache, progress=lambda *each: seen.append(each))
     assert again == expected
-    assert [done for _, done, _ in seen] == [4, 5, 6]
+    assert [share for _, share in seen] == [4 / 7, 5 / 7, 6 / 7]
     monkeypatch.setattr(module, "Walk", None)
     assert measured(model, feeds, cache=cache) == expected
 

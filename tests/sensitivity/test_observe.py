@@ -170,7 +170,9 @@ def test_interrupted_run_goes_on_where_it_was(model, clips, tmp_path, asked) -> 
 
 def test_progress_grows_to_one(model, clips) -> None:
     shares: list[float] = []
-    measured(model, clips, ["mean"], progress=shares.append, round_bytes=1)
+    measured(
+        model, clips, ["mean"], progress=lambda _stage, share: shares.append(share), round_bytes=1
+    )
     assert shares == sorted(shares)
     assert (len(shares), shares[-1]) == (6 * len(clips), 1.0)
 
