@@ -16,7 +16,7 @@ from transformers.utils import logging as transformers_logging
 from quantkit.audio.waveform_frontend import WaveformFrontend
 from quantkit.errors import CheckpointError
 from quantkit.files import sha256_of
-from quantkit.models.adapters import ARCHITECTURES, Architecture
+from quantkit.models.adapters import Architecture, architecture_names, find_architecture
 from quantkit.models.pretrained_files import (
     CONFIG_NAME,
     licence_of,
@@ -101,11 +101,11 @@ def _architecture(config: dict[str, Any], origin: Path) -> Architecture:
     named = config.get("architectures")
     names = [str(name) for name in named] if isinstance(named, list) else []
     for name in names:
-        if name in ARCHITECTURES:
-            return ARCHITECTURES[name]
+        if architecture := find_architecture(name):
+            return architecture
     found = ", ".join(names) or f"model_type {config.get('model_type')!r}, no architectures"
     raise CheckpointError(
-        f"{origin}: unknown architecture ({found}); known: {', '.join(sorted(ARCHITECTURES))}"
+        f"{origin}: unknown architecture ({found}); known: {', '.join(architecture_names())}"
     )
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import TypeGuard
 
 from quantkit.audio.corpora.files import list_folder
+from quantkit.audio.corpora.layout import Layout
 from quantkit.audio.corpora.librispeech import is_librispeech, load_librispeech
 from quantkit.audio.corpora.manifest import MANIFEST_NAME, load_manifest
 from quantkit.audio.corpora.numpy_layout import is_numpy_layout, load_numpy
 from quantkit.audio.corpora.plain import load_plain
 from quantkit.audio.corpora.speech_commands import is_speech_commands, load_speech_commands
 from quantkit.audio.utterance import Corpus
-from quantkit.errors import CorpusError
+from quantkit.errors import CorpusError, QuantkitError
+from quantkit.plugins import Plugin, PluginGroup
 
 __all__ = [
     "LAYOUTS",
+    "Layout",
+    "layout_names",
     "load_librispeech",
     "load_manifest",
     "load_numpy",
@@ -24,20 +28,29 @@ __all__ = [
     "open_corpus",
 ]
 
-#: Loader by the layout's name.
-LAYOUTS: dict[str, Callable[[Path], Corpus]] = {
-    "manifest": load_manifest,
-    "librispeech": load_librispeech,
-    "speech-commands": load_speech_commands,
-    "numpy": load_numpy,
-    "plain": load_plain,
+#: What quantkit itself reads, by the layout's name. A manifest decides before anything else is
+#: looked at, and plain is what is left over: neither has a sign of its own.
+LAYOUTS: dict[str, Layout] = {
+    "manifest": Layout(load_manifest),
+    "librispeech": Layout(load_librispeech, is_librispeech),
+    "speech-commands": Layout(load_speech_commands, is_speech_commands),
+    "numpy": Layout(load_numpy, is_numpy_layout),
+    "plain": Layout(load_plain),
 }
 
-_DETECTORS: dict[str, Callable[[Path], bool]] = {
-    "librispeech": is_librispeech,
-    "speech-commands": is_speech_commands,
-    "numpy": is_numpy_layout,
-}
+
+def _is_layout(value: object) -> TypeGuard[Layout]:
+    return isinstance(value, Layout)
+
+
+PLUGINS = PluginGroup[Layout](
+    "quantkit.corpora", "corpus layout", "a quantkit.audio.corpora.Layout", _is_layout, LAYOUTS
+)
+
+
+def layout_names() -> tuple[str, ...]:
+    """Names of :data:`LAYOUTS`, then of those that installed packages add."""
+    return (*LAYOUTS, *PLUGINS.names())
 
 
 def open_corpus(path: Path, layout: str | None = None) -> Corpus:
@@ -51,7 +64,7 @@ def open_corpus(path: Path, layout: str | None = None) -> Corpus:
 
     Args:
         path: the folder.
-        layout: one of :data:`LAYOUTS`, to say instead of guess.
+        layout: one of :func:`layout_names`, to say instead of guess.
 
     Raises:
         CorpusError: no such folder or layout, several layouts or several corpora in one folder,
@@ -61,13 +74,30 @@ def open_corpus(path: Path, layout: str | None = None) -> Corpus:
         problem = "is a file; name its folder" if path.exists() else "does not exist"
         raise CorpusError(f"{path} {problem}")
     chosen = layout or detect_layout(path)
-    if chosen not in LAYOUTS:
-        raise CorpusError(f"unknown layout {chosen!r}; the layouts are {', '.join(LAYOUTS)}")
-    return LAYOUTS[chosen](path)
+    if chosen in LAYOUTS:
+        return LAYOUTS[chosen].load(path)
+    if plugin := PLUGINS.find(chosen):
+        return _load_by(plugin, path)
+    raise CorpusError(f"unknown layout {chosen!r}; the layouts are {', '.join(layout_names())}")
+
+
+def _load_by(plugin: Plugin[Layout], path: Path) -> Corpus:
+    try:
+        return plugin.value.load(path)
+    except QuantkitError:
+        raise
+    # What the code of another package runs into is not specified.
+    except Exception as error:
+        raise CorpusError(
+            f"{path} cannot be read as {plugin.name}, a layout of package {plugin.package}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def detect_layout(folder: Path) -> str:
-    """Name of the layout in ``folder``, a key of :data:`LAYOUTS`.
+    """Name of the layout in ``folder``, one of :func:`layout_names`.
+
+    Those of other packages are asked only about what is none of quantkit's own.
 
     Raises:
         CorpusError: there are signs of several layouts, or of several corpora below ``folder``.
@@ -79,10 +109,20 @@ def detect_layout(folder: Path) -> str:
         raise CorpusError(
             f"{folder} has no {MANIFEST_NAME}, but its folders {', '.join(nested)} have; open one"
         )
-    found = [name for name, matches in _DETECTORS.items() if matches(folder)]
+    found = [name for name, layout in LAYOUTS.items() if layout.recognises(folder)]
+    found = found or [plugin.name for plugin in PLUGINS.all() if _recognised(plugin, folder)]
     if len(found) > 1:
         raise CorpusError(
             f"{folder} looks like {' and '.join(found)} at once; keep each corpus in a folder of "
             f"its own, or write a {MANIFEST_NAME}"
         )
     return found[0] if found else "plain"
+
+
+def _recognised(plugin: Plugin[Layout], folder: Path) -> bool:
+    try:
+        return plugin.value.recognises(folder)
+    # What the code of another package runs into is not specified.
+    except Exception as error:
+        PLUGINS.report(plugin, error)
+        return False

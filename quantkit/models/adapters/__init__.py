@@ -1,21 +1,45 @@
 """Which ``transformers`` models can be exported: one family per file.
 
-A new family is one more file with a ``FAMILY``, and its line in :data:`FAMILIES`.
+A new family is one more file with a ``FAMILY``, and its line in :data:`FAMILIES`; other packages
+add theirs by entry points.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, TypeGuard
 
 from transformers import PreTrainedModel
 
 from quantkit.models.adapters import hubert, wav2vec2, wav2vec2_conformer, wavlm
 from quantkit.models.adapters.family import Family
+from quantkit.plugins import PluginGroup
 from quantkit.tasks.names import CLASSIFICATION, CTC
 
-__all__ = ["ARCHITECTURES", "FAMILIES", "Architecture", "Family"]
+__all__ = [
+    "ARCHITECTURES",
+    "FAMILIES",
+    "Architecture",
+    "Family",
+    "architecture_names",
+    "find_architecture",
+]
 
-FAMILIES = (wav2vec2.FAMILY, wav2vec2_conformer.FAMILY, hubert.FAMILY, wavlm.FAMILY)
+FAMILIES: Mapping[str, Family] = {
+    "wav2vec2": wav2vec2.FAMILY,
+    "wav2vec2-conformer": wav2vec2_conformer.FAMILY,
+    "hubert": hubert.FAMILY,
+    "wavlm": wavlm.FAMILY,
+}
+
+
+def _is_family(value: object) -> TypeGuard[Family]:
+    return isinstance(value, Family)
+
+
+PLUGINS = PluginGroup[Family](
+    "quantkit.families", "family", "a quantkit.models.adapters.Family", _is_family, FAMILIES
+)
 
 
 class Architecture(NamedTuple):
@@ -26,9 +50,32 @@ class Architecture(NamedTuple):
     family: Family
 
 
-#: By the name that ``architectures`` of a ``config.json`` has.
+def _architectures(family: Family) -> dict[str, Architecture]:
+    kinds = ((family.ctc, CTC), (family.classification, CLASSIFICATION))
+    return {model.__name__: Architecture(model, task, family) for model, task in kinds}
+
+
+#: quantkit's own, by the name that ``architectures`` of a ``config.json`` has.
 ARCHITECTURES: dict[str, Architecture] = {
-    model.__name__: Architecture(model, task, family)
-    for family in FAMILIES
-    for model, task in ((family.ctc, CTC), (family.classification, CLASSIFICATION))
+    name: architecture
+    for family in FAMILIES.values()
+    for name, architecture in _architectures(family).items()
 }
+
+
+def find_architecture(name: str) -> Architecture | None:
+    """The architecture of that name, quantkit's own or an installed package's; None for neither."""
+    return ARCHITECTURES.get(name) or _added().get(name)
+
+
+def architecture_names() -> tuple[str, ...]:
+    """Every name that :func:`find_architecture` knows, sorted."""
+    return tuple(sorted({**_added(), **ARCHITECTURES}))
+
+
+def _added() -> dict[str, Architecture]:
+    return {
+        name: architecture
+        for plugin in PLUGINS.all()
+        for name, architecture in _architectures(plugin.value).items()
+    }

@@ -1,0 +1,390 @@
+"""What other packages add by entry points, and what a broken one costs.
+
+``plugin_package/`` is such a package: a codec, a corpus layout and a family of models.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from quantkit import plugins
+from quantkit.audio.corpora import layout_names, open_corpus
+from quantkit.codecs.base import Codec, Encoded, Weight, blank
+from quantkit.codecs.catalogue import NAMES, CodecChoice, codec_names
+from quantkit.errors import CorpusError, InputError
+from quantkit.graph.artifact import save_model
+from quantkit.runtime.session import create_session
+from tests.codecs.conftest import decoded as decoded
+from tests.small_model import masked_convolutions
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PACKAGE = Path(__file__).resolve().parent / "plugin_package"
+
+
+def install(site: Path, name: str, entries: dict[str, dict[str, str]]) -> None:
+    """What ``pip install`` writes for a package of that name, without asking an index."""
+    information = site / f"{name.replace('-', '_')}-1.0.dist-info"
+    information.mkdir(parents=True)
+    (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    lines = [
+        line
+        for group, values in entries.items()
+        for line in (f"[{group}]", *(f"{key} = {value}" for key, value in values.items()))
+    ]
+    (information / "entry_points.txt").write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the package installed, as its own ``pyproject.toml`` says."""
+    site = tmp_path_factory.mktemp("site")
+    project = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]
+    shutil.copytree(PACKAGE / "speech_extras", site / "speech_extras")
+    install(site, project["name"], project["entry-points"])
+    return site
+
+
+@pytest.fixture
+def reached(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
+    """Call it with a folder, and what is installed there can be imported, in this test only."""
+
+    def reach(folder: Path) -> None:
+        monkeypatch.syspath_prepend(folder)
+        plugins.forget()
+
+    yield reach
+    monkeypatch.undo()
+    plugins.forget()
+    for name in [n for n in sys.modules if n.partition(".")[0] in ("speech_extras", "broken")]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def installed(site: Path, reached: Callable[[Path], None]) -> None:
+    reached(site)
+
+
+@pytest.fixture
+def break_it(
+    tmp_path: Path, reached: Callable[[Path], None]
+) -> Callable[[str, dict[str, dict[str, str]]], Path]:
+    """Install a package ``broken-goods`` whose module has that code; returns its folder."""
+
+    def build(code: str, entries: dict[str, dict[str, str]]) -> Path:
+        folder = tmp_path / "broken site"
+        install(folder, "broken-goods", entries)
+        (folder / "broken.py").write_text(code)
+        reached(folder)
+        return folder
+
+    return build
+
+
+def quantkit(site: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """``quantkit ARGUMENTS`` in a process of its own that finds what is installed in ``site``."""
+    paths = os.pathsep.join([str(REPOSITORY), str(site)])
+    return subprocess.run(
+        [sys.executable, "-m", "quantkit", *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.fixture
+def common_voice(tmp_path: Path) -> Path:
+    """A corpus of three clips in the layout of Common Voice."""
+    folder = tmp_path / "cv"
+    (folder / "clips").mkdir(parents=True)
+    random = np.random.default_rng(0)
+    header = "client_id\tpath\tsentence\tgender\tlocale\n"
+    for table, names in (("train.tsv", ("a", "b")), ("test.tsv", ("c",))):
+        rows = [f'speaker {n}\t{n}.wav\tsay "{n}"\tfemale_feminine\tcy\n' for n in names]
+        (folder / table).write_text(header + "".join(rows))
+        for name in names:
+            noise = random.uniform(-0.3, 0.3, 16_000)
+            soundfile.write(folder / "clips" / f"{name}.wav", noise, 16_000)
+    return folder
+
+
+@pytest.fixture
+def small_model(tmp_path: Path) -> Path:
+    path = tmp_path / "float32.onnx"
+    save_model(masked_convolutions(), path)
+    return path
+
+
+@pytest.mark.usefixtures("installed")
+class TestCodec:
+    def test_it_is_named_like_one_of_our_own(self) -> None:
+        choice = CodecChoice.parse("powers:3")
+        assert str(choice) == "powers:3"
+        assert choice.make().levels.tolist() == [-8, -4, -2, -1, 0, 1, 2, 4]
+
+    def test_it_is_listed_behind_our_own(self) -> None:
+        assert codec_names() == (*NAMES, "powers")
+        with pytest.raises(InputError, match=r"unknown codec 'wavelet'; .*blocks, powers$"):
+            CodecChoice.parse("wavelet:3")
+
+    @pytest.mark.parametrize(
+        ("text", "problem"),
+        [
+            ("powers", "say how many bits, such as powers:4"),
+            ("powers:7", "powers has 2 to 4 bits, not 7"),
+            ("powers:3,keep=1", "codec powers has no option 'keep'"),
+        ],
+    )
+    def test_mistakes_are_named(self, text: str, problem: str) -> None:
+        with pytest.raises(InputError, match=problem):
+            CodecChoice.parse(text)
+
+    @pytest.mark.parametrize("bits", [2, 3, 4])
+    def test_its_decoder_gives_its_levels(
+        self, bits: int, decoded: Callable[[Codec, Weight, Encoded], np.ndarray]
+    ) -> None:
+        codec = CodecChoice("powers", bits).make()
+        values = np.random.default_rng(bits).standard_normal((5, 3, 7)).astype(np.float32)
+        values[1] = 0
+        weight = Weight(values, axis=0)
+        encoded = codec.encode(weight)
+        assert np.array_equal(decoded(codec, weight, encoded), encoded.levels)
+        assert [p.part for p in blank(codec, values.shape, 0, seed=0)] == [
+            p.part for p in encoded.packed
+        ]
+
+
+@pytest.mark.usefixtures("installed")
+class TestCorpus:
+    def test_its_folders_are_recognised(self, common_voice: Path) -> None:
+        corpus = open_corpus(common_voice)
+        assert [(u.split, u.speaker, u.text) for u in corpus] == [
+            ("train", "speaker a", 'say "a"'),
+            ("train", "speaker b", 'say "b"'),
+            ("test", "speaker c", 'say "c"'),
+        ]
+
+    def test_it_can_be_named(self, common_voice: Path) -> None:
+        assert len(open_corpus(common_voice, "common-voice")) == 3
+        assert layout_names()[-1] == "common-voice"
+        with pytest.raises(CorpusError, match=r"layouts are manifest, .*, plain, common-voice"):
+            open_corpus(common_voice, "kaldi")
+
+    def test_a_manifest_still_decides(self, common_voice: Path) -> None:
+        (common_voice / "manifest.tsv").write_text("path\ttext\nclips/a.wav\tother\n")
+        assert [u.text for u in open_corpus(common_voice)] == ["other"]
+
+    def test_its_own_error_is_shown_as_it_is(self, common_voice: Path) -> None:
+        with (common_voice / "test.tsv").open("a") as table:
+            table.write("someone\t../../secret.wav\thello\t\tcy\n")
+        with pytest.raises(CorpusError, match=r"test\.tsv, line 3: path .* leaves the corpus"):
+            open_corpus(common_voice)
+
+    def test_an_error_that_it_did_not_foresee_names_the_package(self, common_voice: Path) -> None:
+        (common_voice / "test.tsv").write_text("clip\nc.wav\n")
+        with pytest.raises(CorpusError, match="a layout of package speech-extras: KeyError"):
+            open_corpus(common_voice)
+
+
+def test_without_the_package_the_same_folder_is_plain_audio(common_voice: Path) -> None:
+    assert {u.text for u in open_corpus(common_voice)} == {None}
+
+
+class TestCommandLine:
+    """One command uses the codec and the corpus, another the family."""
+
+    def test_a_model_is_quantized_with_the_codec_on_the_corpus(
+        self, site: Path, small_model: Path, common_voice: Path, tmp_path: Path
+    ) -> None:
+        output = tmp_path / "powers.onnx"
+        how = ("--compute", "static", "--codec", "powers:3", "--audio", common_voice)
+        done = quantkit(site, "quantize", small_model, *how, "--split", "train", "-o", output)
+        assert done.returncode == 0, done.stderr
+        shown = json.loads(quantkit(site, "inspect", output, "--json").stdout)
+        assert [(row["codec"], row["bits"]) for row in shown["layers"]] == [("powers", 3)] * 6
+        # Whoever runs the file needs neither the package nor quantkit.
+        features = np.random.default_rng(0).standard_normal((1, 50, 40), np.float32)
+        feeds = {"features": features, "lengths": np.array([50])}
+        (log_probs,) = create_session(output).run(["log_probs"], feeds)
+        assert np.isfinite(log_probs).all()
+        assert quantkit(tmp_path, "inspect", output).returncode == 0
+
+    def test_the_same_codec_without_the_package(
+        self, small_model: Path, common_voice: Path, tmp_path: Path
+    ) -> None:
+        how = ("--compute", "static", "--codec", "powers:3", "--audio", common_voice)
+        done = quantkit(tmp_path, "quantize", small_model, *how, "-o", tmp_path / "q.onnx")
+        assert done.returncode == 2
+        assert done.stderr == (
+            f"quantkit: unknown codec 'powers'; choose one of {', '.join(NAMES)}\n"
+        )
+
+    @pytest.mark.slow
+    def test_a_model_of_the_family_is_exported(self, site: Path, tmp_path: Path) -> None:
+        pytest.importorskip("torch")
+        from transformers import UniSpeechConfig, UniSpeechForCTC
+
+        from tests.pretrained import SIZES, save
+
+        folder = save(tmp_path / "unispeech", UniSpeechForCTC(UniSpeechConfig(**SIZES)).eval())
+        done = quantkit(site, "export", folder, "-o", tmp_path / "float32.onnx", "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["parity"]["worst"]["difference"] < 1e-3
+        refused = quantkit(tmp_path, "export", folder, "-o", tmp_path / "other.onnx")
+        assert refused.returncode == 2
+        assert "unknown architecture (UniSpeechForCTC); known: HubertForCTC" in refused.stderr
+
+
+class TestBroken:
+    @pytest.mark.parametrize(
+        ("code", "value", "reason"),
+        [
+            ("import a_library_that_is_missing", "broken:Codec", "ModuleNotFoundError"),
+            ("raise RuntimeError('no luck')", "broken:Codec", "RuntimeError: no luck"),
+            ("", "broken:Codec", "AttributeError"),
+            ("Codec = 3", "broken:Codec", "broken:Codec is not a class or a function that makes"),
+            ("Codec = 3", "!", "cannot be loaded"),
+        ],
+    )
+    def test_it_costs_one_warning_that_names_it(
+        self,
+        code: str,
+        value: str,
+        reason: str,
+        break_it: Callable[..., Path],
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        break_it(code, {"quantkit.codecs": {"bent": value}})
+        for _ in range(2):
+            with pytest.raises(InputError, match=f"unknown codec 'bent'; .*, {NAMES[-1]}$"):
+                CodecChoice.parse("bent:4")
+        (warning,) = caplog.messages
+        assert warning.startswith("codec 'bent' of package broken-goods")
+        assert reason in warning
+        assert warning.endswith("; it is ignored")
+
+    def test_what_does_not_need_it_never_hears_of_it(
+        self, break_it: Callable[..., Path], small_model: Path, tmp_path: Path
+    ) -> None:
+        entries = {f"quantkit.{group}": {"bent": "broken:X"} for group in ("codecs", "families")}
+        site = break_it("1 / 0", entries)
+        done = quantkit(
+            site, "quantize", small_model, "--preset", "int8", "-o", tmp_path / "q.onnx"
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+
+    def test_a_command_that_asks_for_it_says_why_in_two_lines(
+        self, break_it: Callable[..., Path], small_model: Path, tmp_path: Path
+    ) -> None:
+        site = break_it("1 / 0", {"quantkit.codecs": {"bent": "broken:X"}})
+        how = ("--compute", "dynamic", "--codec", "bent:4", "-o", tmp_path / "q.onnx")
+        done = quantkit(site, "quantize", small_model, *how)
+        assert done.returncode == 2
+        warning, error = done.stderr.splitlines()
+        assert "codec 'bent' of package broken-goods cannot be loaded: ZeroDivisionErr" in warning
+        assert error.startswith("quantkit: unknown codec 'bent'")
+
+    def test_a_damaged_list_of_entry_points(
+        self, break_it: Callable[..., Path], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        site = break_it("", {})
+        listed = next(site.glob("*.dist-info")) / "entry_points.txt"
+        listed.write_text("[quantkit.codecs]\nno equals sign\n")
+        assert codec_names() == NAMES
+        assert codec_names() == NAMES
+        (warning,) = caplog.messages
+        assert warning.startswith("the entry points of package broken-goods cannot be read")
+        # Nor do ours depend on what is wrong in the lists of others.
+        listed.write_text("[console_scripts]\nno equals sign\n")
+        plugins.forget()
+        assert codec_names() == NAMES
+        assert caplog.messages == [warning]
+
+    def test_a_codec_that_cannot_be_made(self, break_it: Callable[..., Path]) -> None:
+        break_it("def X(bits): return bits / 0", {"quantkit.codecs": {"bent": "broken:X"}})
+        with pytest.raises(InputError, match="codec 'bent' of package broken-goods cannot be made"):
+            CodecChoice.parse("bent:4")
+
+    def test_a_codec_under_another_name_than_its_own(self, break_it: Callable[..., Path]) -> None:
+        code = "from quantkit.codecs.bitplane import Bitplane as X"
+        break_it(code, {"quantkit.codecs": {"bent": "broken:X"}})
+        with pytest.raises(InputError, match="of package broken-goods calls itself 'bitplane'"):
+            CodecChoice.parse("bent:4")
+
+    def test_a_layout_that_fails_to_look_is_passed_over(
+        self, break_it: Callable[..., Path], common_voice: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        code = """
+from quantkit.audio.corpora import Layout
+def load(folder): return None
+def look(folder): raise KeyError("size")
+X = Layout(load, look)
+"""
+        break_it(code, {"quantkit.corpora": {"bent": "broken:X"}})
+        assert len(open_corpus(common_voice)) == 3
+        assert len(open_corpus(common_voice)) == 3
+        (warning,) = caplog.messages
+        assert "corpus layout 'bent' of package broken-goods fails: KeyError" in warning
+
+    def test_two_packages_with_the_same_name(
+        self, break_it: Callable[..., Path], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        site = break_it("X = dict", {"quantkit.codecs": {"bent": "broken:X"}})
+        install(site, "other-goods", {"quantkit.codecs": {"bent": "broken:X"}})
+        plugins.forget()
+        with pytest.raises(InputError, match="unknown codec 'bent'"):
+            CodecChoice.parse("bent:4")
+        (warning,) = caplog.messages
+        assert "broken-goods" in warning
+        assert "other-goods" in warning
+
+
+class TestOurOwnNames:
+    def test_a_package_cannot_take_them(
+        self, break_it: Callable[..., Path], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        groups: dict[str, Sequence[str]] = {"codecs": ("int8", "bitplane"), "corpora": ("plain",)}
+        break_it(
+            "1 / 0",
+            {f"quantkit.{g}": dict.fromkeys(names, "broken:X") for g, names in groups.items()},
+        )
+        assert CodecChoice.parse("bitplane:4").make().name == "bitplane"
+        assert caplog.messages == []
+        assert codec_names() == NAMES
+        assert layout_names()[-1] == "plain"
+        assert sorted(m.partition(" called ")[2].partition(",")[0] for m in caplog.messages) == [
+            "'bitplane'",
+            "'int8'",
+            "'plain'",
+        ]
+
+    def test_installed_packages_are_not_searched_for_them(
+        self, small_model: Path, common_voice: Path
+    ) -> None:
+        plugins.forget()
+        (common_voice / "manifest.tsv").write_text("path\ttext\nclips/a.wav\tx\n")
+        open_corpus(common_voice)
+        assert CodecChoice.parse("grouped:3").make().bits == 3
+        assert plugins._entries.cache_info().misses == 0
+
+    def test_the_search_is_not_even_imported(self) -> None:
+        code = "import sys, quantkit.plugins; print('importlib.metadata' in sys.modules)"
+        answer = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        )
+        assert answer.stdout == "False\n"
