@@ -1,4 +1,4 @@
-"""What each stock release of ONNX Runtime loads, 1.15 to 1.31, on its CPU provider.
+"""What each stock release of ONNX Runtime loads, 1.15 to 1.32, on its CPU provider.
 
 Everything here was measured: each release was handed tiny models, one per operator set, IR
 version and narrow type, and asked for its list of kernels; the first and the last patch of the
@@ -55,6 +55,7 @@ TARGETS = (
         Target(f"1.{minor}", 26, 13, cast_bits=(2, 4), matmul_bits=(2, 4, 8))
         for minor in range(25, 32)
     ),
+    Target("1.32", 28, 14, cast_bits=(2, 4), matmul_bits=(2, 4, 8)),
 )
 
 _NEVER = 1_000
@@ -95,6 +96,7 @@ _FIRST_WITH_TYPE: Mapping[tuple[str, int], int] = {
     ("SpaceToDepth", TensorProto.UINT8): 28,
     ("SpaceToDepth", TensorProto.INT8): 28,
     ("Where", TensorProto.INT8): 31,
+    ("BitShift", TensorProto.UINT16): 32,
 }
 
 #: Minor number of the first release with a kernel for a version of a standard operator, where

@@ -99,10 +99,13 @@ CASES: dict[str, tuple[onnx.ModelProto, str | None]] = {
     "opset 24": (model_of([node("Relu", "x")], 24, 12), "1.24"),
     "opset 25": (model_of([node("Relu", "x")], 25, 13), "1.24"),
     "opset 26": (model_of([node("Relu", "x")], 26, 13), "1.25"),
-    "opset 27": (model_of([node("Relu", "x")], 27, 13), None),
+    "opset 27": (model_of([node("Relu", "x")], 27, 13), "1.32"),
+    "opset 28": (model_of([node("Relu", "x")], 28, 14), "1.32"),
+    "opset 29": (model_of([node("Relu", "x")], 29, 14), None),
     "IR 10 with an old opset": (model_of([node("Relu", "x")], 18, 10), "1.18"),
     "IR 13 with an old opset": (model_of([node("Relu", "x")], 18, 13), "1.24"),
-    "IR 14": (model_of([node("Relu", "x")], 18, 14), None),
+    "IR 14 with an old opset": (model_of([node("Relu", "x")], 18, 14), "1.32"),
+    "IR 15": (model_of([node("Relu", "x")], 18, 15), None),
     "a decoder on bytes": (
         model_of(
             [
@@ -144,6 +147,13 @@ CASES: dict[str, tuple[onnx.ModelProto, str | None]] = {
         None,
     ),
     "sums of bytes": (int8_pair("Add"), "1.21"),
+    "shifts of 16-bit integers": (
+        model_of(
+            [node("BitShift", "a b", "u", direction="LEFT"), *added("Identity")[1:]],
+            initializers=[array(name, np.ones(8, np.uint16)) for name in "ab"],
+        ),
+        "1.32",
+    ),
     "an unsigned convolution": (convolution_on_integers(np.uint8), "1.15"),
     "a signed convolution": (convolution_on_integers(np.int8), "1.24"),
     "MatMulNBits, 4 bits": (narrow_product(4), "1.16"),
@@ -224,7 +234,7 @@ def test_a_release_that_is_too_old_is_refused(version: str) -> None:
         target(version)
 
 
-@pytest.mark.parametrize("version", ["1.32", "2.0.1"])
+@pytest.mark.parametrize("version", ["1.33", "2.0.1"])
 def test_a_release_that_is_not_known_yet_is_refused(version: str) -> None:
     with pytest.raises(InputError, match=rf"{version} is not known; the newest"):
         target(version)
