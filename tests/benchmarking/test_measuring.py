@@ -2,34 +2,60 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from functools import partial
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from quantkit.benchmarking import latency
 from quantkit.benchmarking.host import describe_host
 from quantkit.benchmarking.latency import time_in_turns
 from quantkit.benchmarking.memory import measure_footprint
 from quantkit.errors import ModelError
-from quantkit.runtime.interleaved import Effort
+from quantkit.runtime.interleaved import Effort, interleaved_seconds
 
 MakeModel = Callable[..., Path]
 
 
-def test_a_run_that_takes_a_third_is_three_times_faster() -> None:
+class Clock:
+    """Shows the seconds that runs say they took."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def run(self, *seconds: float) -> Callable[[], None]:
+        """A run that takes so long, each time the next of ``seconds``."""
+        taken = cycle(seconds)
+
+        def run() -> None:
+            self.now += next(taken)
+
+        return run
+
+
+def test_a_run_that_takes_a_third_is_three_times_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(latency, "interleaved_seconds", partial(interleaved_seconds, clock=clock))
+    # Ten calls: the first warms up.
     slow, fast = time_in_turns(
-        [lambda: time.sleep(0.03), lambda: time.sleep(0.01)],
+        [clock.run(*[0.030] * 9, 0.060), clock.run(*[0.010] * 9, 0.020)],
         batch_size=2,
         threads=1,
         effort=Effort(rounds=9),
     )
     assert (slow.batch_size, slow.threads, slow.runs) == (2, 1, 9)
-    assert slow.p95 >= slow.p50 >= 30.0
+    assert (slow.p50, fast.p50) == pytest.approx((30.0, 10.0))
+    assert slow.p95 == pytest.approx(48.0)  # one round in nine took 60 ms
     assert slow.speedup == 1.0
-    assert fast.speedup == pytest.approx(3.0, rel=0.4)
-    assert fast.speedup_ci[0] <= fast.speedup <= fast.speedup_ci[1]
+    assert fast.speedup == pytest.approx(3.0)
+    # Whatever slows a round down slows both.
+    assert fast.speedup_ci == pytest.approx((3.0, 3.0))
 
 
 def test_models_take_turns_and_no_one_is_always_first() -> None:

@@ -103,7 +103,9 @@ def test_plots_are_the_same_every_time(report: BenchReport) -> None:
 @pytest.mark.parametrize("count", [1, 3, 11])
 def test_any_number_of_models(report: BenchReport, count: int) -> None:
     models = tuple(replace(report.models[0], name=f"m{i}") for i in range(count))
-    parsed(replace(report, models=models))
+    text = parsed(replace(report, models=models)).text
+    assert f"{count} model{'s' if count > 1 else ''}, 5 utterances" in text
+    assert all(model.name in text for model in models)
 
 
 def test_perfect_models_and_missing_losses(report: BenchReport) -> None:

@@ -3,25 +3,54 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
+
+import pytest
 
 from quantkit.runtime import malloc_trim as module
 
 
-def test_it_can_be_asked_at_any_time() -> None:
-    module.malloc_trim()
-    module.malloc_trim()
+@pytest.fixture(autouse=True)
+def _looked_up_anew() -> Iterator[None]:
+    """The library is looked up once in a process."""
+    module._glibc.cache_clear()
+    yield
+    module._glibc.cache_clear()
 
 
-def test_other_systems_are_left_alone(monkeypatch) -> None:
+class Library:
+    """A C library that counts how often it was asked, and for how much it may keep."""
+
+    def __init__(self) -> None:
+        self.kept: list[int] = []
+
+    def malloc_trim(self, keep: int) -> int:
+        self.kept.append(keep)
+        return 1
+
+
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> Library:
+    library = Library()
+    monkeypatch.setattr(module.sys, "platform", "linux")
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: library)
+    return library
+
+
+def test_the_c_library_is_asked_each_time_to_keep_nothing(library: Library) -> None:
+    module.malloc_trim()
+    module.malloc_trim()
+    assert library.kept == [0, 0]
+
+
+def test_other_systems_are_left_alone(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.sys, "platform", "darwin")
-    monkeypatch.setattr(ctypes, "CDLL", lambda _: 1 / 0)
-    module._glibc.cache_clear()
     module.malloc_trim()
-    module._glibc.cache_clear()
+    assert library.kept == []
 
 
-def test_a_c_library_without_it_is_left_alone(monkeypatch) -> None:
+def test_a_c_library_without_it_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.sys, "platform", "linux")
     monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
-    module._glibc.cache_clear()
     module.malloc_trim()
-    module._glibc.cache_clear()
+    assert module._glibc() is None
