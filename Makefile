@@ -21,13 +21,17 @@ QUANTKIT := $(BIN)/quantkit
 READY    := $(VENV)/.ready
 PIP      := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CHOICES  := build/.choices
+# Processes that share the tests; tests that stand together mostly stay together, so that what a
+# module's tests share is made once.
+JOBS     ?= logical
+PYTEST   := $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 8 --dist worksteal
 
 # The modules whose change makes a step's result stale.
 code = $(shell find $(addprefix quantkit/,$(1)) -name '*.py')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: FORCE setup export quantize bench gate baseline ship test lint study train clean help
+.PHONY: FORCE setup export quantize bench gate baseline ship check test lint study train clean help
 
 setup: $(READY) ## install quantkit and its tools into .venv
 
@@ -74,8 +78,11 @@ ship: $(REPORT)/bench.json ## bundle for an edge team -> build/bundle/ (SHIPPED=
 		--licence $(MODEL)/LICENCE -o build/bundle --force
 	$(QUANTKIT) verify build/bundle
 
-test: $(READY) ## all tests, with coverage
-	$(BIN)/python -m pytest --cov --cov-report=term
+check: lint ## the fast loop: lint, types, and the tests that are not slow (JOBS=processes)
+	$(PYTEST) -m 'not slow'
+
+test: $(READY) ## all tests, with coverage (JOBS=processes)
+	$(PYTEST) --cov --cov-report=term
 
 lint: $(READY) ## ruff and strict mypy
 	$(BIN)/ruff check .

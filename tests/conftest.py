@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+# Processes that share the tests would take each other's cores: of the models of tests, several
+# threads compute no faster. It is read when NumPy and PyTorch are imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from hypothesis import settings
 

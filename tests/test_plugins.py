@@ -22,7 +22,7 @@ from quantkit import plugins
 from quantkit.audio.corpora import layout_names, open_corpus
 from quantkit.codecs.base import Codec, Encoded, Weight, blank
 from quantkit.codecs.catalogue import NAMES, CodecChoice, codec_names
-from quantkit.errors import CorpusError, InputError
+from quantkit.errors import CheckpointError, CorpusError, InputError
 from quantkit.graph.artifact import save_model
 from quantkit.runtime.session import create_session
 from tests.codecs.conftest import decoded as decoded
@@ -201,8 +201,57 @@ def test_without_the_package_the_same_folder_is_plain_audio(common_voice: Path) 
     assert {u.text for u in open_corpus(common_voice)} == {None}
 
 
+class TestFamily:
+    @pytest.fixture
+    def checkpoint(self, tmp_path: Path) -> Path:
+        pytest.importorskip("torch")
+        from transformers import UniSpeechConfig, UniSpeechForCTC
+
+        from tests.pretrained import SIZES, save
+
+        return save(tmp_path / "unispeech", UniSpeechForCTC(UniSpeechConfig(**SIZES)).eval())
+
+    @pytest.mark.usefixtures("installed")
+    def test_its_models_compute_what_transformers_computes(self, checkpoint: Path) -> None:
+        import torch
+
+        from quantkit.models.pretrained import load_pretrained
+
+        loaded = load_pretrained(checkpoint)
+        torch.manual_seed(0)
+        waveform = torch.randn(1, 4_000)
+        clip = (waveform - waveform.mean()) / (waveform.var(unbiased=False) + 1e-7).sqrt()
+        with torch.no_grad():
+            log_probs, lengths = loaded.module()(waveform, torch.tensor([4_000]))
+            expected = loaded.model(clip).logits.log_softmax(-1)
+        assert lengths.tolist() == [expected.shape[1]]
+        torch.testing.assert_close(log_probs, expected, atol=1e-4, rtol=0)
+
+    @pytest.mark.usefixtures("installed")
+    def test_it_is_listed_among_our_own(self) -> None:
+        pytest.importorskip("torch")
+        from quantkit.models.adapters import ARCHITECTURES, architecture_names
+
+        added = ("UniSpeechForCTC", "UniSpeechForSequenceClassification")
+        assert architecture_names() == tuple(sorted((*ARCHITECTURES, *added)))
+
+    def test_without_the_package_its_models_are_unknown(self, checkpoint: Path) -> None:
+        from quantkit.models.pretrained import load_pretrained
+
+        with pytest.raises(
+            CheckpointError, match=r"unknown architecture \(UniSpeechForCTC\); known: HubertForCTC"
+        ):
+            load_pretrained(checkpoint)
+
+    @pytest.mark.slow
+    def test_it_can_be_exported(self, site: Path, checkpoint: Path, tmp_path: Path) -> None:
+        done = quantkit(site, "export", checkpoint, "-o", tmp_path / "float32.onnx", "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["parity"]["worst"]["difference"] < 1e-3
+
+
 class TestCommandLine:
-    """One command uses the codec and the corpus, another the family."""
+    """A process of its own finds what is installed."""
 
     def test_a_model_is_quantized_with_the_codec_on_the_corpus(
         self, site: Path, small_model: Path, common_voice: Path, tmp_path: Path
@@ -229,21 +278,6 @@ class TestCommandLine:
         assert done.stderr == (
             f"quantkit: unknown codec 'powers'; choose one of {', '.join(NAMES)}\n"
         )
-
-    @pytest.mark.slow
-    def test_a_model_of_the_family_is_exported(self, site: Path, tmp_path: Path) -> None:
-        pytest.importorskip("torch")
-        from transformers import UniSpeechConfig, UniSpeechForCTC
-
-        from tests.pretrained import SIZES, save
-
-        folder = save(tmp_path / "unispeech", UniSpeechForCTC(UniSpeechConfig(**SIZES)).eval())
-        done = quantkit(site, "export", folder, "-o", tmp_path / "float32.onnx", "--json")
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["parity"]["worst"]["difference"] < 1e-3
-        refused = quantkit(tmp_path, "export", folder, "-o", tmp_path / "other.onnx")
-        assert refused.returncode == 2
-        assert "unknown architecture (UniSpeechForCTC); known: HubertForCTC" in refused.stderr
 
 
 class TestBroken:

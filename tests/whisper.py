@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from quantkit.exporting.sources import ExportOptions, export_source
+from tests.once import made_once
 
 #: Tokens of a multilingual Whisper, and of its text.
 TOKENS, TEXT_TOKENS = 51_865, 50_257
@@ -70,11 +72,15 @@ def write_transformers(folder: Path, model: Any) -> Path:
     return folder
 
 
-def exported_whisper(folder: Path) -> Path:
-    """A tiny Whisper as an artifact."""
-    source = write_transformers(folder / "tiny", tiny_whisper())
-    export_source(str(source), folder / "tiny.onnx", ExportOptions())
-    return folder / "tiny.onnx"
+def exported_whisper(factory: pytest.TempPathFactory) -> Path:
+    """A tiny Whisper as an artifact, ``tiny.onnx`` beside its checkpoint, the folder ``tiny``."""
+
+    def make(folder: Path) -> None:
+        source = write_transformers(folder / "tiny", tiny_whisper())
+        report = export_source(str(source), folder / "tiny.onnx", ExportOptions())
+        assert report.worst.difference < 1e-3
+
+    return made_once(factory, "whisper", make) / "tiny.onnx"
 
 
 def write_ctranslate2(folder: Path, model: Any) -> Path:

@@ -34,7 +34,7 @@ COARSE = QuantizeSettings(
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.whisper import exported_whisper
 
-    return exported_whisper(tmp_path_factory.mktemp("whisper"))
+    return exported_whisper(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ pytest.importorskip("torch", reason="a tiny Whisper is made by PyTorch")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.whisper import exported_whisper
 
-    return exported_whisper(tmp_path_factory.mktemp("whisper"))
+    return exported_whisper(tmp_path_factory)
 
 
 def clips(folder: Path, *seconds: float, languages: str = "") -> Corpus:
