@@ -19,6 +19,7 @@ def chirp(seconds: float) -> np.ndarray:
     return (0.3 * np.sin(2e3 * time * time) + 0.01 * noise).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bands", [80, 128])
 @pytest.mark.parametrize("seconds", [0.03, 3.3, 30.0])
 def test_it_equals_that_of_transformers(bands: int, seconds: float) -> None:

@@ -12,6 +12,7 @@ from quantkit.benchmarking.predictions import differences, select_predictions
 from quantkit.benchmarking.schema import BenchReport, UtteranceResult
 
 
+@pytest.mark.slow
 def test_paired_difference_is_much_narrower_than_the_means(report: BenchReport) -> None:
     good = report.models[0]
     spread = [replace(u, distance=40 * i) for i, u in enumerate(good.utterances)]

@@ -109,22 +109,26 @@ def judge(
     return compare(bench(workshop, weight, copies), accepted)
 
 
+@pytest.mark.slow
 def test_the_accepted_model_is_good_but_not_perfect(accepted: Baseline) -> None:
     quantized = accepted.figures.model("quantized")
     assert quantized is not None
     assert 0.0 < quantized.levenshtein < 2.0  # of 19 letters
 
 
+@pytest.mark.slow
 def test_the_same_model_again_passes(workshop: Path, accepted: Baseline) -> None:
     assert not judge(workshop, accepted, good_weight(0.04, seed=1)).failures
 
 
+@pytest.mark.slow
 def test_coarse_weights_fail(workshop: Path, accepted: Baseline) -> None:
     """What a wrong scale does: noise in the weights three times that of the accepted model."""
     (failure,) = judge(workshop, accepted, good_weight(0.12, seed=1)).failures
     assert (failure.model, failure.criterion) == ("quantized", "levenshtein")
 
 
+@pytest.mark.slow
 def test_one_dead_output_channel_fails(workshop: Path, accepted: Baseline) -> None:
     """What a zeroed per-channel scale does: the model never writes an e."""
     weight = good_weight(0.04, seed=1)
@@ -133,6 +137,7 @@ def test_one_dead_output_channel_fails(workshop: Path, accepted: Baseline) -> No
     assert (failure.model, failure.criterion) == ("quantized", "levenshtein")
 
 
+@pytest.mark.slow
 def test_a_weight_that_is_stored_twice_fails_on_size(workshop: Path, accepted: Baseline) -> None:
     result = judge(workshop, accepted, good_weight(0.04, seed=1), copies=2)
     assert [(c.model, c.criterion) for c in result.failures] == [("quantized", "size_bytes")]

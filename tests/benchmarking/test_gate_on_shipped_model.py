@@ -25,6 +25,8 @@ from quantkit.quantization.pipeline import quantize_model
 from quantkit.runtime.interleaved import Effort
 from quantkit.text.decoding import Decoding
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 CHECKPOINT = REPOSITORY / "models" / "wav2letter-en"
 CLIPS = REPOSITORY / "calibration_data"

@@ -71,6 +71,7 @@ def test_time_bounds_the_rounds_but_not_below_the_least() -> None:
     assert row.runs == 2
 
 
+@pytest.mark.slow
 def test_footprint_is_that_of_the_model_alone(make_model: MakeModel) -> None:
     held = np.ones(40_000_000, np.float32)  # 160 MB in this process must not count
     light = measure_footprint(make_model("light", ballast=10), length=50)

@@ -27,14 +27,17 @@ def parsed(report: BenchReport) -> Page:
     return read_page(render_page(report))
 
 
+@pytest.mark.slow
 def test_the_page_needs_nothing_else(report: BenchReport) -> None:
     assert_self_contained(render_page(report))
 
 
+@pytest.mark.slow
 def test_ids_are_unique_and_every_reference_has_its_target(report: BenchReport) -> None:
     assert_links_lead_somewhere(render_page(report))
 
 
+@pytest.mark.slow
 def test_the_page_tells_the_figures(report: BenchReport) -> None:
     text = parsed(report).text
     for expected in ("2 models, 5 utterances", "0.60", "13.0", "abba ab aa", "How to read it"):
@@ -65,6 +68,7 @@ def test_a_page_without_transcripts(unlabelled: BenchReport) -> None:
     assert "What it hears" not in text
 
 
+@pytest.mark.slow
 def test_every_plot_of_the_source_work_is_there(report: BenchReport) -> None:
     assert [plot.title for plot in plots_of(report)] == [
         "Loss",
@@ -85,6 +89,7 @@ def test_plots_without_transcripts(unlabelled: BenchReport) -> None:
     assert titles == ["Size", "Latency", "Time by batch size"]
 
 
+@pytest.mark.slow
 def test_plots_are_svg_in_the_colours_of_the_page(report: BenchReport) -> None:
     for plot in plots_of(report):
         root = ElementTree.fromstring(plot.svg)
@@ -96,10 +101,12 @@ def test_plots_are_svg_in_the_colours_of_the_page(report: BenchReport) -> None:
         assert "var(--" in plot.svg
 
 
+@pytest.mark.slow
 def test_plots_are_the_same_every_time(report: BenchReport) -> None:
     assert plots_of(report) == plots_of(report)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 3, 11])
 def test_any_number_of_models(report: BenchReport, count: int) -> None:
     models = tuple(replace(report.models[0], name=f"m{i}") for i in range(count))
@@ -108,6 +115,7 @@ def test_any_number_of_models(report: BenchReport, count: int) -> None:
     assert all(model.name in text for model in models)
 
 
+@pytest.mark.slow
 def test_perfect_models_and_missing_losses(report: BenchReport) -> None:
     perfect = tuple(
         replace(u, hypothesis=u.reference, distance=0, loss=None)

@@ -155,6 +155,7 @@ def test_phonemes_are_counted_as_labels(
     assert result.cer == pytest.approx(1 / 3)
 
 
+@pytest.mark.slow
 def test_limit_and_seed_choose_the_same_clips_again(
     make_model: Callable[..., Path], corpus: Corpus, quick: BenchSettings
 ) -> None:
@@ -214,6 +215,7 @@ def test_what_is_no_recogniser_is_refused(
         run_bench([model, tmp_path / "noise.onnx"], corpus, quick)
 
 
+@pytest.mark.slow
 def test_the_test_split_is_the_default_and_the_report_names_it(
     make_model: Callable[..., Path], corpus: Corpus, quick: BenchSettings
 ) -> None:

@@ -177,6 +177,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_killed_study_goes_on(jobs, tmp_path: Path) -> None:
     script = tmp_path / "script.py"

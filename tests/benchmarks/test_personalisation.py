@@ -184,6 +184,7 @@ def test_report_has_a_table_and_verdicts_for_each_part() -> None:
     assert "| +9.1% … +13.6% | 0.1000 | 1.0 | 2.0 | 3.0 | 6.0 |" in one
 
 
+@pytest.mark.slow
 def test_bars_and_lines_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bars = Bars("Digits", "%", ["ann", "bob"], {"same": [(9, 8, 10), (5, 5, 5)]})
     first, second = (charts.write_bars("demo", [bars], tmp_path / each) for each in "ab")

@@ -79,6 +79,7 @@ def test_short_table_has_whole_widths_and_the_plans_that_people_compare() -> Non
     assert set(SHORT) <= {cell.line for cell in plan_methods.cells()}
 
 
+@pytest.mark.slow
 def test_plot_is_the_same_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def drawn(folder: Path) -> str:
         lines = {"uniform": [(2, 1.0, 0.5, 2.0), (4, 0.5, 0.4, 0.6)], "optimal": [(2, 0.3, 0.3, 1)]}
@@ -111,6 +112,7 @@ def measure(tmp_path: Path) -> plan_methods.Measure:
     )
 
 
+@pytest.mark.slow
 def test_cells_are_measured_at_equal_bytes(
     measure: plan_methods.Measure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

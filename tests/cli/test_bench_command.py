@@ -83,6 +83,7 @@ def labelled(clips: Path) -> Path:
 run = partial(shell.run, "bench")
 
 
+@pytest.mark.slow
 def test_report_and_tables(
     models: list[Path], labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -120,6 +121,7 @@ def test_beam_search_is_the_default(
     assert [u["hypothesis"] for u in content["models"][0]["utterances"]] == ["a", "a"]
 
 
+@pytest.mark.slow
 def test_a_fused_front_end_runs_beside_its_features_model(
     models: list[Path], labelled: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

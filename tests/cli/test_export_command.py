@@ -26,6 +26,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_exports_and_says_so(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -35,6 +36,7 @@ def test_exports_and_says_so(
     assert read_info(output).name == "tiny"
 
 
+@pytest.mark.slow
 def test_json_result(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "waveform.onnx"
     assert run("export", checkpoint, "-o", output, "--with-frontend", "--name", "x", "--json") == 0

@@ -61,6 +61,7 @@ def test_what_is_missing_is_named_in_one_line_with_exit_code_2(
     assert not list(tmp_path.rglob("*.onnx"))
 
 
+@pytest.mark.slow
 def test_commands_that_need_no_pytorch_do_not_import_it() -> None:
     commands = [name for name in _COMMANDS if name not in ("export", "train")]
     program = "import sys, importlib\n" + "".join(

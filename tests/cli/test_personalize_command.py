@@ -41,6 +41,7 @@ def audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_model_plan_and_report_are_written(
     source: Path, audio: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -58,6 +59,7 @@ def test_model_plan_and_report_are_written(
     assert "layer4.conv" in report.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_json_says_it_all(
     source: Path, audio: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -71,6 +73,7 @@ def test_json_says_it_all(
     assert document["measured_divergence"] >= 0
 
 
+@pytest.mark.slow
 def test_no_grid_is_kept_that_costs_more_than_was_said(
     source: Path, audio: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -83,6 +86,7 @@ def test_no_grid_is_kept_that_costs_more_than_was_said(
     assert output.stat().st_size <= 52_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [

@@ -49,6 +49,7 @@ def audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_sensitivity_and_budget_become_the_optimal_plan(
     source, sensitivity, audio, tmp_path, capsys
 ) -> None:
@@ -64,6 +65,7 @@ def test_sensitivity_and_budget_become_the_optimal_plan(
     assert result.stat().st_size <= 120_000
 
 
+@pytest.mark.slow
 def test_audio_and_budget_become_a_plan_that_was_tried(source, audio, tmp_path, capsys) -> None:
     plan = tmp_path / "plan.json"
     arguments = ["--audio", audio, "--split", "all", "--budget", "130kB", "--json"]
@@ -98,6 +100,7 @@ def test_kernels_are_kept_from_costly_grids_or_chosen_for_a_latency(
     assert "--max-input-divergence does not go with --max-latency" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_front_of_what_is_possible(source, sensitivity, tmp_path) -> None:
     files = [tmp_path / f"front.{suffix}" for suffix in ("tsv", "md", "json", "svg", "png")]
     arguments = ["--budget", "150kB", "--sensitivity", sensitivity]
@@ -118,6 +121,7 @@ def test_latency_limit_chooses_kernels(source, sensitivity, tmp_path) -> None:
     assert {row.compute for row in read_plan(plan).layers} != {"static"}
 
 
+@pytest.mark.slow
 def test_times_that_others_disturbed_are_a_warning(source, sensitivity, tmp_path, capsys) -> None:
     times, plan = tmp_path / "times.json", tmp_path / "plan.json"
     arguments = ["plan", source, "--budget", "150kB", "--sensitivity", sensitivity]
@@ -141,6 +145,7 @@ def test_times_of_another_model_are_refused(source, sensitivity, tmp_path, capsy
     assert not plan.exists()
 
 
+@pytest.mark.slow
 def test_times_are_measured_once(source, sensitivity, audio, tmp_path) -> None:
     times, plan = tmp_path / "times.json", tmp_path / "plan.json"
     arguments = ["plan", source, "--budget", "150kB", "--sensitivity", sensitivity, "--no-verify"]
@@ -176,6 +181,7 @@ def test_size_that_is_counted_need_not_be_that_of_the_file(source, audio, tmp_pa
     assert read_plan(plan).budget_bytes is None
 
 
+@pytest.mark.slow
 def test_budget_becomes_a_plan_and_the_plan_a_file_that_keeps_to_it(
     source, audio, tmp_path, capsys
 ) -> None:
@@ -187,6 +193,7 @@ def test_budget_becomes_a_plan_and_the_plan_a_file_that_keeps_to_it(
     assert read_info(result).plan["budget_bytes"] == 180_000
 
 
+@pytest.mark.slow
 def test_plan_edited_by_hand(source, audio, tmp_path, capsys) -> None:
     plan = tmp_path / "plan.json"
     assert run("plan", source, "--method", "manual", "--codec", "grouped:4", "-o", plan) == 0
@@ -326,6 +333,7 @@ def test_other_results_replace_nothing_that_is_needed(
     assert not plan.exists()
 
 
+@pytest.mark.slow
 def test_fronts_may_go_into_a_new_folder(source, sensitivity, tmp_path) -> None:
     arguments = ["--budget", "150kB", "--sensitivity", sensitivity, "-o", tmp_path / "plan.json"]
     front = tmp_path / "new" / "folder" / "front.png"

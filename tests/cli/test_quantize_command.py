@@ -73,6 +73,7 @@ def test_own_settings(source: Path, audio: Path, tmp_path: Path, capsys) -> None
     assert layers[1]["range"] == "percentile 99.9"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["entropy", "cosine", "hessian"])
 def test_searched_ranges(method: str, source: Path, audio: Path, tmp_path: Path, capsys) -> None:
     output = tmp_path / "q.onnx"

@@ -102,6 +102,7 @@ def test_it_holds_for_inputs_that_were_not_heard_before(codec) -> None:
     assert output_errors(later, codec_of(codec).encode(weight)).sum() < 0.6 * by_nearest.sum()
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     shape=st.lists(st.integers(0, 7), min_size=1, max_size=4),

@@ -27,6 +27,7 @@ def error(codec, weight: Weight) -> float:
     return float((importance * difference**2).sum())
 
 
+@pytest.mark.slow
 @given(
     shape=st.lists(st.integers(0, 9), min_size=1, max_size=4),
     bits=st.integers(1, 6),
@@ -63,6 +64,7 @@ def test_tables_are_learned_from_all_columns_of_a_channel(channels):
     assert error(Grouped(4), weight) < 0.01 * float((values**2).sum())
 
 
+@pytest.mark.slow
 def test_a_few_large_weights_are_cut_off_where_all_others_gain(monkeypatch):
     weights = []
     for seed in range(3):
@@ -90,6 +92,7 @@ def test_the_choice_of_tables_pays_where_magnitudes_differ(bits):
     assert error(Grouped(bits), weight) < 0.75 * error(Codebook(bits), weight)
 
 
+@pytest.mark.slow
 def test_error_decreases_with_bits_tables_and_shorter_groups():
     weight = Weight(heavy_tailed((64, 512)), 0)
     by_bits = [error(Grouped(bits), weight) for bits in range(1, 7)]

@@ -30,6 +30,7 @@ def squared_errors(codec, weight: Weight) -> np.ndarray:
     return (difference.reshape(len(difference), -1) ** 2).sum(axis=1)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     shape=st.lists(st.integers(5, 9), min_size=1, max_size=3),
@@ -102,6 +103,7 @@ def test_a_transposed_weight_has_the_same_levels():
     np.testing.assert_array_equal(rows.levels, columns.levels.T)
 
 
+@pytest.mark.slow
 def test_all_tiers_compensate_their_rounding_errors():
     random = np.random.default_rng(3)
     mixing = random.standard_normal((INPUTS, INPUTS)) * 0.9 ** np.arange(INPUTS)

@@ -23,6 +23,8 @@ from quantkit.runtime.recognizer import Recognizer  # noqa: E402
 from quantkit.tasks.open import open_speech_model  # noqa: E402
 from tests.pretrained import CLASSES, save, tiny  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -110,6 +110,7 @@ def test_a_clip_does_not_depend_on_its_batch(exported: Path) -> None:
         np.testing.assert_allclose(batched, alone, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_large_weights_go_to_a_file_beside_the_model(
     model: Wav2Letter, labels: Labels, exported: Path, tmp_path: Path
 ) -> None:
@@ -126,6 +127,7 @@ def test_large_weights_go_to_a_file_beside_the_model(
     )
 
 
+@pytest.mark.slow
 def test_with_frontend_takes_waveforms(model: Wav2Letter, labels: Labels, tmp_path: Path) -> None:
     path = tmp_path / "waveform.onnx"
     export_wav2letter(model, labels, Frontend(), path, with_frontend=True)
@@ -139,6 +141,7 @@ def test_with_frontend_takes_waveforms(model: Wav2Letter, labels: Labels, tmp_pa
     assert log_probs.shape == (Frontend().frames_of(16_000) // 2 + 1, 29)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_names_the_model_and_gives_its_checksum(
     model: Wav2Letter, labels: Labels, tmp_path: Path
 ) -> None:
@@ -155,6 +158,7 @@ def test_a_checkpoint_names_the_model_and_gives_its_checksum(
     assert json.loads(entries["quantkit.frontend"])["fused"] is False
 
 
+@pytest.mark.slow
 def test_a_failed_parity_check_leaves_the_old_file(
     model: Wav2Letter, labels: Labels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +179,7 @@ def test_a_failed_parity_check_leaves_the_old_file(
     assert [file.name for file in tmp_path.iterdir()] == ["float32.onnx"]
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_said(model: Wav2Letter, labels: Labels, tmp_path: Path) -> None:
     path = tmp_path / "a.onnx"
     with pytest.raises(InputError, match="opset 17 is not supported; choose 18 to 23"):

@@ -23,6 +23,8 @@ from quantkit.tasks.open import open_speech_model
 from quantkit.text.decoding import Decoding
 from tests.whisper import exported_whisper, serialized, tiny_whisper, write_ctranslate2
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -145,6 +145,7 @@ class TestForeign:
 
 
 class TestDamage:
+    @pytest.mark.slow
     @pytest.mark.parametrize("threshold", [0, 1_000_000])
     def test_every_flipped_byte_is_an_error(self, tmp_path: Path, threshold: int) -> None:
         artifact = tmp_path / "m.onnx"
@@ -199,6 +200,7 @@ class TestDamage:
             with pytest.raises(ModelError, match="does not match its checksum"):
                 read_info(path)
 
+    @pytest.mark.slow
     def test_cut_off_anywhere_there_is_an_error_or_no_metadata_left(self, artifact: Path) -> None:
         content = artifact.read_bytes()
         silent = []

@@ -108,6 +108,7 @@ def test_bytes_that_are_no_weights_give_one_line(folder: Path, content: bytes, s
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_pt_file_damaged_anywhere_is_a_checkpoint_error_or_loads(folder: Path) -> None:
     expected = load_wav2letter(folder).model.state_dict()
     torch.save(expected, folder / "good.pt")

@@ -151,6 +151,7 @@ def test_hostile_names_stay_text(summary, sensitivity, plan, front) -> None:
     assert_self_contained(html)
 
 
+@pytest.mark.slow
 def test_the_same_page_every_time(summary, sensitivity, plan, front) -> None:
     first = render_page(summary, sensitivity, plan, front)
     assert render_page(summary, sensitivity, plan, front) == first

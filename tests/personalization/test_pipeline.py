@@ -17,6 +17,8 @@ from quantkit.quantization.choices.settings import LayerRule, QuantizeSettings
 from quantkit.sensitivity.model_divergence import model_divergence
 from tests.small_model import Clip, masked_convolutions
 
+pytestmark = pytest.mark.slow
+
 BUDGET = 52_000
 CANDIDATES = tuple(map(CodecChoice.parse, ("grouped:2", "grouped:3", "bitplane:5", "int8")))
 SETTINGS = PersonalizeSettings(candidates=CANDIDATES, rounds=1)

@@ -84,6 +84,7 @@ def test_the_best_codec_of_each_width_is_shown(sensitivity) -> None:
     )
 
 
+@pytest.mark.slow
 def test_more_layers_than_help_are_left_to_the_table(sensitivity) -> None:
     first = sensitivity.layers[0]
     layers = tuple(replace(first, name=f"/model/layers.{i}/MatMul") for i in range(90))

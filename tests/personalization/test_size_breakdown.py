@@ -59,7 +59,13 @@ def test_narrow_scales_and_biases_are_what_they_were(tmp_path) -> None:
     assert 2 * 256 <= parts["scales"] < 2 * 256 + 32
 
 
-@pytest.mark.parametrize("codec", ["bitplane:3", "codebook:3", "grouped:2", "native:4", "ternary"])
+@pytest.mark.parametrize(
+    "codec",
+    [
+        *("bitplane:3", "codebook:3", "native:4", "ternary"),
+        pytest.param("grouped:2", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("compute", ["static", "dynamic", "float32"])
 def test_packed_weights_come_with_decoders(codec, compute, source, clips, tmp_path) -> None:
     settings = QuantizeSettings(compute=compute, codec=CodecChoice.parse(codec))

@@ -59,6 +59,7 @@ class Blaming:
         return Estimate(sum(self.marginals(choices).values()))
 
 
+@pytest.mark.slow
 def test_where_nothing_interacts_the_first_plan_stands(planner) -> None:
     judge = Blaming(planner, {})
     found = corrected_plan(planner, judge, BUDGET)
@@ -70,6 +71,7 @@ def test_where_nothing_interacts_the_first_plan_stands(planner) -> None:
     assert only.size_bytes == found.optimum.size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", ["layer2.conv", "layer3.conv"])
 @pytest.mark.parametrize("factor", [0.2, 6.0])
 def test_interaction_is_found_and_the_plan_made_anew(layer, factor, planner) -> None:
@@ -90,6 +92,7 @@ def test_correction_pays(planner) -> None:
     assert found.optimum.divergence == pytest.approx(found.measured.mean)
 
 
+@pytest.mark.slow
 def test_the_best_of_those_tried_is_kept(planner) -> None:
     """A judge that blames layers at random: correcting leads nowhere."""
 
@@ -127,6 +130,7 @@ def test_without_a_judge_the_plan_is_untried(planner) -> None:
     assert (found.measured, found.rounds) == (None, ())
 
 
+@pytest.mark.slow
 def test_on_audio(source, clips) -> None:
     feeds = Feeds.of(clips, read_info(source))
     settings = QuantizeSettings()

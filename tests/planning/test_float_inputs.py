@@ -46,6 +46,7 @@ def computes(source: Path, sensitivity: Sensitivity, *rules: str, **options) -> 
     return {row.name: row.compute for row in plan.layers}
 
 
+@pytest.mark.slow
 def test_it_alone_gets_a_float_product_in_the_same_budget(source, sensitivity, clips, tmp_path):
     best = optimal_plan(source, BUDGET, sensitivity)
     rows = {row.name: row for row in best.plan.layers}
@@ -59,6 +60,7 @@ def test_it_alone_gets_a_float_product_in_the_same_budget(source, sensitivity, c
     assert {row.compute for row in made.plan.layers if row.name == QUIET} == {"float32"}
 
 
+@pytest.mark.slow
 def test_what_is_said_about_it_stands(source, sensitivity) -> None:
     assert computes(source, sensitivity, f"{QUIET}=@static")[QUIET] == "static"
     assert computes(source, sensitivity, "*=@dynamic")[QUIET] == "dynamic"

@@ -73,6 +73,7 @@ def test_no_combination_that_fits_is_predicted_to_be_better(source) -> None:
         assert found.divergence == pytest.approx(best, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_file_keeps_to_the_budget_and_leaves_no_room_for_anything_better(
     source, sensitivity
 ) -> None:
@@ -92,6 +93,7 @@ def test_file_keeps_to_the_budget_and_leaves_no_room_for_anything_better(
     assert improved > 0
 
 
+@pytest.mark.slow
 def test_file_is_what_the_plan_says(source, sensitivity, clips, tmp_path: Path) -> None:
     found = optimal_plan(source, BUDGET, sensitivity)
     result = quantize_model(source, tmp_path / "q.onnx", found.plan, clips)
@@ -101,6 +103,7 @@ def test_file_is_what_the_plan_says(source, sensitivity, clips, tmp_path: Path) 
     )
 
 
+@pytest.mark.slow
 def test_larger_budget_is_never_worse(source, sensitivity) -> None:
     planner = Planner.of(source, sensitivity, settings())
     found = [planner.best(budget) for budget in (80_000, 120_000, 180_000, 10**7)]
@@ -141,6 +144,7 @@ def test_old_runtime_gets_only_what_it_can_load(source) -> None:
 
 
 class TestLatency:
+    @pytest.mark.slow
     def test_limit_is_kept_and_compute_chosen_for_it(self, source, sensitivity) -> None:
         times = synthetic_times(sensitivity)
         planner = Planner.of(source, sensitivity, settings(), times=times, any_compute=True)
@@ -168,6 +172,7 @@ class TestLatency:
             optimal_plan(source, BUDGET, sensitivity, times=foreign, limit_ms=20.0)
 
 
+@pytest.mark.slow
 def test_impossible_budget_says_what_is_possible(source, sensitivity) -> None:
     with pytest.raises(InputError, match="is impossible: the smallest, with ") as error:
         optimal_plan(source, 10_000, sensitivity)

@@ -72,6 +72,7 @@ def test_each_point_is_the_optimum_of_its_size(front, planner) -> None:
         assert best.divergence == pytest.approx(point.divergence)
 
 
+@pytest.mark.slow
 def test_with_times_slower_is_better_too(timed) -> None:
     def beats(one, other) -> bool:
         return (

@@ -22,7 +22,7 @@ CODECS = [
     "codebook:3",
     "codebook:3,scope=channel",
     "grouped:2",
-    "grouped:3",
+    pytest.param("grouped:3", marks=pytest.mark.slow),
     "ternary",
     "sparse:5,keep=10",
     "int8",

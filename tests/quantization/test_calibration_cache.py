@@ -58,6 +58,7 @@ def test_what_was_heard_is_not_heard_again(source, counted, tmp_path) -> None:
     assert len(made) == 1
 
 
+@pytest.mark.slow
 def test_an_analysis_hears_what_quantizing_needs(source, counted, tmp_path) -> None:
     prepared = PreparedModel(source)
     feeds = prepared.feeds(counted)

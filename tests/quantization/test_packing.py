@@ -25,7 +25,8 @@ CODECS = [
     "native:4",
     *(f"codebook:{bits}" for bits in (1, 2, 3, 4, 5)),
     "codebook:3,scope=channel",
-    *(f"grouped:{bits}" for bits in (1, 2, 3, 4)),
+    "grouped:2",
+    *(pytest.param(f"grouped:{bits}", marks=pytest.mark.slow) for bits in (1, 3, 4)),
     "ternary",
     "sparse:4,keep=20",
 ]

@@ -283,6 +283,7 @@ def test_audio_needs_a_model_with_a_front_end(source, tmp_path) -> None:
         quantize_model(source, tmp_path / "q.onnx", "static-int8", corpus)
 
 
+@pytest.mark.slow
 def test_waveforms_calibrate_a_model_with_a_fused_front_end(tmp_path) -> None:
     frontend_graph = pytest.importorskip("quantkit.exporting.frontend_graph")
     torch = pytest.importorskip("torch")

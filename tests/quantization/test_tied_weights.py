@@ -64,6 +64,7 @@ SETTINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("case", SETTINGS)
 def test_shared_weight_is_stored_once(form, case, tmp_path) -> None:
@@ -84,6 +85,7 @@ def test_shared_weight_is_stored_once(form, case, tmp_path) -> None:
     assert sizes["untied"] - sizes[form] > 0.75 * heads["untied"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("case", SETTINGS)
 def test_sharing_changes_no_result(form, case, tmp_path, monkeypatch) -> None:

@@ -101,6 +101,7 @@ def test_weights_beside_the_file_are_part_of_the_model(source, clips, tmp_path) 
     assert second.layers[2].metrics["variance"] > 2 * first.layers[2].metrics["variance"]
 
 
+@pytest.mark.slow
 def test_damaged_cache_is_measured_again(source, clips, tmp_path) -> None:
     cache = tmp_path / "cache"
     first = analyze(source, clips, SETTINGS, cache=cache)
@@ -144,6 +145,7 @@ analyze(Path(sys.argv[1]), clips.__wrapped__(), SETTINGS, cache=Path(sys.argv[2]
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", [2, 9])
 def test_killed_run_goes_on_where_it_was(parts, source, clips, tmp_path) -> None:
     cache = tmp_path / "cache"

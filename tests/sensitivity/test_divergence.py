@@ -56,6 +56,7 @@ def brute_force(float_path: Path, other_path: Path, feeds: Feeds, output: str) -
     return total / frames
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [residual, attention, tied])
 def test_equals_quantizing_the_layer_and_running_the_whole_model(build, tmp_path) -> None:
     model, _ = build()
@@ -84,6 +85,7 @@ def test_equals_quantizing_the_layer_and_running_the_whole_model(build, tmp_path
             assert result.measured
 
 
+@pytest.mark.slow
 def test_clips_can_meet_weights_that_were_fitted_without_them(tmp_path: Path) -> None:
     model, _ = attention()
     feeds, fitting = feeds_of(attention, 2), Fitting(bias_correction=False)

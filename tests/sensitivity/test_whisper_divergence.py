@@ -24,6 +24,8 @@ from quantkit.sensitivity.plan_divergence import PlanTrial
 
 pytest.importorskip("torch", reason="a tiny Whisper is made by PyTorch")
 
+pytestmark = pytest.mark.slow
+
 #: Rounded to few levels, so that it matters who shares a grid with whom.
 COARSE = QuantizeSettings(
     compute="float32", rules=(LayerRule.parse("decoder.layers.*=int8@dynamic/3"),)

@@ -17,6 +17,8 @@ from quantkit.graph.info import ArtifactInfo
 
 pytest.importorskip("torch", reason="a tiny Whisper is made by PyTorch")
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -150,6 +150,7 @@ def test_what_has_no_studentized_interval_is_refused(
         studentized_interval(numerators, denominators)
 
 
+@pytest.mark.slow
 def test_studentized_intervals_hold_skewed_means_more_often_than_percentiles() -> None:
     """Numbers as spoken keywords show them: log-normal, half of the mean in a few of them."""
     random = np.random.default_rng(2)

@@ -43,6 +43,7 @@ def _trainer(recipe: Recipe, corpus: Path, folder: Path) -> Trainer:
     return prepare_trainer(recipe, folder, folders={"tones": corpus}, device=torch.device("cpu"))
 
 
+@pytest.mark.slow
 def test_a_small_model_learns_to_spell_and_the_best_one_is_kept(
     tone_corpus: Path, tmp_path: Path
 ) -> None:

@@ -32,6 +32,7 @@ def bits_of(plan: Plan) -> dict[str, float]:
     return {row.name: row.bits for row in plan.layers}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_file_keeps_to_the_budget(
     method, between, source, sensitivity, clips, tmp_path: Path
@@ -80,6 +81,7 @@ def test_another_metric_orders_by_it_and_the_plan_says_so(between, source, sensi
     assert plan.method == "myqasr ascending by variance"
 
 
+@pytest.mark.slow
 def test_reversed_is_myqasr_in_the_other_direction(between, source, sensitivity) -> None:
     for direction, other in (("ascending", "descending"), ("descending", "ascending")):
         plan = plan_of(Reversed(direction=direction), source, between, sensitivity)
@@ -88,6 +90,7 @@ def test_reversed_is_myqasr_in_the_other_direction(between, source, sensitivity)
         assert plan.method == f"reversed {direction}"
 
 
+@pytest.mark.slow
 def test_shuffled_deals_out_the_same_bits_by_its_seed(between, source, sensitivity) -> None:
     base = plan_of(MyQasr(), source, between, sensitivity)
     dealt = [plan_of(Shuffled(seed=seed), source, between, sensitivity) for seed in range(4)]

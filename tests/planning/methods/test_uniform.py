@@ -27,11 +27,13 @@ def sizes(source: Path) -> dict[int, int]:
         budget = plan.predicted_bytes - 1
 
 
+@pytest.mark.slow
 def test_each_width_is_reached_and_one_byte_less_takes_the_next(sizes) -> None:
     assert list(sizes) == [8, 7, 6, 5, 4, 3, 2, 1]
     assert list(sizes.values()) == sorted(sizes.values(), reverse=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [1, 3, 6])
 def test_file_keeps_to_the_budget(bits, sizes, source, clips, tmp_path: Path) -> None:
     budget = sizes[bits]
@@ -55,6 +57,7 @@ def test_impossible_budget_says_what_is_possible(sizes, source) -> None:
         plan_of(Uniform(), source, smallest - 1)
 
 
+@pytest.mark.slow
 def test_widths_that_a_codec_lacks_are_passed_over(source) -> None:
     """Look-up codecs end at 6 bits, native types have 4 and 2."""
     for codec, widths in (("grouped", [6, 5, 4, 3, 2, 1]), ("native", [4, 2])):

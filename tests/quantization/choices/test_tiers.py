@@ -49,6 +49,7 @@ def embedded(path: Path, ids: np.ndarray) -> np.ndarray:
     return create_session(shown).run([value], {"ids": ids})[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_size_is_known_beforehand_and_the_weight_is_stored_once(form, tmp_path) -> None:
     source = written(form, tmp_path)
@@ -61,6 +62,7 @@ def test_size_is_known_beforehand_and_the_weight_is_stored_once(form, tmp_path) 
     assert all(row.folded and not row.remark for row in result.lint.rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_rows_that_are_read_have_the_most_bits(form, tmp_path) -> None:
     source = written(form, tmp_path)
@@ -78,6 +80,7 @@ def test_rows_that_are_read_have_the_most_bits(form, tmp_path) -> None:
     assert error(np.arange(100)[None]) > 1e-2
 
 
+@pytest.mark.slow
 def test_a_weight_that_two_layers_share_serves_both(tmp_path) -> None:
     """Tiers keep both the tokens that are read and the labels that are likely."""
     source = written("copy", tmp_path)

@@ -25,6 +25,7 @@ def _trainer(recipe: KeywordRecipe, corpus: Path, folder: Path) -> KeywordTraine
     )
 
 
+@pytest.mark.slow
 def test_a_small_model_learns_to_tell_tones_apart_and_the_best_one_is_kept(
     tiny_recipe: KeywordRecipe, keyword_corpus: Path, tmp_path: Path
 ) -> None:
