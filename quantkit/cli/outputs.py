@@ -32,7 +32,7 @@ def check_place(path: Path, *, folder: bool = False) -> None:
         while not nearest.exists():
             nearest = nearest.parent
         if not nearest.is_dir():
-            raise OutputError(f"cannot write {path}: {nearest} is a file, not a folder")
+            raise OutputError(f"cannot write to {path}: {nearest} is a file, not a folder")
         with tempfile.TemporaryFile(dir=nearest):
             pass
     except OutputError:
@@ -40,7 +40,7 @@ def check_place(path: Path, *, folder: bool = False) -> None:
     except (OSError, RuntimeError) as error:
         # A link in circles raised RuntimeError before Python 3.13.
         reason = getattr(error, "strerror", None) or error
-        raise OutputError(f"cannot write {path}: {reason}") from error
+        raise OutputError(f"cannot write to {path}: {reason}") from error
 
 
 def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -> None:

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from quantkit.audio.frontend import Frontend
 from quantkit.benchmarking.schema import read_report
+from quantkit.errors import OutputError
 from quantkit.exporting.frontend_graph import fuse_frontend
 from quantkit.graph.artifact import load_model, save_model
 from quantkit.graph.info import ArtifactInfo, set_info
@@ -215,9 +216,13 @@ def test_what_was_measured_is_shown_even_if_it_cannot_be_written(
     options: tuple[str, ...],
     shown: str,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    def fail(*_: object) -> None:
+        raise OutputError("cannot write bench.json: the disk is full")
+
+    monkeypatch.setattr("quantkit.cli.bench.write_report", fail)
     report = tmp_path / "report"
-    (report / "bench.json" / "in the way").mkdir(parents=True)
     assert run(models[0], "--data", labelled, "--report", report, *QUICK, *options) == 2
     printed = capsys.readouterr()
     assert shown in printed.out

@@ -20,8 +20,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def in_language(folder: Path, language: str) -> list[str]:
-    return [clip.language for clip in open_selected(folder, None, None, language, None)]
+def in_language(folder: Path, *language: str) -> list[str]:
+    return [clip.language for clip in open_selected(folder, (), (), language, None)]
 
 
 def test_where_no_clip_says_its_language_all_are_in_the_one_that_is_named(folder: Path) -> None:

@@ -126,7 +126,7 @@ def test_bad_input_gets_one_line_and_loses_nothing(
         (["-o", "user.onnx", "--report", "MODEL"], "is itself read by this command"),
         (["-o", "user.onnx", "--plan", "MODEL"], "is itself read by this command"),
         (["-o", "user.onnx", "--plan", "user.onnx"], "is named for two results"),
-        (["-o", "user.onnx", "--report", "page", "--plan", "page"], "is named for two results"),
+        (["-o", "user.onnx", "--report", "page.txt"], "--report takes a name that ends in .html"),
         (["-o", "user.onnx", "--report", "FOLDER"], "it is a folder"),
         (["-o", "CLIP"], "is itself read by this command"),
     ],
@@ -141,7 +141,8 @@ def test_results_replace_nothing_that_is_needed(
 ) -> None:
     clip = audio / "0.wav"
     before = source.read_bytes(), clip.read_bytes()
-    places = {"MODEL": source, "FOLDER": audio, "CLIP": clip}
+    (tmp_path / "link.onnx").symlink_to(clip)
+    places = {"MODEL": source, "FOLDER": audio, "CLIP": tmp_path / "link.onnx"}
     given = [part if part[0] == "-" else places.get(part, tmp_path / part) for part in results]
     assert run("personalize", source, "--audio", audio, "--budget", "52kB", *given) == 2
     errors = capsys.readouterr().err

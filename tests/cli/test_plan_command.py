@@ -250,7 +250,7 @@ def test_target_runtime_is_kept(source, tmp_path, capsys) -> None:
             ["--method", "uniform", "--budget", "1MB", "--max-latency", "1ms"],
             "--max-latency does not go with --method uniform",
         ),
-        (["--budget", "1MB", "--pareto", "front.xls"], "choose a name that ends in .tsv, .md"),
+        (["--budget", "1MB", "--pareto", "front.xls"], "takes a name that ends in .tsv, .md"),
         (["--method", "uniform"], "--method uniform needs a --budget"),
         (["--method", "uniform", "--budget", "1MB", "--codec", "bitplane:4"], "give its name only"),
         (["--method", "manual", "--codec", "zip:4"], "unknown codec 'zip'"),

@@ -52,12 +52,12 @@ def paths_of(ctx: click.Context) -> tuple[list[Path], list[Path]]:
     reads: list[Path] = []
     writes: list[Path] = []
     for param in ctx.command.params:
-        for path in _paths(ctx.params.get(str(param.name))):
+        for path in paths_in(ctx.params.get(str(param.name))):
             if isinstance(param.type, OutputFile | OutputFolder):
                 files = list(written(param.type, path, ctx.params))
                 is_read = isinstance(param.type, OutputFile) and param.type.read_if_there
                 (reads if is_read and path.exists() else writes).extend(files)
-            elif isinstance(param.type, click.Path) and not isinstance(param.type, CacheFolder):
+            elif is_input(param):
                 reads.append(path)
     return reads, writes
 
@@ -76,6 +76,14 @@ def written(
         yield path / name
 
 
-def _paths(value: Any) -> list[Path]:
+def is_input(param: click.Parameter) -> bool:
+    """Whether a parameter names something that the command reads."""
+    return isinstance(param.type, click.Path) and not isinstance(
+        param.type, OutputFile | OutputFolder | CacheFolder
+    )
+
+
+def paths_in(value: Any) -> list[Path]:
+    """The paths of a parameter's value, which may be one, several or none."""
     values = value if isinstance(value, tuple) else (value,)
     return [each for each in values if isinstance(each, Path)]

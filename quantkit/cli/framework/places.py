@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from quantkit.cli.framework.dry_run import paths_of, written
+from quantkit.cli.framework.dry_run import is_input, paths_in, written
 from quantkit.cli.framework.parameters import OutputFile, OutputFolder
 from quantkit.cli.framework.state import state
 from quantkit.cli.outputs import check_outputs, check_place
@@ -21,22 +21,39 @@ def settle_outputs(ctx: click.Context) -> None:
             input, or two results in one place.
         OutputError: a place that cannot be written.
     """
-    reads, writes = paths_of(ctx)
     # A model that a slip of the fingers names as the result is worth more than a suffix.
-    check_outputs((path for path in writes if path.exists() and not path.is_dir()), reads)
+    whole = [path for path in _files(ctx) if path.suffix or path.exists()]
+    check_outputs(whole, _inputs(ctx))
     for param in ctx.command.params:
         value = ctx.params.get(str(param.name))
         if value is not None and isinstance(param.type, OutputFile | OutputFolder):
             ctx.params[str(param.name)] = _settled(ctx, param, param.type, value)
-    reads, writes = paths_of(ctx)
-    # A model may stand in the folder that its quantized versions are written into.
-    check_outputs((path for path in writes if path in _named(ctx)), reads)
+    check_outputs(_files(ctx), _inputs(ctx))
 
 
-def _named(ctx: click.Context) -> set[Path]:
-    values = (ctx.params.get(str(param.name)) for param in ctx.command.params)
-    paths = (path for value in values for path in (value if isinstance(value, tuple) else [value]))
-    return {path for path in paths if isinstance(path, Path)}
+def _inputs(ctx: click.Context) -> list[Path]:
+    return [
+        path
+        for param in ctx.command.params
+        if is_input(param)
+        for path in paths_in(ctx.params.get(str(param.name)))
+    ]
+
+
+def _files(ctx: click.Context) -> list[Path]:
+    """The files to write that options name; a model may stand in a folder that they name."""
+    return [
+        path
+        for param in ctx.command.params
+        if isinstance(param.type, OutputFile) and not _names_folder(param.type, ctx)
+        for path in paths_in(ctx.params.get(str(param.name)))
+    ]
+
+
+def _names_folder(kind: OutputFile | OutputFolder, ctx: click.Context) -> bool:
+    if isinstance(kind, OutputFolder):
+        return True
+    return kind.files_in_folder is not None and kind.files_in_folder(ctx.params) is not None
 
 
 def _settled(
@@ -45,16 +62,12 @@ def _settled(
     if isinstance(value, tuple):
         return tuple(_settled(ctx, param, kind, each) for each in value)
     path: Path = value
-    in_folder = isinstance(kind, OutputFolder) or (
-        kind.files_in_folder is not None and kind.files_in_folder(ctx.params) is not None
-    )
-    if in_folder:
+    if isinstance(kind, OutputFolder) or _names_folder(kind, ctx):
         check_place(path, folder=True)
         for each in written(kind, path, ctx.params):
             if each != path:
                 check_place(each)
         return path
-    assert isinstance(kind, OutputFile)
     named = kind.named(path, param.opts[-1])
     if named != path and not state(ctx).quiet:
         click.echo(f"{param.opts[-1]} {path} has no suffix: writing {named}", err=True)
