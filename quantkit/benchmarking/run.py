@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,8 @@ from quantkit.benchmarking.settings import BenchSettings
 from quantkit.benchmarking.sweep import sweep_batch_sizes
 from quantkit.progress import Progress, counted, no_progress
 from quantkit.tasks.open import open_speech_model
+
+_LOG = logging.getLogger(__name__)
 
 _SHOWN_REASONS = 5
 
@@ -58,6 +61,7 @@ def run_bench(
     if settings.limit:
         chosen = chosen.sample(settings.limit, settings.seed)
 
+    _LOG.info("measuring %d models on %d clips", len(contestants), len(chosen))
     heard = _recognise(contestants, chosen, settings, progress)
     sweep = _sweep(contestants, heard.kept, settings, progress)
     typical = sorted(heard.kept, key=lambda clip: clip.seconds)[len(heard.kept) // 2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,8 @@ from quantkit.graph.info import ArtifactInfo
 from quantkit.tasks.base import Task
 from quantkit.tasks.catalogue import task_of
 from quantkit.tasks.inputs import ClipInputs, Feed
+
+_LOG = logging.getLogger(__name__)
 
 Calibration = Corpus | Iterable[Feed]
 
@@ -78,6 +81,8 @@ class Feeds:
             else:
                 kept.clear()
             yield feed
+        for reason in self.skipped:
+            _LOG.info("left out: %s", reason)
         if size <= KEPT_BYTES:
             self._kept = tuple(kept)
 

@@ -18,8 +18,7 @@ from quantkit.cli.corpus_options import corpus_options, open_selected, split_opt
 from quantkit.cli.decoder_options import decoder_options, pop_decoding
 from quantkit.cli.framework import Argument, Command, NumberList, OutputFolder, begin_work
 from quantkit.cli.progress import progress_bar
-from quantkit.report.table import to_rich
-from quantkit.report.terminal import terminal_console
+from quantkit.report.terminal import print_report_table, terminal_console
 
 
 @click.command(
@@ -141,4 +140,4 @@ def _print(report: BenchReport) -> None:
     # The last table is as wide as there are models; it stands in the report.
     for table in tables_of(report)[:-1]:
         console.print()
-        console.print(to_rich(table, console))
+        print_report_table(table, console)

@@ -22,8 +22,6 @@ def check_place(path: Path, *, folder: bool = False) -> None:
     Raises:
         OutputError: the place is taken by something else, or its folder cannot be written.
     """
-    if not folder:
-        output_target(path)
     try:
         place = path.resolve()
         if folder and place.exists() and not place.is_dir():
@@ -35,6 +33,8 @@ def check_place(path: Path, *, folder: bool = False) -> None:
             raise OutputError(f"cannot write to {path}: {nearest} is a file, not a folder")
         with tempfile.TemporaryFile(dir=nearest):
             pass
+        if not folder:
+            output_target(path)
     except OutputError:
         raise
     except (OSError, RuntimeError) as error:

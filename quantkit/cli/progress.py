@@ -18,6 +18,8 @@ _LINE_SECONDS = 10.0
 # And only when so much more is done, or after so long a silence: an analysis takes hours.
 _LINE_SHARE = 0.1
 _SILENCE_SECONDS = 60.0
+# A tenth and two tenths are not three of them, in floating point.
+_ROUNDING = 1e-9
 # How often is looked whether a line is due.
 _LOOK_SECONDS = 1.0
 
@@ -60,7 +62,7 @@ class ProgressLines(Tell):
         """Write a line if one is due."""
         now, stage, share = self._clock(), self._stage, min(1.0, self._share)
         silence = now - self._written_at
-        moved = stage != self._written[0] or share >= self._written[1] + _LINE_SHARE
+        moved = stage != self._written[0] or share >= self._written[1] + _LINE_SHARE - _ROUNDING
         if silence < _LINE_SECONDS or (silence < _SILENCE_SECONDS and not moved):
             return
         done = f" {share:.0%}" if share else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 from quantkit.sensitivity.divergence_settings import CANDIDATES, DivergenceSettings
 from quantkit.sensitivity.model_divergence import model_divergence
 from quantkit.sensitivity.table import Sensitivity
+
+_LOG = logging.getLogger(__name__)
 
 # Trying a plan without each of its layers costs as much as trying a candidate in each of them.
 # Weights times layers beyond which that is left out.
@@ -210,7 +213,9 @@ class _Clock:
     def step(self, name: str) -> Iterator[None]:
         begin = time.perf_counter()
         yield
-        self.steps = (*self.steps, Step(name, time.perf_counter() - begin))
+        seconds = time.perf_counter() - begin
+        _LOG.info("%s: %.1f s", name, seconds)
+        self.steps = (*self.steps, Step(name, seconds))
 
 
 def _affordable_rounds(table: Sensitivity) -> int:

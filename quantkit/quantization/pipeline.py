@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,6 +35,8 @@ from quantkit.runtime.lint import LintReport, lint_model
 from quantkit.runtime.malloc_trim import malloc_trim
 from quantkit.runtime.parallel import cores, workers
 from quantkit.runtime.targets import target
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ def quantize_model(
     assigned.condition(feeds)
     conditioned = assigned.conditioned
     observations = observations_of(assigned, feeds, progress)
+    _LOG.info("%d layers are observed; their weights are next", len(assigned.layers))
     _encode_ahead(assigned, observations)
     weights = WeightStore(
         {name: choice.codec.make() for name, choice in assigned.choices.items()},
@@ -127,6 +131,7 @@ def quantize_model(
         lint = lint_model(destination)
     else:
         lint = save_checked_model(model, destination, lambda path: _checked(path, plan))
+    _LOG.info("%s is written and runs", destination)
     return QuantizeResult(
         path=destination,
         plan=plan,

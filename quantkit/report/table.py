@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rich import box
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table as RichTable
-
 
 @dataclass(frozen=True)
 class Table:
@@ -24,35 +19,6 @@ class Table:
     caption: str = ""
     text_columns: frozenset[int] = frozenset({0})
     optional: tuple[int, ...] = ()
-
-
-def to_rich(table: Table, console: Console) -> RichTable:
-    """The table for a terminal, without as many optional columns as it takes to fit."""
-    for count in range(len(table.optional) + 1):
-        rich = _rich_without(table, frozenset(table.optional[:count]))
-        if rich.__rich_measure__(console, console.options.update(max_width=10_000)).maximum <= (
-            console.width
-        ):
-            break
-    return rich
-
-
-def _rich_without(table: Table, dropped: frozenset[int]) -> RichTable:
-    rich = RichTable(
-        title=table.title,
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-        title_style="bold",
-        pad_edge=False,
-    )
-    kept = [i for i in range(len(table.columns)) if i not in dropped]
-    for i in kept:
-        rich.add_column(
-            table.columns[i], justify="left" if i in table.text_columns else "right", no_wrap=True
-        )
-    for row in table.rows:
-        rich.add_row(*(escape(row[i]) for i in kept))
-    return rich
 
 
 def to_markdown(table: Table) -> str:

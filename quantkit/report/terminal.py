@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from quantkit.report.table import Table as ReportTable
+
 # Wider than any table.
 _UNLIMITED = 10_000
 
@@ -85,6 +87,23 @@ def print_table(
     if dropped:
         names = ", ".join(columns[i].title or "details" for i in sorted(dropped))
         print(f"left out at this width: {names}", file=sys.stderr)
+
+
+def print_report_table(table: ReportTable, console: Console) -> None:
+    """Print a table of a report: without its optional columns first, then from the right.
+
+    The first two columns, the name and the figure beside it, always stay.
+    """
+    order = [*table.optional, *reversed(range(2, len(table.columns)))]
+    columns = [
+        Column(
+            title,
+            "left" if i in table.text_columns else "right",
+            importance=order.index(i) if i in order else None,
+        )
+        for i, title in enumerate(table.columns)
+    ]
+    print_table(columns, table.rows, title=table.title, console=console)
 
 
 def _table(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import time
 from pathlib import Path
 
 import onnxruntime
@@ -10,6 +12,8 @@ import onnxruntime
 from quantkit.errors import InputError, ModelError
 from quantkit.runtime.errors import in_one_line
 from quantkit.runtime.parallel import core_limit
+
+_LOG = logging.getLogger(__name__)
 
 # Warnings about unused initializers and the like are for us, not for the user: errors only.
 _LOG_ERRORS_ONLY = 3
@@ -60,13 +64,16 @@ def open_session(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime
     Raises:
         ModelError: the file is damaged or not loadable by this ONNX Runtime.
     """
+    began = time.perf_counter()
     try:
-        return onnxruntime.InferenceSession(
+        session = onnxruntime.InferenceSession(
             str(path), sess_options=options, providers=["CPUExecutionProvider"]
         )
     # ONNX Runtime's exceptions share no base class but Exception.
     except Exception as error:
         raise ModelError(_explain(path, in_one_line(error), onnxruntime.__version__)) from error
+    _LOG.debug("%s: opened in %.2f s", path, time.perf_counter() - began)
+    return session
 
 
 def _explain(path: Path, reason: str, version: str) -> str:

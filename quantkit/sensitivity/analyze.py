@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ from quantkit.sensitivity.divergence_settings import DivergenceSettings
 from quantkit.sensitivity.metrics import METRICS, metric
 from quantkit.sensitivity.observe import measure_metrics
 from quantkit.sensitivity.table import LayerSensitivity, Sensitivity
+
+_LOG = logging.getLogger(__name__)
 
 #: What the distances of quantized from float outputs are measured with.
 REFERENCE = CodecChoice("bitplane", 4)
@@ -127,7 +130,10 @@ def analyze(
         )
         divergences = _divergences(assigned, feeds, settings, kept, tell)
         layers = _rows(assigned, metrics, divergences)
+        _LOG.info("analysed %d layers", len(layers))
         finished.put("layers", [layer.to_json() for layer in layers])
+    else:
+        _LOG.info("the same analysis is in the cache: nothing is measured")
     return Sensitivity(
         model_sha256=prepared.sha256,
         audio_sha256=feeds.digest(),

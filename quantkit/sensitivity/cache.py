@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -20,6 +21,8 @@ from quantkit.files import read_json, write_json
 
 #: Part of every key; raise it when the same inputs give other results than before.
 ANALYSIS_VERSION = 4
+
+_LOG = logging.getLogger(__name__)
 
 _PART_SCHEMA = "quantkit.analysis-part/1"
 _FOLDER_VARIABLE = "QUANTKIT_CACHE"
@@ -105,7 +108,10 @@ class AnalysisCache:
             intact = document["part"] == part and document["sha256"] == _digest(value)
         except (FormatError, KeyError):
             return None
-        return value if intact else None
+        if not intact:
+            return None
+        _LOG.debug("%s: found in the cache", part)
+        return value
 
     def put(self, part: str, value: Any) -> None:
         """Keep a JSON value that is not None; a folder that refuses is no error."""

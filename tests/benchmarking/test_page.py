@@ -14,7 +14,7 @@ from quantkit.benchmarking.page import render_page
 from quantkit.benchmarking.plots import plots_of
 from quantkit.benchmarking.schema import BenchReport
 from quantkit.benchmarking.tables import markdown_report, tables_of
-from quantkit.report.table import to_rich
+from quantkit.report.terminal import print_report_table
 from tests.pages import (
     Page,
     assert_links_lead_somewhere,
@@ -149,7 +149,7 @@ def test_tables_fit_the_terminal(report: BenchReport, width: int) -> None:
     stream = StringIO()
     console = Console(file=stream, width=width)
     for table in tables_of(report)[:-1]:
-        console.print(to_rich(table, console))
+        print_report_table(table, console)
     lines = stream.getvalue().splitlines()
     assert max(map(len, lines)) <= width
     assert "…" not in stream.getvalue()

@@ -7,7 +7,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from quantkit.report.table import Table, to_markdown, to_rich
+from quantkit.report.table import Table, to_markdown
+from quantkit.report.terminal import print_report_table
 
 TABLE = Table(
     title="What it costs",
@@ -21,7 +22,7 @@ TABLE = Table(
 def printed(table: Table, width: int) -> str:
     stream = StringIO()
     console = Console(file=stream, width=width)
-    console.print(to_rich(table, console))
+    print_report_table(table, console)
     return stream.getvalue()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TypeGuard
 
@@ -27,6 +28,8 @@ __all__ = [
     "load_speech_commands",
     "open_corpus",
 ]
+
+_LOG = logging.getLogger(__name__)
 
 #: What quantkit itself reads, by the layout's name. A manifest decides before anything else is
 #: looked at, and plain is what is left over: neither has a sign of its own.
@@ -75,10 +78,15 @@ def open_corpus(path: Path, layout: str | None = None) -> Corpus:
         raise CorpusError(f"{path} {problem}")
     chosen = layout or detect_layout(path)
     if chosen in LAYOUTS:
-        return LAYOUTS[chosen].load(path)
-    if plugin := PLUGINS.find(chosen):
-        return _load_by(plugin, path)
-    raise CorpusError(f"unknown layout {chosen!r}; the layouts are {', '.join(layout_names())}")
+        corpus = LAYOUTS[chosen].load(path)
+    elif plugin := PLUGINS.find(chosen):
+        corpus = _load_by(plugin, path)
+    else:
+        raise CorpusError(f"unknown layout {chosen!r}; the layouts are {', '.join(layout_names())}")
+    _LOG.info("%s: %d clips in the layout %s", path, len(corpus), chosen)
+    for reason in corpus.skipped:
+        _LOG.info("left out: %s", reason)
+    return corpus
 
 
 def _load_by(plugin: Plugin[Layout], path: Path) -> Corpus:
