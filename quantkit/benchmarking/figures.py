@@ -17,7 +17,7 @@ from quantkit.errors import FormatError
 from quantkit.files import read_json
 from quantkit.json_fields import Fields, Range
 
-BENCH_SCHEMA = "quantkit.benchmarking/1"
+BENCH_SCHEMA = "quantkit.bench/1"
 
 # A speed-up is divided by, and its logarithm is taken.
 _RATIO = Range(1e-9)

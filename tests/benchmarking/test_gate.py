@@ -61,7 +61,7 @@ def model(
 
 def bench(*models: Mapping[str, Any], vnni: bool = True, **changes: Any) -> dict[str, Any]:
     return {
-        "schema": "quantkit.benchmarking/1",
+        "schema": "quantkit.bench/1",
         "host": {"cpu": "a CPU", "machine": "x86_64", "vnni": vnni, "onnxruntime": "1.31.1"},
         "corpus": {"name": "forty sentences"},
         "decoder": "greedy",

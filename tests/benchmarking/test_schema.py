@@ -29,7 +29,7 @@ def test_the_file_is_strict_json_with_a_schema(report: BenchReport, tmp_path: Pa
         raise AssertionError(constant)
 
     content = json.loads((tmp_path / "bench.json").read_text(), parse_constant=refuse)
-    assert content["schema"] == "quantkit.benchmarking/1"
+    assert content["schema"] == "quantkit.bench/1"
     row = content["models"][0]["utterances"][3]
     assert (row["id"], row["reference"], row["hypothesis"], row["distance"]) == (
         "clip-b",

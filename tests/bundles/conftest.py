@@ -164,7 +164,7 @@ def bench_of(tmp_path: Path) -> Callable[[Path], Path]:
         }  # fmt: skip
         corpus = {"name": "calibration_data", "split": "", "utterances": 80, "seconds": 240.0}
         report = {
-            "schema": "quantkit.benchmarking/1",
+            "schema": "quantkit.bench/1",
             "created": "2026-01-01T00:00:00Z",
             "decoder": "greedy",
             "unit": "characters",

@@ -109,7 +109,7 @@ def test_json_goes_to_standard_output_alone(
 ) -> None:
     assert run(models[0], "--data", labelled, *QUICK, "--json") == 0
     content = json.loads(capsys.readouterr().out)
-    assert content["schema"] == "quantkit.benchmarking/1"
+    assert content["schema"] == "quantkit.bench/1"
     assert content["models"][0]["utterances"][0]["hypothesis"] == "a"
 
 

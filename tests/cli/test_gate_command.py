@@ -28,7 +28,7 @@ def bench(edits_of_int8: int) -> dict[str, Any]:
         }
 
     return {
-        "schema": "quantkit.benchmarking/1",
+        "schema": "quantkit.bench/1",
         "host": {"cpu": "a CPU", "machine": "x86_64", "vnni": True, "onnxruntime": "1.31.1"},
         "corpus": {"name": "thirty"},
         "decoder": "greedy",
