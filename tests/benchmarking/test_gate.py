@@ -247,7 +247,7 @@ class TestBrokenFiles:
                 {"models": [FLOAT, {**INT8, "utterances": INT8["utterances"][1:]}]},
                 "same utterances",
             ),
-            ({"schema": "quantkit.benchmarking/9"}, "schema 'quantkit.benchmarking/9'"),
+            ({"schema": "quantkit.bench/9"}, "schema 'quantkit.bench/9'"),
             ({"host": {}}, "vnni is missing"),
         ],
     )

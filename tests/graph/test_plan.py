@@ -89,7 +89,7 @@ def test_wrong_row_is_named(changes, message, tmp_path: Path) -> None:
         ({"layers": []}, "has no layers"),
         ({"layers": [7]}, "layer of the plan must be a table of named values, not 7"),
         ({"budget_bytes": -1}, "budget_bytes must be at least 0, not -1"),
-        ({"schema": "quantkit.benchmarking/1"}, "quantkit.benchmarking/1"),
+        ({"schema": "quantkit.bench/1"}, "quantkit.bench/1"),
     ],
 )
 def test_wrong_plan_is_refused(change, message, tmp_path: Path) -> None:
