@@ -14,14 +14,24 @@ broken, and when an exception is no longer needed.
 from __future__ import annotations
 
 import ast
+import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import click
 
 from benchmarks.cells import ROOT
+from quantkit.audio.corpora import open_corpus
+from quantkit.calibration.feeds import Calibration
+from quantkit.graph import artifact
+from quantkit.graph.lazy import LazyModel, read_lazily
+from quantkit.personalization.pipeline import personalize
 
 PACKAGE = ROOT / "quantkit"
+SHIPPED = ROOT / "build" / "wav2letter-en" / "float32.onnx"
 
 TASKS = frozenset({"ctc", "classification", "whisper", "keywords"})
 OPERATORS = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm", "Gather", "LSTM", "GRU"})
@@ -122,15 +132,42 @@ def broken_rules() -> list[str]:
     return broken
 
 
+@contextmanager
+def counted_openings() -> Iterator[Counter[Path]]:
+    """How often each model file is opened inside the block."""
+    found: Counter[Path] = Counter()
+
+    def counting(path: Path) -> LazyModel:
+        found[path.resolve()] += 1
+        return read_lazily(path)
+
+    with patch.object(artifact, "read_lazily", counting):
+        yield found
+
+
+def openings_of_personalize(source: Path, calibration: Calibration, budget_bytes: int) -> int:
+    """How often one `personalize` opens the float model ``source``."""
+    with tempfile.TemporaryDirectory() as folder, counted_openings() as found:
+        personalize(source, Path(folder) / "user.onnx", calibration, budget_bytes)
+    return found[source.resolve()]
+
+
 @click.command()
-def main() -> None:
+@click.option("--model", type=click.Path(path_type=Path), default=SHIPPED, show_default=True)
+def main(model: Path) -> None:
     """Print what is out of place, and fail if anything is."""
     broken = broken_rules()
+    if not model.exists():
+        raise click.ClickException(f"{model} is missing: run `make export` first")
+    audio = open_corpus(ROOT / "calibration_data").select(split="calibration").sample(4)
+    if (times := openings_of_personalize(model, audio, model.stat().st_size // 8)) != 1:
+        broken.append(f"personalize opens {model} {times} times")
     for line in broken:
         click.echo(line)
     if broken:
         raise click.ClickException(f"{len(broken)} places name what is at home elsewhere")
     click.echo("tasks and operators are each named in their own rooms")
+    click.echo("personalize opens the float model once")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -72,21 +73,47 @@ def load_model(path: Path, *, check: bool = True) -> onnx.ModelProto:
     return model
 
 
-def open_model(path: Path, *, check: bool = True) -> onnx.ModelProto:
-    """The model with its large weights left in their file; see :mod:`quantkit.graph.tensors`.
+@dataclass(frozen=True)
+class OpenedModel:
+    """A model in memory, and the files that it came from.
 
-    The file must stay in place as long as the model is used. Several graphs are joined to one; see
-    :mod:`quantkit.graph.joined`.
+    Args:
+        graph: with its large weights left in the files; see :mod:`quantkit.graph.tensors`. Several
+            graphs are joined to one; see :mod:`quantkit.graph.joined`.
+        files: of all graphs and their external weights, that of the first graph first.
+    """
+
+    graph: onnx.ModelProto
+    files: tuple[Path, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """On disk."""
+        return sum(file.stat().st_size for file in self.files)
+
+
+def open_files(path: Path, *, check: bool = True) -> OpenedModel:
+    """The model at ``path``; each of its files is read once.
+
+    The files must stay in place as long as the model is used.
 
     Args, Raises: see :func:`load_model`.
     """
-    light = _read_lazily(path)
-    _files_beside(light.model, path)
-    if check:
-        _require_intact(light.model, path)
-    model = _opened(light, path)
-    others = [_opened(_read_lazily(file), file) for file in _further_graphs(model, path)]
-    return join([model, *others])
+    first = _read_lazily(path)
+    graphs = [(path, first)]
+    graphs += [(file, _read_lazily(file)) for file in _further_graphs(first.model, path)]
+    files = [each for file, lazy in graphs for each in (file, *_external_files(lazy.model, file))]
+    if check and _is_ours(first.model):
+        check_integrity(path, files[1:])
+    return OpenedModel(join([_opened(lazy, file) for file, lazy in graphs]), tuple(files))
+
+
+def open_model(path: Path, *, check: bool = True) -> onnx.ModelProto:
+    """The graph of :func:`open_files`.
+
+    Args, Raises: see :func:`load_model`.
+    """
+    return open_files(path, check=check).graph
 
 
 def _opened(light: LazyModel, path: Path) -> onnx.ModelProto:

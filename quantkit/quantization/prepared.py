@@ -13,7 +13,7 @@ import onnx
 from quantkit.calibration.feeds import Calibration, Feeds
 from quantkit.errors import ModelError, OutputError
 from quantkit.files import sha256_of
-from quantkit.graph.artifact import open_model, total_size
+from quantkit.graph.artifact import open_files
 from quantkit.graph.body_constants import hoist_weights
 from quantkit.graph.digest import graph_digest
 from quantkit.graph.editor import GraphEditor, fix_defaults, name_all_nodes
@@ -58,14 +58,21 @@ class PreparedModel:
     Args:
         source: the ``.onnx``.
 
+    Attributes:
+        original: the graph as the file has it. It must not be changed: copy it.
+        size_bytes: of all files of the model.
+        info: its metadata.
+        cache: see above.
+
     Raises:
         ModelError: it is missing, damaged, quantized already, or of an opset before 13.
     """
 
     def __init__(self, source: Path) -> None:
         self.source = source
-        #: The graph as the file has it. It must not be changed: copy it.
-        self.original = open_model(source)
+        opened = open_files(source)
+        self.original = opened.graph
+        self.size_bytes = opened.size_bytes
         self.info: ArtifactInfo = info_of(self.original, str(source))
         self.cache = CalibrationCache()
         _refuse_quantized(self.original, self.info, source)
@@ -81,11 +88,6 @@ class PreparedModel:
     def sha256(self) -> str:
         """Of the file."""
         return sha256_of(self.source)
-
-    @cached_property
-    def size_bytes(self) -> int:
-        """Of all files of the model."""
-        return total_size(self.source)
 
     def feeds(self, calibration: Calibration | Feeds) -> Feeds:
         """``calibration`` as inputs of this model."""

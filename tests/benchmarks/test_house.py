@@ -18,7 +18,11 @@ from benchmarks.house import (
     asks_for_a_task,
     literals,
     named,
+    openings_of_personalize,
 )
+from tests.small_model import Clip, clips, model, source
+
+__all__ = ["clips", "model", "source"]
 
 
 def test_operators_are_named_in_their_own_rooms_only() -> None:
@@ -51,6 +55,10 @@ def test_outside_of_it_nobody_asks_which_task_a_model_is_of() -> None:
 )
 def test_a_class_or_a_comparison_would_be_noticed(code: str) -> None:
     assert asks_for_a_task(ast.parse(code, mode="eval").body)
+
+
+def test_personalizing_opens_the_float_model_once(source: Path, clips: list[Clip]) -> None:
+    assert openings_of_personalize(source, clips, 60_000) == 1
 
 
 def test_docstrings_and_comments_may_say_what_they_like(tmp_path: Path) -> None:

@@ -7,12 +7,11 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from quantkit.errors import FormatError, ModelError
-from quantkit.graph.artifact import save_model
+from quantkit.graph.artifact import OpenedModel, save_model
 from quantkit.quantization import prepared as module
 from quantkit.quantization import quantize_model
 from quantkit.quantization.choices.fitting import Fitting
@@ -24,13 +23,13 @@ from quantkit.quantization.prepared import PreparedModel
 def opened(monkeypatch) -> Counter[str]:
     """How often files are opened, by name."""
     found: Counter[str] = Counter()
-    original = module.open_model
+    original = module.open_files
 
-    def open_model(path: Path, **options) -> onnx.ModelProto:
+    def open_files(path: Path, **options) -> OpenedModel:
         found[path.name] += 1
         return original(path, **options)
 
-    monkeypatch.setattr(module, "open_model", open_model)
+    monkeypatch.setattr(module, "open_files", open_files)
     return found
 
 
