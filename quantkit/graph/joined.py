@@ -19,7 +19,6 @@ from quantkit.graph.partition import reads
 from quantkit.graph.roles import (
     CROSSING,
     DECODER_KEY,
-    ENCODER,
     GRAPHS_KEY,
     GraphRole,
     at,
@@ -86,17 +85,14 @@ def set_files(model: onnx.ModelProto, path: Path) -> None:
         set_short_form(model, roles[1].file)
 
 
-def join(
-    models: Sequence[onnx.ModelProto], roles: Sequence[GraphRole] | None = None
-) -> onnx.ModelProto:
+def join(models: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
     """The whole graph; the first model becomes it, and its metadata stay.
 
     Inputs of a later graph that have the names of outputs of an earlier one are connected. The
     outputs of the last graph, what the model is for, come first.
 
     Args:
-        models: in the order of ``roles``.
-        roles: None: as the metadata of the first say.
+        models: in the order of a run; the metadata of the first list their roles.
 
     Raises:
         ModelError: the models do not belong together.
@@ -104,8 +100,7 @@ def join(
     whole = models[0]
     if len(models) == 1:
         return whole
-    roles = roles_of(whole) if roles is None else roles
-    _require_connected(models, roles)
+    _require_connected(models)
     graph = whole.graph
     outputs = [list(model.graph.output) for model in models]
     made = {name: node for node in graph.node for name in node.output}
@@ -260,18 +255,17 @@ def _part(whole: onnx.ModelProto, piece: _Piece) -> onnx.ModelProto:
     return part
 
 
-def _require_connected(models: Sequence[onnx.ModelProto], roles: Sequence[GraphRole]) -> None:
-    made = {value.name for model in models[:-1] for value in model.graph.output}
-    for model, role in zip(models, roles, strict=True):
-        own = {value.name for value in model.graph.output}
-        crossing = {v.name for v in model.graph.input if v.name.startswith(CROSSING)}
-        # In the shorter form, the metadata do not list what each of them computes.
-        is_short = GRAPHS_KEY not in graph_entries(models[0])
-        fits = crossing in (set(), made) if is_short else own == {*role.outputs}
-        if not fits or (is_short and role.role != ENCODER and not crossing):
-            raise ModelError(
-                f"the {role.role} does not fit the graphs before it: they are of two models"
-            )
+def _require_connected(models: Sequence[onnx.ModelProto]) -> None:
+    """Refuse files that other models were made of."""
+    made = [{value.name for value in model.graph.output} for model in models]
+    if GRAPHS_KEY in graph_entries(models[0]):
+        expected = [{*role.outputs} for role in roles_of(models[0])]
+    else:
+        # What the decoder makes is not listed, but what it reads has names of its own.
+        names = {value.name for value in models[1].graph.input}
+        expected = [{name for name in names if name.startswith(CROSSING)}, made[1]]
+    if made != expected or not all(made):
+        raise ModelError("the graphs do not fit each other: they are of different models")
 
 
 def _new_nodes(

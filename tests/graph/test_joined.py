@@ -234,5 +234,5 @@ def test_graphs_that_call_different_values_alike_do_not_join() -> None:
 def test_a_file_of_another_model_is_noticed() -> None:
     first, second = split(listed(*TWO))
     second.graph.output[0].name = "logits"
-    with pytest.raises(ModelError, match="the writer does not fit"):
+    with pytest.raises(ModelError, match="of different models"):
         join([first, second])
