@@ -29,7 +29,7 @@ from quantkit.quantization.kernels.eligibility import reason_to_stay_float
 from quantkit.runtime.session import create_session
 
 COMPUTES: tuple[Compute, ...] = ("float32", "static", "dynamic")
-_RULE = "quantkit.quantization.pipeline.reason_to_stay_float"
+_RULE = "quantkit.quantization.prepare.reason_to_stay_float"
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class Recurrent(Operator):
     is_linear = False
     is_reordered = False
     ranges_per_clip = False
-    # 2 to 7 times as fast as the float kernel: `python -m benchmarks.recurrent`.
+    # 2 to 5 times as fast as the float kernel: `python -m benchmarks.recurrent`.
     usual_compute = "dynamic"
     stores_small = True
     #: Gates whose weights lie one below the other.
