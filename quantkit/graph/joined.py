@@ -15,7 +15,7 @@ from pathlib import Path
 import onnx
 
 from quantkit.errors import FormatError, ModelError
-from quantkit.graph.partition import reads
+from quantkit.graph.partition import bodies, reads
 from quantkit.graph.roles import (
     CROSSING,
     DECODER_KEY,
@@ -159,12 +159,19 @@ def add_prefix(graph: onnx.GraphProto, prefix: str) -> None:
     def named(name: str) -> str:
         return name if not name or name in fixed else prefix + name
 
-    for tensor in graph.initializer:
-        tensor.name = named(tensor.name)
-    for node in graph.node:
-        node.name = prefix + node.name
-        node.input[:] = [named(name) for name in node.input]
-        node.output[:] = [named(name) for name in node.output]
+    def rename(graph: onnx.GraphProto) -> None:
+        for tensor in graph.initializer:
+            tensor.name = named(tensor.name)
+        for node in graph.node:
+            node.name = prefix + node.name
+            node.input[:] = [named(name) for name in node.input]
+            node.output[:] = [named(name) for name in node.output]
+            for body in bodies(node):
+                rename(body)
+                for value in (*body.input, *body.output):
+                    value.name = named(value.name)
+
+    rename(graph)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -236,3 +237,38 @@ def test_a_file_of_another_model_is_noticed() -> None:
     second.graph.output[0].name = "logits"
     with pytest.raises(ModelError, match="of different models"):
         join([first, second])
+
+
+def test_prefix_keeps_bodies_reading_what_they_read() -> None:
+    body = helper.make_graph(
+        [helper.make_node("Mul", ["x", "twice"], ["doubled"], "double")],
+        "then",
+        [],
+        [helper.make_tensor_value_info("doubled", TensorProto.FLOAT, None)],
+    )
+    other = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["same"], "keep")],
+        "else",
+        [],
+        [helper.make_tensor_value_info("same", TensorProto.FLOAT, None)],
+    )
+    choose = helper.make_node("If", ["on"], ["y"], "if", then_branch=body, else_branch=other)
+    graph = helper.make_graph(
+        [choose],
+        "g",
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, [2]),
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+        ],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [2])],
+        [numpy_helper.from_array(np.full(1, 2.0, np.float32), "twice")],
+    )
+    add_prefix(graph, "own.")
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    feed = {"x": np.ones(2, np.float32), "on": np.array(True)}
+    np.testing.assert_array_equal(session.run(None, feed)[0], [2.0, 2.0])
+    inner = next(a.g for a in graph.node[0].attribute if a.name == "then_branch")
+    assert inner.node[0].name == "own.double"
