@@ -9,7 +9,7 @@ from typing import IO
 import onnx
 
 from quantkit.errors import OutputError
-from quantkit.graph.tensors import move_out, raw_bytes
+from quantkit.graph.tensors import embed, move_out, raw_bytes
 
 # Shape and scale constants stay in the graph, where shape inference can read them.
 _SMALLEST = 1024
@@ -64,6 +64,8 @@ def _apart(tensor: onnx.TensorProto, stream: IO[bytes], location: str) -> onnx.T
     raw = raw_bytes(tensor)
     if len(raw) < _SMALLEST:
         copy.CopyFrom(tensor)
+        # Exporters leave small ones in a file, too, which the copy is not beside.
+        embed([copy])
         return copy
     copy.name, copy.data_type = tensor.name, tensor.data_type
     copy.dims.extend(tensor.dims)

@@ -10,6 +10,7 @@ import pytest
 from onnxruntime import InferenceSession
 
 from quantkit.errors import OutputError
+from quantkit.graph.artifact import open_model
 from quantkit.graph.external_data import with_external_data
 from tests.sensitivity.graphs import attention
 
@@ -37,3 +38,16 @@ def test_small_constants_stay_where_shape_inference_reads_them(tmp_path: Path) -
 def test_folder_that_refuses_is_named(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"cannot put weights into .*missing"):
         with_external_data(attention()[0], tmp_path / "missing" / "weights")
+
+
+def test_small_constants_of_files_with_external_data_are_read(tmp_path: Path) -> None:
+    model, feed = attention()
+    (expected,) = InferenceSession(model.SerializeToString()).run(["log_probs"], feed)
+    source = tmp_path / "source"
+    source.mkdir()
+    del model.metadata_props[:]
+    onnx.save(model, source / "m.onnx", save_as_external_data=True, size_threshold=0)
+    light = with_external_data(open_model(source / "m.onnx"), tmp_path / "weights")
+    (tmp_path / "light.onnx").write_bytes(light.SerializeToString())
+    (found,) = InferenceSession(tmp_path / "light.onnx").run(["log_probs"], feed)
+    np.testing.assert_array_equal(found, expected)
