@@ -265,9 +265,9 @@ def _held_out(measure: Measure) -> HeldOut:
 def _judge(measure: Measure) -> PlanEvaluator:
     fitting, range_method = FITTINGS["ours"]
     settings = QuantizeSettings(compute="static", range=range_method)
-    return _OPEN.enter_context(
-        PlanEvaluator(measure.source, _feeds(measure), _sensitivity(measure), settings, fitting)
-    )
+    judge = PlanEvaluator(measure.source, _feeds(measure), _sensitivity(measure), settings, fitting)
+    _OPEN.callback(judge.close)
+    return judge
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -65,7 +66,7 @@ def calibrate(
         CorpusError: ``feeds`` is empty.
         ModelError: the model fails on a clip, or a layer's activations are not finite there.
     """
-    with ClipRunner(model) as runner:
+    with closing(ClipRunner(model)) as runner:
         for stage in runner.run_in_stages(list(watched), feeds, _stages(model)):
             for name in list(stage.values):
                 values, each = stage.values.pop(name), watched[name]

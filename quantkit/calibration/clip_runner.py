@@ -14,7 +14,6 @@ import onnxruntime
 from onnx import helper
 
 from quantkit.calibration.clip_store import ClipStore
-from quantkit.closing import Closing
 from quantkit.errors import CorpusError, ModelError
 from quantkit.graph.external_data import external_tensors, with_external_data
 from quantkit.graph.partition import PartitionedGraph, ValueType
@@ -43,12 +42,12 @@ class Stage:
     share: float
 
 
-class ClipRunner(Closing):
-    """A model that is ready to run for whatever values are asked for; to be used in a ``with``.
+class ClipRunner:
+    """A model that is ready to run for whatever values are asked for; to be closed in the end.
 
     ::
 
-        with ClipRunner(model) as runner:
+        with closing(ClipRunner(model)) as runner:
             for clip, values in runner.run(["layer1.out"], feeds):
                 print(clip, values["layer1.out"].max())
 

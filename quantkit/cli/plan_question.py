@@ -136,15 +136,14 @@ def optimal(
     with ExitStack() as stack:
         judge = None
         if question.feeds is not None and verify is not False:
-            judge = stack.enter_context(
-                PlanEvaluator(
-                    question.model,
-                    question.feeds,
-                    sensitivity,
-                    question.settings,
-                    question.fitting,
-                )
+            judge = PlanEvaluator(
+                question.model,
+                question.feeds,
+                sensitivity,
+                question.settings,
+                question.fitting,
             )
+            stack.callback(judge.close)
         tell = stack.enter_context(progress_bar("planning"))
         found = corrected_plan(
             planner(limit_ms is not None), judge, question.budget, limit_ms,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -193,7 +193,7 @@ def _best(
     if not rounds:
         return corrected_plan(planner, None, budget_bytes)
     judge = PlanEvaluator(planner.source, feeds, table, settings.quantize, settings.fitting)
-    with judge:
+    with closing(judge):
         return corrected_plan(
             planner,
             judge,

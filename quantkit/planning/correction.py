@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Protocol
 
 from quantkit.calibration.feeds import Feeds
-from quantkit.closing import Closing
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.planning.optimal import Optimum, Planner
 from quantkit.planning.size_model import choice_label
@@ -131,10 +130,10 @@ def corrected_plan(
     return Correction(best, measured, tuple(passed))
 
 
-class PlanEvaluator(Closing):
+class PlanEvaluator:
     """Tries plans on clips, by the simulation of :mod:`quantkit.sensitivity.plan_divergence`.
 
-    To be used in a ``with`` statement.
+    To be closed in the end.
 
     Args:
         source: the float model.

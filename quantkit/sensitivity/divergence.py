@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
@@ -110,7 +111,7 @@ def measure_divergence(
         output = posterior_output(model)
         with (
             workers(settings.workers) as pool,
-            Walk(model, output, clips, memory=settings.memory, pool=pool) as walk,
+            closing(Walk(model, output, clips, memory=settings.memory, pool=pool)) as walk,
         ):
             reference = Reference(
                 walk.clips, walk.results(), settings.weighting, walk.folder, settings.memory

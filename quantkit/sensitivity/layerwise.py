@@ -21,7 +21,6 @@ import onnxruntime
 from quantkit.arrays import Array
 from quantkit.calibration.calibrate import Feed
 from quantkit.calibration.clip_store import ClipStore
-from quantkit.closing import Closing
 from quantkit.errors import CorpusError, ModelError
 from quantkit.graph.external_data import with_external_data
 from quantkit.graph.partition import PartitionedGraph, ValueType
@@ -67,12 +66,12 @@ class Part:
         return dict(zip(self.outputs, found, strict=True))
 
 
-class Walk(Closing):
-    """A walk through one model with some clips; to be used in a ``with`` statement.
+class Walk:
+    """A walk through one model with some clips; to be closed in the end.
 
     ::
 
-        with Walk(model, "log_probs", feeds, memory=64_000_000) as walk:
+        with closing(Walk(model, "log_probs", feeds, memory=64_000_000)) as walk:
             for unit in units:
                 stop = walk.go_to(unit)
                 for clip in range(len(walk.clips)):

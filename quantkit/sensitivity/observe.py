@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +80,7 @@ def measure_metrics(
     ]
     if followed:
         largest, clips = _largest(feeds)
-        with ClipRunner(model) as runner:
+        with closing(ClipRunner(model)) as runner:
             rounds = _rounds(followed, _sizes(runner, followed, largest), round_bytes)
             for number, each in enumerate(rounds):
                 for done, _ in enumerate(_run(runner, model, each, feeds, codec), 1):

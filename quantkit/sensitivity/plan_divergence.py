@@ -8,7 +8,7 @@ by what comes behind. Here all layers are quantized at once, in float (see
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 import onnx
@@ -18,7 +18,6 @@ from quantkit.arrays import FloatArray
 from quantkit.calibration.calibrate import Feed
 from quantkit.calibration.feeds import Feeds
 from quantkit.calibration.observations import Observations
-from quantkit.closing import Closing
 from quantkit.graph.layers import Layer
 from quantkit.graph.partition import ValueType
 from quantkit.progress import Progress
@@ -35,12 +34,13 @@ from quantkit.sensitivity.reference import Reference
 from quantkit.sensitivity.simulation import Simulation, simulate
 
 
-class PlanTrial(Closing):
-    """Tries plans for one model on the same clips; to be used in a ``with`` statement.
+class PlanTrial:
+    """Tries plans for one model on the same clips; to be closed in the end.
 
     ::
 
-        with PlanTrial(model, layers, feeds, settings, observations=seen, fitting=fitting) as trial:
+        trial = PlanTrial(model, layers, feeds, settings, observations=seen, fitting=fitting)
+        with closing(trial):
             print(trial.divergence(choices).mean)
 
     Args:
@@ -126,7 +126,7 @@ class PlanTrial(Closing):
         # The walk ends here, and goes only one way.
         self._latest = None
         units = quantized.simulation.units
-        with quantized.walk:
+        with closing(quantized.walk):
             for done, name in enumerate(units):
                 if progress is not None:
                     progress("marginals", done / len(units))
@@ -164,7 +164,8 @@ class PlanTrial(Closing):
 
     def _walk(self, model: onnx.ModelProto, feeds: Iterable[Feed]) -> Walk:
         walk = Walk(model, self._output, feeds, memory=self._settings.memory, pool=self._pool)
-        return self._open.enter_context(walk)
+        self._open.callback(walk.close)
+        return walk
 
     def _restored(self, quantized: _Quantized, name: str) -> float:
         """Divergence of the plan with layer ``name`` as it was."""

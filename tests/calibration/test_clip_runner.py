@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from quantkit.runtime.session import create_session
 def test_values_are_those_of_a_session_over_the_whole_model(model, clips, tmp_path) -> None:
     save_model(model, tmp_path / "model.onnx")
     session = create_session(tmp_path / "model.onnx")
-    with ClipRunner(model) as runner:
+    with closing(ClipRunner(model)) as runner:
         found = list(runner.run(["log_probs", "features", "layer2.relu"], clips))
     assert [clip for clip, _ in found] == [clip for clip, _ in clips]
     for (_, values), (_, feed) in zip(found, clips, strict=True):
@@ -30,7 +31,7 @@ def test_values_are_those_of_a_session_over_the_whole_model(model, clips, tmp_pa
 @pytest.mark.parametrize("stages", [1, 2, 3, 50])
 def test_stages_bring_every_value_once_and_in_order(stages, model, clips) -> None:
     names = ["log_probs", "layer2.relu", "features", "layer1.out", "layer3.out"]
-    with ClipRunner(model) as runner:
+    with closing(ClipRunner(model)) as runner:
         whole = list(runner.run(names, clips))
         shown = list(runner.run_in_stages(names, clips, stages))
     for clip, expected in whole:
@@ -46,14 +47,14 @@ def test_stages_bring_every_value_once_and_in_order(stages, model, clips) -> Non
 
 def test_each_stage_hears_all_clips_before_the_next(model, clips) -> None:
     names = ["layer1.out", "log_probs"]
-    with ClipRunner(model) as runner:
+    with closing(ClipRunner(model)) as runner:
         shown = [(next(iter(s.values)), s.clip) for s in runner.run_in_stages(names, clips, 2)]
     assert shown == [(name, clip) for name in names for clip, _ in clips]
 
 
 def test_what_crosses_between_stages_may_lie_on_disk(model, clips, monkeypatch) -> None:
     names = ["layer1.out", "layer2.relu", "log_probs"]
-    with ClipRunner(model) as runner:
+    with closing(ClipRunner(model)) as runner:
         expected = [s.values for s in runner.run_in_stages(names, clips, 3)]
         monkeypatch.setattr("quantkit.calibration.clip_runner._CROSSING_BYTES", 0)
         found = [s.values for s in runner.run_in_stages(names, clips, 3)]
@@ -63,7 +64,7 @@ def test_what_crosses_between_stages_may_lie_on_disk(model, clips, monkeypatch) 
 
 
 def test_stages_of_inputs_alone(model, clips) -> None:
-    with ClipRunner(model) as runner:
+    with closing(ClipRunner(model)) as runner:
         (stage,) = runner.run_in_stages(["features"], clips[:1], 3)
         assert (stage.clip, list(stage.values), stage.share) == ("clip0", ["features"], 1.0)
         with pytest.raises(CorpusError, match="at least one clip"):
@@ -75,7 +76,7 @@ def test_further_nodes_and_constants_are_there_for_one_run(model, clips) -> None
     factor = np.full((1, 24, 1), 3.0, np.float32)
     product = helper.make_node("Mul", ["layer1.out", "factor"], ["product"])
     size = helper.make_node("Size", ["product"], ["size"])
-    with ClipRunner(model) as runner:
+    with closing(ClipRunner(model)) as runner:
         tensors = [numpy_helper.from_array(factor, "factor")]
         run = runner.run(
             ["product", "layer1.out", "size"], clips, nodes=[product, size], tensors=tensors
@@ -92,33 +93,39 @@ def test_nodes_that_nobody_asks_for_are_not_run(model, clips) -> None:
     broken = next(node for node in model.graph.node if node.name == "layer4.conv")
     broken.op_type, broken.domain = "Nonsense", "nowhere"
     model.opset_import.append(helper.make_opsetid("nowhere", 1))
-    with ClipRunner(model) as runner:
+    with closing(ClipRunner(model)) as runner:
         assert len(list(runner.run(["layer3.out"], clips))) == len(clips)
         with pytest.raises(ModelError, match=r"the model does not load.*Nonsense"):
             next(runner.run(["layer5.out"], clips))
 
 
 def test_inputs_alone_need_no_session(model, clips) -> None:
-    with ClipRunner(model) as runner:
+    with closing(ClipRunner(model)) as runner:
         ((_, values),) = runner.run(["features"], clips[:1])
     assert list(values) == ["features"]
 
 
 def test_temporary_files_are_gone_afterwards(model, clips, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with ClipRunner(model) as runner:
+    with closing(ClipRunner(model)) as runner:
         list(runner.run(["log_probs"], clips))
         assert list(tmp_path.rglob("*.onnx"))
     assert not list(tmp_path.iterdir())
 
 
 def test_clip_without_an_input_is_named(model, clips) -> None:
-    with ClipRunner(model) as runner, pytest.raises(ModelError, match="calibration clip mute"):
+    with (
+        closing(ClipRunner(model)) as runner,
+        pytest.raises(ModelError, match="calibration clip mute"),
+    ):
         list(runner.run(["log_probs"], [("mute", {"features": clips[0][1]["features"]})]))
 
 
 def test_no_clip_at_all(model) -> None:
-    with ClipRunner(model) as runner, pytest.raises(CorpusError, match="at least one clip"):
+    with (
+        closing(ClipRunner(model)) as runner,
+        pytest.raises(CorpusError, match="at least one clip"),
+    ):
         list(runner.run(["log_probs"], []))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -140,7 +141,7 @@ def test_on_audio(source, clips) -> None:
         AnalysisSettings(metrics=(), divergence=DivergenceSettings(candidates=CODECS)),
     )
     planner = Planner.of(source, table, settings)
-    with PlanEvaluator(source, feeds, table, settings) as judge:
+    with closing(PlanEvaluator(source, feeds, table, settings)) as judge:
         found = corrected_plan(planner, judge, BUDGET)
         best = found.optimum.solution.choices
         assert judge.divergence(best).mean == pytest.approx(found.measured.mean)

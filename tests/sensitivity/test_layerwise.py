@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import numpy as np
 import onnx
 import pytest
@@ -31,7 +33,7 @@ def test_rest_of_the_model_gives_the_result_of_the_whole_from_every_layer(
     model, _ = build()
     feeds = feeds_of(build)
     output = model.graph.output[0].name
-    with Walk(model, output, feeds, memory=memory) as walk:
+    with closing(Walk(model, output, feeds, memory=memory)) as walk:
         expected = list(walk.results())
         for layer in layers:
             position = position_of(model, layer)
@@ -57,9 +59,9 @@ def test_change_of_a_layer_runs_through_all_that_reads_it() -> None:
     nodes = [*shifted.graph.node[: position + 1], add, *shifted.graph.node[position + 1 :]]
     del shifted.graph.node[:]
     shifted.graph.node.extend(nodes)
-    with Walk(shifted, "logits", [(clip, feed)], memory=1000) as walk:
+    with closing(Walk(shifted, "logits", [(clip, feed)], memory=1000)) as walk:
         (expected,) = walk.results()
-    with Walk(model, "logits", [(clip, feed)], memory=1000) as walk:
+    with closing(Walk(model, "logits", [(clip, feed)], memory=1000)) as walk:
         stop = walk.go_to(Unit("conv2", position, position))
         stop.prepare()
         (doubled,) = ({"conv2": 2 * each["conv2"]} for each in [stop.made(0)])
@@ -70,7 +72,7 @@ def test_last_layer_has_nothing_behind_it() -> None:
     model, feed = residual()
     last = len(model.graph.node) - 3
     assert model.graph.node[last].output[0] == "sum3"
-    with Walk(model, "sum3", [("clip", feed)], memory=1000) as walk:
+    with closing(Walk(model, "sum3", [("clip", feed)], memory=1000)) as walk:
         stop = walk.go_to(Unit("sum3", last, last))
         stop.prepare()
         made = {"sum3": np.float32(5)}
@@ -85,7 +87,7 @@ def test_what_cannot_be_run_is_refused_in_words() -> None:
         Walk(model, "logits", [("clip", {"y": feed["x"]})], memory=0)
     wrong = {"x": np.zeros((1, 5, 5), np.float32)}
     with (
-        Walk(model, "logits", [("short", wrong)], memory=0) as walk,
+        closing(Walk(model, "logits", [("short", wrong)], memory=0)) as walk,
         pytest.raises(ModelError, match="fails on clip short"),
     ):
         list(walk.results())
@@ -96,7 +98,7 @@ def test_operator_that_nothing_runs_is_named() -> None:
     model.graph.node[1].op_type, model.graph.node[1].domain = "Mystery", "com.example"
     model.opset_import.append(helper.make_opsetid("com.example", 1))
     with (
-        Walk(model, "logits", [("clip", feed)], memory=0) as walk,
+        closing(Walk(model, "logits", [("clip", feed)], memory=0)) as walk,
         pytest.raises(ModelError, match=r"the model does not load.*Mystery"),
     ):
         list(walk.results())

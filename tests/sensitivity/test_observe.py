@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import numpy as np
 import onnx
@@ -31,7 +32,7 @@ def measured(model, clips, names=ALL, cache=None, codec=REFERENCE, **options):
 def values_of(model: onnx.ModelProto, names: list[str], clips) -> dict[str, np.ndarray]:
     """Each value for all clips, one below the other, channels last."""
     found: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    with ClipRunner(model) as runner:
+    with closing(ClipRunner(model)) as runner:
         for _, values in runner.run(names, clips):
             for name, value in values.items():
                 found[name].append(np.moveaxis(value, 1, -1).reshape(-1, value.shape[1]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,11 +52,11 @@ class Planned:
         )
 
     def divergence(self, choices=None) -> float:
-        with self.trial() as trial:
+        with closing(self.trial()) as trial:
             return trial.divergence(choices or self.choices).mean
 
     def marginals(self, choices=None, **options) -> dict[str, float]:
-        with self.trial() as trial:
+        with closing(self.trial()) as trial:
             return trial.marginals(choices or self.choices, **options)
 
 
@@ -168,10 +169,10 @@ def test_weights_that_somebody_encoded_are_not_encoded_anew(planned, monkeypatch
     encodings = Encodings()
     options = {"observations": plan.observations, "fitting": Fitting(), "encodings": encodings}
     args = (plan.prepared.model, plan.prepared.layers, plan.feeds, SETTINGS)
-    with PlanTrial(*args, **options) as trial:
+    with closing(PlanTrial(*args, **options)) as trial:
         total = trial.divergence(plan.choices).mean
     monkeypatch.delattr(Bitplane, "encode")
-    with PlanTrial(*args, **options) as trial:
+    with closing(PlanTrial(*args, **options)) as trial:
         assert trial.divergence(plan.choices).mean == total
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,13 +83,15 @@ def test_a_simulated_plan_diverges_like_the_model_in_use(
     in_use = model_divergence(model, made.path, feeds).mean
     prepared = prepare(model, settings)
     seen = observe(prepared.model, prepared.layers, prepared.choices, feeds, Fitting())
-    with PlanTrial(
-        prepared.model,
-        prepared.layers,
-        feeds,
-        DivergenceSettings(weighting="uniform"),
-        observations=seen,
-        fitting=Fitting(),
+    with closing(
+        PlanTrial(
+            prepared.model,
+            prepared.layers,
+            feeds,
+            DivergenceSettings(weighting="uniform"),
+            observations=seen,
+            fitting=Fitting(),
+        )
     ) as trial:
         foreseen = trial.divergence(prepared.choices).mean
     assert foreseen == pytest.approx(in_use, rel=off)
