@@ -38,14 +38,14 @@ def drop_unread_initializers(graph: onnx.GraphProto) -> None:
             del graph.initializer[index]
 
 
-def merge_initializers(graph: onnx.GraphProto, apart: Collection[str] = ()) -> None:
+def merge_initializers(graph: onnx.GraphProto, keep: Collection[str] = ()) -> None:
     """Let readers of equal constants read the first of them.
 
     Args:
-        apart: those that stay, equal to others or not; so do outputs, and what bodies of control
+        keep: those that stay, equal to others or not; so do outputs, and what bodies of control
             flow read.
     """
-    fixed = {value.name for value in (*graph.output, *graph.input)} | set(apart)
+    fixed = {value.name for value in (*graph.output, *graph.input)} | set(keep)
     for node in graph.node:
         fixed.update(captured(node))
     first_of: dict[tuple[int, tuple[int, ...], bytes], str] = {}

@@ -51,7 +51,7 @@ def external_tensors(tensors: Iterable[onnx.TensorProto], path: Path) -> list[on
     """
     try:
         with path.open("wb") as stream:
-            return [_apart(tensor, stream, path.name) for tensor in tensors]
+            return [_external_tensor(tensor, stream, path.name) for tensor in tensors]
     except OSError as error:
         raise OutputError(
             f"cannot put weights into {path.parent}: {error.strerror or error}; make room there, "
@@ -59,7 +59,9 @@ def external_tensors(tensors: Iterable[onnx.TensorProto], path: Path) -> list[on
         ) from error
 
 
-def _apart(tensor: onnx.TensorProto, stream: IO[bytes], location: str) -> onnx.TensorProto:
+def _external_tensor(
+    tensor: onnx.TensorProto, stream: IO[bytes], location: str
+) -> onnx.TensorProto:
     copy = onnx.TensorProto()
     raw = raw_bytes(tensor)
     if len(raw) < _SMALLEST:

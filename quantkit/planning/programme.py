@@ -115,7 +115,7 @@ class Programme:
         self.ties = ties
         tied = {name for group in ties for name in group}
         self.options = {
-            name: undominated(each, apart=name in tied) for name, each in options.items()
+            name: undominated(each, same_codec=name in tied) for name, each in options.items()
         }
 
     def least_divergence(self, budget: int, limit_ms: float | None = None) -> Solution | None:
@@ -249,16 +249,16 @@ class _Matrices:
         return csr_array((value, (row, column)), shape=(rows, len(self.columns) + len(self.tables)))
 
 
-def undominated(options: Sequence[Option], *, apart: bool = False) -> tuple[Option, ...]:
+def undominated(options: Sequence[Option], *, same_codec: bool = False) -> tuple[Option, ...]:
     """``options`` without those that another one is at least as good as in every respect.
 
     Args:
-        apart: compare options of the same codec only.
+        same_codec: compare options of the same codec only.
     """
     kept: list[Option] = []
     # Whoever dominates another comes before it.
     for option in sorted(options, key=_order):
-        rivals = [k for k in kept if not apart or k.choice.codec == option.choice.codec]
+        rivals = [k for k in kept if not same_codec or k.choice.codec == option.choice.codec]
         if not any(rival.dominates(option) for rival in rivals):
             kept.append(option)
     return tuple(kept)

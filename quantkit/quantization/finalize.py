@@ -15,7 +15,7 @@ from quantkit.graph.tensors import tensor_array
 _TOOL_METADATA = ("onnx.infer", "onnx.quant.pre_process")
 
 
-def clean_up(model: onnx.ModelProto, apart: Collection[str] = ()) -> None:
+def clean_up(model: onnx.ModelProto, keep: Collection[str] = ()) -> None:
     """Make ``model`` small and loadable by old runtimes, in place.
 
     1. Nodes whose results nobody uses go, then initializers that nobody uses.
@@ -25,7 +25,7 @@ def clean_up(model: onnx.ModelProto, apart: Collection[str] = ()) -> None:
     4. Operator sets that no node uses go, and the IR version becomes the lowest that fits.
 
     Args:
-        apart: initializers that stay, equal to others or not.
+        keep: initializers that stay, equal to others or not.
     """
     graph = model.graph
     drop_dead_nodes(graph)
@@ -33,7 +33,7 @@ def clean_up(model: onnx.ModelProto, apart: Collection[str] = ()) -> None:
     drop_unread_initializers(graph)
     _store_raw(graph)
     grids = (tensor.name for tensor in graph.initializer if _is_grid(tensor))
-    merge_initializers(graph, {*apart, *grids})
+    merge_initializers(graph, {*keep, *grids})
     drop_unread_initializers(graph)
     del graph.value_info[:]
     domains = {"" if d == "ai.onnx" else d for d in _domains(graph)} | {

@@ -71,11 +71,11 @@ def rewrite(
     merge_transposes(model, weights.transposes)
     finish(model, skip_passes)
     narrow_vectors(model, {n for n, choice in choices.items() if choice.codec.bits <= 8})
-    apart: frozenset[str] = frozenset()
+    keep: frozenset[str] = frozenset()
     if pack:
-        apart = weights.pack(model)
+        keep = weights.pack(model)
         _raise_opset_for(model, choices)
-    clean_up(model, apart)
+    clean_up(model, keep)
     return _without_garbage(model)
 
 

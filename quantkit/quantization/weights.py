@@ -62,7 +62,7 @@ class WeightStore:
     _encoded: dict[_Key, Encoded] = field(default_factory=dict)
     _stored: dict[str, _Stored] = field(default_factory=dict)
     _scales: dict[str, FloatArray] = field(default_factory=dict)
-    _apart: set[str] = field(default_factory=set)
+    _unmerged: set[str] = field(default_factory=set)
 
     @property
     def second_moments(self) -> Mapping[str, FloatArray]:
@@ -185,7 +185,7 @@ class WeightStore:
         codec = self.codecs[layer]
         return codec.bits < 8 and codec.name not in _FLOATS
 
-    def keep_apart(self, layer: str, bias: str) -> None:
+    def keep_unmerged(self, layer: str, bias: str) -> None:
         """The initializer ``bias`` is that of ``layer``, and of no other.
 
         Biases that are equal, such as zeros, may differ once they are corrected. Stored as one
@@ -193,7 +193,7 @@ class WeightStore:
         """
         if self.is_corrected(layer):
             # The second is what onnxruntime.quantization makes of it.
-            self._apart |= {bias, f"{bias}_quantized"}
+            self._unmerged |= {bias, f"{bias}_quantized"}
 
     @property
     def stored(self) -> Mapping[str, Encoded]:
@@ -245,7 +245,7 @@ class WeightStore:
         graph.initializer.extend([*kept, *builder.constants.values(), *packed])
         del graph.node[:]
         graph.node.extend(nodes)
-        return frozenset(small | self._apart)
+        return frozenset(small | self._unmerged)
 
 
 def quantized_weight(

@@ -167,14 +167,14 @@ def _divergences(
         settings.divergence,
         observations=observations,
         fitting=settings.fitting,
-        apart=_apart(assigned, feeds, settings.fitting),
+        held_out=_held_out(assigned, feeds, settings.fitting),
         cache=cache,
         encodings=assigned.prepared.cache.encodings,
         progress=tell,
     )
 
 
-def _apart(assigned: AssignedModel, feeds: Feeds, fitting: Fitting) -> tuple[Observations, ...]:
+def _held_out(assigned: AssignedModel, feeds: Feeds, fitting: Fitting) -> tuple[Observations, ...]:
     """Of a Whisper, what every other clip showed, and what the rest did.
 
     Its decoder reads a few hundred tokens, fewer than a layer has inputs. Weights of one bit can be

@@ -65,7 +65,7 @@ def measure_divergence(
     *,
     observations: Observations,
     fitting: Fitting,
-    apart: Sequence[Observations] = (),
+    held_out: Sequence[Observations] = (),
     cache: AnalysisCache | None = None,
     encodings: Encodings | None = None,
     progress: Progress | None = None,
@@ -82,8 +82,9 @@ def measure_divergence(
         feeds: the clips.
         observations: ranges, moments and whatever else ``fitting`` needs, of all layers.
         fitting: how levels are found.
-        apart: what part of the clips showed each: clip number i meets weights that were fitted to
-            ``apart[i % len(apart)]``, which is to be without it. Empty: to all clips.
+        held_out: for each fold of the clips, what the clips outside it showed: clip i is measured
+            with weights that were fitted to ``held_out[i % len(held_out)]``. Empty: all clips are
+            measured with weights that were fitted to all.
         cache: of this model, audio, and settings that ``observations`` depend on; with it, a pass
             that was interrupted goes on at the next layer.
         encodings: to share with what comes after; None: with nobody.
@@ -117,13 +118,17 @@ def measure_divergence(
                 walk.clips, walk.results(), settings.weighting, walk.folder, settings.memory
             )
             folds = [Fold(weights, range(len(wanted.clips)))]
-            if apart:
+            if held_out:
                 folds = [
                     Fold(
                         CandidateWeights(model, layers, seen, fitting),
-                        [i for i, clip in enumerate(wanted.clips) if clip % len(apart) == number],
+                        [
+                            i
+                            for i, clip in enumerate(wanted.clips)
+                            if clip % len(held_out) == number
+                        ],
                     )
-                    for number, seen in enumerate(apart)
+                    for number, seen in enumerate(held_out)
                 ]
             pass_ = _Pass(model, weights, folds, walk, reference, settings, wanted, pool)
             for done, layer in enumerate(layers):
@@ -216,7 +221,7 @@ class _Pass:
             return WeightDivergence(codec, *self._figures(changes(codec), power))
 
         probes = (*self.probes, *self._tiered(layer))
-        running = [self.pool.submit(run, codec) for codec in _apart(probes)]
+        running = [self.pool.submit(run, codec) for codec in _interleaved(probes)]
         others = self.listened
         part = layer.sampled(_SAMPLED_CHANNELS) if others else layer
         power_of_part = sum(trial.power(clip, part.channels) for clip in self._clips)
@@ -330,7 +335,7 @@ class _Pass:
         return divergence, error / power if power > 0.0 else 0.0
 
 
-def _apart(codecs: Sequence[CodecChoice]) -> list[CodecChoice]:
+def _interleaved(codecs: Sequence[CodecChoice]) -> list[CodecChoice]:
     """Those of like names not next to each other: each kind waits for a factorization of its own.
 
     See :meth:`~quantkit.codecs.feedback.SecondMoments.feedbacks`.

@@ -97,7 +97,7 @@ def test_clips_can_meet_weights_that_were_fitted_without_them(tmp_path: Path) ->
         for clip in range(2)
     ]
     options = {"observations": seen[0], "fitting": fitting}
-    together = measured(model, feeds, apart=(seen[1], seen[0]), **options)
+    together = measured(model, feeds, held_out=(seen[1], seen[0]), **options)
     fitted = measured(model, feeds, **options)
     alone = [
         measured(model, feeds.only([clip]), observations=seen[1 - clip], fitting=fitting)

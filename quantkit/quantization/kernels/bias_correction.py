@@ -55,7 +55,7 @@ def store_bias(
     """
     corrected = corrected_bias(bias, values, encoded, mean_input)
     name = editor.constant(f"{layer}.bias", corrected)
-    weights.keep_apart(layer, name)
+    weights.keep_unmerged(layer, name)
     return name
 
 
