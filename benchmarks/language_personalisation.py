@@ -37,7 +37,7 @@ from quantkit.quantization.prepared import PreparedModel
 from quantkit.tasks.open import open_speech_model
 from quantkit.text.decoding import Decoding
 from quantkit.text.distances import error_counts, ratio_interval
-from quantkit.text.spelling import WrittenSpelling
+from quantkit.text.scoring import WrittenTextScoring
 
 CACHE = STUDIES / "cache"
 PLOT = "language-personalisation"
@@ -137,25 +137,25 @@ def clips_of(data: Path) -> dict[str, tuple[Corpus, Corpus]]:
 def _word_errors(path: Path, corpus: Corpus, language: str) -> list[int]:
     decoding = Decoding(language=language, temperatures=(0.0,))
     model = open_speech_model(path, 1, decoding=decoding)
-    spelling = WrittenSpelling()
+    scoring = WrittenTextScoring()
     errors = []
     for clip in corpus:
         assert clip.path is not None
         (output,) = model.outputs([model.features(read_audio(clip.path, _RATE))])
-        found = spelling.heard(model.text_of(output), language).split()
-        errors.append(error_counts(_reference(spelling, clip.text or "", language), found).errors)
+        found = scoring.heard(model.text_of(output), language).split()
+        errors.append(error_counts(_reference(scoring, clip.text or "", language), found).errors)
     return errors
 
 
-def _reference(spelling: WrittenSpelling, text: str, language: str) -> list[str]:
-    return spelling.normalized(text, language).split()
+def _reference(scoring: WrittenTextScoring, text: str, language: str) -> list[str]:
+    return scoring.normalized(text, language).split()
 
 
 def words_of(data: Path) -> dict[str, list[int]]:
     """Words of each test clip by language."""
-    spelling = WrittenSpelling()
+    scoring = WrittenTextScoring()
     return {
-        language: [len(_reference(spelling, clip.text or "", language)) for clip in test]
+        language: [len(_reference(scoring, clip.text or "", language)) for clip in test]
         for language, (_, test) in clips_of(data).items()
     }
 

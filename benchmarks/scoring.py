@@ -71,8 +71,8 @@ class HeldOut:
         for utterance, features in iter_features(corpus, model.frontend):
             if utterance.text is not None:
                 self._features.append(features)
-                text = model.spelling.normalized(utterance.text, utterance.language)
-                self._references.append(model.spelling.units(text))
+                text = model.scoring.normalized(utterance.text, utterance.language)
+                self._references.append(model.scoring.units(text))
         if not self._features:
             raise CorpusError(f"{corpus.name}: none of {len(corpus)} clips has a transcript")
         self._posteriors = self._recognised(model)
@@ -98,7 +98,7 @@ class HeldOut:
 
     def _edits(self, model: SpeechModel, outputs: Sequence[Output]) -> tuple[int, ...]:
         return tuple(
-            levenshtein(reference, model.spelling.units(model.text_of(log_probs)))
+            levenshtein(reference, model.scoring.units(model.text_of(log_probs)))
             for reference, log_probs in zip(self._references, outputs, strict=True)
         )
 

@@ -74,7 +74,7 @@ def test_sets(data: Path | None) -> dict[str, Corpus]:
 def score(paths: list[Path], corpus: Corpus, decoder: str, seed: int) -> list[Score]:
     """Recognise ``corpus`` with every model, clip by clip."""
     contestants = open_contestants(paths, 1, Decoding(decoder))
-    spelling = contestants[0].model.spelling
+    scoring = contestants[0].model.scoring
     transcripts = transcribe_in_turns(
         contestants,
         iter_clips(contestants, corpus, []),
@@ -90,7 +90,7 @@ def score(paths: list[Path], corpus: Corpus, decoder: str, seed: int) -> list[Sc
         scores.append(
             Score(
                 contestant.name,
-                accuracy_of(result.utterances, spelling, seed),
+                accuracy_of(result.utterances, scoring, seed),
                 sum(differences) / len(differences) / mean,
                 (low / mean, high / mean),
             )

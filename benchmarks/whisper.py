@@ -38,7 +38,7 @@ from quantkit.quantization.tied_weights import separate_transposes
 from quantkit.tasks.open import open_speech_model
 from quantkit.text.decoding import Decoding
 from quantkit.text.distances import error_counts, ratio_interval
-from quantkit.text.spelling import WrittenSpelling
+from quantkit.text.scoring import WrittenTextScoring
 
 FOLDER = ROOT / "build" / "whisper"
 CACHE = STUDIES / "cache"
@@ -246,7 +246,7 @@ def _int8_size(folder: Path) -> int:
 def measure(data: Path, cell: Cell) -> Row:
     """Each clip goes through all forms in turn."""
     forms = forms_of(data, cell.model)
-    spelling = WrittenSpelling()
+    scoring = WrittenTextScoring()
     language = "en" if cell.corpus == "librispeech" else cell.corpus
     found = {name: Form(name, size, [], [], 0.0) for name, (size, _) in forms.items()}
     taken = dict.fromkeys(forms, 0.0)
@@ -260,14 +260,14 @@ def measure(data: Path, cell: Cell) -> Row:
         if clip.path is None or clip.text is None:
             continue
         waveform = read_audio(clip.path, _RATE)
-        reference = spelling.normalized(clip.text, language).split()
+        reference = scoring.normalized(clip.text, language).split()
         heard += len(waveform) / _RATE
         for turn in range(len(names)):
             name = names[(index + turn) % len(names)]
             begin = time.perf_counter()
             text = forms[name][1](waveform, language)
             taken[name] += time.perf_counter() - begin
-            counts = error_counts(reference, spelling.heard(text, language).split())
+            counts = error_counts(reference, scoring.heard(text, language).split())
             found[name].errors.append(counts.errors)
             found[name].words.append(len(reference))
     rows = [asdict(form) | {"seconds": taken[form.name]} for form in found.values()]

@@ -23,7 +23,7 @@ from quantkit.arrays import FloatArray
 from quantkit.audio.decode import read_audio
 from quantkit.audio.utterance import Corpus
 from quantkit.text.distances import error_counts
-from quantkit.text.spelling import WrittenSpelling
+from quantkit.text.scoring import WrittenTextScoring
 
 MODEL = "base"
 #: Of a recording at least, and between the sentences in it.
@@ -61,14 +61,14 @@ def recordings(corpus: Corpus) -> Iterator[Recording]:
 def measure(data: Path) -> tuple[list[Form], int, float]:
     """Every form on every recording; how many those are, and their seconds."""
     forms = forms_of(data, MODEL, timestamps=True)
-    spelling = WrittenSpelling()
+    scoring = WrittenTextScoring()
     found = {name: Form(name, size, [], [], 0.0) for name, (size, _) in forms.items()}
     heard = list(recordings(test_set(data, "librispeech")))
     for index, recording in enumerate(heard, 1):
-        reference = spelling.normalized(recording.text, "en").split()
+        reference = scoring.normalized(recording.text, "en").split()
         for name, (_, transcribe) in forms.items():
             text = transcribe(recording.waveform, "en")
-            errors = error_counts(reference, spelling.heard(text, "en").split()).errors
+            errors = error_counts(reference, scoring.heard(text, "en").split()).errors
             found[name].errors.append(errors)
             found[name].words.append(len(reference))
         click.echo(f"{index} of {len(heard)} recordings", err=True)

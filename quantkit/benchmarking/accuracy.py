@@ -14,7 +14,7 @@ from quantkit.benchmarking.schema import Edits, UtteranceResult
 from quantkit.errors import AudioError
 from quantkit.report.formatting import Interval
 from quantkit.text.distances import ErrorCounts, error_counts, levenshtein, ratio_interval
-from quantkit.text.spelling import Spelling
+from quantkit.text.scoring import TextScoring
 
 #: Called after each finished step with how many of how many are done.
 Step = Callable[[int, int], None]
@@ -80,7 +80,7 @@ def iter_clips(
     Raises:
         CorpusError: at the end, when not a single clip was usable.
     """
-    spelling = contestants[0].model.spelling
+    scoring = contestants[0].model.scoring
     usable, known = False, len(skipped)
     for utterance in corpus:
         try:
@@ -91,7 +91,7 @@ def iter_clips(
         usable = True
         text = None
         if utterance.text is not None:
-            text = spelling.normalized(utterance.text, utterance.language)
+            text = scoring.normalized(utterance.text, utterance.language)
         seconds = utterance.seconds or contestants[0].model.seconds_of(inputs[0])
         yield Clip(utterance.identifier, inputs, text, seconds, utterance.language)
     if not usable:
@@ -111,7 +111,7 @@ def transcribe_in_turns(
         step: called after each clip.
         total: number of clips that ``step`` is told.
     """
-    spelling = contestants[0].model.spelling
+    scoring = contestants[0].model.scoring
     results = [Transcripts() for _ in contestants]
     for done, clip in enumerate(clips):
         for turn in range(len(contestants)):
@@ -125,17 +125,17 @@ def transcribe_in_turns(
             result.decoder_seconds += time.perf_counter() - middle
             if clip.reference is not None:
                 loss = model.loss(output, clip.reference)
-                result.utterances.append(_scored(clip, clip.reference, hypothesis, loss, spelling))
+                result.utterances.append(_scored(clip, clip.reference, hypothesis, loss, scoring))
         step(done + 1, total)
     return results
 
 
-def accuracy_of(utterances: Sequence[UtteranceResult], spelling: Spelling, seed: int) -> Accuracy:
+def accuracy_of(utterances: Sequence[UtteranceResult], scoring: TextScoring, seed: int) -> Accuracy:
     """Figures over a corpus, with 95 % bootstrap intervals over utterances.
 
     Args:
         utterances: without any, every figure is ``None``.
-        spelling: says what a unit is, and whether there are words.
+        scoring: says what a unit is, and whether there are words.
         seed: of the bootstrap.
     """
     if not utterances:
@@ -143,14 +143,11 @@ def accuracy_of(utterances: Sequence[UtteranceResult], spelling: Spelling, seed:
     distances = [u.distance for u in utterances]
     losses = [u.loss / u.length for u in utterances if u.loss is not None and u.length]
     cer = _error_rate(
-        [
-            error_counts(spelling.units(u.reference), spelling.units(u.hypothesis))
-            for u in utterances
-        ],
+        [error_counts(scoring.units(u.reference), scoring.units(u.hypothesis)) for u in utterances],
         seed,
     )
     wer = None
-    if spelling.has_words:
+    if scoring.has_words:
         counts = [error_counts(u.reference.split(), u.hypothesis.split()) for u in utterances]
         wer = _error_rate(counts, seed)
     return Accuracy(
@@ -179,15 +176,15 @@ def _inputs(contestants: Sequence[BenchModel], utterance: Utterance) -> tuple[Fl
 
 
 def _scored(
-    clip: Clip, reference: str, hypothesis: str, loss: float | None, spelling: Spelling
+    clip: Clip, reference: str, hypothesis: str, loss: float | None, scoring: TextScoring
 ) -> UtteranceResult:
-    written = spelling.heard(hypothesis, clip.language)
-    units = spelling.units(reference)
+    written = scoring.heard(hypothesis, clip.language)
+    units = scoring.units(reference)
     return UtteranceResult(
         id=clip.id,
         reference=reference,
         hypothesis=written,
-        distance=levenshtein(units, spelling.units(written)),
+        distance=levenshtein(units, scoring.units(written)),
         length=len(units),
         seconds=clip.seconds,
         loss=loss if loss is not None and math.isfinite(loss) else None,

@@ -63,7 +63,7 @@ def open_contestants(
         )
     first = opened[0]
     for other in opened[1:]:
-        if other.model.spelling != first.model.spelling:
+        if other.model.scoring != first.model.scoring:
             raise InputError(
                 f"{other.path} writes other labels than {first.path}, so their errors cannot be "
                 "compared; bench them in separate runs"

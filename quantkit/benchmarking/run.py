@@ -93,7 +93,7 @@ def run_bench(
     return BenchReport(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         decoder=first.decoder_in_words,
-        unit=first.spelling.unit.name,
+        unit=first.scoring.unit.name,
         seed=settings.seed,
         latency_clip_seconds=typical.seconds,
         seconds_taken=time.perf_counter() - started,
@@ -128,7 +128,7 @@ def _recognise(
     settings: BenchSettings,
     progress: Progress,
 ) -> _Heard:
-    spelling = contestants[0].model.spelling
+    scoring = contestants[0].model.scoring
     heard = _Heard(skipped=list(corpus.skipped), longest=[0] * len(contestants))
     sample = corpus.sample(max(1, settings.sweep_utterances), settings.seed)
     wanted = {utterance.identifier for utterance in sample}
@@ -143,7 +143,7 @@ def _recognise(
             ]
             if clip.reference is not None:
                 heard.labelled += 1
-                heard.uncovered += not spelling.covers(clip.reference)
+                heard.uncovered += not scoring.covers(clip.reference)
             # The first usable clip is kept in any case: all of the wanted ones may be broken.
             if clip.id in wanted or not heard.kept:
                 heard.kept.append(clip)
@@ -224,7 +224,7 @@ def _result(
     seed: int,
 ) -> ModelResult:
     utterances = tuple(transcripts.utterances)
-    accuracy = accuracy_of(utterances, contestant.model.spelling, seed)
+    accuracy = accuracy_of(utterances, contestant.model.scoring, seed)
     return ModelResult(
         name=contestant.name,
         path=str(contestant.path),

@@ -78,10 +78,10 @@ def sweep_batch_sizes(
 def _mean_distance(
     contestant: BenchModel, clips: Sequence[Clip], texts: Sequence[str]
 ) -> float | None:
-    spelling = contestant.model.spelling
+    scoring = contestant.model.scoring
     distances = [
         levenshtein(
-            spelling.units(clip.reference), spelling.units(spelling.heard(text, clip.language))
+            scoring.units(clip.reference), scoring.units(scoring.heard(text, clip.language))
         )
         for clip, text in zip(clips, texts, strict=True)
         if clip.reference is not None

@@ -16,7 +16,7 @@ from quantkit.runtime.padding import padded_batch
 from quantkit.runtime.recognizer import require_values
 from quantkit.runtime.session import create_session
 from quantkit.runtime.speech_model import Output, SpeechModel, run_session
-from quantkit.text.spelling import KeywordSpelling
+from quantkit.text.scoring import KeywordScoring
 
 
 class Classifier(SpeechModel):
@@ -39,7 +39,7 @@ class Classifier(SpeechModel):
         return cls(info, session)
 
     @property
-    def spelling(self) -> KeywordSpelling:
+    def scoring(self) -> KeywordScoring:
         """Its classes.
 
         Raises:
@@ -50,7 +50,7 @@ class Classifier(SpeechModel):
                 "the model does not name its classes (metadata `quantkit.labels`); make it with "
                 "`quantkit export`"
             )
-        return KeywordSpelling(self.info.classes)
+        return KeywordScoring(self.info.classes)
 
     def outputs(self, batch: Sequence[FloatArray]) -> list[Output]:
         """(classes,) natural log-probabilities of each clip."""
@@ -64,16 +64,16 @@ class Classifier(SpeechModel):
 
     def text_of(self, output: Output) -> str:
         """The most likely class."""
-        return self.spelling.classes[int(output.argmax())]
+        return self.scoring.classes[int(output.argmax())]
 
     def problem_of(self, output: Output) -> str:
         """Another shape than (classes,), or NaN."""
-        classes = len(self.spelling.classes)
+        classes = len(self.scoring.classes)
         if output.shape != (classes,):
             return f"shape {output.shape}, not ({classes},)"
         return "" if np.isfinite(output).all() else "numbers that are not finite"
 
     def loss(self, output: Output, reference: str) -> float | None:
         """Cross entropy; None where ``reference`` is no class."""
-        classes = self.spelling.classes
+        classes = self.scoring.classes
         return -float(output[classes.index(reference)]) if reference in classes else None

@@ -20,7 +20,7 @@ from quantkit.text.ctc import ctc_loss
 from quantkit.text.decoders import Decoder, decoder_for
 from quantkit.text.decoding import Decoding
 from quantkit.text.labels import Labels
-from quantkit.text.spelling import LabelSpelling
+from quantkit.text.scoring import LabelScoring
 
 
 class Recognizer(SpeechModel):
@@ -85,9 +85,9 @@ class Recognizer(SpeechModel):
         return self.info.labels
 
     @property
-    def spelling(self) -> LabelSpelling:
+    def scoring(self) -> LabelScoring:
         """In its alphabet."""
-        return LabelSpelling(self.labels)
+        return LabelScoring(self.labels)
 
     @property
     def decoder_in_words(self) -> str:

@@ -18,7 +18,7 @@ from quantkit.audio.utterance import Utterance
 from quantkit.errors import InputError, ModelError
 from quantkit.graph.info import ArtifactInfo
 from quantkit.runtime.errors import runtime_errors
-from quantkit.text.spelling import Spelling
+from quantkit.text.scoring import TextScoring
 
 Output = npt.NDArray[Any]
 
@@ -55,7 +55,7 @@ class SpeechModel(ABC):
 
     @property
     @abstractmethod
-    def spelling(self) -> Spelling:
+    def scoring(self) -> TextScoring:
         """How its texts are compared.
 
         Raises:
@@ -107,7 +107,7 @@ class SpeechModel(ABC):
         """Natural logarithm of how unlikely ``reference`` is, negated; None where that is unknown.
 
         Args:
-            reference: a normalised transcript; see :attr:`spelling`.
+            reference: a normalised transcript; see :attr:`scoring`.
         """
         return None
 

@@ -123,7 +123,7 @@ class Task(ABC):
     def open(
         self, path: Path, threads: int = 1, *, check: bool = True, decoding: Decoding | None = None
     ) -> SpeechModel:
-        """The artifact at ``path``, ready to run; its ``spelling`` says how texts are scored.
+        """The artifact at ``path``, ready to run; its ``scoring`` says how texts are scored.
 
         Args:
             threads: inside one operator; 0 takes all cores.

@@ -9,10 +9,10 @@ from quantkit.benchmarking.schema import UtteranceResult
 from quantkit.text.distances import levenshtein
 from quantkit.text.labels import Labels
 from quantkit.text.normalize import normalized
-from quantkit.text.spelling import KeywordSpelling, LabelSpelling
+from quantkit.text.scoring import KeywordScoring, LabelScoring
 
 ENGLISH = Labels.english()
-LETTERS = LabelSpelling(ENGLISH)
+LETTERS = LabelScoring(ENGLISH)
 
 
 def result(reference: str, hypothesis: str, loss: float | None = None) -> UtteranceResult:
@@ -50,7 +50,7 @@ def test_nothing_scored() -> None:
 
 
 def test_the_error_rate_of_keywords_is_the_share_of_wrong_ones() -> None:
-    words = KeywordSpelling(("yes", "no"))
+    words = KeywordScoring(("yes", "no"))
     figures = accuracy_of([result("yes", "no"), result("no", "no"), result("no", "no")], words, 0)
     assert figures.cer == pytest.approx(1 / 3)
     assert figures.wer is None

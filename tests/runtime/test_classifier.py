@@ -82,7 +82,7 @@ def test_loss_is_the_cross_entropy(model: Path) -> None:
 def test_classes_must_be_named(tmp_path: Path) -> None:
     path = loudness_model(tmp_path / "nameless.onnx", classes=())
     with pytest.raises(ModelError, match="does not name its classes"):
-        _ = open_speech_model(path).spelling
+        _ = open_speech_model(path).scoring
 
 
 def test_an_unknown_task_is_refused(model: Path, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from quantkit.tasks.catalogue import register
 from quantkit.tasks.inputs import ClipInputs, Feed, Portion
 from quantkit.text.decoding import Decoding
 from quantkit.text.labels import Labels
-from quantkit.text.spelling import LabelSpelling
+from quantkit.text.scoring import LabelScoring
 
 LABELS = Labels(("_", "a", "b", "c", "d", "e"))
 BLANK = 0
@@ -138,9 +138,9 @@ class Transducer(SpeechModel):
         self.graphs = graphs
 
     @property
-    def spelling(self) -> LabelSpelling:
+    def scoring(self) -> LabelScoring:
         assert self.info.labels is not None
-        return LabelSpelling(self.info.labels)
+        return LabelScoring(self.info.labels)
 
     @property
     def takes_batches(self) -> bool:
@@ -150,7 +150,7 @@ class Transducer(SpeechModel):
         return [np.array(self.path(features).tokens[1:], np.int64) for features in batch]
 
     def text_of(self, output: Output) -> str:
-        return self.spelling.labels.decode(output.tolist())
+        return self.scoring.labels.decode(output.tolist())
 
     def path(self, features: FloatArray) -> Alignment:
         """The path through (frames, bands) features."""

@@ -18,7 +18,7 @@ from quantkit.runtime.speech_model import Output, Segment, SpeechModel
 from quantkit.runtime.whisper.network import WhisperNetwork
 from quantkit.runtime.whisper.windows import Listener
 from quantkit.text.decoding import Decoding
-from quantkit.text.spelling import WrittenSpelling
+from quantkit.text.scoring import WrittenTextScoring
 from quantkit.text.whisper_vocabulary import TIMESTAMP_STEP, WhisperVocabulary
 
 # Of the beam, where none is named.
@@ -81,9 +81,9 @@ class WhisperModel(SpeechModel):
         return cls(info, WhisperNetwork.load(encoder, decoders[0], threads), decoding)
 
     @property
-    def spelling(self) -> WrittenSpelling:
+    def scoring(self) -> WrittenTextScoring:
         """As people write."""
-        return WrittenSpelling()
+        return WrittenTextScoring()
 
     @property
     def decoder_in_words(self) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from quantkit.text.labels import Labels
-from quantkit.text.spelling import KeywordSpelling, LabelSpelling, WrittenSpelling
+from quantkit.text.scoring import KeywordScoring, LabelScoring, WrittenTextScoring
 from quantkit.text.units import CHARACTERS, KEYWORDS, LABELS
 
-LETTERS = LabelSpelling(Labels.english())
-PHONEMES = LabelSpelling(Labels(("_", "AA", "K"), separator=" "))
+LETTERS = LabelScoring(Labels.english())
+PHONEMES = LabelScoring(Labels(("_", "AA", "K"), separator=" "))
 
 
 def test_letters_count_one_by_one_and_phonemes_as_wholes() -> None:
@@ -28,12 +28,12 @@ def test_transcripts_are_brought_into_the_alphabet_and_what_was_heard_stays() ->
 
 
 def test_a_keyword_is_right_or_wrong() -> None:
-    spelling = KeywordSpelling(("yes", "no", "Stop"))
-    assert spelling.normalized(" STOP ") == "Stop"
-    assert spelling.units("Stop") == ["Stop"]
-    assert spelling.covers("yes")
-    assert not spelling.covers(spelling.normalized("maybe"))
-    assert (spelling.unit, spelling.has_words) == (KEYWORDS, False)
+    scoring = KeywordScoring(("yes", "no", "Stop"))
+    assert scoring.normalized(" STOP ") == "Stop"
+    assert scoring.units("Stop") == ["Stop"]
+    assert scoring.covers("yes")
+    assert not scoring.covers(scoring.normalized("maybe"))
+    assert (scoring.unit, scoring.has_words) == (KEYWORDS, False)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,6 @@ def test_a_keyword_is_right_or_wrong() -> None:
     ],
 )
 def test_written_text_is_normalised_as_published(text: str, language: str, expected: str) -> None:
-    spelling = WrittenSpelling()
-    assert spelling.normalized(text, language) == expected
-    assert spelling.heard(text, language) == expected
+    scoring = WrittenTextScoring()
+    assert scoring.normalized(text, language) == expected
+    assert scoring.heard(text, language) == expected

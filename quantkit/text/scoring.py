@@ -11,7 +11,7 @@ from quantkit.text.normalize import normalized
 from quantkit.text.units import CHARACTERS, KEYWORDS, LABELS, Unit
 
 
-class Spelling(Protocol):
+class TextScoring(Protocol):
     """How the texts of one kind of model are compared with transcripts."""
 
     @property
@@ -47,7 +47,7 @@ class Spelling(Protocol):
 
 
 @dataclass(frozen=True)
-class LabelSpelling:
+class LabelScoring:
     """In the alphabet of a CTC model; see :func:`~quantkit.text.normalize.normalized`."""
 
     labels: Labels
@@ -81,7 +81,7 @@ class LabelSpelling:
 
 
 @dataclass(frozen=True)
-class KeywordSpelling:
+class KeywordScoring:
     """One of a classifier's classes: right or wrong, so that the error rate is 1 - accuracy."""
 
     classes: tuple[str, ...]
@@ -116,7 +116,7 @@ class KeywordSpelling:
 
 
 @dataclass(frozen=True)
-class WrittenSpelling:
+class WrittenTextScoring:
     """Text as people write it, normalised as published with Whisper (Radford et al. 2022, appendix
     C): English without contractions, in one spelling and with numbers in digits; other languages
     in lower case without punctuation.
