@@ -9,11 +9,10 @@ A further task is a subclass of :class:`~quantkit.tasks.base.Task`. A program re
 
 from __future__ import annotations
 
-from functools import lru_cache
-from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeGuard
 
 from quantkit.errors import InputError, ModelError
+from quantkit.plugins import Plugin, PluginGroup
 from quantkit.tasks.base import Task
 from quantkit.tasks.classification import ClassificationTask
 from quantkit.tasks.ctc import CtcTask
@@ -22,15 +21,21 @@ from quantkit.tasks.encoder_decoder import EncoderDecoderTask
 if TYPE_CHECKING:
     from quantkit.graph.info import ArtifactInfo
 
-#: Group of the entry points that name tasks of other packages.
-ENTRY_POINTS = "quantkit.tasks"
-
 # What artifacts without a task are taken for.
 _USUAL = CtcTask()
 
 _tasks: dict[str, Task] = {
     task.name: task for task in (_USUAL, ClassificationTask(), EncoderDecoderTask())
 }
+
+
+def _is_task(value: object) -> TypeGuard[Task | type[Task]]:
+    return isinstance(value, Task) or (isinstance(value, type) and issubclass(value, Task))
+
+
+PLUGINS = PluginGroup[Task | type[Task]](
+    "quantkit.tasks", "task", "a quantkit.tasks.base.Task", _is_task, tuple(_tasks)
+)
 
 
 def register(task: Task) -> None:
@@ -45,7 +50,9 @@ def register(task: Task) -> None:
 
 def tasks() -> tuple[Task, ...]:
     """All tasks, those of quantkit first."""
-    _register_installed()
+    for plugin in PLUGINS.all():
+        if plugin.name not in _tasks:
+            _add(plugin)
     return tuple(_tasks.values())
 
 
@@ -58,10 +65,11 @@ def task_named(name: str) -> Task:
     Raises:
         InputError: there is none.
     """
+    if name and name not in _tasks and (plugin := PLUGINS.find(name)):
+        _add(plugin)
     if name and name not in _tasks:
-        _register_installed()
-    if name and name not in _tasks:
-        raise InputError(f"there is no task {name!r}; known tasks: {', '.join(_tasks)}")
+        known = ", ".join(task.name for task in tasks())
+        raise InputError(f"there is no task {name!r}; known tasks: {known}")
     return _tasks[name] if name else _USUAL
 
 
@@ -85,16 +93,13 @@ def adoptable() -> tuple[str, ...]:
     return tuple(task.name for task in tasks() if task.adoption is not None)
 
 
-@lru_cache(maxsize=1)
-def _register_installed() -> None:
-    for entry in entry_points(group=ENTRY_POINTS):
-        if entry.name in _tasks:
-            continue
-        # What a package of somebody else raises can be anything.
-        try:
-            made: Any = entry.load()
-            register(made() if isinstance(made, type) else made)
-        except Exception as error:
-            raise InputError(
-                f"the task {entry.name!r} of {entry.value} cannot be loaded: {error}"
-            ) from error
+def _add(plugin: Plugin[Task | type[Task]]) -> None:
+    try:
+        task = plugin.value() if isinstance(plugin.value, type) else plugin.value
+        if task.name != plugin.name:
+            raise InputError(f"it calls itself {task.name!r}")
+    # What the code of another package runs into is not specified.
+    except Exception as error:
+        PLUGINS.report(plugin, error)
+    else:
+        register(task)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from quantkit import plugins
 from quantkit.errors import InputError, ModelError
 from quantkit.graph.info import ArtifactInfo
 from quantkit.tasks import catalogue
@@ -23,10 +25,12 @@ class Pinyin(CtcTask):
 
 
 @pytest.fixture
-def known(monkeypatch: pytest.MonkeyPatch) -> None:
+def known(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What a test adds is forgotten after it."""
     monkeypatch.setattr(catalogue, "_tasks", dict(catalogue._tasks))
-    catalogue._register_installed.cache_clear()
+    plugins.forget()
+    yield
+    plugins.forget()
 
 
 def test_each_task_is_found_by_its_name() -> None:
@@ -77,13 +81,30 @@ def test_an_installed_package_adds_a_task_by_an_entry_point(
 
 
 @pytest.mark.usefixtures("known")
-def test_a_package_that_does_not_load_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_package_that_does_not_load_is_named_in_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     info = tmp_path / "broken-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[quantkit.tasks]\nbroken = not_there_at_all:Task\n")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    with pytest.raises(InputError, match="the task 'broken' of not_there_at_all:Task cannot be"):
+    assert [task.name for task in tasks()][:3] == [CTC, CLASSIFICATION, WHISPER]
+    with pytest.raises(InputError, match="there is no task 'broken'; known tasks: ctc"):
         task_named("broken")
+    (warning,) = caplog.messages
+    assert warning.startswith("task 'broken' of package broken cannot be loaded: ModuleNotFound")
+
+
+@pytest.mark.usefixtures("known")
+def test_a_task_under_another_name_than_its_own_is_ignored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    info = tmp_path / "odd-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[quantkit.tasks]\nodd = quantkit.tasks.ctc:CtcTask\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    with pytest.raises(InputError, match="there is no task 'odd'"):
+        task_named("odd")
+    assert "task 'odd' of package odd fails: InputError: it calls itself 'ctc'" in caplog.text
