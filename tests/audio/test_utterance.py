@@ -40,6 +40,8 @@ class TestSelect:
             ({"language": "en"}, "ab"),
             ({"min_seconds": 5.0}, "bcd"),
             ({"max_seconds": 5.0}, "ab"),
+            ({"speaker": ("ann", "bob")}, "ab"),
+            ({"speaker": ("ann", "eva"), "split": ("train",)}, "ad"),
             ({"split": "train", "gender": "f", "max_seconds": 10.0}, "a"),
         ],
     )
@@ -47,6 +49,10 @@ class TestSelect:
         self, corpus: Corpus, conditions: dict[str, object], expected: str
     ) -> None:
         assert names(corpus.select(**conditions)) == expected  # type: ignore[arg-type]
+
+    def test_each_of_several_values_must_be_known(self, corpus: Corpus) -> None:
+        with pytest.raises(CorpusError, match="no utterance matches speaker=eve; speaker is one"):
+            corpus.select(speaker=("ann", "eve"))
 
     def test_what_was_skipped_before_stays_listed(self, corpus: Corpus) -> None:
         assert corpus.select(split="test").skipped == ("e: is empty",)
@@ -147,3 +153,11 @@ def test_a_corpus_of_which_nothing_is_usable_names_the_first_reason() -> None:
     assert isinstance(error, CorpusError)
     assert str(error) == "c: none of 2 clips is usable; the first: a.wav: not audio"
     assert str(corpus.none_usable([])) == "c: none of 2 clips is usable"
+
+
+def test_several_parts_may_be_named(corpus: Corpus) -> None:
+    assert names(corpus.part(("train", "test"), usually="train")) == "abcd"
+    assert names(corpus.part(("test", "all"), usually="train")) == "abcd"
+    assert names(corpus.part((), usually="test")) == "c"
+    with pytest.raises(CorpusError, match="split=dev"):
+        corpus.part(("train", "dev"), usually="train")

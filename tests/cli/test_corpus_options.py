@@ -39,3 +39,11 @@ def test_where_clips_say_theirs_the_others_are_left_out(folder: Path) -> None:
 def test_a_language_is_named_by_its_code(folder: Path) -> None:
     with pytest.raises(InputError, match="a code such as en or de, not 'German'"):
         in_language(folder, "German")
+
+
+def test_several_languages_may_be_named_where_clips_say_theirs(folder: Path) -> None:
+    with pytest.raises(InputError, match="give --language once"):
+        in_language(folder, "de", "en")
+    rows = ("path\tlanguage\ttext", "one.wav\tde\tja", "two.wav\ten\tyes")
+    (folder / "manifest.tsv").write_text("\n".join(rows))
+    assert in_language(folder, "de", "en") == ["de", "en"]

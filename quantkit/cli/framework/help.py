@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterable, Sequence
 
@@ -26,12 +27,16 @@ def usage_pieces(ctx: click.Context, params: Iterable[click.Parameter]) -> list[
     return [*pieces, "[OPTIONS]"]
 
 
-def write_text(text: str, formatter: click.HelpFormatter) -> None:
+def write_text(docstring: str | None, formatter: click.HelpFormatter) -> None:
     """Write a docstring; lines of an example that are too long go on in the next, as in a shell."""
     formatter.write_paragraph()
     with formatter.indentation():
         width = formatter.width - formatter.current_indent
-        formatter.write_text("\n".join(_broken(line, width) for line in text.splitlines()))
+        formatter.write_text(
+            "\n".join(
+                _broken(line, width) for line in inspect.cleandoc(docstring or "").splitlines()
+            )
+        )
 
 
 def _broken(line: str, width: int) -> str:
