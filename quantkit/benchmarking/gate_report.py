@@ -87,14 +87,15 @@ def markdown(result: GateResult) -> str:
 
 
 def print_checks(result: GateResult) -> None:
-    """The same for a terminal; where details do not fit beside the checks, below them."""
+    """The same for a terminal."""
     columns = (
         Column("model"),
         Column("criterion"),
-        Column("baseline", "right", importance=1),
+        Column("baseline", "right", importance=0),
         Column("now", "right", importance=1),
         Column("verdict"),
-        Column("", importance=0),
+        # Why a check failed is what the table is read for.
+        Column(""),
     )
     rows = [
         (

@@ -177,9 +177,8 @@ def _print_layers(layers: Sequence[LayerSensitivity], unit: str) -> None:
         Column("parameters", "right", importance=1),
         *(Column(name, "right", importance=2) for name in metrics),
         # Of a codec's widths, the plan takes the narrow ones first.
-        *(Column(codec, "right", importance=3 + i) for i, codec in enumerate(reversed(codecs))),
+        *(Column(name, "right", importance=2 + len(codecs) - i) for i, name in enumerate(codecs)),
     ]
-    codecs.reverse()
     rows = []
     for layer in layers:
         divergences = {str(each.codec): each.divergence for each in layer.weights}

@@ -85,7 +85,7 @@ def print_table(
     if caption:
         console.print(caption, **plain)  # type: ignore[arg-type]
     if dropped:
-        names = ", ".join(columns[i].title or "details" for i in sorted(dropped))
+        names = ", ".join(dict.fromkeys(columns[i].title for i in sorted(dropped)))
         print(f"left out at this width: {names}", file=sys.stderr)
 
 

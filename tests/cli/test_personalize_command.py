@@ -127,7 +127,7 @@ def test_bad_input_gets_one_line_and_loses_nothing(
         (["-o", "user.onnx", "--plan", "MODEL"], "is itself read by this command"),
         (["-o", "user.onnx", "--plan", "user.onnx"], "is named for two results"),
         (["-o", "user.onnx", "--report", "page.txt"], "--report takes a name that ends in .html"),
-        (["-o", "user.onnx", "--report", "FOLDER"], "it is a folder"),
+        (["-o", "user.onnx", "--report", "FOLDER"], "is itself read by this command"),
         (["-o", "CLIP"], "is itself read by this command"),
     ],
 )
