@@ -149,6 +149,8 @@ def command(
             "the plan chooses the codecs: name those to choose from, --candidate"
         )
     fitting = pop_fitting(options)
+    if _is_checkpoint(model):
+        begin_work(f"export {model}, and fit it into {limit:,} bytes")
     with _exported(model) as source:
         feeds = pop_feeds(options, source, outputs=outputs)
         assert feeds is not None
@@ -186,16 +188,21 @@ def command(
         _tell(made)
 
 
+def _is_checkpoint(model: Path) -> bool:
+    return model.suffix != ".onnx" and model.exists()
+
+
 @contextmanager
 def _exported(model: Path) -> Iterator[Path]:
     """The float32 .onnx of ``model``, which may be anything that can be exported."""
-    if model.suffix == ".onnx" or not model.exists():
+    if not _is_checkpoint(model):
         yield model
         return
     with tempfile.TemporaryDirectory(prefix="quantkit-export-") as folder:
         path = Path(folder) / f"{model.name}.onnx"
         try:
-            export_source(str(model), path, ExportOptions())
+            with progress_bar("exporting"):
+                export_source(str(model), path, ExportOptions())
         except InputError as error:
             raise type(error)(f"{model} is no .onnx, and no checkpoint either: {error}") from error
         yield path

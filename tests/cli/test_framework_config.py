@@ -5,8 +5,10 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+import click
 import pytest
 
+from quantkit.cli import group
 from quantkit.cli.framework.toml import toml_value
 from quantkit.errors import InputError
 from tests.cli.toy import call, output_of, refused
@@ -98,6 +100,19 @@ def test_a_dump_needs_nothing_and_shows_every_option(capsys: pytest.CaptureFixtu
     for name in ("output", "plan", "budget", "speaker", "verify"):
         assert f"\n# {name} = " in text
         assert name not in table
+
+
+@pytest.mark.parametrize("name", group.list_commands(click.Context(group)))
+def test_every_command_dumps_settings_that_it_reads_again(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def dump(*arguments: object) -> str:
+        assert group.main([name, *map(str, arguments), "--dump-config"], standalone_mode=False) == 0
+        return capsys.readouterr().out
+
+    text = dump()
+    assert list(tomllib.loads(text)) == [name]
+    assert dump("--config", settings(text)) == text
 
 
 def test_a_dump_refuses_what_the_command_refuses() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 
+import click
 import pytest
 
+from quantkit.cli import group
+from quantkit.cli.framework import Command, OutputFile, OutputFolder
 from tests.cli.toy import output_of, refused
 
 
@@ -54,3 +58,12 @@ def test_a_program_gets_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_results_are_checked_all_the_same() -> None:
     assert "ends in .onnx" in refused("toy", "m.onnx", "-o", "small.bin", "--dry-run")
+
+
+@pytest.mark.parametrize("name", group.list_commands(click.Context(group)))
+def test_every_command_that_writes_can_say_what_it_would_write(name: str) -> None:
+    command = group.get_command(click.Context(group), name)
+    assert isinstance(command, Command)
+    writes = any(isinstance(param.type, OutputFile | OutputFolder) for param in command.params)
+    assert any("--dry-run" in param.opts for param in command.params) == writes
+    assert ("begin_work(" in inspect.getsource(command.callback)) == writes  # type: ignore[arg-type]
