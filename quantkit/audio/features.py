@@ -9,8 +9,22 @@ import numpy as np
 from quantkit.arrays import FloatArray
 from quantkit.audio.decode import read_audio
 from quantkit.audio.frontends import AnyFrontend
+from quantkit.audio.samples import resampled
 from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.errors import AudioError
+
+
+def load_waveform(utterance: Utterance, sample_rate: int) -> FloatArray:
+    """(samples,) float32 of one utterance at ``sample_rate`` hertz, from its file or from memory.
+
+    Raises:
+        AudioError: the clip cannot be read, or it has ready-made features only.
+    """
+    if utterance.waveform is not None:
+        return resampled(utterance.waveform, utterance.sample_rate, sample_rate)
+    if utterance.path is None:
+        raise AudioError(f"{utterance.identifier}: has features only, and a waveform is needed")
+    return read_audio(utterance.path, sample_rate)
 
 
 def load_features(utterance: Utterance, frontend: AnyFrontend) -> FloatArray:
@@ -28,13 +42,13 @@ def load_features(utterance: Utterance, frontend: AnyFrontend) -> FloatArray:
         if not bands:
             raise AudioError(f"{utterance.identifier} has features, but the model hears waveforms")
         return _checked_features(utterance.features, utterance.identifier, bands)
-    if utterance.path is None:
+    if utterance.path is None and utterance.waveform is None:
         raise AudioError(f"{utterance.identifier} has neither an audio file nor features")
-    waveform = read_audio(utterance.path, frontend.sample_rate)
+    waveform = load_waveform(utterance, frontend.sample_rate)
     try:
         return frontend(waveform)
     except AudioError as error:
-        raise AudioError(f"{utterance.path}: {error}") from error
+        raise AudioError(f"{utterance.path or utterance.identifier}: {error}") from error
 
 
 def iter_features(

@@ -16,7 +16,8 @@ _REASONS_SHOWN = 3
 
 @dataclass(frozen=True)
 class Utterance:
-    """One clip. ``features`` is set instead of ``path`` where a corpus ships features only.
+    """One clip: a file, or instead of ``path`` samples in memory, or features where a corpus ships
+    nothing else.
 
     Args:
         path: the audio file, or ``None`` when the corpus holds ready-made features.
@@ -25,6 +26,8 @@ class Utterance:
         seconds: duration; 0 when not known without opening the file.
         features: (frames, bands) float32, for corpora in the NumPy layout.
         name: unique in the corpus and the same on every machine: usually the relative path.
+        waveform: (samples,) float32 in [-1, 1], of a clip in memory.
+        sample_rate: of ``waveform``, in hertz.
     """
 
     path: Path | None
@@ -36,6 +39,8 @@ class Utterance:
     seconds: float = 0.0
     features: FloatArray | None = field(default=None, compare=False, repr=False)
     name: str = ""
+    waveform: FloatArray | None = field(default=None, compare=False, repr=False)
+    sample_rate: int = 0
 
     @property
     def identifier(self) -> str:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from quantkit.errors import FormatError
 from quantkit.files import read_json
@@ -88,10 +89,22 @@ def read_figures(source: Path) -> Figures:
     """What a gate needs of a ``bench.json``.
 
     Raises:
-        FormatError: unreadable, another schema, a field is missing, a model was measured on
-            other utterances than the first, or the corpus has no transcripts.
+        FormatError: unreadable, another schema, or see :func:`figures_of`.
     """
-    content = Fields(read_json(source, BENCH_SCHEMA), str(source))
+    return figures_of(read_json(source, BENCH_SCHEMA), str(source))
+
+
+def figures_of(document: Mapping[str, Any], where: str) -> Figures:
+    """What a gate needs of the content of a ``bench.json``.
+
+    Args:
+        where: names it in messages.
+
+    Raises:
+        FormatError: a field is missing, a model was measured on other utterances than the first,
+            or the corpus has no transcripts.
+    """
+    content = Fields(dict(document), where)
     corpus_name = content.child("corpus").text("name", default="")
     models, references = [], []
     for fields in content.children("models"):
@@ -99,10 +112,10 @@ def read_figures(source: Path) -> Figures:
         models.append(model)
         references.append(reference)
     if not models:
-        raise FormatError(f"{source} holds no model")
-    check_models(models, str(source))
+        raise FormatError(f"{where} holds no model")
+    check_models(models, where)
     if any(reference != references[0] for reference in references):
-        raise FormatError(f"{source}: the models were not measured on the same utterances")
+        raise FormatError(f"{where}: the models were not measured on the same utterances")
     return Figures(
         host=read_host(content.child("host")),
         corpus=CorpusIdentity(corpus_name, len(references[0]), _digest(references[0])),

@@ -31,8 +31,8 @@ Speed-up
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import numpy as np
 
@@ -42,6 +42,8 @@ from quantkit.errors import FormatError, GateFailed
 from quantkit.text.distances import bootstrap_interval
 
 Verdict = Literal["passed", "failed", "skipped"]
+
+GATE_SCHEMA = "quantkit.gate/1"
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,26 @@ class GateResult:
     def failures(self) -> tuple[Check, ...]:
         """The checks that failed."""
         return tuple(check for check in self.checks if check.verdict == "failed")
+
+    @property
+    def passed(self) -> bool:
+        """Whether no check failed."""
+        return not self.failures
+
+    def to_dict(self) -> dict[str, Any]:
+        """For programs: ``quantkit gate --json``."""
+        return {
+            "schema": GATE_SCHEMA,
+            "passed": self.passed,
+            "corpus": self.corpus,
+            "utterances": self.utterances,
+            "checks": self.rows(),
+            "ungated": list(self.ungated),
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per check, for ``pandas.DataFrame``."""
+        return [asdict(check) for check in self.checks]
 
     def require(self) -> None:
         """Do nothing when every check passed or was skipped.

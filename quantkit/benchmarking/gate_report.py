@@ -111,18 +111,6 @@ def print_checks(result: GateResult) -> None:
     print_table(columns, rows, title=f"gate: {_headline(result)}")
 
 
-def as_json(result: GateResult) -> dict[str, object]:
-    """The same for a program."""
-    return {
-        "schema": "quantkit.gate/1",
-        "passed": not result.failures,
-        "corpus": result.corpus,
-        "utterances": result.utterances,
-        "checks": [vars(check) for check in result.checks],
-        "ungated": list(result.ungated),
-    }
-
-
 def write_junit(result: GateResult, destination: Path) -> None:
     """Write :func:`junit_xml` atomically."""
     write_bytes(destination, junit_xml(result))

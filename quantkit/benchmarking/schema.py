@@ -19,6 +19,9 @@ from quantkit.json_dataclass import build
 from quantkit.report.formatting import Interval
 from quantkit.text.units import Unit, unit_named
 
+# Fields of a model that are tables themselves.
+_NESTED = frozenset({"latency_ms", "batches", "utterances", "cer_edits", "wer_edits"})
+
 
 @dataclass(frozen=True)
 class Host:
@@ -241,6 +244,20 @@ class BenchReport:
     def to_json(self) -> dict[str, Any]:
         """The content of ``bench.json``."""
         return {"schema": BENCH_SCHEMA, **cast(dict[str, Any], _plain(asdict(self)))}
+
+    def to_dict(self) -> dict[str, Any]:
+        """As :meth:`to_json`."""
+        return self.to_json()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per model with its figures, for ``pandas.DataFrame``.
+
+        What has rows of its own, such as latencies by batch size, is left out.
+        """
+        return [
+            {key: value for key, value in _plain(asdict(model)).items() if key not in _NESTED}
+            for model in self.models
+        ]
 
 
 def write_report(report: BenchReport, destination: Path) -> None:

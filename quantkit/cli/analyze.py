@@ -5,29 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
-from quantkit.cli.audio_options import (
-    audio_options,
-    clips_in_words,
-    name_left_out,
-    pop_feeds,
-)
-from quantkit.cli.fitting_options import fitting_options, pop_fitting
+from quantkit.api.analyze import analyze
+from quantkit.cli.audio_options import AudioOptions, audio_options, name_left_out
+from quantkit.cli.cache_options import cache_choice
+from quantkit.cli.fitting_options import FittingOptions, fitting_options
 from quantkit.cli.framework import Argument, CacheFolder, Command, OutputFile, begin_work
-from quantkit.cli.progress import progress_bar
+from quantkit.cli.progress import progress_bar, warn
 from quantkit.codecs.catalogue import CodecChoice
-from quantkit.graph.artifact import read_info
 from quantkit.report.terminal import Column, print_table
-from quantkit.sensitivity.analyze import REFERENCE, AnalysisSettings, analyze
-from quantkit.sensitivity.cache import default_cache_folder
+from quantkit.sensitivity.analyze import REFERENCE, AnalysisSettings
 from quantkit.sensitivity.divergence_settings import CANDIDATES, DivergenceSettings
 from quantkit.sensitivity.metrics import METRICS
 from quantkit.sensitivity.posteriors import WEIGHTINGS, Weighting
-from quantkit.sensitivity.table import LayerSensitivity, Sensitivity, write_sensitivity
-from quantkit.tasks.catalogue import task_of
+from quantkit.sensitivity.table import LayerSensitivity, Sensitivity
 
 # What the printed table shows of all metrics; the file has every one that was measured.
 _SHOWN = ("median", "variance", "kl", "sqnr", "hessian-trace")
@@ -106,10 +99,11 @@ def command(
     candidates: tuple[str, ...],
     weighting: Weighting,
     with_divergence: bool,
+    audio: AudioOptions,
+    fitting: FittingOptions,
     cache: Path | None,
     no_cache: bool,
     as_json: bool,
-    **options: Any,
 ) -> None:
     """Find out how much the precision of each layer of the float32 MODEL matters.
 
@@ -122,8 +116,6 @@ def command(
         -o median.json
       quantkit plan float32.onnx --sensitivity sensitivity.json --budget 3MB -o plan.json
     """
-    if cache is not None and no_cache:
-        raise click.UsageError("give one of --cache and --no-cache")
     if candidates and not with_divergence:
         raise click.UsageError("--candidate says what to measure the divergence of")
     divergence = DivergenceSettings(
@@ -132,27 +124,26 @@ def command(
     settings = AnalysisSettings(
         metrics=metrics or tuple(METRICS),
         reference=CodecChoice.parse(reference),
-        fitting=pop_fitting(options),
+        fitting=fitting.fitting,
         divergence=divergence if with_divergence else None,
     )
-    feeds = pop_feeds(options, model, outputs=[output])
-    assert feeds is not None
-    begin_work(f"analyze {model} on {clips_in_words(feeds)}")
     with progress_bar("listening") as tell:
-        table = analyze(
+        found = analyze(
             model,
-            feeds,
-            settings,
-            cache=None if no_cache else cache or default_cache_folder(),
+            audio.required,
+            output=output,
+            selection=audio.chosen,
+            settings=settings,
+            cache=cache_choice(cache, no_cache),
+            begin=begin_work,
             progress=tell,
-            notify=lambda message: click.echo(f"  warning: {message}", err=True),
+            notify=warn,
         )
-    write_sensitivity(table, output)
     if as_json:
-        click.echo(json.dumps(table.to_json(), indent=2))
+        click.echo(json.dumps(found.to_dict(), indent=2))
     else:
-        _print(table, output, task_of(read_info(model)).unit)
-    name_left_out(feeds)
+        _print(found.sensitivity, output, found.unit)
+    name_left_out(found.skipped)
 
 
 def _print(table: Sensitivity, output: Path, unit: str) -> None:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.markup import escape
 
-from quantkit.benchmarking import run
-from quantkit.benchmarking.page import write_page
-from quantkit.benchmarking.schema import BenchReport, write_report
+from quantkit.api.bench import bench
+from quantkit.api.defaults import MEASURED_SPLIT
+from quantkit.benchmarking.schema import BenchReport
 from quantkit.benchmarking.settings import DEFAULT_BATCH_SIZES, BenchSettings
-from quantkit.benchmarking.tables import corpus_line, tables_of, write_markdown
-from quantkit.cli.corpus_options import corpus_options, open_selected, split_option
-from quantkit.cli.decoder_options import decoder_options, pop_decoding
+from quantkit.benchmarking.tables import corpus_line, tables_of
+from quantkit.cli.corpus_options import CorpusOptions, corpus_options, split_option
+from quantkit.cli.decoder_options import DecoderOptions, decoder_options
 from quantkit.cli.framework import Argument, Command, NumberList, OutputFolder, begin_work
 from quantkit.cli.progress import progress_bar
 from quantkit.report.terminal import print_report_table, terminal_console
@@ -48,7 +47,7 @@ from quantkit.report.terminal import print_report_table, terminal_console
     metavar="FOLDER",
     help="Folder for bench.json, report.md and index.html; without it only tables are printed.",
 )
-@split_option("test")
+@split_option(MEASURED_SPLIT)
 @corpus_options
 @decoder_options(default="beam")
 @click.option(
@@ -84,17 +83,14 @@ def command(
     data: Path,
     report: Path | None,
     split: tuple[str, ...],
-    speaker: tuple[str, ...],
-    gender: tuple[str, ...],
-    language: tuple[str, ...],
-    max_seconds: float | None,
+    corpus: CorpusOptions,
+    decoder: DecoderOptions,
     batch_sizes: tuple[int, ...],
     threads: tuple[int, ...],
     limit: int | None,
     sweep: int,
     seed: int,
     as_json: bool,
-    **options: Any,
 ) -> None:
     """Measure MODELS side by side; speed-ups are against the first.
 
@@ -107,29 +103,34 @@ def command(
       quantkit bench whisper/*.onnx --data clips --language de --threads 1
     """
     settings = BenchSettings(
-        decoding=pop_decoding(options, language),
-        split=split,
+        decoding=decoder.decoding(),
         batch_sizes=batch_sizes,
         threads=threads,
-        limit=limit or 0,
         sweep_utterances=sweep,
         seed=seed,
     )
-    corpus = open_selected(data, speaker, gender, language, max_seconds)
-    begin_work(f"measure {len(models)} models on {len(corpus)} clips of {corpus.name}")
     with progress_bar("opening models") as tell:
-        found = run.run_bench(models, corpus, settings, tell)
-    # What took minutes to measure is shown before anything can go wrong with writing it.
-    if as_json:
-        click.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
-    else:
-        _print(found)
+        bench(
+            models,
+            data,
+            report=report,
+            selection=corpus.selection(split, limit),
+            settings=settings,
+            begin=begin_work,
+            progress=tell,
+            # What took minutes to measure is shown before anything can go wrong with writing it.
+            finished=lambda found: _show(found, as_json),
+        )
     if report is not None:
-        write_report(found, report / "bench.json")
-        write_markdown(found, report / "report.md")
-        write_page(found, report / "index.html")
         written = f"written: {report / 'index.html'}, bench.json and report.md beside it"
         click.echo(written, err=as_json)
+
+
+def _show(report: BenchReport, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(report.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        _print(report)
 
 
 def _print(report: BenchReport) -> None:

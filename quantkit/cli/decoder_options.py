@@ -2,20 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from quantkit.cli.option_groups import option_group
 from quantkit.text.decoders import DECODERS
 from quantkit.text.decoding import TEMPERATURES, Decoding
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+@dataclass(frozen=True)
+class DecoderOptions:
+    """Values of the options of :func:`decoder_options`."""
+
+    decoder: str
+    beam_width: int | None
+    language_model: Path | None
+    lm_weight: float
+    translate: bool
+    timestamps: bool
+    no_fallback: bool
+
+    def decoding(self, language: str = "") -> Decoding:
+        """What they say.
+
+        Args:
+            language: that is spoken; empty: the model finds out.
+
+        Raises:
+            InputError: options that do not go together.
+        """
+        return Decoding(
+            decoder=self.decoder,
+            width=self.beam_width,
+            language_model=self.language_model,
+            lm_weight=self.lm_weight,
+            language=language,
+            translate=self.translate,
+            timestamps=self.timestamps,
+            temperatures=TEMPERATURES[:1] if self.no_fallback else TEMPERATURES,
+        )
+
+
 def decoder_options(default: str) -> Callable[[F], F]:
-    """Add the options that :func:`pop_decoding` reads.
+    """Add the options; the command receives ``decoder``, a :class:`DecoderOptions`.
 
     Args:
         default: the decoder that is used when none is named.
@@ -55,31 +90,4 @@ def decoder_options(default: str) -> Callable[[F], F]:
             help="Whisper: keep the first text, however much it looks like a failure.",
         ),
     )
-
-    def decorate(command: F) -> F:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
-
-
-def pop_decoding(options: dict[str, Any], languages: Sequence[str]) -> Decoding:
-    """What the options say, removed from ``options``.
-
-    Args:
-        languages: that are spoken; the model finds out which, unless there is exactly one.
-
-    Raises:
-        InputError: options that do not go together.
-    """
-    return Decoding(
-        decoder=options.pop("decoder"),
-        width=options.pop("beam_width"),
-        language_model=options.pop("language_model"),
-        lm_weight=options.pop("lm_weight"),
-        language=languages[0] if len(languages) == 1 else "",
-        translate=options.pop("translate"),
-        timestamps=options.pop("timestamps"),
-        temperatures=TEMPERATURES[:1] if options.pop("no_fallback") else TEMPERATURES,
-    )
+    return option_group(DecoderOptions, "decoder", options)

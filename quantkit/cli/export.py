@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from quantkit.api.export import TASKS, export
 from quantkit.cli.framework import Argument, Command, OutputFile, begin_work
 from quantkit.cli.progress import progress_bar
-from quantkit.exporting.sources import ExportOptions, export_source
-from quantkit.graph.artifact import open_model, total_size
-from quantkit.graph.editor import GraphEditor
-from quantkit.graph.info import info_of
-from quantkit.tasks.catalogue import adoptable
 
 
 @click.command(
@@ -55,7 +50,7 @@ from quantkit.tasks.catalogue import adoptable
 )
 @click.option(
     "--task",
-    type=click.Choice(adoptable()),
+    type=click.Choice(TASKS),
     help="Of an .onnx: whether it writes text or tells classes apart.",
 )
 @click.option("--sample-rate", type=click.IntRange(1), help="Of an .onnx; default: 16000.")
@@ -94,33 +89,25 @@ def command(
       quantkit export openai/whisper-base -o whisper-base.onnx
       quantkit export theirs.onnx --labels labels.txt --task ctc -o ours.onnx
     """
-    options = ExportOptions(
-        with_frontend, opset, name, labels, task or "", sample_rate, blank, normalize
-    )
     begin_work(f"export {source} and compare ONNX Runtime's numbers with its own")
     with progress_bar("exporting"):
-        report = export_source(source, output, options)
-    size, made = total_size(output), open_model(output, check=False)
-    opset = GraphEditor(made).opset
-    if as_json:
-        click.echo(
-            json.dumps(
-                {
-                    "path": str(output),
-                    "size_bytes": size,
-                    "opset": opset,
-                    "with_frontend": info_of(made).fused,
-                    "parity": {
-                        "tolerance": report.tolerance,
-                        "worst": asdict(report.worst),
-                        "cases": len(report.cases),
-                    },
-                },
-                indent=2,
-            )
+        made = export(
+            source,
+            output,
+            with_frontend=with_frontend,
+            opset=opset,
+            name=name,
+            labels=labels,
+            task=task or "",
+            sample_rate=sample_rate,
+            blank=blank,
+            normalize=normalize,
         )
+    if as_json:
+        click.echo(json.dumps(made.to_dict(), indent=2))
         return
+    parity = made.parity
     click.echo(
-        f"{output}: {size / 1e6:.1f} MB, opset {opset}; ONNX Runtime agrees with "
-        f"{report.reference} to {report.worst.difference:.1e} in {len(report.cases)} batches"
+        f"{output}: {made.size_bytes / 1e6:.1f} MB, opset {made.opset}; ONNX Runtime agrees with "
+        f"{parity.reference} to {parity.worst.difference:.1e} in {len(parity.cases)} batches"
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
 import click
 
 from quantkit.cli.framework import is_given
+from quantkit.cli.option_groups import option_group
 from quantkit.quantization.choices.fitting import (
     ROUNDINGS,
     WEIGHT_RANGES,
@@ -64,28 +66,37 @@ _OPTIONS = [
         "weights are multiplied by, where outliers have nowhere else to go; may be repeated.",
     ),
 ]
-_NAMES = ("rounding", "weight_range", "bias_correction", "equalization", "smoothing", "balance")
+
+
+@dataclass(frozen=True)
+class FittingOptions:
+    """Values of the options above."""
+
+    rounding: Rounding
+    weight_range: WeightRange
+    bias_correction: bool
+    equalization: bool
+    smoothing: float
+    balance: tuple[str, ...]
+
+    @property
+    def fitting(self) -> Fitting:
+        """What they say."""
+        return Fitting(
+            rounding=self.rounding,
+            weight_range=self.weight_range,
+            bias_correction=self.bias_correction,
+            equalization=self.equalization,
+            smoothing=self.smoothing,
+            balance=tuple(dict.fromkeys(self.balance)),
+        )
 
 
 def fitting_options(function: F) -> F:
-    """Add the options; :func:`pop_fitting` takes their values out again."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
-
-
-def pop_fitting(options: dict[str, Any]) -> Fitting:
-    """What the options say, removed from ``options``."""
-    return Fitting(
-        rounding=cast(Rounding, options.pop("rounding")),
-        weight_range=cast(WeightRange, options.pop("weight_range")),
-        bias_correction=options.pop("bias_correction"),
-        equalization=options.pop("equalization"),
-        smoothing=options.pop("smoothing"),
-        balance=tuple(dict.fromkeys(options.pop("balance"))),
-    )
+    """Add the options; the command receives ``fitting``, a :class:`FittingOptions`."""
+    return option_group(FittingOptions, "fitting", _OPTIONS)(function)
 
 
 def fitting_given() -> bool:
     """Whether one of the options was given to the current command."""
-    return any(map(is_given, _NAMES))
+    return any(is_given(field.name) for field in fields(FittingOptions))

@@ -7,10 +7,8 @@ from pathlib import Path
 
 import click
 
+from quantkit.api.gate import gate, update_baseline
 from quantkit.benchmarking import gate_report
-from quantkit.benchmarking.baseline import Baseline, read_baseline, write_baseline
-from quantkit.benchmarking.figures import read_figures
-from quantkit.benchmarking.gate import compare
 from quantkit.cli.framework import Argument, Command, OutputFile, begin_work
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -58,24 +56,14 @@ def command(
       quantkit gate report/bench.json --baseline baseline.json --update
       quantkit gate report/bench.json --baseline baseline.json --junit gate.xml --summary gate.md
     """
-    figures = read_figures(bench)
-    begin_work(
-        f"{'accept' if update else 'hold'} {len(figures.models)} models of {bench} "
-        f"{'as' if update else 'against'} {baseline}"
-    )
     if update:
-        earlier = read_baseline(baseline) if baseline.exists() else Baseline(figures)
-        write_baseline(earlier.renewed(figures), baseline)
-        click.echo(f"{baseline}: {len(figures.models)} models accepted", err=as_json)
-        if dropped := earlier.dropped(figures):
-            click.echo(f"no longer gated: {', '.join(dropped)}", err=as_json)
-    result = compare(figures, read_baseline(baseline))
-    if junit is not None:
-        gate_report.write_junit(result, junit)
-    if summary is not None:
-        gate_report.write_markdown(result, summary)
+        accepted = update_baseline(bench, baseline, begin=begin_work)
+        click.echo(f"{baseline}: {len(accepted.models)} models accepted", err=as_json)
+        if accepted.dropped:
+            click.echo(f"no longer gated: {', '.join(accepted.dropped)}", err=as_json)
+    result = gate(bench, baseline, junit=junit, summary=summary, begin=begin_work)
     if as_json:
-        click.echo(json.dumps(gate_report.as_json(result), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(result.to_dict(), indent=2, ensure_ascii=False))
     else:
         gate_report.print_checks(result)
         if result.ungated:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
+from quantkit.api.inspect import inspect
 from quantkit.cli.framework import Argument, Command
-from quantkit.quantization.inspection import InspectedLayer, Inspection, inspect_model
+from quantkit.quantization.inspection import InspectedLayer, Inspection
 from quantkit.report.terminal import Column, print_table
 
 
@@ -32,9 +33,9 @@ def command(model: Path, as_json: bool, runtime: bool) -> None:
       quantkit inspect build/wav2letter-en/static-int8.onnx
       quantkit inspect model.onnx --runtime --json
     """
-    inspection = inspect_model(model, runtime=runtime)
+    inspection = inspect(model, runtime=runtime)
     if as_json:
-        click.echo(json.dumps(inspection.to_json(), indent=2))
+        click.echo(json.dumps(inspection.to_dict(), indent=2))
         return
     _print_layers(inspection, runtime)
     method = f" ({inspection.method})" if inspection.method else ""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, TypeVar, cast
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 import click
 
 from quantkit.cli.framework import is_given
+from quantkit.cli.option_groups import option_group
 from quantkit.codecs.catalogue import NAMES, CodecChoice
 from quantkit.graph.plan import COMPUTES, Compute
 from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE
@@ -78,17 +79,36 @@ _OPTIONS = [
 ]
 
 
-#: Parameters that the options above fill.
-_NAMES = (
-    "compute",
-    "codec",
-    "activation_bits",
-    "rules",
-    "exclude",
-    "range_method",
-    "percentile",
-    "target_runtime",
-)
+@dataclass(frozen=True)
+class LayerOptions:
+    """Values of the options above."""
+
+    compute: Compute | None
+    codec: str | None
+    activation_bits: int | None
+    rules: tuple[str, ...]
+    exclude: tuple[str, ...]
+    range_method: RangeMethod
+    percentile: float
+    target_runtime: str
+
+    def adjusted(self, settings: QuantizeSettings) -> QuantizeSettings:
+        """``settings`` with what the options say beyond them.
+
+        Raises:
+            InputError: an option's value that makes no sense.
+        """
+        return replace(
+            settings,
+            compute=self.compute or settings.compute,
+            codec=CodecChoice.parse(self.codec) if self.codec else settings.codec,
+            activation_bits=self.activation_bits or settings.activation_bits,
+            rules=(*settings.rules, *map(LayerRule.parse, self.rules)),
+            exclude=settings.exclude + self.exclude,
+            range=self.range_method,
+            percentile=self.percentile,
+            target_runtime=self.target_runtime,
+        )
 
 
 def preset_option(*more: str) -> Callable[[F], F]:
@@ -114,10 +134,8 @@ def max_input_divergence_option(prefix: str = "") -> Callable[[F], F]:
 
 
 def layer_options(function: F) -> F:
-    """Add the options; their values go to :func:`adjusted` as they are."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+    """Add the options; the command receives ``layers``, a :class:`LayerOptions`."""
+    return option_group(LayerOptions, "layers", _OPTIONS)(function)
 
 
 def refuse_layer_options(reason: str) -> None:
@@ -127,41 +145,12 @@ def refuse_layer_options(reason: str) -> None:
         click.UsageError: naming the option, with ``reason``.
     """
     context = click.get_current_context()
+    names = {field.name for field in fields(LayerOptions)}
     for parameter in context.command.params:
-        if parameter.name in _NAMES and is_given(parameter.name):
+        if parameter.name in names and is_given(parameter.name):
             raise click.UsageError(f"{parameter.opts[0]} does not go with --plan: {reason}")
 
 
 def base_settings(preset: str | None) -> QuantizeSettings:
     """The preset of that name; without one, settings to adjust."""
     return QuantizeSettings() if preset is None else PRESETS[preset]
-
-
-def adjusted(
-    settings: QuantizeSettings,
-    *,
-    compute: str | None,
-    codec: str | None,
-    activation_bits: int | None,
-    rules: tuple[str, ...],
-    exclude: tuple[str, ...],
-    range_method: str,
-    percentile: float,
-    target_runtime: str,
-) -> QuantizeSettings:
-    """``settings`` with what the options say beyond them.
-
-    Raises:
-        InputError: an option's value that makes no sense.
-    """
-    return replace(
-        settings,
-        compute=cast(Compute, compute) if compute else settings.compute,
-        codec=CodecChoice.parse(codec) if codec else settings.codec,
-        activation_bits=activation_bits or settings.activation_bits,
-        rules=(*settings.rules, *map(LayerRule.parse, rules)),
-        exclude=settings.exclude + exclude,
-        range=cast(RangeMethod, range_method),
-        percentile=percentile,
-        target_runtime=target_runtime,
-    )

@@ -3,39 +3,28 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import click
 
-from quantkit.cli.audio_options import audio_options, clips_in_words, pop_feeds
-from quantkit.cli.fitting_options import fitting_options, pop_fitting
+from quantkit.api.personalize import personalize
+from quantkit.cli.audio_options import AudioOptions, audio_options
+from quantkit.cli.cache_options import cache_choice
+from quantkit.cli.fitting_options import FittingOptions, fitting_options
 from quantkit.cli.framework import Argument, CacheFolder, Command, OutputFile, begin_work
 from quantkit.cli.layer_options import (
-    adjusted,
+    LayerOptions,
     base_settings,
     layer_options,
     max_input_divergence_option,
     preset_option,
 )
-from quantkit.cli.progress import progress_bar
+from quantkit.cli.progress import progress_bar, warn
 from quantkit.codecs.catalogue import CodecChoice
-from quantkit.errors import InputError
-from quantkit.exporting.sources import ExportOptions, export_source
-from quantkit.graph.plan import write_plan
-from quantkit.personalization.page import write_page
-from quantkit.personalization.pipeline import Personalized, PersonalizeSettings, personalize
+from quantkit.personalization.pipeline import Personalized, PersonalizeSettings
 from quantkit.personalization.summary import PersonalizeSummary, agreement
-from quantkit.planning.budget import parse_budget
-from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE
 from quantkit.report.formatting import estimate
-from quantkit.sensitivity.cache import default_cache_folder
 from quantkit.sensitivity.divergence_settings import CANDIDATES
-
-_USUAL_PRESET = "hybrid"
 
 
 @click.command(
@@ -123,10 +112,12 @@ def command(
     auto_balance: bool,
     max_input_divergence: float | None,
     preset: str | None,
+    audio: AudioOptions,
+    layers: LayerOptions,
+    fitting: FittingOptions,
     cache: Path | None,
     no_cache: bool,
     as_json: bool,
-    **options: Any,
 ) -> None:
     """Make the best model within a budget for the people who are heard in some unlabelled audio.
 
@@ -140,72 +131,41 @@ def command(
       quantkit personalize models/wav2letter-en --audio calibration_data --budget 3MB \\
         --report user.html -o user.onnx
     """
-    if cache is not None and no_cache:
-        raise click.UsageError("give one of --cache and --no-cache")
-    outputs = (output, report, plan_file)
-    limit = parse_budget(budget)
-    if options["codec"] is not None:
+    if layers.codec is not None:
         raise click.UsageError(
             "the plan chooses the codecs: name those to choose from, --candidate"
         )
-    fitting = pop_fitting(options)
-    if _is_checkpoint(model):
-        begin_work(f"export {model}, and fit it into {limit:,} bytes")
-    with _exported(model) as source:
-        feeds = pop_feeds(options, source, outputs=outputs)
-        assert feeds is not None
-        usual = None if options["compute"] else _USUAL_PRESET
-        settings = PersonalizeSettings(
-            quantize=adjusted(base_settings(preset or usual), **options),
-            candidates=tuple(map(CodecChoice.parse, candidates)) or CANDIDATES,
-            fitting=fitting,
-            balance=auto_balance,
-            rounds=rounds,
-            max_input_divergence=MAX_INPUT_DIVERGENCE
-            if max_input_divergence is None
-            else max_input_divergence,
+    usual = PersonalizeSettings()
+    base = base_settings(preset) if preset or layers.compute else usual.quantize
+    settings = PersonalizeSettings(
+        quantize=layers.adjusted(base),
+        candidates=tuple(map(CodecChoice.parse, candidates)) or usual.candidates,
+        fitting=fitting.fitting,
+        balance=auto_balance,
+        rounds=rounds,
+        max_input_divergence=usual.max_input_divergence
+        if max_input_divergence is None
+        else max_input_divergence,
+    )
+    with progress_bar("listening") as tell:
+        made = personalize(
+            model,
+            output,
+            audio.required,
+            budget,
+            selection=audio.chosen,
+            settings=settings,
+            report=report,
+            plan=plan_file,
+            cache=cache_choice(cache, no_cache),
+            begin=begin_work,
+            progress=tell,
+            notify=warn,
         )
-        begin_work(f"fit {model} into {limit:,} bytes for {clips_in_words(feeds)}")
-        with progress_bar("listening") as tell:
-            made = personalize(
-                source,
-                output,
-                feeds,
-                limit,
-                settings,
-                cache=None if no_cache else cache or default_cache_folder(),
-                progress=tell,
-                notify=lambda message: click.echo(f"  warning: {message}", err=True),
-            )
-    if plan_file is not None:
-        write_plan(made.plan, plan_file)
-    if report is not None:
-        write_page(report, made.summary, made.sensitivity, made.plan, made.front)
     if as_json:
-        document = made.summary.to_json() | {"plan": made.plan.to_json()}
-        click.echo(json.dumps(document, indent=2))
+        click.echo(json.dumps(made.to_dict(), indent=2))
     else:
         _tell(made)
-
-
-def _is_checkpoint(model: Path) -> bool:
-    return model.suffix != ".onnx" and model.exists()
-
-
-@contextmanager
-def _exported(model: Path) -> Iterator[Path]:
-    """The float32 .onnx of ``model``, which may be anything that can be exported."""
-    if not _is_checkpoint(model):
-        yield model
-        return
-    with tempfile.TemporaryDirectory(prefix="quantkit-export-") as folder:
-        path = Path(folder) / f"{model.name}.onnx"
-        try:
-            with progress_bar("exporting"):
-                export_source(str(model), path, ExportOptions())
-        except InputError as error:
-            raise type(error)(f"{model} is no .onnx, and no checkpoint either: {error}") from error
-        yield path
 
 
 def _counted(summary: PersonalizeSummary) -> str:
@@ -232,4 +192,4 @@ def _tell(made: Personalized) -> None:
     steps = ", ".join(f"{step.name} {step.seconds:.1f} s" for step in summary.steps)
     click.echo(f"  {summary.total_seconds:.1f} s: {steps}")
     for warning in summary.warnings:
-        click.echo(f"  warning: {warning}", err=True)
+        warn(warning)

@@ -3,58 +3,28 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 
-from quantkit.cli.audio_options import (
-    audio_options,
-    clips_in_words,
-    name_left_out,
-    pop_feeds,
-)
-from quantkit.cli.fitting_options import fitting_given, fitting_options, pop_fitting
-from quantkit.cli.framework import Argument, Command, OutputFile, begin_work, is_given
+from quantkit.api.plan import plan, resize_plan
+from quantkit.api.plan_settings import PLAN_METHODS
+from quantkit.cli.audio_options import AudioOptions, audio_options, name_left_out
+from quantkit.cli.fitting_options import FittingOptions, fitting_given, fitting_options
+from quantkit.cli.framework import Argument, Command, OutputFile, begin_work
 from quantkit.cli.layer_options import (
-    adjusted,
+    LayerOptions,
     base_settings,
     layer_options,
-    max_input_divergence_option,
     preset_option,
     refuse_layer_options,
 )
-from quantkit.cli.plan_question import Question, by_other_method, optimal
-from quantkit.errors import InputError
-from quantkit.graph.artifact import read_info
-from quantkit.graph.plan import Plan, read_plan, write_plan
-from quantkit.planning.budget import parse_budget
+from quantkit.cli.planning_options import PlanningOptions, planning_options
+from quantkit.cli.progress import progress_bar, warn
+from quantkit.graph.plan import Plan
 from quantkit.planning.correction import Correction
-from quantkit.planning.front_file import FORMS
-from quantkit.planning.methods import METHODS, options_of
-from quantkit.planning.methods.counting import SIZE_COUNTS
-from quantkit.planning.methods.ordering import DIRECTIONS, MEDIAN
-from quantkit.planning.size import with_sizes
-from quantkit.quantization.prepared import PreparedModel
 from quantkit.report.formatting import estimate
-from quantkit.tasks.catalogue import task_of
-
-_METHODS = {
-    "optimal": "the least predicted output divergence, tried and corrected on the audio",
-    **{name: method.description for name, method in METHODS.items()},
-    "manual": "what the options or --from say, checked against the budget if there is one",
-}
-#: Parameters that only some methods have.
-_OF_OPTIMAL = (
-    "candidates",
-    "max_latency",
-    "times_file",
-    "verify",
-    "front_files",
-    "max_input_divergence",
-)
-_OF_OTHERS = ("metric", "direction", "size", "seed")
 
 
 @click.command(
@@ -81,11 +51,11 @@ _OF_OTHERS = ("metric", "direction", "size", "seed")
 )
 @click.option(
     "--method",
-    type=click.Choice(list(_METHODS)),
+    type=click.Choice(list(PLAN_METHODS)),
     metavar="NAME",
     default="optimal",
     show_default=True,
-    help="; ".join(f"{name}: {text}" for name, text in _METHODS.items()) + ".",
+    help="; ".join(f"{name}: {text}" for name, text in PLAN_METHODS.items()) + ".",
 )
 @click.option(
     "--sensitivity",
@@ -95,61 +65,7 @@ _OF_OTHERS = ("metric", "direction", "size", "seed")
     help="What `quantkit analyze` wrote for this model.",
 )
 @audio_options(": to analyze the model, where there is no --sensitivity, and to try optimal plans")
-@click.option(
-    "--candidate",
-    "candidates",
-    multiple=True,
-    metavar="CODEC:BITS",
-    help="optimal: choose among these codecs only; may be repeated.  [default: all in the "
-    "sensitivity table]",
-)
-@click.option(
-    "--max-latency",
-    metavar="TIME",
-    help="optimal: what a run may take on this host, such as 30ms, or 0.4x of what float32 takes; "
-    "then kernels are chosen, too.",
-)
-@click.option(
-    "--times",
-    "times_file",
-    type=OutputFile(".json", read_if_there=True),
-    metavar="FILE",
-    help="Times of the layers on this host; measured on the audio and written there, where there "
-    "is no such file yet.",
-)
-@click.option(
-    "--verify/--no-verify",
-    default=None,
-    help="optimal: try the plan on the audio, and correct it where layers interact.  [default: "
-    "where there is audio]",
-)
-@click.option(
-    "--pareto",
-    "front_files",
-    multiple=True,
-    type=OutputFile(*FORMS),
-    metavar="FILE",
-    help="optimal: write what is possible at other sizes, too, as .tsv, .md, .json, .png, .svg or "
-    ".pdf; may be repeated.",
-)
-@max_input_divergence_option("optimal, without --max-latency: ")
-@click.option(
-    "--metric",
-    help=f"Metric of the sensitivity table that other methods sort by.  [default: {MEDIAN}]",
-)
-@click.option(
-    "--direction",
-    type=click.Choice(DIRECTIONS),
-    help="Whether layers with small (ascending) or large values lose bits first.  [default: the "
-    "method's]",
-)
-@click.option(
-    "--size-count",
-    "size",
-    type=click.Choice(SIZE_COUNTS),
-    help="myqasr: what is compared with the budget; only `bytes` are those of the file.",
-)
-@click.option("--seed", type=int, help="shuffled: which deal.")
+@planning_options
 @click.option(
     "--from",
     "plan_file",
@@ -167,10 +83,13 @@ def command(
     budget: str | None,
     method: str,
     sensitivity_file: Path | None,
+    audio: AudioOptions,
+    planning: PlanningOptions,
     plan_file: Path | None,
     preset: str | None,
+    layers: LayerOptions,
+    fitting: FittingOptions,
     as_json: bool,
-    **options: Any,
 ) -> None:
     """Decide how the layers of the float32 MODEL are stored, and what the file will take.
 
@@ -184,69 +103,43 @@ def command(
         --layer "1=int8" --layer "-1=@dynamic" -o plan.json
       quantkit quantize float32.onnx --plan plan.json --audio calibration_data -o user.onnx
     """
-    outputs = (output, options["times_file"], *options["front_files"])
-    method = "manual" if plan_file is not None else method
-    _refuse_options_of_others(method)
-    limit = None if budget is None else parse_budget(budget)
-    fitting, feeds = pop_fitting(options), pop_feeds(options, model, outputs=outputs)
-    of_optimal = {name: options.pop(name) for name in _OF_OPTIMAL}
-    of_others = {name: options.pop(name) for name in _OF_OTHERS}
-    codec = options["codec"]
-    if method != "manual":
-        # It says which codec to take, not how many bits.
-        options["codec"] = None
-    begin_work(
-        f"plan {model} by method {method}"
-        + (f" within {limit:,} bytes" if limit else "")
-        + (f", on {clips_in_words(feeds)}" if feeds else "")
+    if plan_file is not None:
+        method = "manual"
+    # For other methods it says which codec to take, not how many bits.
+    codec = None if method == "manual" else layers.codec
+    rules = layers if method == "manual" else replace(layers, codec=None)
+    settings = planning.settings(
+        rules.adjusted(base_settings(preset)),
+        fitting.fitting if plan_file is None or fitting_given() else None,
+        codec,
     )
-    found: Correction | None = None
     if plan_file is not None:
         refuse_layer_options("the plan says it")
-        edited = replace(read_plan(plan_file), method="manual")
-        plan = with_sizes(model, edited, limit, fitting if fitting_given() else None)
-    elif method == "manual":
-        settings = replace(adjusted(base_settings(preset), **options), name="manual")
-        plan = with_sizes(model, settings, limit, fitting)
-    elif limit is None:
-        raise click.UsageError(f"--method {method} needs a --budget")
+        found = resize_plan(
+            model, plan_file, budget, settings=settings, output=output, begin=begin_work
+        )
     else:
-        settings = adjusted(base_settings(preset), **options)
-        question = Question(
-            PreparedModel.of(model), limit, settings, fitting, sensitivity_file, feeds
-        )
-        if method == "optimal":
-            found = optimal(question, codec, **of_optimal)
-            plan = found.optimum.plan
-        else:
-            plan = by_other_method(question, method, codec, of_others)
-    size = plan.predicted_bytes or 0
-    if plan.budget_bytes is not None and size > plan.budget_bytes:
-        raise InputError(
-            f"the plan takes {size:,} bytes, more than the budget of {plan.budget_bytes:,}; "
-            "give layers fewer bits, or raise the budget"
-        )
-    write_plan(plan, output)
+        with progress_bar("planning") as tell:
+            found = plan(
+                model,
+                budget,
+                method=method,
+                sensitivity=sensitivity_file,
+                audio=audio.audio,
+                selection=audio.chosen,
+                settings=settings,
+                output=output,
+                begin=begin_work,
+                progress=tell,
+                notify=warn,
+            )
     if as_json:
-        click.echo(json.dumps(plan.to_json() | _divergence_json(found), indent=2))
+        click.echo(json.dumps(found.to_dict(), indent=2))
     else:
-        click.echo(_summary(plan, output))
-        if found is not None:
-            click.echo(_divergence_text(found, task_of(read_info(model)).unit))
-    if feeds is not None:
-        name_left_out(feeds)
-
-
-def _refuse_options_of_others(method: str) -> None:
-    """Raise when an option was given that ``method`` does not know."""
-    known = set(_OF_OPTIMAL) if method == "optimal" else set()
-    if method in METHODS:
-        known = set(options_of(method))
-    context = click.get_current_context()
-    for parameter in context.command.params:
-        name = parameter.name or ""
-        if is_given(name) and name in (*_OF_OPTIMAL, *_OF_OTHERS) and name not in known:
-            raise click.UsageError(f"{parameter.opts[0]} does not go with --method {method}")
+        click.echo(_summary(found.plan, output))
+        if found.correction is not None:
+            click.echo(_divergence(found.correction, found.unit))
+    name_left_out(found.skipped)
 
 
 def _summary(plan: Plan, output: Path) -> str:
@@ -262,21 +155,7 @@ def _summary(plan: Plan, output: Path) -> str:
     )
 
 
-def _divergence_json(found: Correction | None) -> dict[str, Any]:
-    if found is None:
-        return {}
-    rounds = [asdict(each) for each in found.rounds]
-    return {
-        "divergence": {
-            "predicted": found.optimum.divergence,
-            "measured": None if found.measured is None else found.measured.mean,
-            "interval": None if found.measured is None else found.measured.interval,
-            "rounds": rounds,
-        }
-    }
-
-
-def _divergence_text(found: Correction, unit: str) -> str:
+def _divergence(found: Correction, unit: str) -> str:
     text = f"  predicted output divergence: {found.optimum.divergence:.3g} nats per {unit}"
     if found.measured is not None:
         tried = len(found.rounds)

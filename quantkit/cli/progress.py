@@ -138,3 +138,8 @@ def _duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def warn(message: str) -> None:
+    """Say on standard error what makes a result less sure."""
+    click.echo(f"  warning: {message}", err=True)

@@ -9,23 +9,21 @@ from typing import Any
 
 import click
 
-from quantkit.cli.corpus_options import corpus_options, open_selected, split_option
-from quantkit.cli.fitting_options import fitting_given, fitting_options, pop_fitting
+from quantkit.api.defaults import CALIBRATION_CLIPS
+from quantkit.api.quantize import quantize, quantize_presets
+from quantkit.cli.audio_options import AudioOptions, audio_options
+from quantkit.cli.fitting_options import FittingOptions, fitting_given, fitting_options
 from quantkit.cli.framework import Argument, Command, OutputFile, begin_work
 from quantkit.cli.layer_options import (
-    adjusted,
+    LayerOptions,
     base_settings,
     layer_options,
     preset_option,
     refuse_layer_options,
 )
-from quantkit.cli.outputs import check_outputs
 from quantkit.cli.progress import progress_bar
-from quantkit.graph.plan import read_plan
-from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.choices.presets import PRESETS
-from quantkit.quantization.family import quantize_family
-from quantkit.quantization.pipeline import QuantizeResult, quantize_model
+from quantkit.quantization.pipeline import QuantizeResult
 
 
 def _family_files(params: Mapping[str, Any]) -> Sequence[str] | None:
@@ -59,20 +57,11 @@ def _family_files(params: Mapping[str, Any]) -> Sequence[str] | None:
 )
 @preset_option("all")
 @layer_options
-@click.option(
-    "--audio",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="Folder of unlabelled calibration clips; static layers need it.",
-)
-@split_option("calibration")
-@corpus_options
-@click.option(
-    "--clips",
-    type=click.IntRange(min=1),
-    default=128,
-    show_default=True,
-    help="Calibrate on at most this many of them, drawn with a fixed seed.",
+@audio_options(
+    "; static layers need it",
+    kind="unlabelled calibration",
+    verb="Calibrate on",
+    clips=CALIBRATION_CLIPS,
 )
 @fitting_options
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -81,15 +70,10 @@ def command(
     output: Path,
     plan_file: Path | None,
     preset: str | None,
-    audio: Path | None,
-    split: tuple[str, ...],
-    speaker: tuple[str, ...],
-    gender: tuple[str, ...],
-    language: tuple[str, ...],
-    max_seconds: float | None,
-    clips: int,
+    audio: AudioOptions,
+    layers: LayerOptions,
+    fitting: FittingOptions,
     as_json: bool,
-    **layer_settings: Any,
 ) -> None:
     """Quantize the float32 MODEL and say which layers really run in int8.
 
@@ -100,40 +84,37 @@ def command(
       quantkit quantize float32.onnx --plan plan.json --audio calibration_data -o user.onnx
       quantkit quantize float32.onnx --compute dynamic --codec grouped:4 --exclude 1 -o custom.onnx
     """
-    fitting = pop_fitting(layer_settings)
-    compute = layer_settings["compute"]
-    if sum(choice is not None for choice in (plan_file, preset, compute)) != 1:
+    if sum(choice is not None for choice in (plan_file, preset, layers.compute)) != 1:
         raise click.UsageError("give one of --plan, --preset and --compute")
-    plan = None if plan_file is None else read_plan(plan_file)
-    if plan is not None and not fitting_given():
-        fitting = Fitting.from_json(plan.fitting)
-    if plan is not None:
+    if plan_file is not None:
         refuse_layer_options("the plan says it; edit the plan, or make another with quantkit plan")
-    chosen = list(PRESETS.values()) if preset == "all" else [base_settings(preset)]
-    family = [adjusted(settings, **layer_settings) for settings in chosen]
-    corpus = None
-    if audio is not None:
-        recordings = open_selected(audio, speaker, gender, language, max_seconds)
-        if preset != "all":
-            check_outputs([output], (clip.path for clip in recordings))
-        corpus = recordings.part(split, usually="calibration").sample(clips)
-    begin_work(
-        f"quantize {model} with {plan_file or preset or f'compute {compute}'}"
-        + (f", calibrated on {len(corpus)} clips of {corpus.name}" if corpus else "")
-    )
+    chosen = fitting.fitting if plan_file is None or fitting_given() else None
     with progress_bar("quantizing") as tell:
         if preset == "all":
-            results = list(
-                quantize_family(model, output, family, corpus, fitting=fitting, progress=tell)
+            results = quantize_presets(
+                model,
+                output,
+                audio.audio,
+                presets=[layers.adjusted(settings) for settings in PRESETS.values()],
+                selection=audio.chosen,
+                fitting=chosen,
+                begin=begin_work,
+                progress=tell,
             )
         else:
-            decisions = family[0] if plan is None else plan
-            result = quantize_model(
-                model, output, decisions, corpus, fitting=fitting, progress=tell
+            result = quantize(
+                model,
+                output,
+                plan_file or layers.adjusted(base_settings(preset)),
+                audio.audio,
+                selection=audio.chosen,
+                fitting=chosen,
+                begin=begin_work,
+                progress=tell,
             )
-            results = [result]
+            results = (result,)
     if as_json:
-        rows = [_json(result) for result in results]
+        rows = [result.to_dict() for result in results]
         click.echo(json.dumps(rows if preset == "all" else rows[0], indent=2))
         return
     for result in results:
@@ -158,18 +139,3 @@ def _report(result: QuantizeResult) -> None:
             f"  left out {len(result.skipped)} calibration clips; the first: {result.skipped[0]}",
             err=True,
         )
-
-
-def _json(result: QuantizeResult) -> dict[str, Any]:
-    return {
-        "path": str(result.path),
-        "method": result.plan.method,
-        "size_bytes": result.size_bytes,
-        "source_bytes": result.source_bytes,
-        "onnxruntime": result.lint.onnxruntime,
-        "skipped_clips": list(result.skipped),
-        "layers": [
-            layer.to_row() | {"kernel": row.kernel, "status": row.status, "remark": row.remark}
-            for layer, row in zip(result.layers, result.lint.rows, strict=True)
-        ],
-    }

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import click
 
-from quantkit.bundles.bundle import ship
+from quantkit.api.ship import ship
 from quantkit.bundles.manifest import MANIFEST
 from quantkit.cli.framework import Argument, Command, OutputFolder, begin_work
 from quantkit.cli.progress import progress_bar
-from quantkit.files import sha256_of
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -63,7 +62,7 @@ def command(
     """
     begin_work(f"bundle {model} and run it in {' and '.join(('this Python', *pythons))}")
     with progress_bar("bundling"):
-        manifest = ship(
+        made = ship(
             model,
             output,
             bench=bench,
@@ -73,8 +72,8 @@ def command(
             pythons=pythons,
             force=force,
         )
-    for entry in manifest.files:
+    for entry in made.files:
         click.echo(f"{entry.size:>12,}  {entry.path}")
-    versions = ", ".join(str(run["onnxruntime"]) for run in manifest.tested_on)
-    click.echo(f"{output}: {manifest.name}, runs in ONNX Runtime {versions}")
-    click.echo(f"SHA-256 of {MANIFEST}: {sha256_of(output / MANIFEST)}")
+    versions = ", ".join(str(run["onnxruntime"]) for run in made.tested_on)
+    click.echo(f"{output}: {made.name}, runs in ONNX Runtime {versions}")
+    click.echo(f"SHA-256 of {MANIFEST}: {made.manifest_sha256}")

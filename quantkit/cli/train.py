@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from quantkit.api.train import TrainListener, train
 from quantkit.cli.framework import Argument, Command, OutputFolder, begin_work
-from quantkit.cli.progress import progress_bar
-from quantkit.errors import InputError, MissingDependencyError
+from quantkit.cli.progress import Tell, progress_bar
+from quantkit.errors import InputError
 
 if TYPE_CHECKING:
     from quantkit.training.run import Progress as TrainingProgress
@@ -74,64 +74,48 @@ def command(
       quantkit train models/wav2letter-en/recipe.toml --data build/speech -o runs/en --resume
       quantkit train models/keywords-en/recipe.toml --data build/speech -o runs/keywords
     """
-    try:
-        import torch
-
-        from quantkit.training.launch import find_recipe, prepare_run
-        from quantkit.training.run import holds_earlier_run
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError(
-            f"training needs {error.name}: pip install 'quantkit[export]'"
-        ) from error
-    if not resume and holds_earlier_run(output):
-        raise InputError(
-            f"{output} holds an earlier run: add --resume to go on, or choose another folder"
-        )
-    settings = find_recipe(recipe)
-    if steps:
-        settings = dataclasses.replace(settings, steps=steps)
-    if threads:
-        torch.set_num_threads(threads)
-    try:
-        target = torch.device(device) if device else None
-        # The name alone says nothing: the device may be absent, or this build without it. Reading
-        # the value back finds devices that hold no values, such as "meta".
-        torch.zeros(1, device=target).item()
-    except (RuntimeError, AssertionError, ImportError) as error:
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise InputError(f"cannot train on device {device!r}: {reason}") from error
-    folders = {k: Path(v) for k, _, v in (d.partition("=") for d in data if "=" in d)}
-    roots = [Path(d) for d in data if "=" not in d]
-    if len(roots) > 1:
-        raise InputError("--data names more than one folder without SOURCE=")
-    begin_work(f"train for {settings.steps:,} steps on {', '.join(data)}")
+    sources: dict[str, Path] = {}
+    for name, equals, folder in (each.partition("=") for each in data):
+        if not equals and "" in sources:
+            raise InputError("--data names more than one folder without SOURCE=")
+        sources[name if equals else ""] = Path(folder if equals else name)
     with progress_bar("decoding") as tell:
-        trainer = prepare_run(
-            settings,
+        made = train(
+            recipe,
+            sources,
             output,
+            resume=resume,
             start_from=start_from,
-            root=roots[0] if roots else None,
-            folders=folders,
-            device=target,
-            on_decoding=lambda done, total: tell.count("decoding", done, total),
-            on_skipped=_name_skipped,
+            steps=steps,
+            threads=threads,
+            device=device,
+            begin=begin_work,
+            listener=_listener(tell),
         )
-    if resume and trainer.resume():
-        best_so_far = f"best {trainer.measure} {trainer.best:.2%}"
-        click.echo(f"resuming at step {trainer.step}, {best_so_far}", err=True)
-    with progress_bar("training") as tell:
+    click.echo(f"best validation {made.measure} {made.best:.2%}: {made.path}")
 
-        def show(progress: TrainingProgress) -> None:
-            tell.count("training", progress.step, settings.steps, f"loss {progress.loss:.3f}")
-            if progress.score:
-                click.echo(
-                    f"step {progress.step}: loss {progress.loss:.3f}, "
-                    f"{progress.audio_seconds_per_second:.0f} s/s, {progress.score.summary}",
-                    err=True,
-                )
 
-        best = trainer.run(show)
-    click.echo(f"best validation {trainer.measure} {best:.2%}: {output / 'best'}")
+def _listener(tell: Tell) -> TrainListener:
+    """A bar for the work at hand, and a line for each validation."""
+
+    def resumed(step: int, measure: str, best: float) -> None:
+        click.echo(f"resuming at step {step}, best {measure} {best:.2%}", err=True)
+
+    def show(progress: TrainingProgress) -> None:
+        tell.count("training", progress.step, progress.steps, f"loss {progress.loss:.3f}")
+        if progress.score:
+            click.echo(
+                f"step {progress.step}: loss {progress.loss:.3f}, "
+                f"{progress.audio_seconds_per_second:.0f} s/s, {progress.score.summary}",
+                err=True,
+            )
+
+    return TrainListener(
+        on_decoding=lambda done, total: tell.count("decoding", done, total),
+        on_skipped=_name_skipped,
+        on_resumed=resumed,
+        on_step=show,
+    )
 
 
 def _name_skipped(source: str, reasons: Sequence[str]) -> None:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 
-from quantkit.cli.decoder_options import decoder_options, pop_decoding
+from quantkit.api.load import load
+from quantkit.cli.decoder_options import DecoderOptions, decoder_options
 from quantkit.cli.framework import Argument, Command
 from quantkit.cli.progress import progress_bar
-from quantkit.runtime.transcriber import Transcript, transcribe
-from quantkit.tasks.open import open_speech_model
+from quantkit.runtime.transcriber import Transcript
 
 
 @click.command(
@@ -45,10 +43,10 @@ from quantkit.tasks.open import open_speech_model
 def command(
     model: Path,
     clips: tuple[Path, ...],
+    decoder: DecoderOptions,
     language: str | None,
     threads: int,
     as_json: bool,
-    **options: Any,
 ) -> None:
     """Transcribe CLIPS (WAV, FLAC, Ogg/Opus or MP3, any sample rate) with MODEL.
 
@@ -59,21 +57,10 @@ def command(
       quantkit transcribe model.onnx clip.wav --decoder beam --language-model words.arpa
       quantkit transcribe whisper-base.onnx anruf.wav --language de --timestamps --json
     """
-    decoding = pop_decoding(options, (language,) if language else ())
-    speech_model = open_speech_model(model, threads, decoding=decoding)
-    for transcript in _told(transcribe(speech_model, clips), len(clips)):
+    opened = load(model, threads=threads, decoding=decoder.decoding(language or ""))
+    for transcript in _told(opened.transcribe_each(clips), len(clips)):
         if as_json:
-            line: dict[str, Any] = {
-                "path": str(transcript.path),
-                "text": transcript.text,
-                "seconds": round(transcript.seconds, 3),
-                "compute_seconds": round(transcript.compute_seconds, 4),
-            }
-            if transcript.language:
-                line["language"] = transcript.language
-            if transcript.segments:
-                line["segments"] = [asdict(segment) for segment in transcript.segments]
-            click.echo(json.dumps(line, ensure_ascii=False))
+            click.echo(json.dumps(transcript.to_dict(), ensure_ascii=False))
         elif len(clips) == 1:
             click.echo(transcript.text)
         else:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import click
 
+from quantkit.api.verify import verify
 from quantkit.bundles.manifest import MANIFEST
-from quantkit.bundles.verify import verify
-from quantkit.bundles.verify_artifact import verify_artifact
 from quantkit.cli.framework import Argument, Command
 
 
@@ -39,55 +37,16 @@ def command(path: Path, manifest_sha256: str | None, as_json: bool) -> None:
       quantkit verify bundle
       quantkit verify static-int8.onnx --json
     """
-    if path.is_file():
-        if manifest_sha256 is not None:
-            raise click.UsageError(f"--manifest-sha256 is for bundles, and {path} is a file")
-        _verify_artifact(path, as_json)
-    else:
-        _verify_bundle(path, manifest_sha256, as_json)
-
-
-def _verify_artifact(path: Path, as_json: bool) -> None:
-    result = verify_artifact(path)
-    if as_json:
-        finding = {"problem": "model", "path": path.name, "detail": result.problem}
-        _print_json(
-            ok=not result.problem,
-            files=1,
-            checksum=result.checksum,
-            findings=[finding] if result.problem else [],
-            runtime=result.runtime,
-        )
-    result.require()
-    if not as_json and result.runtime is not None:
-        click.echo(
-            f"{path}: checksum holds; the model runs in ONNX Runtime "
-            f"{result.runtime['onnxruntime']}"
-        )
-
-
-def _verify_bundle(path: Path, manifest_sha256: str | None, as_json: bool) -> None:
     result = verify(path, manifest_sha256=manifest_sha256)
     if as_json:
-        _print_json(
-            ok=not result.findings,
-            files=result.files,
-            manifest_sha256=result.manifest_sha256,
-            findings=[vars(finding) for finding in result.findings],
-            runtime=result.runtime,
-        )
-    else:
+        click.echo(json.dumps(result.to_dict(), indent=2, ensure_ascii=False))
+    elif result.is_bundle:
         for finding in result.findings:
             click.echo(f"{finding.problem:<10}  {finding.path}: {finding.detail}")
-    result.require(path)
-    if not as_json and result.runtime is not None:
-        click.echo(
-            f"{path}: {result.files} files as shipped; the model runs in ONNX Runtime "
-            f"{result.runtime['onnxruntime']}"
-        )
-        click.echo(f"SHA-256 of {MANIFEST}: {result.manifest_sha256}")
-
-
-def _print_json(**fields: Any) -> None:
-    content = {"schema": "quantkit.verify/1", **fields}
-    click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    result.require()
+    if as_json or result.runtime is None:
+        return
+    kept = f"{result.files} files as shipped" if result.is_bundle else "checksum holds"
+    click.echo(f"{path}: {kept}; the model runs in ONNX Runtime {result.runtime['onnxruntime']}")
+    if result.is_bundle:
+        click.echo(f"SHA-256 of {MANIFEST}: {result.sha256}")

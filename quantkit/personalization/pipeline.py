@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from quantkit.audio.utterance import Corpus
 from quantkit.calibration.feeds import Calibration, Feeds, evenly
@@ -84,6 +85,14 @@ class Personalized:
     plan: Plan
     front: Front
     lint: LintReport
+
+    def to_dict(self) -> dict[str, Any]:
+        """For programs: ``quantkit personalize --json``."""
+        return self.summary.to_json() | {"plan": self.plan.to_json()}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per layer of the plan, for ``pandas.DataFrame``."""
+        return [layer.to_row() for layer in self.plan.layers]
 
 
 def personalize(

@@ -102,8 +102,16 @@ class Inspection:
             "size_bytes": self.size_bytes,
             "layer_bytes": self.layer_bytes,
             "other_bytes": self.other_bytes,
-            "layers": [layer.to_json() for layer in self.layers],
+            "layers": self.rows(),
         }
+
+    def to_dict(self) -> dict[str, Any]:
+        """As :meth:`to_json`."""
+        return self.to_json()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per layer, for ``pandas.DataFrame``."""
+        return [layer.to_json() for layer in self.layers]
 
 
 def inspect_model(path: Path, *, runtime: bool = False) -> Inspection:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import onnx
 
@@ -65,6 +66,25 @@ class QuantizeResult:
     def layers(self) -> tuple[LayerPlan, ...]:
         """The rows of the plan."""
         return self.plan.layers
+
+    def to_dict(self) -> dict[str, Any]:
+        """For programs: ``quantkit quantize --json``."""
+        return {
+            "path": str(self.path),
+            "method": self.plan.method,
+            "size_bytes": self.size_bytes,
+            "source_bytes": self.source_bytes,
+            "onnxruntime": self.lint.onnxruntime,
+            "skipped_clips": list(self.skipped),
+            "layers": self.rows(),
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per layer, with the kernel that really runs, for ``pandas.DataFrame``."""
+        return [
+            layer.to_row() | {"kernel": row.kernel, "status": row.status, "remark": row.remark}
+            for layer, row in zip(self.layers, self.lint.rows, strict=True)
+        ]
 
 
 def quantize_model(

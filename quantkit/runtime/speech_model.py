@@ -11,8 +11,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from quantkit.arrays import FloatArray
-from quantkit.audio.decode import read_audio
-from quantkit.audio.features import load_features
+from quantkit.audio.features import load_features, load_waveform
 from quantkit.audio.frontends import AnyFrontend
 from quantkit.audio.utterance import Utterance
 from quantkit.errors import InputError, ModelError
@@ -142,9 +141,9 @@ class SpeechModel(ABC):
             return clip if self.info.fused else self.frontend(clip)
         if not self.info.fused:
             return load_features(clip, self.frontend)
-        if clip.path is None:
+        if clip.path is None and clip.waveform is None:
             raise InputError(f"{clip.identifier}: has features only, but the model takes waveforms")
-        return read_audio(clip.path, self.frontend.sample_rate)
+        return load_waveform(clip, self.frontend.sample_rate)
 
     def seconds_of(self, clip: FloatArray) -> float:
         """Duration of what :meth:`features` returned."""

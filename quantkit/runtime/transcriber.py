@@ -1,23 +1,25 @@
-"""Audio files → text."""
+"""Clips → text."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from quantkit.audio.decode import read_audio
+from quantkit.audio.features import load_waveform
+from quantkit.audio.utterance import Utterance
 from quantkit.errors import AudioError
 from quantkit.runtime.speech_model import Segment, SpeechModel
 
 
 @dataclass(frozen=True)
 class Transcript:
-    """What was heard in one file.
+    """What was heard in one clip.
 
     Args:
-        path: the audio file.
+        path: the audio file; None for samples in memory.
         text: the best guess; the keyword, of a classifier.
         seconds: duration of the audio.
         compute_seconds: wall time of front end, model and decoder, without reading the file.
@@ -25,36 +27,55 @@ class Transcript:
         segments: what was said when, of a model that was asked for times.
     """
 
-    path: Path
+    path: Path | None
     text: str
     seconds: float
     compute_seconds: float
     language: str = ""
     segments: tuple[Segment, ...] = ()
 
+    def to_dict(self) -> dict[str, Any]:
+        """For programs: ``quantkit transcribe --json``."""
+        found: dict[str, Any] = {} if self.path is None else {"path": str(self.path)}
+        found |= {
+            "text": self.text,
+            "seconds": round(self.seconds, 3),
+            "compute_seconds": round(self.compute_seconds, 4),
+        }
+        if self.language:
+            found["language"] = self.language
+        if self.segments:
+            found["segments"] = self.rows()
+        return found
 
-def transcribe(model: SpeechModel, paths: Iterable[Path]) -> Iterator[Transcript]:
-    """Transcribe files one by one.
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per segment, for ``pandas.DataFrame``."""
+        return [asdict(segment) for segment in self.segments]
+
+
+def transcribe(model: SpeechModel, clips: Iterable[Utterance | Path]) -> Iterator[Transcript]:
+    """Transcribe clips one by one.
 
     Raises:
-        AudioError: a file that cannot be read or is too short; the message names it.
+        AudioError: a clip that cannot be read or is too short; the message names it.
         ModelError: the model fails on a clip.
     """
     rate = model.frontend.sample_rate
-    for path in paths:
-        waveform = read_audio(path, rate)
+    for each in clips:
+        clip = Utterance(each) if isinstance(each, Path) else each
+        waveform = load_waveform(clip, rate)
         start = time.perf_counter()
         if waveform.size < model.frontend.window:
             # A fused graph cannot raise: it would answer with text for no speech at all.
             raise AudioError(
-                f"{path}: {waveform.size} samples are shorter than one window of the front end "
-                f"({model.frontend.window})"
+                f"{clip.path or clip.identifier}: {waveform.size} samples are shorter than one "
+                f"window of the front end ({model.frontend.window})"
             )
         (output,) = model.outputs([model.features(waveform)])
         text = model.text_of(output)
         taken = time.perf_counter() - start
         yield Transcript(
-            path,
+            clip.path,
             text,
             waveform.size / rate,
             taken,

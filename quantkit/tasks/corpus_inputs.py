@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from quantkit.arrays import Array, FloatArray
-from quantkit.audio.decode import read_audio
-from quantkit.audio.features import iter_features
+from quantkit.audio.features import iter_features, load_waveform
 from quantkit.audio.utterance import Corpus
 from quantkit.errors import AudioError, InputError, ModelError
 from quantkit.graph.info import ArtifactInfo
@@ -74,16 +73,17 @@ def _waveforms(
     corpus: Corpus, sample_rate: int, window: int, skipped: list[str]
 ) -> Iterator[tuple[str, FloatArray]]:
     for utterance in corpus:
-        if utterance.path is None:
+        if utterance.path is None and utterance.waveform is None:
             raise InputError(
                 f"{utterance.identifier}: has features only, but the model takes waveforms"
             )
         try:
-            waveform = read_audio(utterance.path, sample_rate)
+            waveform = load_waveform(utterance, sample_rate)
         except AudioError as error:
             skipped.append(str(error))
             continue
         if waveform.size < window:
-            skipped.append(f"{utterance.path}: shorter than one window of the front end")
+            clip = utterance.path or utterance.identifier
+            skipped.append(f"{clip}: shorter than one window of the front end")
             continue
         yield utterance.identifier, waveform

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from quantkit.arrays import Array, FloatArray
-from quantkit.audio.decode import read_audio
-from quantkit.audio.utterance import Corpus
+from quantkit.audio.features import load_waveform
+from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.audio.waveform import require_speech
 from quantkit.audio.whisper_frontend import WhisperFrontend
 from quantkit.errors import AudioError, ModelError
@@ -121,9 +121,9 @@ def _recordings(
     shared: _Recording | None = None
     for clip in corpus:
         try:
-            if clip.path is None:
+            if clip.path is None and clip.waveform is None:
                 raise AudioError(f"{clip.identifier}: has features only, and Whisper has its own")
-            samples = _samples(clip.path, frontend)
+            samples = _samples(clip, frontend)
         except AudioError as error:
             skipped.append(str(error))
             continue
@@ -142,12 +142,12 @@ def _recordings(
         yield shared
 
 
-def _samples(path: Path, frontend: WhisperFrontend) -> FloatArray:
-    samples = read_audio(path, frontend.sample_rate)
+def _samples(clip: Utterance, frontend: WhisperFrontend) -> FloatArray:
+    samples = load_waveform(clip, frontend.sample_rate)
     try:
         require_speech(samples, frontend.window)
     except AudioError as error:
-        raise AudioError(f"{path}: {error}") from error
+        raise AudioError(f"{clip.path or clip.identifier}: {error}") from error
     return samples
 
 

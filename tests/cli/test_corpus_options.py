@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from quantkit.cli.corpus_options import open_selected
+from quantkit.audio.corpora import open_corpus
+from quantkit.cli.corpus_options import CorpusOptions
 from quantkit.errors import CorpusError, InputError
 
 
@@ -21,7 +22,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def in_language(folder: Path, *language: str) -> list[str]:
-    return [clip.language for clip in open_selected(folder, (), (), language, None)]
+    chosen = CorpusOptions((), (), language, None).selection().filtered(open_corpus(folder))
+    return [clip.language for clip in chosen]
 
 
 def test_where_no_clip_says_its_language_all_are_in_the_one_that_is_named(folder: Path) -> None:

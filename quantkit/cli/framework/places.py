@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
+from quantkit.api.outputs import check_outputs, check_place
 from quantkit.cli.framework.dry_run import is_input, paths_in, written
 from quantkit.cli.framework.parameters import OutputFile, OutputFolder
 from quantkit.cli.framework.state import state
-from quantkit.cli.outputs import check_outputs, check_place
 
 
 def settle_outputs(ctx: click.Context) -> None:

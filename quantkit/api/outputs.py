@@ -1,4 +1,4 @@
-"""What a command is about to write, looked at before it begins."""
+"""What a verb is about to write, looked at before it begins."""
 
 from __future__ import annotations
 
@@ -68,3 +68,15 @@ def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None])
         if target in seen:
             raise InputError(f"{path} is named for two results; give each a file of its own")
         seen.add(target)
+
+
+def require_writable(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -> None:
+    """As :func:`check_outputs`, and that every result can be written where it is to be.
+
+    Raises:
+        InputError, OutputError: see :func:`check_outputs` and :func:`check_place`.
+    """
+    places = [path for path in outputs if path is not None]
+    check_outputs(places, inputs)
+    for path in places:
+        check_place(path)

@@ -1,0 +1,94 @@
+"""What each model costs, and what it still recognises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+
+from quantkit.api.begin import Begin, nothing
+from quantkit.api.inputs import Audio, PathLike, corpus_of, float_model, optional_path
+from quantkit.api.outputs import check_place
+from quantkit.api.selection import Selection
+from quantkit.benchmarking.run import run_bench
+from quantkit.benchmarking.schema import BenchReport, write_report
+from quantkit.benchmarking.settings import BenchSettings
+from quantkit.benchmarking.tables import write_markdown
+from quantkit.errors import InputError
+from quantkit.progress import Progress, no_progress
+
+
+def bench(
+    models: PathLike | Sequence[PathLike],
+    data: Audio,
+    *,
+    report: PathLike | None = None,
+    sample_rate: float | None = None,
+    selection: Selection | None = None,
+    settings: BenchSettings | None = None,
+    begin: Begin = nothing,
+    progress: Progress | None = None,
+    finished: Callable[[BenchReport], None] | None = None,
+) -> BenchReport:
+    """Measure models side by side: size, memory, speed, and the errors in their texts.
+
+    >>> import quantkit
+    >>> found = quantkit.bench(["float32.onnx", "int8.onnx"], "corpus")  # doctest: +SKIP
+    >>> [(row["name"], row["speedup"]) for row in found.rows()]  # doctest: +SKIP
+    [('float32', 1.0), ('int8', 4.1)]
+
+    Args:
+        models: ``.onnx`` files, or what :func:`quantkit.export` takes; speed-ups are against the
+            first.
+        data: clips, with transcripts where errors are to be counted: a folder, a file, a
+            :class:`~quantkit.audio.utterance.Corpus`, an array, or a list of files and arrays.
+        report: folder for ``bench.json``, ``report.md`` and ``index.html``; None: none is written.
+        sample_rate: of arrays, in hertz.
+        selection: which clips; None: all of the split ``test``, where there is one. Its language
+            is also what Whisper is told, unless ``settings`` say otherwise.
+        settings: how to measure.
+        begin: see :data:`~quantkit.api.begin.Begin`.
+        progress: see :data:`~quantkit.progress.Progress`.
+        finished: is told what was found before the report is written.
+
+    Raises:
+        InputError: models that cannot be compared, bad settings, or arrays without a sample rate.
+        ModelError: a model that does not load or run.
+        AudioError, CorpusError: no usable clip, no such split, or an array that is no audio.
+        MissingDependencyError: the decoder's library is not installed.
+        OutputError: ``report`` cannot be written; nothing was measured then.
+    """
+    named = [models] if not isinstance(models, Sequence) or isinstance(models, str) else [*models]
+    if not named:
+        raise InputError("there is no model to measure; give at least one")
+    folder = optional_path(report, "the report's folder")
+    selection, settings = selection or Selection(), settings or BenchSettings()
+    settings = _merged(settings, selection)
+    corpus = selection.filtered(corpus_of(data, sample_rate))
+    if folder is not None:
+        check_place(folder, folder=True)
+    begin(f"measure {len(named)} models on {len(corpus)} clips of {corpus.name}")
+    with ExitStack() as stack:
+        paths = [stack.enter_context(float_model(model)) for model in named]
+        found = run_bench(paths, corpus, settings, progress or no_progress)
+    if finished is not None:
+        finished(found)
+    if folder is not None:
+        # Whoever wants no page does not wait for matplotlib.
+        from quantkit.benchmarking.page import write_page
+
+        write_report(found, folder / "bench.json")
+        write_markdown(found, folder / "report.md")
+        write_page(found, folder / "index.html")
+    return found
+
+
+def _merged(settings: BenchSettings, selection: Selection) -> BenchSettings:
+    """What the selection says beyond the filter, where the settings do not say it."""
+    decoding = settings.decoding
+    return replace(
+        settings,
+        split=settings.split or selection.splits,
+        limit=settings.limit or selection.clips or 0,
+        decoding=replace(decoding, language=decoding.language or selection.only_language),
+    )

@@ -1,0 +1,167 @@
+"""A model that is ready to transcribe."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from quantkit.api.inputs import (
+    Audio,
+    Clip,
+    PathLike,
+    corpus_of,
+    float_model,
+    optional_path,
+    utterances_of,
+)
+from quantkit.audio.utterance import Corpus
+from quantkit.errors import InputError
+from quantkit.graph.info import ArtifactInfo
+from quantkit.runtime.speech_model import SpeechModel
+from quantkit.runtime.transcriber import Transcript, transcribe
+from quantkit.tasks.open import open_speech_model
+from quantkit.text.decoding import Decoding
+
+
+class Model:
+    """An artifact that is ready to transcribe; :func:`load` opens one.
+
+    Args:
+        speech_model: what computes.
+    """
+
+    def __init__(self, speech_model: SpeechModel) -> None:
+        self._model = speech_model
+
+    @property
+    def info(self) -> ArtifactInfo:
+        """What the artifact says about itself: plan, licence, versions, front end."""
+        return self._model.info
+
+    @property
+    def name(self) -> str:
+        """The model's name for people; empty where it has none."""
+        return self.info.name
+
+    @property
+    def task(self) -> str:
+        """What it does; one of :mod:`quantkit.tasks`."""
+        return self.info.task
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the audio that it takes, in hertz; clips of any other are resampled.
+
+        Raises:
+            ModelError: the artifact carries no front end.
+        """
+        return self._model.frontend.sample_rate
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What its outputs stand for, in their order: letters, phonemes or classes.
+
+        Empty for a model that writes tokens of a vocabulary.
+        """
+        if self.info.labels is not None:
+            return self.info.labels.tokens
+        return self.info.classes
+
+    # A text is a sequence of texts, too; it is taken for a path.
+    @overload
+    def transcribe(  # type: ignore[overload-overlap]
+        self, audio: PathLike | npt.NDArray[Any], sample_rate: float | None = None
+    ) -> Transcript: ...
+
+    @overload
+    def transcribe(
+        self, audio: Corpus | Sequence[Clip], sample_rate: float | None = None
+    ) -> list[Transcript]: ...
+
+    def transcribe(
+        self, audio: Audio, sample_rate: float | None = None
+    ) -> Transcript | list[Transcript]:
+        """The text of a clip, or of each clip of a list.
+
+        >>> import quantkit
+        >>> model = quantkit.load("int8.onnx")  # doctest: +SKIP
+        >>> model.transcribe("clip.wav").text  # doctest: +SKIP
+        'nobody in our village had ever owned a piano'
+        >>> one, two = model.transcribe([samples, "two.mp3"], 48_000)  # doctest: +SKIP
+
+        Args:
+            audio: a file (WAV, FLAC, Ogg or MP3, of any rate); an array (samples,), or of up to 8
+                channels, which are averaged; or a list of them, or a
+                :class:`~quantkit.audio.utterance.Corpus`. Floats are in [-1, 1], integers are int16
+                or int32; see :func:`~quantkit.audio.samples.mono_waveform`.
+            sample_rate: of the arrays, in hertz; a file says its own.
+
+        Returns:
+            for one clip its text, with segments where the model was asked for times, and the
+            language where it knows several; for a list or a corpus a list in the same order.
+
+        Raises:
+            AudioError: a clip that cannot be read, or is too short or too long; an array of another
+                type or shape, or with samples that are not finite.
+            InputError: an array without a sample rate.
+            ModelError: the model fails on a clip, or is no recogniser.
+        """
+        if isinstance(audio, str | os.PathLike | np.ndarray):
+            (transcript,) = self.transcribe_each([audio], sample_rate)
+            return transcript
+        return list(self.transcribe_each(audio, sample_rate))
+
+    def transcribe_each(
+        self, audio: Corpus | Sequence[Clip], sample_rate: float | None = None
+    ) -> Iterator[Transcript]:
+        """As :meth:`transcribe`, but each text as soon as it is there.
+
+        Raises:
+            QuantkitError: see :meth:`transcribe`.
+        """
+        if not isinstance(audio, Corpus | Sequence) or isinstance(audio, str):
+            raise InputError(
+                f"clips are a file, an array, a list of them or a Corpus, not "
+                f"{type(audio).__name__}"
+            )
+        if isinstance(audio, Corpus):
+            yield from transcribe(self._model, corpus_of(audio, sample_rate))
+        else:
+            yield from transcribe(self._model, utterances_of(audio, sample_rate))
+
+
+def load(
+    model: PathLike,
+    *,
+    threads: int = 1,
+    decoding: Decoding | None = None,
+) -> Model:
+    """Open a model, ready to transcribe.
+
+    >>> import quantkit
+    >>> model = quantkit.load("int8.onnx")  # doctest: +SKIP
+    >>> model.sample_rate  # doctest: +SKIP
+    16000
+
+    Args:
+        model: an artifact, float32 or quantized, or what :func:`quantkit.export` takes.
+        threads: inside one operator; 0 takes all cores.
+        decoding: how outputs become text; None: greedily, and Whisper finds out the language.
+
+    Raises:
+        ModelError: the file is damaged, does not load, or is no artifact of a known task.
+        InputError: a decoder, a language or a number of threads that the model cannot have.
+    """
+    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 0:
+        raise InputError(f"threads is a whole number, 0 for all cores, not {threads!r}")
+    decoding = decoding or Decoding()
+    # Whoever wrote a text here meant the file.
+    words = optional_path(decoding.language_model, "the language model")
+    with float_model(model) as path:
+        decoding = replace(decoding, language_model=words)
+        return Model(open_speech_model(path, threads, decoding=decoding))

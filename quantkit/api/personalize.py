@@ -1,0 +1,107 @@
+"""The best file within a budget for whoever is heard in some unlabelled audio."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from quantkit.api.begin import Begin, nothing
+from quantkit.api.defaults import ANALYSIS_CLIPS
+from quantkit.api.inputs import (
+    Audio,
+    Budget,
+    PathLike,
+    budget_bytes,
+    float_model,
+    optional_path,
+    path_of,
+)
+from quantkit.api.listening import Cache, cache_folder, calibration_clips, in_words
+from quantkit.api.outputs import require_writable
+from quantkit.api.selection import Selection
+from quantkit.graph.plan import write_plan
+from quantkit.personalization.pipeline import Personalized, PersonalizeSettings
+from quantkit.personalization.pipeline import personalize as make_personal
+from quantkit.progress import Progress
+from quantkit.quantization.prepared import PreparedModel
+
+
+def personalize(
+    model: PathLike,
+    output: PathLike,
+    audio: Audio,
+    budget: Budget,
+    *,
+    sample_rate: float | None = None,
+    selection: Selection | None = None,
+    settings: PersonalizeSettings | None = None,
+    report: PathLike | None = None,
+    plan: PathLike | None = None,
+    cache: Cache = True,
+    begin: Begin = nothing,
+    progress: Progress | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> Personalized:
+    """Make the best model within a budget for the people in some unlabelled audio.
+
+    Measures how much each layer's precision matters for this audio, decides the bits of every
+    layer, quantizes, and compares the result with the float32 model.
+
+    >>> import quantkit
+    >>> made = quantkit.personalize(
+    ...     "float32.onnx", "user.onnx", "recordings", "2.5MB"
+    ... )  # doctest: +SKIP
+    >>> made.summary.size_bytes <= 2_500_000  # doctest: +SKIP
+    True
+
+    Args:
+        model: a float32 ``.onnx``, or what :func:`quantkit.export` takes.
+        output: the ``.onnx`` to write.
+        audio: unlabelled clips of the user, 10 to 100 are good: a folder, a file, a
+            :class:`~quantkit.audio.utterance.Corpus`, an array, or a list of files and arrays.
+        budget: what the file may take on disk: ``"20MB"``, ``"19.5MiB"``, or bytes.
+        sample_rate: of arrays, in hertz.
+        selection: which clips; None: 32 of the split ``calibration``, where there is one.
+        settings: what the plan may choose from, and how its numbers are found.
+        report: a page (``.html``) to write that shows what was chosen and why.
+        plan: the ``plan.json`` to write.
+        cache: where the analysis is kept for the next time: True, the user's cache folder; False,
+            nowhere; or a folder.
+        begin: see :data:`~quantkit.api.begin.Begin`.
+        progress: see :data:`~quantkit.progress.Progress`.
+        notify: is told when the cache cannot be written.
+
+    Raises:
+        InputError: the budget is impossible, the message says what is possible; or a result would
+            replace an input.
+        ModelError: ``model`` is damaged, quantized already, or fails on a clip.
+        AudioError, CorpusError: none of the clips is usable, or an array is no audio.
+        OutputError: a result cannot be written.
+    """
+    destination = path_of(output, "the output")
+    page, plan_file = optional_path(report, "the report"), optional_path(plan, "the plan")
+    outputs = (destination, page, plan_file)
+    require_writable(outputs, [path_of(model, "the model")])
+    limit = budget_bytes(budget)
+    folder = cache_folder(cache)
+    clips = calibration_clips(audio, sample_rate, selection, clips=ANALYSIS_CLIPS, outputs=outputs)
+    with float_model(model) as source:
+        prepared = PreparedModel(source)
+        begin(f"fit {model} into {limit:,} bytes for {in_words(clips)}")
+        made = make_personal(
+            prepared,
+            destination,
+            prepared.feeds(clips),
+            limit,
+            settings,
+            cache=folder,
+            progress=progress,
+            notify=notify,
+        )
+    if plan_file is not None:
+        write_plan(made.plan, plan_file)
+    if page is not None:
+        # Whoever wants no page does not wait for matplotlib.
+        from quantkit.personalization.page import write_page
+
+        write_page(page, made.summary, made.sensitivity, made.plan, made.front)
+    return made

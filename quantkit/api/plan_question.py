@@ -1,0 +1,216 @@
+"""What :func:`quantkit.plan` asks its methods, and where it gets what they need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from quantkit.api.inputs import optional_path, path_of
+from quantkit.api.plan_settings import PlanSettings
+from quantkit.calibration.feeds import Feeds
+from quantkit.errors import InputError
+from quantkit.graph.plan import Plan
+from quantkit.planning.budget import parse_latency
+from quantkit.planning.correction import Correction, PlanEvaluator, corrected_plan
+from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE
+from quantkit.planning.front_file import require_front_form, write_front
+from quantkit.planning.latency import LayerTimes, read_layer_times, write_layer_times
+from quantkit.planning.measure_latency import measure_layer_times
+from quantkit.planning.methods import PlanRequest, method_named
+from quantkit.planning.methods.precisions import codec_widths
+from quantkit.planning.optimal import Planner
+from quantkit.planning.pareto import pareto_front
+from quantkit.progress import Progress
+from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.prepared import PreparedModel
+from quantkit.sensitivity.analyze import AnalysisSettings, analyze
+from quantkit.sensitivity.divergence_settings import CANDIDATES, DivergenceSettings
+from quantkit.sensitivity.table import Sensitivity
+
+
+@dataclass(frozen=True)
+class PlanQuestion:
+    """What every method is asked.
+
+    Args:
+        model: the float model.
+        budget: bytes.
+        settings: how the plan is made.
+        table: of sensitivities, where there is one.
+        feeds: unlabelled clips, where there are some.
+        cache: folder that keeps analyses; None: none.
+        progress: see :data:`~quantkit.progress.Progress`.
+        notify: is told what makes results less sure.
+    """
+
+    model: PreparedModel
+    budget: int
+    settings: PlanSettings
+    table: Sensitivity | None
+    feeds: Feeds | None
+    cache: Path | None
+    progress: Progress | None = None
+    notify: Callable[[str], None] | None = None
+
+    @property
+    def fitting(self) -> Fitting:
+        """How the numbers will be found."""
+        return self.settings.fitting or Fitting()
+
+    def sensitivity(self, analysis: AnalysisSettings) -> Sensitivity:
+        """The table that was given, or one made from the audio.
+
+        Raises:
+            InputError: there is neither.
+        """
+        if self.table is not None:
+            return self.table
+        if self.feeds is None:
+            raise InputError(
+                "this method decides by what layers do to the output: give --audio DIR with "
+                "unlabelled clips, or --sensitivity FILE from `quantkit analyze`; --method uniform "
+                "needs neither"
+            )
+        return analyze(
+            self.model,
+            self.feeds,
+            analysis,
+            cache=self.cache,
+            progress=self.progress,
+            notify=self.notify,
+        )
+
+
+def optimal(question: PlanQuestion) -> Correction:
+    """The best plan of all, tried on the audio where there is some; writes the fronts.
+
+    Raises:
+        InputError: settings that contradict each other, or something that is missing.
+        QuantkitError: see :mod:`quantkit.planning.optimal`.
+    """
+    settings = question.settings
+    fronts = [path_of(front, "the front") for front in settings.fronts]
+    _require_consistent(question, fronts)
+    codecs = settings.candidates
+    if settings.codec:
+        codecs = tuple(codec_widths(settings.codec).values())
+    divergence = DivergenceSettings(candidates=codecs or CANDIDATES)
+    sensitivity = question.sensitivity(
+        AnalysisSettings(metrics=(), fitting=question.fitting, divergence=divergence)
+    )
+    if settings.codec:
+        # Of a codec's widths, a table need not have all.
+        known = {str(each.codec) for row in sensitivity.layers for each in row.weights}
+        codecs = tuple(each for each in codecs if str(each) in known) or codecs
+    times = _times(question) if settings.max_latency or settings.times else None
+
+    def planner(any_compute: bool) -> Planner:
+        return Planner.of(
+            question.model,
+            sensitivity,
+            settings.quantize,
+            codecs=codecs,
+            times=times,
+            any_compute=any_compute,
+            max_input_divergence=MAX_INPUT_DIVERGENCE
+            if settings.max_input_divergence is None
+            else settings.max_input_divergence,
+            fitting=question.fitting,
+        )
+
+    limit_ms = None
+    if settings.max_latency is not None and times is not None:
+        limit_ms = parse_latency(settings.max_latency, times.whole["float32"])
+    with ExitStack() as stack:
+        judge = None
+        if question.feeds is not None and settings.verify is not False:
+            judge = PlanEvaluator(
+                question.model,
+                question.feeds,
+                sensitivity,
+                settings.quantize,
+                question.fitting,
+            )
+            stack.callback(judge.close)
+        found = corrected_plan(
+            planner(limit_ms is not None),
+            judge,
+            question.budget,
+            limit_ms,
+            progress=question.progress,
+        )
+        if fronts:
+            timed = times is not None
+            front = pareto_front(planner(timed), timed=timed, progress=question.progress)
+    for path in fronts:
+        write_front(front, path)
+    return found
+
+
+def by_method(question: PlanQuestion, method: str) -> Plan:
+    """The plan of one of :data:`~quantkit.planning.methods.METHODS`.
+
+    Raises:
+        InputError: it needs a sensitivity table, and there is neither one nor audio.
+        QuantkitError: see the method.
+    """
+    settings = question.settings
+    asked = method_named(method, **settings.of_method)
+    sensitivity = None
+    if asked.metric is not None:
+        wanted = AnalysisSettings(metrics=(asked.metric,), divergence=None)
+        sensitivity = question.sensitivity(wanted)
+    request = PlanRequest(
+        question.model,
+        question.budget,
+        settings.quantize,
+        sensitivity,
+        codec=settings.codec or "bitplane",
+        fitting=question.fitting,
+    )
+    return asked.plan(request)
+
+
+def _require_consistent(question: PlanQuestion, fronts: list[Path]) -> None:
+    """Before anything is measured."""
+    settings = question.settings
+    if settings.verify and question.feeds is None:
+        raise InputError("--verify needs --audio DIR with unlabelled clips")
+    if settings.max_input_divergence is not None and settings.max_latency is not None:
+        raise InputError(
+            "--max-input-divergence does not go with --max-latency: that picks kernels"
+        )
+    if settings.codec and settings.candidates:
+        raise InputError("give one of --codec and --candidate")
+    for path in fronts:
+        require_front_form(path)
+    if settings.max_latency is not None:
+        # What a share is of does not matter yet.
+        parse_latency(settings.max_latency, float32_ms=1.0)
+
+
+def _times(question: PlanQuestion) -> LayerTimes:
+    """From the file, or measured: then the file is written, where one was named."""
+    times = _known_times(question, optional_path(question.settings.times, "the times"))
+    if times.disturbed and question.notify is not None:
+        question.notify(
+            f"while the layers were timed, other programs took {1 - times.processor_share:.0%} of "
+            "the processor: the times are too long, and rough"
+        )
+    return times
+
+
+def _known_times(question: PlanQuestion, path: Path | None) -> LayerTimes:
+    if path is not None and path.exists():
+        return read_layer_times(path)
+    if question.feeds is None:
+        raise InputError(
+            "--max-latency needs the times of the layers on this host: give --audio DIR to "
+            "measure them, or --times FILE from an earlier run"
+        )
+    times = measure_layer_times(question.model, question.feeds, cache_folder=question.cache)
+    if path is not None:
+        write_layer_times(times, path)
+    return times

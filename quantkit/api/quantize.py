@@ -1,0 +1,161 @@
+"""A float32 model becomes a quantized one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from quantkit.api.begin import Begin, nothing
+from quantkit.api.defaults import CALIBRATION_CLIPS
+from quantkit.api.inputs import Audio, PathLike, float_model, path_of
+from quantkit.api.listening import calibration_clips, in_words
+from quantkit.api.outputs import require_writable
+from quantkit.api.plan_result import PlanResult
+from quantkit.api.selection import Selection
+from quantkit.audio.utterance import Corpus
+from quantkit.graph.plan import Plan, read_plan
+from quantkit.progress import Progress
+from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.presets import PRESETS, resolve
+from quantkit.quantization.choices.settings import QuantizeSettings
+from quantkit.quantization.family import quantize_family
+from quantkit.quantization.pipeline import QuantizeResult, quantize_model
+
+
+def quantize(
+    model: PathLike,
+    output: PathLike,
+    decisions: str | QuantizeSettings | Plan | PlanResult | Path,
+    audio: Audio | None = None,
+    *,
+    sample_rate: float | None = None,
+    selection: Selection | None = None,
+    fitting: Fitting | None = None,
+    begin: Begin = nothing,
+    progress: Progress | None = None,
+) -> QuantizeResult:
+    """Write ``model`` with its layers stored and computed as ``decisions`` say.
+
+    >>> import quantkit
+    >>> made = quantkit.quantize(
+    ...     "float32.onnx", "int8.onnx", "static-int8", "recordings"
+    ... )  # doctest: +SKIP
+    >>> made.source_bytes / made.size_bytes  # doctest: +SKIP
+    3.98
+
+    Args:
+        model: a float32 ``.onnx``, or what :func:`quantkit.export` takes.
+        output: the ``.onnx`` to write.
+        decisions: a preset's name, such as ``static-int8``; settings of one's own; a plan, or what
+            :func:`quantkit.plan` returned; or the path of a ``plan.json``.
+        audio: unlabelled calibration clips: a folder, a file, a
+            :class:`~quantkit.audio.utterance.Corpus`, an array, or a list of files and arrays.
+            Static layers need it.
+        sample_rate: of arrays, in hertz.
+        selection: which clips; None: 128 of the split ``calibration``, where there is one.
+        fitting: how the numbers are found; None: as the plan says, or the usual way.
+        begin: see :data:`~quantkit.api.begin.Begin`.
+        progress: see :data:`~quantkit.progress.Progress`.
+
+    Raises:
+        ModelError: ``model`` is damaged, already quantized, or has nothing to quantize.
+        InputError: an unknown preset, settings that no layer fits, or static layers without audio.
+        FormatError: the plan is unreadable or for another model.
+        AudioError, CorpusError: none of the clips is usable, or an array is no audio.
+        OutputError: ``output`` cannot be written.
+    """
+    destination = path_of(output, "the output")
+    plan_file = _plan_file(decisions)
+    require_writable([destination], [plan_file])
+    chosen = _decided(decisions, plan_file)
+    clips = _clips(audio, sample_rate, selection, [destination])
+    with float_model(model) as source:
+        begin(_steps(model, plan_file or chosen, clips))
+        return quantize_model(
+            source,
+            destination,
+            chosen,
+            clips,
+            fitting=fitting,
+            progress=progress,
+        )
+
+
+def quantize_presets(
+    model: PathLike,
+    folder: PathLike,
+    audio: Audio | None = None,
+    *,
+    presets: Sequence[str | QuantizeSettings] = tuple(PRESETS),
+    sample_rate: float | None = None,
+    selection: Selection | None = None,
+    fitting: Fitting | None = None,
+    begin: Begin = nothing,
+    progress: Progress | None = None,
+) -> tuple[QuantizeResult, ...]:
+    """Write ``folder/<preset>.onnx`` for each preset, to compare them.
+
+    Args:
+        presets: their names, or settings whose names become those of the files.
+        model, audio, sample_rate, selection, fitting, begin, progress: see :func:`quantize`.
+
+    Raises:
+        QuantkitError: see :func:`quantize`; nothing is written when clips are missing.
+    """
+    target = path_of(folder, "the folder")
+    family = [resolve(each) for each in presets]
+    clips = _clips(audio, sample_rate, selection, [])
+    with float_model(model) as source:
+        begin(_steps(model, "all presets", clips))
+        results = quantize_family(
+            source,
+            target,
+            family,
+            clips,
+            fitting=fitting,
+            progress=progress,
+        )
+        return tuple(results)
+
+
+def _steps(model: PathLike, decisions: object, clips: Corpus | None) -> str:
+    """What follows, in words."""
+    if isinstance(decisions, QuantizeSettings):
+        decisions = decisions.name
+    elif isinstance(decisions, Plan):
+        decisions = f"a plan of method {decisions.method}"
+    calibrated = f", calibrated on {in_words(clips)}" if clips else ""
+    return f"quantize {model} with {decisions}{calibrated}"
+
+
+def _plan_file(decisions: object) -> Path | None:
+    """The file that a plan is to be read from: a path, or a text that is no preset's name."""
+    if isinstance(decisions, Path):
+        return decisions
+    if isinstance(decisions, str) and decisions not in PRESETS and decisions.endswith(".json"):
+        return Path(decisions)
+    return None
+
+
+def _decided(
+    decisions: str | QuantizeSettings | Plan | PlanResult | Path, plan_file: Path | None
+) -> str | QuantizeSettings | Plan:
+    if plan_file is not None:
+        return read_plan(plan_file)
+    if isinstance(decisions, PlanResult):
+        return decisions.plan
+    assert not isinstance(decisions, Path)
+    return decisions
+
+
+def _clips(
+    audio: Audio | None,
+    sample_rate: float | None,
+    selection: Selection | None,
+    outputs: Iterable[Path],
+) -> Corpus | None:
+    if audio is None:
+        return None
+    return calibration_clips(
+        audio, sample_rate, selection, clips=CALIBRATION_CLIPS, outputs=outputs
+    )

@@ -1,0 +1,111 @@
+"""An artifact becomes a bundle for an edge team."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from quantkit.api.inputs import PathLike, float_model, optional_path, path_of
+from quantkit.bundles.bundle import ship as make_bundle
+from quantkit.bundles.manifest import MANIFEST, FileEntry, Manifest
+from quantkit.files import sha256_of
+
+
+@dataclass(frozen=True)
+class ShipResult:
+    """What :func:`ship` wrote.
+
+    Args:
+        path: folder of the bundle.
+        manifest: what lies in it.
+        manifest_sha256: of ``manifest.json``; whoever knows it can prove that nothing was changed.
+    """
+
+    path: Path
+    manifest: Manifest
+    manifest_sha256: str
+
+    @property
+    def name(self) -> str:
+        """The model's name for people."""
+        return self.manifest.name
+
+    @property
+    def files(self) -> tuple[FileEntry, ...]:
+        """Every file of the bundle but the manifest."""
+        return self.manifest.files
+
+    @property
+    def tested_on(self) -> tuple[Mapping[str, Any], ...]:
+        """The runtimes that ran the model, with their versions."""
+        return self.manifest.tested_on
+
+    def to_dict(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "path": str(self.path),
+            "name": self.name,
+            "model_sha256": self.manifest.model_sha256,
+            "manifest_sha256": self.manifest_sha256,
+            "frontend_added": self.manifest.frontend_added,
+            "tested_on": [dict(run) for run in self.tested_on],
+            "files": self.rows(),
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per file, for ``pandas.DataFrame``."""
+        return [asdict(entry) for entry in self.files]
+
+
+def ship(
+    model: PathLike,
+    output: PathLike,
+    *,
+    bench: PathLike | None = None,
+    licence: PathLike | None = None,
+    about: PathLike | None = None,
+    name: str = "",
+    pythons: Sequence[str] = (),
+    force: bool = False,
+) -> ShipResult:
+    """Write a bundle: everything that a team needs to run ``model`` in stock ONNX Runtime.
+
+    The front end is put into the model if it is not there yet, so that it takes waveforms. The
+    model is run before the bundle appears.
+
+    >>> import quantkit
+    >>> made = quantkit.ship("int8.onnx", "bundle", licence="LICENCE")  # doctest: +SKIP
+    >>> made.files[0].path  # doctest: +SKIP
+    'CARD.md'
+
+    Args:
+        model: an artifact, or what :func:`quantkit.export` takes.
+        output: folder of the bundle.
+        bench: a ``bench.json`` with figures of this file, for the card.
+        licence: its text; None: a licence file beside the model, or what its metadata says.
+        about: card of the recogniser (Markdown) to include.
+        name: for people; empty: from the metadata.
+        pythons: further interpreters with ``onnxruntime`` and ``numpy`` to run the model in.
+        force: replace an earlier bundle at ``output``; nothing else is ever replaced.
+
+    Raises:
+        ModelError: the model is no artifact, lacks labels or a front end, or does not run.
+        FormatError: ``bench`` does not hold figures of this file.
+        InputError: no licence is known, or a text cannot be read.
+        OutputError: ``output`` exists and may not be replaced, or cannot be written.
+    """
+    destination = path_of(output, "the output")
+    with float_model(model) as path:
+        manifest = make_bundle(
+            path,
+            destination,
+            bench=optional_path(bench, "bench"),
+            licence=optional_path(licence, "the licence"),
+            about=optional_path(about, "about"),
+            name=name,
+            pythons=pythons,
+            force=force,
+        )
+    return ShipResult(destination, manifest, sha256_of(destination / MANIFEST))

@@ -1,0 +1,103 @@
+"""Is a bundle what was shipped, or an artifact what was written?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from quantkit.api.inputs import PathLike, path_of
+from quantkit.bundles.verify import Finding, Verification
+from quantkit.bundles.verify import verify as verify_bundle
+from quantkit.bundles.verify_artifact import ArtifactVerification, verify_artifact
+from quantkit.errors import InputError
+
+
+@dataclass(frozen=True)
+class VerifyResult:
+    """What :func:`verify` found.
+
+    Args:
+        path: that was checked.
+        files: how many.
+        findings: what is wrong; empty when all is as it was.
+        sha256: of a bundle's manifest; of an artifact the checksum that it carries, empty where it
+            does not hold.
+        is_bundle: whether a folder was checked.
+        runtime: versions and times of the run here; None when something was found.
+    """
+
+    path: Path
+    files: int
+    findings: tuple[Finding, ...]
+    sha256: str
+    is_bundle: bool
+    runtime: dict[str, Any] | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+    def require(self) -> None:
+        """Do nothing when nothing was found.
+
+        Raises:
+            VerificationError: the first findings in one line.
+        """
+        if self.is_bundle:
+            found = Verification(self.files, self.findings, self.sha256, self.runtime)
+            found.require(self.path)
+        elif self.findings:
+            ArtifactVerification("", self.findings[0].detail).require()
+
+    def to_dict(self) -> dict[str, Any]:
+        """For programs: ``quantkit verify --json``."""
+        checksum = "manifest_sha256" if self.is_bundle else "checksum"
+        return {
+            "schema": "quantkit.verify/1",
+            "ok": self.ok,
+            "files": self.files,
+            checksum: self.sha256,
+            "findings": self.rows(),
+            "runtime": self.runtime,
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per finding, for ``pandas.DataFrame``."""
+        return [asdict(finding) for finding in self.findings]
+
+
+def verify(path: PathLike, *, manifest_sha256: str | None = None) -> VerifyResult:
+    """Compare every file of a bundle, or one artifact, with its checksums; then run the model.
+
+    >>> import quantkit
+    >>> quantkit.verify("bundle").ok  # doctest: +SKIP
+    True
+
+    Args:
+        path: a bundle's folder, or an ``.onnx``.
+        manifest_sha256: what :func:`quantkit.ship` said; also proves that a bundle's manifest is
+            unchanged.
+
+    Returns:
+        what was found; ``require()`` raises :class:`~quantkit.errors.VerificationError` where it
+        is anything.
+
+    Raises:
+        BundleError: no proper manifest, or one that names a path outside the bundle.
+        ModelError: an ``.onnx`` that cannot be read, or carries no checksum.
+        InputError: ``manifest_sha256`` of a file.
+    """
+    checked = path_of(path, "the bundle or artifact")
+    if not checked.is_file():
+        found = verify_bundle(checked, manifest_sha256=manifest_sha256)
+        return VerifyResult(
+            checked, found.files, found.findings, found.manifest_sha256, True, found.runtime
+        )
+    if manifest_sha256 is not None:
+        raise InputError(f"the SHA-256 of a manifest is for bundles, and {checked} is a file")
+    artifact = verify_artifact(checked)
+    problem = artifact.problem
+    findings = (Finding("model", checked.name, problem),) if problem else ()
+    return VerifyResult(checked, 1, findings, artifact.checksum, False, artifact.runtime)
