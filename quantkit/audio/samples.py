@@ -82,7 +82,7 @@ def require_rate(sample_rate: float | None) -> int:
         )
     lowest, highest = _RATES
     known = isinstance(sample_rate, int | float | np.number) and not isinstance(sample_rate, bool)
-    if not known or sample_rate != int(sample_rate) or not lowest <= sample_rate <= highest:
+    if not known or not lowest <= sample_rate <= highest or sample_rate != int(sample_rate):
         raise InputError(
             f"sample_rate={sample_rate!r} is no whole number of hertz from {lowest:,} to "
             f"{highest:,}, such as 16000"

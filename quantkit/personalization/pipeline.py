@@ -86,6 +86,16 @@ class Personalized:
     front: Front
     lint: LintReport
 
+    @property
+    def size_bytes(self) -> int:
+        """What the artifact takes on disk, with all of its files."""
+        return self.summary.size_bytes or 0
+
+    @property
+    def divergence(self) -> float | None:
+        """Of the artifact's posteriors from float32's on these clips, in nats per unit."""
+        return self.summary.measured_divergence
+
     def to_dict(self) -> dict[str, Any]:
         """For programs: ``quantkit personalize --json``."""
         return self.summary.to_json() | {"plan": self.plan.to_json()}

@@ -31,6 +31,11 @@ def test_clips_are_32_of_the_split_calibration_where_nothing_is_said() -> None:
     assert taken(corpus(calibration=40, test=40)) == ["calibration"] * 32
 
 
+def test_of_several_names_each_will_do() -> None:
+    found = taken(corpus(train=1, dev=2, test=3), Selection(split=("dev", "test")))
+    assert found == ["dev"] * 2 + ["test"] * 3
+
+
 def test_a_corpus_without_that_split_is_taken_as_a_whole() -> None:
     assert taken(corpus(train=3, test=2)) == ["train"] * 3 + ["test"] * 2
 

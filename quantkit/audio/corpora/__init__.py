@@ -56,10 +56,10 @@ def layout_names() -> tuple[str, ...]:
     return (*LAYOUTS, *PLUGINS.names())
 
 
-def open_corpus(path: Path, layout: str | None = None) -> Corpus:
+def open_corpus(path: str | Path, layout: str | None = None) -> Corpus:
     """Read the corpus in folder ``path``.
 
-    >>> corpus = open_corpus(Path("recordings"))                      # doctest: +SKIP
+    >>> corpus = open_corpus("recordings")  # doctest: +SKIP
     >>> tests = corpus.select(split="test", max_seconds=20).sample(100)  # doctest: +SKIP
 
     A ``manifest.tsv`` decides; without one the layout is recognised by its files, and what is
@@ -73,6 +73,7 @@ def open_corpus(path: Path, layout: str | None = None) -> Corpus:
         CorpusError: no such folder or layout, several layouts or several corpora in one folder,
             whatever the loader finds wrong, or no usable clip.
     """
+    path = Path(path)
     if not path.is_dir():
         problem = "is a file; name its folder" if path.exists() else "does not exist"
         raise CorpusError(f"{path} {problem}")
