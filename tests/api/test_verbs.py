@@ -153,7 +153,7 @@ def test_personalize_takes_32_clips_of_the_split_calibration(source: Path, tmp_p
 
     with pytest.raises(KeyboardInterrupt):
         quantkit.personalize(source, tmp_path / "user.onnx", corpus, 52_000, begin=stop)
-    assert began == [f"fit {source} into 52,000 bytes for 32 clips of corpus"]
+    assert began == [f"fit {source} into 52,000 bytes for 32 clips of {corpus}"]
     assert not (tmp_path / "user.onnx").exists()
 
 
