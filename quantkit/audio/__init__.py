@@ -1,1 +1,1 @@
-"""What a recogniser hears: audio files, corpora, features."""
+"""Audio files, corpora and features: the input of a recogniser."""

@@ -1,4 +1,4 @@
-"""Audio files → mono float32 waveforms at the rate that a front end wants.
+"""Audio files → mono float32 waveforms at the sample rate of a front end.
 
 WAV, FLAC, Ogg (Vorbis, Opus) and MP3 go through libsndfile, resampling through soxr.
 """
@@ -18,20 +18,20 @@ from quantkit.arrays import FloatArray
 from quantkit.audio.mpeg import quiet_decoder
 from quantkit.errors import AudioError
 
-#: What counts as an audio file where a folder says nothing about its content.
+#: Suffixes of audio files, for folders without a list.
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3"})
 
 #: Longer clips are refused before they are decoded: one hour of float32 at 16 kHz is 230 MB.
 MAX_SECONDS = 3600.0
 
 _BLOCK_SAMPLES = 1 << 20
-# libsndfile reports this count (2**63 - 1) for streams whose length it cannot know.
+# libsndfile reports this count (2**63 - 1) for streams of unknown length.
 _UNKNOWN_FRAMES = 1 << 62
 
-# What programs that write a WAV into a pipe put for a size that they do not know yet: 0, all
-# bits set, or (SoX, arecord) about 2 GiB.
+# Placeholder sizes of programs that write a WAV into a pipe: 0, all bits set, or (SoX, arecord)
+# about 2 GiB.
 _SMALLEST_UNKNOWN_BYTES = 0x7FFF_F000
-# A file of zeros would otherwise be walked through as empty chunks of eight bytes.
+# Otherwise a file of zeros would be read as empty chunks of eight bytes.
 _MOST_CHUNKS = 10_000
 
 
@@ -43,13 +43,13 @@ def read_audio(
     Args:
         path: WAV, FLAC, Ogg/Vorbis, Ogg/Opus or MP3, of any rate and number of channels.
         sample_rate: of the result, in Hz.
-        max_seconds: a longer clip is an error; it is noticed before more is decoded.
+        max_seconds: a longer clip is an error, raised before the rest is decoded.
 
     Returns:
         (samples,) float32; full scale is [-1, 1], clips in float formats may exceed it.
 
     Raises:
-        AudioError: the file is missing, empty, no audio, cut off, too long, or holds NaN.
+        AudioError: the file is missing, empty, not audio, truncated, too long, or contains NaN.
     """
     with _opened(path) as stream:
         rate = stream.samplerate
@@ -60,7 +60,7 @@ def read_audio(
         decoded = 0
         for block in _mono_blocks(path, stream):
             decoded += block.size
-            # A header may promise less than the stream holds, or nothing at all.
+            # A header may state fewer samples than the stream has, or none.
             _check_length(path, decoded / rate, max_seconds)
             blocks.append(block)
     if not decoded:
@@ -78,10 +78,10 @@ def read_audio(
 
 
 def audio_seconds(path: Path, max_seconds: float = MAX_SECONDS) -> float:
-    """Duration in seconds, from the container's header where it states one (no decoding).
+    """Duration in seconds, from the container's header if it states one (without decoding).
 
     Raises:
-        AudioError: as :func:`read_audio`, as far as the header shows it.
+        AudioError: as :func:`read_audio`, for faults visible in the header.
     """
     with _opened(path) as stream:
         frames, rate = int(stream.frames), int(stream.samplerate)
@@ -111,7 +111,7 @@ def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
 
 
 def _check_riff(path: Path, size: int) -> None:
-    """Refuse a WAV whose samples end before its header says; libsndfile reads what there is."""
+    """Refuse a WAV that is shorter than its header says; libsndfile reads it silently."""
     try:
         with path.open("rb") as stream:
             order = {b"RIFF": "<", b"RIFX": ">"}.get(stream.read(4))
@@ -142,7 +142,7 @@ def _check_riff(path: Path, size: int) -> None:
 def _sound_file(path: Path) -> soundfile.SoundFile:
     try:
         return soundfile.SoundFile(str(path))
-    # TypeError: a header-less .raw has no rate to go by; UnicodeEncodeError: an undecodable name.
+    # TypeError: a .raw file has no header; UnicodeEncodeError: a name that cannot be encoded.
     except (soundfile.SoundFileError, TypeError, UnicodeEncodeError, OSError) as error:
         reason = getattr(error, "error_string", str(error)).rstrip(".")
         raise AudioError(
@@ -151,7 +151,7 @@ def _sound_file(path: Path) -> soundfile.SoundFile:
 
 
 def _mono_blocks(path: Path, stream: soundfile.SoundFile) -> Iterator[FloatArray]:
-    """Decode in blocks, so that a lying header cannot ask for more memory than there is."""
+    """Decode in blocks, so that a wrong header cannot exhaust the memory."""
     frames = max(1, _BLOCK_SAMPLES // stream.channels)
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Utterances → features: what a model without a fused front end is fed."""
+"""Utterances → features, the input of a model without a fused front end."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def load_waveform(utterance: Utterance, sample_rate: int) -> FloatArray:
 def load_features(utterance: Utterance, frontend: AnyFrontend) -> FloatArray:
     """(frames, bands) float32 of one utterance.
 
-    Ready-made features (NumPy corpora) are handed out as they are; audio is decoded at the
-    front end's rate and passed through it.
+    Precomputed features (NumPy corpora) are returned unchanged. Audio is decoded at the front end's
+    rate and passed through it.
 
     Raises:
-        AudioError: the clip cannot be read, is shorter than one window, or ready-made features
+        AudioError: the clip cannot be read, is shorter than one window, or precomputed features
             have another number of bands or are not finite.
     """
     if utterance.features is not None:
@@ -57,12 +57,12 @@ def iter_features(
     """Yield every usable utterance with its features, one at a time, in corpus order.
 
     Args:
-        corpus: of audio or of ready-made features.
-        frontend: makes the features.
-        skipped: a list that receives ``path: reason`` for each clip that was left out.
+        corpus: of audio or of precomputed features.
+        frontend: computes the features.
+        skipped: a list that receives ``path: reason`` for each clip that was skipped.
 
     Raises:
-        CorpusError: at the end, when not a single clip was usable.
+        CorpusError: at the end, if no clip was usable.
     """
     reasons = [] if skipped is None else skipped
     usable = False

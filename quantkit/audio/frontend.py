@@ -1,7 +1,7 @@
 """Waveform → normalised log-mel features, in NumPy.
 
 ``quantkit.exporting.frontend_graph`` writes the same computation as ONNX nodes; both read their
-constants from :class:`Frontend`, which travels in the artifact's metadata.
+constants from :class:`Frontend`, which is stored in the artifact's metadata.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from quantkit.arrays import FloatArray
 from quantkit.audio.waveform import require_speech
 from quantkit.errors import FormatError
 
-# Spectra of so many frames at once fit into a core's cache; those of an hour do not into memory.
+# Frames per block: their spectra fit into a core's cache; those of an hour would not fit in memory.
 _CHUNK_FRAMES = 512
 
 
@@ -25,11 +25,11 @@ _CHUNK_FRAMES = 512
 class Frontend:
     """Log-mel filterbank settings; the defaults are those of the shipped models.
 
-    A frame is a Hann-windowed slice of ``window`` samples that starts every ``hop`` samples and
-    lies wholly inside the clip, so ``samples`` give ``1 + (samples - window) // hop`` frames.
-    Its power spectrum is taken over ``fft_size`` points, summed by triangular filters on the
-    HTK mel scale, and passed through ``log(power + log_offset)``. Every mel band then has its
-    mean over the clip removed and is divided by ``sqrt(variance + variance_floor)``.
+    A frame is a Hann-windowed slice of ``window`` samples that starts every ``hop`` samples and is
+    wholly inside the clip, so ``samples`` give ``1 + (samples - window) // hop`` frames. Its power
+    spectrum is taken over ``fft_size`` points, summed by triangular filters on the HTK mel scale,
+    and passed through ``log(power + log_offset)``. Every mel band then has its mean over the clip
+    removed and is divided by ``sqrt(variance + variance_floor)``.
     """
 
     sample_rate: int = 16_000
@@ -77,7 +77,7 @@ class Frontend:
         return np.asarray(scaled, np.float32)
 
     def to_json(self) -> str:
-        """The form that is stored in an artifact's ``quantkit.frontend`` metadata."""
+        """The JSON stored in an artifact's ``quantkit.frontend`` metadata."""
         return json.dumps({"kind": "log-mel", **asdict(self)})
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Every front end that an artifact may name."""
+"""Every front end that an artifact can have."""
 
 from __future__ import annotations
 

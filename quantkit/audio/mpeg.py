@@ -1,7 +1,7 @@
 """Keeping the MP3 decoder from writing to the terminal.
 
-libmpg123, which libsndfile uses, reports every oddity of a damaged stream on standard error and
-libsndfile offers no switch for it. The one clear line that a broken clip deserves is ours.
+libmpg123, which libsndfile uses, reports every fault of a damaged stream on standard error, and
+libsndfile has no option to prevent it. A broken clip gets one clear line from us instead.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _STDERR = 2
-# Standard error belongs to the whole process: two threads that save and restore it by turns
-# would lose it for good.
+# Standard error belongs to the whole process: two threads that save and restore it at the same time
+# would lose it.
 _lock = threading.RLock()
 
 
 @contextmanager
 def quiet_decoder(path: Path) -> Iterator[None]:
-    """Send file descriptor 2 nowhere inside the block if ``path`` looks like an MP3."""
+    """Discard standard error (file descriptor 2) inside the block if ``path`` looks like an MP3."""
     if not _looks_like_mp3(path):
         yield
         return

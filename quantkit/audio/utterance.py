@@ -1,4 +1,4 @@
-"""Utterances and corpora: who said what, where it lies, and how to choose among them."""
+"""Utterances and corpora: who said what, in which file, and how to select clips."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Utterance:
     nothing else.
 
     Args:
-        path: the audio file, or ``None`` when the corpus holds ready-made features.
+        path: the audio file, or ``None`` if the corpus has precomputed features.
         text: transcript, or ``None`` when unlabelled.
         speaker, gender, language, split: empty when unknown; gender is ``m`` or ``f``.
         seconds: duration; 0 when not known without opening the file.
@@ -50,7 +50,7 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Corpus:
-    """The utterances of one place, in a fixed order, and which clips were left out and why.
+    """The utterances of one folder, in a fixed order, and which clips were skipped and why.
 
     >>> corpus = Corpus("demo", (Utterance(None, "yes", speaker="ann"), Utterance(None, "no")))
     >>> [u.text for u in corpus.select(speaker="ann")]
@@ -58,8 +58,8 @@ class Corpus:
 
     Args:
         name: for messages and reports.
-        utterances: at least one, when a loader made it.
-        skipped: one ``path: reason`` for each clip that was left out.
+        utterances: at least one, if a loader made it.
+        skipped: one ``path: reason`` for each clip that was skipped.
     """
 
     name: str
@@ -93,8 +93,8 @@ class Corpus:
     ) -> Corpus:
         """The utterances that match every given condition, and of several values one of them.
 
-        Durations that are not known yet are read from the headers of the clips that match the
-        other conditions; clips whose header is broken are then skipped.
+        Unknown durations are read from the headers of the clips that match the other conditions.
+        Clips with a broken header are then skipped.
 
         Raises:
             CorpusError: no utterance matches.
@@ -129,7 +129,7 @@ class Corpus:
         return Corpus(self.name, within, timed.skipped)
 
     def spoken_in(self, language: str) -> Corpus:
-        """All utterances, said to be in ``language``."""
+        """All utterances, with their language set to ``language``."""
         spoken = tuple(replace(utterance, language=language) for utterance in self.utterances)
         return Corpus(self.name, spoken, self.skipped)
 
@@ -142,7 +142,7 @@ class Corpus:
             usually: a split's name, such as ``test``.
 
         Raises:
-            CorpusError: the corpus has no split of the name that was given.
+            CorpusError: the corpus has no split of the given name.
         """
         named = (split,) if isinstance(split, str) else tuple(split)
         if "all" in named:

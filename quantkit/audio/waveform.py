@@ -1,4 +1,4 @@
-"""What every front end asks of a waveform."""
+"""Checks that every front end makes on a waveform."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from quantkit.errors import AudioError
 
 
 def require_speech(waveform: npt.NDArray[np.float32], window: int) -> None:
-    """Refuse what no features can be made of.
+    """Refuse a waveform that no features can be computed from.
 
     Args:
         waveform: (samples,).

@@ -1,4 +1,4 @@
-"""Models that hear the waveform itself: wav2vec 2.0 and its relatives."""
+"""The front end of models that take the waveform itself: wav2vec 2.0 and its relatives."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from quantkit.errors import FormatError
 
 @dataclass(frozen=True)
 class WaveformFrontend:
-    """A rate and a shortest length; whatever else is done to the samples is part of the graph.
+    """A sample rate and a shortest length; all other processing is part of the graph.
 
     >>> WaveformFrontend().seconds_of(8_000)
     0.5
@@ -30,11 +30,11 @@ class WaveformFrontend:
         return samples
 
     def seconds_of(self, frames: int) -> float:
-        """Duration in seconds of so many samples."""
+        """Duration in seconds of ``frames`` samples."""
         return frames / self.sample_rate
 
     def __call__(self, waveform: FloatArray) -> FloatArray:
-        """The waveform as it is, (samples,).
+        """The waveform unchanged, (samples,).
 
         Raises:
             AudioError: the clip is shorter than ``window`` or is not finite.
@@ -43,7 +43,7 @@ class WaveformFrontend:
         return waveform
 
     def to_json(self) -> str:
-        """The form that is stored in an artifact's ``quantkit.frontend`` metadata."""
+        """The JSON stored in an artifact's ``quantkit.frontend`` metadata."""
         return json.dumps({"kind": "waveform", **asdict(self)})
 
     @classmethod
@@ -51,7 +51,7 @@ class WaveformFrontend:
         """Inverse of :meth:`to_json`.
 
         Raises:
-            FormatError: another kind of front end, or settings that are no positive numbers.
+            FormatError: another kind of front end, or settings that are not positive numbers.
         """
         try:
             content = json.loads(text)

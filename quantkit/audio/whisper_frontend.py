@@ -15,9 +15,9 @@ from quantkit.audio.frontend import hann_window
 from quantkit.audio.waveform import require_speech
 from quantkit.errors import FormatError
 
-# Spectra of so many frames at once fit into a core's cache; those of an hour do not into memory.
+# Frames per block: their spectra fit into a core's cache; those of an hour would not fit in memory.
 _CHUNK_FRAMES = 512
-# Power below which a band counts as silent, and the span of loudness that is kept, in decades.
+# Power below which a band counts as silent, and the dynamic range that is kept, in decades.
 _SILENCE, _DECADES = 1e-10, 8.0
 
 
@@ -26,13 +26,13 @@ class WhisperFrontend:
     """Settings of the spectrogram; the defaults are those of every Whisper but large-v3.
 
     A frame is a Hann-windowed slice of ``window`` samples, centred on every ``hop``-th sample of
-    the clip, which is mirrored at its beginning and continued with silence. Its power spectrum is
+    the clip, which is reflected at its beginning and followed by silence. Its power spectrum is
     summed by triangular filters on Slaney's mel scale, and the logarithm to base 10 is cut off
     ``8`` below the loudest value of the clip and brought near [-1, 1].
 
     Args:
         mel_bands: 80, or 128 for large-v3.
-        window_seconds: what the model hears at a time; clips are padded to it.
+        window_seconds: length of the model's input window; clips are padded to it.
     """
 
     sample_rate: int = 16_000
@@ -43,11 +43,11 @@ class WhisperFrontend:
 
     @property
     def window_frames(self) -> int:
-        """Frames that the model hears at a time."""
+        """Frames of the model's input window."""
         return self.window_seconds * self.sample_rate // self.hop
 
     def frames_of(self, samples: int) -> int:
-        """Frames that hold a clip of ``samples`` samples, without those of its padding."""
+        """Frames of a clip of ``samples`` samples, without its padding."""
         return -(-samples // self.hop)
 
     def seconds_of(self, frames: int) -> float:
@@ -55,14 +55,14 @@ class WhisperFrontend:
         return frames * self.hop / self.sample_rate
 
     def __call__(self, waveform: FloatArray) -> FloatArray:
-        """Features of one clip and a window of silence behind it.
+        """Features of one clip followed by a window of silence.
 
         Args:
             waveform: (samples,) in [-1, 1] at ``sample_rate``.
 
         Returns:
-            (frames_of(samples) + window_frames, mel_bands) float32: wherever in the clip a window
-            begins, it is whole.
+            (frames_of(samples) + window_frames, mel_bands) float32; a window that begins anywhere
+            in the clip is complete.
 
         Raises:
             AudioError: the clip is shorter than one window of the spectrum, or is not finite.
@@ -70,8 +70,8 @@ class WhisperFrontend:
         require_speech(waveform, self.window)
         frames = self.frames_of(waveform.size)
         half = self.window // 2
-        heard = np.concatenate((waveform[half:0:-1], waveform, np.zeros(self.window, np.float32)))
-        slices = np.lib.stride_tricks.sliding_window_view(heard, self.window)[:: self.hop]
+        padded = np.concatenate((waveform[half:0:-1], waveform, np.zeros(self.window, np.float32)))
+        slices = np.lib.stride_tricks.sliding_window_view(padded, self.window)[:: self.hop]
         mel = np.full((frames + self.window_frames, self.mel_bands), np.log10(_SILENCE))
         spoken = min(len(slices), len(mel))
         for start in range(0, spoken, _CHUNK_FRAMES):
@@ -84,7 +84,7 @@ class WhisperFrontend:
         return np.asarray((loud + 4.0) / 4.0, np.float32)
 
     def to_json(self) -> str:
-        """The form that is stored in an artifact's ``quantkit.frontend`` metadata."""
+        """The JSON stored in an artifact's ``quantkit.frontend`` metadata."""
         return json.dumps({"kind": "whisper-log-mel", **asdict(self)})
 
     @classmethod
@@ -92,7 +92,7 @@ class WhisperFrontend:
         """Inverse of :meth:`to_json`.
 
         Raises:
-            FormatError: another kind of front end, or settings that are no positive numbers.
+            FormatError: another kind of front end, or settings that are not positive numbers.
         """
         try:
             content = json.loads(text)

@@ -1,4 +1,4 @@
-"""Corpora on disk: one module per layout, and :func:`open_corpus`, which finds out which it is."""
+"""Corpora on disk: one module per layout, and :func:`open_corpus`, which detects the layout."""
 
 from __future__ import annotations
 
@@ -62,16 +62,16 @@ def open_corpus(path: str | Path, layout: str | None = None) -> Corpus:
     >>> corpus = open_corpus("recordings")  # doctest: +SKIP
     >>> tests = corpus.select(split="test", max_seconds=20).sample(100)  # doctest: +SKIP
 
-    A ``manifest.tsv`` decides; without one the layout is recognised by its files, and what is
-    none of them is a plain folder of audio without text.
+    A ``manifest.tsv`` takes precedence. Without one, the layout is recognised by its files. A
+    folder of no known layout is read as plain audio files without text.
 
     Args:
         path: the folder.
         layout: one of :func:`layout_names`, to say instead of guess.
 
     Raises:
-        CorpusError: no such folder or layout, several layouts or several corpora in one folder,
-            whatever the loader finds wrong, or no usable clip.
+        CorpusError: no such folder or layout, several layouts or several corpora in one folder, an
+            error in its lists or files, or no usable clip.
     """
     path = Path(path)
     if not path.is_dir():
@@ -109,7 +109,7 @@ def detect_layout(folder: Path) -> str:
     Those of other packages are asked only about what is none of quantkit's own.
 
     Raises:
-        CorpusError: there are signs of several layouts, or of several corpora below ``folder``.
+        CorpusError: ``folder`` matches several layouts, or contains several corpora.
     """
     if (folder / MANIFEST_NAME).exists():
         return "manifest"

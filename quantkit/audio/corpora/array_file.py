@@ -1,10 +1,10 @@
 """Reading ``.npy`` files that hold Python objects, without running what is in them.
 
 An object array is stored as a pickle, and a pickle names functions to call while it loads. The
-corpora of the NumPy layout need only nested arrays, lists, strings and numbers, so the reader
-below hands the unpickler its own small stand-ins for NumPy's constructors and refuses every
-other name. NumPy's own ``_reconstruct`` and ``dtype`` are not used either: their ``__setstate__``
-trusts flags from the file, which is enough to make arrays of arbitrary pointers.
+corpora of the NumPy layout need only nested arrays, lists, strings and numbers, so the reader below
+gives the unpickler minimal replacements for NumPy's constructors and refuses every other name.
+NumPy's own ``_reconstruct`` and ``dtype`` are not used either: their ``__setstate__`` trusts flags
+from the file, which is enough to make arrays of arbitrary pointers.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def load_array(path: Path) -> npt.NDArray[Any]:
     """The array in a ``.npy`` file; object arrays may nest arrays, lists, strings and numbers.
 
     Raises:
-        CorpusError: the file cannot be read, is no ``.npy``, is cut off, or its pickle asks for
-            anything but plain data.
+        CorpusError: the file cannot be read, is not a ``.npy``, is truncated, or its pickle
+            contains anything but plain data.
     """
     try:
         with path.open("rb") as stream:
@@ -51,7 +51,7 @@ def load_array(path: Path) -> npt.NDArray[Any]:
         raise CorpusError(f"cannot read {path}: {error.strerror or error}") from error
     except _ForbiddenNameError as error:
         raise CorpusError(
-            f"{path}: its pickle wants to call {error}, which plain arrays never do; "
+            f"{path}: its pickle calls {error}, which plain arrays never do; "
             "the file may be malicious and was not loaded"
         ) from error
     except CorpusError:
@@ -105,7 +105,7 @@ class _Array:
 
 
 def _from_bytes(content: bytes | bytearray | str, dtype: _Dtype) -> npt.NDArray[Any]:
-    # Pickles of Python 2 hold bytes as text of the same 256 characters.
+    # Pickles of Python 2 store bytes as text in Latin-1.
     raw = content.encode("latin1") if isinstance(content, str) else content
     return np.frombuffer(raw, dtype.dtype)
 
@@ -129,7 +129,7 @@ def _encode(text: str, encoding: str) -> bytes:
 
 
 def _no_bytes() -> bytes:
-    """``bytes()``, which is how the oldest protocols write an empty string."""
+    """``bytes()``, as the oldest protocols write an empty string."""
     return b""
 
 
@@ -171,11 +171,11 @@ def _resolve(value: Any, depth: int) -> Any:
         raise ValueError(f"unexpected {type(value).__name__.lstrip('_')} in an object array")
     if isinstance(value.content, np.ndarray):
         return value.content.reshape(value.shape, order="F" if value.order == "F" else "C")
-    # Check before allocating: the shape may be a lie.
+    # Check before allocating: the shape may be wrong.
     if math.prod(value.shape) != len(value.content):
         raise ValueError(f"{len(value.content)} objects do not fill shape {value.shape}")
     array = np.empty(len(value.content), dtype=object)
     for index, item in enumerate(value.content):
         array[index] = _resolve(item, depth - 1)
-    # Whatever the order in memory, NumPy lists objects in C order.
+    # NumPy stores objects in C order, whatever the order in memory.
     return array.reshape(value.shape)

@@ -1,4 +1,4 @@
-"""What the corpus loaders share: reading lists, keeping paths inside, finding audio."""
+"""Shared by the corpus loaders: reading lists, checking paths, finding audio files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def read_lines(path: Path) -> list[str]:
     """Lines of a UTF-8 text file (a byte-order mark is dropped), split at newlines only.
 
     Raises:
-        CorpusError: the file cannot be read, or holds bytes that are not UTF-8 (with the line).
+        CorpusError: the file cannot be read, or is not UTF-8 (with the line).
     """
     try:
         content = path.read_bytes()
@@ -28,16 +28,16 @@ def read_lines(path: Path) -> list[str]:
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise CorpusError(f"{path}, line {line}: holds a NUL byte; a text file is needed")
-    # str.splitlines also splits at characters that may stand in a transcript (U+2028, \x0b).
+    # str.splitlines also splits at characters that may occur in a transcript (U+2028, \x0b).
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     return lines[:-1] if lines[-1] == "" else lines
 
 
 def contained_path(folder: Path, root: Path, name: str, where: str) -> Path:
-    """``folder / name``, provided that it stays inside, also after following links.
+    """``folder / name``, checked to be inside the folder even after following links.
 
     Args:
-        folder: as the user named it; the result starts with it.
+        folder: as the user gave it; the result starts with it.
         root: ``folder.resolve()``.
         name: a relative path with forward slashes.
         where: file and line, for the error.
@@ -63,7 +63,7 @@ def contained_path(folder: Path, root: Path, name: str, where: str) -> Path:
 
 
 def clip_problem(folder: Path, root: Path, name: str) -> str | None:
-    """Why a clip that was found in ``folder``, named by no list, cannot be used.
+    """Why an unlisted clip found in ``folder`` cannot be used.
 
     Args:
         folder, root, name: see :func:`contained_path`.
@@ -75,7 +75,7 @@ def clip_problem(folder: Path, root: Path, name: str) -> str | None:
 
 
 def file_problem(path: Path) -> str | None:
-    """Why ``path`` cannot be a clip, as far as the file system knows; ``None`` if it can."""
+    """Why ``path`` cannot be a clip, by its file type and size; ``None`` if it can."""
     try:
         if not path.is_file():
             return "is a folder" if path.is_dir() else "no such file"
@@ -90,7 +90,7 @@ def is_audio(path: Path) -> bool:
 
 
 def list_folder(folder: Path) -> list[Path]:
-    """What lies in ``folder``, sorted.
+    """The entries of ``folder``, sorted.
 
     Raises:
         CorpusError: the folder cannot be listed.
@@ -104,7 +104,7 @@ def list_folder(folder: Path) -> list[Path]:
 def walk_files(folder: Path, depth: int | None = None) -> Iterator[Path]:
     """Every file in ``folder`` and at most ``depth`` levels below it, in sorted order.
 
-    Hidden files and folders are passed over, and linked folders are not entered.
+    Hidden files and folders are skipped, and linked folders are not entered.
 
     Raises:
         CorpusError: a folder cannot be listed.

@@ -1,4 +1,4 @@
-"""LibriSpeech (Panayotov et al., ICASSP 2015) and whatever else is laid out like it.
+"""LibriSpeech (Panayotov et al., ICASSP 2015) and corpora of the same layout.
 
 ::
 
@@ -30,12 +30,12 @@ from quantkit.errors import CorpusError
 TRANSCRIPT_SUFFIX = ".trans.txt"
 
 _UTTERANCE_NAME = re.compile(r"(?P<speaker>\w+)-(?P<chapter>\w+)-\w+")
-# LibriSpeech / subset / speaker / chapter: deeper transcripts belong to something else.
+# LibriSpeech / subset / speaker / chapter: transcripts below that are not part of the layout.
 _DEEPEST = 3
 
 
 def is_librispeech(folder: Path) -> bool:
-    """Whether a ``.trans.txt`` lies in ``folder`` or at most three levels below it."""
+    """Whether there is a ``.trans.txt`` in ``folder`` or at most three levels below it."""
     return next(_transcript_files(folder), None) is not None
 
 
@@ -45,7 +45,7 @@ def load_librispeech(folder: Path) -> Corpus:
     ``split`` is the subset's folder name, text is lower-cased, and gender comes from the
     ``SPEAKERS.TXT`` in ``folder`` or up to two levels above it. Durations are not read; see
     :meth:`~quantkit.audio.utterance.Corpus.screened`. Clips without a file, and files without a
-    line of text, are left out and listed in ``Corpus.skipped``.
+    line of text, are skipped and listed in ``Corpus.skipped``.
 
     Raises:
         CorpusError: a malformed or repeated line (with its number), not UTF-8, or no clip.

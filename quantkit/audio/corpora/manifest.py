@@ -1,9 +1,9 @@
 """A folder of audio with a ``manifest.tsv``.
 
-The first line names the tab-separated columns ``path split speaker gender language seconds
-text``. ``path`` and ``text`` are needed, the other columns may be absent and further columns are
-ignored. Paths are relative to the folder. An empty field means unknown; an empty ``text`` means
-that the clip has no transcript.
+The first line names the tab-separated columns ``path split speaker gender language seconds text``.
+``path`` and ``text`` are required, the other columns are optional, and unknown columns are ignored.
+Paths are relative to the folder. An empty field means unknown; an empty ``text`` means that the
+clip has no transcript.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _GENDERS = {"": "", "m": "m", "f": "f", "male": "m", "female": "f"}
 def load_manifest(folder: Path, max_seconds: float = MAX_SECONDS) -> Corpus:
     """Read ``folder/manifest.tsv``.
 
-    Clips that are missing, empty or longer than ``max_seconds`` are left out and listed in
+    Clips that are missing, empty or longer than ``max_seconds`` are skipped and listed in
     ``Corpus.skipped``. No audio file is opened.
 
     Raises:
-        CorpusError: no manifest, not UTF-8, a needed column or a field is missing, a path that
-            is repeated or leaves the folder, bad seconds or gender (all with the line number),
-            or no clip is left.
+        CorpusError: no manifest, not UTF-8, a missing column or field, a path that is repeated or
+            leaves the folder, an invalid duration or gender (all with the line number), or no clip
+            is left.
     """
     manifest = folder / MANIFEST_NAME
     lines = read_lines(manifest)
@@ -72,7 +72,8 @@ def load_manifest(folder: Path, max_seconds: float = MAX_SECONDS) -> Corpus:
         utterances.append(
             Utterance(
                 path=path,
-                # Letters must compare equal whether an editor composed their accents or not.
+                # Accented letters must compare equal, whether an editor wrote them composed or
+                # decomposed.
                 text=unicodedata.normalize("NFC", row["text"]) or None,
                 speaker=row.get("speaker", ""),
                 gender=_gender(row.get("gender", ""), where),

@@ -7,8 +7,8 @@
     dev.npy  dev_transcripts.npy  test.npy
 
 A transcript is a string, or an array or list of tokens: characters, words, phoneme names, or
-phoneme numbers. Characters are joined as they are; everything longer, and numbers, with a space
-between. Start, end and padding tokens (``<sos>``, ``[EOS]`` …) are dropped.
+phoneme numbers. Characters are joined directly; longer tokens and numbers are joined with spaces.
+Start, end and padding tokens (``<sos>``, ``[EOS]`` …) are dropped.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ def is_numpy_layout(folder: Path) -> bool:
 
 
 def load_numpy(folder: Path, splits: Iterable[str] = SPLITS) -> Corpus:
-    """Read ready-made features, and transcripts where they are there.
+    """Read precomputed features, and transcripts if there are any.
 
     Args:
-        folder: holds the files.
+        folder: contains the files.
         splits: which of ``train``, ``dev`` and ``test`` to read; object arrays cannot be mapped,
             so each is held in memory as a whole.
 
-    Clips that are not (frames, bands), have no frame, or are absurdly long are left out and
+    Clips that are not (frames, bands), have no frame, or are longer than the limit are skipped and
     listed in ``Corpus.skipped``.
 
     Raises:
-        CorpusError: a file is damaged or malicious, counts of clips and transcripts differ, the
-            clips have different numbers of bands, or no clip is usable.
+        CorpusError: a file is damaged or malicious, the numbers of clips and transcripts differ,
+            the clips have different numbers of bands, or no clip is usable.
     """
     utterances: list[Utterance] = []
     skipped: list[str] = []
@@ -64,7 +64,7 @@ def load_numpy(folder: Path, splits: Iterable[str] = SPLITS) -> Corpus:
         if path.is_file():
             features_of[split] = _rows(load_array(path), path)
             tokens_of[split] = _transcripts(folder, split, len(features_of[split]))
-    # One rule for the whole corpus: a clip of one-letter words must not be spelled differently.
+    # One rule for the whole corpus: a clip of one-letter words must be joined like all others.
     separator = " " if _has_long_tokens(tokens_of.values()) else ""
     bands: dict[int, str] = {}
     for split, clips in features_of.items():
@@ -98,7 +98,7 @@ def _rows(array: np.ndarray[Any, Any], path: Path) -> Sequence[Any]:
 
 
 def _numeric(entry: Any) -> Any:
-    """Undo what ``np.array(clips, dtype=object)`` does to clips of one length: boxed numbers."""
+    """Unbox the numbers that ``np.array(clips, dtype=object)`` makes of clips of equal length."""
     if isinstance(entry, np.ndarray) and entry.dtype == object and entry.ndim == 2:
         try:
             return entry.astype(np.float32)
@@ -131,7 +131,7 @@ def _transcripts(folder: Path, split: str, clips: int) -> list[list[str] | str |
 
 
 def _tokens(entry: Any, where: str) -> list[str] | str:
-    """A string as it is, a sequence as its tokens, without special tokens."""
+    """A string unchanged, or the tokens of a sequence, without special tokens."""
     if isinstance(entry, (str, bytes)):
         return _without_special(_as_text(entry, where))
     if not isinstance(entry, (list, np.ndarray)) or np.ndim(entry) > 1:

@@ -12,8 +12,8 @@ from quantkit.audio.utterance import Corpus, Utterance, usable_corpus
 def load_plain(folder: Path, max_seconds: float = MAX_SECONDS) -> Corpus:
     """Every WAV, FLAC, Ogg, Opus and MP3 file below ``folder``, sorted by path.
 
-    Nothing but the files themselves can tell whether they are audio, so each header is read;
-    what cannot be used is left out and listed in ``Corpus.skipped``.
+    No list says which files are usable, so each header is read. Unusable files are skipped and
+    listed in ``Corpus.skipped``.
 
     Raises:
         CorpusError: there is no audio file, or none is usable.

@@ -2,9 +2,9 @@
 
 ::
 
-    testing_list.txt  validation_list.txt      optional: which clips are not for training
+    testing_list.txt  validation_list.txt      optional: clips not used for training
     yes/0a7c2a8d_nohash_0.wav                  speaker 0a7c2a8d, first take
-    _background_noise_/…                       long noises, no utterances: passed over
+    _background_noise_/…                       long noises, not utterances: skipped
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ def is_speech_commands(folder: Path) -> bool:
 def load_speech_commands(folder: Path) -> Corpus:
     """Every clip of every class folder; its text is the class.
 
-    ``split`` is ``test`` or ``validation`` where a list names the clip, ``train`` for the others
-    if there is a list, else empty. Underscores around a class name (``_silence_``) are dropped.
-    Durations are not read; see :meth:`~quantkit.audio.utterance.Corpus.screened`.
+    ``split`` is ``test`` or ``validation`` for listed clips, ``train`` for the others if there is a
+    list, else empty. Underscores around a class name (``_silence_``) are dropped. Durations are not
+    read; see :meth:`~quantkit.audio.utterance.Corpus.screened`.
 
     Raises:
         CorpusError: a clip in both lists or a malformed list (with the line), or no clip.
@@ -83,7 +83,7 @@ def _classes(folder: Path) -> list[Path]:
 
 
 def _key(name: str) -> str:
-    """A clip's path without its suffix: lists say ``.wav`` even where clips were recoded."""
+    """A clip's path without its suffix: lists say ``.wav`` even if clips were transcoded."""
     return str(PurePosixPath(name).with_suffix(""))
 
 
