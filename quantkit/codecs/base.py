@@ -1,7 +1,7 @@
-"""What a codec is: a float weight becomes packed tensors, and ONNX nodes rebuild it from them.
+"""The codec interface: a float weight becomes packed tensors, and ONNX nodes rebuild it from them.
 
-The nodes have constants only for input, so ONNX Runtime runs them once, while it loads the
-session, and the kernel sees a plain int8 weight: the file holds 3 bits, the kernel runs on 8.
+The nodes have only constant inputs, so ONNX Runtime folds them while it loads the session, and the
+kernel gets a plain int8 weight: 3 bits in the file, 8 in the kernel.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from onnx import TensorProto, helper
 from quantkit.arrays import FloatArray
 from quantkit.codecs.feedback import SecondMoments
 
-#: int8, or int16 for the codec of that name; the dtype is the one that the decoder gives.
+#: int8, or int16 for the codec of that name; the dtype of the decoder's result.
 Levels = npt.NDArray[Any]
 Options = Mapping[str, int | str]
 
@@ -40,7 +40,7 @@ _BITS_OF_TYPE: dict[int, int] = {
 
 @dataclass(frozen=True)
 class Part:
-    """One stored tensor, before there is one: its name within the weight, type and shape.
+    """Description of a stored tensor: its name within the weight, type and shape.
 
     Args:
         name: such as ``plane0``; unique within the weight.
@@ -54,7 +54,7 @@ class Part:
 
     @property
     def bytes(self) -> int:
-        """What its elements take in the file; sub-byte elements share bytes."""
+        """Bytes of its elements in the file; sub-byte elements share bytes."""
         return (math.prod(self.shape) * _BITS_OF_TYPE[self.data_type] + 7) // 8
 
 
@@ -81,21 +81,20 @@ class Packed:
 
 @dataclass(frozen=True)
 class Weight:
-    """A float weight as the kernel will read it.
+    """A float weight in the layout that the kernel reads.
 
     Args:
         values: finite, of any shape.
         axis: dimension of the output channels, not negative; each has one float scale.
         importance: mean square of the input that each weight is multiplied by, in any shape that
-            broadcasts to that of ``values``; None where no audio was heard: all count the same.
-        second_moments: E[x xᵀ] of the inputs that a channel's weights meet, in C order of the
-            dimensions other than ``axis``; one matrix, or one for each group where the channels of
-            a convolution lie in groups. None: each weight takes the nearest level;
-            else rounding errors are made good by other weights.
-        scale: (channels,) steps of evenly spaced levels that were found elsewhere; None: the codec
-            finds its own. Codecs with tables have no use for it.
+            broadcasts to that of ``values``; None without calibration: all count the same.
+        second_moments: E[x xᵀ] of the inputs of a channel, in C order of the dimensions other than
+            ``axis``; one matrix, or one for each group of a grouped convolution. None: each weight
+            is rounded to the nearest level; else rounding errors are compensated by other weights.
+        scale: (channels,) given steps of evenly spaced levels; None: the codec searches them.
+            Ignored by codecs with tables.
         channel_importance: (channels,) what a squared error in each output channel costs, in any
-            unit; None where that is not known. Only ``tiered`` has use for it.
+            unit; None if unknown. Only ``tiered`` uses it.
     """
 
     values: FloatArray
@@ -108,13 +107,13 @@ class Weight:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A weight on its grid, and what is stored of it.
+    """A weight on its grid, and its stored tensors.
 
     ``weight ≈ levels · scale``, with ``scale`` along ``axis``.
 
     Args:
-        levels: exactly what the decoder's nodes give, in the weight's shape.
-        scale: (channels,) float32, positive; stored beside the codec's tensors by whoever
+        levels: exactly the result of the decoder's nodes, in the weight's shape.
+        scale: (channels,) float32, positive; stored beside the codec's tensors by the code that
             builds the graph, not by the codec.
         axis: dimension of the output channels.
         packed: the stored tensors, in the order of :meth:`Codec.parts`.
@@ -133,7 +132,7 @@ class Encoded:
 
 
 class Codec(Protocol):
-    """One way to store a weight; holds its settings (bits, group size, …), no weights.
+    """One way to store a weight; an instance holds settings (bits, group size, …), not weights.
 
     A codec is deterministic: the same weight and settings give the same bytes.
     """
@@ -151,15 +150,15 @@ class Codec(Protocol):
         """The lowest version of the standard operator set that its nodes need."""
 
     def parts(self, shape: Sequence[int], axis: int) -> tuple[Part, ...]:
-        """The tensors that a weight of this shape will be stored in: its exact size, beforehand."""
+        """The tensors that store a weight of this shape, which give its exact size in advance."""
 
     def encode(self, weight: Weight) -> Encoded:
-        """Choose grid and levels, and pack them; ``packed`` fits :meth:`parts`."""
+        """Choose grid and levels, and pack them; ``packed`` corresponds to :meth:`parts`."""
 
     def decode(
         self, shape: Sequence[int], axis: int, names: Mapping[str, str], builder: DecodeBuilder
     ) -> str:
-        """Append nodes that rebuild ``levels``; returns the name of their value.
+        """Append nodes that rebuild ``levels``; returns the name of the resulting value.
 
         Args:
             shape, axis: of the weight.
@@ -169,7 +168,7 @@ class Codec(Protocol):
 
 
 def stored_bytes(codec: Codec, shape: Sequence[int], axis: int) -> int:
-    """Bytes that the packed tensors of such a weight take; the float scales come on top."""
+    """Bytes of the packed tensors of such a weight, without its float scales."""
     return sum(part.bytes for part in codec.parts(shape, axis))
 
 
@@ -187,7 +186,7 @@ class DecodeBuilder:
     """Collects the nodes and constants of the decoders of one file.
 
     Args:
-        prefix: what names of values begin with, and no others in the file.
+        prefix: of value names; no other name in the file may begin with it.
         nodes: in topological order.
         constants: small tensors by name; those of :meth:`shared` are stored once for all weights.
     """
@@ -200,14 +199,14 @@ class DecodeBuilder:
     def add(self, op: str, *inputs: str, **attributes: Any) -> str:
         """Append a node with one output; returns the output's name."""
         self._count += 1
-        # Short: with many layers, names are most of what the decoders take in the file. As long for
-        # the first as for the last, so that a weight's decoder takes the same wherever it stands.
+        # Short: with many layers, names are most of the decoders' bytes in the file. Of fixed
+        # length, so that a decoder's size does not depend on its position.
         output = f"{self.prefix}{self._count:04x}"
         self.nodes.append(helper.make_node(op, list(inputs), [output], **attributes))
         return output
 
     def shared(self, key: str, value: npt.NDArray[Any] | np.generic) -> str:
-        """A constant that does not depend on the weight; ``key`` must say all that it holds."""
+        """A constant that does not depend on the weight; ``key`` must identify its content."""
         name = f"decode.{key}"
         if name not in self.constants:
             array = np.array(value, order="C")

@@ -1,4 +1,4 @@
-"""Evenly spaced levels in any whole number of bits, kept digit by digit."""
+"""Evenly spaced levels in any whole number of bits, stored digit by digit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from quantkit.codecs.uniform_rounding import round_uniform
 
 @dataclass(frozen=True)
 class Bitplane:
-    """Stores each weight in 1 to 8 bits and nothing else: elementwise, in the kernel's own order.
+    """Stores each weight in 1 to 8 bits without side information, in the kernel's element order.
 
     Args:
         bits: 1 to 8; 1 bit is the sign alone.
@@ -46,7 +46,7 @@ class Bitplane:
     def decode(
         self, shape: Sequence[int], axis: int, names: Mapping[str, str], builder: DecodeBuilder
     ) -> str:
-        """Look each digit up and join them by bitwise or."""
+        """Look up each digit, and join the digits by bitwise or."""
         planes = self._planes(prod(shape))
         return reshaped(planes.unpack(names, builder), planes.capacity, shape, builder)
 

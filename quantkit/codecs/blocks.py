@@ -1,4 +1,4 @@
-"""Short blocks of weights with a scale each, in the form that ``MatMulNBits`` multiplies by."""
+"""Short blocks of weights with a scale each, in the format of ``MatMulNBits``."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ _WIDTHS = (2, 4, 8)
 _SIZES = (16, 32, 64, 128, 256)
 #: A block's scale is 1 to 255 times its channel's.
 _LARGEST_MULTIPLIER = 255
-#: Shares of a block's range that its levels are spread over, to find the best.
+#: Candidate ranges of a block's levels, as shares of the range of its weights.
 _SHARES = np.geomspace(1.0, 0.4, 14)
 _REFINEMENTS = 2
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """Each block of consecutive inputs of a channel has its own scale, and below 8 bits zero point.
+    """Each block of consecutive inputs of a channel has a scale, and below 8 bits a zero point.
 
-    A block's scale is a whole multiple, 1 to 255, of its channel's float scale. One byte does: on
-    trained weights the error grows by less than 0.01 dB at 4 bits, 0.5 dB at 8, against float32
-    scales. A weight then takes ``bits + 8 / block_size``, and ``bits / block_size`` more where
-    there are zero points. At 4 bits these take 1.0 dB off the error of blocks of 32, more than
-    shorter blocks of the same size in the file; at 8 bits shorter blocks gain more.
+    A block's scale is a whole multiple, 1 to 255, of its channel's float scale. One byte is enough:
+    on trained weights the error grows by less than 0.01 dB at 4 bits and 0.5 dB at 8 compared with
+    float32 scales. A weight then takes ``bits + 8 / block_size``, plus ``bits / block_size`` with
+    zero points. At 4 bits, zero points reduce the error of blocks of 32 by 1.0 dB, more than
+    shorter blocks of the same file size would. At 8 bits shorter blocks gain more.
 
     Args:
         bits: 2, 4 or 8.
-        block_size: 16, 32, 64, 128 or 256; the last block of a channel is filled up with zeros.
+        block_size: 16, 32, 64, 128 or 256; the last block of a channel is zero-padded.
 
     Raises:
-        InputError: a setting is none of these.
+        InputError: any other setting.
     """
 
     name: ClassVar[str] = "blocks"
@@ -66,7 +66,7 @@ class Blocks:
 
     @property
     def has_zero_points(self) -> bool:
-        """Whether they are stored; else they are all 2 to the power of bits - 1."""
+        """Whether zero points are stored; else all are 2 to the power of bits - 1."""
         return self.bits < 8
 
     def parts(self, shape: Sequence[int], axis: int) -> tuple[Part, ...]:
@@ -83,7 +83,7 @@ class Blocks:
         return tuple(parts)
 
     def encode(self, weight: Weight) -> Encoded:
-        """Search each block's scale and zero point with little importance-weighted squared error.
+        """Search each block's scale and zero point for a small importance-weighted squared error.
 
         Where the weight has second moments, rounding errors are compensated; see
         :mod:`~quantkit.codecs.compensated`.
@@ -106,7 +106,7 @@ class Blocks:
     def decode(
         self, shape: Sequence[int], axis: int, names: Mapping[str, str], builder: DecodeBuilder
     ) -> str:
-        """The kernel reads the stored tensors themselves.
+        """Unsupported: the kernel reads the stored tensors directly.
 
         Raises:
             InputError: always.
@@ -144,7 +144,7 @@ class Blocks:
         return Laid(grid, levels)
 
     def _in_blocks(self, matrix: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """(channels, inputs) → (channels, blocks, block size), filled up with zeros."""
+        """(channels, inputs) → (channels, blocks, block size), zero-padded."""
         channels, inputs = matrix.shape
         blocks = self._blocks(inputs)
         filling = blocks * self.block_size - inputs
@@ -154,7 +154,7 @@ class Blocks:
     def _fit(
         self, values: FloatArray, masses: FloatArray | None
     ) -> tuple[npt.NDArray[np.float64], ByteArray]:
-        """Scale, 0 for blocks of zeros, and zero point of each block."""
+        """Scale (0 for blocks of zeros) and zero point of each block."""
         if self.has_zero_points:
             return _fit_ranges(values, masses, (1 << self.bits) - 1)
         rows = Weight(
@@ -230,23 +230,23 @@ def _fit_ranges(
 ) -> tuple[npt.NDArray[np.float64], ByteArray]:
     """Scale and zero point of each block for codes 0 … ``highest``.
 
-    Zero divides the levels as it divides the range of the block, rounded down or up. For each of
-    these two zero points and each of some steps the nearest levels q are found; the best scale for
-    them, Σmwq / Σmq² (least squares, with importance m), takes (Σmwq)² / Σmq² off the error, and
-    the levels that take most off win. Then nearest levels and best scale are found in turn, as in
-    :func:`~quantkit.codecs.uniform.fit_uniform`.
+    The zero point divides the levels as zero divides the range of the block, rounded down or up.
+    For each of these two zero points and each candidate step the nearest levels q are found; the
+    best scale for them, Σmwq / Σmq² (least squares, with importance m), reduces the error by
+    (Σmwq)² / Σmq², and the levels that reduce it most are chosen. Then nearest levels and best
+    scale are found alternately, as in :func:`~quantkit.codecs.uniform.fit_uniform`.
     """
     largest = np.abs(values).max(axis=-1, initial=0).astype(np.float64)
-    # So that squares neither overflow nor vanish, whatever the magnitude of the weights.
+    # So that squares neither overflow nor underflow, whatever the magnitude of the weights.
     shares = (values / np.where(largest > 0, largest, 1)[..., None]).astype(np.float32)
     weighted = shares
     if masses is not None:
         peak = masses.max(axis=-1, initial=0, keepdims=True)
         masses = (masses / np.where(peak > 0, peak, 1)).astype(np.float32)
         weighted = shares * masses
-        # Blocks whose inputs were never heard: all weights count the same.
-        unheard = ~weighted.any(axis=-1)
-        masses[unheard], weighted[unheard] = 1, shares[unheard]
+        # Blocks without observed inputs: all weights count the same.
+        unobserved = ~weighted.any(axis=-1)
+        masses[unobserved], weighted[unobserved] = 1, shares[unobserved]
     lowest = np.minimum(shares.min(axis=-1, initial=0), 0).astype(np.float64)
     spread = np.maximum(shares.max(axis=-1, initial=0), 0) - lowest
     spread = np.where(spread > 0, spread, 1)
@@ -255,7 +255,7 @@ def _fit_ranges(
     def best_scale(
         steps: npt.NDArray[np.float64], zeros: npt.NDArray[np.float64]
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """The least-squares scale for each block's step, and what it takes off the error."""
+        """The least-squares scale for each block's step, and its reduction of the error."""
         bounds = zeros.astype(np.float32)[..., None]
         levels = np.rint(shares / steps.astype(np.float32)[..., None])
         np.clip(levels, -bounds, highest - bounds, out=levels)

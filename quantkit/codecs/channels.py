@@ -28,7 +28,7 @@ def from_rows(rows: npt.NDArray[Any], shape: Sequence[int], axis: int) -> npt.ND
     """The weight of ``shape`` whose channels are the rows.
 
     Args:
-        rows: (channels, at least as many as a channel has weights); what is beyond is cut off.
+        rows: (channels, at least as many as a channel has weights); the excess is dropped.
     """
     moved = channels_first(shape, axis)
     values = rows[:, : prod(moved[1:])].reshape(moved)
@@ -36,7 +36,7 @@ def from_rows(rows: npt.NDArray[Any], shape: Sequence[int], axis: int) -> npt.ND
 
 
 def to_rows(values: npt.NDArray[Any], axis: int) -> npt.NDArray[Any]:
-    """A weight as (channels, inputs): what :func:`from_rows` undoes."""
+    """A weight as (channels, inputs), the inverse of :func:`from_rows`."""
     moved = channels_first(values.shape, axis)
     return np.moveaxis(values, axis, 0).reshape(moved[0], prod(moved[1:]))
 
@@ -48,7 +48,7 @@ def as_rows(weight: Weight) -> Weight:
         missing = weight.values.ndim - importance.ndim
         importance = importance.reshape((1,) * missing + importance.shape)
         shape = list(weight.values.shape)
-        # One row where it is the same for all channels.
+        # One row if it is the same for all channels.
         shape[weight.axis] = importance.shape[weight.axis]
         importance = to_rows(np.broadcast_to(importance, shape), weight.axis)
     values = to_rows(weight.values, weight.axis)
@@ -58,7 +58,7 @@ def as_rows(weight: Weight) -> Weight:
 def nodes_from_rows(
     value: str, length: int, shape: Sequence[int], axis: int, builder: DecodeBuilder
 ) -> str:
-    """Append the nodes that do the same as :func:`from_rows`.
+    """Append nodes that compute :func:`from_rows`.
 
     Args:
         value: of any shape; its elements are, in C order, those of (channels, ``length``).

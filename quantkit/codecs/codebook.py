@@ -23,8 +23,8 @@ from quantkit.errors import InputError
 TableName = Literal["k-means", "normal-float"]
 ScopeName = Literal["layer", "channel"]
 
-#: Of 23.6 million weights in 6035 channels, a process that loads 3 bits takes 2.6 times the memory
-#: of one that loads plain int8, 4 bits 2.1 times, and 5 bits 3.1 times, which is too much.
+#: With 23.6 million weights in 6035 channels, loading 3 bits takes 2.6 times the memory of loading
+#: plain int8, 4 bits 2.1 times, and 5 bits 3.1 times, which is too much.
 _BITS_OF_CHANNELS = 4
 
 
@@ -34,10 +34,10 @@ class Codebook:
 
     Args:
         bits: b, 1 to 6; with a table for each channel 1 to 4.
-        table: ``k-means`` places the levels where the weights are; ``normal-float`` where normally
-            distributed ones would be.
-        scope: whose the table is: of the ``layer``, whose channels share it, or of a ``channel``.
-            Those of channels take 2ᵇ bytes per channel.
+        table: ``k-means`` fits the levels to the weights; ``normal-float`` assumes normally
+            distributed weights.
+        scope: ``layer`` for one table that all channels share, ``channel`` for a table of 2ᵇ bytes
+            per channel.
 
     Raises:
         InputError: a setting is out of its range.
@@ -140,8 +140,8 @@ class Ternary:
 def normal_float(bits: int) -> Float64Array:
     """2ᵇ levels for normally distributed values of variance 1, ascending.
 
-    The middles, in probability, of as many intervals of the same probability: Dettmers et al.,
-    "QLoRA", 2023, equation 4, without the second half that makes one level exactly zero.
+    The medians of 2ᵇ intervals of equal probability: Dettmers et al., "QLoRA", 2023, equation 4,
+    without the second half that makes one level exactly zero.
     """
     count = 1 << bits
     return np.asarray(ndtri((np.arange(count) + 0.5) / count), np.float64)

@@ -1,27 +1,27 @@
-"""Error-compensated rounding: what one weight's rounding breaks, the next ones make good.
+"""Error-compensated rounding: the error of one rounded weight is compensated by the next ones.
 
-For a channel with weights w and rounded weights ŵ, the mean squared error of its output is
-(w − ŵ)ᵀ H (w − ŵ) with H = E[x xᵀ], the second moments of its inputs. With H = L Λ Lᵀ (L unit
-lower triangular, Λ diagonal) it is Σ Λₖ (vₖ − ŵₖ)² for vₖ = wₖ + Σ (wⱼ − ŵⱼ) Lⱼₖ over all j > k. So
+For a channel with weights w and rounded weights ŵ, the mean squared error of its output is (w − ŵ)ᵀ
+H (w − ŵ) with H = E[x xᵀ], the second moments of its inputs. With H = L Λ Lᵀ (L unit lower
+triangular, Λ diagonal) it is Σ Λₖ (vₖ − ŵₖ)² for vₖ = wₖ + Σ (wⱼ − ŵⱼ) Lⱼₖ over all j > k. So
 weights are rounded from the last to the first, each vₖ to the nearest level. This is LDLQ (Chee et
 al., "QuIP: 2-Bit Quantization of Large Language Models With Guarantees", 2023, section 3), which
 they prove to be the same as GPTQ (Frantar et al., "GPTQ: Accurate Post-Training Quantization for
 Generative Pre-trained Transformers", 2022), which solves the same problem as Optimal Brain Surgeon
 (Hassibi and Stork, "Second order derivatives for network pruning", 1993) weight by weight. In this
-form no matrix is inverted. The weights whose inputs are loudest come first, as GPTQ's "act-order"
-has it, and the updates are done block by block.
+form no matrix is inverted. The weights with the largest inputs are rounded first, as in GPTQ's
+"act-order", and the updates are applied block by block.
 
-The values vₖ reach farther than the weights, the more so the fewer the bits. A grid that was laid
-for the weights clips them, and then errors pile up. But for given v the error is one that every
-codec can lay a grid for: squared, each column as important as its Λₖ. So laying the grid for v and
-rounding anew take turns, and the best round is kept. At 2 bits that divides the error by three.
+The values vₖ have a wider range than the weights, the more so the fewer the bits. A grid fitted to
+the weights clips them, and errors accumulate. For given v, however, the error is a squared error in
+which column k has the importance Λₖ, and every codec can fit a grid to that. So fitting the grid to
+v and rounding alternate, and the best round is kept. At 2 bits that divides the error by three.
 
-A weight that was rounded early knew nothing of those after it. So each is looked at again: with all
-others as they are, the error is least at ŵₖ + (H (w − ŵ))ₖ / Hₖₖ, and it moves to the level nearest
-to that, where there is a nearer one. No move makes the error larger. (Coordinate descent, as Nair
-and Suggala, "CDQuant", 2024, let it follow GPTQ.) Two rounds of that take another twentieth off.
+A weight that is rounded early does not take later ones into account. So each is optimised again,
+given all others: the error is least at ŵₖ + (H (w − ŵ))ₖ / Hₖₖ, and the weight moves to the nearest
+level. No move increases the error. (Coordinate descent after GPTQ, as in Nair and Suggala,
+"CDQuant", 2024.) Two rounds reduce the error by another twentieth.
 
-An input that calibration never heard has no part in H: its weights take their nearest levels.
+An input that was always zero in calibration does not enter H; its weights are rounded to nearest.
 
 For n channels of d inputs the cost is d³/3 once and n·d² for each round of either kind, and the
 memory, beside H itself, that of the factor, d² in float32.
@@ -44,11 +44,11 @@ from quantkit.codecs.uniform import normal_scale
 
 LevelArray = npt.NDArray[np.int16]
 
-#: How often, at most, a grid is laid and the weights are rounded to it.
+#: Most rounds of fitting a grid and rounding the weights to it.
 _ROUNDS = 4
-#: Share of the error that a round must leave less than, or it is the last.
+#: A round that leaves more than this share of the error is the last.
 _LEAST_GAIN = 0.9
-#: How often each weight is looked at again in the end.
+#: Rounds of coordinate descent at the end.
 _SECOND_LOOKS = 2
 
 
@@ -60,31 +60,31 @@ class Grid(Protocol):
 
     @property
     def group(self) -> int:
-        """Consecutive columns that are rounded one after the other; 1 for any order."""
+        """Number of consecutive columns that must be rounded together; 1 for any order."""
 
     def copy(self) -> Self:
-        """One that may be opened without a change of this one."""
+        """A copy that can be opened without changing this grid."""
 
     def take_better(self, other: Self, own_errors: Doubles, errors: Doubles) -> Booleans:
-        """Become the better of two: channel by channel, or as a whole where channels share tables.
+        """Take over the better of two grids, per channel, or as a whole if channels share tables.
 
         Args:
             other: a grid of the same layer.
             own_errors, errors: of this one and the other, (channels,).
 
         Returns:
-            (channels,), which of them are now as in the other.
+            (channels,), which of them were taken from the other.
         """
 
     def open(
         self, channels: slice, columns: IndexArray, ratios: FloatArray, masses: FloatArray
     ) -> None:
-        """A group comes up: the time to choose what its columns have in common.
+        """Called before a group is rounded, to choose what its columns share.
 
         Args:
             channels: which of them.
             columns: of the group, in any order.
-            ratios: (columns, channels), values in steps; rounding the group still changes them.
+            ratios: (columns, channels), values in steps, before the group is rounded.
             masses: (columns,), what a squared error in each costs.
         """
 
@@ -108,26 +108,26 @@ class Laid(Generic[GridType]):
     levels: LevelArray
 
     def copy(self) -> Self:
-        """One that may be rounded anew without a change of this one."""
+        """A copy that can be rounded without changing this one."""
         return type(self)(self.grid.copy(), self.levels.copy())
 
 
 def lay_and_round(weight: Weight, lay: Callable[[Weight], Laid[GridType]]) -> Laid[GridType]:
     """Fit a grid to a weight, and round the weight to it.
 
-    Where it has second moments, errors are compensated. The error under these, damped, is then
-    never more than that of the nearest levels that ``lay`` finds at first: of each channel, or of
-    all together where they share tables. Else the levels are those nearest ones.
+    With second moments, errors are compensated. The error under the damped moments then never
+    exceeds that of the nearest levels that ``lay`` returns first: per channel, or in total if
+    channels share tables. Without moments, the levels are the nearest ones.
 
     Args:
-        weight: where it brings scales, these stay.
-        lay: fits a grid to a weight of (channels, inputs), and gives its nearest levels.
+        weight: if it has scales, they are kept.
+        lay: fits a grid to a weight of (channels, inputs), and returns its nearest levels.
     """
     rows = as_rows(weight)
     moments = weight.second_moments
     if moments is None or not rows.values.any():
         return lay(replace(rows, second_moments=None))
-    # So that no product overflows or vanishes, whatever the magnitude of the weights.
+    # So that no product overflows or underflows, whatever the magnitude of the weights.
     largest = float(np.abs(rows.values).max())
     values = (rows.values / largest).astype(np.float32)
     given = None if rows.scale is None else (rows.scale / largest).astype(np.float32)
@@ -159,7 +159,7 @@ class _Compensation:
     """How errors spread in each group of channels.
 
     Args:
-        groups: which channels meet the same inputs, and how errors spread among these.
+        groups: channels with the same inputs, and how errors spread among these.
         channels: of all groups.
     """
 
@@ -168,7 +168,7 @@ class _Compensation:
 
     @classmethod
     def of(cls, moments: SecondMoments, channels: int, group: int) -> _Compensation | None:
-        """None where the moments tell nothing.
+        """None if the moments are unusable.
 
         Args:
             group: see :class:`Grid`.
@@ -184,7 +184,7 @@ class _Compensation:
         return cls(tuple(groups), channels)
 
     def round(self, values: FloatArray, laid: Laid[GridType]) -> tuple[Doubles, FloatArray]:
-        """Put compensated levels in place of those of ``laid``.
+        """Replace the levels of ``laid`` by compensated ones.
 
         Returns:
             The error of each channel, and the values that were rounded, (channels, inputs).
@@ -273,7 +273,7 @@ def _round(
 
 
 def _improve(values: FloatArray, laid: Laid[GridType], feedback: Feedback, channels: slice) -> None:
-    """Look at each weight of ``channels`` once, those that were rounded first at first."""
+    """One round of coordinate descent over ``channels``, in the order of rounding."""
     grid, order = laid.grid, feedback.order
     scale = grid.scale[channels]
     errors = np.ascontiguousarray(_difference(values, laid, channels).T[order])

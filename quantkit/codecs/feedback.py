@@ -11,8 +11,8 @@ from scipy.linalg import LinAlgError, cholesky
 
 from quantkit.arrays import Doubles, FloatArray, IndexArray
 
-#: Added to the diagonal of the matrix, as a share of its mean; the next one where rounding errors
-#: make the factorization fail.
+#: Added to the diagonal of the matrix, as a share of its mean; the next one is used if the
+#: factorization fails.
 _DAMPING = (0.01, 0.1, 1.0)
 #: Columns whose errors reach those of other blocks in one matrix product.
 _BLOCK = 128
@@ -21,9 +21,7 @@ _SPAN = 16
 
 
 class SecondMoments:
-    """E[x xᵀ] of the inputs of a layer's channels; factorized once, however many codecs ask.
-
-    May be used by several threads at once.
+    """E[x xᵀ] of the inputs of a layer's channels; factorized once for all codecs. Thread-safe.
 
     Args:
         matrices: (inputs, inputs) or (groups, inputs, inputs); not changed.
@@ -38,14 +36,14 @@ class SecondMoments:
     def feedbacks(self, group: int = 1) -> tuple[Feedback, ...] | None:
         """How errors spread in each group of channels.
 
-        None where the moments are not finite, not positive semidefinite, or all 0.
+        None if the moments are not finite, not positive semidefinite, or all 0.
 
         Args:
             group: see :class:`~quantkit.codecs.compensated.Grid`.
         """
         with self._lock:
             lock = self._locks.setdefault(group, threading.Lock())
-        # One of its own, so that two can be factorized side by side.
+        # One lock per group size, so that two can be factorized in parallel.
         with lock:
             if group not in self._feedbacks:
                 self._feedbacks[group] = self._factorize(group)
@@ -70,13 +68,13 @@ class Feedback:
     """H = L Λ Lᵀ for the inputs of one group of channels, sorted; the last is rounded first.
 
     Args:
-        order: which column each row of the factor stands for.
+        order: the column that corresponds to each row of the factor.
         factor: Lᵀ, with ones on the diagonal.
         costs: the diagonal of Λ.
         group: see :class:`~quantkit.codecs.compensated.Grid`.
         moments: H before it was sorted, scaled and damped.
-        loudness: what it was divided by.
-        damping: what was added to its diagonal then.
+        loudness: the factor it was divided by.
+        damping: added to its diagonal afterwards.
     """
 
     order: IndexArray
@@ -165,7 +163,7 @@ class Feedback:
 
 
 def _ascending(diagonal: Doubles, group: int) -> IndexArray:
-    """Columns by how loud they are, those of a group together, groups by their loudest sum."""
+    """Columns by ascending diagonal; groups stay together, ordered by their sum."""
     if group == 1:
         return np.argsort(diagonal, kind="stable")
     filled = np.pad(diagonal, (0, -diagonal.size % group), constant_values=-1.0)

@@ -1,4 +1,4 @@
-"""Short groups of weights that each choose one of a few tables of levels."""
+"""Short groups of weights, each with a choice of one of a few tables of levels."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from quantkit.errors import InputError
 class Grouped:
     """Each group of weights of a channel takes one of 2ᵗ tables of 2ᵇ int8 levels.
 
-    A layer's tables are learned from its weights: some are narrow, for groups of small weights,
-    some wide. A group's choice takes t bits, so a weight takes ``bits + table_bits / group_size``,
+    A layer's tables are learned from its weights: narrow ones for groups of small weights, and wide
+    ones. The choice takes t bits per group, so a weight takes ``bits + table_bits / group_size``,
     and the tables take 2ᵗ⁺ᵇ bytes.
 
     Args:
         bits: b, 1 to 6.
-        group_size: weights in a group, consecutive in a channel; a multiple of 8. The last group
-            of a channel is filled up.
+        group_size: weights in a group, consecutive in a channel; a multiple of 8. The last group of
+            a channel is padded.
         table_bits: t; at least 1, at most 4 for 3 and 6 bits, 6 for 5 bits, else 8.
 
     Raises:
@@ -73,5 +73,5 @@ class Grouped:
         return Lookup(groups, self.group_size, self.bits, self.table_bits)
 
     def _length(self, shape: Sequence[int], axis: int) -> int:
-        """Codes of a channel, its last group filled up."""
+        """Codes of a channel, with its last group padded."""
         return -(-inputs_of(shape, axis) // self.group_size) * self.group_size

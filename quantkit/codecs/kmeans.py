@@ -10,12 +10,12 @@ import numpy.typing as npt
 Float64Array = npt.NDArray[np.float64]
 
 _ITERATIONS = 60
-#: Share of the range that no center has moved by when the iteration stops.
+#: The iteration stops when every center moves by less than this share of the range.
 _STILL = 1e-6
 
 
 def k_means(values: Float64Array, masses: Float64Array, count: int) -> Float64Array:
-    """Centers with little mass-weighted squared distance to the nearest of them.
+    """Centers with a small mass-weighted squared distance to the nearest one.
 
     Lloyd's iteration ("Least squares quantization in PCM", 1982) on sorted values: clusters are
     intervals, and prefix sums give their means, so a step costs ``count`` binary searches. It
@@ -29,7 +29,7 @@ def k_means(values: Float64Array, masses: Float64Array, count: int) -> Float64Ar
         count: of centers, at least 1.
 
     Returns:
-        (…, count) ascending; equal ones where there are fewer different values than centers.
+        (…, count) ascending; some are equal if there are fewer distinct values than centers.
     """
     rows = masses.reshape(math.prod(masses.shape[:-1]), masses.shape[-1])
     centers = np.zeros((len(rows), count))
@@ -58,7 +58,7 @@ def _centers(values: Float64Array, masses: Float64Array, count: int) -> Float64A
         moved = np.where(own > 0, sums / np.where(own > 0, own, 1), centers)
         moved = np.maximum.accumulate(moved, axis=1)
         steps = np.abs(moved - centers).max(axis=1, keepdims=True)
-        # A row that is still stays so: no row shall depend on the others.
+        # A converged row stays fixed, so that no row depends on the others.
         centers = np.where(moving, moved, centers)
         moving &= steps > tolerance
         if not moving.any():

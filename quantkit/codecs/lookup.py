@@ -1,9 +1,9 @@
-"""Codes that a small table turns into levels, and the ONNX nodes that look them up.
+"""Codes that index a small table of levels, and the ONNX nodes that look them up.
 
-Several codes make a word; the table is blown up, while the model loads, to one row per word. One
-Gather then gives several weights at once, so that its indices, 4 bytes each in memory, stay few.
-Rows of codes can choose between several tables, or have one each: which one is the top of the
-index.
+Several codes form a word. While the model loads, the table is expanded to one row per word. One
+Gather then returns several weights per index, which limits the number of indices, 4 bytes each in
+memory. Rows of codes can choose between several tables, or have one each; the table's number forms
+the high bits of the index.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ TableArray = npt.NDArray[np.int8]
 
 #: Codes in a word, by bits of a code. Words of 8 to 12 bits: a byte, and a digit of 2 or 4 bits.
 _PER_WORD = {1: 8, 2: 4, 3: 4, 4: 2, 5: 2, 6: 2}
-#: Codes that are looked up at once where each row has a table of its own: else the tables, blown
-#: up, would outgrow the weights.
+#: Codes per look-up if each row has its own table: with more, the expanded tables would be larger
+#: than the weights.
 _PER_INDEX = _PER_WORD | {3: 2}
-#: The index of a word in its table is made in so many bits, where rows choose their table.
+#: Bits of a word's index in its table, if rows choose their table.
 _INDEX_BITS = 16
-#: Codes in a row come in multiples of it, so that no byte belongs to two rows.
+#: The length of a row is a multiple of it, so that no byte is shared by two rows.
 ROW_MULTIPLE = 8
 
 
@@ -42,7 +42,7 @@ class Lookup:
         length: codes in a row, a multiple of :data:`ROW_MULTIPLE`.
         bits: of a code, 1 to 6.
         choice_bits: of a row's choice of table; 0 for one table.
-        table_per_row: each row has a table of its own, so there is nothing to choose.
+        table_per_row: each row has its own table, without a choice.
     """
 
     rows: int
@@ -128,12 +128,12 @@ class Lookup:
 
     @property
     def _high_bits(self) -> int:
-        """Of each word, what the low byte has no room for."""
+        """Bits of a word beyond its low byte."""
         return self._word_bits - 8
 
     @property
     def _word_shape(self) -> tuple[int, ...]:
-        """Words of a row; the last dimension are those whose high bits share a byte."""
+        """Words of a row; the high bits of those along the last dimension share a byte."""
         words = self.length // self._per_word
         if not self._high_bits:
             return (self.rows, words)
@@ -173,7 +173,7 @@ class Lookup:
 
 
 def check_bits(bits: int, choice_bits: int = 0) -> None:
-    """Tell whether codes of ``bits`` bits with such a choice of tables can be looked up.
+    """Check that codes of ``bits`` bits with this choice of tables can be looked up.
 
     Raises:
         InputError: they cannot.
@@ -199,9 +199,9 @@ def _high_table(width: int) -> npt.NDArray[np.uint16]:
 
 
 def _digits(bits: int, count: int, builder: DecodeBuilder) -> str:
-    """What numbers of ``count`` digits of ``bits`` bits consist of, highest digit first, int64.
+    """The digits of all numbers of ``count`` digits of ``bits`` bits, highest digit first, int64.
 
-    Computed while the model loads, as a table would take many times the bytes in the file.
+    Computed while the model loads, because a table would take many times the bytes in the file.
 
     Returns:
         A value of shape (numbers, count).

@@ -24,15 +24,15 @@ _OPSET = {4: 21, 2: 25}
 class Native:
     """Stores a weight as one ``int4`` or ``int2`` tensor, which a Cast turns into int8.
 
-    The fastest to load and the fewest nodes, for new runtimes only. A Cast cannot give odd
-    levels: a midrise grid is stored as ``uint4`` or ``uint2`` and looked up in a table.
+    Fastest to load, with the fewest nodes, but for new runtimes only. A Cast cannot produce odd
+    levels, so a midrise grid is stored as ``uint4`` or ``uint2`` and looked up in a table.
 
     Args:
         bits: 4, or 2.
         grid: see :data:`GridName`; ``midrise`` takes more time and memory to load.
 
     Raises:
-        InputError: ONNX has no type of so many bits, or there is no such grid.
+        InputError: ONNX has no type of this width, or there is no such grid.
     """
 
     name: ClassVar[str] = "native"
@@ -47,7 +47,7 @@ class Native:
 
     @property
     def opset(self) -> int:
-        """21 brought 4 bits, 25 brought 2."""
+        """21 introduced 4 bits, 25 introduced 2."""
         return _OPSET[self.bits]
 
     @property
@@ -64,7 +64,7 @@ class Native:
         """Search each channel's scale; see :func:`round_uniform`."""
         levels, scale = round_uniform(weight, self.spacing)
         (part,) = self.parts(levels.shape, weight.axis)
-        # A plane has the layout of ONNX's small types, but fills its last block up.
+        # A plane has the layout of ONNX's small types, but its last block is padded.
         (plane,) = Planes(levels.size, self.bits, reading_of(self.grid)).pack(levels)
         return Encoded(levels, scale, weight.axis, (Packed(part, plane.raw[: part.bytes]),))
 

@@ -17,7 +17,7 @@ _HALF = np.finfo(np.float16)
 
 
 class _Plain:
-    """What the codecs of this module share: one tensor in the weight's shape."""
+    """Base of the codecs of this module: one tensor in the weight's shape."""
 
     opset: ClassVar[int] = 1
     _data_type: ClassVar[int]
@@ -37,8 +37,8 @@ class _Plain:
 class Int8(_Plain):
     """Levels from −127 to 127, with each channel's scale searched.
 
-    They are the nearest ones, whatever the second moments: rounding activations to 8 bits costs
-    more than compensation could gain here.
+    Always the nearest levels, without compensation: rounding activations to 8 bits costs more than
+    compensation could gain here.
     """
 
     name: ClassVar[str] = "int8"
@@ -75,7 +75,7 @@ class Int16(_Plain):
 
 @dataclass(frozen=True)
 class Float32(_Plain):
-    """The weight as it is: the levels are its values, the scales 1."""
+    """The weight unchanged: the levels are its values, the scales 1."""
 
     name: ClassVar[str] = "float32"
     bits: ClassVar[int] = 32
@@ -92,9 +92,9 @@ class Float32(_Plain):
 class Float16(_Plain):
     """Half precision; the levels are the rounded values, as float32.
 
-    The scales are 1, but for a channel whose largest weight is outside half precision's normal
+    The scales are 1, except for a channel whose largest weight is outside half precision's normal
     numbers (2⁻¹⁴ to 65504). It is multiplied by the power of two that brings its largest weight
-    into [½, 1), so no weight overflows and no channel vanishes.
+    into [½, 1), so no weight overflows and no channel underflows.
     """
 
     name: ClassVar[str] = "float16"

@@ -1,19 +1,19 @@
-"""Pruned weights: where the kept ones are, and their levels in a few bits.
+"""Pruned weights: the positions of the kept ones, and their levels in a few bits.
 
-Positions are stored in the smaller of two forms, both of a size that the number of weights and
-of kept ones alone decide:
+Positions are stored in the smaller of two forms. The size of both depends only on the numbers of
+weights and of kept weights:
 
 - a bitmap, one bit per weight;
 - the code of Golomb ("Run-length encodings", 1966) for powers of two (Rice, "Some practical
-  universal noiseless coding techniques", 1979): the low bits of the gap before each kept weight as
-  they are, the others in unary, as how many runs of 2ˡ weights the gap holds. It takes l + 1 bits
-  per kept weight and 2⁻ˡ bits per weight, at most 1.4 bits per kept weight more than any code
-  must, and wins where fewer than 3/16 are kept.
+  universal noiseless coding techniques", 1979): the low bits of the gap before each kept weight are
+  stored directly, the others in unary, as the number of runs of 2ˡ weights in the gap. It takes l +
+  1 bits per kept weight and 2⁻ˡ bits per weight, at most 1.4 bits per kept weight above the
+  entropy, and is smaller if fewer than 3/16 are kept.
 
-Since 1.27 ONNX Runtime folds only nodes whose output shape is known beforehand, which that of
-NonZero is not unless the file declares it. So both forms are decoded with running sums. As every
-intermediate stays in memory until the folding ends, that takes, in bytes per weight and with a
-share d kept:
+Since 1.27 ONNX Runtime folds only nodes whose output shape can be inferred, which excludes NonZero
+unless the file declares its shape. So both forms are decoded with cumulative sums. Every
+intermediate stays in memory until the folding ends. In bytes per weight, with a share d kept, that
+is:
 
 - bitmap: ½ each for the bytes as indices, their counts and the running sum of these, 2 each for
   places within bytes and indices of pairs, 1 each for the pairs, the masks, their product and the
@@ -22,11 +22,11 @@ share d kept:
   unary part, 8d for the low bits and 12d for the positions: 4 + 35d;
 - and for both up to 8.5d to unpack the levels.
 
-Of the bitmap's bytes 4 are indices, because Gather knows none below int32 and no more than two
-weights can share one: of three weights, each two can be the only ones kept and would have to be
-neighbours in one row of the table, where only two of the three pairs are. With 23.6 million weights
-a process that loads plain int8 takes 110 MB; with 4 bits for a tenth of them it takes 261, for 17 %
-321, for 20 % 341 and for half 400: it is beyond three times as much from 18 % on.
+4 of the bitmap's bytes are indices, because Gather has no index type below int32 and at most two
+weights can share an index: of three weights, any two can be the only ones kept and would have to be
+neighbours in one row of the table, which only two of the three pairs are. With 23.6 million weights
+loading plain int8 takes 110 MB. Loading 4 bits for a tenth of them takes 261 MB, for 17 % 321 MB,
+for 20 % 341 MB and for half 400 MB: more than three times as much from 18 % on.
 """
 
 from __future__ import annotations
@@ -52,16 +52,16 @@ from quantkit.errors import InputError
 class Sparse:
     """Keeps the most important weights in 1 to 8 bits each; the others become zero.
 
-    Smaller than a bit plane codec of as many bits b while fewer than a share 1 − 1/b of the
-    weights is kept (for 1 bit: 5/32).
+    Smaller than a bit plane codec of the same bits b while less than a share 1 − 1/b of the weights
+    is kept (for 1 bit: 5/32).
 
     Args:
         bits: of each kept weight, 1 to 8.
         nonzeros: how many weights to keep: those with the most importance · value². A kept weight
             may still round to zero on a mid-tread grid.
-        keep: the same in per cent of the weights. Neither only until it is known.
-        grid: of the kept weights, see :data:`GridName`. None for midrise up to 7 bits, as kept
-            weights need no zero; then do not keep more than there are weights other than zero.
+        keep: the same in per cent of the weights. One of the two must be set before encoding.
+        grid: of the kept weights, see :data:`GridName`. None for midrise up to 7 bits, because kept
+            weights need no zero level; then keep no more weights than are nonzero.
 
     Raises:
         InputError: there is no such grid, no such number of weights, or both are given.
@@ -78,7 +78,7 @@ class Sparse:
     def __post_init__(self) -> None:
         self._grid()
         if self.keep is not None and (self.nonzeros is not None or not 0 <= self.keep <= 100):
-            raise InputError("sparse: say nonzeros, or keep, from 0 to 100 per cent")
+            raise InputError("sparse: set nonzeros, or keep from 0 to 100 (per cent)")
         if self.nonzeros is not None and self.nonzeros < 0:
             raise InputError(f"sparse: cannot keep {self.nonzeros} weights; choose 0 or more")
 
@@ -94,8 +94,8 @@ class Sparse:
     def encode(self, weight: Weight) -> Encoded:
         """Choose the weights to keep, then search scales for these alone.
 
-        Where the weight has second moments, those that are kept make good what pruning breaks, as
-        in Frantar and Alistarh, "SparseGPT", 2023; see :func:`round_uniform`.
+        With second moments, the kept weights compensate the pruning error, as in Frantar and
+        Alistarh, "SparseGPT", 2023; see :func:`round_uniform`.
 
         Raises:
             InputError: as for :meth:`parts`.
@@ -129,10 +129,10 @@ class Sparse:
         count = prod(shape)
         kept = self.nonzeros if self.keep is None else round(count * self.keep / 100)
         if kept is None:
-            raise InputError("sparse: say how many weights to keep, such as keep=30 (per cent)")
+            raise InputError("sparse: set how many weights to keep, such as keep=30 (per cent)")
         if kept > count:
             raise InputError(f"sparse: cannot keep {kept} weights of {count}")
-        # Less than 4 low bits would save little and take long rows of bits to decode.
+        # Fewer than 4 low bits would save little and make the unary part long to decode.
         forms: list[_Bitmap | _Gaps] = [_Bitmap(count, kept)]
         forms += [_Gaps(count, kept, low_bits) for low_bits in range(4, 9)]
         return min(forms, key=lambda form: sum(part.bytes for part in form.parts()))
@@ -142,10 +142,10 @@ class Sparse:
 class _Bitmap:
     """One bit for each of ``count`` weights, of which ``kept`` are set.
 
-    Two weights at a time are looked up in the list of kept ones v. With r kept ones before a
-    pair, the pair is (v[r], v[r+1]) if its first weight is kept, (v[r−1], v[r]) if not, and what
-    is not kept is then cleared. So one index serves two weights: indices are 4 bytes each and
-    would else be most of the memory.
+    Two weights at a time are looked up in the list of kept ones v. With r kept ones before a pair,
+    the pair is (v[r], v[r+1]) if its first weight is kept, (v[r−1], v[r]) if not, and weights that
+    are not kept are then cleared. So one index serves two weights. Indices are 4 bytes each and
+    would otherwise be most of the memory.
     """
 
     count: int
@@ -153,7 +153,7 @@ class _Bitmap:
 
     @property
     def capacity(self) -> int:
-        """Elements of the spread value: the weights, and filling at the end."""
+        """Elements of the spread value: the weights, and padding at the end."""
         return self._bits().capacity
 
     def parts(self) -> tuple[Part, ...]:
@@ -165,7 +165,7 @@ class _Bitmap:
         return self._bits().pack(bits)
 
     def spread(self, levels: str, names: Mapping[str, str], builder: DecodeBuilder) -> str:
-        """From a value with at least ``kept`` levels, in front, to one of ``capacity``."""
+        """From a value that begins with the ``kept`` levels to one of ``capacity`` elements."""
         set_bits = np.arange(256)[:, None] >> np.arange(8) & 1
         ones_before = np.cumsum(set_bits, axis=1) - set_bits
         rows = (ones_before + set_bits)[:, ::2].astype(np.int32)
@@ -187,7 +187,7 @@ class _Bitmap:
         return builder.add("BitwiseAnd", pairs, mask)
 
     def _pairs(self, levels: str, builder: DecodeBuilder) -> str:
-        """(kept + 1 or more, 2): v[r−1] and v[r]; what is beyond the ends does not matter."""
+        """(kept + 1 or more, 2): v[r−1] and v[r]; values beyond the ends are arbitrary."""
         end = builder.shared("column", np.zeros((1, 1), np.int8))
         column = builder.add("Reshape", levels, builder.vector(-1, 1))
         first = builder.add("Concat", end, column, axis=0)
@@ -203,11 +203,11 @@ class _Gaps:
     """Gaps between ``kept`` ascending positions below ``count``, the first one from 0.
 
     The row of bits has a one for each kept weight and, before it, a zero for each run of 2ˡ weights
-    in the gap; zeros fill it up.
+    in the gap; it is padded with zeros.
 
     Args:
         count, kept: of weights.
-        low_bits: l, stored of each gap as they are.
+        low_bits: l, the bits of each gap stored directly.
     """
 
     count: int
@@ -230,13 +230,13 @@ class _Gaps:
         return self._unary().pack(bits) + self._low().pack(low)
 
     def spread(self, levels: str, names: Mapping[str, str], builder: DecodeBuilder) -> str:
-        """From a value with at least ``kept`` levels, in front, to one of ``capacity``."""
+        """From a value that begins with the ``kept`` levels to one of ``capacity`` elements."""
         axis = builder.shared("axis0", np.int64(0))
         flat = builder.vector(-1)
         unary = builder.add("Reshape", self._unary().unpack(names, builder), flat)
         bits = builder.add("Cast", unary, to=TensorProto.INT32)
         rank = builder.add("CumSum", bits, axis, exclusive=1)
-        # A zero steps over one run. Those after the last kept weight end up behind all gaps.
+        # A zero skips one run. Those after the last kept weight end up after all gaps.
         run = np.array([1 << self.low_bits, 0], np.int32)
         steps = builder.add("Gather", builder.shared(f"run{self.low_bits}", run), bits)
         low = builder.add("Reshape", self._low().unpack(names, builder), flat)
@@ -254,7 +254,7 @@ class _Gaps:
         return Planes((max(self.count - 1, 0) >> self.low_bits) + self.kept, 1, prefix="unary")
 
     def _low(self) -> Planes:
-        """With one more, for what follows the last gap."""
+        """With one more, for the part after the last gap."""
         return Planes(self.kept + 1, self.low_bits, prefix="low")
 
 

@@ -1,11 +1,11 @@
 """Packing small integers into bytes, and the ONNX nodes that unpack them.
 
-Two forms. :class:`Planes` splits each integer in digits of 4, 2 and 1 bits and keeps one tensor
-of bytes per digit: elementwise, for any whole number of bits. :class:`Symbols` writes several
-codes as one byte, for numbers of levels that are no power of two.
+Two forms. :class:`Planes` splits each integer into digits of 4, 2 and 1 bits and stores one tensor
+of bytes per digit, for any whole number of bits. :class:`Symbols` packs several codes into one
+byte, for numbers of levels that are not powers of two.
 
-ONNX Runtime keeps every intermediate of the folding until its pass ends. So the number of nodes
-that handle as many elements as the weight has is what a decoder costs in memory and time.
+ONNX Runtime keeps every intermediate until the folding pass ends. So a decoder's cost in memory and
+time is the number of nodes whose outputs are as large as the weight.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ _BLOCK = 8
 class Planes:
     """``count`` integers of ``bits`` bits each, digit by digit.
 
-    Blocks of 8 integers take ``bits`` bytes; the last block is filled up with zeros. A digit of
-    w bits is a uint8 tensor with 8/w digits in each byte, the first in the lowest bits, and of
-    shape (blocks,), (blocks, 2) or (blocks, 2, 2) for w of 1, 2 and 4: then the table look-ups of
-    all digits have the same shape without a Reshape. Integers of 8 bits are stored as they are.
+    Blocks of 8 integers take ``bits`` bytes; the last block is zero-padded. A digit of w bits is a
+    uint8 tensor with 8/w digits in each byte, the first in the lowest bits, and of shape (blocks,),
+    (blocks, 2) or (blocks, 2, 2) for w of 1, 2 and 4: then the table look-ups of all digits have
+    the same shape without a Reshape. Integers of 8 bits are stored as they are.
 
     Args:
         count: how many integers; may be 0.
         bits: 1 to 8; at most 7 for ``midrise``.
-        reading: which integers the bits stand for.
-        prefix: what the names of the parts begin with.
+        reading: which integers the bits represent.
+        prefix: of the names of the parts.
     """
 
     count: int
@@ -62,12 +62,12 @@ class Planes:
 
     @property
     def blocks(self) -> int:
-        """How many blocks of 8 integers, the last one filled up."""
+        """Number of blocks of 8 integers, including padding."""
         return -(-self.count // _BLOCK)
 
     @property
     def capacity(self) -> int:
-        """How many integers fit, filling included: what :meth:`unpack` gives."""
+        """Number of integers including padding, as :meth:`unpack` returns them."""
         return self.blocks * _BLOCK
 
     def parts(self) -> tuple[Part, ...]:
@@ -84,7 +84,7 @@ class Planes:
         flat = np.zeros(self.capacity, np.int16)
         flat[: self.count] = integers.reshape(-1)
         if self.reading == "midrise":
-            flat >>= 1  # 2v+1 → v; the filling becomes 0 too
+            flat >>= 1  # 2v+1 → v; the padding becomes 0 too
         codes = flat.astype(np.uint8)
         packed: list[Packed] = []
         shift = 0
@@ -98,11 +98,11 @@ class Planes:
         return tuple(packed)
 
     def unpack(self, names: Mapping[str, str], builder: DecodeBuilder) -> str:
-        """Append the nodes that give the integers back.
+        """Append the nodes that unpack the integers.
 
         Returns:
             A value of shape (blocks, 2, 2, 2), uint8 if unsigned, else int8; the last block still
-            has its filling, which :func:`reshaped` cuts off.
+            has its padding, which :func:`reshaped` removes.
         """
         inputs = [names[part.name] for part in self.parts()]
         if self.bits == 8:
@@ -124,7 +124,7 @@ class Symbols:
     """``count`` codes from 0 to ``levels`` − 1, several to a byte.
 
     A byte is Σⱼ codeⱼ · levelsʲ over as many consecutive codes as fit: 5 of 3 levels (1.6 bits
-    each), 3 of 6. The last one is filled up with zeros.
+    each), 3 of 6. The last byte is zero-padded.
 
     Args:
         count: how many codes; may be 0.
@@ -145,16 +145,16 @@ class Symbols:
 
     @property
     def bytes(self) -> int:
-        """How many bytes, the last one filled up."""
+        """Number of bytes, including padding."""
         return -(-self.count // self.per_byte)
 
     @property
     def capacity(self) -> int:
-        """How many codes fit, filling included."""
+        """Number of codes including padding."""
         return self.bytes * self.per_byte
 
     def digits(self) -> npt.NDArray[np.uint8]:
-        """Which codes a byte stands for: (levels to the power per_byte, per_byte)."""
+        """The codes of each byte value: (levels to the power per_byte, per_byte)."""
         symbols = np.arange(self.levels**self.per_byte)[:, None]
         return (symbols // self.levels ** np.arange(self.per_byte) % self.levels).astype(np.uint8)
 
@@ -171,17 +171,17 @@ class Symbols:
         return (Packed(self.parts()[0], symbols.tobytes()),)
 
     def unpack(self, names: Mapping[str, str], builder: DecodeBuilder) -> str:
-        """Append the node that gives the bytes back.
+        """Append the node that returns the bytes.
 
         Returns:
             An int32 value of shape (bytes,): ready as index for a Gather on a table like
-            :meth:`digits`, after which :func:`reshaped` cuts the filling off.
+            :meth:`digits`, after which :func:`reshaped` removes the padding.
         """
         return builder.add("Cast", names["symbols"], to=TensorProto.INT32)
 
 
 def reshaped(value: str, count: int, shape: Sequence[int], builder: DecodeBuilder) -> str:
-    """Append the nodes that bring ``value`` to ``shape``, cutting filling off its end.
+    """Append the nodes that reshape ``value`` to ``shape``, without the padding at its end.
 
     Args:
         value: of any shape, with ``count`` elements; the first ones in C order are kept.
@@ -191,7 +191,7 @@ def reshaped(value: str, count: int, shape: Sequence[int], builder: DecodeBuilde
     if kept < count:
         flat = builder.add("Reshape", value, builder.vector(-1))
         value = builder.add("Slice", flat, builder.vector(0), builder.vector(kept))
-    # Otherwise a 0 in the shape would mean: as in the input.
+    # Otherwise a 0 in the shape would copy the dimension of the input.
     literal_zeros = {} if kept else {"allowzero": 1}
     return builder.add("Reshape", value, builder.vector(*shape), **literal_zeros)
 
@@ -202,7 +202,7 @@ def _bytes_of_block(width: int) -> tuple[int, ...]:
 
 
 def _digit_table(bits: int, width: int, shift: int, reading: Reading) -> IntegerArray:
-    """What each byte of a plane adds to the integers in it, by bitwise or.
+    """What each byte of a plane contributes to its integers, by bitwise or.
 
     Returns:
         (256, 2, …, 2), with 8/width entries per byte value.
@@ -210,7 +210,7 @@ def _digit_table(bits: int, width: int, shift: int, reading: Reading) -> Integer
     places = np.arange(8 // width) * width
     digits: IntegerArray = np.arange(256)[:, None] >> places & (2**width - 1)
     if reading != "unsigned" and shift + width == bits:
-        # The top digit brings the sign extension: the or of all is two's complement.
+        # The top digit includes the sign extension, so that the result is two's complement.
         digits = np.where(digits >= 2 ** (width - 1), digits - 2**width, digits)
     table: IntegerArray = digits << shift
     if reading == "midrise":

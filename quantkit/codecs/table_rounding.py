@@ -1,8 +1,8 @@
-"""Levels from tables for a weight: nearest ones, or with errors compensated.
+"""Rounding to tables of levels: to nearest, or with compensated errors.
 
-Each function is like its namesake in :mod:`~quantkit.codecs.tables`, which it calls where the
-weight has no second moments. Where it has, see :mod:`~quantkit.codecs.compensated`: groups choose
-their tables when their turn to be rounded comes, for the values that their weights then have.
+Each function corresponds to its namesake in :mod:`~quantkit.codecs.tables`, which it calls if the
+weight has no second moments. With moments, see :mod:`~quantkit.codecs.compensated`: a group chooses
+its table just before it is rounded, for the compensated values of its weights.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _round_shared(weight: Weight, fit: Callable[[Weight], Fitted]) -> Fitted:
 
 
 def _codes(levels: LevelArray, tables: TableArray, choices: npt.NDArray[Any]) -> CodeArray:
-    """Where each row's levels are in the table that it chose; filling gets any code."""
+    """Position of each row's levels in its table; padding gets an arbitrary code."""
     codes = np.empty(levels.shape, np.uint8)
     for choice, table in enumerate(tables):
         rows = choices == choice
@@ -87,14 +87,14 @@ def _codes(levels: LevelArray, tables: TableArray, choices: npt.NDArray[Any]) ->
 
 
 class _Places:
-    """What is nearest to evenly spaced places, in each of some tables."""
+    """The level nearest to each of a number of evenly spaced places, for each table."""
 
     def __init__(self, tables: TableArray) -> None:
         self.tables = tables
 
     @cached_property
     def levels(self) -> FloatArray:
-        """The nearest levels: of all places in the first table, then in the next."""
+        """The nearest levels: for all places in the first table, then in the next."""
         codes, _ = self._nearest
         levels = np.take_along_axis(self.tables, codes.astype(np.intp), axis=1)
         return levels.astype(np.float32).reshape(-1)
@@ -117,7 +117,7 @@ class _Shared:
 
     Args:
         choices: (channels, groups).
-        group: columns in a group; 1 where there is one table.
+        group: columns in a group; 1 if there is one table.
     """
 
     scale: FloatArray

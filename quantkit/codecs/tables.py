@@ -1,8 +1,8 @@
-"""Fit tables of int8 levels to a weight, of which each group of weights takes the best.
+"""Fit tables of int8 levels to a weight; each group of weights uses the best table.
 
-One table for all, or one for each channel, is a codebook. With some tables and short groups, the
-choice follows the local magnitude as the two-level scales of Dai et al. do ("VS-Quant", 2021,
-section 4); but the levels lie where the weights are, not on multiples of an integer.
+One table for all, or one for each channel, is a codebook. With several tables and short groups, the
+choice follows the local magnitude, like the two-level scales of Dai et al. ("VS-Quant", 2021,
+section 4), but the levels are fitted to the weights instead of being evenly spaced.
 """
 
 from __future__ import annotations
@@ -23,32 +23,33 @@ from quantkit.codecs.lookup import CodeArray, TableArray
 from quantkit.codecs.uniform import VANISHING, normal_scale
 
 _LIMIT = 127
-#: Weights that tables are learned from; more of them change the result little. One table costs
-#: less to learn, and is learned from whole channels, of which there shall be many.
+#: Weights that tables are learned from; more change the result little. A single table costs less,
+#: and is learned from whole channels, of which there should be many.
 _SAMPLE = 1 << 16
 _SAMPLE_OF_ONE_TABLE = 1 << 22
 _LEARNING_ROUNDS = 16
-#: With one table there is little to do in a round, and more to gain.
+#: With one table, a round costs less and gains more.
 _SCALE_ROUNDS, _SCALE_ROUNDS_OF_ONE_TABLE = 2, 12
-#: A channel's own table fits it from the start, but for rounding.
+#: A channel's own table fits from the start, except for rounding.
 _SCALE_ROUNDS_OF_OWN_TABLES = 3
-#: Weights worked on at a time: what is held of each of them, for every table, stays in cache.
+#: Weights worked on at a time: their intermediate values for all tables stay in cache.
 _BLOCK = 1 << 15
 #: The same where many channels at once matter more.
 _LARGE_BLOCK = 1 << 20
-#: Where ±127 may lie, as shares of the outermost level: nearer, the few weights beyond are cut off,
-#: and all others have a finer grid. At 6 bits that takes up to a third off the error.
+#: Candidates for ±127, as shares of the outermost level. Smaller shares clip a few weights and give
+#: all others a finer grid. At 6 bits that reduces the error by up to a third.
 _REACHES = (1.0, 0.8, 0.65, 0.5)
-#: What calibration did not hear, users may say: share of the mean that importance has at least.
+#: Lower bound of importance, as a share of its mean: users may say what calibration did not
+#: contain.
 _LEAST_IMPORTANCE = 1e-3
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """Codes, and what they stand for.
+    """Codes, and the tables and scales to decode them.
 
     Args:
-        codes: (groups, group size), channel after channel; those of the filling mean nothing.
+        codes: (groups, group size), channel after channel; those of the padding are arbitrary.
         choices: (groups,), integers: which table each group takes.
         tables: (tables, levels), each ascending.
         scale: (channels,) float32, positive and finite.
@@ -60,7 +61,7 @@ class Fitted:
     scale: FloatArray
 
     def levels(self) -> TableArray:
-        """What the codes stand for: (groups, group size)."""
+        """The levels of the codes: (groups, group size)."""
         flat = self.choices.astype(np.int32)[:, None] * self.tables.shape[1] + self.codes
         levels: TableArray = self.tables.reshape(-1)[flat]
         return levels
@@ -69,19 +70,19 @@ class Fitted:
 def fit_tables(
     weight: Weight, levels: int, *, group_size: int | None = None, tables: int = 1
 ) -> Fitted:
-    """Tables, choices, codes and scales with little importance-weighted squared error.
+    """Tables, choices, codes and scales with a small importance-weighted squared error.
 
     Weights are divided by the root mean square of their channel. Tables are learned from a sample
-    of the groups, as k-means learns centers: each table's levels are the one-dimensional k-means
-    of the groups that take it, then each group takes the table with the least error, in turn.
-    Then the choice for every group and the least-squares scale of its channel take turns. Levels
-    become int8; the few beyond its end may be cut off, if all others gain by a finer grid.
+    of the groups, as in k-means: alternately, each table's levels become the one-dimensional
+    k-means of its groups, and each group chooses the table with the least error. Then the choices
+    and the least-squares scales of the channels are found alternately. Levels are rounded to int8;
+    a few may be clipped if a finer grid reduces the total error.
 
     Args:
         weight: to fit.
         levels: in each table, at most 256.
-        group_size: consecutive weights of a channel that take the same table; the last group of
-            a channel is filled up. None: the whole channel.
+        group_size: consecutive weights of a channel that use the same table; the last group of a
+            channel is padded. None: the whole channel.
         tables: at most 256.
     """
     groups = _Groups.of(weight, group_size)
@@ -101,13 +102,13 @@ def fit_scales(weight: Weight, levels: Float64Array) -> Fitted:
 
 
 def fit_channel_tables(weight: Weight, levels: int) -> Fitted:
-    """A table for each channel, with little importance-weighted squared error.
+    """A table for each channel, with a small importance-weighted squared error.
 
     Its levels are the one-dimensional k-means of the channel's weights, rounded to a grid on which
-    the outermost is ±127. Then nearest levels and least-squares scale are found in turn.
+    the outermost is ±127. Then nearest levels and least-squares scale are found alternately.
 
     Args:
-        weight: to fit; its channels are the groups, and each takes the table of its number.
+        weight: to fit; its channels are the groups, each with its own table.
         levels: in each table, at most 256.
     """
     groups = _Groups.of(weight, None)
@@ -150,7 +151,7 @@ def _centers_of_channels(
 
 @dataclass(frozen=True)
 class _Groups:
-    """A weight as groups of one size; filling is 0 and has no importance.
+    """A weight as groups of equal size; padding is 0 and has no importance.
 
     Args:
         values: (channels, groups of a channel · group size).
@@ -173,14 +174,14 @@ class _Groups:
         importance = np.ones((1, values.shape[1]), np.float32)
         if weight.importance is not None:
             missing = weight.values.ndim - weight.importance.ndim
-            heard = weight.importance.reshape((1,) * missing + weight.importance.shape)
+            given = weight.importance.reshape((1,) * missing + weight.importance.shape)
             wanted = list(weight.values.shape)
-            wanted[weight.axis] = heard.shape[weight.axis]
-            heard = np.moveaxis(np.broadcast_to(heard, wanted), weight.axis, 0)
-            heard = heard.reshape(len(heard), values.shape[1])
-            mean = heard.mean(dtype=np.float64) if heard.size else 0
+            wanted[weight.axis] = given.shape[weight.axis]
+            given = np.moveaxis(np.broadcast_to(given, wanted), weight.axis, 0)
+            given = given.reshape(len(given), values.shape[1])
+            mean = given.mean(dtype=np.float64) if given.size else 0
             if mean > 0:
-                importance = np.maximum(heard / mean, _LEAST_IMPORTANCE).astype(np.float32)
+                importance = np.maximum(given / mean, _LEAST_IMPORTANCE).astype(np.float32)
         return cls(np.pad(values, filling), np.pad(importance, filling), size)
 
     def blocks(self, size: int = _BLOCK) -> Iterator[tuple[slice, FloatArray, FloatArray]]:
@@ -202,16 +203,16 @@ class _Groups:
         found = np.zeros(len(self.values))
         for block, values, importance in self.blocks():
             largest = np.abs(values).max(axis=1, initial=0).astype(np.float64)
-            # So that squares neither overflow nor vanish, whatever the magnitude.
+            # So that squares neither overflow nor underflow, whatever the magnitude.
             shares = values / np.where(largest > 0, largest, 1)[:, None].astype(np.float32)
             mean = np.einsum("ci,ci,ci->c", shares, shares, importance, dtype=np.float64)
             found[block] = largest * np.sqrt(mean / np.maximum(importance.sum(axis=1), 1e-30))
         return found
 
     def sample(self, units: Float64Array, limit: int) -> tuple[FloatArray, FloatArray]:
-        """Every n-th group: its values in units of its channel, and the mass of their errors.
+        """Every n-th group: its values in units of its channel, and the weights of their errors.
 
-        About ``limit`` weights, if there are more, from all places of a channel alike.
+        At most about ``limit`` weights, spread evenly over the positions of a channel.
 
         Returns:
             Both (groups, group size).
@@ -219,7 +220,7 @@ class _Groups:
         per_channel = self.values.shape[1] // self.size
         total = len(self.values) * per_channel
         step = max(total * self.size // limit, 1)
-        # In step with the channels, it would meet the same few places of each.
+        # A step that divides the channel length would sample the same positions of each channel.
         while math.gcd(step, per_channel) > 1:
             step += 1
         every = np.arange(0, total, step)
@@ -240,7 +241,7 @@ class _Groups:
 
 @dataclass(frozen=True)
 class Bins:
-    """Evenly spaced places on the line that stand for the values around them.
+    """Evenly spaced places on the line, each representing the values around it.
 
     Args:
         reach: the outermost places are ± this.
@@ -278,9 +279,9 @@ class Bins:
         return codes.astype(np.uint8), np.ascontiguousarray(distances.T.astype(np.float32))
 
 
-#: Of weights in units of their channel's root mean square: it holds all but the odd outlier.
+#: For weights in units of their channel's root mean square: covers all but rare outliers.
 _UNIT_BINS = Bins(32.0, 8193)
-#: Of weights in steps of the int8 grid, where no level is beyond ±127.
+#: For weights in steps of the int8 grid, where no level exceeds ±127.
 LEVEL_BINS = Bins(256.0, 4097)
 
 
@@ -304,7 +305,7 @@ def _learn(groups: _Groups, units: Float64Array, levels: int, tables: int) -> Fl
 
 
 def _by_magnitude(values: FloatArray, masses: FloatArray, tables: int) -> IndexArray:
-    """Groups with like root mean squares together: (groups,), from 0 to ``tables`` − 1."""
+    """Groups binned by root mean square: (groups,), from 0 to ``tables`` − 1."""
     mass = masses.sum(axis=1, dtype=np.float64)
     energy = np.einsum("gi,gi,gi->g", values, values, masses, dtype=np.float64)
     magnitude = np.sqrt(energy / np.where(mass > 0, mass, 1)).astype(np.float64)
@@ -334,7 +335,7 @@ def choose_tables(bins: IndexArray, masses: FloatArray, distances: FloatArray) -
 
 
 def _fit_scales(groups: _Groups, units: Float64Array, tables: Float64Array) -> Fitted:
-    """Round ``tables`` to int8, and find scale, choices and codes in turn."""
+    """Round ``tables`` to int8, and find scale, choices and codes alternately."""
     steps, rounded = _on_int8(groups, units, tables)
     level_of = rounded.astype(np.float32).reshape(-1)
     code_of, distances = LEVEL_BINS.nearest(rounded)
@@ -365,7 +366,7 @@ def _on_int8(
 ) -> tuple[float, Float64Array]:
     """Steps of the int8 grid in a channel's root mean square, and ``tables`` on it.
 
-    Of all :data:`_REACHES` those with the least error on a sample.
+    The best of :data:`_REACHES` by the error on a sample.
     """
     values, masses = groups.sample(units, _SAMPLE)
     bins = _UNIT_BINS.index(values)

@@ -1,16 +1,17 @@
-"""Output channels in tiers: those that matter most get more bits than the others.
+"""Output channels in tiers: the most important ones get more bits.
 
-Of a vocabulary of 50,000 tokens a few thousand are nearly all that is ever said. Stored with the
-same bits, each row of the embedding takes the same share of the file and has the same error; but
-the divergence of the posteriors p is, to second order, Σᵢ pᵢ (δᵢ − δ̄)² / 2 for errors δᵢ of the
-logits: an error in a row counts as much as the row is said. So the rows that are said most are
-stored in more bits, and a row that these users never say costs few. (Yang et al., "Mixed-Precision
-Embedding Using a Cache", 2020, keep rows in more bits while they are used often, in training.)
+A few thousand of the 50,000 tokens of a vocabulary cover nearly everything that is said. With equal
+bits, each row of the embedding takes the same share of the file and has the same error. But the
+divergence of the posteriors p is, to second order, Σᵢ pᵢ (δᵢ − δ̄)² / 2 for errors δᵢ of the
+logits: the error of a row counts in proportion to the probability of its token. So the rows of
+frequent tokens get more bits, and those of tokens that these users never say get few. (Yang et al.,
+"Mixed-Precision Embedding Using a Cache", 2020, keep frequently used rows at higher precision
+during training.)
 
-Each tier is a codec of its own over its channels: int8 for 8 bits, ``bitplane`` for 7, else
-``grouped``. Which tier a channel is in takes 1 or 2 bits. While the model loads, tiers are decoded
-one after the other and their channels put back in order: the place of a channel is where its tier
-begins plus how many channels of the tier come before, a running sum.
+Each tier has its own codec: int8 for 8 bits, ``bitplane`` for 7, else ``grouped``. The tier of each
+channel takes 1 or 2 bits. While the model loads, the tiers are decoded one after the other and
+their channels put back in order: the position of a channel is the start of its tier plus the number
+of earlier channels in the tier, a cumulative sum.
 """
 
 from __future__ import annotations
@@ -44,12 +45,12 @@ class Tiered:
     ((1024, 8), (8192, 5))
 
     Args:
-        bits: of the channels that are in no tier, 1 to 8.
+        bits: of the channels outside the tiers, 1 to 8.
         tiers: how many channels get how many bits, the most important first: ``COUNTxBITS``,
             joined by ``+``; 1 to 3 of them. There is no default.
 
     Raises:
-        InputError: the text says something else.
+        InputError: ``tiers`` is malformed.
     """
 
     name: ClassVar[str] = "tiered"
@@ -77,27 +78,27 @@ class Tiered:
             count, _, bits = tier.partition("x")
             if not (count.isdecimal() and bits.isdecimal()):
                 raise InputError(
-                    "tiered: say its tiers as COUNTxBITS, joined by +, such as "
+                    "tiered: write tiers as COUNTxBITS, joined by +, such as "
                     f"tiers=1024x8+8192x5, not {self.tiers!r}"
                 )
             found.append((int(count), int(bits)))
         return tuple(found)
 
     def widths_of(self, channels: int) -> tuple[tuple[int, int], ...]:
-        """:attr:`widths`, and those of the rest of so many channels."""
+        """:attr:`widths`, and the remaining ones of ``channels``."""
         return (*self.widths, (channels - sum(count for count, _ in self.widths), self.bits))
 
     @property
     def opset(self) -> int:
-        """The highest that a tier needs."""
+        """The highest opset of the tiers."""
         return max(_codec(bits).opset for bits in (self.bits, *(bits for _, bits in self.widths)))
 
     def fits(self, channels: int) -> bool:
-        """Whether so many output channels fill all tiers."""
+        """Whether a weight of ``channels`` output channels fills all tiers."""
         return sum(count for count, _ in self.widths) < channels
 
     def parts(self, shape: Sequence[int], axis: int) -> tuple[Part, ...]:
-        """Tiers of the channels, then the tensors of each tier.
+        """The channels' tiers, then the tensors of each tier.
 
         Raises:
             InputError: the tiers hold as many channels as there are, or more.
@@ -111,8 +112,8 @@ class Tiered:
     def encode(self, weight: Weight) -> Encoded:
         """Rank the channels by importance, and encode each tier by itself.
 
-        Where :attr:`Weight.channel_importance` is missing, the first channels are taken for the
-        most important: tokens are numbered by how often they occur as the vocabulary is made.
+        Without :attr:`Weight.channel_importance`, the first channels count as the most important,
+        because byte-pair encoding numbers tokens roughly by frequency.
 
         Raises:
             InputError: as for :meth:`parts`.
@@ -151,7 +152,7 @@ class Tiered:
         return nodes_from_rows(ordered, inputs, shape, axis, builder)
 
     def _places(self, channels: int, names: Mapping[str, str], builder: DecodeBuilder) -> str:
-        """Of each channel among the decoded ones, int32: (channels,)."""
+        """Position of each channel among the decoded ones, int32: (channels,)."""
         membership = self._membership(channels)
         tier_of = builder.add("Cast", membership.unpack(names, builder), to=TensorProto.INT32)
         tier_of = reshaped(tier_of, membership.capacity, (channels,), builder)
@@ -195,7 +196,7 @@ def _name(index: int, part: Part) -> str:
 
 
 def _ranked(weight: Weight, channels: int) -> IndexArray:
-    """All channels, the most important first; of equal ones that with the lower number."""
+    """All channels, the most important first; ties in order of their number."""
     if weight.channel_importance is None:
         return np.arange(channels)
     return np.argsort(-weight.channel_importance, kind="stable")
@@ -207,7 +208,7 @@ def _some_rows(rows: Weight, chosen: IndexArray) -> Weight:
     if importance is not None and len(importance) > 1:
         importance = importance[chosen]
     if moments is not None and len(moments.matrices) > 1:
-        # Channels in groups have moments by place.
+        # Channels of a grouped convolution have moments by group.
         moments = None
     scale = None if rows.scale is None else rows.scale[chosen]
     return Weight(rows.values[chosen], 0, importance, moments, scale)

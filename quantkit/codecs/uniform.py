@@ -20,12 +20,12 @@ GridName = Literal["mid-tread", "midrise"]
 
 #: Weights worked on at a time: a few arrays of this size stay in the processor's cache.
 _BLOCK = 32768
-#: Steps tried first, as shares of the step at which nothing is clipped: from all of it to 1/40.
+#: First candidate steps, as shares of the step that clips nothing: from 1 to 1/40.
 _COARSE = np.geomspace(1.0, 1 / 40, 24)
-#: Steps tried next, as shares of the best, up to the neighbours among the first.
+#: Second candidates, as shares of the best step, up to its neighbours among the first.
 _FINE = (_COARSE[1] / _COARSE[0]) ** np.linspace(-0.9, 0.9, 18)
 _REFINEMENTS = 3
-#: Of the largest weight: scale of a channel of zeros.
+#: Scale of a channel of zeros, as a share of the largest weight.
 VANISHING = 2.0**-24
 
 
@@ -44,10 +44,10 @@ class UniformGrid:
 
     @classmethod
     def of(cls, name: GridName, bits: int) -> UniformGrid:
-        """The grid with 2ᵇ levels that fits into b bits.
+        """The grid of 2ᵇ levels.
 
         Mid-tread is all of two's complement (−2, −1, 0, 1 for 2 bits): its lowest level costs
-        nothing and only takes error away. Midrise is all odd numbers (−3, −1, 1, 3).
+        nothing and only reduces the error. Midrise is all odd numbers (−3, −1, 1, 3).
 
         Raises:
             InputError: there is no such grid, or its levels are wider than int8.
@@ -75,7 +75,7 @@ class UniformGrid:
         return levels
 
     def unclipped_step(self, matrix: FloatArray) -> FloatArray:
-        """The least step at which no value of a channel is beyond the grid; 0 for zeros.
+        """The smallest step at which no value of a channel is clipped; 0 for zeros.
 
         Args:
             matrix: (channels, inputs).
@@ -91,11 +91,11 @@ class UniformGrid:
 
 @runtime_checkable
 class EvenlySpaced(Protocol):
-    """A codec whose levels are evenly spaced, so that a step for each channel says all."""
+    """A codec of evenly spaced levels, defined by one step per channel."""
 
     @property
     def spacing(self) -> UniformGrid:
-        """Its levels, in steps."""
+        """The levels, in units of the step."""
 
 
 def default_grid(bits: int) -> GridName:
@@ -113,7 +113,7 @@ def reading_of(grid: GridName) -> Reading:
 
 
 def channel_blocks(weight: Weight) -> Iterator[tuple[slice, FloatArray, FloatArray | None]]:
-    """The weight as matrices of some channels each, small enough to stay in cache.
+    """The weight as matrices of a few channels each, small enough for the cache.
 
     Yields:
         Which channels, their values and importance (None if the weight has none), both
@@ -138,20 +138,19 @@ def channel_blocks(weight: Weight) -> Iterator[tuple[slice, FloatArray, FloatArr
 
 
 def fit_uniform(weight: Weight, grid: UniformGrid) -> tuple[Levels, FloatArray]:
-    """Levels and per-channel scales with little importance-weighted squared error.
+    """Levels and per-channel scales with a small importance-weighted squared error.
 
-    For each of some steps Δ the levels q nearest to w/Δ are found. The best scale for them is
-    Σmwq / Σmq² (least squares, with importance m), which takes (Σmwq)² / Σmq² off the error; the
-    levels that take most off win. Then nearest levels and best scale are found in turn (Lloyd,
-    "Least squares quantization in PCM", 1982), which can only lessen the error. The step that
-    clips nothing is among those tried: the result is never worse than the range of the weights.
+    For each candidate step Δ the levels q nearest to w/Δ are found. The best scale for them is Σmwq
+    / Σmq² (least squares, with importance m), which reduces the error by (Σmwq)² / Σmq²; the levels
+    that reduce it most are chosen. Then nearest levels and best scale are found alternately (Lloyd,
+    "Least squares quantization in PCM", 1982), which never increases the error. The step that clips
+    nothing is among the candidates, so the result is never worse than min-max scaling.
 
-    Where the weight brings steps of its own, its levels are the nearest at these steps, and the
-    steps are the scales.
+    If the weight has given steps, they become the scales, and the levels are the nearest ones.
 
     Returns:
         Levels in the shape of the weight, int8 or, where the grid is wider, int16; and scales,
-        (channels,), positive and finite. A channel of zeros gets a scale that vanishes beside
+        (channels,), positive and finite. A channel of zeros gets a scale that is negligible beside
         the weight's largest value.
     """
     values = weight.values
@@ -172,7 +171,7 @@ def fit_uniform(weight: Weight, grid: UniformGrid) -> tuple[Levels, FloatArray]:
 
 
 def normal_scale(scale: Doubles) -> FloatArray:
-    """As float32, not infinite, nor below the smallest normal number: 1/scale would overflow."""
+    """As float32, finite and at least the smallest normal number: else 1/scale would overflow."""
     limits = np.finfo(np.float32)
     return np.clip(scale, limits.tiny, limits.max).astype(np.float32)
 
@@ -180,19 +179,19 @@ def normal_scale(scale: Doubles) -> FloatArray:
 def _block_scales(matrix: FloatArray, importance: FloatArray | None, grid: UniformGrid) -> Doubles:
     """Scales of (channels, inputs) values; 0 for channels of zeros."""
     largest = np.abs(matrix).max(axis=1, initial=0).astype(np.float64)
-    # So that squares neither overflow nor vanish, whatever the magnitude of the weights.
+    # So that squares neither overflow nor underflow, whatever the magnitude of the weights.
     shares = (matrix / np.where(largest > 0, largest, 1)[:, None]).astype(np.float32)
     weighted = shares
     if importance is not None:
         peak = importance.max(axis=1, initial=0, keepdims=True)
         importance = (importance / np.where(peak > 0, peak, 1)).astype(np.float32)
         weighted = shares * importance
-        # Channels whose inputs were never heard: all weights count the same.
-        unheard = ~weighted.any(axis=1)
-        importance[unheard], weighted[unheard] = 1, shares[unheard]
+        # Channels without observed inputs: all weights count the same.
+        unobserved = ~weighted.any(axis=1)
+        importance[unobserved], weighted[unobserved] = 1, shares[unobserved]
 
     def best_scale(steps: Doubles) -> tuple[Doubles, Doubles]:
-        """The least-squares scale for each channel's step, and what it takes off the error."""
+        """The least-squares scale for each channel's step, and its reduction of the error."""
         levels = grid.nearest(shares / steps.astype(np.float32)[:, None])
         product = np.einsum("ci,ci->c", levels, weighted).astype(np.float64)
         if importance is None:

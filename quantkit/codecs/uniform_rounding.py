@@ -1,4 +1,4 @@
-"""Evenly spaced levels for a weight: nearest ones, or with errors compensated."""
+"""Rounding to evenly spaced levels: to nearest, or with compensated errors."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def round_uniform(
 ) -> tuple[Levels, FloatArray]:
     """Levels and per-channel scales with little error.
 
-    Of the layer's output where the weight has second moments, see
-    :mod:`~quantkit.codecs.compensated`; else of the weight, see
-    :func:`~quantkit.codecs.uniform.fit_uniform`, which says what is returned.
+    The error is that of the layer's output if the weight has second moments
+    (:mod:`~quantkit.codecs.compensated`), else that of the weight. The result is that of
+    :func:`~quantkit.codecs.uniform.fit_uniform`.
 
     Args:
         weight: to round.
         grid: its levels.
-        kept: in the shape of the weight; the others become zero. None: all are kept.
+        kept: mask in the shape of the weight; other weights become zero. None: all are kept.
     """
     kept_rows = None if kept is None else to_rows(kept, weight.axis)
 
@@ -50,7 +50,7 @@ class _Evenly:
     """See :class:`~quantkit.codecs.compensated.Grid`.
 
     Args:
-        kept: (channels, inputs), what does not become zero; None for all.
+        kept: (channels, inputs), mask of the weights that do not become zero; None for all.
     """
 
     levels: UniformGrid
