@@ -1,9 +1,8 @@
-"""Graph passes for speed: what ONNX Runtime computes fast, in place of what exporters write.
+"""Graph passes for speed: they rewrite exported graphs into forms that ONNX Runtime computes fast.
 
-One pass per file. Each keeps the model's numbers up to rounding, keeps the names of its layers,
-uses only operators that ONNX Runtime 1.17 has already, changes the model in place and
-returns whether it did. Constants that nobody reads any more stay in the model until
-:func:`quantkit.quantization.finalize.clean_up`.
+One pass per file. Each preserves the model's outputs up to rounding and the names of its layers,
+uses only operators of ONNX Runtime 1.17, changes the model in place and returns whether it did.
+Unused constants stay in the model until :func:`quantkit.quantization.finalize.clean_up`.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ __all__ = ["FLOAT_PASSES", "QUANTIZED_PASSES", "Pass", "finish", "optimise"]
 #: Changes a model in place and returns whether it did.
 Pass = Callable[[onnx.ModelProto], bool]
 
-#: For the float graph, before its layers are found, in order.
+#: For the float graph, before layers are listed, in order.
 FLOAT_PASSES: tuple[Pass, ...] = (
     fold_constant_weights,
     fold_group_norm,

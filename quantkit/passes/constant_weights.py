@@ -1,13 +1,13 @@
-"""Weights that the graph computes from constants alone become constants.
+"""Fold weights that the graph computes from constants.
 
-Weight normalisation, as of wav2vec 2.0's positional convolution, is exported as operators on two
-parameters. ONNX Runtime folds them while it loads, but until then no layer with a constant weight
-is there to be quantized, and the file keeps the parameters in float32.
+Weight normalisation, as in wav2vec 2.0's positional convolution, is exported as operators on two
+parameters. ONNX Runtime folds them at load time. Before that, the layer has no constant weight that
+could be quantized, and the file stores the parameters in float32.
 
 Rewrite rule:
 
 1. The weight or bias of a ``Conv``, ``ConvTranspose``, ``Gemm`` or ``MatMul`` whose producers have
-   only constants for input → an initializer.
+   only constant inputs → an initializer.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from quantkit.passes.match import remove_unused
 
 _LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU"})
 
-# What trained parametrisations are made of; anything else stays as it is.
+# Operators of trained parametrisations; others are not folded.
 _FOLDABLE = frozenset(
     {
         *("Add", "Sub", "Mul", "Div", "Sqrt", "Pow", "Abs", "Neg", "Reciprocal"),
@@ -54,7 +54,7 @@ def fold_constant_weights(model: onnx.ModelProto) -> bool:
 
 
 def _evaluate(editor: GraphEditor, value: str, known: dict[str, Array]) -> Array | None:
-    """The number behind ``value``, or nothing if it depends on more than constants."""
+    """The value of ``value``, or None if it does not depend on constants alone."""
     if value in known:
         return known[value]
     constant = editor.array(value)

@@ -1,8 +1,8 @@
-"""GELU in the one form that ONNX Runtime computes in a single sweep.
+"""GELU in the form that ONNX Runtime fuses into one operator.
 
 ``torch.onnx`` multiplies by one half before it multiplies by x, which no fusion of ONNX Runtime
-knows: five operators then each read and write the whole activation. Its exact kernel (the error
-function, no approximation) is one operator, and takes a fifth of the time.
+matches: five operators then each read and write the whole activation. Its exact kernel (with the
+error function, not an approximation) is one operator, and takes a fifth of the time.
 
 Rewrite rule, for operands in any order and ``Mul(x, 1/√2)`` in place of ``Div(x, √2)``:
 
@@ -70,7 +70,7 @@ _PARTS = ("scaled", "erf", "plus_one", "doubled")
 
 
 def erf_argument(editor: GraphEditor, erf: onnx.NodeProto) -> str | None:
-    """The x of ``Erf(x / √2)``, or nothing if ``erf`` computes something else."""
+    """The x of ``Erf(x / √2)``, or None if ``erf`` computes something else."""
     node = editor.producers.get(erf.input[0])
     if node is None or node.op_type not in ("Div", "Mul"):
         return None

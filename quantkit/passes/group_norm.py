@@ -1,8 +1,8 @@
-"""Normalisation of every channel by itself, without sweeps of its own for scale and shift.
+"""Per-channel normalisation without extra operators for scale and shift.
 
-``torch.onnx`` writes a ``GroupNorm`` with as many groups as channels (the first layer of
-wav2vec 2.0) as ``InstanceNormalization`` with unit scale between two reshapes that change nothing,
-followed by a product and a sum. On 16,000 frames of 512 channels each sweep costs milliseconds.
+``torch.onnx`` writes a ``GroupNorm`` with as many groups as channels (the first layer of wav2vec
+2.0) as ``InstanceNormalization`` with unit scale between two reshapes without effect, followed by a
+product and a sum. On 16,000 frames of 512 channels each of these operators costs milliseconds.
 
 Rewrite rule, where x is the result of a ``Conv`` with G output channels:
 
@@ -75,7 +75,7 @@ def _rewrite(editor: GraphEditor, norm: onnx.NodeProto) -> bool:
 
 
 def _is_shape_of(editor: GraphEditor, reshape: onnx.NodeProto, value: str) -> bool:
-    """Whether ``reshape`` asks for the whole shape of ``value``."""
+    """Whether ``reshape`` uses the complete shape of ``value``."""
     shape = editor.producers.get(reshape.input[1])
     return (
         shape is not None

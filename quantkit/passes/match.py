@@ -1,4 +1,4 @@
-"""What several passes ask of a graph."""
+"""Graph queries shared by several passes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def scalar(editor: GraphEditor, name: str) -> float | None:
 
 
 def split_scalar(editor: GraphEditor, node: onnx.NodeProto) -> tuple[str, float] | None:
-    """Value and constant number of a binary operator that has one of each, in any order."""
+    """Value and constant scalar of a binary operator that has one of each, in any order."""
     for value, constant in (tuple(node.input), tuple(reversed(node.input))):
         number = scalar(editor, constant)
         if number is not None:
@@ -28,9 +28,9 @@ def split_scalar(editor: GraphEditor, node: onnx.NodeProto) -> tuple[str, float]
 
 
 def runtime_column(editor: GraphEditor, node: onnx.NodeProto, value: str) -> str | None:
-    """The (batch, channels, 1) that a binary operator combines ``value`` with.
+    """The (batch, channels, 1) operand that a binary operator combines ``value`` with.
 
-    It must be made by an ``Unsqueeze`` of the last of three axes, so that the shape is certain.
+    It must come from an ``Unsqueeze`` of the last of three axes, which guarantees the shape.
     """
     other = str(node.input[1] if node.input[0] == value else node.input[0])
     maker = editor.producers.get(other)
@@ -41,7 +41,7 @@ def runtime_column(editor: GraphEditor, node: onnx.NodeProto, value: str) -> str
 
 
 def remove_unused(editor: GraphEditor, node: onnx.NodeProto) -> None:
-    """Drop ``node`` if nothing reads its results, then what only it read, and so on."""
+    """Remove ``node`` if its results are unused, then its inputs' producers likewise."""
     pending = [node]
     while pending:
         candidate = pending.pop()

@@ -1,27 +1,27 @@
 """A first convolution and the normalisation of its channels as one matrix product.
 
 The first layer of wav2vec 2.0 turns every clip of samples into 512 channels, each of which
-``InstanceNormalization`` brings to mean 0 and variance 1. The result has 50 times the size of the
-waveform, and two sweeps over it only find those means and variances. They follow from the samples:
-channel c is ``w_c · x`` over windows x of a few samples, so its mean is ``w_c · E[x]`` and its
-variance ``w_cᵀ Cov(x) w_c`` with the small covariance matrix of the windows. The normalisation then
-is a factor on the weights, and one matrix product computes the normalised channels, time first, as
-the next integer layer wants them.
+``InstanceNormalization`` scales to mean 0 and variance 1. The result is 50 times as large as the
+waveform, and is read twice just for the means and variances. These follow from the samples: channel
+c is ``w_c · x`` over windows x of a few samples, so its mean is ``w_c · E[x]`` and its variance
+``w_cᵀ Cov(x) w_c`` with the small covariance matrix of the windows. The normalisation then is a
+factor on the weights, and one matrix product computes the normalised channels, time first, as the
+next integer layer needs them.
 
-The covariances are computed in double precision: neighbouring samples of speech are so alike that
-a filter with a high pass loses all digits of single precision.
+The covariances are computed in double precision: neighbouring samples of speech are so similar that
+a high-pass filter would lose all digits of single precision.
 
-Rewrite rule, for a ``Conv`` without padding and dilation on one input channel, whose result nothing
-else reads and, behind an activation function, goes into a ``QuantizeLinear`` (a float convolution
+Rewrite rule, for a ``Conv`` without padding and dilation on one input channel, whose result has no
+other reader and, after an activation function, goes into a ``QuantizeLinear`` (a float convolution
 would have to transpose it back, which costs what the rule saves):
 
 1. ``InstanceNormalization(Conv(x, w, bias), γ, β)`` →
    ``Transpose(MatMul([windows − mean, 1], [wᵀ · γ / σ, β]))``, σ² = the channels' variance + ε. The
    bias cancels. The product of the covariance and wᵀ keeps the convolution's name, so that the
    layer stays in the graph.
-2. ``Add(Mul(Conv(x, w), s), t)``, s and t (batch, channels, 1) computed at run time, which is how
-   ``quantkit export`` normalises the clips of a padded batch each by itself, →
-   ``Transpose(MatMul([windows, 1], [wᵀ · s, t]))``, a product with the convolution's name.
+2. ``Add(Mul(Conv(x, w), s), t)``, s and t (batch, channels, 1) computed at run time, as ``quantkit
+   export`` normalises each clip of a padded batch, → ``Transpose(MatMul([windows, 1], [wᵀ · s,
+   t]))``, a product with the convolution's name.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from quantkit.graph.editor import GraphEditor
 from quantkit.graph.operators.sets import ACTIVATION_PARTS
 from quantkit.passes.match import only_consumer, remove_unused, runtime_column
 
-# Beyond this window the product over overlapping windows costs more than it saves.
+# For larger windows the product over overlapping windows costs more than it saves.
 _LONGEST_WINDOW = 16
 _PASSED = ACTIVATION_PARTS | {"Transpose", "Identity"}
-# ReduceMean takes its axes as an input from here on.
+# ReduceMean takes its axes as an input from this opset on.
 _LOWEST_OPSET = 18
 
 
@@ -69,7 +69,7 @@ def normalize_in_convolution(model: onnx.ModelProto) -> bool:
 
 
 class _Scaled(NamedTuple):
-    """Values that scale and shift a convolution's channels, and the node that does the latter."""
+    """Values that scale and shift a convolution's channels, and the node that applies the shift."""
 
     scale: str
     shift: str
@@ -112,7 +112,7 @@ def _fits(editor: GraphEditor, node: onnx.NodeProto) -> bool:
 
 
 def _is_quantized(editor: GraphEditor, value: str) -> bool:
-    """Whether ``value`` becomes integer once an activation function is through with it."""
+    """Whether ``value`` is quantized after an activation function."""
     pending, seen = [value], set[str]()
     while pending:
         name = pending.pop()
@@ -128,7 +128,7 @@ def _is_quantized(editor: GraphEditor, value: str) -> bool:
 
 
 class _Rewrite:
-    """Of one convolution and what follows it, up to the node ``norm``."""
+    """Rewrite of one convolution and the nodes after it, up to ``norm``."""
 
     def __init__(
         self, editor: GraphEditor, convolution: onnx.NodeProto, norm: onnx.NodeProto
@@ -138,7 +138,7 @@ class _Rewrite:
 
     def apply(self) -> None:
         weight = self.editor.array(self.convolution.input[1])
-        if weight is None:  # _fits has seen it
+        if weight is None:  # checked by _fits
             return
         taps = self._constant("weight", weight[:, 0].T)
         time = self._constant("time_axis", np.array([1]))
@@ -152,7 +152,7 @@ class _Rewrite:
 
     def apply_scale(self, scale: str, shift: str) -> None:
         weight = self.editor.array(self.convolution.input[1])
-        if weight is None:  # _fits has seen it
+        if weight is None:  # checked by _fits
             return
         taps = self._constant("weight", weight[:, 0].T)
         windows = self._windows(weight.shape[2], self._constant("time_axis", np.array([1])))
@@ -163,7 +163,7 @@ class _Rewrite:
     def _multiply(self, windows: str, taps: str, factor: str, shift: str, name: str) -> None:
         """``[windows, 1] · [taps · factor, shift]`` in place of the old nodes.
 
-        The shift is one more row of the weight, for an input that is always 1.
+        The shift is an additional row of the weight, for an input that is always 1.
         """
         width = self._constant("one_more", np.array([0, 0, 0, 0, 0, 1]))
         one = self._constant("unit", np.float32(1.0))
@@ -200,8 +200,8 @@ class _Rewrite:
         """γ / σ of every channel, (batch, 1, channels)."""
         exact = self._add("Cast", [centred], "exact", to=TensorProto.DOUBLE)
         exact_taps = self._add("Cast", [taps], "exact_weight", to=TensorProto.DOUBLE)
-        # Einsum, because ONNX Runtime 1.20 merges a transposition into a product of doubles and
-        # then has no kernel for it.
+        # Einsum, because ONNX Runtime 1.20 fuses a transposition into a product of doubles, for
+        # which it has no kernel.
         squares = self._add("Einsum", [exact, exact], "squares", equation="bti,btj->bij")
         projected = self.editor.free_name(f"{self.convolution.name}.projected")
         self.nodes.append(

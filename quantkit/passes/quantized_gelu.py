@@ -1,12 +1,12 @@
 """GELU of a dequantized value as one operator.
 
-ONNX Runtime gives every reader of a ``DequantizeLinear`` a copy of its own, so that the integer
-kernels can take what is theirs. The two operands x of a GELU then are two values, and its fusion
-no longer recognises them. So the fused operator, ``Gelu`` of com.microsoft (exact; ONNX Runtime
-1.17 has it), is written into the graph.
+ONNX Runtime duplicates a ``DequantizeLinear`` for every reader, so that integer kernels can be
+fused with it. The two operands x of a GELU are then different values, which its GELU fusion does
+not recognise. So the fused operator, ``Gelu`` of com.microsoft (exact; ONNX Runtime 1.17 has it),
+is written into the graph.
 
-Rewrite rule, where x comes from ``DequantizeLinear``, directly or through operators that only
-move values about:
+Rewrite rule, where x comes from ``DequantizeLinear``, directly or through operators that only move
+values:
 
 1. ``Mul(Mul(x, Add(Erf(Div(x, √2)), 1)), ½)``, as :mod:`quantkit.passes.gelu` leaves it, →
    ``com.microsoft.Gelu(x)``.

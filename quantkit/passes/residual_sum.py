@@ -1,12 +1,12 @@
-"""Residual sums that ONNX Runtime leaves apart from layer normalisation.
+"""Residual sums that ONNX Runtime does not fuse with layer normalisation.
 
-ONNX Runtime merges ``Add`` and ``LayerNormalization`` into ``SkipLayerNormalization`` wherever it
-can infer the shapes, as in a model whose input has a fixed length. In version 1.31 the merged
-kernel takes six times as long as the two apart (in 1.20 it was as fast).
+ONNX Runtime fuses ``Add`` and ``LayerNormalization`` into ``SkipLayerNormalization`` if it can
+infer the shapes, as in a model of fixed input length. In version 1.31 the fused kernel takes six
+times as long as the two separate ones (in 1.20 it was as fast).
 
 Rewrite rule, where neither a nor b is constant:
 
-1. ``Add(a, b)`` before ``LayerNormalization`` → ``Sum(a, b)``, which no fusion looks for.
+1. ``Add(a, b)`` before ``LayerNormalization`` → ``Sum(a, b)``, which no fusion matches.
 """
 
 from __future__ import annotations
