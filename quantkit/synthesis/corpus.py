@@ -1,8 +1,8 @@
-"""Make a labelled speech corpus: audio files and a ``manifest.tsv``.
+"""Generate a labelled speech corpus: audio files and a ``manifest.tsv``.
 
-One clip is: a text, a voice, a manner of speaking, then a room. The manner includes `warp`,
-which plays the voice back faster or slower so that pitch and formants move together, as they do
-between a large and a small speaker: a handful of voices becomes a crowd.
+A clip consists of a text, a voice, a manner of speaking and a room. The manner includes `warp`: the
+voice is played back faster or slower, so that pitch and formants move together, as between large
+and small speakers. This turns a few voices into many speakers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from quantkit.synthesis.vocabulary import COMMANDS
 from quantkit.synthesis.voices import VOICES, Voice
 
 SAMPLE_RATE = 16_000
-"""Hz; what every recogniser here listens to."""
+"""Hz; the sample rate of all recognisers here."""
 
 MANIFEST_COLUMNS = ("path", "split", "speaker", "gender", "language", "seconds", "text")
 
@@ -53,8 +53,8 @@ class Clip:
 def split_of(text: str, place: int) -> Split:
     """The part of the corpus that a text belongs to, by its hash: one text, one split.
 
-    Command words are the exception: there are twenty, and every split needs all of them, so
-    their place in the corpus decides.
+    Command words are the exception: there are twenty, and every split needs all of them, so the
+    split depends on their position.
     """
     key = f"{place}:{text}" if all(word in COMMANDS for word in text.split()) else text
     bucket = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4]) % 100
@@ -64,7 +64,7 @@ def split_of(text: str, place: int) -> Split:
 
 
 def plan_clips(count: int, kind: Kind, seed: int, voices: Sequence[Voice] = VOICES) -> list[Clip]:
-    """Decide text, voice and manner of every clip; the same arguments give the same plan.
+    """Choose text, voice and manner of every clip; the same arguments give the same plan.
 
     Raises:
         InputError: ``count`` is not positive or ``kind`` is unknown.
@@ -72,8 +72,8 @@ def plan_clips(count: int, kind: Kind, seed: int, voices: Sequence[Voice] = VOIC
     """
     if count < 1:
         raise InputError(f"a corpus needs at least one clip, not {count}")
-    heard = [voice for voice in voices if not voice.test_only]
-    if not heard:
+    trained = [voice for voice in voices if not voice.test_only]
+    if not trained:
         raise MissingDependencyError(
             "no synthesis voice is installed (apt-get install espeak-ng flite festival)"
         )
@@ -82,7 +82,7 @@ def plan_clips(count: int, kind: Kind, seed: int, voices: Sequence[Voice] = VOIC
         rng = random.Random(f"{seed}:{kind}:{place}")
         text = sentence(kind, rng)
         split = split_of(text, place)
-        allowed = list(voices) if split == "test" else heard
+        allowed = list(voices) if split == "test" else trained
         voice = rng.choices(allowed, [voice.weight for voice in allowed])[0]
         warp = exp(rng.uniform(-0.16, 0.16))
         manner = Request(

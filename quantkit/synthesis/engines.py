@@ -1,7 +1,7 @@
-"""Speech synthesis programs, all behind one function: text → waveform.
+"""Speech synthesis programs with a common interface: text → waveform.
 
-Each engine is asked for a whole list of texts at once, because festival and piper need a second
-to start and milliseconds to speak.
+Each engine gets a whole list of texts at once, because festival and piper need a second to start
+and milliseconds per text.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ Waveform = npt.NDArray[np.float32]
 
 _TIMEOUT_SECONDS = 300
 _SHORTEST_SECONDS = 0.05
-# Texts become program arguments and festival Scheme; nothing in them may end a string.
+# Texts become program arguments and festival Scheme; no character in them may end a string.
 _SPEAKABLE = re.compile(r"[A-Za-z0-9'][A-Za-z0-9' ,.?!-]*")
 _ESPEAK_WORDS_PER_MINUTE = 165
-# Mean fundamental frequency that each flite voice has by itself, in Hz.
+# Default mean fundamental frequency of each flite voice, in Hz.
 _FLITE_PITCH_HZ = {"slt": 170.0, "rms": 100.0, "awb": 120.0, "kal": 105.0, "kal16": 105.0}
 
 
@@ -45,7 +45,8 @@ class SynthesisError(QuantkitError, RuntimeError):
 class Request:
     """What to say, and how: ``stretch`` 1.2 is 20 % slower, ``pitch`` 1.2 is 20 % higher.
 
-    Not every voice obeys: festival-slt ignores both, flite-rms, piper and festival ignore pitch.
+    Not every voice supports both: festival-slt ignores both, flite-rms, piper and festival ignore
+    pitch.
     """
 
     text: str
@@ -54,7 +55,7 @@ class Request:
 
 
 def is_available(voice: Voice) -> bool:
-    """Whether the program that speaks with this voice, and the voice itself, are installed."""
+    """Whether the program of this voice, and the voice itself, are installed."""
     if voice.engine == "piper":
         return _importable("piper") and _importable(voice.identifier)
     if shutil.which(voice.program) is None:
@@ -63,7 +64,7 @@ def is_available(voice: Voice) -> bool:
 
 
 def available_voices(voices: Iterable[Voice]) -> list[Voice]:
-    """Those of ``voices`` that this machine can speak with, in the same order."""
+    """Those of ``voices`` that are installed, in the same order."""
     return [voice for voice in voices if is_available(voice)]
 
 
@@ -71,9 +72,10 @@ def speak(voice: Voice, requests: Sequence[Request]) -> Iterator[tuple[Waveform,
     """Yield one mono waveform in [-1, 1] and its sample rate in Hz per request, in order.
 
     Raises:
-        InputError: a text is empty or holds more than English letters, digits and punctuation.
+        InputError: a text is empty or contains other characters than English letters, digits and
+            punctuation.
         MissingDependencyError: the program or the voice is not installed.
-        SynthesisError: the program failed or said nothing.
+        SynthesisError: the program failed or produced silence.
     """
     if not is_available(voice):
         raise MissingDependencyError(
@@ -81,7 +83,7 @@ def speak(voice: Voice, requests: Sequence[Request]) -> Iterator[tuple[Waveform,
         )
     for request in requests:
         if not _SPEAKABLE.fullmatch(request.text):
-            raise InputError(f"cannot speak {request.text!r}: letters a to z and , . ? ! ' - only")
+            raise InputError(f"cannot speak {request.text!r}: use only a to z and , . ? ! ' -")
     if voice.engine == "piper":
         yield from (_checked(*_piper(voice, request), voice, request) for request in requests)
         return
@@ -126,7 +128,7 @@ def _piper(voice: Voice, request: Request) -> tuple[Waveform, int]:
     config = config_type(length_scale=request.stretch)
     chunks = list(speaker.synthesize(request.text, config))
     if not chunks:
-        raise SynthesisError(f"voice {voice.name} said nothing for {request.text!r}")
+        raise SynthesisError(f"voice {voice.name} produced no speech for {request.text!r}")
     samples = np.concatenate([chunk.audio_float_array for chunk in chunks]).astype(np.float32)
     return samples, int(chunks[0].sample_rate)
 
@@ -137,7 +139,7 @@ def _piper_voice(package: str) -> tuple[Any, Any]:
     runtime = importlib.import_module("onnxruntime")
     files = importlib.import_module(package)
     speaker = piper.PiperVoice.load(files.model_path(), files.config_path())
-    # One thread: synthesis runs beside other work, and clips are too short to gain from more.
+    # One thread: synthesis runs in parallel with other work, and clips are too short for more.
     options = runtime.SessionOptions()
     options.intra_op_num_threads = 1
     speaker.session = runtime.InferenceSession(

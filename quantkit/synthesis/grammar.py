@@ -1,7 +1,7 @@
 """A small generative grammar of English: noun phrases, clauses, questions, remarks.
 
-It only has to be plausible: a speech recogniser should hear the common words in the common
-orders, in the manner of old novels and of everyday talk. Meaning is not attempted.
+It only has to be plausible: common words in common orders, in the style of old novels and of
+everyday speech. The sentences need no meaning.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class Grammar:
     # Clauses
 
     def verb(self, base: str, plural_subject: bool) -> str:
-        """A finite form of a verb: past mostly, as novels are told in the past."""
+        """A finite form of a verb: mostly past tense, as in novels."""
         roll = self.rng.random()
         if roll < 0.6:
             return past(base)

@@ -30,7 +30,7 @@ WORDS_PER_TEXT: dict[Kind, tuple[int, int]] = {
 """Fewest and most words in a text of each kind."""
 
 DICTIONARY = Path("/usr/share/dict/words")
-"""Debian's word list (package ``wamerican``); used when it is there, to teach spelling."""
+"""Debian's word list (package ``wamerican``); used if installed, for more spellings."""
 
 _LONGEST_WORD = 10
 _PLAIN = re.compile(rf"[a-z]{{2,{_LONGEST_WORD}}}")
@@ -38,7 +38,7 @@ _PLAIN = re.compile(rf"[a-z]{{2,{_LONGEST_WORD}}}")
 
 @cache
 def dictionary_words() -> tuple[str, ...]:
-    """Plain lower-case words of the system's list; empty where it is not installed."""
+    """Plain lower-case words of the system's word list; empty if it is not installed."""
     if not DICTIONARY.is_file():
         return ()
     lines = DICTIONARY.read_text(encoding="utf-8").splitlines()

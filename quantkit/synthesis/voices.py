@@ -1,6 +1,6 @@
-"""The voices that we know: who speaks, through which program, and how often.
+"""The known voices: speaker, program and frequency.
 
-Test-only voices are never heard in training, so a test tells how a model does on a new speaker.
+Test-only voices are excluded from training, so a test measures a model on unseen speakers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PROGRAMS: dict[Engine, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """A speaker: ``identifier`` is what the engine calls it, ``weight`` how often it speaks."""
+    """A speaker: ``identifier`` is its name in the engine, ``weight`` its relative frequency."""
 
     name: str
     engine: Engine
@@ -35,7 +35,7 @@ class Voice:
 
     @property
     def program(self) -> str:
-        """Name of the program or library that speaks."""
+        """Name of the program or library of this voice."""
         return _PROGRAMS[self.engine][0]
 
     @property
@@ -46,7 +46,7 @@ class Voice:
 
 _ACCENTS = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-029", "en-gb-x-gbcwmd")
 _VARIANTS = ("f1", "f2", "f3", "f4", "f5", "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8")
-# Formant synthesis is far from human speech: many speakers, but a small share of the clips.
+# Formant synthesis is far from human speech: many voices, but a small share of the clips.
 _ESPEAK_SHARE = 0.28
 
 
