@@ -1,4 +1,4 @@
-"""An artifact becomes a folder that an edge team can use without quantkit."""
+"""Make a bundle: a folder that an edge team can use without quantkit."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def ship(
 ) -> Manifest:
     """Write a bundle: model, labels, front end, licence, card, example and manifest.
 
-    A model that takes features gets its front end put before it, so that a receiver feeds a
-    waveform. The finished model is run once in this Python, and in each of ``pythons``, before
-    anything appears at ``destination``.
+    The front end is fused into a model that takes features, so that its input is a waveform. The
+    finished model is run once in this Python, and in each of ``pythons``, before anything appears
+    at ``destination``.
 
     ::
 
@@ -71,18 +71,20 @@ def ship(
 
     Args:
         model: an artifact of ``quantkit export`` or ``quantkit quantize``.
-        bench: a ``bench.json`` that measured this very file, for the card.
-        licence: text that becomes ``LICENCE``; else a licence file beside the model, else what
-            its metadata says.
+        bench: a ``bench.json`` with figures of exactly this file, for the card.
+        licence: file that becomes ``LICENCE``; else a licence file beside the model, else the
+            licence in its metadata.
         about: the recogniser's own card (Markdown), added to the bundle's.
-        name: for people; else the metadata's name with the file's, such as ``wav2letter-en int8``.
+        name: display name; else the name in the metadata with that of the file, such as
+            ``wav2letter-en int8``.
         pythons: further interpreters with ``onnxruntime`` and ``numpy`` to run the model in.
         force: replace an earlier bundle at ``destination``; nothing else is ever replaced.
-        external_threshold: bytes above which a rewritten model's weights go to a file of their own.
+        external_threshold: bytes above which the weights of a rewritten model are stored as
+            external data.
 
     Raises:
         ModelError: the model is not an artifact, lacks labels or a front end, or does not run.
-        FormatError: ``bench`` does not hold figures of this file.
+        FormatError: ``bench`` has no figures of this file.
         InputError: no licence is known, or a text cannot be read.
         OutputError: ``destination`` exists and may not be replaced, or cannot be written.
     """
@@ -198,12 +200,12 @@ def _require_replaceable(destination: Path, force: bool) -> None:
             f"{destination} exists and is not a bundle; choose another name"
         ) from None
     if not force:
-        raise OutputError(f"{destination} holds an earlier bundle; replace it with --force")
+        raise OutputError(f"{destination} contains an earlier bundle; replace it with --force")
     listed = {MANIFEST, *(entry.path for entry in earlier.files)}
     for path in present:
         if (name := path.relative_to(destination).as_posix()) not in listed:
             raise OutputError(
-                f"{destination} holds {name}, which is not part of the bundle there; "
+                f"{destination} contains {name}, which is not part of the bundle there; "
                 "move it away first"
             )
 
@@ -221,7 +223,7 @@ def _folder_beside(destination: Path) -> Iterator[Path]:
         parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=parent, prefix=f".{destination.name}."))
         content = temporary / "new"
-        content.mkdir()  # with the permissions that folders get here; mkdtemp's are private
+        content.mkdir()  # with default permissions; those of mkdtemp are private
         yield content
         _swap(content, destination, temporary / "old")
     except OutputError:
@@ -229,7 +231,8 @@ def _folder_beside(destination: Path) -> Iterator[Path]:
     except OSError as error:
         raise OutputError(f"cannot write {destination}: {error.strerror or error}") from error
     finally:
-        # An earlier bundle that could neither be replaced nor put back stays where it is.
+        # An earlier bundle that could neither be replaced nor restored stays in the temporary
+        # folder.
         if temporary is not None and (destination.exists() or not (temporary / "old").exists()):
             shutil.rmtree(temporary, ignore_errors=True)
 

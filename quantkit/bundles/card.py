@@ -1,4 +1,4 @@
-"""``CARD.md``: what a bundle's model takes, gives, how it was made, what it scored, its limits."""
+"""``CARD.md``: inputs, outputs, recipe, figures and limits of a bundle's model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from quantkit.text.labels import Labels
 
 @dataclass(frozen=True)
 class CardFacts:
-    """All that a card tells.
+    """The content of a card.
 
     Args:
         info: of the shipped model; ``info.labels`` and ``info.frontend`` are ``labels`` and
@@ -24,10 +24,10 @@ class CardFacts:
         size_bytes: of the shipped model with its external files.
         opset: ONNX operator set of the graph.
         foreign_domains: operator sets in it beside ONNX's own.
-        frontend_added: the front end was put before the model when it was shipped.
+        frontend_added: whether the front end was fused into the model when it was shipped.
         runtimes: what :func:`quantkit.bundles.trial.run_once` returned.
-        measured: the bench run and this model's part in it, where there was one.
-        about: the recogniser's own card, Markdown; empty when there is none.
+        measured: the bench run and this model's result in it, if there was one.
+        about: the recogniser's own card, Markdown; empty if there is none.
     """
 
     name: str
@@ -53,7 +53,7 @@ def write_card(facts: CardFacts) -> str:
         _limits(facts),
     ]
     if facts.about:
-        # Headings of the inner card go below ours.
+        # Headings of the inner card are one level below ours.
         inner = (f"#{line}" if line.startswith("#") else line for line in facts.about.splitlines())
         sections.append("## About the recogniser\n\n" + "\n".join(inner).strip())
     return "\n\n".join(sections) + "\n"
@@ -141,7 +141,7 @@ def _recipe(facts: CardFacts) -> str:
     if info.model_sha256:
         lines.append(f"- SHA-256 of what it was made from: `{info.model_sha256}`.")
     if facts.frontend_added:
-        lines.append("- `quantkit ship` put the front end before the model.")
+        lines.append("- `quantkit ship` added the front end to the model.")
     layers = _plan_layers(info)
     if layers:
         method = (info.plan or {}).get("method")
@@ -166,7 +166,7 @@ def _recipe(facts: CardFacts) -> str:
 _COMPUTE = {
     "float32": "float32",
     "static": "int8 with calibrated activation ranges",
-    "dynamic": "int8 with activation ranges found at run time",
+    "dynamic": "int8 with activation ranges computed at run time",
     "matmul-nbits": "ONNX Runtime's MatMulNBits, activations in float32",
 }
 
@@ -177,7 +177,7 @@ def _plan_layers(info: ArtifactInfo) -> list[Mapping[str, Any]]:
 
 
 def _range_per_batch(info: ArtifactInfo) -> bool:
-    """Whether a layer finds its range at run time over all clips of a batch together."""
+    """Whether a layer computes its range at run time over all clips of a batch."""
     return any(
         layer.get("compute") == "dynamic" and "per-clip" not in str(layer.get("range"))
         for layer in _plan_layers(info)
@@ -191,16 +191,16 @@ def _limits(facts: CardFacts) -> str:
         "",
         f"- Audio must be mono at {frontend.sample_rate} Hz; nothing in the graph resamples. A "
         f"clip shorter than {1000 * frontend.window / frontend.sample_rate:.0f} ms gives no text.",
-        f"- It writes the {len(facts.labels) - 1} labels above and nothing else: no case, "
+        f"- It writes only the {len(facts.labels) - 1} labels above: no case, "
         "punctuation or digits unless they are among them.",
         "- Mean and variance are taken over the whole clip, so it is not a streaming model.",
-        "- Figures hold for speech like that of the bench corpus; noise, far microphones and "
-        "other accents do worse.",
+        "- Figures apply to speech like that of the bench corpus; expect worse results with "
+        "noise, distant microphones and other accents.",
     ]
     computes = {str(layer.get("compute")) for layer in _plan_layers(facts.info)}
     if _range_per_batch(facts.info):
         lines.append(
-            "- Some activation ranges are found at run time over the whole batch: the text of a "
+            "- Some activation ranges are computed at run time over the whole batch: the text of a "
             "clip can depend on the clips that share its batch. One clip per run avoids that."
         )
     if computes & {"dynamic", "static"}:

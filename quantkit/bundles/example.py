@@ -1,6 +1,6 @@
-"""The program that a bundle carries to show how its model is used.
+"""The example program of a bundle.
 
-It is kept as text, since it must not import quantkit: ONNX Runtime, NumPy and Python suffice.
+Stored as text, because it must not import quantkit: it needs only ONNX Runtime and NumPy.
 """
 
 EXAMPLE_SOURCE = '''\

@@ -7,8 +7,8 @@
      "tested_on": [{"onnxruntime": "1.31.1", "python": "3.11.7", "os": "Linux", "…": "…"}],
      "files": [{"path": "model.onnx", "bytes": 23700000, "sha256": "…"}]}
 
-A manifest comes from elsewhere, so :func:`read_manifest` trusts nothing in it: a path must name a
-file inside the bundle on every system that a bundle may be unpacked on, Windows and macOS too.
+A manifest is untrusted input for :func:`read_manifest`: a path must name a file inside the bundle
+on every system, including Windows and macOS.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CARD = "CARD.md"
 EXAMPLE = "example.py"
 REQUIRED = (MODEL, LABELS, FRONTEND, LICENCE, CARD, EXAMPLE)
 
-# A manifest of a thousand files takes 150 kB; a huge one is an attack on whoever parses it.
+# A manifest of a thousand files takes 150 kB; a much larger one is an attack on the parser.
 _MAX_MANIFEST_BYTES = 4_000_000
 _SHA256 = re.compile("[0-9a-f]{64}")
 # Device names open a device on Windows whatever their folder and suffix.
@@ -54,7 +54,7 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A bundle's contents; ``tested_on`` tells each runtime that ran the model at ship time."""
+    """A bundle's contents; ``tested_on`` lists each runtime that ran the model at ship time."""
 
     name: str
     model_sha256: str
@@ -64,7 +64,7 @@ class Manifest:
 
 
 def describe(folder: Path) -> tuple[FileEntry, ...]:
-    """Entries of every file below ``folder`` but the manifest, in order of their paths."""
+    """Entries of every file below ``folder`` except the manifest, sorted by path."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
     return tuple(
         FileEntry(path.relative_to(folder).as_posix(), path.stat().st_size, sha256_of(path))
@@ -136,7 +136,7 @@ def why_unsafe(path: str) -> str:
     if ".." in re.split(r"[/\\]", path):
         return "leaves the bundle"
     if _FORBIDDEN.search(path):
-        return "holds a character that is not allowed in file names everywhere"
+        return "contains a character that some systems do not allow in file names"
     for part in path.split("/"):
         if part in ("", ".") or part != part.rstrip(". "):
             return "has an empty part, or one that ends in a dot or space"
@@ -152,7 +152,7 @@ def why_unsafe(path: str) -> str:
 def _parse(path: Path) -> dict[str, Any]:
     try:
         if path.is_symlink():
-            raise BundleError(f"{path} is a symbolic link; a bundle holds plain files only")
+            raise BundleError(f"{path} is a symbolic link; a bundle contains regular files only")
         if not path.is_file():
             raise BundleError(f"{path.parent} is not a bundle: it has no {MANIFEST}")
         if path.stat().st_size > _MAX_MANIFEST_BYTES:
@@ -186,7 +186,7 @@ def _entry(item: Any, where: str) -> FileEntry:
 
 
 def _refuse_duplicates(entries: tuple[FileEntry, ...], origin: Path) -> None:
-    """Two paths that Windows or macOS would take for one, or a file that is also a folder."""
+    """Refuse two paths that are equal on Windows or macOS, or a file that is also a folder."""
     seen: dict[str, str] = {_folded(MANIFEST): MANIFEST}
     for entry in entries:
         folded = _folded(entry.path)

@@ -1,8 +1,8 @@
-"""Running a bundle's model once, the way its receiver will: ONNX Runtime and NumPy, no quantkit.
+"""Run a bundle's model once as its users will: with ONNX Runtime and NumPy, without quantkit.
 
-The model runs in a process of its own. A damaged model can crash the native runtime, which must
-not take ``verify`` with it, and the same script can run under another Python with another ONNX
-Runtime, so that a bundle can state several versions that it was tested on.
+The model runs in a separate process. A damaged model can crash the native runtime, which must not
+crash ``verify``. The same script can also run under another Python with another ONNX Runtime, so
+that a bundle can be tested on several versions.
 """
 
 from __future__ import annotations
@@ -65,17 +65,17 @@ def run_once(folder: Path, python: str = sys.executable) -> dict[str, Any]:
     """Load and run the model of a bundle on two seconds of noise, one thread.
 
     Args:
-        folder: a bundle, or one in the making: its model, labels and front end are read.
+        folder: a bundle, possibly incomplete: only its model, labels and front end are read.
         python: the interpreter, which needs ``onnxruntime`` and ``numpy`` only.
 
     Returns:
-        versions, operating system, CPU, ``load_s`` (seconds) and ``rtf`` (computing time per
-        second of sound, first run).
+        versions, operating system, CPU, ``load_s`` (seconds) and ``rtf`` (computing time per second
+        of audio, first run).
 
     Raises:
         InputError: the interpreter does not start.
-        ModelError: the model does not load, crashes, hangs, or gives no log-probabilities over
-            the bundle's labels.
+        ModelError: the model does not load, crashes, hangs, or does not return log-probabilities
+            over the bundle's labels.
     """
     model = folder / MODEL
     try:
@@ -94,7 +94,7 @@ def run_once(folder: Path, python: str = sys.executable) -> dict[str, Any]:
         str(model.resolve()),
         *map(str, arguments),
     ]
-    # With -c, Python imports from its working folder: that must not be one of the bundle's.
+    # With -c, Python imports from its working folder, which must not be the bundle.
     with tempfile.TemporaryDirectory() as empty:
         try:
             done = subprocess.run(
@@ -115,6 +115,6 @@ def run_once(folder: Path, python: str = sys.executable) -> dict[str, Any]:
 
 def _reason(done: subprocess.CompletedProcess[str]) -> str:
     if done.returncode < 0:
-        return f"it was ended by signal {-done.returncode}"
+        return f"it was killed by signal {-done.returncode}"
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     return lines[-1].strip()[:500] if lines else f"exit code {done.returncode}"

@@ -1,4 +1,4 @@
-"""Is a bundle what was shipped? Every file is compared, then the model is run."""
+"""Verify a bundle: compare every file with the manifest, then run the model."""
 
 from __future__ import annotations
 
@@ -34,10 +34,11 @@ class Verification:
     """Result of a verification.
 
     Args:
-        manifest_sha256: checksums stand in the manifest, so whoever can change a file can change
-            them too; compare this value with the one that ``ship`` printed to rule that out.
-        runtime: versions and timing of the run here; ``None`` when files differ, since a model
-            that was tampered with is not run.
+        manifest_sha256: of the manifest itself. Someone who can change a file can change its
+            checksum in the manifest too; compare this value with the one that ``ship`` printed to
+            rule that out.
+        runtime: versions and timing of the run; ``None`` if files differ, because a model that was
+            tampered with is not run.
     """
 
     files: int
@@ -46,7 +47,7 @@ class Verification:
     runtime: dict[str, Any] | None
 
     def require(self, bundle: Path) -> None:
-        """Do nothing when nothing was found.
+        """Raise if there are findings.
 
         Raises:
             VerificationError: the first findings in one line.
@@ -61,7 +62,7 @@ def verify(bundle: Path, *, manifest_sha256: str | None = None) -> Verification:
     """Compare a bundle with its manifest, and run its model if they agree.
 
     Args:
-        manifest_sha256: what the manifest's own SHA-256 must be, from a source that is trusted.
+        manifest_sha256: expected SHA-256 of the manifest itself, from a trusted source.
 
     Raises:
         BundleError: no folder, no manifest, a malformed one, or one (or a model) that names a
@@ -116,7 +117,7 @@ def _compare_files(bundle: Path, manifest: Manifest) -> list[Finding]:
                 continue
             findings.append(Finding("extra", path, "is not in the manifest"))
     findings += [
-        Finding("symlink", path, "is a symbolic link; a bundle holds plain files only")
+        Finding("symlink", path, "is a symbolic link; a bundle contains regular files only")
         for path in linked
     ]
     return sorted(findings, key=lambda finding: finding.path)
@@ -127,11 +128,11 @@ def _compare_content(file: Path, path: str, sha256: str) -> list[Finding]:
         same = sha256_of(file) == sha256
     except OSError as error:
         return [Finding("unreadable", path, f"cannot be read: {error.strerror or error}")]
-    return [] if same else [Finding("changed", path, "has another content than was shipped")]
+    return [] if same else [Finding("changed", path, "differs from what was shipped")]
 
 
 def _walk(bundle: Path) -> tuple[dict[str, tuple[int, int]], list[str]]:
-    """Mode and size of everything below ``bundle``, and apart from them the symbolic links."""
+    """Mode and size of everything below ``bundle``, and a separate list of symbolic links."""
     present: dict[str, tuple[int, int]] = {}
     linked: list[str] = []
 
@@ -153,8 +154,8 @@ def _walk(bundle: Path) -> tuple[dict[str, tuple[int, int]], list[str]]:
 def _check_model(bundle: Path) -> tuple[list[Finding], dict[str, Any] | None]:
     model = bundle / MODEL
     try:
-        total_size(model)  # also refuses external weights outside the model's folder
-        info = read_info(model, check=False)  # the manifest has vouched for its content
+        total_size(model)  # also refuses external data outside the model's folder
+        info = read_info(model, check=False)  # its content was compared with the manifest
     except ModelError as error:
         raise BundleError(str(error)) from error
     try:

@@ -1,4 +1,4 @@
-"""Is a single ``.onnx`` artifact whole, and does it run here?"""
+"""Verify a single ``.onnx`` artifact: compare its checksum, then run it."""
 
 from __future__ import annotations
 
@@ -26,12 +26,11 @@ class ArtifactVerification:
     """Result of a verification.
 
     Args:
-        checksum: the SHA-256 that the file carries and that its content has; empty when they
-            differ.
-        problem: why it failed, in one line; empty when it did not.
+        checksum: the SHA-256 stored in the file, if its content matches; empty if they differ.
+        problem: why verification failed, in one line; empty on success.
         runtime: the version of ``onnxruntime`` that it runs in, ``load_s`` (seconds), and ``rtf``
-            (computing time per second of sound, first run), None for a model that is no
-            recogniser and was only loaded. None when the check failed.
+            (computing time per second of audio, first run), None for a model that is not a
+            recogniser and was only loaded. None if the check failed.
     """
 
     checksum: str
@@ -39,7 +38,7 @@ class ArtifactVerification:
     runtime: dict[str, Any] | None = None
 
     def require(self) -> None:
-        """Do nothing when the artifact is whole and runs.
+        """Raise if the artifact is damaged or does not run.
 
         Raises:
             VerificationError: what is wrong, in one line.
@@ -49,7 +48,7 @@ class ArtifactVerification:
 
 
 def verify_artifact(path: Path) -> ArtifactVerification:
-    """Compare an artifact with its checksum, load it, and let it hear a second of noise.
+    """Compare an artifact with its checksum, load it, and run it on a second of noise.
 
     ::
 
@@ -68,9 +67,7 @@ def verify_artifact(path: Path) -> ArtifactVerification:
     except ModelError as error:
         return ArtifactVerification("", str(error))
     if not checksum:
-        raise ModelError(
-            f"{path} carries no checksum that it could be compared with: quantkit did not write it"
-        )
+        raise ModelError(f"{path} has no checksum to compare with: quantkit did not write it")
     try:
         _require_runtime(path, info)
         return ArtifactVerification(checksum, runtime=_try(path, info))
@@ -91,7 +88,7 @@ def _version(text: str) -> list[int]:
 
 
 def _try(path: Path, info: ArtifactInfo) -> dict[str, Any]:
-    """Load the model, and run it if it says what it takes."""
+    """Load the model, and run it if its metadata describes its inputs."""
     begin = time.perf_counter()
     if not task_of(info).can_run(info):
         for file in model_files(path):
@@ -101,17 +98,17 @@ def _try(path: Path, info: ArtifactInfo) -> dict[str, Any]:
     else:
         model = open_speech_model(path, check=False)
         load_s = time.perf_counter() - begin
-        rtf = _hear_noise(path, model)
+        rtf = _run_on_noise(path, model)
     return {"onnxruntime": onnxruntime.__version__, "load_s": round(load_s, 3), "rtf": rtf}
 
 
-def _hear_noise(path: Path, model: SpeechModel) -> float:
-    """Seconds that it takes to recognise a second of noise."""
+def _run_on_noise(path: Path, model: SpeechModel) -> float:
+    """Seconds to recognise a second of noise."""
     samples = model.frontend.sample_rate
     noise = np.random.default_rng(0).uniform(-0.1, 0.1, samples).astype(np.float32)
     begin = time.perf_counter()
     (output,) = model.outputs([model.features(noise)])
     seconds = time.perf_counter() - begin
     if problem := model.problem_of(output):
-        raise ModelError(f"{path} answers a second of noise with {problem}")
+        raise ModelError(f"{path} returns {problem} for a second of noise")
     return round(seconds, 4)
