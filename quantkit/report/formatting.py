@@ -1,4 +1,4 @@
-"""Figures as people read them; the same in the terminal, in Markdown and on the page."""
+"""Formatting of figures; the same in the terminal, in Markdown and on the page."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def significant(value: float | None, digits: int = 3) -> str:
 
 
 def estimate(value: float | None, interval: Interval | None) -> str:
-    """A mean and, where it is known, its confidence interval: ``0.0018 [0.0009, 0.0031]``."""
+    """A mean and, if known, its confidence interval: ``0.0018 [0.0009, 0.0031]``."""
     if interval is None:
         return significant(value)
     return f"{significant(value)} [{significant(interval[0])}, {significant(interval[1])}]"

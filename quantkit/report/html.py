@@ -1,4 +1,4 @@
-"""What report pages are put together from: the document, tables and figures as HTML."""
+"""Building blocks of report pages: the document, tables and figures as HTML."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Cell = Callable[[Sequence[str], int], str]
 def document(
     *, title: str, heading: str, subtitle: str, navigation: str, body: str, footer: str, style: str
 ) -> str:
-    """A page that needs nothing else: no network, no script, no other file.
+    """A self-contained page: no network, no script, no other file.
 
     Args:
         title, heading, subtitle, footer: text.
         navigation, body: HTML.
-        style: CSS beside what all pages share.
+        style: CSS in addition to that of all pages.
     """
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -39,15 +39,15 @@ def navigation_to(sections: Iterable[tuple[str, str]]) -> str:
 
 
 def text_cell(row: Sequence[str], index: int) -> str:
-    """The cell as it stands."""
+    """The cell as escaped text."""
     return escape(row[index])
 
 
 def table_html(table: Table, cell: Cell = text_cell) -> str:
-    """A table that scrolls sideways where it is too wide, with its caption.
+    """A table with its caption; wide ones scroll horizontally.
 
     Args:
-        cell: makes the HTML of one cell from its row and position.
+        cell: returns the HTML of one cell from its row and position.
     """
     head = "".join(
         f'<th scope="col"{_class(table, i)}>{escape(column)}</th>'
@@ -66,23 +66,23 @@ def table_html(table: Table, cell: Cell = text_cell) -> str:
 
 
 def chip(colour: str) -> str:
-    """A spot of a colour from the style sheet, such as ``model-0``."""
+    """A dot in a colour of the style sheet, such as ``model-0``."""
     return f'<span class="chip" style="--colour: var(--{colour})"></span>'
 
 
 def model_chip(index: int) -> str:
-    """The spot of the colour that the ``index``-th model has in plots."""
+    """A dot in the plot colour of the ``index``-th model."""
     return chip(f"model-{index % MODEL_COLOURS}")
 
 
 def legend(entries: Iterable[tuple[str, str]]) -> str:
-    """Chips with what they mean, given as (colour, text)."""
+    """A legend of (colour, text) entries."""
     spots = (f"<span>{chip(colour)}{escape(text)}</span>" for colour, text in entries)
     return f'<div class="legend">{"".join(spots)}</div>'
 
 
 def figures_html(plots: Sequence[Plot]) -> str:
-    """Plots side by side, wide ones in a row of their own."""
+    """Plots side by side; wide ones take a whole row."""
     figures = "".join(
         f'<figure class="{"wide" if plot.wide else "plot"}"><h3>{escape(plot.title)}</h3>'
         f"{plot.svg}<figcaption>{escape(plot.caption)}</figcaption></figure>\n"

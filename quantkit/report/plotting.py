@@ -1,8 +1,7 @@
-"""One look for all plots, as inline SVG of a page or as a file of its own.
+"""Common style of all plots, as inline SVG of a page or as a file.
 
 Figures for pages are drawn with placeholder colours, which become CSS variables in the SVG: the
-browser, not matplotlib, decides what ink and each model's colour look like, light or dark. Files
-are drawn on paper white.
+browser, not matplotlib, chooses the colours for a light or dark page. Files are drawn on white.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ from matplotlib.figure import Figure
 from quantkit.errors import InputError
 from quantkit.files import atomic_path
 
-#: How many models have a colour of their own; further ones repeat them.
+#: Number of distinct model colours; further models repeat them.
 MODEL_COLOURS = 8
-#: Steps of the scale for ordered things, such as bits.
+#: Steps of the colour scale for ordered values, such as bits.
 SCALE_COLOURS = 8
 
 
@@ -35,8 +34,8 @@ class Palette:
 
     Args:
         ink, muted, grid: of titles and labels, of axes and scales, of grid lines.
-        models: of whatever is compared, one each.
-        paper: behind everything.
+        models: one for each compared item.
+        paper: of the background.
     """
 
     ink: str
@@ -47,9 +46,9 @@ class Palette:
 
 
 INK, MUTED, GRID = "#b00001", "#b00002", "#b00003"
-#: Placeholders for what the page's style sheet says.
+#: Placeholders for the colours of the page's style sheet.
 PAGE = Palette(INK, MUTED, GRID, tuple(f"#a0000{i}" for i in range(MODEL_COLOURS)))
-#: What the style sheet says where the page is light.
+#: The style sheet's colours for a light page.
 PAPER = Palette(
     ink="#1b2330",
     muted="#5c6675",
@@ -130,7 +129,7 @@ class Plot:
     """One figure of the page.
 
     Args:
-        title, caption: for people.
+        title, caption: text.
         svg: inline.
         wide: takes a whole row.
     """
@@ -143,7 +142,7 @@ class Plot:
 
 @contextmanager
 def style(palette: Palette = PAGE) -> Iterator[None]:
-    """Draw with the common look inside the block."""
+    """Draw in the common style inside the block."""
     with rc_context(_settings(palette)):
         yield
 
@@ -171,7 +170,7 @@ def to_svg(figure: Figure, name: str, description: str) -> str:
     for colour, variable in _VARIABLES.items():
         svg = svg.replace(colour, variable)
     svg = _only_used_ids(svg, name)
-    # Without a size of its own the drawing takes the width that the page gives it.
+    # Without a fixed size the drawing takes the width of its container.
     opening, rest = svg.split(">", 1)
     opening = re.sub(r'\s(?:width|height)="[^"]*"', "", opening)
     described = f'{opening} role="img" aria-label="{escape(description)}">{rest}'
@@ -179,10 +178,10 @@ def to_svg(figure: Figure, name: str, description: str) -> str:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure that was drawn in the colours of :data:`PAPER`, as its suffix says.
+    """Write a figure drawn in the colours of :data:`PAPER`, in the format of the suffix.
 
     Raises:
-        InputError: matplotlib does not write such files.
+        InputError: matplotlib cannot write this format.
         OutputError: ``path`` cannot be written.
     """
     kinds = figure.canvas.get_supported_filetypes()
@@ -198,7 +197,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def _only_used_ids(svg: str, name: str) -> str:
-    """Drop ids that nothing refers to: ``axes_1`` would occur in every figure of the page."""
+    """Remove unreferenced ids: ``axes_1`` would occur in every figure of the page."""
     used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
 
     def rewritten(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""The look of the report page: one style sheet, no external font, image or script."""
+"""The style of the report pages: one style sheet, no external font, image or script."""
 
 from __future__ import annotations
 
