@@ -1,1 +1,1 @@
-"""What a recogniser says: labels, decoders, edit distances."""
+"""The text side of a recogniser: labels, decoders, edit distances."""

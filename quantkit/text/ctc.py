@@ -27,7 +27,7 @@ def ctc_loss(log_probs: npt.NDArray[np.floating], target: Sequence[int], blank: 
         blank: index of the blank.
 
     Returns:
-        nats; infinity when no alignment exists, as when the clip has too few frames.
+        nats; infinity if no alignment exists, for example because the clip has too few frames.
 
     Raises:
         InputError: log-probabilities that are not a matrix, or a target outside the labels.
@@ -38,7 +38,7 @@ def ctc_loss(log_probs: npt.NDArray[np.floating], target: Sequence[int], blank: 
     if labels.size and (labels.min() < 0 or labels.max() >= log_probs.shape[1]):
         raise InputError(f"a target label is outside the model's {log_probs.shape[1]} labels")
     if (labels == blank).any():
-        raise InputError("a CTC target must not hold the blank")
+        raise InputError("a CTC target must not contain the blank")
     # l' of the paper: blanks before, between and after the labels.
     extended = np.full(2 * labels.size + 1, blank, dtype=np.int64)
     extended[1::2] = labels

@@ -103,10 +103,10 @@ def beam_decoder(
     lm_weight: float = 1.0,
     word_score: float = 0.0,
 ) -> Decoder:
-    """CTC prefix beam search; alignments of one text are added up.
+    """CTC prefix beam search; the probabilities of all alignments of a text are added.
 
-    flashlight-text does it where that is installed. Where it is not, as on Python 3.13, for which
-    it has no wheel, :mod:`quantkit.text.prefix_beam` finds the same text without a language model.
+    It uses flashlight-text if that is installed. Otherwise, as on Python 3.13, for which there is
+    no wheel, :mod:`quantkit.text.prefix_beam` finds the same text without a language model.
 
     With a language model (ARPA, :mod:`quantkit.text.language_model`) the score of a text is
     ``log P(text | audio) + lm_weight * log P(text) + word_score * words``. A model over labels
@@ -121,12 +121,12 @@ def beam_decoder(
 
     Raises:
         InputError: ``width`` below 1, or a language model that does not fit the labels.
-        MissingDependencyError: a language model is asked for, but flashlight-text, or its KenLM
-            part, is not installed.
+        MissingDependencyError: a language model is given, but flashlight-text or its KenLM part is
+            not installed.
     """
     _check_width(width)
     if language_model is not None:
-        flashlight()  # its absence is the first thing to mend, before the file is looked at
+        flashlight()  # checked before the file, because it must be installed first
         search = language_model_decoder(labels, language_model, width, lm_weight, word_score)
     else:
         search = _search_without_language_model(labels, width)
@@ -151,7 +151,7 @@ def ctcdecode_decoder(
 
     Raises:
         InputError: ``width`` below 1.
-        MissingDependencyError: ctcdecode, or the PyTorch that it works on, is not installed.
+        MissingDependencyError: ctcdecode, or PyTorch, which it needs, is not installed.
     """
     _check_width(width)
     try:
@@ -199,11 +199,11 @@ def _check_width(width: int) -> None:
 
 
 def _checked(log_probs: FloatArray, labels: Labels) -> FloatArray:
-    """The same array, contiguous float32, after its shape and values were checked."""
+    """The array as contiguous float32, after checking its shape and values."""
     if log_probs.ndim != 2 or log_probs.shape[1] != len(labels):
         raise InputError(
             f"log-probabilities of shape {log_probs.shape} do not fit {len(labels)} labels"
         )
     if np.isnan(log_probs).any():
-        raise InputError("the model's log-probabilities hold NaN")
+        raise InputError("the model's log-probabilities contain NaN")
     return np.ascontiguousarray(log_probs, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""What a user may say about how a recogniser writes its text."""
+"""Settings of decoding: how a model's outputs become text."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from quantkit.errors import InputError
 
 #: Hypotheses that CTC beam search keeps.
 DEFAULT_WIDTH = 20
-#: Temperatures that a text is sampled with, one after the other, while it looks like a failure
-#: (Radford et al. 2022, section 4.5).
+#: Temperatures that are tried in turn while the decoded text looks like a failure (Radford et al.
+#: 2022, section 4.5).
 TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """How outputs become text; each kind of model takes what concerns it.
+    """How outputs become text; each kind of model uses the settings that apply to it.
 
     Args:
         decoder: ``greedy``, ``beam`` or ``ctcdecode``.
         width: of the beam; None: 20 for CTC, 5 for Whisper.
         language_model, lm_weight, word_score: for CTC beam search; see
             :func:`~quantkit.text.decoders.beam_decoder`.
-        language: code of the language that is spoken; empty: the model finds out.
-        translate: into English.
-        timestamps: whether Whisper decodes with times, as it must for clips beyond 30 seconds.
-        temperatures: of Whisper's fallback; one alone switches it off.
+        language: code of the spoken language; empty: the model detects it.
+        translate: whether to translate into English.
+        timestamps: whether Whisper decodes timestamps, which clips longer than 30 seconds need.
+        temperatures: of Whisper's fallback; a single one turns it off.
         seed: of the sampling at temperatures above 0.
     """
 
@@ -47,7 +47,7 @@ class Decoding:
         if self.decoder == "greedy" and self.language_model is not None:
             raise InputError("the greedy decoder takes no language model; use the beam decoder")
         if not self.temperatures or min(self.temperatures) < 0:
-            raise InputError("temperatures must be numbers of at least 0, and one at least")
+            raise InputError("give at least one temperature, and none below 0")
 
     @property
     def ctc_width(self) -> int:
@@ -56,7 +56,7 @@ class Decoding:
 
     @property
     def in_words(self) -> str:
-        """What two runs must share to be comparable."""
+        """Description of the decoder; two runs are comparable if theirs are equal."""
         if self.decoder == "greedy":
             return "greedy"
         words = f"{self.decoder}, width {self.ctc_width}"

@@ -1,4 +1,4 @@
-"""How far a hypothesis is from its reference, and how sure a mean of such distances is."""
+"""Edit distances between hypothesis and reference, and confidence intervals of their means."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from quantkit.errors import InputError
 
-# Resamples are drawn in slices, so that memory stays small for corpora of any size.
+# Resamples are drawn in blocks to limit memory for large corpora.
 _DRAWS_AT_ONCE = 1 << 20
 
 
@@ -73,7 +73,8 @@ def levenshtein(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
 def error_counts(reference: Sequence[str], hypothesis: Sequence[str]) -> ErrorCounts:
     """The edits of one shortest alignment, by kind.
 
-    Where several alignments are equally short, the kinds depend on the choice; their sum does not.
+    If several alignments are equally short, the counts by kind depend on the choice; their sum does
+    not.
 
     Args:
         reference, hypothesis: words for word error rate, characters for character error rate.
@@ -103,7 +104,7 @@ def bootstrap_interval(
         weights: one per utterance; the statistic is then ``sum(w * v) / sum(w)``.
         confidence: share of the resampled means inside the interval.
         seed: the same seed gives the same interval.
-        resamples: how many times the utterances are drawn anew, with replacement.
+        resamples: how many times the utterances are drawn with replacement.
 
     Raises:
         InputError: no values, shapes that differ, weights without a positive sum, or a
@@ -112,7 +113,7 @@ def bootstrap_interval(
     array = np.asarray(values, dtype=np.float64)
     share = np.ones_like(array) if weights is None else np.asarray(weights, dtype=np.float64)
     if array.shape != share.shape:
-        raise InputError(f"{array.size} values do not go with {share.size} weights")
+        raise InputError(f"{array.size} values do not match {share.size} weights")
     return ratio_interval(array * share, share, confidence, seed, resamples)
 
 
@@ -135,7 +136,7 @@ def ratio_interval(
     ratios: list[npt.NDArray[np.float64]] = []
     for drawn in _draws(above.size, resamples, seed):
         divisor = below[drawn].sum(axis=1)
-        # A resample without any reference unit has no rate; it is left out.
+        # A resample without any reference unit has no rate and is skipped.
         ratios.append(above[drawn].sum(axis=1)[divisor > 0] / divisor[divisor > 0])
     tail = (1.0 - confidence) / 2.0
     low, high = np.quantile(np.concatenate(ratios), [tail, 1.0 - tail])
@@ -149,16 +150,16 @@ def studentized_interval(
     seed: int = 0,
     resamples: int = 4000,
 ) -> tuple[float, float] | None:
-    """Interval of ``sum(numerators) / sum(denominators)`` where a few pairs make up most of it.
+    """Interval of ``sum(numerators) / sum(denominators)`` if a few pairs dominate the sum.
 
-    Percentile intervals of such numbers end too low: with a few dozen pairs, one in six ends below
-    the true ratio, where one in forty may. Here each resample is judged by its own standard error,
-    so that one without a large pair counts as the narrow view that it is (Efron and Tibshirani,
-    "An Introduction to the Bootstrap", 1993, section 12.5; standard error: Cochran, "Sampling
-    Techniques", 1977, section 6.4).
+    Percentile intervals of such ratios are too low: with a few dozen pairs, one in six ends below
+    the true ratio instead of one in forty. The studentised bootstrap divides the deviation of each
+    resample by its own standard error, which is small in resamples without a large pair (Efron and
+    Tibshirani, "An Introduction to the Bootstrap", 1993, section 12.5; standard error: Cochran,
+    "Sampling Techniques", 1977, section 6.4).
 
     Returns:
-        None where all pairs have the same ratio, or there is one only: nothing scatters.
+        None if all pairs have the same ratio, or there is only one pair.
 
     Raises:
         InputError: as :func:`bootstrap_interval`.
@@ -170,7 +171,7 @@ def studentized_interval(
     deviations: list[npt.NDArray[np.float64]] = []
     for drawn in _draws(above.size, resamples, seed):
         ratios, errors = _ratios(above[drawn], below[drawn])
-        # A resample of one pair alone, or of none with a denominator, has no error to judge it by.
+        # A resample of a single pair, or without a denominator, has no standard error.
         scattered = errors > 0.0
         deviations.append((ratios[scattered] - ratio) / errors[scattered])
     tail = (1.0 - confidence) / 2.0
@@ -179,7 +180,7 @@ def studentized_interval(
 
 
 def _draws(pairs: int, resamples: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
-    """Positions of the pairs in each resample, (resamples, pairs), in slices."""
+    """Positions of the pairs in each resample, (resamples, pairs), in blocks."""
     generator = np.random.default_rng(seed)
     at_once = max(1, _DRAWS_AT_ONCE // pairs)
     for start in range(0, resamples, at_once):
@@ -189,7 +190,7 @@ def _draws(pairs: int, resamples: int, seed: int) -> Iterator[npt.NDArray[np.int
 def _ratios(
     above: npt.NDArray[np.float64], below: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """The ratio of the sums of each row, and its standard error; 0 where a row has none."""
+    """The ratio of the sums of each row, and its standard error; 0 if a row has none."""
     pairs, divisor = above.shape[1], below.sum(axis=1)
     known = divisor > 0.0
     divisor = np.where(known, divisor, 1.0)
@@ -204,7 +205,7 @@ def _pairs(
     denominators: Sequence[float] | npt.NDArray[np.floating],
     confidence: float,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Both as arrays of one dimension.
+    """Both as one-dimensional arrays.
 
     Raises:
         InputError: as :func:`bootstrap_interval`.
@@ -219,5 +220,5 @@ def _pairs(
     if (below < 0).any() or below.sum() <= 0:
         raise InputError("the weights of a bootstrap interval must be positive")
     if not 0.0 < confidence < 1.0:
-        raise InputError(f"confidence must lie between 0 and 1, not {confidence}")
+        raise InputError(f"confidence must be between 0 and 1, not {confidence}")
     return above, below

@@ -1,4 +1,4 @@
-"""The parts of flashlight-text's CTC search that every beam decoder shares."""
+"""Parts of flashlight-text's CTC search, shared by the beam decoders."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from quantkit.errors import MissingDependencyError
 from quantkit.text.labels import Labels
 
 # Hypotheses this far (natural log) behind the best are dropped; wide enough that in practice only
-# the beam's width decides.
+# the beam width limits the search.
 BEAM_THRESHOLD = 50.0
 
 # "No such token": flashlight neither emits it nor gives it a silence score.
@@ -74,6 +74,6 @@ def collapsed(labels: Labels, path: Sequence[int]) -> str:
 
 
 def spaced(labels: Labels, indices: Sequence[int]) -> str:
-    """Text of collapsed labels, its words set apart by exactly one space."""
+    """Text of collapsed labels, with exactly one space between words."""
     text = labels.decode(indices)
     return text if labels.separator else " ".join(part for part in text.split(" ") if part)

@@ -1,4 +1,4 @@
-"""Files that say what the outputs of a model stand for."""
+"""Files with the labels of a model's outputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SPECIAL = re.compile(r"<[^<>]+>|\[[A-Z]+\]")
 
 
 def read_names(path: Path) -> list[str]:
-    """Names in output order: one a line, a JSON list, or a JSON object from name to index.
+    """Names in output order: one per line, a JSON list, or a JSON object from name to index.
 
     A line may be a single space.
 
@@ -32,7 +32,7 @@ def read_names(path: Path) -> list[str]:
     while names and not names[-1]:
         names.pop()
     if not names:
-        raise InputError(f"labels {path} are empty: write one a line")
+        raise InputError(f"labels {path} are empty: write one per line")
     if "" in names:
         raise InputError(f"labels {path}: line {names.index('') + 1} is empty")
     return names
@@ -46,11 +46,11 @@ def ctc_labels_of(path: Path, outputs: int, blank: int | None = None) -> Labels:
 
     Args:
         outputs: of the model.
-        blank: index of the blank; needed where none of these names is there. The file may leave
-            that label out.
+        blank: index of the blank; needed if none of these names occurs. The file may omit the
+            blank.
 
     Raises:
-        InputError: the labels are not those of the outputs, or there is no blank.
+        InputError: the number of labels is not that of the outputs, or there is no blank.
     """
     names = read_names(path)
     if blank is not None and not 0 <= blank < outputs:
@@ -62,7 +62,7 @@ def ctc_labels_of(path: Path, outputs: int, blank: int | None = None) -> Labels:
         found = next((name for name in _BLANKS if name in names), None)
         if found is None:
             raise InputError(
-                f"labels {path} name no blank ({', '.join(_BLANKS)}): give its index with --blank"
+                f"labels {path} have no blank ({', '.join(_BLANKS)}): give its index with --blank"
             )
         blank = names.index(found)
     tokens = [
@@ -80,7 +80,7 @@ def classes_of(path: Path, outputs: int) -> tuple[str, ...]:
     """The classes of a classifier from :func:`read_names`.
 
     Raises:
-        InputError: they are not those of the outputs, or repeat a name.
+        InputError: their number is not that of the outputs, or a name is repeated.
     """
     names = read_names(path)
     _require_count(path, names, outputs)
@@ -101,7 +101,7 @@ def _from_json(text: str, path: Path) -> list[str]:
     try:
         content = json.loads(text)
     except ValueError as error:
-        raise InputError(f"labels {path} are no JSON: {error}") from error
+        raise InputError(f"labels {path} are not JSON: {error}") from error
     if isinstance(content, dict):
         by_index = {index: name for name, index in content.items()}
         if set(by_index) != set(range(len(content))):

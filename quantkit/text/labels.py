@@ -21,7 +21,7 @@ class Labels:
     Args:
         tokens: one string per output channel; the blank's own string is never printed.
         blank: index of the CTC blank in ``tokens``.
-        separator: what stands between tokens in text: ``""`` for letters, ``" "`` for phonemes.
+        separator: between tokens in text: ``""`` for letters, ``" "`` for phonemes.
         silent: indices of further tokens that are never printed, such as ``<unk>``.
     """
 
@@ -34,7 +34,7 @@ class Labels:
         if not 0 <= self.blank < len(self.tokens):
             raise InputError(f"blank index {self.blank} is outside the {len(self.tokens)} labels")
         if not all(0 <= index < len(self.tokens) for index in self.silent):
-            raise InputError(f"silent labels {self.silent} are not all of {len(self.tokens)}")
+            raise InputError(f"silent labels {self.silent} are not all below {len(self.tokens)}")
         if len(set(self.tokens)) != len(self.tokens):
             raise InputError("labels repeat a token")
 
@@ -54,7 +54,7 @@ class Labels:
         """Blank, then every unit of ``texts`` in sorted order.
 
         Raises:
-            InputError: the texts have no unit at all.
+            InputError: the texts are empty.
         """
         units = {u for t in texts for u in (t.split(separator) if separator else t)} - {""}
         if not units:
@@ -68,7 +68,7 @@ class Labels:
         """Token indices of ``text``, which must hold only tokens of this alphabet.
 
         Raises:
-            InputError: a character or phoneme that is no label.
+            InputError: a character or phoneme that is not a label.
         """
         index = {token: i for i, token in enumerate(self.tokens) if not self._is_mute(i)}
         units: Iterable[str] = text if not self.separator else text.split(self.separator)
@@ -92,7 +92,7 @@ class Labels:
         return index == self.blank or index in self.silent
 
     def to_json(self) -> str:
-        """The form that is stored in an artifact's ``quantkit.labels`` metadata."""
+        """The JSON stored in an artifact's ``quantkit.labels`` metadata."""
         content: dict[str, Any] = {
             "tokens": list(self.tokens),
             "blank": self.blank,

@@ -1,8 +1,8 @@
 """Beam search with an n-gram language model (ARPA), over labels or over words.
 
-The unigrams of the file decide which: when each of them is a label, or a name for the space
-(``|``, ``▁``, ``<space>``), the model scores labels and the search is free to write any word.
-Otherwise its unigrams are the vocabulary, and the search follows a trie of their spellings.
+The unigrams of the file determine which. If each of them is a label, or a name for the space
+(``|``, ``▁``, ``<space>``), the model scores labels and the search can write any word. Otherwise
+its unigrams are the vocabulary, and the search follows a trie of their spellings.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from quantkit.text.labels import Labels
 _SPACE_NAMES = ("|", "▁", "<space>")
 _MARKERS = frozenset({"<s>", "</s>", "<unk>", "<UNK>"})
 
-# Marks labels that the language model has never seen, the blank above all.
+# Marks labels unknown to the language model, such as the blank.
 _UNKNOWN = "<unk>"
 
-# KenLM answers in base 10, acoustic scores are natural logarithms.
+# KenLM returns logarithms to base 10, acoustic scores are natural logarithms.
 _TO_NATURAL = math.log(10.0)
 
 # A word outside the vocabulary is never written.
@@ -39,7 +39,8 @@ def language_model_decoder(
     """A search over contiguous float32 (frames, labels) log-probabilities with frames > 0.
 
     Raises:
-        InputError: the file is missing, no ARPA file, or shares no word or label with ``labels``.
+        InputError: the file is missing, is not an ARPA file, or has no word or label in common with
+            ``labels``.
         MissingDependencyError: flashlight-text was built without KenLM.
     """
     vocabulary = arpa_vocabulary(path)
@@ -79,7 +80,7 @@ def arpa_vocabulary(path: Path) -> list[str]:
 
 
 def _label_names(labels: Labels, vocabulary: list[str]) -> list[str]:
-    """How the language model calls each label."""
+    """The language model's name of each label."""
     space = next((name for name in _SPACE_NAMES if name in vocabulary), _SPACE_NAMES[0])
     names = [space if token == " " else token for token in labels.tokens]
     names[labels.blank] = _UNKNOWN
@@ -96,13 +97,13 @@ def _word_search(
 ) -> Callable[[FloatArray], str]:
     if labels.separator or " " not in labels.tokens:
         raise InputError(
-            f"language model {path} is over words, but the labels have no space to set words "
-            "apart; use a model over labels"
+            f"language model {path} is over words, but the labels have no space to "
+            "separate words; use a model over labels"
         )
     space = labels.tokens.index(" ")
     words = [word for word in vocabulary if labels.covers(word)]
     if not words:
-        raise InputError(f"language model {path}: no word of it can be spelt with the labels")
+        raise InputError(f"language model {path}: none of its words can be spelt with the labels")
     library = flashlight()
     model = _kenlm(path, words)
     trie = library.Trie(len(labels), space)
@@ -142,21 +143,21 @@ def _word_search(
 
 
 def _kenlm(path: Path, entries: list[str]) -> Any:
-    """The KenLM model in ``path``, its token ``i`` being ``entries[i]``."""
+    """The KenLM model in ``path``, with ``entries[i]`` as token ``i``."""
     try:
         from flashlight.lib.text.decoder.kenlm import KenLM
         from flashlight.lib.text.dictionary import Dictionary
     except ImportError as error:
         raise MissingDependencyError(
-            "language models need flashlight-text with KenLM, as its wheels have it: "
+            "language models need flashlight-text with KenLM, which its wheels include: "
             "pip install --force-reinstall flashlight-text"
         ) from error
     try:
         with _silenced_stderr():
             return KenLM(str(path), Dictionary(entries))
-    # KenLM's C++ exceptions arrive as RuntimeError or ValueError, by kind of fault.
+    # KenLM's C++ exceptions become RuntimeError or ValueError.
     except Exception as error:
-        # "<source file> in <function> threw <what a person wants to know>".
+        # "<source file> in <function> threw <reason>".
         reason = " ".join(str(error).rpartition(" threw ")[2].split())
         raise InputError(f"language model {path} cannot be loaded: {reason}") from error
 

@@ -1,4 +1,4 @@
-"""Transcripts as people write them → the alphabet that a model writes."""
+"""Normalise transcripts to the alphabet of a model."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _DASHES = frozenset("-‐‑‒–—―/")
 
 
 def normalized(text: str, labels: Labels) -> str:
-    """``text`` in the case of ``labels``, single-spaced, without punctuation that is no label.
+    """``text`` in the case of ``labels``, single-spaced, without punctuation outside the labels.
 
-    Letters and digits that are no label stay, so that :meth:`Labels.covers` can tell.
+    Letters and digits outside the labels stay, so that :meth:`Labels.covers` can detect them.
 
     >>> normalized("Please hold -- I'm  ready!", Labels.english())
     "please hold i'm ready"

@@ -1,10 +1,10 @@
-"""CTC prefix beam search in NumPy, for where flashlight-text has no build.
+"""CTC prefix beam search in NumPy, for platforms without flashlight-text.
 
 A. Hannun et al., "First-Pass Large Vocabulary Continuous Speech Recognition using Bi-Directional
 Recurrent DNNs", 2014, algorithm 1, in log space and without a language model. Pruning is that of
-:func:`quantkit.text.flashlight_search.free_search`, so that both write the same text: a prefix
-that ends in a blank and the same prefix that ends in its last label are two hypotheses, each
-counts towards the width, and only the end of the clip adds them up.
+:func:`quantkit.text.flashlight_search.free_search`, so that both write the same text: a prefix that
+ends in a blank and the same prefix that ends in its last label are two hypotheses. Each counts
+towards the width, and they are added only at the end of the clip.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def prefix_beam_search(
 def best_labels(
     log_probs: FloatArray, blank: int, width: int, threshold: float = BEAM_THRESHOLD
 ) -> list[int]:
-    """The most probable label sequence that the beam holds at the end, without blanks.
+    """The most probable label sequence in the beam at the end, without blanks.
 
     Args:
         log_probs: (frames, labels) natural log-probabilities; minus infinity is allowed.
@@ -64,12 +64,12 @@ def best_labels(
     for frame in log_probs.astype(np.float64):
         last, own = prefixes.last_and_key(nodes)
         grown = scores[:, None] + frame
-        # A label lengthens the prefix, unless it repeats the one that the last frame wrote.
+        # A label lengthens the prefix, unless it repeats the label of the last frame.
         keys = nodes[:, None] * count + columns
         repeats = (columns == last[:, None]) & ~after_blank[:, None]
         keys = np.where(repeats, own[:, None], keys)
         keys[:, blank] = own
-        # A hypothesis in one number: which prefix, and whether a blank came after it.
+        # A hypothesis as one number: its prefix, and whether a blank follows.
         keys = 2 * keys + (columns == blank)
 
         alive = grown >= grown.max() - threshold
@@ -83,16 +83,16 @@ def best_labels(
 
 
 class _Prefixes:
-    """Tree of the label sequences that ever were in the beam.
+    """Tree of all label sequences that have been in the beam.
 
-    A prefix has a node, counted up from 0, and a key, ``node of its parent * labels + last
-    label``. Its key is known before it has a node, so only survivors of a frame get one; and it
-    never changes, so a prefix that leaves the beam and comes back is met by its descendants.
+    A prefix has a node, counted up from 0, and a key, ``node of its parent * labels + last label``.
+    The key is known before the prefix has a node, so only hypotheses that survive a frame get one.
+    It never changes, so a prefix that leaves the beam and returns keeps its descendants.
     """
 
     def __init__(self, labels: int) -> None:
         self._labels = labels
-        # Any key that no real prefix can have would do for the empty one.
+        # The empty prefix may have any key that no other prefix can have.
         self._keys = [-1]
         self._last = [_NO_LABEL]
         self._nodes = {-1: _EMPTY}

@@ -1,4 +1,4 @@
-"""How texts are compared: what is made equal before, and what an edit counts."""
+"""How texts are compared: normalisation, and the units of the edit distance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class TextScoring(Protocol):
 
     @property
     def unit(self) -> Unit:
-        """What an edit distance counts."""
+        """The unit of the edit distance."""
         ...
 
     @property
@@ -25,20 +25,20 @@ class TextScoring(Protocol):
         ...
 
     def normalized(self, text: str, language: str = "") -> str:
-        """``text`` with all that does not count made equal.
+        """``text`` normalised, without differences that do not count.
 
         Args:
             text: a transcript.
-            language: code of the clip's language; empty where it is not known.
+            language: code of the clip's language; empty if unknown.
         """
         ...
 
     def heard(self, text: str, language: str = "") -> str:
-        """The same of what a model wrote."""
+        """The same for the output of a model."""
         ...
 
     def units(self, text: str) -> list[str]:
-        """What is counted, of a normalised text."""
+        """The counted units of a normalised text."""
         ...
 
     def covers(self, text: str) -> bool:
@@ -63,15 +63,15 @@ class LabelScoring:
         return not self.labels.separator and " " in self.labels.tokens
 
     def normalized(self, text: str, language: str = "") -> str:
-        """In the case of the labels, without punctuation that is no label."""
+        """In the case of the labels, without punctuation outside them."""
         return normalized(text, self.labels)
 
     def heard(self, text: str, language: str = "") -> str:
-        """As it is: every label counts."""
+        """Unchanged: every label counts."""
         return text
 
     def units(self, text: str) -> list[str]:
-        """Characters, or labels where they have a separator."""
+        """Characters, or labels if they have a separator."""
         separator = self.labels.separator
         return [unit for unit in text.split(separator) if unit] if separator else [*text]
 
@@ -97,13 +97,13 @@ class KeywordScoring:
         return False
 
     def normalized(self, text: str, language: str = "") -> str:
-        """The class that differs in case only, else the text itself."""
+        """The class that is equal up to case, else the text itself."""
         stripped = " ".join(text.split())
         same = (name for name in self.classes if name.casefold() == stripped.casefold())
         return next(same, stripped)
 
     def heard(self, text: str, language: str = "") -> str:
-        """As it is: a class."""
+        """Unchanged: a class."""
         return text
 
     def units(self, text: str) -> list[str]:
@@ -155,7 +155,7 @@ class _Normalizer(Protocol):
 
 @lru_cache
 def _normalizer(is_english: bool) -> _Normalizer:
-    # Imported late: it reads tables of a megabyte.
+    # Imported on first use, because it reads tables of a megabyte.
     from whisper_normalizer.basic import BasicTextNormalizer
     from whisper_normalizer.english import EnglishTextNormalizer
 

@@ -42,7 +42,7 @@ def test_the_blank_may_be_given_by_its_index(tmp_path: Path) -> None:
     assert ctc_labels_of(path, 2, blank=1).blank == 1
     left_out = ctc_labels_of(path, 3, blank=2)
     assert (left_out.tokens, left_out.blank) == (("a", "b", "<blank>"), 2)
-    with pytest.raises(InputError, match=r"name no blank .* --blank"):
+    with pytest.raises(InputError, match=r"have no blank .* --blank"):
         ctc_labels_of(path, 2)
     with pytest.raises(InputError, match="there is no output 9"):
         ctc_labels_of(path, 2, blank=9)
@@ -63,7 +63,7 @@ def test_labels_of_another_model_are_refused_in_one_line(tmp_path: Path) -> None
         ("a.txt", "", "are empty"),
         ("a.txt", "a\n\nb\n", "line 2 is empty"),
         ("a.txt", "_\na\na\n", "repeat a token"),
-        ("a.json", "{", "are no JSON"),
+        ("a.json", "{", "are not JSON"),
         ("a.json", "3", "neither a list nor an object"),
         ("a.json", '{"a": 1, "b": 2}', "not 0 to 1"),
     ],

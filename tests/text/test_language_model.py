@@ -125,11 +125,11 @@ def test_damaged_and_missing_files_are_named(words: Path, tmp_path: Path) -> Non
 
 
 def test_word_model_needs_a_space_label(words: Path) -> None:
-    with pytest.raises(InputError, match="no space to set words apart"):
+    with pytest.raises(InputError, match="no space to separate words"):
         beam_decoder(Labels(("_", *"seait")), language_model=words)
 
 
 def test_word_model_in_another_script(tmp_path: Path) -> None:
     path = write_arpa(tmp_path / "ru.arpa", {"да": -1.0, "нет": -1.0}, {"да нет": -0.5})
-    with pytest.raises(InputError, match="no word of it can be spelt"):
+    with pytest.raises(InputError, match="none of its words can be spelt"):
         beam_decoder(ENGLISH, language_model=path)
