@@ -208,8 +208,8 @@ class Corpus:
         return tuple(sorted({str(getattr(u, attribute)) for u in self.utterances} - {""}))
 
     def _nothing_matches(self, conditions: dict[str, tuple[str, ...]]) -> str:
-        asked = ", ".join(f"{key}={'|'.join(values)}" for key, values in conditions.items())
-        message = f"{self.name}: no utterance matches {asked}"
+        wanted = ", ".join(f"{key}={'|'.join(values)}" for key, values in conditions.items())
+        message = f"{self.name}: no utterance matches {wanted}"
         for key, values in conditions.items():
             known = self.values(key)
             if unknown := [value for value in values if value not in known]:
