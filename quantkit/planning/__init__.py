@@ -1,1 +1,1 @@
-"""From a budget to a plan: how every layer is stored and computed, and what the file will take."""
+"""From a budget to a plan: how every layer is stored and computed, and the size of the file."""

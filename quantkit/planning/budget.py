@@ -1,4 +1,4 @@
-"""Budgets of bytes and of time as people write them."""
+"""Parsing of budgets in bytes and in time."""
 
 from __future__ import annotations
 
@@ -26,12 +26,14 @@ def parse_budget(text: str) -> int:
     20447232
 
     Raises:
-        InputError: no number, no unit, or nothing at all.
+        InputError: no number, no unit, or zero bytes.
     """
     match = _AMOUNT.fullmatch(text)
     unit = _UNITS.get(match[2].upper()) if match else None
     if match is None or unit is None:
-        raise InputError(f"budget {text!r} is no size; write for example 20MB, 19.5MiB or 123456B")
+        raise InputError(
+            f"budget {text!r} is not a size; write for example 20MB, 19.5MiB or 123456B"
+        )
     size = int(float(match[1]) * unit)
     if size < 1:
         raise InputError(f"budget {text!r} is less than one byte")
@@ -39,22 +41,22 @@ def parse_budget(text: str) -> int:
 
 
 def parse_latency(text: str, float32_ms: float) -> float:
-    """Milliseconds of ``30ms``, ``0.5s`` or ``0.4x``: so many times what float32 takes.
+    """Milliseconds of ``30ms``, ``0.5s`` or ``0.4x`` (a multiple of the float32 latency).
 
     >>> parse_latency("0.4x", 100.0)
     40.0
 
     Args:
-        float32_ms: what the float32 model takes.
+        float32_ms: latency of the float32 model.
 
     Raises:
-        InputError: no number, no unit, or no time at all.
+        InputError: no number, no unit, or zero time.
     """
     match = _AMOUNT.fullmatch(text)
     unit = {"X": float32_ms, **_MILLISECONDS}.get(match[2].upper()) if match else None
     if match is None or unit is None:
         raise InputError(
-            f"latency {text!r} is no time; write for example 30ms, or 0.4x for a share of float32's"
+            f"latency {text!r} is not a time; write for example 30ms, or 0.4x of float32's"
         )
     limit = float(match[1]) * unit
     if not limit > 0:

@@ -1,4 +1,4 @@
-"""What each layer of a model may become, and how far that is predicted to move the posteriors."""
+"""Candidate choices of each layer, and their predicted divergence of the posteriors."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from quantkit.sensitivity.table import LayerSensitivity, Sensitivity, WeightDive
 #: A kernel: compute, and bits of the grid of its input.
 Kernel = tuple[Compute, int]
 
-# Logarithms need something above zero; no measurement in float32 resolves so little.
+# Logarithms need a positive floor; no float32 measurement resolves a smaller divergence.
 _LEAST_DIVERGENCE = 1e-12
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One thing that a layer may become.
+    """One candidate choice of a layer.
 
     Args:
         choice: storage, compute and activation bits.
@@ -50,7 +50,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class _Pin:
-    """What was said about a layer; None where it is free."""
+    """What the rules set for a layer; None where it is free."""
 
     compute: Compute | None = None
     codec: CodecChoice | None = None
@@ -67,27 +67,27 @@ def layer_candidates(
 ) -> dict[str, tuple[Candidate, ...]]:
     """The candidates of every layer, in graph order.
 
-    What a layer cannot be, because no kernel or the target runtime can do it, is replaced by what
-    it would become. Excluded layers have float32 for their only candidate.
+    Choices that no kernel or not the target runtime supports are replaced by their fallback.
+    Excluded layers have float32 as their only candidate.
 
     Args:
         assigned: the float model.
         settings: compute and activation bits of the layers, exclusions, rules and target runtime;
             its codec does not matter.
-        codecs: to choose among; none: all that the table has.
-        any_compute: let the compute and activation bits of each layer be any that the table has,
-            or float32, instead of what ``settings`` say.
+        codecs: to choose from; none: all codecs of the table.
+        any_compute: whether each layer may have any compute and activation bits of the table, or
+            float32, instead of those of ``settings``.
 
     Raises:
         FormatError: the table is for another model.
-        InputError: the table says too little about a layer, a codec of ``codecs`` is not in it, or
+        InputError: the table has no divergence for a layer, a codec of ``codecs`` is not in it, or
             a pattern matches no layer.
     """
     sensitivity.require_model(assigned.plan.model_sha256)
     _require_known(sensitivity, codecs)
     pins = _pins(settings, assigned.layers)
     usual = replace(settings, codec=None).assign(assigned.layers)
-    # Layers with one weight are measured together: each bears its part of what that showed.
+    # Layers with a tied weight are measured together: each gets an equal part of the divergence.
     sharers = {
         name: len(group)
         for group in shared_weights(assigned.model, assigned.layers)
@@ -104,7 +104,7 @@ def layer_candidates(
         chosen = [pin.codec] if pin.codec else [w.codec for w in row.weights]
         if codecs and not pin.codec:
             chosen = [codec for codec in chosen if codec in codecs]
-        asked[layer.name] = [
+        requested[layer.name] = [
             Candidate(
                 choice, _of_codec(codec, divergences) / sharers.get(layer.name, 1) + kernels[kernel]
             )
@@ -113,18 +113,18 @@ def layer_candidates(
             for choice in _choice(kernel, codec, settings)
         ]
         if not row.weights and not pin.codec:
-            # Its weight can only stay as it is, the analysis found.
-            asked[layer.name] = [Candidate(FLOAT_LAYER, 0.0)]
-        if not asked[layer.name]:
+            # The analysis found that its weight can only stay float32.
+            requested[layer.name] = [Candidate(FLOAT_LAYER, 0.0)]
+        if not requested[layer.name]:
             raise InputError(
-                f"layer {layer.name}: none of the candidate codecs goes with compute "
+                f"layer {layer.name}: none of the candidate codecs supports compute "
                 f"{' or '.join(dict.fromkeys(compute for compute, _ in kernels))}; give others"
             )
-    return _settled(assigned, asked, settings.target_runtime)
+    return _settled(assigned, requested, settings.target_runtime)
 
 
 def falling_with_bits(weights: Sequence[WeightDivergence]) -> list[float]:
-    """The divergences with measurement noise taken out: more bits of a codec are never worse.
+    """The divergences without measurement noise: more bits of a codec are never worse.
 
     Isotonic regression of the logarithms (T. Robertson, F. T. Wright and R. L. Dykstra, "Order
     Restricted Statistical Inference", Wiley 1988, chapter 1) over the widths of each codec.
@@ -148,14 +148,13 @@ def _require_known(sensitivity: Sensitivity, codecs: Sequence[CodecChoice]) -> N
     known = {str(w.codec): w.codec for layer in sensitivity.layers for w in layer.weights}
     if not known:
         raise InputError(
-            "the sensitivity table holds no output divergence; make it with `quantkit analyze "
+            "the sensitivity table has no output divergence; make it with `quantkit analyze "
             "MODEL --audio DIR`, without --no-divergence"
         )
     for codec in codecs:
         if codec not in known.values():
             raise InputError(
-                f"the sensitivity table says nothing about codec {codec}; it has: "
-                f"{', '.join(known)}"
+                f"the sensitivity table does not have codec {codec}; it has: {', '.join(known)}"
             )
 
 
@@ -179,10 +178,10 @@ def _pins(settings: QuantizeSettings, layers: Sequence[Layer]) -> dict[str, _Pin
 def _kernels(
     row: LayerSensitivity, usual: LayerChoice, pin: _Pin, any_compute: bool
 ) -> dict[Kernel, float]:
-    """The kernels that a layer may have, with the divergence that its input's grid brings."""
+    """The kernels that a layer may have, with the divergence caused by quantizing its input."""
     measured: dict[Kernel, float] = {(a.compute, a.bits): a.divergence for a in row.activations}
     if not any_compute:
-        # Divergence that all candidates of a layer have in common decides nothing.
+        # Divergence that all candidates of a layer share does not affect the choice.
         kernel = (usual.compute, usual.activation_bits)
         return {kernel: measured.get(kernel, 0.0)}
     every: dict[Kernel, float] = {("float32", 8): 0.0, **measured}
@@ -197,7 +196,7 @@ def _kernels(
 def _choice(
     kernel: Kernel, codec: CodecChoice, settings: QuantizeSettings
 ) -> Iterator[LayerChoice]:
-    """The choice of both, unless the kernel cannot read the codec."""
+    """The choice of kernel and codec, unless the kernel cannot read the codec."""
     compute, bits = kernel
     label = {"static": settings.range_label, "dynamic": f"dynamic {settings.dynamic_range}"}
     with suppress(InputError):
@@ -213,7 +212,7 @@ def _weight_divergences(row: LayerSensitivity) -> dict[str, tuple[CodecChoice, f
 
 
 def _of_codec(codec: CodecChoice, known: Mapping[str, tuple[CodecChoice, float]]) -> float:
-    """The divergence of ``codec``; of one that was not measured, no less than is known of it."""
+    """The divergence of ``codec``; for one that was not measured, the best known lower bound."""
     if codec == FLOAT32:
         return 0.0
     if str(codec) in known:
@@ -223,14 +222,14 @@ def _of_codec(codec: CodecChoice, known: Mapping[str, tuple[CodecChoice, float]]
 
 
 def _settled(
-    assigned: AssignedModel, asked: Mapping[str, Sequence[Candidate]], target_runtime: str
+    assigned: AssignedModel, requested: Mapping[str, Sequence[Candidate]], target_runtime: str
 ) -> dict[str, tuple[Candidate, ...]]:
-    """The candidates as the layers can have them, each once: the first of those that agree."""
+    """The candidates after fallbacks, each once: the first of equal ones."""
     if all(choice.is_plain_float for choice in assigned.choices.values()):
-        return dict.fromkeys(asked, (Candidate(FLOAT_LAYER, 0.0),))
-    found: dict[str, dict[str, Candidate]] = {name: {} for name in asked}
-    for i in range(max(map(len, asked.values()))):
-        turn = {name: each[min(i, len(each) - 1)] for name, each in asked.items()}
+        return dict.fromkeys(requested, (Candidate(FLOAT_LAYER, 0.0),))
+    found: dict[str, dict[str, Candidate]] = {name: {} for name in requested}
+    for i in range(max(map(len, requested.values()))):
+        turn = {name: each[min(i, len(each) - 1)] for name, each in requested.items()}
         choices = {name: candidate.choice for name, candidate in turn.items()}
         possible, _ = settle(assigned.model, assigned.layers, choices, target_runtime)
         for name, choice in possible.items():

@@ -1,14 +1,14 @@
-"""Where layers interact, the sum of what they do alone is wrong: found out and put right.
+"""Correct a plan for interactions between layers.
 
-The programme adds up what each layer does to the posteriors on its own. Errors of several layers
-also add up, cancel, or are cut off by what comes behind. So the plan is tried on the audio as a
-whole, and once for each layer without that layer. What a layer is really to blame for, over what
-was predicted of it, is a factor that its other candidates are assumed to share:
+The programme sums the divergence that each layer causes on its own. Errors of several layers,
+however, add up, cancel, or are absorbed by later layers. So the plan is tried on the audio as a
+whole, and once for each layer with that layer in float32. The ratio of a layer's measured marginal
+to its predicted divergence is a factor that is assumed to apply to its other candidates too:
 
     D(plan with c' for c in layer l) ≈ D(plan without l) + d[l, c'] · marginal[l] / d[l, c]
 
-The programme is solved anew with these and the new plan is tried, for a few rounds; the plan that
-really moves the posteriors least is kept.
+The programme is solved again with these values and the new plan is tried, for a few rounds. The
+plan with the smallest measured divergence is kept.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from quantkit.sensitivity.table import Sensitivity
 Choices = Mapping[str, LayerChoice]
 
 ROUNDS = 2
-# Of fewer than 8 bits, so that all is observed that fitting can need.
+# Of fewer than 8 bits, so that everything that fitting may need is observed.
 _FITTED = CodecChoice("bitplane", 4)
-#: A layer's candidates differ; what one of them shows says no more than this about the others.
+#: Largest factor by which one candidate's measurement may change the others' divergences.
 LARGEST_FACTOR = 8.0
 
 
@@ -47,10 +47,10 @@ class Judge(Protocol):
     """Tries plans on audio."""
 
     def divergence(self, choices: Choices) -> Estimate:
-        """Of the whole plan."""
+        """The divergence of the whole plan."""
 
     def marginals(self, choices: Choices) -> Mapping[str, float]:
-        """By layer, what the plan's divergence falls by when that layer stays float32."""
+        """By layer, the decrease of the plan's divergence if that layer stays float32."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Round:
     """One plan that was tried.
 
     Args:
-        predicted: sum of the layers' divergences, each corrected by what earlier rounds showed.
+        predicted: sum of the layers' divergences, corrected by earlier rounds.
         measured: of the whole plan.
         size_bytes: of its file.
     """
@@ -73,10 +73,10 @@ class Correction:
     """The best of the plans that were tried.
 
     Args:
-        optimum: the plan, and what was predicted of it.
-        measured: its divergence; None where it was not tried.
-        rounds: every plan that was tried, in order; the first is the one that the layers' own
-            divergences lead to.
+        optimum: the plan, with its prediction.
+        measured: its divergence; None if it was not tried.
+        rounds: every plan that was tried, in order; the first is that of the uncorrected
+            divergences.
     """
 
     optimum: Optimum
@@ -85,7 +85,7 @@ class Correction:
 
     @property
     def foretold(self) -> Estimate:
-        """What the file will diverge by: of the plan tried as a whole, where it was tried."""
+        """Estimated divergence of the file: measured if the plan was tried, else predicted."""
         return self.measured or Estimate(self.optimum.divergence)
 
 
@@ -98,7 +98,7 @@ def corrected_plan(
     rounds: int = ROUNDS,
     progress: Progress | None = None,
 ) -> Correction:
-    """The plan within the budget that moves the posteriors least, of those that were tried.
+    """The plan within the budget with the smallest measured divergence.
 
     Args:
         judge: None: the plan that is predicted best, untried.
@@ -137,9 +137,9 @@ class PlanEvaluator:
 
     Args:
         source: the float model.
-        feeds: unlabelled clips; never those that results are reported on.
+        feeds: unlabelled clips; never those of the evaluation.
         sensitivity: whose weighting of the frames is used.
-        settings: how activation ranges are found.
+        settings: how activation ranges are calibrated.
         fitting: how levels are found.
 
     Raises:
@@ -156,7 +156,7 @@ class PlanEvaluator:
         fitting: Fitting | None = None,
     ) -> None:
         fitting = fitting or Fitting()
-        # Ranges and moments of every layer, whatever plan will be tried.
+        # Ranges and moments of every layer, for any plan.
         everything = replace(settings, compute="static", operators={}, rules=(), exclude=())
         assigned = prepare(source, replace(everything, codec=_FITTED), fitting)
         sensitivity.require_model(assigned.prepared.sha256)
@@ -174,14 +174,14 @@ class PlanEvaluator:
         self.marginals = self._trial.marginals
 
     def close(self) -> None:
-        """Give back what trying plans holds open."""
+        """Release the open sessions and files."""
         self._trial.close()
 
 
 def _factors(
     optimum: Optimum, marginals: Mapping[str, float], before: Mapping[str, float]
 ) -> dict[str, float]:
-    """What to multiply the layers' own divergences by, from the second time on half way there."""
+    """Factors of the layers' own divergences; from the second round on, half the step."""
     factors = dict(before)
     for name, option in optimum.solution.options.items():
         alone = option.divergence / before.get(name, 1.0)
@@ -193,7 +193,7 @@ def _factors(
 
 
 def _divergence_settings(sensitivity: Sensitivity) -> DivergenceSettings:
-    """As the table was measured, as far as it says."""
+    """The settings that the table was measured with, as recorded in it."""
     measured = sensitivity.settings.get("divergence") or {}
     known = {key: measured[key] for key in ("weighting", "seconds") if measured.get(key)}
     return DivergenceSettings(**known)

@@ -1,9 +1,9 @@
 """Layers whose integer input alone costs too much.
 
-A grid is laid over all that a layer meets. Where quiet passages mean as much as loud ones, as to
-layers behind which a normalisation makes all frames equally loud, the quiet ones fall between two
-levels, and no bits of the weights bring them back. Such a layer is better off in float: its file is
-as small, and only its product takes longer.
+A grid covers the whole range of a layer's input. If quiet passages matter as much as loud ones, as
+before a normalisation that makes all frames equally loud, the quiet ones fall between two levels,
+and more weight bits do not bring them back. Such a layer is computed in float: its file stays as
+small, and only its product takes longer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from quantkit.graph.layers import Layer
 from quantkit.quantization.choices.settings import LayerRule, QuantizeSettings
 from quantkit.sensitivity.table import Sensitivity
 
-#: In nats per frame: a hundredth of the probability that float32 gives to what it hears.
+#: In nats per frame: about one percent of the probability that float32 gives to its output.
 MAX_INPUT_DIVERGENCE = 0.01
 
 
@@ -25,10 +25,10 @@ def costly_grids(
     layers: Sequence[Layer],
     limit: float = MAX_INPUT_DIVERGENCE,
 ) -> dict[str, float]:
-    """What the grid of its input does to the posteriors, for layers where that is above ``limit``.
+    """Divergence caused by quantizing a layer's input, for layers where it exceeds ``limit``.
 
     Args:
-        settings: which kernel each layer would have.
+        settings: give the kernel of each layer.
         layers: of the model that ``sensitivity`` is of.
         limit: in nats per frame.
 
@@ -47,11 +47,11 @@ def costly_grids(
 
 
 def in_float(settings: QuantizeSettings, names: Sequence[str]) -> QuantizeSettings:
-    """``settings`` with the layers ``names`` in float, but where its rules say otherwise."""
+    """``settings`` with the layers ``names`` in float, unless its rules set them."""
     rules = (LayerRule(name, compute="float32") for name in names)
     return replace(settings, rules=(*rules, *settings.rules))
 
 
 def reason(divergence: float) -> str:
-    """Why a layer computes in float, in words."""
+    """Why a layer is computed in float, as a note."""
     return f"float product: an integer input alone costs {divergence:.2g} nats"

@@ -1,4 +1,4 @@
-"""The front as a file: a table, JSON, or a plot, as its name says."""
+"""Write the Pareto front to a file: a table, JSON, or a plot, by its suffix."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def require_front_form(path: Path) -> None:
     """Refuse a name that :func:`write_front` cannot write to.
 
     Raises:
-        InputError: its suffix says no form that there is.
+        InputError: an unknown suffix.
     """
     if path.suffix.lower() not in FORMS:
         raise InputError(
@@ -28,7 +28,7 @@ def require_front_form(path: Path) -> None:
 
 
 def write_front(front: Front, path: Path) -> None:
-    """Write the front as the suffix of ``path`` says: a table, JSON, or a plot.
+    """Write the front in the format of the suffix of ``path``: a table, JSON, or a plot.
 
     Raises:
         InputError: see :func:`require_front_form`.
@@ -45,7 +45,7 @@ def write_front(front: Front, path: Path) -> None:
         ruled = [header, ["---:"] * len(header), *rows]
         write_text(path, "".join(f"| {' | '.join(row)} |\n" for row in ruled))
     else:
-        # Whoever wants no plot does not wait for matplotlib.
+        # Imported only for plots, because matplotlib loads slowly.
         from quantkit.planning.pareto_plot import front_figure
         from quantkit.report.plotting import save_figure
 

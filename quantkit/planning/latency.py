@@ -1,4 +1,4 @@
-"""How long each layer takes on one host, and what a plan will take there."""
+"""Latency of each layer on one host, and the predicted latency of a plan."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quantkit.json_fields import Fields, Range
 
 LAYER_TIMES_SCHEMA = "quantkit.layer-times/1"
 
-#: Share of a processor from which on other programs hardly change what is measured.
+#: Share of a processor above which other programs hardly disturb a measurement.
 UNDISTURBED = 0.9
 
 Milliseconds = Mapping[Compute, float]
@@ -22,25 +22,24 @@ Milliseconds = Mapping[Compute, float]
 
 @dataclass(frozen=True)
 class LayerTimes:
-    """What one model takes per run on one host, layer by layer.
+    """Latency of one model per run on one host, layer by layer.
 
-    All times are in milliseconds: processor time of one thread, wall time of several. A model's
-    decoders are folded away while it loads, so that times depend on the compute of a layer and not
-    on its codec.
+    All times are in milliseconds: processor time of one thread, wall time of several. Decoders are
+    folded at load time, so that times depend on the compute of a layer and not on its codec.
 
     Args:
         model_sha256: of the float model.
         host: name of the processor.
         onnxruntime: version.
         threads: inside one operator.
-        clip_seconds: length of the clip that was run; 0 where the model does not say.
+        clip_seconds: length of the clip that was run; 0 if unknown.
         runs: behind each median.
-        layers: by layer and compute, what the layer's own kernels take. A compute that the layer
+        layers: time of the layer's own kernels, by layer and compute. A compute that the layer
             cannot have is missing.
-        whole: by compute, what the model takes when every layer that can has this compute.
-        processor_share: of the time of measuring, what one measuring thread had a processor for.
-            Well below 1, other programs took it, and times of single layers are rough. 1 where
-            several threads ran.
+        whole: time of the model by compute, with that compute for every layer that can have it.
+        processor_share: share of the measuring time in which a measuring thread had a processor.
+            Well below 1, other programs were running and the times of single layers are imprecise.
+            1 if several threads ran.
     """
 
     model_sha256: str
@@ -54,16 +53,16 @@ class LayerTimes:
     processor_share: float = 1.0
 
     def other(self, compute: Compute) -> float:
-        """What the model takes beside its layers' kernels when all that can have ``compute``."""
+        """Time outside the layers' kernels if all layers that can have ``compute``."""
         own = (times.get(compute, times["float32"]) for times in self.layers.values())
         return max(0.0, self.whole[compute] - sum(own))
 
     def milliseconds(self, layer: str, compute: Compute) -> float:
-        """What ``layer`` adds to a run: its kernels, and an even share of :meth:`other`.
+        """Time of ``layer`` in a run: its kernels, and an equal share of :meth:`other`.
 
-        What lies between layers, such as masks and activation functions, takes as long as its
-        neighbours let it, so each layer brings its share of that. The sum over all layers is
-        linear in the choices.
+        The time of operators between layers, such as masks and activation functions, depends on the
+        compute of the neighbouring layers, so each layer gets a share of it. The sum over all
+        layers is linear in the choices.
 
         Raises:
             InputError: there is no such layer, or it was not timed with this compute.
@@ -78,9 +77,9 @@ class LayerTimes:
         return times[compute] + self.other(compute) / len(self.layers)
 
     def predicted(self, plan: Plan) -> float:
-        """Milliseconds per run of the model that ``plan`` leads to.
+        """Predicted milliseconds per run of the model that ``plan`` describes.
 
-        The nodes that change from one compute to another between two layers are not in the sum.
+        Nodes that convert between different computes of two layers are not included.
 
         Raises:
             FormatError: the plan is for another model.
@@ -91,10 +90,10 @@ class LayerTimes:
         return sum(self.milliseconds(row.name, timed_as(row)) for row in plan.layers)
 
     def require_model(self, model_sha256: str) -> None:
-        """Refuse any model but the one that was timed.
+        """Refuse any model other than the timed one.
 
         Raises:
-            FormatError: it is another one.
+            FormatError: it is another model.
         """
         if model_sha256 != self.model_sha256:
             raise FormatError(
@@ -104,7 +103,7 @@ class LayerTimes:
 
     @property
     def disturbed(self) -> bool:
-        """Whether other programs took the processor, so that times are longer than they need be."""
+        """Whether other programs used the processor, which makes the measured times too long."""
         return self.processor_share < UNDISTURBED
 
     def to_json(self) -> dict[str, Any]:
@@ -151,14 +150,14 @@ def read_layer_times(path: Path) -> LayerTimes:
 
 
 def write_layer_times(times: LayerTimes, path: Path) -> None:
-    """Write the times for people and for later plans."""
+    """Write the times as JSON."""
     write_json(path, times.to_json())
 
 
 def timed_as(row: LayerPlan) -> Compute:
-    """The compute whose time a layer takes.
+    """The compute whose time applies to a layer.
 
-    Static grids that are finer than integer kernels know are computed by the float kernel.
+    Static grids finer than integer kernels support are computed by the float kernel.
     """
     emulated = row.activation_bits == 16 or row.codec == "int16"
     return "float32" if row.compute == "static" and emulated else row.compute

@@ -1,12 +1,11 @@
-"""Measuring, on this host, what each layer takes with each compute.
+"""Measure the latency of each layer with each compute on this host.
 
-The model is quantized three times, with one compute for all layers each, and the three are run in
-turns for what they take as a whole. ONNX Runtime's profiler then tells what each kernel takes of
-that. Nodes that were made for a layer carry its name in front of theirs, so their kernels are
-counted to it.
+The model is quantized three times, each with one compute for all layers. Interleaved runs of the
+three give the total times. ONNX Runtime's profiler gives the share of each kernel. Nodes made for a
+layer have its name as a prefix, which assigns their kernels to it.
 
 One thread is measured by processor time, which other programs on the host hardly change. The
-profiler knows wall time only, so what it finds is fitted into that.
+profiler measures wall time only, so its times are scaled to the processor time.
 """
 
 from __future__ import annotations
@@ -41,11 +40,11 @@ from quantkit.sensitivity.cache import AnalysisCache
 
 Inputs = Mapping[str, npt.NDArray[Any]]
 
-#: What is measured; float32 first, which every layer can have.
+#: The measured computes; float32 first, which every layer can have.
 TIMED: tuple[Compute, ...] = ("float32", "static", "dynamic")
 
 _PART = "layer times"
-# What schedulers give a program at least before another one has its turn.
+# Shortest time slice of a scheduler.
 _TIME_SLICE_MS = 1.0
 # The profiler's resolution.
 _LEAST_MS = 1e-3
@@ -59,14 +58,14 @@ def measure_layer_times(
     runs: int = 15,
     cache_folder: Path | None = None,
 ) -> LayerTimes:
-    """What each layer of the float model ``source`` takes per run with each compute it can have.
+    """Time per run of each layer of the float model ``source``, for each compute it can have.
 
     Args:
-        calibration: clips; the one of median length is run.
+        calibration: clips; that of median length is run.
         threads: inside one operator; 0 for all cores.
         runs: behind each median.
-        cache_folder: where times of this model, host and ONNX Runtime are kept; see
-            :mod:`quantkit.sensitivity.cache`. Times that other programs disturbed are not.
+        cache_folder: cache of times by model, host and ONNX Runtime; see
+            :mod:`quantkit.sensitivity.cache`. Disturbed measurements are not cached.
 
     Raises:
         ModelError: ``source`` is damaged, quantized, or has nothing to quantize.
@@ -97,7 +96,7 @@ def measure_layer_times(
 def _measured(
     source: PreparedModel, clip: Inputs, threads: int, runs: int
 ) -> tuple[dict[str, dict[Compute, float]], dict[Compute, float], float]:
-    """Times of layers and of whole models, and the share of a processor that was there for it."""
+    """Times of layers and of whole models, and the processor share of the measurement."""
     with tempfile.TemporaryDirectory(prefix="quantkit-latency-") as folder:
         models = {compute: Path(folder) / f"{compute}.onnx" for compute in TIMED}
         possible = {
@@ -132,11 +131,11 @@ def typical_clip(feeds: Iterable[tuple[str, Inputs]]) -> Inputs:
 
 
 def within(taken: Mapping[str, float], whole: float) -> dict[str, float]:
-    """Times of nodes, with nothing beyond what they take together.
+    """Times of nodes, reduced to their measured total.
 
-    What is too much was the profiler's or other programs'. Those interrupt nearly every run of a
-    kernel that takes longer than a time slice, and spare the others in the fastest of some runs:
-    it is taken off the long kernels, evenly, and off all where there are none.
+    The excess is due to the profiler or other programs. Other programs interrupt nearly every run
+    of a kernel longer than a time slice, but not the fastest runs of shorter ones. So the excess is
+    subtracted from the long kernels, in proportion, or from all if there are none.
 
     Args:
         taken: milliseconds by node.
@@ -150,14 +149,14 @@ def within(taken: Mapping[str, float], whole: float) -> dict[str, float]:
 
 
 def attribute(taken: Mapping[str, float], layers: Mapping[str, str]) -> dict[str, float]:
-    """What kernels of each layer take, of what all nodes of an optimised graph take.
+    """Kernel times by layer, from the times of all nodes of an optimised graph.
 
-    A node belongs to a layer whose name it has, but for what fusions append, or begins with,
-    followed by ``/``. Where several fit, the longest name decides.
+    A node belongs to a layer if it has its name, apart from suffixes of fusions, or begins with it
+    followed by ``/``. If several match, the longest name is used.
 
     Args:
         taken: by node.
-        layers: layers by the names that their nodes go by.
+        layers: layers by the names of their nodes.
     """
     own: dict[str, float] = {}
     for node, amount in taken.items():
@@ -175,8 +174,8 @@ def _owner(node: str, layers: Mapping[str, str]) -> str | None:
 def _write(
     source: PreparedModel, destination: Path, compute: Compute, clip: Inputs
 ) -> tuple[str, ...]:
-    """Quantize with one compute; names of the layers that have it, in order."""
-    # A codec for float layers, too: else nothing is done, and the passes are not run.
+    """Quantize with one compute; returns the names of the layers that have it, in order."""
+    # Float layers get a codec too: else nothing is quantized, and the passes are not run.
     settings = QuantizeSettings(compute, compute=compute, codec=INT8)
     result = quantize_model(source, destination, settings, [("clip", dict(clip))])
     return tuple(row.name for row in result.layers if row.compute == compute)
@@ -185,12 +184,12 @@ def _write(
 def _whole(
     models: Mapping[Compute, Path], clip: Inputs, threads: int, runs: int
 ) -> tuple[dict[Compute, float], float]:
-    """Median milliseconds per run of each model in turns, and this thread's processor share."""
+    """Median milliseconds per run of each model, interleaved, and this thread's processor share."""
     sessions = []
     for path in models.values():
         with single_file(path) as whole:
             sessions.append(create_session(whole, threads=threads))
-    # A session with one thread computes in that of its caller.
+    # A session with one thread computes in the caller's thread.
     clock = time.thread_time if threads == 1 else time.perf_counter
     wall, own = time.perf_counter(), clock()
     seconds = interleaved_seconds(

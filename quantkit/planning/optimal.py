@@ -25,17 +25,17 @@ from quantkit.sensitivity.table import Sensitivity
 
 METHOD = "optimal"
 
-# How often the programme is solved anew with what the size model was off by.
+# Most solutions of the programme with a corrected budget.
 _ROUNDS = 8
 
 
 @dataclass(frozen=True)
 class Optimum:
-    """A plan and what is predicted of it.
+    """A plan with its prediction.
 
     Args:
         plan: with the exact size of its file.
-        solution: the options that it is made of.
+        solution: the options that it consists of.
     """
 
     plan: Plan
@@ -53,16 +53,16 @@ class Optimum:
 
 
 class Planner:
-    """Everything about one model that its plans are chosen by; see :func:`optimal_plan`.
+    """The data that a model's plans are chosen by; see :func:`optimal_plan`.
 
     Args:
         source: the float model.
-        options: what each layer may become, and what that costs.
-        ties: layers with the same weight.
+        options: candidates of each layer, with their costs.
+        ties: groups of layers with tied weights.
         sizes: of the model.
-        notes: why a layer cannot be what was asked for, by its name.
-        fitting: what plans say about how their numbers are found.
-        target_runtime: likewise about the oldest ONNX Runtime.
+        notes: why a layer does not get the requested choice, by its name.
+        fitting: recorded in the plans.
+        target_runtime: the oldest supported ONNX Runtime, recorded likewise.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class Planner:
         )
 
     def scaled(self, factors: Mapping[str, float]) -> Planner:
-        """The same with the divergences of some layers multiplied."""
+        """A planner with the divergences of some layers multiplied."""
         options = {
             name: [
                 replace(option, divergence=option.divergence * factors.get(name, 1.0))
@@ -166,11 +166,11 @@ class Planner:
     def best(self, budget_bytes: int, limit_ms: float | None = None) -> Optimum:
         """The plan of least divergence whose file takes at most ``budget_bytes``.
 
-        The programme is solved with the size model, the file that it leads to is built, and what
-        the model was off by is taken off the budget of the next round, until nothing changes.
+        The programme is solved with the size model and the resulting file is built. The error of
+        the size model corrects the budget of the next round, until nothing changes.
 
         Raises:
-            InputError: there is none; the message says what is possible.
+            InputError: there is none; the message states the smallest possible size.
         """
         best: Optimum | None = None
         off, tried = 0, set[int]()
@@ -187,19 +187,19 @@ class Planner:
         return best or self._smallest_within(budget_bytes, limit_ms)
 
     def estimate(self, budget_bytes: int, limit_ms: float | None = None) -> Solution | None:
-        """The solution that :meth:`best` starts from: its size is predicted, not built."""
+        """The solution that :meth:`best` starts from, with a predicted size."""
         return self._programme.least_divergence(budget_bytes - self.sizes.base, limit_ms)
 
     @property
     def largest_bytes(self) -> int:
-        """More than any choice takes."""
+        """An upper bound of the file size."""
         layers = (
             max(o.bytes + sum(o.tables.values()) for o in each) for each in self.options.values()
         )
         return self.sizes.base + sum(layers)
 
     def smallest(self, limit_ms: float | None = None) -> Solution | None:
-        """The solution of fewest bytes; None where none keeps to the limit."""
+        """The solution of fewest bytes; None if none keeps to the limit."""
         return self._programme.least_bytes(limit_ms)
 
     def fastest(self) -> Solution:
@@ -254,24 +254,23 @@ def optimal_plan(
 
         optimal_plan(Path("float32.onnx"), 3_000_000, read_sensitivity(Path("sensitivity.json")))
 
-    The prediction is the sum over layers of what each does on its own; see
-    :mod:`quantkit.planning.correction` for what they do together.
+    The prediction is the sum of the divergences of single layers; see
+    :mod:`quantkit.planning.correction` for interactions.
 
     Args:
         sensitivity: with output divergence for the candidates of every layer.
         settings: compute and activation bits, pinned layers (rules), exclusions, target runtime.
             Its codec does not matter.
-        codecs: to choose among; none: all that the table has.
+        codecs: to choose from; none: all codecs of the table.
         times: of the layers on this host.
-        limit_ms: per run; with it, the compute of each layer that nothing is said about is chosen,
-            too. Without it, float32 kernels would always be best: they round nothing.
-        max_input_divergence: nats per frame; where rounding the input of a layer alone moves the
-            posteriors by more, and no rule says otherwise, it computes in float32. Not with
-            ``limit_ms``.
-        fitting: is noted in the plan.
+        limit_ms: per run; with it, the compute of each layer without a rule is chosen, too. Without
+            it, float32 kernels would always win, because they do not round.
+        max_input_divergence: nats per frame; a layer without a rule is computed in float32 if
+            rounding its input alone moves the posteriors by more. Not with ``limit_ms``.
+        fitting: recorded in the plan.
 
     Raises:
-        InputError: no plan keeps to budget and limit, or the table says too little.
+        InputError: no plan keeps to budget and limit, or the table is incomplete.
         FormatError: the table or the times are for another model.
         ModelError: see :func:`~quantkit.quantization.quantize_model`.
     """
@@ -293,7 +292,7 @@ def optimal_plan(
 def _agreeing(
     options: Mapping[str, Sequence[Option]], groups: Groups
 ) -> tuple[dict[str, Sequence[Option]], Groups]:
-    """Let layers with one weight have options with the same codecs only.
+    """Restrict layers with a tied weight to options with common codecs.
 
     Raises:
         InputError: they have no codec in common.
@@ -304,7 +303,7 @@ def _agreeing(
         common = set.intersection(*codecs)
         if not common:
             raise InputError(
-                f"layers {' and '.join(group)} share one weight, but no candidate codec; pin or "
+                f"layers {' and '.join(group)} share a weight, but have no common codec; pin or "
                 "exclude all of them or none"
             )
         for name in group:

@@ -1,4 +1,4 @@
-"""The front of all that can be had: size against predicted divergence, and latency where timed."""
+"""The Pareto front: size against predicted divergence, and latency if measured."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _LIMITS = 5
 
 @dataclass(frozen=True)
 class FrontPoint:
-    """A plan that no other beats in everything.
+    """A plan that no other dominates.
 
     Args:
         size_bytes: of the file, as the size model predicts it.
         divergence: predicted, in nats per frame.
-        milliseconds: predicted per run; None where layers were not timed.
-        layers: what each becomes, such as ``grouped:4@static``.
+        milliseconds: predicted per run; None if layers were not timed.
+        layers: the choice of each, such as ``grouped:4@static``.
     """
 
     size_bytes: int
@@ -66,7 +66,7 @@ class Front:
         }
 
     def rows(self) -> tuple[list[str], list[list[str]]]:
-        """Header and rows of the table for people."""
+        """Header and rows of the table."""
         timed = any(point.milliseconds is not None for point in self.points)
         header = ["bytes", "divergence", *(["ms"] if timed else []), *self.points[0].layers]
         rows = [
@@ -88,7 +88,7 @@ def pareto_front(
     budgets: int = _BUDGETS,
     progress: Progress | None = None,
 ) -> Front:
-    """Solve for many budgets, and keep what is not beaten.
+    """Solve for many budgets, and keep the solutions that are not dominated.
 
     Args:
         timed: the planner's options have times: solve for many limits on latency, too.
@@ -106,7 +106,7 @@ def pareto_front(
         largest = planner.estimate(planner.largest_bytes, limit)
         high = low if largest is None else planner.sizes.base + largest.bytes
         for step, budget in enumerate(np.geomspace(low, max(low, high), budgets)):
-            # Rounding must not put the ends out of reach.
+            # Rounding must not make the ends infeasible.
             solution = planner.estimate(int(np.ceil(budget)), limit)
             if solution is not None:
                 found.append(solution)
@@ -117,11 +117,11 @@ def pareto_front(
 
 
 def _limits(planner: Planner) -> list[float | None]:
-    """Limits on latency from the fastest plan to the one that nothing limits."""
+    """Latency limits from the fastest plan to no limit."""
     fastest = planner.fastest().milliseconds
     free = planner.estimate(planner.largest_bytes)
     slowest = fastest if free is None else free.milliseconds
-    # The sums are of floats, and the fastest plan must keep to its own.
+    # A margin for float rounding, so that the fastest plan keeps to its own limit.
     steps = np.linspace(fastest * (1 + 1e-9), slowest, _LIMITS)[:-1]
     return [*(float(each) for each in steps), None]
 

@@ -1,4 +1,4 @@
-"""The front as a picture: size against predicted divergence."""
+"""Plot of the Pareto front: size against predicted divergence."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from quantkit.planning.pareto import Front, FrontPoint
 from quantkit.report.plotting import HEIGHT, PAPER, Palette, new_figure, style
 
 _LEAST = 1e-9
-# Sizes closer together than this may have no more than one mark at 1, 2 and 5.
+# In a smaller range of sizes there may be only one tick at 1, 2 and 5.
 _NARROW = 5.0
 
 
 def front_figure(front: Front, palette: Palette = PAPER) -> Figure:
-    """Steps down from the smallest file to the best; one line for each latency where timed.
+    """A step line from the smallest file to the best; one line per latency if measured.
 
-    Points of like latency are joined: each line is the front of the plans that take at most what
-    its label says.
+    Points of similar latency are joined: each line is the front of the plans up to the latency of
+    its label.
 
     Args:
-        palette: of a file, or of the page that the figure is for.
+        palette: of a file, or of a page.
     """
     with style(palette):
         figure, axes = new_figure(HEIGHT)
@@ -46,7 +46,7 @@ def front_figure(front: Front, palette: Palette = PAPER) -> Figure:
 
 
 def _lines(front: Front) -> list[tuple[str, list[FrontPoint]]]:
-    """Points that no point of a smaller file and at most the same latency beats, by latency."""
+    """Points by latency, without those dominated by a smaller file of at most the same latency."""
     times = sorted({p.milliseconds for p in front.points if p.milliseconds is not None})
     if not times:
         return [("", list(front.points))]

@@ -12,7 +12,7 @@ Springer 2004, chapter 11): with x[l, c] = 1 where layer l takes option c,
 
 with divergences d, bytes b of the layers and B of tables that decoders share, and milliseconds m.
 HiGHS (Q. Huangfu and J. Hall, "Parallelizing the dual revised simplex method", Mathematical
-Programming Computation 10, 2018) solves it by branch and cut: to the optimum, the same each time.
+Programming Computation 10, 2018) solves it by branch and cut, to the optimum and deterministically.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ FloatArray = npt.NDArray[np.float64]
 Objective = Literal["divergence", "bytes", "milliseconds"]
 Groups = Sequence[tuple[str, ...]]
 
-#: HiGHS stops within 1e-6 of the optimum, in units of the objective: so large it is made.
+#: HiGHS stops within 1e-6 of the optimum in absolute terms, so the objective is scaled to this.
 _OBJECTIVE = 1e4
-#: Of the optimum, what branching may stop short of where it would go on for minutes.
+#: Relative gap to the optimum that is accepted instead of minutes of branching.
 _RELATIVE_GAP = 1e-7
 _ROUGH_GAP = 1e-2
 _SECONDS = 60.0
@@ -45,15 +45,14 @@ _MB = 1e6
 
 @dataclass(frozen=True)
 class Option:
-    """What a layer may become.
+    """A candidate of a layer, with its costs.
 
     Args:
         choice: storage, compute and activation bits.
-        divergence: that it adds to the posteriors, in nats per frame.
-        bytes: of the layer of its own; see
-            :meth:`~quantkit.planning.size_model.SizeModel.bytes_of`.
-        tables: bytes by name of those that it shares.
-        milliseconds: of the layer in a run; 0 where nothing was timed.
+        divergence: of the posteriors, in nats per frame.
+        bytes: of the layer itself; see :meth:`~quantkit.planning.size_model.SizeModel.bytes_of`.
+        tables: bytes of shared tables, by name.
+        milliseconds: of the layer in a run; 0 if not timed.
     """
 
     choice: LayerChoice
@@ -63,7 +62,7 @@ class Option:
     milliseconds: float = 0.0
 
     def dominates(self, other: Option) -> bool:
-        """Whether there is never a reason to take ``other`` instead."""
+        """Whether it is at least as good as ``other`` in every respect."""
         return (
             self.divergence <= other.divergence
             and self.bytes <= other.bytes
@@ -74,13 +73,13 @@ class Option:
 
 @dataclass(frozen=True)
 class Solution:
-    """The options that were chosen, by layer, and what they add up to."""
+    """The chosen options by layer, and their totals."""
 
     options: Mapping[str, Option]
 
     @property
     def choices(self) -> dict[str, LayerChoice]:
-        """What each layer becomes."""
+        """The choice of each layer."""
         return {name: option.choice for name, option in self.options.items()}
 
     @property
@@ -90,7 +89,7 @@ class Solution:
 
     @property
     def bytes(self) -> int:
-        """Of all layers, and of the tables that they share."""
+        """Of all layers and shared tables."""
         tables: dict[str, int] = {}
         for option in self.options.values():
             tables |= option.tables
@@ -107,8 +106,8 @@ class Programme:
 
     Args:
         options: by layer; at least one each.
-        ties: layers with the same weight, which must have the same codec. Each of them has options
-            with the same codecs.
+        ties: groups of layers with tied weights, which must have the same codec. All layers of a
+            group have options with the same codecs.
     """
 
     def __init__(self, options: Mapping[str, Sequence[Option]], ties: Groups = ()) -> None:
@@ -119,12 +118,12 @@ class Programme:
         }
 
     def least_divergence(self, budget: int, limit_ms: float | None = None) -> Solution | None:
-        """The solution of at most ``budget`` bytes and ``limit_ms``; None where there is none."""
+        """The solution of at most ``budget`` bytes and ``limit_ms``; None if there is none."""
         first = self._solve("divergence", self.options, budget, limit_ms, gap=_ROUGH_GAP)
         if first is None or first.divergence == 0.0:
             return first
-        # No option of the optimum is worse than a whole solution. Without those that are, sums and
-        # tolerances have one scale.
+        # No option of the optimum is worse than a whole solution. Without such options, sums and
+        # tolerances have the same scale.
         worth = {
             name: [option for option in each if option.divergence <= first.divergence]
             for name, each in self.options.items()
@@ -133,7 +132,7 @@ class Programme:
         return self._solve("divergence", worth, budget, limit_ms, unit=unit) or first
 
     def least_bytes(self, limit_ms: float | None = None) -> Solution | None:
-        """The smallest solution of at most ``limit_ms``; None where there is none."""
+        """The smallest solution of at most ``limit_ms``; None if there is none."""
         return self._solve("bytes", self.options, None, limit_ms)
 
     def least_milliseconds(self) -> Solution:
@@ -158,12 +157,12 @@ class Programme:
             solution = matrices.solve(objective, within, limit_ms, unit, gap)
             if solution is None or budget is None or solution.bytes <= budget:
                 return solution
-            # What HiGHS calls a budget kept may be off by 1e-6 of a unit: some bytes.
+            # HiGHS tolerates violations of 1e-6 of a unit, which can be some bytes.
             within = (within or 0) - (solution.bytes - budget)
 
 
 class _Matrices:
-    """The programme as HiGHS takes it: a column per option, then one per table."""
+    """The programme in matrix form: a column per option, then one per table."""
 
     def __init__(self, options: Mapping[str, Sequence[Option]], ties: Groups) -> None:
         self.columns = [(name, option) for name, each in options.items() for option in each]
@@ -179,12 +178,12 @@ class _Matrices:
         unit: float,
         gap: float,
     ) -> Solution | None:
-        """The best choice, or None where there is none.
+        """The best choice, or None if there is none.
 
         Args:
             budget, limit_ms: None for no limit.
-            unit: what counts as 1 in the objective.
-            gap: how far from the optimum, as a share of it, the result may be.
+            unit: scale of the objective.
+            gap: accepted relative distance from the optimum.
         """
         costs = self._bytes() if objective == "bytes" else self._values(objective)
         constraints = [self._one_option_each(), *self._tables_of_decoders(), *self._same_codecs()]
@@ -256,7 +255,7 @@ def undominated(options: Sequence[Option], *, same_codec: bool = False) -> tuple
         same_codec: compare options of the same codec only.
     """
     kept: list[Option] = []
-    # Whoever dominates another comes before it.
+    # Dominating options come before dominated ones.
     for option in sorted(options, key=_order):
         rivals = [k for k in kept if not same_codec or k.choice.codec == option.choice.codec]
         if not any(rival.dominates(option) for rival in rivals):

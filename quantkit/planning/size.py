@@ -1,9 +1,9 @@
-"""What a plan will take on disk, to the byte, before anything is quantized.
+"""The exact file size of a plan, before anything is quantized.
 
-The file is really built, with random weights and made-up ranges of the right types and shapes:
-nothing that ends up in it is left out of the count, be it names, shapes, tables or the plan's own
-JSON. The size of a file does not depend on the numbers in it, unless two layers have equal weights
-after quantizing only: then one copy less is stored than was foreseen.
+The file is actually built, with random weights and arbitrary ranges of the right types and shapes.
+So the size includes everything: names, shapes, tables and the plan's own JSON. It does not depend
+on the numbers in the file, with one exception: if two layers have equal weights only after
+quantization, one copy less is stored than predicted.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class DryBuild:
     Args:
         model: its graph.
         plan: with the bytes of each layer and of the whole file.
-        weights: what its initializers hold.
+        weights: content of its initializers.
     """
 
     model: onnx.ModelProto
@@ -52,8 +52,8 @@ def with_sizes(
     """The plan for ``source`` with the bytes of each layer and of the whole file.
 
     Args:
-        budget_bytes: is noted in the plan; nothing is made to fit it.
-        fitting: is noted in the plan; None: as ``decisions`` say, or the usual one.
+        budget_bytes: recorded in the plan; not enforced.
+        fitting: recorded in the plan; None: that of ``decisions``, or the default.
 
     Raises:
         ModelError, FormatError, InputError: see :func:`~quantkit.quantization.quantize_model`.
@@ -77,7 +77,7 @@ def dry_build(
     """
     assigned = prepare(source, decisions, fitting)
     make_unlike(assigned.model)
-    # The number is part of the file: a larger one stands in for it.
+    # The size is itself part of the file: a larger number is used as placeholder.
     stand_in = 10 * assigned.prepared.size_bytes
     plan = replace(assigned.plan, budget_bytes=budget_bytes, predicted_bytes=stand_in)
     weights = WeightStore(

@@ -1,10 +1,10 @@
-"""What a file will take for any choice of its layers, in microseconds.
+"""Predict the file size for any choice of layers, in microseconds.
 
-:func:`~quantkit.planning.size.with_sizes` builds a file and counts. Choosing between thousands of
-plans needs a sum instead: base + what each layer takes + tables that decoders share. Exact are the
-packed weights, scales and biases, the decoders' nodes and the plan's own JSON. What the nodes of a
-kernel take is measured on a dry build in which all layers have that kernel, and divided evenly; a
-layer whose neighbour has another kernel takes a few hundred bytes more than that.
+:func:`~quantkit.planning.size.with_sizes` builds a file to measure its size. Choosing between
+thousands of plans needs a sum instead: base + bytes of each layer + tables shared by decoders.
+Packed weights, scales, biases, the decoders' nodes and the plan's own JSON are exact. The bytes of
+a kernel's nodes are measured on a dry build in which all layers have that kernel, and divided
+evenly. A layer whose neighbour has another kernel takes a few hundred bytes more.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from quantkit.quantization.prepare import prepare
 from quantkit.quantization.prepared import AssignedModel, PreparedModel
 from quantkit.quantization.storage import stored_layers
 
-#: Codecs whose weights the graph holds as they are, in a form of its own.
+#: Codecs whose weights are stored without a decoder.
 _OWN_FORM = ("float16", "int16", "blocks")
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the plain levels of a weight lie: what a decoder would replace."""
+    """The unpacked levels of a weight, which a decoder would replace."""
 
     name: str
     shape: tuple[int, ...]
@@ -46,12 +46,12 @@ class _Place:
 
 @dataclass(frozen=True)
 class _Kernel:
-    """A dry build in which every layer that can has one kernel.
+    """A dry build with one kernel for every layer that can have it.
 
     Args:
-        tensors: by layer, what weight, scales and bias take.
-        places: of the layers whose levels are stored under their name first.
-        nodes: what the nodes of a layer take more than those of a float one, on average.
+        tensors: bytes of weight, scales and bias, by layer.
+        places: of the layers that store their levels first.
+        nodes: mean additional bytes of a layer's nodes compared with a float layer.
     """
 
     tensors: Mapping[str, int]
@@ -61,29 +61,29 @@ class _Kernel:
 
 @dataclass(frozen=True)
 class _Taken:
-    """Bytes of one layer of its own, and by name those of tables that it shares."""
+    """Bytes of one layer itself, and of shared tables by name."""
 
     own: int
     tables: Mapping[str, int]
 
 
 class SizeModel:
-    """Predicts the size of the file that a choice for every layer of one model leads to.
+    """Predicts the file size from the choice of every layer of one model.
 
     ::
 
         sizes = SizeModel(Path("float32.onnx"))
         sizes.total({name: LayerChoice("static", INT8, range="min-max") for name in sizes.layers})
 
-    A kernel is measured when it is first asked about, which takes as long as
+    A kernel is measured on first use, which takes as long as
     :func:`~quantkit.planning.size.with_sizes`. On the shipped model predictions are within 300
-    bytes where all layers have one kernel, whatever their codecs, and within 2.2 kB where each has
-    another.
+    bytes if all layers have the same kernel, whatever their codecs, and within 2.2 kB if kernels
+    differ.
 
     Args:
         source: the float model.
-        settings: passes to leave out; nothing else of them matters.
-        assigned: ``source`` with choices that quantize every layer, where they are made already.
+        settings: only the passes to skip are used.
+        assigned: ``source`` with choices that quantize every layer, if they exist already.
 
     Raises:
         ModelError: see :func:`~quantkit.quantization.quantize_model`.
@@ -97,7 +97,7 @@ class SizeModel:
     ) -> None:
         self._source = PreparedModel.of(source)
         self._settings = QuantizeSettings(skip_passes=settings.skip_passes if settings else ())
-        # With a codec that no layer is excluded from, so that the graph is the one to rewrite.
+        # With a codec that every layer supports, so that the graph is the rewritten one.
         assigned = assigned or prepare(self._source, replace(self._settings, codec=INT8))
         #: By name, in graph order.
         self.layers: Mapping[str, Layer] = {layer.name: layer for layer in assigned.layers}
@@ -113,18 +113,18 @@ class SizeModel:
         self._taken: dict[tuple[str, str], _Taken] = {}
 
     def bytes_of(self, layer: str, choice: LayerChoice) -> int:
-        """What ``layer`` takes when it becomes ``choice``, its row in the plan included.
+        """Bytes of ``layer`` with ``choice``, including its row in the plan.
 
-        Tables that layers share are not; see :meth:`tables_of`.
+        Shared tables are not included; see :meth:`tables_of`.
         """
         return self._of(layer, choice).own
 
     def tables_of(self, layer: str, choice: LayerChoice) -> Mapping[str, int]:
-        """Bytes of the decoders' tables that ``choice`` needs, by name; a file has each once."""
+        """Bytes of the shared tables that ``choice`` needs, by name; each is stored once."""
         return self._of(layer, choice).tables
 
     def total(self, choices: Mapping[str, LayerChoice]) -> int:
-        """The size of the file in which each layer becomes what ``choices`` say."""
+        """The size of the file with these choices."""
         taken = [self._of(name, choice) for name, choice in choices.items()]
         tables: dict[str, int] = {}
         for each in taken:
@@ -135,7 +135,7 @@ class SizeModel:
 
     @cached_property
     def base(self) -> int:
-        """What the file takes beside its layers, of which one at least is quantized."""
+        """Bytes of the file outside its layers, if at least one is quantized."""
         stand_in = replace(self._skeleton, budget_bytes=10**7, predicted_bytes=10**7)
         return self._graph + self._balances + _json_of(stand_in.to_json())
 
@@ -217,7 +217,7 @@ def _places(model: onnx.ModelProto, axes: Mapping[str, int]) -> dict[str, _Place
 
 
 def _decoder_bytes(codec: Codec, place: _Place) -> tuple[int, dict[str, int]]:
-    """What decoding takes beside the packed bytes: nodes and names; tables that files have once."""
+    """Bytes of decoding besides the packed ones: nodes and names, and shared tables."""
     builder = DecodeBuilder()
     parts = codec.parts(place.shape, place.axis)
     names = {part.name: f"{place.name}.{part.name}" for part in parts}
@@ -226,7 +226,7 @@ def _decoder_bytes(codec: Codec, place: _Place) -> tuple[int, dict[str, int]]:
         onnx.TensorProto(name=names[p.name], data_type=p.data_type, dims=p.shape) for p in parts
     ]
     nodes = sum(_framed(node.ByteSize()) for node in builder.nodes)
-    # Each part has the frame of its raw bytes, too.
+    # Each part also has the frame of its raw bytes.
     tensors = sum(
         _framed(_framed(part.bytes) + header.ByteSize()) - part.bytes
         for part, header in zip(parts, headers, strict=True)
@@ -236,7 +236,7 @@ def _decoder_bytes(codec: Codec, place: _Place) -> tuple[int, dict[str, int]]:
 
 
 def _balances_bytes(model: onnx.ModelProto) -> int:
-    """What the multiplications in front of balanced layers take in the file."""
+    """Bytes of the multiplications before balanced layers."""
     editor = GraphEditor(model)
     taken = 0
     for node in multiplications(editor):
@@ -251,12 +251,12 @@ def _framed(size: int) -> int:
 
 
 def _json_of(document: object) -> int:
-    """Bytes of ``document`` as the metadata of a file hold it; none for None."""
+    """Bytes of ``document`` in the metadata of a file; 0 for None."""
     return 0 if document is None else len(json.dumps(document, ensure_ascii=False).encode())
 
 
 def choice_label(choice: LayerChoice) -> str:
-    """All that a choice says, in one word.
+    """A choice as a short label.
 
     >>> choice_label(LayerChoice("static", INT8, 6, "min-max"))
     'int8@static/6 min-max'

@@ -1,4 +1,4 @@
-"""Holding back what a C++ library prints on its own."""
+"""Suppress what a C++ library prints to standard output."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 
 @contextmanager
 def suppress_stdout() -> Iterator[None]:
-    """Drop what is written to the process's standard output inside the block.
+    """Discard what is written to the process's standard output inside the block.
 
-    HiGHS prints a line whenever it repairs a solution, whatever its options say. Without this, the
-    line would stand in the middle of the JSON that a command prints.
+    HiGHS prints a line whenever it repairs a solution, whatever its options. That line would
+    corrupt the JSON that a command prints.
     """
     if os.name != "posix":
         yield
@@ -29,7 +29,7 @@ def suppress_stdout() -> Iterator[None]:
             os.dup2(nowhere.fileno(), 1)
         yield
     finally:
-        # What still lies in C's buffer would be written to whatever descriptor 1 is by then.
+        # C's buffer must be flushed before descriptor 1 is restored.
         library.fflush(None)
         os.dup2(original, 1)
         os.close(original)

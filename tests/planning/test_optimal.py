@@ -222,11 +222,11 @@ class TestTable:
 
     def test_without_divergence_is_refused(self, source, sensitivity) -> None:
         layers = tuple(replace(layer, weights=()) for layer in sensitivity.layers)
-        with pytest.raises(InputError, match="holds no output divergence"):
+        with pytest.raises(InputError, match="has no output divergence"):
             optimal_plan(source, BUDGET, replace(sensitivity, layers=layers))
 
     def test_must_know_the_candidates(self, source, sensitivity) -> None:
-        with pytest.raises(InputError, match=r"nothing about codec codebook:3; it has: grouped:2"):
+        with pytest.raises(InputError, match=r"does not have codec codebook:3; it has: grouped:2"):
             optimal_plan(source, BUDGET, sensitivity, codecs=[CodecChoice("codebook", 3)])
 
 

@@ -1,4 +1,4 @@
-"""Sequences of single bits to take, from which the methods make their candidates."""
+"""Sequences in which layers lose single bits, and the resulting candidates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Bits = Mapping[str, int]
 
 
 def candidates(start: Bits, takes: Iterable[str]) -> Iterator[dict[str, int]]:
-    """``start``, and what is left after each bit that is taken, largest first.
+    """``start``, and the bits after each removal, largest first.
 
     >>> list(candidates({"a": 2, "b": 2}, ["b", "a"]))
     [{'a': 2, 'b': 2}, {'a': 2, 'b': 1}, {'a': 1, 'b': 1}]
@@ -30,7 +30,7 @@ def in_turn(order: Sequence[str], rounds: int) -> Iterator[str]:
 
     E. Fish, U. Michieli and M. Ozay, "A Model for Every User and Budget: Label-Free and
     Personalized Mixed-Precision Quantization", Interspeech 2023, algorithm 1. All layers stay
-    within one bit of each other; the order decides which have the bit more.
+    within one bit of each other; the order decides which ones have the additional bit.
 
     >>> list(in_turn(["b", "a"], 2))
     ['b', 'a', 'b', 'a']
@@ -39,15 +39,16 @@ def in_turn(order: Sequence[str], rounds: int) -> Iterator[str]:
 
 
 def by_value(values: Mapping[str, float], lowest: int, highest: int) -> list[str]:
-    """The sequence that sinks bits interpolated linearly between the values' extremes.
+    """The sequence that lowers bits interpolated linearly between the extremes of the values.
 
     A layer's bits are ``clip(round(lowest + (highest - lowest) · u + shift), lowest, highest)``,
-    where ``u`` runs from 0 at the least to 1 at the greatest value. The ``shift`` sinks from where
-    all layers have ``highest`` bits to where all have ``lowest``; each time a layer's rounded bits
-    change, one is taken. At shift 0 the extremes have exactly ``lowest`` and ``highest``.
+    where ``u`` runs from 0 at the least to 1 at the greatest value. The ``shift`` decreases from
+    the point where all layers have ``highest`` bits to that where all have ``lowest``; each time a
+    layer's rounded bits change, it loses one. At shift 0 the extremes have exactly ``lowest`` and
+    ``highest``.
 
     Args:
-        values: the more, the more bits.
+        values: larger values get more bits.
     """
     least = min(values.values())
     spread = max(values.values()) - least

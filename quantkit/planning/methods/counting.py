@@ -1,4 +1,4 @@
-"""What a file takes, counted in the three ways that myQASR's results can be read."""
+"""File sizes, counted in the three ways in which myQASR's results can be interpreted."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ SizeCount = Literal["bytes", "published", "released"]
 SIZE_COUNTS: tuple[SizeCount, ...] = get_args(SizeCount)
 
 #: What a parameter outside the quantized weights (a bias, a normalisation, an excluded layer)
-#: counts for where the size is computed, not stored.
+#: counts for in the computed sizes.
 #:
-#: ``published``: one byte. So are the figures drawn: Wav2Vec2-Base, 94.4 M parameters, stands at
-#: 90 MiB where the layers have 8 bits, which is one byte for every parameter there is.
-#: ``released``: four, what such a parameter takes while it is float32. That this is how the
-#: released code counts is inferred, not verified: the code is not read here, for its licence, and
-#: its documentation says only that it adds up the parameters of the layers it wraps at their bits.
-#: Neither count knows of scales, zero points, tables or the graph. Their unit is the byte here: a
-#: target of 75 in the paper is a budget of ``75MiB``.
+#: ``published``: one byte, as in the paper's figures: Wav2Vec2-Base, 94.4 M parameters, has 90 MiB
+#: if its layers have 8 bits, which is one byte for every parameter. ``released``: four, the size of
+#: such a parameter in float32. That the released code counts like this is inferred, not verified:
+#: the code was not read because of its licence, and its documentation says only that it sums the
+#: parameters of the wrapped layers at their bits. Neither count includes scales, zero points,
+#: tables or the graph. Sizes are in bytes here: a target of 75 in the paper is a budget of
+#: ``75MiB``.
 REST_BYTES: Mapping[str, int] = {"published": 1, "released": 4}
 
 

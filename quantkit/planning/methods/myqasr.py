@@ -1,11 +1,11 @@
-"""myQASR: all layers within one bit of each other, the order found from unlabelled audio.
+"""myQASR: all layers within one bit of each other, in an order from unlabelled audio.
 
 E. Fish, U. Michieli and M. Ozay, "A Model for Every User and Budget: Label-Free and Personalized
-Mixed-Precision Quantization", Interspeech 2023, algorithm 1. Start every layer at 32 bits, sort
-the layers by the median of their outputs, and go round the sorted list taking one bit from each
-in turn until the size fits. How the paper's sizes are counted: see
-:mod:`quantkit.planning.methods.counting`; its ranges (min-max, cosine, Hessian) are settings of
-their own, see :class:`~quantkit.quantization.choices.fitting.Fitting`.
+Mixed-Precision Quantization", Interspeech 2023, algorithm 1. Start every layer at 32 bits, sort the
+layers by the median of their outputs, and remove one bit from each layer of the sorted list in turn
+until the size fits. For the paper's size counts see :mod:`quantkit.planning.methods.counting`. Its
+ranges (min-max, cosine, Hessian) are separate settings, see
+:class:`~quantkit.quantization.choices.fitting.Fitting`.
 """
 
 from __future__ import annotations
@@ -83,13 +83,13 @@ def plan_in_order(request: PlanRequest, order: list[str], method: str) -> Plan:
         method: what the plan says about how it was made.
 
     Raises:
-        InputError: not even the fewest bits fit; the message says what would.
+        InputError: not even the fewest bits fit; the message states the smallest size.
     """
     steps = list(candidates(*_descent(request.precisions, order)))
     return nearest_plan(request, steps, method)
 
 
 def _descent(precisions: Precisions, order: list[str]) -> tuple[dict[str, int], list[str]]:
-    """Where myQASR starts, and every bit that it may take."""
+    """myQASR's start, and the sequence of bits that it may remove."""
     start = dict.fromkeys(precisions.names, FLOAT_BITS)
     return start, list(in_turn(order, FLOAT_BITS - precisions.lowest))

@@ -1,4 +1,4 @@
-"""The first of ever smaller candidates whose file fits the budget."""
+"""The first of a sequence of decreasing candidates whose file fits the budget."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from quantkit.quantization.choices.settings import LayerChoice
 def nearest_plan(request: PlanRequest, steps: Sequence[Bits], method: str) -> Plan:
     """The plan of the first of ``steps`` whose file takes at most the budget.
 
-    The size model finds where to look; there, files are built to the byte.
+    The size model finds the approximate position; there, files are built for their exact size.
 
     Args:
         steps: from the largest file to the smallest, where all layers have the same bits.
         method: what the plan says about how it was made.
 
     Raises:
-        InputError: not even the last step fits; the message says what it takes.
+        InputError: not even the last step fits; the message states its size.
     """
     precisions, budget_bytes = request.precisions, request.budget_bytes
     steps = _different(precisions, steps)
@@ -60,7 +60,7 @@ def predicted(plan: Plan) -> int:
 
 
 def _different(precisions: Precisions, steps: Sequence[Bits]) -> list[Bits]:
-    """The steps without those that lead to the same file as the one before."""
+    """The steps without those that give the same file as the step before."""
     kept: list[Bits] = []
     before: dict[str, LayerChoice] = {}
     for bits in steps:

@@ -24,7 +24,7 @@ def metric_values(
     """The metric of each of ``layers``.
 
     Raises:
-        InputError: there is no table, or it lacks a layer, the metric, or a finite value.
+        InputError: there is no table, or it has no finite value of the metric for a layer.
         FormatError: the table is for another model.
     """
     if sensitivity is None:
@@ -64,7 +64,7 @@ def ranking(values: dict[str, float], direction: Direction) -> list[str]:
 
 
 def check_direction(direction: str) -> None:
-    """Raise where ``direction`` is none.
+    """Check ``direction``.
 
     Raises:
         InputError: an unknown direction.

@@ -1,4 +1,4 @@
-"""What the layers of one model become at each number of bits."""
+"""The choice of each layer of a model at each number of bits."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ FLOAT_BITS = 32
 #: The most bits that integer kernels read.
 INTEGER_BITS = 8
 
-#: Bits of the grids that layers round their input to: a number, or ``weights``: as many as the
-#: layer's weights have, as myQASR does it. None: what the settings say.
+#: Activation bits: a number, or ``weights`` for as many as the layer's weights, as in myQASR. None:
+#: those of the settings.
 ActivationBits = int | Literal["weights"] | None
 
 
 @dataclass(frozen=True)
 class _Alike:
-    """Every layer, where all that are decided about have the same codec.
+    """The choices of all layers if all free ones have the same codec.
 
     Args:
         choices: by layer name.
-        notes: why a choice is not what was asked for, likewise.
+        notes: why a choice is not the requested one, by layer name.
     """
 
     choices: Mapping[str, LayerChoice]
@@ -48,14 +48,15 @@ class _Alike:
 
 
 class Precisions:
-    """The layers of a model that a method may decide about, and what each number of bits means.
+    """The layers of a model that a method assigns bits to, and the choice for each number of bits.
 
-    Layers that the settings exclude, or have a rule about with a codec of its own, are what the
-    settings say. Layers that share a weight are decided about as one, under the first one's name.
+    Layers that the settings exclude, or whose rule has a codec, follow the settings. Layers with a
+    tied weight are treated as one, under the first one's name.
 
-    A layer of 32 bits stays float32. One of 9 to 31 bits is stored as int8: no integer kernel
-    reads more than 8 bits, so int16 would double the layer, run at float speed, and still multiply
-    8-bit activations. Below, a number of bits that the codec lacks becomes its next larger one.
+    A layer of 32 bits stays float32. One of 9 to 31 bits is stored as int8: no integer kernel reads
+    more than 8 bits, so int16 would double the layer, run at float speed, and still multiply 8-bit
+    activations. Below that, a number of bits that the codec does not have is rounded up to the next
+    one.
 
     Args:
         source: the float model.
@@ -64,8 +65,8 @@ class Precisions:
         activation_bits: see :data:`ActivationBits`.
 
     Raises:
-        InputError: an unknown codec, settings that do not go with it, or settings that leave
-            nothing to decide.
+        InputError: an unknown codec, settings that it does not support, or settings that leave no
+            layer free.
         ModelError: see :func:`~quantkit.quantization.quantize_model`.
     """
 
@@ -84,17 +85,17 @@ class Precisions:
         self._alike = {str(INT8): _alike(assigned)}
         self._sizes = SizeModel(self.source, settings, assigned)
         self._plan = assigned.plan
-        #: Layers by the name that they are decided under.
+        #: Layers by the name of their group.
         self._groups = self._free_layers(shared_weights(assigned.model, assigned.layers))
         if not self._groups:
             raise InputError(
-                f"{self.source.source}: the settings leave no layer to decide about; exclude fewer "
-                "layers"
+                f"{self.source.source}: the settings leave no layer to assign bits to; "
+                "exclude fewer layers"
             )
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of what is decided about, in graph order."""
+        """Names of the free layers, in graph order."""
         return tuple(name for name in self._sizes.layers if name in self._groups)
 
     @property
@@ -109,18 +110,18 @@ class Precisions:
 
     @property
     def weights(self) -> Mapping[str, int]:
-        """How many weights each layer that is decided about has."""
+        """Number of weights of each free layer."""
         return {name: math.prod(self._sizes.layers[name].shape) for name in self.names}
 
     def codec(self, bits: int) -> CodecChoice:
-        """What weights of that many bits are stored with."""
+        """The codec for weights of ``bits`` bits."""
         if bits >= FLOAT_BITS:
             return FLOAT32
         wide_enough = (width for width in self._codecs if width >= bits)
         return self._codecs[min(wide_enough, default=INTEGER_BITS)]
 
     def choices(self, bits: Bits) -> dict[str, LayerChoice]:
-        """What every layer of the model becomes, by its name.
+        """The choice of every layer of the model, by its name.
 
         Args:
             bits: for each of :attr:`names`.
@@ -135,7 +136,7 @@ class Precisions:
         """The same as a plan, without sizes.
 
         Args:
-            method: what the plan says about how it was made.
+            method: recorded in the plan.
         """
         notes = dict(self._at(INTEGER_BITS).notes)
         for leader, group in self._groups.items():
@@ -148,7 +149,7 @@ class Precisions:
         return replace(self._plan, layers=rows, method=method)
 
     def estimate(self, bits: Bits) -> int:
-        """About what the file will take; see :class:`~quantkit.planning.size_model.SizeModel`."""
+        """Approximate size of the file; see :class:`~quantkit.planning.size_model.SizeModel`."""
         return self._sizes.total(self.choices(bits))
 
     def _choice(self, name: str, bits: int) -> LayerChoice:
@@ -189,7 +190,7 @@ def codec_widths(codec: str) -> dict[int, CodecChoice]:
     """The codec at every number of bits below 8 that it has, and int8.
 
     Raises:
-        InputError: no such codec, or it has no width of its own below 8 bits.
+        InputError: no such codec, or it has no width below 8 bits.
     """
     if ":" in codec or "," in codec:
         raise InputError(f"codec {codec!r}: give its name only; the method finds the bits")
@@ -198,7 +199,7 @@ def codec_widths(codec: str) -> dict[int, CodecChoice]:
         with suppress(InputError):
             found[bits] = CodecChoice(codec, bits)
     if len(found) == 1:
-        # No codec has a single whole width below 8, so this raises, and says why.
+        # No codec has a single whole width below 8, so this raises the appropriate error.
         CodecChoice.parse(f"{codec}:4")
     return found
 

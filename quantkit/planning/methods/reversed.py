@@ -1,4 +1,4 @@
-"""myQASR's order the wrong way round: what the order is worth."""
+"""myQASR with its order reversed, to measure the value of the order."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from quantkit.planning.methods.ordering import MEDIAN, Direction, ranking
 class Reversed:
     """The plan of :class:`~quantkit.planning.methods.myqasr.MyQasr` with its order reversed.
 
-    Layers are of different sizes, so bits that merely changed places would miss the budget: the
-    rounds are gone anew. That makes it, but for the name, myQASR in the other direction.
+    Layers differ in size, so merely permuting the bits would miss the budget: the descent is
+    repeated in the other order. Apart from the name, this is myQASR in the other direction.
 
     Args:
         metric: of the sensitivity table, to sort by.

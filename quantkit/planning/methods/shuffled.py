@@ -1,4 +1,4 @@
-"""The bits of another plan dealt out at random: what it is worth to know which layer gets them."""
+"""The bits of another plan in random order, to measure the value of the assignment."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from quantkit.planning.methods.ordering import MEDIAN, Direction
 from quantkit.planning.methods.precisions import FLOAT_BITS, Precisions
 from quantkit.planning.size import with_sizes
 
-# Of so many deals the one that leaves least of the budget unused is taken: layers are of different
-# sizes, and a plan of fewer bytes would be no fair comparison.
+# Random assignments to draw; the one that uses most of the budget is chosen. Layers differ in size,
+# and a plan of fewer bytes would not be a fair comparison.
 _DEALS = 500
 
 
@@ -68,11 +68,11 @@ class Shuffled:
 
 
 def _deals(precisions: Precisions, hand: list[int], budget_bytes: int, seed: int) -> list[Bits]:
-    """Different deals that should fit, the one of the largest file first."""
+    """Distinct assignments that are estimated to fit, the one of the largest file first."""
     generator = random.Random(seed)
     undealt = dict(zip(precisions.names, hand, strict=True))
     exact = predicted(with_sizes(precisions.source, precisions.plan(undealt, "undealt")))
-    # The estimate is off by about the same for all deals.
+    # The estimate has about the same error for all assignments.
     room = budget_bytes - (exact - precisions.estimate(undealt))
     sizes: dict[tuple[int, ...], int] = {}
     for _ in range(_DEALS):

@@ -67,7 +67,7 @@ def test_layers_that_the_settings_speak_about_are_not_decided_about(source) -> N
 
 
 def test_nothing_to_decide(source) -> None:
-    with pytest.raises(InputError, match="leave no layer to decide about; exclude fewer"):
+    with pytest.raises(InputError, match="leave no layer to assign bits to; exclude fewer"):
         Precisions(source, QuantizeSettings(exclude=("Conv",)))
 
 
