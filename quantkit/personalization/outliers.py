@@ -1,4 +1,4 @@
-"""Which layers of a model have such outliers in their inputs that they should be balanced."""
+"""Find layers whose inputs have outliers that should be balanced."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from quantkit.quantization.prepared import PreparedModel
 def with_balance(
     prepared: PreparedModel, feeds: Feeds, settings: QuantizeSettings, fitting: Fitting
 ) -> Fitting:
-    """``fitting``, with the layers named that would gain by being balanced.
+    """``fitting`` with the layers that gain from balancing.
 
-    One that names some already is left as it is.
+    Unchanged if it lists layers already.
 
     Args:
         prepared: the float32 model.
         feeds: unlabelled clips.
-        settings: which layers will be quantized, and by which kernels.
+        settings: the layers to quantize, and their kernels.
 
     Raises:
         ModelError, InputError, CorpusError: see :func:`~quantkit.quantization.quantize_model`.

@@ -1,7 +1,7 @@
-"""One page that tells a person what was asked for, what came out, and why.
+"""The report page of a personalization: request, result and reasons.
 
-A page needs nothing else: no network, no script, no other file. After ``quantkit analyze`` or
-``quantkit plan`` alone it tells what is known by then.
+The page is self-contained: no network, no script, no other file. After ``quantkit analyze`` or
+``quantkit plan`` it contains the results up to that step.
 """
 
 from __future__ import annotations
@@ -49,23 +49,24 @@ from quantkit.report.table import Table
 from quantkit.sensitivity.table import Sensitivity
 
 _READING = (
-    "<b>Bits</b> are what one weight takes in the file. A weight of float32 has 32; with 3 bits it "
-    "can have 8 different values. Fewer bits: a smaller file, and rougher weights.",
-    "<b>Layers</b> are the parts that a model computes one after the other. Some bear rough "
-    "weights well and some do not, and one may hold half of all weights while another holds "
+    "<b>Bits</b> are the storage of one weight in the file. A float32 weight has 32; with 3 bits "
+    "it can have 8 different values. Fewer bits give a smaller file and coarser weights.",
+    "<b>Layers</b> are the parts that a model computes one after the other. Some tolerate coarse "
+    "weights and some do not, and one may contain half of all weights while another contains "
     "hardly any. That is why they get different bits.",
-    "<b>Divergence</b> says how far the output moves: the Kullback–Leibler divergence of what the "
-    "quantized model expects to be said from what the float32 model does, on these clips, in nats "
-    "per {unit}. 0 is the same; <b>agreement</b> is the same figure as a share, exp(−divergence). "
-    "No transcript is needed for either, and neither says whether the float32 model was right.",
-    "<b>Predicted</b> divergence is that of the plan, tried as a whole, or for large models the "
-    "sum over all layers, each measured alone; <b>measured</b> is that of the finished model. In "
-    "brackets: where the mean over other audio of this kind lies, with 95 % confidence.",
+    "<b>Divergence</b> measures how far the output moves: the Kullback–Leibler divergence of the "
+    "quantized model's probabilities from those of the float32 model, on these clips, in nats "
+    "per {unit}. 0 means identical. <b>Agreement</b> is the same figure as a share, "
+    "exp(−divergence). Neither needs a transcript, and neither shows whether the float32 model "
+    "was right.",
+    "<b>Predicted</b> divergence is that of the plan, tried as a whole. For large models it is the "
+    "sum over all layers, each measured alone. <b>Measured</b> divergence is that of the finished "
+    "model. Brackets contain the mean over other audio of this kind with 95 % confidence.",
     "<b>Stored</b> and <b>computed</b> are separate: packed weights are unpacked once, while the "
     "model loads, and the kernels then run as fast as with 8 bits.",
 )
 
-# Between the parts of a layer's name: where it may be broken into lines.
+# Separators in a layer's name, after which a line may break.
 _NAME_ENDS = re.compile(r"(?<=[/._])(?=.)")
 
 
@@ -76,7 +77,7 @@ def write_page(
     plan: Plan | None = None,
     front: Front | None = None,
 ) -> None:
-    """Write the page; what is None is left out of it.
+    """Write the page; sections of arguments that are None are left out.
 
     Raises:
         ModelError: the artifact that ``summary`` names is damaged.
@@ -116,7 +117,7 @@ def render_page(
 
 
 def _size(summary: PersonalizeSummary, plan: Plan | None) -> int | None:
-    """Of the file, or what it will be; None where neither is known."""
+    """Size of the file, or its prediction; None if neither is known."""
     if summary.size_bytes is None and plan is not None:
         return plan.predicted_bytes
     return summary.size_bytes
@@ -128,7 +129,7 @@ def _subtitle(summary: PersonalizeSummary) -> str:
     clips = f"{summary.clips} clip{'s' * (summary.clips != 1)}"
     length = f" of {f.duration(summary.seconds)} in all" if summary.seconds else ""
     where = f" from {summary.audio}" if summary.audio else ""
-    return f"Made for what is heard in {clips}{length}{where}"
+    return f"Calibrated on {clips}{length}{where}"
 
 
 def _at_a_glance(summary: PersonalizeSummary, plan: Plan | None) -> str:
@@ -270,7 +271,7 @@ def _legend(group: str, entries: Sequence[tuple[str, str]]) -> str:
 
 
 def _folded(table: Table, cell: Cell = text_cell, *, open_: bool = False) -> str:
-    """A table behind its title, which opens it."""
+    """A collapsible table; its title opens it."""
     return (
         f"<details{' open' * open_}><summary>{escape(table.title)}, in figures</summary>"
         f"{table_html(table, cell)}</details>\n"
@@ -278,7 +279,7 @@ def _folded(table: Table, cell: Cell = text_cell, *, open_: bool = False) -> str
 
 
 def _with_room(columns: Sequence[str], row: Sequence[str], index: int) -> str:
-    """Names and reasons, which are long, in what the style sheet gives room to."""
+    """Names and reasons in elements that the style sheet wraps."""
     text = escape(row[index])
     if columns[index] == "layer":
         return f'<span class="name">{_NAME_ENDS.sub("<wbr>", text)}</span>'
@@ -286,7 +287,7 @@ def _with_room(columns: Sequence[str], row: Sequence[str], index: int) -> str:
 
 
 def _with_bar(row: Sequence[str], index: int) -> str:
-    """The last cell as a bar as long as the share that it names; it says nothing new."""
+    """The last cell as a bar of the length of its share; purely visual."""
     if index < len(row) - 1:
         return escape(row[index])
     return (

@@ -1,4 +1,4 @@
-"""What the look of this page adds to that of all report pages."""
+"""Additional styles of this page."""
 
 from __future__ import annotations
 

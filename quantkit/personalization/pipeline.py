@@ -1,4 +1,4 @@
-"""All steps in one: listen to a user, plan for a budget, quantize, and look at what came out."""
+"""All steps in one: analyse on a user's audio, plan for a budget, quantize, and evaluate."""
 
 from __future__ import annotations
 
@@ -41,22 +41,22 @@ _LOG = logging.getLogger(__name__)
 # Weights times layers beyond which that is left out.
 _LARGEST_CORRECTED = 1_000_000_000
 _POINTS_OF_FRONT = 10
-# Of audio, at most, that the finished file is compared with float32 on.
+# Most audio on which the finished file is compared with float32.
 _COMPARED_SECONDS = 160.0
 
 
 @dataclass(frozen=True)
 class PersonalizeSettings:
-    """What the plan may choose from, and how its numbers are found.
+    """Candidates of the plan, and how its numbers are fitted.
 
     Args:
-        quantize: compute, activation grids, pinned and excluded layers; its codec does not matter.
-        candidates: codecs to choose among.
+        quantize: compute, activation grids, pinned and excluded layers; its codec is not used.
+        candidates: codecs to choose from.
         fitting: see :class:`~quantkit.quantization.choices.fitting.Fitting`.
-        balance: give layers with outliers in their input a multiplication in front; which ones,
-            the clips say, unless ``fitting`` does.
-        rounds: of correcting the plan where layers interact; None: one, if the model is small
-            enough to afford it. 0 trusts the sum of what the layers do alone.
+        balance: whether to insert a multiplication before layers whose input has outliers. They are
+            found from the clips, unless ``fitting`` lists them.
+        rounds: corrections of the plan for interactions between layers; None: one, if the model is
+            small enough. 0 uses the sum of the single layers' divergences.
         max_input_divergence: see :func:`~quantkit.planning.optimal.optimal_plan`.
     """
 
@@ -70,12 +70,12 @@ class PersonalizeSettings:
 
 @dataclass(frozen=True)
 class Personalized:
-    """What :func:`personalize` made and learned.
+    """The results of :func:`personalize`.
 
     Args:
         summary: sizes, divergences, times, reasons and warnings.
         sensitivity: of the layers, on this user's audio.
-        plan: what each layer became.
+        plan: the choice of each layer.
         front: what other sizes would give.
         lint: which kernels ONNX Runtime really runs.
     """
@@ -116,7 +116,7 @@ def personalize(
     progress: Progress | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> Personalized:
-    """Write the best file of at most ``budget_bytes`` for whoever is heard in ``calibration``.
+    """Write the best file of at most ``budget_bytes`` for the speakers in ``calibration``.
 
     ::
 
@@ -125,14 +125,14 @@ def personalize(
     Args:
         source: the float32 model, or its path.
         calibration: unlabelled clips of the user, 10 to 100.
-        settings: None: the usual ones.
+        settings: None: the defaults.
         cache: folder that keeps the analysis; see :func:`~quantkit.sensitivity.analyze.analyze`.
         progress: see :data:`~quantkit.progress.Progress`.
         notify: is told when the cache cannot be written.
 
     Raises:
-        InputError: the budget is impossible; the message says what is possible. Or ``destination``
-            is ``source``.
+        InputError: the budget is impossible; the message states the smallest size. Or
+            ``destination`` is ``source``.
         ModelError: ``source`` is damaged, quantized already, or fails on a clip.
         CorpusError: none of the clips is usable.
         OutputError: ``destination`` cannot be written.
@@ -148,13 +148,13 @@ def personalize(
         if settings.balance:
             fitting = with_balance(prepared, feeds, settings.quantize, settings.fitting)
             settings = replace(settings, fitting=fitting)
-        # No metric is asked for: the plan goes by divergence alone.
-        asked = AnalysisSettings(
+        # No other metrics: the plan is based on divergence alone.
+        wanted = AnalysisSettings(
             metrics=(),
             fitting=settings.fitting,
             divergence=divergence,
         )
-        table = analyze(prepared, feeds, asked, cache=cache, progress=tell, notify=notify)
+        table = analyze(prepared, feeds, wanted, cache=cache, progress=tell, notify=notify)
     with clock.step("plan"):
         tell("plan", 0.0)
         planner = Planner.of(
@@ -207,7 +207,7 @@ def _best(
     settings: PersonalizeSettings,
     tell: Progress,
 ) -> Correction:
-    """The plan; tried as a whole and corrected, where the model is small enough for that."""
+    """The plan; tried as a whole and corrected if the model is small enough."""
     rounds = _affordable_rounds(table) if settings.rounds is None else settings.rounds
     if not rounds:
         return corrected_plan(planner, None, budget_bytes)
@@ -243,7 +243,7 @@ def _affordable_rounds(table: Sensitivity) -> int:
 
 
 def _compared(feeds: Feeds) -> Feeds:
-    """All clips, or of many an even choice."""
+    """All clips, or an even selection of many."""
     if feeds.seconds <= _COMPARED_SECONDS:
         return feeds
     wanted = max(1, int(feeds.clips * _COMPARED_SECONDS / feeds.seconds))

@@ -1,4 +1,4 @@
-"""Why each layer got its bits, in one line of words."""
+"""Why each layer got its bits, in one line of text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from quantkit.graph.plan import LayerPlan, Plan
 from quantkit.personalization.widths import bits_in_words, stored_weights
 from quantkit.sensitivity.table import LayerSensitivity, Sensitivity
 
-# Where layers are compared: few enough bits for differences to show, and enough for sums to hold.
+# Bits at which layers are compared: few enough to show differences, enough for sums to hold.
 _REFERENCE_BITS = 3.0
 
 
@@ -20,7 +20,7 @@ def reasons(sensitivity: Sensitivity | None, plan: Plan) -> tuple[str, ...]:
     'layer9.conv holds 56 % of the weights and is the least sensitive per byte: 2 bits'
 
     Args:
-        sensitivity: of the same model; None where it is not known.
+        sensitivity: of the same model; None if unknown.
     """
     known = {} if sensitivity is None else {layer.name: layer for layer in sensitivity.layers}
     weights = stored_weights(plan)
@@ -38,9 +38,9 @@ def reasons(sensitivity: Sensitivity | None, plan: Plan) -> tuple[str, ...]:
 
 
 def divergence_per_weight(layer: LayerSensitivity) -> float | None:
-    """Divergence at about three bits, by the codec that does best there, for each weight.
+    """Divergence per weight at about three bits, with the best codec there.
 
-    Of codecs that give all weights the same bits. None where no divergence is known.
+    Only codecs with the same bits for all weights. None if no divergence is known.
     """
     known = [each for each in layer.weights if each.codec.has_one_width]
     if not known:

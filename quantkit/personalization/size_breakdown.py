@@ -1,4 +1,4 @@
-"""Where the bytes of a file went."""
+"""Size breakdown of a file."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ Kind = Literal[
     "graph",
 ]
 
-#: What each kind of bytes is, for people.
+#: Description of each kind of bytes.
 MEANINGS: Mapping[Kind, str] = {
     "weights": "what the model has learned, packed",
-    "scales": "the step of each channel, and where its zero lies",
-    "tables": "levels that weights choose from, and tables that unpacking looks up",
+    "scales": "the scale and zero point of each channel",
+    "tables": "levels of codebooks, and look-up tables for unpacking",
     "biases": "one number for each output of a layer",
     "constants": "all other numbers, of layers that are not quantized",
-    "decoders": "the instructions that unpack the weights while the model loads",
+    "decoders": "the operators that unpack the weights while the model loads",
     "front end": "what turns audio into features",
     "metadata": "labels, licence, and the plan itself",
     "graph": "the order of computing, with names and shapes",
 }
 
-# What DecodeBuilder calls the constants that decoders share, and codecs their own tables.
+# Names of shared constants of decoders, and of the codecs' tables.
 _SHARED_TABLE, _OWN_TABLE = "decode.", ".tables"
 
 # Positions of scales and zero points, and of biases, by operator.
@@ -62,7 +62,7 @@ _BIASES = {
     "Add": (0, 1),
 }
 
-#: Who reads a value, and as which input.
+#: Readers of a value, with the input position.
 _Uses = Mapping[str, Sequence[tuple[onnx.NodeProto, int]]]
 
 
@@ -80,14 +80,14 @@ class Part:
 
     @property
     def meaning(self) -> str:
-        """The kind in words."""
+        """Description of the kind."""
         return MEANINGS[self.kind]
 
 
 def anatomy(path: Path) -> tuple[Part, ...]:
-    """The parts of the model at ``path``, most bytes first; they add up to its size.
+    """The parts of the model at ``path``, largest first; their sum is the file size.
 
-    Names and shapes of tensors count as graph, as all does that is no content of one.
+    Names and shapes of tensors count as graph, like everything outside tensor data.
 
     Raises:
         ModelError: the file is damaged.
@@ -137,14 +137,14 @@ def _kind(tensor: onnx.TensorProto, uses: _Uses, in_layer: bool) -> Kind:
     if _stands_at(users, _SCALES):
         return "scales"
     if not tensor.dims:
-        return "constants"  # a number that a decoder and the model itself count with
+        return "constants"  # used by a decoder and by the model itself
     made = [output for node, _ in users if node.op_type in grids for output in node.output]
     biased = [use for value in made for use in uses.get(value, [])]
     return "biases" if _stands_at([*users, *biased], _BIASES) else "weights"
 
 
 def _users(name: str, uses: _Uses) -> Sequence[tuple[onnx.NodeProto, int]]:
-    """What reads a constant, or the vector that is rebuilt from it."""
+    """The readers of a constant, or of the vector that is rebuilt from it."""
     found = uses.get(name, [])
     for node, _ in found:
         if node.op_type == "Cast":

@@ -1,4 +1,4 @@
-"""What was asked for, what came out and how long it took, in one object."""
+"""Summary of a run: request, results and times."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-#: With fewer clips than this, what the model hears in use is likely not among them.
+#: With fewer clips than this, they are unlikely to represent the speech in use.
 ENOUGH_CLIPS = 10
 ENOUGH_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the way, and how long it took."""
+    """One step of the run, and its duration."""
 
     name: str
     seconds: float
@@ -22,26 +22,25 @@ class Step:
 
 @dataclass(frozen=True)
 class PersonalizeSummary:
-    """One run of ``quantkit personalize``, or as much of it as was done.
+    """One run of ``quantkit personalize``, or of its first steps.
 
     Args:
-        model: what the float model is called.
+        model: name of the float model.
         source_bytes: size of the float model.
-        audio: where the clips come from; empty where there are none.
-        clips, seconds: how much of it could be used.
-        destination: the artifact; None where none was written.
-        budget_bytes: what the file may take; None where nobody said.
-        size_bytes: what it takes; None where none was written.
-        unit: frame, token or clip: what posteriors are for.
-        predicted_divergence: of the posteriors, by the plan, in nats per unit; None where it is
-            not known.
-        predicted_interval: of what is to be expected on other audio of this kind, 95 %; None where
-            the plan was not tried, or on few clips.
-        measured_divergence, measured_interval: of the artifact; likewise.
-        compared_clips: that this was measured on; an even choice of all.
+        audio: source of the clips; empty if there are none.
+        clips, seconds: usable audio.
+        destination: the artifact; None if none was written.
+        budget_bytes: largest allowed size of the file; None if not given.
+        size_bytes: size of the artifact; None if none was written.
+        unit: of the posteriors: frame, token or clip.
+        predicted_divergence: of the posteriors, by the plan, in nats per unit; None if unknown.
+        predicted_interval: 95 % interval on other audio of this kind; None if the plan was not
+            tried, or on few clips.
+        measured_divergence, measured_interval: the same of the artifact.
+        compared_clips: number of clips of that measurement; an even selection.
         steps: in order.
         reasons: see :func:`~quantkit.personalization.reasons.reasons`.
-        warnings: what the user should know before trusting the result.
+        warnings: caveats about the audio.
     """
 
     model: str
@@ -68,17 +67,16 @@ class PersonalizeSummary:
         return sum(step.seconds for step in self.steps)
 
     def to_json(self) -> dict[str, Any]:
-        """For programs: ``quantkit personalize --json``."""
+        """The object of ``quantkit personalize --json``."""
         destination = None if self.destination is None else str(self.destination)
         return asdict(self) | {"destination": destination}
 
 
 def agreement(divergence: float) -> float:
-    """The share of its own probability that float32 finds again in the quantized model, 0…1.
+    """The mean ratio of the quantized model's probabilities to float32's, 0…1.
 
-    The divergence is E_p[log p/q], so exp(−divergence) is the geometric mean, weighted by what
-    float32 expects, of q/p: how much of the probability that float32 gives the quantized model
-    gives.
+    The divergence is E_p[log p/q], so exp(−divergence) is the geometric mean of q/p, weighted by
+    float32's probabilities p.
 
     >>> round(agreement(0.02), 2)
     0.98
@@ -92,28 +90,30 @@ def audio_warnings(
     skipped: tuple[str, ...] = (),
     unknown_languages: tuple[str, ...] = (),
 ) -> tuple[str, ...]:
-    """What to know about the audio before trusting what was learned from it.
+    """Caveats about the audio.
 
     Args:
-        clips, seconds: that could be used; 0 seconds where their length is not known.
-        skipped: clips that could not be, and why.
-        unknown_languages: codes of languages of clips that the model does not know.
+        clips, seconds: usable ones; 0 seconds if their length is unknown.
+        skipped: unusable clips, with reasons.
+        unknown_languages: codes of languages of clips that the model does not support.
     """
     found = []
     if clips < ENOUGH_CLIPS:
         clip_or_clips = "clip" if clips == 1 else "clips"
         found.append(
-            f"Only {clips} {clip_or_clips}: what the model will hear in use may be unlike them. "
+            f"Only {clips} {clip_or_clips}: the speech in use may differ from them. "
             f"Give {ENOUGH_CLIPS} to 100."
         )
     elif 0 < seconds < ENOUGH_SECONDS:
         found.append(
-            f"Only {seconds:.0f} seconds of audio in {clips} clips: give longer or more ones."
+            f"Only {seconds:.0f} seconds of audio in {clips} clips: give longer clips or more."
         )
     if skipped:
         more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
         found.append(f"Left out: {skipped[0]}{more}.")
     if unknown_languages:
         codes = ", ".join(unknown_languages)
-        found.append(f"The model knows no language {codes}, and heard these clips as it guessed.")
+        found.append(
+            f"The model does not know the language {codes}: that of these clips was guessed."
+        )
     return tuple(found)

@@ -1,4 +1,4 @@
-"""The tables of the page: all that the pictures show, in figures."""
+"""The tables of the page: the data of the plots."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from quantkit.sensitivity.table import LayerSensitivity, Sensitivity
 
 
 def layer_table(plan: Plan, sensitivity: Sensitivity | None) -> Table:
-    """Every layer: what it became, and why."""
+    """Every layer with its choice and the reason."""
     known = {} if sensitivity is None else {layer.name: layer for layer in sensitivity.layers}
     whys = reasons(sensitivity, plan)
     return Table(
@@ -48,7 +48,7 @@ def layer_table(plan: Plan, sensitivity: Sensitivity | None) -> Table:
 
 
 def sensitivity_table(sensitivity: Sensitivity) -> Table | None:
-    """Divergence by layer and bits; None where none is known."""
+    """Divergence by layer and bits; None if none is known."""
     curves = {layer.name: divergence_by_bits(layer) for layer in sensitivity.layers}
     if not any(curves.values()):
         return None
@@ -86,7 +86,7 @@ def front_table(front: Front) -> Table:
 
 
 def bytes_table(artifact: Path) -> Table:
-    """Where the bytes of the file went; the last column is their share, 0 to 1."""
+    """Size breakdown of the file; the last column is the share, 0 to 1."""
     parts = anatomy(artifact)
     total = max(1, sum(part.bytes for part in parts))
     return Table(
@@ -108,7 +108,7 @@ def bytes_table(artifact: Path) -> Table:
 
 
 def step_table(steps: Sequence[Step]) -> Table:
-    """What took how long; the last column is its share, 0 to 1."""
+    """Duration of each step; the last column is its share, 0 to 1."""
     total = max(1e-9, sum(step.seconds for step in steps))
     return Table(
         title="What took how long",

@@ -1,4 +1,4 @@
-"""What a layer became, in figures and in words: its weights, their bits, storage and compute."""
+"""A layer's choice in figures and in words: its weights, their bits, storage and compute."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ _STORAGE = {
     "int8": "evenly spaced levels",
     "bitplane": "evenly spaced levels",
     "native": "evenly spaced levels",
-    "codebook": "levels made for the layer",
-    "grouped": "levels made for groups of weights",
-    "tiered": "what is said most in more bits than the rest",
-    "sparse": "most weights zero, and left out",
+    "codebook": "levels fitted to the layer",
+    "grouped": "levels fitted to groups of weights",
+    "tiered": "frequent tokens in more bits than the rest",
+    "sparse": "most weights zero and not stored",
     "ternary": "three levels: −1, 0, 1",
     "blocks": "a scale for each block of weights",
 }
 
 _COMPUTES: dict[Compute, str] = {
     "float32": "floating point",
-    "static": "integers, in a range known from the clips",
-    "dynamic": "integers, in a range found while running",
-    "matmul-nbits": "floating point, weights unpacked on the way",
+    "static": "integers, with ranges calibrated on the clips",
+    "dynamic": "integers, with ranges computed at run time",
+    "matmul-nbits": "floating point, weights unpacked in the kernel",
 }
 
 
 def stored_weights(plan: Plan) -> dict[str, int]:
-    """How many weights are stored for each layer.
+    """Number of stored weights of each layer.
 
-    0 for one that reads the weight of an earlier one, such as the projection of a tied embedding:
-    where the bytes of the layers are known, it is one that takes none.
+    0 for a layer that reads the weight of an earlier one, such as the projection of a tied
+    embedding. If the bytes of the layers are known, that is a layer of 0 bytes.
     """
     known = any(row.bytes for row in plan.layers)
     return {row.name: math.prod(row.shape) if row.bytes or not known else 0 for row in plan.layers}
@@ -73,9 +73,9 @@ def compute_in_words(compute: Compute) -> str:
 
 
 def _tiers(row: LayerPlan) -> tuple[tuple[int, int], ...]:
-    """Channels and bits of each, that of the rest last; none where all weights get the same."""
+    """Channels and bits of each tier, the rest last; empty if all weights have the same bits."""
     codec = CodecChoice(row.codec, row.bits, row.options).make()
     if not isinstance(codec, Tiered):
         return ()
-    # A vocabulary has more labels than a label has weights.
+    # A vocabulary has more labels than weights per label.
     return codec.widths_of(max(row.shape))

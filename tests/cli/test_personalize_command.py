@@ -91,7 +91,7 @@ def test_no_grid_is_kept_that_costs_more_than_was_said(
     ("arguments", "named"),
     [
         (["--budget", "52kB"], "--audio"),
-        (["--budget", "lots", "--audio", "AUDIO"], "no size"),
+        (["--budget", "lots", "--audio", "AUDIO"], "not a size"),
         (["--budget", "1kB", "--audio", "AUDIO", *CANDIDATES], "impossible"),
         (["--budget", "52kB", "--audio", "EMPTY"], "no clip"),
         (["--budget", "52kB", "--audio", "AUDIO", "--codec", "grouped:3"], "--candidate"),

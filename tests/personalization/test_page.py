@@ -120,7 +120,7 @@ def test_what_is_known_of_a_few_clips_says_how_sure_it_is(summary) -> None:
 def test_divergence_is_of_what_the_model_gives_posteriors_for(summary) -> None:
     text = read_page(render_page(replace(summary, unit="token"))).text
     assert "Predicted divergence: 0.0200 nats per token." in text
-    assert "in nats per token. 0 is the same" in text
+    assert "in nats per token. 0 means identical" in text
     assert "per frame" not in text
 
 

@@ -24,7 +24,7 @@ def test_enough_audio_needs_no_words() -> None:
 @pytest.mark.parametrize(
     ("clips", "seconds", "words"),
     [
-        (1, 300.0, "Only 1 clip: what the model will hear in use may be unlike them."),
+        (1, 300.0, "Only 1 clip: the speech in use may differ from them."),
         (9, 300.0, "Only 9 clips:"),
         (40, 12.0, "Only 12 seconds of audio in 40 clips"),
     ],
@@ -43,7 +43,9 @@ def test_clips_that_were_left_out_are_said() -> None:
 
 def test_languages_that_the_model_does_not_know_are_said() -> None:
     (warning,) = audio_warnings(32, 127.0, unknown_languages=("gsw", "xx"))
-    assert warning == "The model knows no language gsw, xx, and heard these clips as it guessed."
+    assert warning == (
+        "The model does not know the language gsw, xx: that of these clips was guessed."
+    )
 
 
 def test_programs_can_read_it(summary) -> None:

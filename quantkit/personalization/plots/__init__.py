@@ -1,1 +1,1 @@
-"""The pictures of the page, as inline SVG. Each module draws one."""
+"""The plots of the page, as inline SVG. Each module draws one."""

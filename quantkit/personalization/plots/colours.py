@@ -1,4 +1,4 @@
-"""Which colour means what in the pictures of the page: names of variables of the style sheet."""
+"""Colours of the plots, as names of variables of the style sheet."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def step_of(bits: float) -> int:
 
 
 def bits_label(step: int) -> str:
-    """What a step of the scale stands for.
+    """Label of a step of the scale.
 
     >>> [bits_label(step) for step in (0, 3, 6, 7)]
     ['under 2 bits', '4 bits', '7–8 bits', '16–32 bits']

@@ -1,4 +1,4 @@
-"""The least divergence at each size, and where the chosen plan lies."""
+"""Plot of the least divergence at each size, with the chosen plan."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def front_plot(
     """The picture.
 
     Args:
-        size_bytes, divergence: of the chosen plan; None where there is none.
-        budget_bytes: what its file may take.
+        size_bytes, divergence: of the chosen plan; None if there is none.
+        budget_bytes: largest allowed size of its file.
     """
     figure = front_figure(front, PAGE)
     figure.set_size_inches(_WIDTH, HEIGHT)

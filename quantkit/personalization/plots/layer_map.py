@@ -1,7 +1,7 @@
-"""Layers × bits: every layer a column as wide as its weights are many and as high as its bits.
+"""Layer map: one column per layer, as wide as its number of weights and as high as its bits.
 
-The area of a column is what the weights take. Two strips under the columns say how they are stored
-and which kernel computes with them.
+The area of a column is the storage of its weights. Two strips below the columns show the codec and
+the kernel.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from quantkit.report.plotting import INK, MUTED, Plot, model_colour, scale_colou
 
 _WIDTH, _HEIGHT = 11.2, 3.9
 _FONT_SIZE = 8.5
-# Of the whole width: what even the smallest layer gets, to be seen.
+# Minimum width of a column, as a share of the whole.
 _LEAST_SHARE = 0.004
-# Between columns: of their width, and at most of the whole.
+# Gap between columns: a share of their width, and at most of the whole.
 _GAP, _MOST_GAP = 0.15, 0.0015
-# Columns for floating point are cut off here, or they would dwarf all others.
+# Columns of floating point are cut off here, because they would dwarf all others.
 _CUT_BITS = 9.2
 _CUT_OFF = "Columns of 16 and 32 bits are cut off. "
-# In units of the vertical axis: where the strips lie, and how high they are.
+# Position and height of the strips, in units of the vertical axis.
 _STRIPS, _STRIP_HEIGHT = (-0.75, -1.5), 0.6
-# Of the width: what a label of so many characters takes.
+# Width of a label by its number of characters, as a share of the whole.
 _CHARACTER = 0.0066
 
 
@@ -50,17 +50,17 @@ def layer_map(plan: Plan) -> Plot:
     words = f"{len(plan.layers)} layers as columns: as wide as their weights, as high as their bits"
     return Plot(
         "Layers and their bits",
-        "Each column is a layer, in the order of computing: as wide as its weights are many, as "
-        f"high as its bits, so that its area is what it takes. {_CUT_OFF if cut else ''}The strips "
-        "below say how the weights are stored and what computes with them; numbers are those of "
-        "the table below.",
+        "Each column is a layer, in the order of computing. Its width is the number of weights, "
+        f"its height their bits, so that its area is their size. {_CUT_OFF if cut else ''}The "
+        "strips below show how the weights are stored and which kernel computes with them; numbers "
+        "are those of the table below.",
         to_svg(figure, "layer-map", words),
         wide=True,
     )
 
 
 def column_edges(weights: Sequence[int]) -> list[float]:
-    """Where columns begin and end, from 0 to 1; every one is wide enough to be seen."""
+    """Edges of the columns, from 0 to 1; every column has at least a visible width."""
     total = max(1, sum(weights))
     least = min(_LEAST_SHARE, 0.5 / len(weights))
     shares = [max(least, count / total) for count in weights]
@@ -71,9 +71,9 @@ def column_edges(weights: Sequence[int]) -> list[float]:
 
 
 def labelled(edges: Sequence[float]) -> list[int]:
-    """The columns that have room for their number, which is one more than their position.
+    """The columns with room for their number, which is their position plus one.
 
-    Each next label stands clear of the last one; the wide columns are asked first.
+    Labels do not overlap; wide columns have priority.
     """
     order = sorted(range(len(edges) - 1), key=lambda i: edges[i] - edges[i + 1])
     kept: list[int] = []

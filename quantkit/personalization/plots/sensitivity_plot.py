@@ -1,4 +1,4 @@
-"""How far each layer moves the posteriors when it alone is stored in few bits."""
+"""Divergence of the posteriors if a single layer is stored in few bits."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from quantkit.sensitivity.table import LayerSensitivity, Sensitivity
 BITS = (2, 3, 4)
 
 _WIDTH, _ROW_HEIGHT = 11.2, 0.22
-# More rows than this help nobody: the most sensitive ones are shown.
+# Most rows; the most sensitive layers are shown.
 _MOST_ROWS = 60
 _LONGEST_NAME = 52
-# Nothing that is measured in float32 means more than this.
+# Resolution of measurements in float32.
 _LEAST = 1e-8
-# Read on the spots, which are light on light and on dark pages.
+# For text on the spots, which are light on light and on dark pages.
 _DIGIT = "#10141c"
 
 
 def sensitivity_plot(sensitivity: Sensitivity, plan: Plan | None = None) -> Plot | None:
-    """The picture; None where no divergence is known.
+    """The plot; None if no divergence is known.
 
     Args:
-        plan: what was chosen, to be marked.
+        plan: its choices are marked.
     """
     curves = {layer.name: divergence_by_bits(layer) for layer in sensitivity.layers}
     known = [layer for layer in sensitivity.layers if curves[layer.name]]
@@ -65,7 +65,7 @@ def sensitivity_plot(sensitivity: Sensitivity, plan: Plan | None = None) -> Plot
 def divergence_by_bits(layer: LayerSensitivity) -> dict[int, float]:
     """The least divergence of any codec with these bits, for those of :data:`BITS` it has.
 
-    Of codecs that give all weights the same.
+    Only codecs with the same bits for all weights.
     """
     found: dict[int, float] = {}
     for each in layer.weights:
@@ -76,7 +76,7 @@ def divergence_by_bits(layer: LayerSensitivity) -> dict[int, float]:
 
 
 def shortened(name: str, length: int) -> str:
-    """``name`` with its middle left out where it is longer than ``length``.
+    """``name`` with its middle left out if it is longer than ``length``.
 
     >>> shortened("/encoder/layers.0/attention/k_proj/MatMul", 24)
     '/encoder/la…_proj/MatMul'
@@ -88,7 +88,7 @@ def shortened(name: str, length: int) -> str:
 
 
 def _labels(sensitivity: Sensitivity, shown: Sequence[LayerSensitivity]) -> list[str]:
-    """Number and name of each layer, without the folders that all names are in."""
+    """Number and name of each layer, without the prefix that all names share."""
     names = [layer.name.split("/") for layer in sensitivity.layers]
     columns = zip(*(parts[:-1] for parts in names), strict=False)
     common = sum(1 for _ in takewhile(lambda folders: len(set(folders)) == 1, columns))
@@ -128,7 +128,7 @@ def _row(axes: Axes, position: int, divergences: Mapping[int, float], chosen: fl
             markeredgewidth=1.8,
             zorder=2,
         )
-        # The page puts a halo around text, which would cover the spot: a digit drawn as a path.
+        # Drawn as a path, because the page's halo around text would cover the spot.
         axes.plot(
             value, position, marker=f"${bits}$", color=_DIGIT, markersize=5, mew=0.2, zorder=3
         )
