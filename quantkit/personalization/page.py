@@ -168,8 +168,8 @@ def _divergence_card(summary: PersonalizeSummary) -> str:
     if best is None:
         return ""
     lines = [
-        "Of the probability that float32 gives to what it hears, the quantized model gives this "
-        f"share, on average over {_compared(summary)}."
+        "The quantized model's probabilities as a share of float32's, on average over "
+        f"{_compared(summary)}."
     ]
     if measured is not None:
         text = f.estimate(measured, summary.measured_interval)
