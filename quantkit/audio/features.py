@@ -40,7 +40,7 @@ def load_features(utterance: Utterance, frontend: AnyFrontend) -> FloatArray:
     if utterance.features is not None:
         bands = getattr(frontend, "mel_bands", 0)
         if not bands:
-            raise AudioError(f"{utterance.identifier} has features, but the model hears waveforms")
+            raise AudioError(f"{utterance.identifier} has features, but the model takes waveforms")
         return _checked_features(utterance.features, utterance.identifier, bands)
     if utterance.path is None and utterance.waveform is None:
         raise AudioError(f"{utterance.identifier} has neither an audio file nor features")

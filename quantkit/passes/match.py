@@ -8,7 +8,7 @@ from quantkit.graph.editor import GraphEditor
 
 
 def only_consumer(editor: GraphEditor, value: str) -> onnx.NodeProto | None:
-    """The node that reads ``value``, if it is one and ``value`` is no output of the graph."""
+    """The only node that reads ``value``; None if there are more, or it is a graph output."""
     return editor.only_consumer(value)
 
 

@@ -128,7 +128,7 @@ def personalize(
         settings: None: the defaults.
         cache: folder that keeps the analysis; see :func:`~quantkit.sensitivity.analyze.analyze`.
         progress: see :data:`~quantkit.progress.Progress`.
-        notify: is told when the cache cannot be written.
+        notify: called if the cache cannot be written.
 
     Raises:
         InputError: the budget is impossible; the message states the smallest size. Or

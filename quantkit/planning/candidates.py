@@ -94,7 +94,7 @@ def layer_candidates(
         for name in group
     }
     weights = layer_weights(GraphEditor(assigned.model))
-    asked: dict[str, list[Candidate]] = {}
+    requested: dict[str, list[Candidate]] = {}
     for layer in assigned.layers:
         row, pin = sensitivity.layer(layer.name), pins[layer.name]
         # No grids were tried of what is computed from step to step.

@@ -101,8 +101,8 @@ def corrected_plan(
     """The plan within the budget with the smallest measured divergence.
 
     Args:
-        judge: None: the plan that is predicted best, untried.
-        rounds: how often to correct, at most; 0 only tries the plan that is predicted best.
+        judge: None: the plan that is predicted best, without trying it.
+        rounds: most corrections; 0 only tries the plan that is predicted best.
         progress: see :data:`~quantkit.progress.Progress`.
 
     Raises:

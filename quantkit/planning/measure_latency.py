@@ -204,7 +204,7 @@ def _whole(
 
 
 def _names(source: PreparedModel, layers: Collection[str]) -> dict[str, str]:
-    """Layers by their names and, as some fused nodes are called so, by the names of results."""
+    """Layers by their names and by the names of their results, which some fused nodes have."""
     results: dict[str, str] = {}
     for each in locate_layers(source.original):
         if each.layer.name in layers:

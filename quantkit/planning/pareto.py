@@ -91,9 +91,9 @@ def pareto_front(
     """Solve for many budgets, and keep the solutions that are not dominated.
 
     Args:
-        timed: the planner's options have times: solve for many limits on latency, too.
-        budgets: how many, evenly spaced in their logarithms from the smallest file to the one of
-            least divergence.
+        timed: whether the planner's options have times; then solve for many latency limits, too.
+        budgets: number of budgets, logarithmically spaced from the smallest file to that of least
+            divergence.
         progress: see :data:`~quantkit.progress.Progress`.
     """
     found: list[Solution] = []

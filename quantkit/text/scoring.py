@@ -54,7 +54,7 @@ class LabelScoring:
 
     @property
     def unit(self) -> Unit:
-        """Labels where they have a separator, as phonemes do; else characters."""
+        """Labels if they have a separator, as phonemes do; else characters."""
         return LABELS if self.labels.separator else CHARACTERS
 
     @property
@@ -88,7 +88,7 @@ class KeywordScoring:
 
     @property
     def unit(self) -> Unit:
-        """One keyword a clip."""
+        """One keyword per clip."""
         return KEYWORDS
 
     @property

@@ -23,8 +23,8 @@ class Linear:
     Args:
         metric: of the sensitivity table.
         direction: ``descending``: the greatest value gets the fewest bits, as in the paper;
-            ``ascending``: the least.
-        lowest, highest: bits that the extremes get where nothing is shifted, and that none leaves.
+            ``ascending``: the smallest value.
+        lowest, highest: bits of the extremes without a shift, and limits for all layers.
     """
 
     name: ClassVar[str] = "linear"
@@ -39,7 +39,7 @@ class Linear:
         """See :class:`~quantkit.planning.methods.base.Method`.
 
         Raises:
-            InputError: likewise, and for ends that are no range within 1 to 8.
+            InputError: likewise, and for limits that are not a range within 1 to 8.
         """
         lowest, highest = self.lowest, self.highest
         if not 1 <= lowest < highest <= INTEGER_BITS:

@@ -39,8 +39,9 @@ class MyQasr:
     Args:
         metric: of the sensitivity table, to sort by.
         direction: see :data:`~quantkit.planning.methods.ordering.Direction`.
-        size: what is compared with the budget. Only with ``bytes`` does the file keep to it; else
-            the plan notes no budget, and its predicted bytes say what the file really takes.
+        size: the size count that is compared with the budget. Only with ``bytes`` does the file
+            keep to it. With others the plan records no budget, and its predicted bytes are the real
+            file size.
     """
 
     name: ClassVar[str] = "myqasr"

@@ -20,7 +20,7 @@ def nearest_plan(request: PlanRequest, steps: Sequence[Bits], method: str) -> Pl
 
     Args:
         steps: from the largest file to the smallest, where all layers have the same bits.
-        method: what the plan says about how it was made.
+        method: recorded in the plan.
 
     Raises:
         InputError: not even the last step fits; the message states its size.

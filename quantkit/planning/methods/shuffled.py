@@ -24,7 +24,7 @@ _DEALS = 500
 
 @dataclass(frozen=True)
 class Shuffled:
-    """The bits of a plan, each for a layer that was drawn at random.
+    """The bits of a plan, each assigned to a randomly drawn layer.
 
     Args:
         metric, direction: see :class:`~quantkit.planning.methods.myqasr.MyQasr`.
@@ -62,8 +62,8 @@ class Shuffled:
             if predicted(plan) <= budget_bytes:
                 return plan
         raise InputError(
-            f"none of {_DEALS} random deals of these bits fits {budget_bytes:,} bytes; raise the "
-            "budget, or take another seed"
+            f"none of {_DEALS} random assignments of these bits fits {budget_bytes:,} bytes; raise "
+            "the budget, or use another seed"
         )
 
 
