@@ -1,4 +1,4 @@
-"""What each model writes for each clip, how far that is from the truth, and how long it took."""
+"""Transcripts of each model, their edit distance to the references, and the time they took."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from quantkit.report.formatting import Interval
 from quantkit.text.distances import ErrorCounts, error_counts, levenshtein, ratio_interval
 from quantkit.text.scoring import TextScoring
 
-#: Called after each finished step with how many of how many are done.
+#: Called after each step with the number of finished steps and of all steps.
 Step = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip as the models take it.
+    """One clip as input of the models.
 
     Args:
         inputs: one array per contestant; those with the same front end share theirs.
         reference: normalised transcript, or ``None``.
         seconds: of audio.
-        language: code of what is spoken; empty where it is not known.
+        language: code of the spoken language; empty if unknown.
     """
 
     id: str
@@ -40,7 +40,7 @@ class Clip:
 
 @dataclass
 class Transcripts:
-    """What one model made of the corpus, clip by clip, at batch size 1.
+    """Results of one model on the corpus, clip by clip, at batch size 1.
 
     Args:
         utterances: labelled clips only.
@@ -70,15 +70,15 @@ class Accuracy:
 def iter_clips(
     contestants: Sequence[BenchModel], corpus: Corpus, skipped: list[str]
 ) -> Iterator[Clip]:
-    """Read the corpus clip by clip; only one clip is held at a time.
+    """Read the corpus clip by clip; only one clip is in memory at a time.
 
     Args:
-        contestants: decide which front ends are run.
+        contestants: determine which front ends are run.
         corpus: of audio or features.
-        skipped: receives the reason for each clip that is left out.
+        skipped: receives the reason for each skipped clip.
 
     Raises:
-        CorpusError: at the end, when not a single clip was usable.
+        CorpusError: at the end, if no clip was usable.
     """
     scoring = contestants[0].model.scoring
     usable, known = False, len(skipped)
@@ -109,7 +109,7 @@ def transcribe_in_turns(
     Args:
         clips: at batch size 1 each.
         step: called after each clip.
-        total: number of clips that ``step`` is told.
+        total: number of clips, passed to ``step``.
     """
     scoring = contestants[0].model.scoring
     results = [Transcripts() for _ in contestants]
@@ -195,7 +195,7 @@ def _error_rate(counts: list[ErrorCounts], seed: int) -> tuple[float, Interval, 
     total = sum(counts, ErrorCounts())
     edits = Edits(total.insertions, total.deletions, total.substitutions, total.reference_length)
     if total.reference_length == 0:
-        # Only empty references: any edit is one too many, and there is nothing to divide by.
+        # Only empty references: an error rate is undefined, except 0 without edits.
         return (1.0, (1.0, 1.0), edits) if total.errors else (0.0, (0.0, 0.0), edits)
     interval = ratio_interval(
         [c.errors for c in counts], [c.reference_length for c in counts], seed=seed

@@ -1,4 +1,4 @@
-"""``baseline.json``: what each model did when it was last accepted, and how much may change.
+"""``baseline.json``: accepted figures of each model, with tolerances.
 
 .. code-block:: json
 
@@ -12,8 +12,8 @@
      "models": [{"name": "float32", "sha256": "…", "size_bytes": 94500000, "levenshtein": 1.5,
                  "speedup": 1.0, "speedup_ci": [1.0, 1.0], "distances": {"clip-1": 2}}]}
 
-The tolerances are the owner's: an update keeps them. A model may carry ``tolerances`` of its own
-that replace the general ones criterion by criterion.
+An update keeps the tolerances. A model may have its own ``tolerances``, which override the general
+ones criterion by criterion.
 """
 
 from __future__ import annotations
@@ -41,19 +41,20 @@ CRITERIA = ("levenshtein", "size_bytes", "speedup")
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How much worse than ``b`` still passes: ``relative * b + absolute`` in ``b``'s unit."""
+    """Permitted regression of a value ``b``: ``relative * b + absolute``, in its unit."""
 
     relative: float
     absolute: float = 0.0
 
     def of(self, baseline: float) -> float:
-        """The permitted worsening of ``baseline``."""
+        """The permitted regression of ``baseline``."""
         return self.relative * baseline + self.absolute
 
 
-# Levenshtein: 2 % is what the project asks of int8; the absolute part is two edits in 100
-# utterances, so that a nearly perfect model is not failed for one letter. Size is deterministic
-# up to metadata. Speed-ups of one model vary by 10–20 % between machines of one CPU family.
+# Levenshtein: 2 % is the project's requirement for int8; the absolute part is two edits in 100
+# utterances, so that a nearly perfect model does not fail because of one letter. Size is
+# deterministic up to metadata. Speed-ups of one model vary by 10–20 % between machines of one CPU
+# family.
 DEFAULT_TOLERANCES: Mapping[str, Tolerance] = {
     "levenshtein": Tolerance(relative=0.02, absolute=0.02),
     "size_bytes": Tolerance(relative=0.005),
@@ -74,11 +75,11 @@ class Baseline:
         return self.model_tolerances.get(model, {}).get(criterion, self.tolerances[criterion])
 
     def dropped(self, figures: Figures) -> list[str]:
-        """Models of this baseline that ``figures`` lacks."""
+        """Models of this baseline that are missing in ``figures``."""
         return [m.name for m in self.figures.models if figures.model(m.name) is None]
 
     def renewed(self, figures: Figures) -> Baseline:
-        """The same tolerances around new figures."""
+        """The new figures with the same tolerances."""
         return Baseline(figures, self.tolerances, self.model_tolerances)
 
 
@@ -103,7 +104,7 @@ def read_baseline(source: Path) -> Baseline:
         if entry.has("tolerances"):
             own[model.name] = _read_tolerances(entry.child("tolerances"))
     if not models:
-        raise FormatError(f"{source} holds no model")
+        raise FormatError(f"{source} contains no model")
     check_models(models, str(source))
     figures = Figures(
         host=read_host(content.child("host")),
@@ -159,7 +160,7 @@ def _read_tolerances(fields: Fields) -> dict[str, Tolerance]:
     unknown = set(fields.names()) - set(CRITERIA)
     if unknown:
         raise FormatError(
-            f"{fields.where}: {sorted(unknown)[0]!r} is no criterion; use {', '.join(CRITERIA)}"
+            f"{fields.where}: {sorted(unknown)[0]!r} is not a criterion; use {', '.join(CRITERIA)}"
         )
     tolerances = {}
     for criterion in CRITERIA:

@@ -1,4 +1,4 @@
-"""Models of one run against its first: paired differences, and who is dominated by whom."""
+"""Models of one run compared with its first: paired differences, and the Pareto front."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def paired_difference(
 ) -> tuple[float, Interval] | None:
     """Mean of ``distance - first's distance`` over utterances, with its 95 % interval.
 
-    Hard clips are hard for both models, so this is far steadier than the two means; ``None``
-    without transcripts.
+    Hard clips are hard for both models, so this has a far smaller variance than the two means.
+    ``None`` without transcripts.
     """
     if not model.utterances:
         return None
@@ -26,9 +26,9 @@ def paired_difference(
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Indices of the points that no other point beats in both coordinates, by rising first one.
+    """Indices of the points that no other point dominates, by ascending first coordinate.
 
-    A point that another one equals in one coordinate and beats in the other is not on the front.
+    A point is dominated by another that is equal in one coordinate and better in the other.
 
     >>> pareto_front([(4.0, 1.0), (1.0, 3.0), (2.0, 3.5), (2.0, 2.0)])
     [1, 3, 0]
@@ -41,7 +41,7 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def verdict(model: ModelResult, report: BenchReport) -> str:
-    """One model against the run's first, in one sentence."""
+    """One model compared with the run's first, in one sentence."""
     first = report.models[0]
     parts = [
         f"{first.size_bytes / model.size_bytes:.1f}× smaller"

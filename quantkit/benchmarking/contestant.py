@@ -18,7 +18,7 @@ from quantkit.text.decoding import Decoding
 
 @dataclass(frozen=True)
 class BenchModel:
-    """One model that takes part.
+    """One measured model.
 
     Args:
         name: unique in the run.
@@ -26,7 +26,7 @@ class BenchModel:
         model: opened with the run's first number of threads.
         sha256: of the ``.onnx`` file.
         size_bytes: of the file and its external data.
-        variant: how its layers are stored and computed, in words.
+        variant: description of how its layers are stored and computed.
     """
 
     name: str
@@ -40,14 +40,14 @@ class BenchModel:
 def open_contestants(
     paths: Sequence[Path], threads: int, decoding: Decoding | None = None
 ) -> list[BenchModel]:
-    """Open models that can be compared: those whose texts are spelled in the same way.
+    """Open models that can be compared, that is, whose outputs have the same spelling.
 
     Raises:
         InputError: no model, the same file twice, or different labels or tasks.
-        ModelError: a file is no artifact.
+        ModelError: a file is not an artifact.
     """
     if not paths:
-        raise InputError("there is no model to measure")
+        raise InputError("give at least one model to measure")
     opened = []
     for path, name in zip(paths, unique_names(paths), strict=True):
         model = open_speech_model(path, threads, decoding=decoding)
@@ -65,14 +65,14 @@ def open_contestants(
     for other in opened[1:]:
         if other.model.scoring != first.model.scoring:
             raise InputError(
-                f"{other.path} writes other labels than {first.path}, so their errors cannot be "
+                f"{other.path} has other labels than {first.path}, so their errors cannot be "
                 "compared; bench them in separate runs"
             )
     return opened
 
 
 def unique_names(paths: Sequence[Path]) -> list[str]:
-    """File names without suffix; with as many folders in front as tell them apart.
+    """File names without suffix, with as many parent folders as needed to make them unique.
 
     >>> unique_names([Path("a/float32.onnx"), Path("b/float32.onnx"), Path("b/int8.onnx")])
     ['a/float32', 'b/float32', 'int8']
@@ -101,7 +101,7 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
 
 
 def variant_of(plan: dict[str, Any] | None) -> str:
-    """The plan of a model in words.
+    """Description of a model's plan.
 
     >>> layers = [{"codec": "float32", "bits": 32, "compute": "float32"}] + 10 * [
     ...     {"codec": "grouped", "bits": 3, "compute": "static"}]
@@ -115,7 +115,7 @@ def variant_of(plan: dict[str, Any] | None) -> str:
     for row in rows:
         codec, compute = str(row.get("codec", "?")), str(row.get("compute", "?"))
         width = str(row.get("bits", ""))
-        # int8, float16 and ternary say it themselves.
+        # The names int8, float16 and ternary imply the bits.
         if width and width not in codec and codec != "ternary":
             codec = f"{codec}:{width}"
         kinds[codec if codec == compute else f"{codec} {compute}"] += 1

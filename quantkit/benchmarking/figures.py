@@ -1,4 +1,4 @@
-"""The part of a bench run that a gate compares: who was measured, on what, with which result.
+"""The part of a bench run that a gate compares: models, corpus and results.
 
 A baseline stores the same figures as ``bench.json`` without its transcripts, latency tables and
 plots, so both are read into one :class:`Figures`.
@@ -26,7 +26,7 @@ _RATIO = Range(1e-9)
 
 @dataclass(frozen=True)
 class Host:
-    """What decides whether speed-ups of two runs can be compared."""
+    """The properties that decide whether speed-ups of two runs can be compared."""
 
     cpu: str
     machine: str
@@ -38,8 +38,8 @@ class Host:
 class CorpusIdentity:
     """Which utterances were recognised: two corpora are the same when ``sha256`` is.
 
-    ``sha256`` is taken over the sorted (id, reference) pairs, so a renamed folder is the same
-    corpus and a corrected transcript is another one.
+    ``sha256`` covers the sorted (id, reference) pairs: a renamed folder is the same corpus, a
+    corrected transcript makes another one.
     """
 
     name: str
@@ -54,8 +54,8 @@ class ModelFigures:
     Args:
         distances: Levenshtein distance in labels (letters) of every utterance id.
         speedup: float latency of the run's first model divided by this model's.
-        speedup_ci: 95 % interval of ``speedup``, or ``None`` when it was not recorded.
-        sha256: of the measured file; empty when it was not recorded.
+        speedup_ci: 95 % interval of ``speedup``, or ``None`` if it was not recorded.
+        sha256: of the measured file; empty if it was not recorded.
     """
 
     name: str
@@ -86,7 +86,7 @@ class Figures:
 
 
 def read_figures(source: Path) -> Figures:
-    """What a gate needs of a ``bench.json``.
+    """Read the figures of a ``bench.json`` for a gate.
 
     Raises:
         FormatError: unreadable, another schema, or see :func:`figures_of`.
@@ -135,11 +135,13 @@ def read_host(fields: Fields) -> Host:
 
 
 def check_models(models: list[ModelFigures], where: str) -> None:
-    """Refuse two models of one name, which no baseline could tell apart."""
+    """Refuse two models of the same name, which a baseline could not distinguish."""
     names = [model.name for model in models]
     repeated = next((name for name in names if names.count(name) > 1), None)
     if repeated is not None:
-        raise FormatError(f"{where} holds two models named {repeated!r}; rename one of the files")
+        raise FormatError(
+            f"{where} contains two models named {repeated!r}; rename one of the files"
+        )
 
 
 def read_model(fields: Fields, distances: Mapping[str, float]) -> ModelFigures:

@@ -1,31 +1,32 @@
-"""Is a model worse than its baseline, by more than its tolerance and by more than noise?
+"""Decide whether a model is worse than its baseline by more than its tolerance and noise.
 
 Edit distance
-    Both runs recognised the same utterances, so the comparison is *paired*: hard clips are hard
-    for both models and their difference is far steadier than either mean. For utterance *i* with
-    baseline distance ``b_i`` and new distance ``d_i``, the excess over what the baseline permits
-    is ``e_i = d_i - b_i - (relative * b_i + absolute)``. The mean of ``e`` is positive exactly
-    when the new mean exceeds the tolerated one. Its 95 % interval comes from the percentile
-    bootstrap over utterances (Efron & Tibshirani, *An Introduction to the Bootstrap*, 1993,
-    §13.3; for word error rates Bisani & Ney, ICASSP 2004; paired for translation Koehn, EMNLP
-    2004). The gate fails when the whole interval lies above zero. Utterances are resampled, not
-    letters, because errors within an utterance depend on each other.
+    Both runs recognised the same utterances, so the comparison is *paired*: hard clips are hard for
+    both models, and the difference varies far less than either mean. For utterance *i* with
+    baseline distance ``b_i`` and new distance ``d_i``, the excess over the permitted value is ``e_i
+    = d_i - b_i - (relative * b_i + absolute)``. The mean of ``e`` is positive exactly when the new
+    mean exceeds the tolerated one. Its 95 % interval comes from the percentile bootstrap over
+    utterances (Efron & Tibshirani, *An Introduction to the Bootstrap*, 1993, §13.3; for word error
+    rates Bisani & Ney, ICASSP 2004; paired for translation Koehn, EMNLP 2004). The gate fails if
+    the whole interval is above zero. Utterances are resampled, not letters, because errors within
+    an utterance depend on each other.
 
-    What it cannot see: damage to so few utterances that another draw of clips might have missed
-    them all. Three damaged clips of many are absent from ``exp(-3)`` = 5 % of the resamples, so
-    the 2.5 % bound is not above zero however bad they are; four are seen when bad enough.
+    It cannot detect damage to so few utterances that another sample of clips might not have
+    contained them. Three damaged clips of many are absent from ``exp(-3)`` = 5 % of the resamples,
+    so the 2.5 % bound is not above zero, however bad they are. Four are detected if they are bad
+    enough.
 
 Size
-    A file's size has no noise: more than baseline plus tolerance fails.
+    Sizes have no noise: a file larger than the baseline plus the tolerance fails.
 
 Speed-up
     The ratio of float latency to this model's, measured interleaved in one process, which cancels
     most of the host. ``log(new / baseline)`` gets an upper 95 % limit from the two recorded
     intervals by the MOVER rule (Zou & Donner, *Statistics in Medicine* 27, 2008): with estimates
     ``x, y`` and limits ``(l, u)``, ``upper(x - y) = x - y + sqrt((u_x - x)² + (y - l_y)²)``. The
-    gate fails when even that limit is below ``log(1 - relative)``. Without recorded intervals the
-    tolerance alone decides. Int8 kernels without VNNI instructions are another program, so on a
-    host that lacks them speed is skipped, and said to be.
+    gate fails if even that limit is below ``log(1 - relative)``. Without recorded intervals only
+    the tolerance counts. Without VNNI instructions, int8 runs through other kernels, so on a host
+    without them the speed check is reported as skipped.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ class Check:
 
     Args:
         baseline, current, limit: in the criterion's unit: edits per utterance, bytes, or a ratio.
-            ``limit`` is the worst value that passes without regard to noise.
-        detail: one sentence for people: why it failed, was skipped, or passed.
+            ``limit`` is the worst value that passes regardless of noise.
+        detail: one sentence: why it failed, was skipped, or passed.
     """
 
     model: str
@@ -67,7 +68,7 @@ class Check:
 
 @dataclass(frozen=True)
 class GateResult:
-    """All checks of one run, and the models that the baseline does not know."""
+    """All checks of one run, and the models that are not in the baseline."""
 
     checks: tuple[Check, ...]
     ungated: tuple[str, ...]
@@ -100,10 +101,10 @@ class GateResult:
         return [asdict(check) for check in self.checks]
 
     def require(self) -> None:
-        """Do nothing when every check passed or was skipped.
+        """Raise if a check failed.
 
         Raises:
-            GateFailed: some failed; the message names them.
+            GateFailed: the message lists the failed checks.
         """
         if self.failures:
             reasons = "; ".join(f"{c.model} {c.criterion}: {c.detail}" for c in self.failures)
@@ -111,7 +112,7 @@ class GateResult:
 
 
 def compare(current: Figures, baseline: Baseline) -> GateResult:
-    """Hold a bench run against a baseline.
+    """Compare a bench run with a baseline.
 
     Raises:
         FormatError: the two cannot be compared: other utterances, another decoder, another
@@ -242,7 +243,7 @@ def _judge_speed(
 
 
 def _incomparable_speed(host: Host, old_host: Host) -> str:
-    """Why speed-ups of the two hosts say nothing about the model; empty when they do."""
+    """Why speed-ups of the two hosts cannot be compared; empty if they can."""
     if host.machine and old_host.machine and host.machine != old_host.machine:
         return f"this host is {host.machine}, the baseline's is {old_host.machine}"
     if old_host.vnni and not host.vnni:
@@ -251,7 +252,7 @@ def _incomparable_speed(host: Host, old_host: Host) -> str:
 
 
 def _upper_log_noise(new: ModelFigures, old: ModelFigures) -> float:
-    """How far ``log(new.speedup / old.speedup)`` may lie below the truth (MOVER)."""
+    """Upper bound of the noise in ``log(new.speedup / old.speedup)`` (MOVER)."""
     above = math.log(max(new.speedup_ci[1], new.speedup) / new.speedup) if new.speedup_ci else 0.0
     below = math.log(old.speedup / min(old.speedup_ci[0], old.speedup)) if old.speedup_ci else 0.0
     return math.hypot(above, below)

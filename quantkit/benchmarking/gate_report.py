@@ -67,7 +67,7 @@ def markdown(result: GateResult) -> str:
         f"## quantkit gate: {_headline(result)}",
         "",
         f"Corpus: {_cell(result.corpus) or 'unnamed'}, {result.utterances} utterances. "
-        "Edit distance fails when the whole 95 % paired-bootstrap interval lies above the limit.",
+        "Edit distance fails if the whole 95 % paired-bootstrap interval is above the limit.",
         "",
         "| model | criterion | baseline | now | verdict | |",
         "|---|---|---:|---:|---|---|",

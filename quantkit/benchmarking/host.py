@@ -1,4 +1,4 @@
-"""The machine that a bench ran on: absolute times mean nothing without it."""
+"""The machine of a bench run, without which absolute times are meaningless."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _VNNI_FLAGS = frozenset({"avx_vnni", "avx512_vnni"})
 
 
 def describe_host() -> Host:
-    """CPU, its telling flags, cores, memory and the versions of what computes."""
+    """CPU, its relevant flags, cores, memory and library versions."""
     name, flags = processor()
     return Host(
         cpu=name,
@@ -64,5 +64,5 @@ def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        # onnxruntime also comes as onnxruntime-gpu and others, under one module name.
+        # Other packages, such as onnxruntime-gpu, provide the same module.
         return str(getattr(importlib.import_module(package), "__version__", "unknown"))

@@ -1,4 +1,4 @@
-"""How long one run of each model takes, all models taking turns in one process."""
+"""Latency of one run of each model, interleaved in one process."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def time_in_turns(
 
     Args:
         runs: the first is what speed-ups are measured against.
-        batch_size, threads: what the runs were prepared with; copied into the rows.
-        effort: how many rounds.
+        batch_size, threads: of the prepared runs; copied into the rows.
+        effort: number of rounds.
         seed: of the bootstrap.
     """
     seconds = interleaved_seconds(runs, threads=threads, effort=effort)

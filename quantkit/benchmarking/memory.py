@@ -1,4 +1,4 @@
-"""Memory, load time and weight bytes of a model, measured in a process of its own."""
+"""Memory, load time and weight bytes of a model, measured in a separate process."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from quantkit.errors import ModelError
 
 @dataclass(frozen=True)
 class Footprint:
-    """What one model costs to hold.
+    """Memory and load time of one model.
 
     Args:
         idle_rss_bytes: resident memory of the process before the model was loaded.
         peak_rss_bytes: highest resident memory after one run.
         load_s: median seconds to open the session.
-        weight_bytes: constants of the graph that really runs.
+        weight_bytes: constants of the optimised graph.
     """
 
     idle_rss_bytes: int

@@ -1,10 +1,10 @@
-"""Load one model, run it once, and print what that took.
+"""Load one model, run it once, and print memory and times.
 
-To be run as ``python -m quantkit.benchmarking.memory_probe``.
+Run as ``python -m quantkit.benchmarking.memory_probe``.
 
-A process of its own, because resident memory does not go down reliably and would count the models
-that were loaded before. It opens the session as an edge program would, without the ``onnx``
-package, whose copy of the weights would be counted too. Prints one JSON object.
+It runs in a separate process, because resident memory does not shrink reliably and would include
+models loaded before. It opens the session like an edge program, without the ``onnx`` package, whose
+copy of the weights would be counted too. It prints one JSON object.
 """
 
 from __future__ import annotations
@@ -93,10 +93,10 @@ def peak_resident_bytes() -> int:
 def running_weight_bytes(model: Path) -> int:
     """Bytes of the constants in the graph after ONNX Runtime has optimised it.
 
-    Packed weights are unpacked and folded while a session loads, so this, and not the file, is
-    what a run reads. A model whose optimised graph cannot be saved counts with its file size.
+    Packed weights are unpacked and folded while a session loads, so a run reads these bytes instead
+    of those of the file. If the optimised graph cannot be saved, the file size is returned.
     """
-    # Both import onnx, which must not be in memory while that is measured.
+    # Both import onnx, which must not be loaded during the measurement.
     from quantkit.graph.artifact import total_size
     from quantkit.runtime.optimised import optimised_graph
 

@@ -1,4 +1,4 @@
-"""What a reader must know to read the figures of one run."""
+"""Notes for reading the figures of one run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def notes_on(
     """One sentence each.
 
     Args:
-        uncovered: transcripts that hold characters outside the labels.
+        uncovered: number of transcripts with characters outside the labels.
     """
     notes = []
     if not corpus.labelled:
@@ -30,12 +30,12 @@ def notes_on(
         notes.append(f"{_clips(corpus.skipped_count)} left out, such as {corpus.skipped[0]}.")
     if uncovered:
         notes.append(
-            f"{uncovered} transcripts hold characters that the models cannot write; they count "
+            f"{uncovered} transcripts contain characters that the models cannot write; they count "
             "as errors, and their loss is left out."
         )
     losses = [utterance.loss for utterance in models[0].utterances]
     without_path = losses.count(None) - uncovered
-    # Models that tell no loss at all have no alignments either.
+    # Models without a loss have no alignments either.
     if 0 < without_path < len(losses):
         notes.append(
             f"{_clips(without_path)} too short for the transcript to fit in; the loss leaves "

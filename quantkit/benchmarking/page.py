@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing else: no network, no script, no other file."""
+"""The report as one self-contained HTML page: no network, no script, no other file."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ _READING = (
     "the transcript into the reference, as a mean per utterance. Long utterances weigh more.",
     "<b>CER</b> and <b>WER</b> are edits of characters and words over all characters and words of "
     "the references; they can exceed 100 % when much is inserted.",
-    "<b>[a, b]</b> is a 95 % bootstrap interval over utterances: what another draw of clips from "
-    "the same source would plausibly have given. Intervals of two models overlap even when one is "
-    "worse on nearly every clip; the paired <b>change</b> is the figure that tells models apart. "
-    "When its interval holds 0, no difference was shown.",
-    "<b>Loss</b> judges the model without the decoder: it moves before the transcripts do.",
-    "<b>Latency</b> is wall time of the model alone. Milliseconds hold for this host only; the "
-    "ratio to the first model carries over better, as all models took turns in one process. "
-    "<b>p95</b> is the time that 19 of 20 runs stay below, and needs many rounds to mean much.",
-    "<b>Weights MB/s</b> is the weight traffic of one stream: bytes of weights in the graph that "
-    "really runs, times runs per second of audio when each clip is one run. On small devices it "
-    "decides about speed and battery.",
-    "<b>Peak MB</b> is the highest resident memory of a process of its own that loads the model "
-    "and runs the longest clip, Python and ONNX Runtime included.",
+    "<b>[a, b]</b> is a 95 % bootstrap interval over utterances: the plausible range for another "
+    "sample of clips from the same source. Intervals of two models can overlap even if one is "
+    "worse on nearly every clip. To compare models, use the paired <b>change</b>. If its interval "
+    "contains 0, no difference was shown.",
+    "<b>Loss</b> measures the model without the decoder: it changes before the transcripts do.",
+    "<b>Latency</b> is wall time of the model alone. Milliseconds apply to this host only; the "
+    "ratio to the first model carries over better, as runs of all models were interleaved in one "
+    "process. <b>p95</b> is the time that 19 of 20 runs stay below; it needs many rounds.",
+    "<b>Weights MB/s</b> is the weight traffic of one stream: bytes of weights in the optimised "
+    "graph, times runs per second of audio when each clip is one run. On small devices it "
+    "determines speed and battery life.",
+    "<b>Peak MB</b> is the highest resident memory of a separate process that loads the model and "
+    "runs the longest clip, including Python and ONNX Runtime.",
 )
 
 
@@ -93,7 +93,7 @@ def _colour(index: int) -> str:
 def _at_a_glance(report: BenchReport) -> str:
     cards = []
     for i, model in enumerate(report.models):
-        sentence = "What the others are compared with." if i == 0 else verdict(model, report)
+        sentence = "The reference for the other models." if i == 0 else verdict(model, report)
         sentence = sentence[0].upper() + sentence[1:]
         cards.append(
             f'<div class="card" style="{_colour(i)}"><h3>{escape(model.name)}</h3>'
@@ -128,8 +128,8 @@ def _prediction_section(report: BenchReport) -> str:
     blocks = "".join(_predictions(i, model, report) for i, model in enumerate(report.models))
     return (
         '<h2 id="predictions">Predictions</h2><p class="muted">The five best, most average and '
-        "worst utterances of each model. <mark>Changed</mark> units stand for one another; "
-        '<mark class="only">marked so</mark> they are missing on the other side.</p>'
+        "worst utterances of each model. <mark>Changed</mark> units replace one another; "
+        '<mark class="only">these</mark> are missing on the other side.</p>'
         f"{blocks}\n"
     )
 

@@ -1,4 +1,4 @@
-"""Which predictions are worth reading, and how they differ from what was said."""
+"""Selected predictions, and their differences from the references."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Kind = Literal["same", "changed", "only"]
 
 @dataclass(frozen=True)
 class Selection:
-    """The utterances of one model that show what it can and cannot do."""
+    """The best, typical and worst utterances of one model."""
 
     best: tuple[UtteranceResult, ...]
     average: tuple[UtteranceResult, ...]
@@ -25,8 +25,7 @@ class Selection:
 def select_predictions(utterances: Sequence[UtteranceResult], count: int = 5) -> Selection:
     """``count`` utterances each with the lowest, most typical and highest edit distance.
 
-    Among equals the longer reference comes first: it is the greater feat, or the milder failure.
-    Typical is nearest to the mean distance.
+    Among equals the longer reference comes first. Typical is nearest to the mean distance.
     """
     mean = sum(u.distance for u in utterances) / max(1, len(utterances))
 
@@ -47,8 +46,8 @@ def differences(
         reference, hypothesis: characters, or labels that end in their separator.
 
     Returns:
-        pieces of the reference and of the hypothesis: ``same``, ``changed`` where one unit stands
-        for another, ``only`` where the other side has nothing.
+        pieces of the reference and of the hypothesis: ``same``, ``changed`` for substitutions,
+            ``only`` for units missing on the other side.
     """
     left: list[tuple[str, Kind]] = []
     right: list[tuple[str, Kind]] = []

@@ -1,4 +1,4 @@
-"""One bench run: open the models, recognise the corpus, take times, put it all in a report."""
+"""One bench run: open the models, recognise the corpus, measure times, and build the report."""
 
 from __future__ import annotations
 
@@ -66,13 +66,13 @@ def run_bench(
     sweep = _sweep(contestants, heard.kept, settings, progress)
     typical = sorted(heard.kept, key=lambda clip: clip.seconds)[len(heard.kept) // 2]
     latency = _latency(contestants, typical, settings, progress)
-    footprints = _footprints(contestants, heard.longest, threads[0], progress)
+    footprints = _footprints(contestants, recognised.longest, threads[0], progress)
 
     results = tuple(
         _result(
             contestant,
-            heard,
-            heard.transcripts[i],
+            recognised,
+            recognised.transcripts[i],
             footprints[i],
             latency[i],
             sweep[i],
@@ -83,11 +83,11 @@ def run_bench(
     info = CorpusInfo(
         name=corpus.name,
         split=split,
-        utterances=heard.utterances,
-        seconds=heard.seconds,
-        labelled=heard.labelled,
-        skipped=tuple(heard.skipped[:_SHOWN_REASONS]),
-        skipped_count=len(heard.skipped),
+        utterances=recognised.utterances,
+        seconds=recognised.seconds,
+        labelled=recognised.labelled,
+        skipped=tuple(recognised.skipped[:_SHOWN_REASONS]),
+        skipped_count=len(recognised.skipped),
     )
     host = describe_host()
     return BenchReport(
@@ -100,13 +100,13 @@ def run_bench(
         host=host,
         corpus=info,
         models=results,
-        notes=notes_on(info, results, host, uncovered=heard.uncovered),
+        notes=notes_on(info, results, host, uncovered=recognised.uncovered),
     )
 
 
 @dataclass
-class _Heard:
-    """What the pass over the corpus leaves behind.
+class _Recognised:
+    """Results of the pass over the corpus.
 
     ``kept`` are the clips for the sweep and for latency; ``longest`` is, for each model, the
     length of its longest input.
@@ -135,11 +135,11 @@ def _recognise(
 
     def watched(clips: Iterator[Clip]) -> Iterator[Clip]:
         for clip in clips:
-            heard.utterances += 1
-            heard.seconds += clip.seconds
-            heard.longest = [
+            recognised.utterances += 1
+            recognised.seconds += clip.seconds
+            recognised.longest = [
                 max(longest, len(array))
-                for longest, array in zip(heard.longest, clip.inputs, strict=True)
+                for longest, array in zip(recognised.longest, clip.inputs, strict=True)
             ]
             if clip.reference is not None:
                 heard.labelled += 1
@@ -149,10 +149,10 @@ def _recognise(
                 heard.kept.append(clip)
             yield clip
 
-    clips = watched(iter_clips(contestants, corpus, heard.skipped))
+    clips = watched(iter_clips(contestants, corpus, recognised.skipped))
     step = counted(progress, "recognising")
-    heard.transcripts = transcribe_in_turns(contestants, clips, step, len(corpus))
-    return heard
+    recognised.transcripts = transcribe_in_turns(contestants, clips, step, len(corpus))
+    return recognised
 
 
 def _sweep(
@@ -216,7 +216,7 @@ def _footprints(
 
 def _result(
     contestant: BenchModel,
-    heard: _Heard,
+    recognised: _Recognised,
     transcripts: Transcripts,
     footprint: Footprint,
     latency: Sequence[LatencyRow],
@@ -232,12 +232,12 @@ def _result(
         size_bytes=contestant.size_bytes,
         variant=contestant.variant,
         weight_bytes=footprint.weight_bytes,
-        weight_bytes_per_second=footprint.weight_bytes * heard.utterances / heard.seconds,
+        weight_bytes_per_second=footprint.weight_bytes * recognised.utterances / recognised.seconds,
         load_s=footprint.load_s,
         peak_rss_bytes=footprint.peak_rss_bytes,
         idle_rss_bytes=footprint.idle_rss_bytes,
-        rtf=transcripts.model_seconds / heard.seconds,
-        decode_rtf=transcripts.decoder_seconds / heard.seconds,
+        rtf=transcripts.model_seconds / recognised.seconds,
+        decode_rtf=transcripts.decoder_seconds / recognised.seconds,
         speedup=latency[0].speedup,
         speedup_ci=latency[0].speedup_ci,
         latency_ms=tuple(latency),

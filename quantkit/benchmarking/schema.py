@@ -1,4 +1,4 @@
-"""``bench.json``: everything that a bench run found, as dataclasses and as JSON.
+"""``bench.json``: the results of a bench run, as dataclasses and as JSON.
 
 Field names in the file are those of the dataclasses. Times are in seconds unless the name says
 ``ms``; sizes are bytes (1 MB = 1,000,000); rates are shares, not percentages. A figure that was
@@ -34,7 +34,8 @@ class Host:
         cores: logical cores that the run could use.
         memory_bytes: of the whole machine.
         flags: instruction sets that matter for float and int8 kernels.
-        vnni: whether AVX-VNNI or AVX-512 VNNI is there; without it int8 is another program.
+        vnni: whether AVX-VNNI or AVX-512 VNNI is available; without it int8 runs through other
+            kernels.
         python, onnxruntime, onnx, numpy, quantkit: versions.
     """
 
@@ -54,7 +55,7 @@ class Host:
 
 @dataclass(frozen=True)
 class CorpusInfo:
-    """What was recognised.
+    """The corpus that was recognised.
 
     Args:
         name: folder of the corpus.
@@ -62,8 +63,8 @@ class CorpusInfo:
         utterances: clips that were recognised.
         seconds: of audio in them.
         labelled: how many have a transcript.
-        skipped: one reason for each clip that was left out, at most a few of them.
-        skipped_count: all clips that were left out.
+        skipped: one reason for each skipped clip, at most a few.
+        skipped_count: number of all skipped clips.
     """
 
     name: str
@@ -160,9 +161,9 @@ class ModelResult:
         sha256: of the ``.onnx`` file.
         size_bytes: of the file and its external data.
         variant: how its layers are stored and computed, from its plan.
-        weight_bytes: constants of the graph that ONNX Runtime really runs.
-        weight_bytes_per_second: bytes of weights that are read for one second of audio when
-            every clip is one run of its own: ``weight_bytes * utterances / seconds of audio``.
+        weight_bytes: constants of the graph that ONNX Runtime executes.
+        weight_bytes_per_second: bytes of weights read per second of audio when every clip is one
+            run: ``weight_bytes * utterances / seconds of audio``.
         load_s: median time to open the session, file in the page cache.
         peak_rss_bytes: highest resident memory of a process that loads the model and runs the
             longest clip once.
@@ -212,12 +213,12 @@ class BenchReport:
 
     Args:
         created: time of the run, ISO 8601 in UTC.
-        decoder: name and settings in words; two runs compare only when it is the same.
+        decoder: name and settings in words; two runs can be compared only if it is the same.
         unit: what a Levenshtein edit counts; see :mod:`quantkit.text.units`.
         seed: of sampling, order and bootstrap.
         latency_clip_seconds: duration of the clip that latency was measured with.
         seconds_taken: by the whole run.
-        notes: what a reader must know to read the figures, one sentence each.
+        notes: notes for reading the figures, one sentence each.
     """
 
     created: str
@@ -274,7 +275,7 @@ def read_report(source: Path) -> BenchReport:
     content = read_json(source, BENCH_SCHEMA)
     report = build(BenchReport, content, str(source), ignore_unknown=True)
     if not report.models:
-        raise FormatError(f"{source} holds no model")
+        raise FormatError(f"{source} contains no model")
     return report
 
 

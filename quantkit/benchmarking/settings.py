@@ -18,12 +18,12 @@ class BenchSettings:
 
     Args:
         decoding: how outputs become text.
-        split: of the corpus, one or several; empty takes its test split where there is one,
-            ``all`` everything.
+        split: of the corpus, one or several; empty takes its test split if there is one, ``all``
+            everything.
         batch_sizes: for latency and for accuracy by batch size.
         threads: numbers of threads; 0 is all cores. Accuracy and memory use the first.
         limit: at most this many utterances, drawn at random; 0 takes all.
-        sweep_utterances: accuracy by batch size uses at most this many; 0 leaves it out.
+        sweep_utterances: accuracy by batch size uses at most this many; 0 skips it.
         effort: rounds per latency cell.
         seed: of every random choice.
     """
@@ -47,7 +47,7 @@ class BenchSettings:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Batch sizes in rising order, each once."""
+        """Distinct batch sizes in ascending order."""
         return tuple(sorted(set(self.batch_sizes)))
 
     @property

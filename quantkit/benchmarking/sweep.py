@@ -1,8 +1,8 @@
-"""Does a transcript depend on which clips share its batch?
+"""Measure whether transcripts depend on the other clips of a batch.
 
-A dynamic activation range is found over the whole padded batch, so a loud neighbour coarsens the
-grid of a quiet clip. A static range does not move. The source work's errors grew by a third from
-batch size 8 to 64; this sweep shows, transcript by transcript, whether ours do.
+A dynamic activation range is computed over the whole padded batch, so a loud clip coarsens the grid
+of a quiet one. A static range is fixed. The source work's errors grew by a third from batch size 8
+to 64; this sweep shows for each transcript whether ours do.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def sweep_batch_sizes(
 
     Args:
         contestants: the models.
-        clips: of different length, all held in memory.
+        clips: of different length, all in memory.
         batch_sizes: batch size 1 is run too, as the reference, and comes first in the result.
         step: called after each model and batch size.
 

@@ -63,7 +63,7 @@ def cost_table(report: BenchReport) -> Table:
         ),
         caption=(
             f"Latency: batch size {row.batch_size}, {_threads(row.threads)}, a clip of "
-            f"{f.duration(report.latency_clip_seconds)}, model only, {row.runs} rounds in turns. "
+            f"{f.duration(report.latency_clip_seconds)}, model only, {row.runs} rounds. "
             "RTF: seconds of model time per second of audio. Weights: bytes of weights read per "
             "second of audio when each clip is one run."
         ),
@@ -97,7 +97,7 @@ def accuracy_table(report: BenchReport) -> Table:
             )
         )
     unit = f"{report.counted.rate} %"
-    # Models that write their text have none.
+    # Models that decode their own text have none.
     known = any(m.loss is not None for m in report.models)
     loss = "Loss: CTC, nats per reference label. " if known else ""
     return Table(
@@ -129,7 +129,7 @@ def accuracy_table(report: BenchReport) -> Table:
 
 
 def keyword_table(report: BenchReport) -> Table:
-    """Share of clips of which the keyword was found."""
+    """Share of clips with the correct keyword."""
     rows = []
     for m in report.models:
         difference = paired_difference(m, report.models[0], report.seed)
@@ -181,10 +181,10 @@ def batch_table(report: BenchReport) -> Table:
         ),
         caption=(
             f"Mean Levenshtein distance of {count} clips that are batched in corpus order and "
-            "padded. Last column: transcripts that equal those of batch size 1 to the last "
-            "character, in the batch size that keeps the fewest."
+            "padded. Last column: transcripts that are identical to those of batch size 1, "
+            "for the batch size with the fewest."
             if report.scored
-            else f"Transcripts that equal those of batch size 1, of {count} clips."
+            else f"Transcripts identical to those of batch size 1, of {count} clips."
         ),
         optional=tuple(range(len(sizes) - 1, 1, -1)),
     )
@@ -209,9 +209,9 @@ def latency_table(report: BenchReport) -> Table:
             for i, (threads, size) in enumerate(cells)
         ),
         caption=(
-            "Milliseconds for the whole batch, p50 / p95, and how many times faster than "
+            "Milliseconds for the whole batch, p50 / p95, and the speed-up over "
             f"{report.models[0].name}. All clips last {f.duration(report.latency_clip_seconds)}; "
-            "models take turns in one process."
+            "runs of the models are interleaved in one process."
         ),
         text_columns=frozenset(),
     )

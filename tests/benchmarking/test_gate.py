@@ -235,7 +235,7 @@ class TestBrokenFiles:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"models": []}, "holds no model"),
+            ({"models": []}, "contains no model"),
             ({"models": [INT8, INT8]}, "two models named 'int8'"),
             (
                 {"models": [{**INT8, "size_bytes": "big"}]},
@@ -261,7 +261,7 @@ class TestBrokenFiles:
         ("tolerances", "message"),
         [
             ({"levenshtein": {"relative": -0.1}}, "must be at least 0, not -0.1"),
-            ({"cer": {"relative": 0.1}}, "'cer' is no criterion"),
+            ({"cer": {"relative": 0.1}}, "'cer' is not a criterion"),
             ({"speedup": 0.25}, "speedup must be a table of named values, not 0.25"),
         ],
     )

@@ -196,7 +196,7 @@ def test_other_labels_are_refused(
 ) -> None:
     other = Labels(("_", " ", "x", "y"))
     models = [make_model("one"), make_model("two", labels=other)]
-    with pytest.raises(InputError, match=r"two\.onnx writes other labels"):
+    with pytest.raises(InputError, match=r"two\.onnx has other labels"):
         run_bench(models, corpus, quick)
 
 

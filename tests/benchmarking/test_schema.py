@@ -78,7 +78,7 @@ def object_for_list(content: dict[str, Any]) -> None:
     ("damage", "message"),
     [
         (remove_host, "host is missing"),
-        (no_models, "holds no model"),
+        (no_models, "contains no model"),
         (text_for_number, r"models\[0\]: rtf must be a number, not 'fast'"),
         (flag_for_number, "seed must be a whole number, not True"),
         (short_interval, r"models\[1\]: cer_ci must hold 2 values, not 1"),

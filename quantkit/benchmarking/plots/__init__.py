@@ -39,7 +39,7 @@ def plots_of(report: BenchReport) -> list[Plot]:
         made.append(latency_plot(report))
         if len({row.batch_size for row in first.latency_ms}) > 1:
             made.append(time_by_batch_plot(report))
-        # A keyword is right or wrong: its distances have no distribution to show.
+        # A keyword is right or wrong, so its distances have no distribution.
         if report.scored and not report.counted.one_per_clip:
             made += [histogram_plot(report), length_plot(report)]
     return made

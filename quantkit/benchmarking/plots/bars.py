@@ -12,8 +12,8 @@ from quantkit.benchmarking.schema import BenchReport, LatencyRow, ModelResult
 from quantkit.report.formatting import Interval, signed, significant
 from quantkit.report.plotting import GRID, INK, MUTED, Plot, model_colour, new_figure, to_svg
 
-# The latency axis ends at this many times the slowest median; one hiccup of the machine would
-# else press all bars together.
+# The latency axis ends at this multiple of the slowest median; else a single outlier would compress
+# all bars.
 _LATENCY_REACH = 2.0
 
 
@@ -43,7 +43,7 @@ def levenshtein_plot(report: BenchReport) -> Plot:
     if report.counted.one_per_clip:
         return Plot(
             "Wrong keywords",
-            "Share of clips whose keyword was missed, with 95 % interval.",
+            "Share of clips with a wrong keyword, with 95 % interval.",
             _bars(report, "levenshtein", "Share of wrong keywords", values, texts, intervals),
         )
     return Plot(
@@ -54,7 +54,7 @@ def levenshtein_plot(report: BenchReport) -> Plot:
 
 
 def change_plot(report: BenchReport) -> Plot:
-    """Paired change of the edit distance against the first model, with its interval."""
+    """Paired change of the edit distance from the first model, with its interval."""
     first = report.models[0]
     figure, axes = new_figure(_height(report))
     axes.axvline(0, color=MUTED, linewidth=1.2)
@@ -82,7 +82,7 @@ def change_plot(report: BenchReport) -> Plot:
     return Plot(
         f"Change against {first.name}",
         "Change of the mean Levenshtein distance, paired by utterance, with 95 % interval. "
-        "Left of zero is better; an interval that holds zero shows no difference.",
+        "Left of zero is better; an interval that contains zero shows no difference.",
         to_svg(figure, "change", "Change of the Levenshtein distance against the first model"),
     )
 
@@ -115,7 +115,7 @@ def latency_plot(report: BenchReport) -> Plot:
     return Plot(
         "Latency",
         f"Milliseconds per run at batch size {table[0][0].batch_size}: bar p50, whisker p95; a "
-        f"clip of {report.latency_clip_seconds:.1f} s, models in turns.",
+        f"clip of {report.latency_clip_seconds:.1f} s, models interleaved.",
         to_svg(figure, "latency", "Latency by model and number of threads"),
     )
 

@@ -60,10 +60,10 @@ def time_by_batch_plot(report: BenchReport) -> Plot:
 
 
 def _draw(axes: Axes, lines: Sequence[Line], *, dodge: bool) -> None:
-    """Lines over a logarithmic axis that names every batch size."""
+    """Lines over a logarithmic axis with a tick at every batch size."""
     axes.set_xscale("log", base=2)
     for i, line in enumerate(lines):
-        # Lines that lie on one another are pulled apart by a hair.
+        # Overlapping lines are separated slightly.
         shift = 2 ** (0.07 * (i - (len(lines) - 1) / 2)) if dodge else 1.0
         xs, ys = [x * shift for x, _ in line], [y for _, y in line]
         axes.plot(xs, ys, color=model_colour(i), marker="o", alpha=0.9)

@@ -1,4 +1,4 @@
-"""Size against edit distance, and which models nothing beats in both."""
+"""Size against edit distance, with the Pareto front."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ def pareto_plot(report: BenchReport) -> Plot:
         axes.plot(x, y, "o", color=model_colour(i), markersize=9, zorder=3)
     axes.set_xlabel("MB on disk" + (", logarithmic" if logarithmic else ""))
     axes.set_ylabel("Levenshtein distance")
-    # Labels are placed in pixels, which exist only once the layout has been settled.
+    # Labels are placed in pixels, which are known only after the layout.
     figure.canvas.draw()
     _label(axes, points, [m.name for m in report.models])
     return Plot(
         "Size against Levenshtein distance",
-        "Down and left is better. The dashed line is the Pareto front: nothing lies below and "
+        "Down and left is better. The dashed line is the Pareto front: no model is below and "
         "left of it. The vertical axis does not start at zero.",
         to_svg(figure, "pareto", "Size against Levenshtein distance with the Pareto front"),
     )
 
 
 def _limits(axes: Axes, points: Sequence[tuple[float, float]]) -> bool:
-    """Set both axes; whether the horizontal one is logarithmic."""
+    """Set both axes; returns whether the horizontal one is logarithmic."""
     values = [value for _, value in points]
     middle = (max(values) + min(values)) / 2
     half = max(0.75 * (max(values) - min(values)), 0.02 * max(values), 0.02)
@@ -74,7 +74,7 @@ def _limits(axes: Axes, points: Sequence[tuple[float, float]]) -> bool:
 
 
 def _label(axes: Axes, points: Sequence[tuple[float, float]], names: Sequence[str]) -> None:
-    """Write each name at the nearest place to its point where it covers nothing."""
+    """Write each name at the nearest free place to its point."""
     scale = 72.0 / axes.figure.dpi
     spots = [(float(x) * scale, float(y) * scale) for x, y in _pixels(axes, points)]
     window = axes.get_window_extent()

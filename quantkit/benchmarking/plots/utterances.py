@@ -1,4 +1,4 @@
-"""What single utterances did: one panel per model, on common axes."""
+"""Results of single utterances: one panel per model, on common axes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PAGE_WIDTH = 11.2
 _COLUMNS = 3
 _BINS = 24
 
-# Beyond this, points of a scatter plot are a sample: a page of megabytes helps nobody.
+# Most points of a scatter plot; more are sampled, to limit the size of the page.
 _MAX_POINTS = 600
 
 
@@ -41,7 +41,7 @@ def histogram_plot(report: BenchReport) -> Plot:
     outline = f" The outline is {report.models[0].name}." if len(report.models) > 1 else ""
     return Plot(
         "Edit distances",
-        f"How many utterances have how many edits.{outline}",
+        f"Number of utterances by number of edits.{outline}",
         to_svg(figure, "histogram", "Histogram of edit distances by model"),
         wide=True,
     )
@@ -68,7 +68,7 @@ def length_plot(report: BenchReport) -> Plot:
     sample = f" {_MAX_POINTS} utterances drawn at random." if count > _MAX_POINTS else ""
     return Plot(
         "Length against edit distance",
-        f"One point per utterance. On the dashed line nothing was understood.{sample}",
+        f"One point per utterance. On the dashed line, every unit is wrong.{sample}",
         to_svg(figure, "length", "Reference length against edit distance by model"),
         wide=True,
     )
