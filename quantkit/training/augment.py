@@ -29,7 +29,7 @@ def augment_waveform(
     if settings.speed > 0:
         factor = 1.0 + rng.uniform(-settings.speed, settings.speed)
         waveform = soxr.resample(waveform, sample_rate * factor, sample_rate, quality="LQ")
-    # Padding moves the clip's mean, which the features are normalised by: let the model meet both.
+    # Padding changes the clip's mean, which the features are normalised by: train on both.
     if settings.padding_seconds > 0 and rng.random() < _PADDED_SHARE:
         before, after = rng.integers(0, int(settings.padding_seconds * sample_rate) + 1, size=2)
         waveform = np.pad(waveform, (int(before), int(after)))
@@ -50,7 +50,7 @@ def _noise(waveform: FloatArray, rng: np.random.Generator) -> FloatArray:
 
 @lru_cache
 def _noise_recordings() -> tuple[FloatArray, FloatArray]:
-    """White noise, and pink noise, whose power falls by 3 dB per octave as rooms' and engines'."""
+    """White noise, and pink noise (3 dB less power per octave, like rooms and engines)."""
     white = np.random.default_rng(0).standard_normal(_NOISE_SAMPLES)
     spectrum = np.fft.rfft(white) / np.sqrt(np.arange(1, _NOISE_SAMPLES // 2 + 2))
     pink = np.fft.irfft(spectrum, n=_NOISE_SAMPLES)

@@ -19,7 +19,7 @@ from quantkit.training.mixture import Clip
 _T = TypeVar("_T")
 _Prepared = TypeVar("_Prepared")
 
-# Convolution libraries prepare a kernel for every new shape they meet: let there be few.
+# Convolution libraries prepare a kernel for every new shape, so there should be few.
 _FRAMES_MULTIPLE = 64
 
 
@@ -40,7 +40,7 @@ class Batch:
     target_lengths: Tensor
 
     def to(self, device: torch.device) -> Batch:
-        """The same batch on ``device``; targets stay where CTC wants them."""
+        """The same batch on ``device``; targets stay on the CPU if CTC needs them there."""
         return Batch(
             self.features.to(device, non_blocking=True),
             self.lengths.to(device),
@@ -97,7 +97,7 @@ def collate(features: Sequence[FloatArray], targets: Sequence[Sequence[int]]) ->
 def prefetch(
     items: Iterable[_T], prepare: Callable[[_T], _Prepared | None], depth: int = 8
 ) -> Iterator[_Prepared]:
-    """Prepare batches in a background thread; ``None`` results are left out.
+    """Prepare batches in a background thread; ``None`` results are skipped.
 
     An error in ``prepare`` is raised here, in the consumer.
     """

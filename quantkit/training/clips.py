@@ -24,8 +24,8 @@ class ClipPreparer:
     """Turns clips into padded batches.
 
     Args:
-        output_frames: frames that the model gives for a number of input frames; a clip whose
-            transcript cannot fit into them has no CTC path and is left out.
+        output_frames: function from input frames to output frames of the model; a clip whose
+            transcript does not fit into them has no CTC path and is skipped.
     """
 
     frontend: Frontend
@@ -35,7 +35,7 @@ class ClipPreparer:
     output_frames: Callable[[int], int]
 
     def training_batch(self, clips: Sequence[Clip], rng: np.random.Generator) -> Batch | None:
-        """Augmented features and targets, or ``None`` when no clip is usable."""
+        """Augmented features and targets, or ``None`` if no clip is usable."""
         prepared = []
         for clip in clips:
             features = self._features(clip, rng)
@@ -44,7 +44,7 @@ class ClipPreparer:
         return self._batch(prepared)
 
     def validation_batch(self, utterances: Sequence[Utterance]) -> Batch | None:
-        """Plain features and targets, or ``None`` when no utterance is usable."""
+        """Plain features and targets, or ``None`` if no utterance is usable."""
         prepared = []
         for utterance in utterances:
             features = self._features((utterance,), None)

@@ -1,4 +1,4 @@
-"""From the name of a recipe to a run that is ready, whatever it trains."""
+"""Prepare a training run of any task from the name of a recipe."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def find_recipe(name: str) -> Recipe | KeywordRecipe:
     """The recipe in the file ``name``, or the preset of that name.
 
     Raises:
-        InputError: neither is there, or the file is no recipe.
+        InputError: neither exists, or the file is not a recipe.
     """
     if name in preset_names():
         return preset(name)
@@ -55,12 +55,12 @@ def prepare_run(
             :func:`~quantkit.training.setup.prepare_trainer`.
 
     Raises:
-        CheckpointError: ``start_from`` is no checkpoint, or does not fit the recipe.
+        CheckpointError: ``start_from`` is not a checkpoint, or does not fit the recipe.
         CorpusError: a source is missing, unlabelled or empty.
-        InputError: settings that do not go together.
+        InputError: incompatible settings.
         MissingDependencyError: a library that the recipe's task needs is not installed.
     """
-    # Each task has libraries of its own, which take seconds to import.
+    # Each task has its own libraries, which take seconds to import.
     if isinstance(recipe, KeywordRecipe):
         try:
             from quantkit.training.keywords.checkpoint import load_spotter

@@ -1,4 +1,4 @@
-"""The training loop of every task: mixed precision, resumable, keeps the best by validation."""
+"""The training loop of every task: mixed precision, resumable, keeps the best checkpoint."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BatchT = TypeVar("BatchT")
 
 
 class LoopRecipe(Protocol):
-    """What the loop reads of a recipe."""
+    """The part of a recipe that the loop reads."""
 
     @property
     def optimizer(self) -> OptimizerSettings:
@@ -44,7 +44,7 @@ class LoopRecipe(Protocol):
 
     @property
     def precision(self) -> Precision:
-        """What matrix products are computed in."""
+        """Precision of matrix products."""
 
     @property
     def seed(self) -> int:
@@ -55,22 +55,22 @@ class TrainingLoop(ABC, Generic[ModelT, GroupT, BatchT]):
     """One training run in ``folder``; a task derives its trainer from it.
 
     ``folder`` receives ``best/`` (the checkpoint with the lowest validation error so far),
-    ``last.pt`` (everything that is needed to go on) and ``history.json``. Everything random is
-    drawn from the recipe's seed and the step, so that a resumed run sees the same clips.
+    ``last.pt`` (the state needed to resume) and ``history.json``. All random choices depend on the
+    recipe's seed and the step only, so that a resumed run uses the same clips.
 
-    A task says how clips are grouped (:meth:`_epoch`) and prepared (:meth:`_prepare`), what the
-    loss of a batch is (:meth:`_loss`), how it is validated (:meth:`_score`) and what it keeps
+    A task defines how clips are grouped (:meth:`_epoch`) and prepared (:meth:`_prepare`), the loss
+    of a batch (:meth:`_loss`), the validation (:meth:`_score`) and what is saved
     (:meth:`_keep_best`, :meth:`_own_state`).
 
     Args:
         recipe: what to do.
         make_model: builds the model, after the seed is set.
-        device: None: a GPU where there is one.
+        device: None: a GPU if there is one.
     """
 
     #: Name of the validation error, of which ``best`` is the lowest so far.
     measure: ClassVar[str]
-    #: What is wrong where an epoch has no batch at all.
+    #: Error message for an epoch without any batch.
     nothing_to_train: ClassVar[str]
 
     def __init__(
@@ -92,7 +92,7 @@ class TrainingLoop(ABC, Generic[ModelT, GroupT, BatchT]):
         self._settings = recipe
         self._autocast_type = autocast_type(recipe.precision, self.device)
 
-    # What a task answers.
+    # Implemented by each task.
 
     @abstractmethod
     def _epoch(self, rng: random.Random) -> Iterable[GroupT]:
@@ -100,7 +100,7 @@ class TrainingLoop(ABC, Generic[ModelT, GroupT, BatchT]):
 
     @abstractmethod
     def _prepare(self, group: GroupT, rng: np.random.Generator) -> BatchT | None:
-        """The batch of some clips; None where none of them can be used. Runs in a thread."""
+        """The batch of some clips; None if none of them is usable. Runs in a thread."""
 
     @abstractmethod
     def _seconds_of(self, batch: BatchT) -> float:
@@ -108,19 +108,19 @@ class TrainingLoop(ABC, Generic[ModelT, GroupT, BatchT]):
 
     @abstractmethod
     def _loss(self, batch: BatchT) -> Tensor:
-        """(), what the step makes smaller."""
+        """(), the loss to minimise."""
 
     @abstractmethod
     def _score(self) -> tuple[Score, float, Mapping[str, object]]:
-        """The model on the validation clips: for people, its error, and the history's figures."""
+        """Validate the model: score, error, and figures for the history."""
 
     @abstractmethod
     def _keep_best(self, figures: Mapping[str, object]) -> None:
-        """Write the checkpoint ``best/``, whose history entry has those figures."""
+        """Write the checkpoint ``best/``; ``figures`` are those of its history entry."""
 
     @abstractmethod
     def _own_state(self) -> dict[str, Any]:
-        """What a resumed run needs beside model, optimizer and schedule."""
+        """State of a resumed run besides model, optimizer and schedule."""
 
     def _check_origin(self, state: Mapping[str, Any]) -> None:
         """Refuse the state of a run that this one cannot continue.
@@ -130,23 +130,23 @@ class TrainingLoop(ABC, Generic[ModelT, GroupT, BatchT]):
         """
 
     def _restore_own(self, state: Mapping[str, Any]) -> None:
-        """Take in :meth:`_own_state`."""
+        """Restore :meth:`_own_state`."""
 
     def _train_mode(self) -> None:
-        """Set the model's modules to training, before each step."""
+        """Set the model to training mode, before each step."""
         self.model.train()
 
     def _after_step(self) -> None:
-        """Follow the weights, after each step of the optimizer."""
+        """Called after each step of the optimizer, for example to average weights."""
 
     def _epoch_is_over(self, began: int) -> bool:
         """Whether the epoch that began at that step ends before its clips do."""
         return False
 
-    # What all tasks share.
+    # Shared by all tasks.
 
     def resume(self) -> bool:
-        """Go on from ``last.pt``, if there is one.
+        """Resume from ``last.pt``, if it exists.
 
         Raises:
             CheckpointError: the file is damaged or belongs to another model or other data.
@@ -155,7 +155,7 @@ class TrainingLoop(ABC, Generic[ModelT, GroupT, BatchT]):
 
     def run(self, on_progress: Callable[[Progress], None] = lambda progress: None) -> float:
         """Train to the end of the recipe and return the best validation error."""
-        # Adam's second moments sink below the smallest normal numbers, which CPUs are slow at.
+        # Adam's second moments become subnormal numbers, which are slow on CPUs.
         torch.set_flush_denormal(True)
         try:
             self._run(on_progress)
@@ -169,7 +169,7 @@ class TrainingLoop(ABC, Generic[ModelT, GroupT, BatchT]):
         return torch.autocast(self.device.type, dtype=self._autocast_type, enabled=enabled)
 
     def _load_weights(self, model: nn.Module) -> None:
-        """Begin from the weights of another model of the same size.
+        """Start from the weights of another model of the same size.
 
         Raises:
             CheckpointError: it is of another size.
@@ -224,7 +224,7 @@ class TrainingLoop(ABC, Generic[ModelT, GroupT, BatchT]):
         loss.backward()
         clip_norm = self._settings.optimizer.clip_norm
         norm = clip_grad_norm_(self.model.parameters(), clip_norm if clip_norm > 0 else math.inf)
-        # One clip with an absurd transcript must not undo hours of training.
+        # One clip with a wrong transcript must not undo hours of training.
         if torch.isfinite(norm):
             self.optimizer.step()
             self._after_step()
@@ -241,7 +241,7 @@ class TrainingLoop(ABC, Generic[ModelT, GroupT, BatchT]):
                 **figures,
             }
         )
-        # Among equals the later one: its learning rate was lower.
+        # Among equals the later one, which had a lower learning rate.
         if error <= self.best:
             self.best = error
             self._keep_best(figures)
@@ -260,7 +260,7 @@ class TrainingLoop(ABC, Generic[ModelT, GroupT, BatchT]):
         self._check_origin(state)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        # Keyword spotters of older versions kept none; their schedules have no state.
+        # Keyword spotters of older versions stored none; their schedules have no state.
         self.schedule.load_state_dict(state.get("schedule", {}))
         self.step = int(state["step"])
         self.best = float(state["best"])

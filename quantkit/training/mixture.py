@@ -1,4 +1,4 @@
-"""Which clips a training run hears, when, and which it must never hear."""
+"""The clips of a training run by stage, and the held-out ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Part = Literal["train", "valid", "test"]
 # A training clip is one utterance, or several of one source that are joined.
 Clip = tuple[Utterance, ...]
 
-# First words of the names of splits that results are measured on: `test`, `dev-clean`, ….
+# First words of the names of evaluation splits: `test`, `dev-clean`, ….
 _NOT_FOR_TRAINING = frozenset({"test", "dev", "val", "valid", "validation", "eval", "calibration"})
 
 
@@ -45,9 +45,9 @@ def held_out_part(utterance: Utterance, source: Source, root: Path | None = None
 
 
 def open_source(source: Source, folder: Path, labels: Labels, part: Part) -> Corpus:
-    """The utterances of one source that belong to ``part``, transcripts made ready.
+    """The utterances of one source that belong to ``part``, with normalised transcripts.
 
-    Where the source names no split, splits that are kept for measuring are left out.
+    If the source names no split, evaluation splits are left out.
 
     Raises:
         CorpusError: no folder, no transcripts, or nothing left.
@@ -70,7 +70,7 @@ def open_source(source: Source, folder: Path, labels: Labels, part: Part) -> Cor
         if not labels.covers(text):
             text = text.lower()
         if not labels.covers(text):
-            skipped.append(f"{utterance.identifier}: text has characters that are no labels")
+            skipped.append(f"{utterance.identifier}: text has characters outside the labels")
             continue
         chosen.append(replace(utterance, text=text))
     if not chosen:
@@ -141,5 +141,5 @@ def _join(
 
 
 def joined_text(clip: Clip) -> str:
-    """Transcript of a clip: its utterances' texts, with a space between those not empty."""
+    """Transcript of a clip: the non-empty texts of its utterances, joined by spaces."""
     return " ".join(u.text for u in clip if u.text)

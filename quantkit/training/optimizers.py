@@ -18,7 +18,7 @@ _SGD_MOMENTUM = 0.9
 def make_optimizer(model: nn.Module, settings: OptimizerSettings) -> Optimizer:
     """Adam, AdamW or SGD with Nesterov momentum.
 
-    Biases and normalisation weights are not decayed: decay would only shift their optimum.
+    Biases and normalisation weights are not decayed, because decay would only shift their optimum.
     """
     decayed = [p for p in model.parameters() if p.ndim > 1]
     kept = [p for p in model.parameters() if p.ndim <= 1]
@@ -67,12 +67,12 @@ class Schedule:
             group["lr"] = self._settings.learning_rate * share
 
     def after_validation(self, error: float) -> None:
-        """Tell the plateau schedule how good the model is."""
+        """Update the plateau schedule with the validation error."""
         if self._plateau is not None:
             self._plateau.step(error)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs; empty but for the plateau schedule."""
+        """State of a resumed run; empty except for the plateau schedule."""
         return {} if self._plateau is None else self._plateau.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

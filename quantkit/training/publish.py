@@ -1,4 +1,4 @@
-"""Turn the best checkpoint of a run into one to ship: half the bytes, with name and licence."""
+"""Publish the best checkpoint of a run: in float16, with name and licence."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from quantkit.training.keywords.checkpoint import is_spotter, load_spotter, save
 
 
 def publish(source: Path, destination: Path, name: str, licence: str) -> None:
-    """Write the checkpoint ``source``, of whichever kind, to ``destination`` in float16.
+    """Write the checkpoint ``source``, of any kind, to ``destination`` in float16.
 
     The weights have far fewer meaningful bits than float16's eleven; the parity of outputs is
     measured when the checkpoint is exported and scored.
 
     Raises:
-        CheckpointError: ``source`` is no checkpoint.
+        CheckpointError: ``source`` is not a checkpoint.
         InputError: a weight is beyond float16.
         OutputError: ``destination`` cannot be written.
     """

@@ -1,7 +1,7 @@
-"""A training recipe: everything that decides what a training run does, in one TOML file.
+"""A training recipe: all settings of a training run, in one TOML file.
 
-The published recipes of "Quantization of CNN-based Language Models" and a small default come
-with the package (:func:`preset`); the recipe of a shipped checkpoint lies beside it.
+The published recipes of "Quantization of CNN-based Language Models" and a small default are part of
+the package (:func:`preset`). The recipe of a shipped checkpoint is in its folder.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class OptimizerSettings:
         schedule: ``one-cycle`` (Smith 2018) over ``Recipe.steps``; ``plateau`` divides the rate
             by ``1 / plateau_factor`` after ``plateau_patience`` validations without progress.
         warmup: share of a one-cycle run in which the rate rises.
-        clip_norm: gradients are scaled down to this norm; 0 switches that off.
+        clip_norm: gradients are scaled down to this norm; 0 turns that off.
     """
 
     name: OptimizerName = "adamw"
@@ -53,7 +53,7 @@ class OptimizerSettings:
 
 @dataclass(frozen=True)
 class AugmentSettings:
-    """Augmentation of training clips; validation hears them unchanged.
+    """Augmentation of training clips; validation uses unchanged clips.
 
     Args:
         speed: largest relative change of speed and pitch, 0.1 meaning 0.9–1.1.
@@ -78,17 +78,17 @@ class Source:
     """One corpus in the mixture.
 
     Args:
-        name: what ``--data NAME=FOLDER`` refers to.
-        folder: below the folder that ``--data FOLDER`` names; empty: ``name``.
-        split: use only this split of the corpus; empty: ``train`` where the corpus has it, else
-            all but those kept for measuring (``test``, ``dev``, ``valid``, ``calibration``, …).
+        name: used in ``--data NAME=FOLDER``.
+        folder: relative to the folder of ``--data FOLDER``; empty: ``name``.
+        split: use only this split of the corpus; empty: ``train`` if the corpus has it, else all
+            but the evaluation splits (``test``, ``dev``, ``valid``, ``calibration``, …).
         valid_split: take validation clips from this split instead of holding some out.
-        test_share: speakers or clips that are never trained on, chosen by hash.
-        valid_share: likewise, kept for validation.
+        test_share: share of speakers or clips held out for the test, chosen by hash.
+        valid_share: likewise, for validation.
         holdout: whether whole speakers or single clips are held out.
         rename: transcripts to replace, e.g. ``{silence = ""}``.
         drop: transcripts to leave out.
-        join: up to so many clips are joined into one training clip.
+        join: most clips that are joined into one training clip.
     """
 
     name: str
@@ -109,9 +109,9 @@ class Stage:
 
     Args:
         until: share of ``Recipe.steps`` at which this stage ends.
-        max_seconds: longer clips wait for a later stage.
-        repeats: how often an epoch goes through each source; a share below 1 draws that part
-            of it anew each epoch. Sources that are not named are left out.
+        max_seconds: longer clips are left to a later stage.
+        repeats: how often an epoch uses each source; a share below 1 draws a new part of it each
+            epoch. Other sources are left out.
     """
 
     until: float
@@ -125,13 +125,13 @@ class Recipe:
 
     Args:
         model: its number of labels is set by the alphabet.
-        alphabet: ``english``, ``hw4p2``, or what the training transcripts hold: single
+        alphabet: ``english``, ``hw4p2``, or derived from the training transcripts: single
             ``letters``, or ``phonemes`` with spaces between.
         steps: optimizer steps.
-        batch_seconds: longest padded duration of a batch; ``batch_clips`` bounds its clips.
-        freeze_norm_from: share of the steps after which batch norm keeps its statistics.
-        validation_clips: at most so many of each source.
-        precision: ``auto`` takes bfloat16 where the hardware has it.
+        batch_seconds: longest padded duration of a batch; ``batch_clips`` limits its clips.
+        freeze_norm_from: share of the steps after which the statistics of batch norm are frozen.
+        validation_clips: most clips of each source.
+        precision: ``auto`` uses bfloat16 if the hardware supports it.
     """
 
     model: Wav2LetterConfig
@@ -199,7 +199,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def preset(name: str) -> Recipe:
-    """A recipe that comes with the package: ``published-hw4p2``, ``published-hw3p2``, ``small``.
+    """A recipe of the package: ``published-hw4p2``, ``published-hw3p2``, ``small``.
 
     Raises:
         InputError: no such preset.
@@ -220,7 +220,7 @@ _POSITIVE_COUNT = Range(1, 1_000_000_000)
 _POSITIVE = Range(0, above=True)
 _SIZE = Range(1, LARGEST_SIZE)
 
-#: What the numbers in a recipe's tables may be.
+#: Ranges of the numbers in a recipe's tables.
 RANGES: dict[type, dict[str, Range]] = {
     Wav2LetterConfig: {
         "features": _SIZE,
@@ -258,7 +258,7 @@ RANGES: dict[type, dict[str, Range]] = {
         "batch_clips": _POSITIVE_COUNT,
         "validate_every": _POSITIVE_COUNT,
         "validation_clips": _POSITIVE_COUNT,
-        # What both torch's and NumPy's generators take.
+        # The range that both torch's and NumPy's generators accept.
         "seed": Range(0, 2**63 - 1),
     },
 }
@@ -289,7 +289,7 @@ def _recipe_from(content: dict[str, Any], where: str) -> Recipe:
 
 
 def _check(recipe: Recipe, where: str) -> None:
-    """What no table shows alone."""
+    """Checks across several tables."""
     names = [s.name for s in recipe.sources]
     if not names or not recipe.stages:
         raise InputError(f"{where}: a recipe needs at least one [[source]] and one [[stage]]")
@@ -310,7 +310,7 @@ def check_sources(sources: Sequence[Source], where: str) -> None:
     names = [s.name for s in sources]
     for i, source in enumerate(sources, 1):
         if not source.name or names.index(source.name) != i - 1:
-            raise InputError(f"{where}, [[source]] {i}: every source needs a name of its own")
+            raise InputError(f"{where}, [[source]] {i}: every source needs a unique name")
         if source.test_share + source.valid_share >= 1:
             raise InputError(
                 f"{where}, [[source]] {i}: test_share and valid_share leave nothing to train on"

@@ -1,4 +1,4 @@
-"""What every training run has in common: how it reports, and how it is kept and taken up again."""
+"""Shared by all training runs: progress, saving and resuming."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Score(Protocol):
 
     @property
     def summary(self) -> str:
-        """It in words, for one line."""
+        """The score as text, for one line."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What a run reports after every step: ``score`` only after a validation."""
+    """Progress after every step; ``score`` only after a validation."""
 
     step: int
     steps: int
@@ -39,14 +39,14 @@ class Progress:
 
 
 def holds_earlier_run(folder: Path) -> bool:
-    """Whether a training run has already kept something in ``folder``."""
+    """Whether ``folder`` contains the state of a training run."""
     return (folder / _STATE_NAME).exists() or (folder / BEST_NAME).exists()
 
 
 def save_state(
     folder: Path, state: Mapping[str, Any], history: Sequence[Mapping[str, object]]
 ) -> None:
-    """Keep what :func:`restore_state` needs, and the history on its own for people.
+    """Save the state for :func:`restore_state`, and the history as a readable file.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -59,7 +59,7 @@ def save_state(
 def restore_state(
     folder: Path, device: torch.device, restore: Callable[[dict[str, Any]], None]
 ) -> bool:
-    """Give ``restore`` the state that the run in ``folder`` kept last, if there is one.
+    """Pass the last saved state of the run in ``folder`` to ``restore``, if there is one.
 
     Raises:
         CheckpointError: the file is damaged, or ``restore`` refuses it.
@@ -69,7 +69,7 @@ def restore_state(
         return False
     try:
         restore(torch.load(path, map_location=device, weights_only=True))
-    # Damaged bytes run torch's unpickler into errors of any kind, foreign ones the restoring.
+    # Damaged bytes raise errors of any kind in torch's unpickler, foreign ones while restoring.
     except Exception as error:
         reason = str(error) or type(error).__name__
         raise CheckpointError(f"cannot resume from {path}: {reason}") from error
@@ -77,12 +77,12 @@ def restore_state(
 
 
 def autocast_type(precision: Precision, device: torch.device) -> torch.dtype | None:
-    """What matrix products are computed in, or ``None`` for the weights' own float32."""
+    """The dtype of matrix products, or ``None`` for float32."""
     if precision == "float32":
         return None
     if precision == "bfloat16":
         return torch.bfloat16
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else None
-    # Without the instructions, bfloat16 on a CPU is emulated and slower than float32.
+    # Without hardware support, bfloat16 on a CPU is emulated and slower than float32.
     return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else None

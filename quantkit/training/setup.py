@@ -1,4 +1,4 @@
-"""From a recipe and folders to a :class:`~quantkit.training.trainer.Trainer` that is ready."""
+"""Build a :class:`~quantkit.training.trainer.Trainer` from a recipe and folders."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from quantkit.training.waveforms import WaveformStore
 
 
 def source_folder(source: Source, root: Path | None, folders: Mapping[str, Path]) -> Path:
-    """Where a source's corpus lies: ``folders[name]``, else below ``root``.
+    """Folder of a source's corpus: ``folders[name]``, else below ``root``.
 
     Raises:
         CorpusError: neither is given.
@@ -49,11 +49,11 @@ def prepare_trainer(
 
     Args:
         folder: where the run keeps its checkpoints and decoded audio.
-        root: folder that holds the sources' folders.
+        root: folder that contains the sources' folders.
         folders: folders of single sources, by source name.
         on_decoding: called with the number of decoded clips and of all clips.
-        on_skipped: called with the name of each source that lost clips, and one
-            ``path: reason`` for each of them.
+        on_skipped: called with the name of each source with skipped clips, and one ``path: reason``
+            for each clip.
 
     Raises:
         CorpusError: a source is missing, unlabelled or empty.
@@ -77,7 +77,9 @@ def prepare_trainer(
             valid = open_source(source, place, labels, "valid")
             valid = valid.sample(recipe.validation_clips, recipe.seed)
             if not any(u.text for u in valid):
-                raise CorpusError(f"{place}: the validation clips hold no character to recognise")
+                raise CorpusError(
+                    f"{place}: the validation clips contain no character to recognise"
+                )
             validation[source.name] = valid
     if not validation:
         raise CorpusError("the recipe holds out no validation clips")
@@ -128,7 +130,7 @@ def left_out(corpora: Sequence[Corpus], waveforms: WaveformStore) -> list[str]:
 
 
 def _measured(corpus: Corpus, waveforms: WaveformStore, frontend: Frontend) -> Corpus:
-    """The corpus with true durations and without its unreadable clips."""
+    """The corpus with exact durations and without unreadable clips."""
     measured: list[Utterance] = []
     for utterance in corpus:
         if utterance.features is not None:

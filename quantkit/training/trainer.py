@@ -68,7 +68,7 @@ class Trainer(TrainingLoop[Wav2Letter, list[Clip], Batch]):
         self._preparer = preparer
 
     def warm_start(self, model: Wav2Letter) -> None:
-        """Begin from the weights of another model of the same size.
+        """Start from the weights of another model of the same size.
 
         Raises:
             CheckpointError: it is of another size.
@@ -90,11 +90,11 @@ class Trainer(TrainingLoop[Wav2Letter, list[Clip], Batch]):
         return self._preparer.frontend.seconds_of(int(batch.lengths.sum()))
 
     def _train_mode(self) -> None:
-        """Training mode, but for batch norm once the recipe freezes it.
+        """Training mode, except for batch norm after the recipe freezes it.
 
-        Batches hold clips of one length, hence mostly of one corpus, and batch norm sees each in
-        its own statistics; afterwards all share the running ones. The end of a run is therefore
-        trained with what will be used.
+        Clips of a batch have similar lengths and therefore mostly come from one corpus, so batch
+        norm normalises each corpus by its own statistics. In use all share the running statistics.
+        The end of a run is therefore trained with those.
         """
         self.model.train()
         if self.step >= self.recipe.freeze_norm_from * self.recipe.steps:
@@ -150,7 +150,7 @@ class Trainer(TrainingLoop[Wav2Letter, list[Clip], Batch]):
         }
 
     def _check_origin(self, state: Mapping[str, Any]) -> None:
-        # Runs of older versions lack these entries; they can still go on.
+        # Runs of older versions lack these entries but can still be resumed.
         if "labels" in state and Labels.from_json(state["labels"]) != self.labels:
             raise CheckpointError("it was trained on another alphabet")
         frontend = self._preparer.frontend

@@ -25,12 +25,12 @@ class ValidationScore:
 
     @property
     def mean(self) -> float:
-        """Unweighted mean over the sources: what "best" means while training."""
+        """Unweighted mean over the sources, which selects the best checkpoint."""
         return sum(self.by_source.values()) / len(self.by_source)
 
     @property
     def summary(self) -> str:
-        """The mean and every source's, in words."""
+        """The mean and every source's score, as text."""
         sources = ", ".join(f"{name} {value:.1%}" for name, value in self.by_source.items())
         return f"CER {self.mean:.1%} ({sources})"
 
@@ -45,8 +45,8 @@ def validate(
 ) -> ValidationScore:
     """Score ``model`` on every corpus; the model is left in evaluation mode.
 
-    A clip that cannot be scored, because its transcript does not fit into its frames, counts as
-    if nothing had been recognised: a model must not look better for clips it never heard.
+    A clip that cannot be scored, because its transcript does not fit into its frames, counts as if
+    nothing had been recognised, so that such clips do not improve the score.
 
     Raises:
         CorpusError: a corpus has no character to recognise.
@@ -61,7 +61,7 @@ def validate(
             batch = preparer.validation_batch(clips)
             wanted = sum(len(u.text or "") for u in clips)
             characters += wanted
-            # Counted as missed here; the clips that are heard are taken off again below.
+            # Counted as missed here; scored clips are subtracted below.
             errors += wanted
             if batch is None:
                 continue
@@ -78,6 +78,6 @@ def validate(
                 reference = labels.decode(target.tolist())
                 errors += Levenshtein.distance(reference, hypothesis) - len(reference)
         if not characters:
-            raise CorpusError(f"{name}: the validation clips hold no character to recognise")
+            raise CorpusError(f"{name}: the validation clips contain no character to recognise")
         scores[name] = errors / characters
     return ValidationScore(scores)

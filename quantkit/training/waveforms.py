@@ -1,4 +1,4 @@
-"""Decoded audio on disk, so that an epoch costs no decoding and no corpus lives in memory."""
+"""Decoded audio on disk, so that epochs need neither decoding nor a corpus in memory."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _SCALE = 32_767.0
 class WaveformStore:
     """16-bit samples of many clips in one memory-mapped file.
 
-    Opening the same clips again reuses the file, unless one of them was written anew since. A
-    clip that cannot be decoded has no samples; ``unreadable`` lists why.
+    Opening the same clips again reuses the file, unless one of them has changed. A clip that cannot
+    be decoded has no samples; ``unreadable`` lists the reasons.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class WaveformStore:
         return str(utterance.path) in self._places
 
     def problem_of(self, utterance: Utterance) -> str:
-        """Why a clip could not be decoded; empty when it could."""
+        """Why a clip could not be decoded; empty if it could."""
         return self._problems.get(str(utterance.path), "")
 
     def length(self, utterance: Utterance) -> int:
@@ -112,10 +112,10 @@ class WaveformStore:
 
 
 def _version(path: Path) -> str:
-    """What changes with a clip's content; a new take can have the size of the old one."""
+    """A version of the file; not only its size, because a new recording can have the same size."""
     try:
         status = path.stat()
     except OSError:
-        # Decoding will say what is wrong with this one.
+        # Decoding reports the error of this one.
         return "missing"
     return f"{status.st_size}:{status.st_mtime_ns}"

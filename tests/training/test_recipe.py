@@ -59,7 +59,7 @@ def test_a_recipe_names_model_sources_and_curriculum(tmp_path: Path) -> None:
         (_MINIMAL.replace("labels = 29", "width = 0"), r"\[model\]: width must be at least 1"),
         (_MINIMAL.replace("labels = 29", "dropout = nan"), r"\[model\]: dropout must be a number"),
         (_MINIMAL + "[optimizer]\nlearning_rate = -1\n", "learning_rate must be above 0, not -1"),
-        (_MINIMAL + "[[source]]\nname = 'a'\n", r"\[\[source\]\] 2: .* name of its own"),
+        (_MINIMAL + "[[source]]\nname = 'a'\n", r"\[\[source\]\] 2: .* unique name"),
         (_MINIMAL.replace('"a"', '"a"\ndrop = "no"'), r"\[\[source\]\] 1: drop must be a list"),
         (_MINIMAL.replace('"a"', '"a"\ntest_share = 0.99'), "leave nothing to train on"),
     ],

@@ -60,5 +60,5 @@ def test_heard_clips_count_once(tmp_path: Path) -> None:
 
 
 def test_nothing_to_recognise_is_no_perfect_score(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="silence: the validation clips hold no character"):
+    with pytest.raises(CorpusError, match="silence: the validation clips contain no character"):
         _score(tmp_path, {"silence": Corpus("silence", (_clip("a", "", 40),))})

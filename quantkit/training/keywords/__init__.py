@@ -1,5 +1,5 @@
-"""Training of keyword spotters: one class for every one-second clip, new speakers as test.
+"""Training of keyword spotters: one class per one-second clip, tested on unseen speakers.
 
-The model is the Conformer of ``transformers`` on raw waveforms, so that what is trained here can
-be loaded, exported and quantized by anything that knows the library. Needs the ``export`` extra.
+The model is the Conformer of ``transformers`` on raw waveforms, so that a trained model can be
+loaded, exported and quantized by any tool that supports the library. Needs the ``export`` extra.
 """

@@ -1,4 +1,4 @@
-"""Augmentation of one-second clips, all of it on samples, so that any front end can follow."""
+"""Augmentation of one-second clips, on samples only, so that it works with any front end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def augment_clip(
 
     Args:
         waveform: (samples,) at ``sample_rate``; not changed.
-        backgrounds: recordings of (samples,) in which nobody speaks; may be empty.
+        backgrounds: recordings of (samples,) without speech; may be empty.
 
     Returns:
         (samples,) float32, as long as ``waveform``.
@@ -49,7 +49,7 @@ def augment_clip(
 
 
 def fitted(waveform: FloatArray, samples: int, offset: int = 0) -> FloatArray:
-    """The middle ``samples`` of a clip, ``offset`` samples later, zeros where there are none.
+    """The middle ``samples`` of a clip, shifted by ``offset`` samples and zero-padded.
 
     >>> fitted(np.array([1.0, 2.0], np.float32), 4).tolist()
     [0.0, 1.0, 2.0, 0.0]

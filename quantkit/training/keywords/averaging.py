@@ -1,4 +1,4 @@
-"""The moving average of a model's weights, which is steadier than any one step of them."""
+"""Moving average of a model's weights, which varies less than the weights of single steps."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Model = TypeVar("Model", bound=nn.Module)
 class WeightAverage(Generic[Model]):
     """An exponential moving average (Polyak and Juditsky 1992) that begins as ``model``.
 
-    The decay rises to ``decay`` in the first steps, so that random weights are soon forgotten.
-    Statistics of batch norm are averaged like the weights that they belong to; what no checkpoint
-    holds is left alone.
+    The decay rises to ``decay`` in the first steps, so that the random initial weights have little
+    influence. Statistics of batch norm are averaged like weights. Buffers that are not stored in a
+    checkpoint are unchanged.
     """
 
     def __init__(self, model: Model, decay: float) -> None:
@@ -27,7 +27,7 @@ class WeightAverage(Generic[Model]):
 
     @torch.no_grad()
     def update(self, model: Model) -> None:
-        """Take in the weights after one more step."""
+        """Update the average with the weights after a step."""
         self._updates += 1
         decay = min(self._decay, (1.0 + self._updates) / (10.0 + self._updates))
         averages, weights = self.model.state_dict(), model.state_dict()
@@ -38,7 +38,7 @@ class WeightAverage(Generic[Model]):
                 average.copy_(weights[name])
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs."""
+        """State of a resumed run."""
         return {"model": self.model.state_dict(), "updates": self._updates}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

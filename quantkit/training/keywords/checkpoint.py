@@ -1,4 +1,4 @@
-"""Keyword spotters as folders that ``transformers`` loads, with a card of our own."""
+"""Keyword spotters as folders in the format of ``transformers``, with an additional card."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PREPROCESSOR_NAME = "preprocessor_config.json"
 
 
 class Spotter(NamedTuple):
-    """A model in evaluation mode and float32, with what is needed to use it.
+    """A model in evaluation mode and float32, with its classes, sample rate and card.
 
     Args:
         classes: in the order of the model's outputs.
@@ -50,12 +50,12 @@ def save_spotter(
     *,
     dtype: torch.dtype = torch.float32,
 ) -> None:
-    """Write a checkpoint folder; each file replaces its old one only when it is complete.
+    """Write a checkpoint folder; each file replaces the old one only when it is complete.
 
     Args:
         card: name, licence, recipe, results.
-        dtype: storage of the weights, ``torch.float32`` or ``torch.float16``; loaded, they are
-            float32 again.
+        dtype: storage of the weights, ``torch.float32`` or ``torch.float16``; they are loaded as
+            float32.
 
     Raises:
         InputError: a weight is beyond the range of ``dtype``.
@@ -63,7 +63,7 @@ def save_spotter(
     """
     tensors = stored_tensors(model.state_dict(), dtype)
     config = json.loads(model.config.to_json_string())
-    # What computes, not what is stored: transformers would otherwise compute in float16.
+    # The dtype of computation, not of storage: transformers would otherwise compute in float16.
     config["dtype"] = "float32"
     extractor = Wav2Vec2FeatureExtractor(
         sampling_rate=sample_rate, do_normalize=True, return_attention_mask=False
@@ -82,7 +82,7 @@ def load_spotter(folder: Path) -> Spotter:
     """
     for name in (CONFIG_NAME, WEIGHTS_NAME, PREPROCESSOR_NAME, CARD_NAME):
         if not (folder / name).is_file():
-            raise CheckpointError(f"{folder} is no keyword spotter: {folder / name} is missing")
+            raise CheckpointError(f"{folder} is not a keyword spotter: {folder / name} is missing")
     try:
         card = read_json(folder / CARD_NAME, SCHEMA)
     except FormatError as error:
@@ -92,12 +92,12 @@ def load_spotter(folder: Path) -> Spotter:
             folder, local_files_only=True, output_loading_info=True, dtype=torch.float32
         )
         extractor = Wav2Vec2FeatureExtractor.from_pretrained(folder, local_files_only=True)
-    # transformers and safetensors run into errors of any kind with foreign or damaged files.
+    # transformers and safetensors raise errors of any kind for foreign or damaged files.
     except Exception as error:
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise CheckpointError(f"{folder} cannot be loaded: {reason}") from error
     model, report = cast(tuple[Wav2Vec2ConformerForSequenceClassification, dict[str, Any]], loaded)
-    # transformers only warns of these, and makes up random weights for what is missing.
+    # transformers only warns about these, and uses random weights for missing ones.
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if found := sorted(map(str, report[kind])):
             raise CheckpointError(f"{folder} has {kind.replace('_', ' ')}: {found[0]}")

@@ -15,13 +15,13 @@ from quantkit.training.keywords.augment import augment_clip, fitted
 from quantkit.training.keywords.recipe import AugmentSettings
 from quantkit.training.waveforms import WaveformStore
 
-# What transformers' Wav2Vec2FeatureExtractor adds to the variance.
+# Added to the variance by transformers' Wav2Vec2FeatureExtractor.
 _VARIANCE_FLOOR = 1e-7
 
 
 @dataclass(frozen=True)
 class KeywordBatch:
-    """Clips of one length and how much of each class is in them.
+    """Clips of equal length and their class probabilities.
 
     Args:
         waveforms: (batch, samples) float32, each of mean 0 and variance 1.
@@ -33,7 +33,7 @@ class KeywordBatch:
 
 
 def normalised(waveform: FloatArray) -> FloatArray:
-    """(samples,) with mean 0 and variance 1, as ``Wav2Vec2FeatureExtractor`` does it."""
+    """(samples,) with mean 0 and variance 1, as in ``Wav2Vec2FeatureExtractor``."""
     centred = waveform - waveform.mean()
     return np.asarray(centred / np.sqrt(waveform.var() + _VARIANCE_FLOOR), dtype=np.float32)
 
@@ -47,7 +47,7 @@ class KeywordPreparer:
         sample_rate: of the waveforms, in Hz.
         samples: length of every clip.
         augment: of training batches.
-        backgrounds: utterances in which nobody speaks, to mix into others.
+        backgrounds: utterances without speech, to mix into others.
     """
 
     classes: tuple[str, ...]
@@ -64,13 +64,13 @@ class KeywordPreparer:
     def training_batch(
         self, clips: Sequence[Utterance], rng: np.random.Generator
     ) -> KeywordBatch | None:
-        """Augmented clips, some batches mixed in pairs; ``None`` when none is readable."""
+        """Augmented clips, some batches mixed in pairs; ``None`` if none is readable."""
         readable = [u for u in clips if u in self.waveforms]
         if not readable:
             return None
         augmented = []
         for utterance in readable:
-            # A few of all backgrounds, drawn here, so that not every one of them is decoded.
+            # A few random backgrounds, to avoid decoding all of them.
             background = [self._clip(u) for u in self._some_background(rng)]
             waveform = augment_clip(
                 self._clip(utterance), self.sample_rate, self.augment, background, rng
@@ -87,7 +87,7 @@ class KeywordPreparer:
         return KeywordBatch(waveforms, targets)
 
     def plain_batch(self, clips: Sequence[Utterance]) -> KeywordBatch:
-        """Readable clips as they are."""
+        """Readable clips without augmentation."""
         waveforms = np.stack([normalised(self._clip(u)) for u in clips])
         return KeywordBatch(torch.from_numpy(waveforms), self._targets(clips))
 

@@ -1,4 +1,4 @@
-"""Accuracy of a keyword spotter on people whom it never heard."""
+"""Accuracy of a keyword spotter on unseen speakers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def evaluate(spotter: Spotter, recipe: KeywordRecipe, corpus: Corpus) -> Accurac
     """Classify every clip of ``corpus``, whose texts are classes.
 
     Args:
-        recipe: of the spotter; says how long its clips are.
+        recipe: of the spotter; defines the length of clips.
         corpus: for example the ``test`` part of
             :func:`~quantkit.training.keywords.speakers.open_part`.
 

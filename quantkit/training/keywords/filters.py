@@ -1,4 +1,4 @@
-"""First-layer filters that begin as a mel filter bank of Gabor wavelets.
+"""First-layer filters, initialised as a mel filter bank of Gabor wavelets.
 
 Zeghidour et al., "Learning Filterbanks from Raw Speech for Phone Recognition", ICASSP 2018: a
 few thousand clips are too few to find a time-frequency decomposition from random weights.

@@ -16,7 +16,7 @@ from transformers import Wav2Vec2ConformerConfig, Wav2Vec2ConformerForSequenceCl
 from quantkit.training.keywords.filters import gabor_filters
 from quantkit.training.keywords.recipe import ModelSettings
 
-# transformers builds a convolution for positions that a Conformer never runs; keep it small.
+# transformers creates a positional convolution that a Conformer never runs; keep it small.
 _UNUSED_POSITION_TAPS = 1
 _UNUSED_POSITION_GROUPS = 1 << 4
 _FIRST_LAYER = "wav2vec2_conformer.feature_extractor.conv_layers.0.conv.weight"
@@ -25,7 +25,7 @@ _FRAMES_TABULATED = 128
 
 
 def spotter_config(settings: ModelSettings, classes: Sequence[str]) -> Wav2Vec2ConformerConfig:
-    """The configuration of ``transformers`` for a model that tells ``classes`` apart."""
+    """The ``transformers`` configuration of a model for ``classes``."""
     return Wav2Vec2ConformerConfig(
         **asdict(settings),
         feat_extract_norm="group",
@@ -39,7 +39,7 @@ def spotter_config(settings: ModelSettings, classes: Sequence[str]) -> Wav2Vec2C
         attention_dropout=0.0,
         conformer_conv_dropout=0.0,
         feat_proj_dropout=0.0,
-        # Clips are masked as waveforms, where it costs less and is reproducible.
+        # Clips are masked as waveforms, which is cheaper and reproducible.
         apply_spec_augment=False,
         mask_time_prob=0.0,
         mask_feature_prob=0.0,
@@ -55,7 +55,7 @@ def spotter_config(settings: ModelSettings, classes: Sequence[str]) -> Wav2Vec2C
 def new_spotter(
     settings: ModelSettings, classes: Sequence[str], sample_rate: int
 ) -> Wav2Vec2ConformerForSequenceClassification:
-    """A model to train: random weights, but for mel filters in the first layer."""
+    """A model to train: random weights, except for mel filters in the first layer."""
     model = Wav2Vec2ConformerForSequenceClassification(spotter_config(settings, classes))
     filters = gabor_filters(settings.conv_dim[0], settings.conv_kernel[0], sample_rate)
     with torch.no_grad():

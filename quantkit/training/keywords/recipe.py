@@ -47,18 +47,18 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class AugmentSettings:
-    """Augmentation of training clips; validation hears them unchanged.
+    """Augmentation of training clips; validation uses unchanged clips.
 
     Args:
         speed: largest relative change of speed and pitch, 0.15 meaning 0.85–1.15.
-        shift_seconds: furthest that a clip is moved to and fro.
+        shift_seconds: largest shift of a clip in either direction.
         noise_probability: share of clips that get noise, half of it clips of the recipe's
             ``background``, half coloured between white and pink.
         loudest_noise, quietest_noise: signal-to-noise ratios in dB between which it lies.
         equalizer: largest gain or loss of a part of the spectrum, in dB.
-        time_masks, time_width: stretches that are silenced and their greatest length in seconds.
-        frequency_masks, frequency_width: parts of the spectrum that are silenced and their
-            greatest width in mel.
+        time_masks, time_width: number of silenced intervals and their greatest length in seconds.
+        frequency_masks, frequency_width: number of silenced frequency bands and their greatest
+            width in mel.
         mixup_probability, mixup_alpha: share of the batches whose clips are mixed in pairs, and
             the parameter of the Beta distribution of the shares (Zhang et al. 2018).
     """
@@ -82,12 +82,12 @@ class KeywordRecipe:
     """All settings of one training run.
 
     Args:
-        background: the class of clips in which nobody speaks; they also serve as noise.
-        clip_seconds: what shorter clips are padded and longer ones cut to, around their middle.
+        background: the class of clips without speech; they also serve as noise.
+        clip_seconds: length to which clips are padded or cut, around their middle.
         steps: optimizer steps.
         average_decay: of the moving average of the weights that is validated and kept.
         label_smoothing: share of the target that is spread over all classes.
-        precision: ``auto`` takes bfloat16 where the hardware has it.
+        precision: ``auto`` uses bfloat16 if the hardware supports it.
     """
 
     sources: tuple[Source, ...]
@@ -186,12 +186,12 @@ def load_keyword_recipe(path: Path) -> KeywordRecipe:
 
 
 def _check(recipe: KeywordRecipe, where: str) -> None:
-    """What no table shows alone."""
+    """Checks across several tables."""
     if not recipe.sources:
         raise InputError(f"{where}: a recipe needs at least one [[source]]")
     check_sources(recipe.sources, where)
     if any(source.join != 1 for source in recipe.sources):
-        raise InputError(f"{where}: clips that are to be classified cannot be joined")
+        raise InputError(f"{where}: clips for classification cannot be joined")
     if recipe.optimizer.schedule == "plateau":
         raise InputError(f"{where}, [optimizer]: schedule must be one-cycle or constant")
     model = recipe.model

@@ -35,15 +35,15 @@ def prepare_keyword_trainer(
 
     Args:
         folder: where the run keeps its checkpoints and decoded audio.
-        root: folder that holds the sources' folders.
+        root: folder that contains the sources' folders.
         folders: folders of single sources, by source name.
         on_decoding: called with the number of decoded clips and of all clips.
-        on_skipped: called with the name of each source that lost clips, and one
-            ``path: reason`` for each of them.
+        on_skipped: called with the name of each source with skipped clips, and one ``path: reason``
+            for each clip.
 
     Raises:
-        CorpusError: a source is missing, unlabelled or empty, nothing is held out for
-            validation, or that holds a class that is not trained.
+        CorpusError: a source is missing, unlabelled or empty, nothing is held out for validation,
+            or a validation class has no training clips.
     """
     training: dict[str, Corpus] = {}
     validation: dict[str, Corpus] = {}
@@ -54,11 +54,11 @@ def prepare_keyword_trainer(
             validation[source.name] = open_part(source, place, "valid")
     if not validation:
         raise CorpusError("the recipe holds out no validation clips")
-    heard, held_out = _utterances(training), _utterances(validation)
-    classes = tuple(sorted({u.text or "" for u in heard}))
-    if unheard := sorted({u.text or "" for u in held_out} - set(classes)):
-        raise CorpusError(f"validation clips are of a class that is not trained: {unheard[0]}")
-    clips = [*heard, *held_out]
+    trained, held_out = _utterances(training), _utterances(validation)
+    classes = tuple(sorted({u.text or "" for u in trained}))
+    if untrained := sorted({u.text or "" for u in held_out} - set(classes)):
+        raise CorpusError(f"validation clips are of a class that is not trained: {untrained[0]}")
+    clips = [*trained, *held_out]
     done = 0
 
     def count(decoded: int) -> None:
@@ -70,7 +70,7 @@ def prepare_keyword_trainer(
     for name in training:
         if reasons := left_out([c[name] for c in (training, validation) if name in c], waveforms):
             on_skipped(name, reasons)
-    readable = [u for u in heard if u in waveforms]
+    readable = [u for u in trained if u in waveforms]
     preparer = KeywordPreparer(
         classes,
         waveforms,

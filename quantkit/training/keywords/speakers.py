@@ -1,6 +1,6 @@
-"""Who is trained on and who is tested: the split of a keyword corpus by speaker.
+"""The split of a keyword corpus into training, validation and test speakers.
 
-A study finds the held-out people again with the recipe of the checkpoint alone:
+The recipe of a checkpoint is enough to find its held-out speakers:
 
 >>> recipe = load_keyword_recipe(Path("models/keywords-en/recipe.toml"))      # doctest: +SKIP
 >>> test = open_part(recipe.sources[0], Path("speech_commands"), "test")      # doctest: +SKIP
@@ -19,15 +19,15 @@ from quantkit.errors import CorpusError
 from quantkit.training.mixture import Part, held_out_part
 from quantkit.training.recipe import Source
 
-# Speech Commands' unknown words carry the word before the speaker: `backward_0c540988`.
+# Speech Commands' unknown words have the word before the speaker: `backward_0c540988`.
 _PERSON = re.compile(r"(?:[a-z]+_)?(?P<person>[0-9a-f]{8})")
 _NOBODY = frozenset({"", "none"})
 
 
 def person_of(speaker: str) -> str:
-    """The person behind a speaker's name in Speech Commands; empty where nobody speaks.
+    """The person of a speaker name in Speech Commands; empty for clips without speech.
 
-    One person has several names there, and would otherwise be both trained on and tested.
+    One person has several names there, and could otherwise be in both training and test.
 
     >>> person_of("backward_0c540988"), person_of("0c540988"), person_of("none")
     ('0c540988', '0c540988', '')
@@ -45,7 +45,7 @@ def split_of(utterance: Utterance, source: Source, folder: Path) -> Part:
     :func:`~quantkit.training.mixture.held_out_part`; clips without a speaker are split one by one.
 
     Args:
-        folder: where the corpus lies; it has no influence on the result.
+        folder: folder of the corpus; it does not affect the result.
     """
     person = person_of(utterance.speaker)
     if not person:

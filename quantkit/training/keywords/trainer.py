@@ -30,9 +30,9 @@ from quantkit.training.run import BEST_NAME
 class KeywordTrainer(
     TrainingLoop[Wav2Vec2ConformerForSequenceClassification, list[Utterance], KeywordBatch]
 ):
-    """One training run; the validation error is the share of clips that the average gets wrong.
+    """One training run; the validation error is the error rate of the averaged model.
 
-    ``best/`` holds the averaged weights, as a folder that ``transformers`` loads.
+    ``best/`` contains the averaged weights, in the format of ``transformers``.
 
     Args:
         recipe: what to do.
@@ -63,7 +63,7 @@ class KeywordTrainer(
         self._preparer = preparer
 
     def warm_start(self, spotter: Spotter) -> None:
-        """Begin from the weights of another spotter of the same size and classes.
+        """Start from the weights of another spotter of the same size and classes.
 
         Raises:
             CheckpointError: size or classes differ.
@@ -88,7 +88,7 @@ class KeywordTrainer(
 
     def _train_mode(self) -> None:
         self.model.train()
-        # In training mode it asks for the gradient of the waveform, which nobody needs.
+        # In training mode it would compute the gradient of the waveform, which is not needed.
         self.model.wav2vec2_conformer.feature_extractor.eval()
 
     def _after_step(self) -> None:

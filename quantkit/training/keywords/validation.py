@@ -1,4 +1,4 @@
-"""How many clips a keyword spotter gets right, over all and by class."""
+"""Accuracy of a keyword spotter, overall and by class."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Accuracy:
     """Which clips were recognised.
 
     Args:
-        correct: by class, whether each of its clips was, in the order they were given.
+        correct: by class, whether each of its clips was recognised, in the given order.
     """
 
     correct: dict[str, tuple[bool, ...]]
@@ -44,7 +44,7 @@ class Accuracy:
 
     @property
     def summary(self) -> str:
-        """Accuracy and the worst class, in words."""
+        """Accuracy and the worst class, as text."""
         worst, share = min(self.by_class.items(), key=lambda item: item[1])
         return f"accuracy {self.mean:.1%} (least {worst} {share:.1%})"
 
@@ -62,8 +62,8 @@ def measure_accuracy(
 ) -> Accuracy:
     """Classify every clip; the model is left in evaluation mode.
 
-    A clip that cannot be decoded counts as missed: a model must not look better for clips it
-    never heard.
+    A clip that cannot be decoded counts as wrong, so that unreadable clips do not improve the
+    accuracy.
 
     Raises:
         CorpusError: no clips.

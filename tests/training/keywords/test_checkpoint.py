@@ -98,5 +98,5 @@ def test_a_weight_beyond_float16_is_refused(
 ) -> None:
     with torch.no_grad():
         model.classifier.weight[0, 0] = 1e6
-    with pytest.raises(InputError, match=r"classifier\.weight holds values that are not finite"):
+    with pytest.raises(InputError, match=r"classifier\.weight has values that are not finite"):
         save_spotter(tmp_path, model, 16_000, {}, dtype=torch.float16)

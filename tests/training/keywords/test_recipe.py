@@ -66,7 +66,7 @@ def test_a_wrong_recipe_is_refused_by_name(tmp_path: Path, text: str, complaint:
         ("", r"at least one \[\[source\]\]"),
         ('[[source]]\nname = "a"\njoin = 2\n', "cannot be joined"),
         ('[[source]]\nname = "a"\ntest_share = 0.99\n', "leave nothing to train on"),
-        ('[[source]]\nname = "a"\n[[source]]\nname = "a"\n', "a name of its own"),
+        ('[[source]]\nname = "a"\n[[source]]\nname = "a"\n', "a unique name"),
     ],
 )
 def test_sources_must_be_usable(tmp_path: Path, source: str, complaint: str) -> None:
