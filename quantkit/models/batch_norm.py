@@ -1,4 +1,4 @@
-"""Batch norm as a part of the convolution before it.
+"""Folding of batch norm into the convolution before it.
 
 In evaluation mode batch norm is a fixed scale and shift per channel (Ioffe and Szegedy, "Batch
 Normalization", 2015, algorithm 2), so conv and norm are together one convolution. Zero padding

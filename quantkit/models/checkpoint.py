@@ -24,14 +24,14 @@ ARCHITECTURE = "wav2letter"
 WEIGHTS_NAME = "model.safetensors"
 CONFIG_NAME = "config.json"
 
-# Far beyond any Wav2Letter; a size that is a slip of the pen shall not ask for all memory.
+# Far beyond any Wav2Letter, so that a mistyped size does not exhaust the memory.
 LARGEST_SIZE = 1 << 16
 
 
 class Checkpoint(NamedTuple):
-    """A model in evaluation mode and float32, with what is needed to use it.
+    """A model in evaluation mode and float32, with its labels and front end.
 
-    ``card`` holds the further entries of ``config.json``: name, licence, recipe, results.
+    ``card`` contains the further entries of ``config.json``: name, licence, recipe, results.
     """
 
     model: Wav2Letter
@@ -52,15 +52,15 @@ def load_wav2letter(source: Path) -> Checkpoint:
     ``weights_only=True``, so that it cannot run code.
 
     Raises:
-        CheckpointError: missing, cut off, of another architecture, or with tensors that do not
+        CheckpointError: missing, truncated, of another architecture, or with tensors that do not
             fit the configuration.
     """
     weights = weights_path(source)
     if not weights.is_file():
-        raise CheckpointError(f"{source} is no checkpoint: {weights} is missing")
+        raise CheckpointError(f"{source} is not a checkpoint: {weights} is missing")
     config_path = weights.parent / CONFIG_NAME
     if not config_path.is_file():
-        raise CheckpointError(f"{source} is no checkpoint: {config_path} is missing")
+        raise CheckpointError(f"{source} is not a checkpoint: {config_path} is missing")
     try:
         content = read_json(config_path, SCHEMA)
     except FormatError as error:
@@ -86,7 +86,7 @@ def save_wav2letter(
     *,
     dtype: torch.dtype = torch.float32,
 ) -> None:
-    """Write a checkpoint folder; each file replaces its old one only when it is complete.
+    """Write a checkpoint folder; each file replaces the old one only when it is complete.
 
     Args:
         extra: further entries of ``config.json`` (name, licence, recipe, results).
@@ -119,7 +119,7 @@ def save_wav2letter(
 
 
 def stored_tensors(state: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
-    """A state as it is stored: on the CPU, contiguous, floating point in ``dtype``.
+    """A state in its stored form: on the CPU, contiguous, floating point in ``dtype``.
 
     Raises:
         InputError: a weight is beyond the range of ``dtype``.
@@ -130,7 +130,7 @@ def stored_tensors(state: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str,
         if stored.is_floating_point():
             stored = stored.to(dtype)
             if not torch.isfinite(stored).all():
-                raise InputError(f"{name} holds values that are not finite in {dtype}")
+                raise InputError(f"{name} has values that are not finite in {dtype}")
         tensors[name] = stored.contiguous()
     return tensors
 
@@ -174,7 +174,7 @@ def _parse(
 
 
 def _problem_of(name: str, value: object) -> str:
-    """What is wrong with one setting of ``config``, or nothing."""
+    """The error in one setting of ``config``; empty if there is none."""
     kind = type(getattr(Wav2LetterConfig, name))
     # bool is a subclass of int, and 8.0 equals 8: both would pass a looser test and fail in torch.
     if kind is bool:
@@ -199,9 +199,9 @@ def _read_tensors(weights: Path) -> dict[str, Tensor]:
         content = torch.load(weights, map_location="cpu", weights_only=True)
     except OSError as error:
         raise CheckpointError(f"cannot read {weights}: {error.strerror or error}") from error
-    # Damaged bytes run torch's unpickler into errors of any kind: KeyError, IndexError, ….
+    # Damaged bytes raise errors of any kind in torch's unpickler: KeyError, IndexError, ….
     except Exception as error:
-        raise CheckpointError(f"{weights} is damaged or cut off: {_first_line(error)}") from error
+        raise CheckpointError(f"{weights} is damaged or truncated: {_first_line(error)}") from error
     if not isinstance(content, dict) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) and tensor.layout == torch.strided
         for name, tensor in content.items()
@@ -211,7 +211,7 @@ def _read_tensors(weights: Path) -> dict[str, Tensor]:
 
 
 def _check_fit(config: Wav2LetterConfig, tensors: Mapping[str, Tensor], origin: Path) -> None:
-    # On the meta device a model has shapes and no memory, so a wrong size costs nothing.
+    # On the meta device a model has shapes but no memory, so a wrong size costs nothing.
     with torch.device("meta"):
         wanted = Wav2Letter(config).state_dict()
     for name, tensor in wanted.items():
@@ -220,10 +220,10 @@ def _check_fit(config: Wav2LetterConfig, tensors: Mapping[str, Tensor], origin: 
         if tensors[name].shape != tensor.shape:
             raise CheckpointError(
                 f"{origin}: tensor {name} has shape {tuple(tensors[name].shape)}, but the "
-                f"configuration asks for {tuple(tensor.shape)}"
+                f"configuration requires {tuple(tensor.shape)}"
             )
         if not torch.isfinite(tensors[name]).all():
-            raise CheckpointError(f"{origin}: tensor {name} holds values that are not finite")
+            raise CheckpointError(f"{origin}: tensor {name} has values that are not finite")
     unknown = sorted(tensors.keys() - wanted.keys())
     if unknown:
         raise CheckpointError(f"{origin}: unknown tensor {unknown[0]}")

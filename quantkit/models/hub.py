@@ -1,4 +1,4 @@
-"""Models by their name on the Hugging Face hub, in the cache that ``transformers`` has too."""
+"""Models by their name on the Hugging Face hub, in the cache of ``transformers``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def is_hub_name(source: str) -> bool:
-    """Whether ``source`` reads ``owner/name`` and is no path that is there.
+    """Whether ``source`` has the form ``owner/name`` and is not an existing path.
 
     >>> is_hub_name("facebook/wav2vec2-base-960h")
     True
@@ -37,7 +37,7 @@ def is_hub_name(source: str) -> bool:
 
 
 def downloaded(name: str) -> Path:
-    """The folder in the cache that holds the model ``name``; it is fetched if it is not there.
+    """The folder of the model ``name`` in the cache; it is downloaded if missing.
 
     Raises:
         InputError: there is no such model, it may not be read, or the hub cannot be reached.
@@ -48,18 +48,18 @@ def downloaded(name: str) -> Path:
             folder = _fetched(name, _STATE_DICTS)
     except GatedRepoError as error:
         raise InputError(
-            f"{name}: its owner grants access one by one; ask on its page, then `hf auth login`"
+            f"{name}: its owner must grant access: request it on its page, then `hf auth login`"
         ) from error
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise InputError(
             f"{name} is neither a folder here nor a model on the hub; check the name, or "
             "`hf auth login` if it is private"
         ) from error
-    # What is between us and the hub fails in many ways, most of them some kind of OSError.
+    # Network failures have many forms, most of them subclasses of OSError.
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise InputError(
             f"{name} is not a folder here, nor in the cache, and the hub cannot be reached: check "
-            "the connection, or give a folder that holds the model"
+            "the connection, or give a folder with the model"
         ) from error
     return folder
 

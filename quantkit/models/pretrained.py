@@ -1,4 +1,4 @@
-"""``transformers`` models in a folder, loaded without running any code of theirs."""
+"""``transformers`` models in a folder, loaded without running code from it."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from quantkit.models.pretrained_files import (
 from quantkit.models.vocabulary import class_names, ctc_labels
 from quantkit.text.labels import Labels
 
-# Used while training only; models are saved with and without it.
+# Used in training only; models are saved with and without it.
 _FOR_TRAINING = "masked_spec_embed"
 
 
 class Pretrained(NamedTuple):
-    """A model in evaluation mode and float32, with what is needed to use it.
+    """A model in evaluation mode and float32, with its labels and front end.
 
     Args:
-        model: as ``transformers`` has it.
+        model: of ``transformers``.
         task: ``ctc`` or ``classification``.
         labels: of a CTC model.
         classes: of a classifier.
         frontend: sample rate, and samples of the shortest clip.
-        standardized: whether clips are brought to mean 0 and variance 1 first.
+        standardized: whether clips are first normalised to mean 0 and variance 1.
         sha256: of the weights; of several files, the SHA-256 of their SHA-256s in hexadecimal.
-        licence: what the model's card says.
+        licence: from the model's card.
     """
 
     model: PreTrainedModel
@@ -62,21 +62,21 @@ class Pretrained(NamedTuple):
 def load_pretrained(folder: Path) -> Pretrained:
     """Load the model that ``save_pretrained`` of ``transformers`` wrote to ``folder``.
 
-    Weights come from safetensors, or from a ``.bin`` that is read with ``weights_only=True``;
-    code that lies in the folder is never run.
+    Weights come from safetensors, or from a ``.bin`` that is read with ``weights_only=True``; code
+    in the folder is never run.
 
     Raises:
-        CheckpointError: files are missing, cut off or do not fit each other, or the architecture
-            is not known.
+        CheckpointError: files are missing, truncated or inconsistent, or the architecture is
+            unknown.
     """
     config_path = folder / CONFIG_NAME
     if not config_path.is_file():
-        raise CheckpointError(f"{folder} is no model: it has no {CONFIG_NAME}")
+        raise CheckpointError(f"{folder} is not a model: it has no {CONFIG_NAME}")
     config = read_json_object(config_path)
     architecture = _architecture(config, config_path)
     frontend, standardized = _frontend(folder, config)
     files = weights_files(folder)
-    # Before the weights, which take longer.
+    # Checked before the weights, which take longer.
     labels: Labels | None = None
     classes: tuple[str, ...] = ()
     is_ctc = architecture.model is architecture.family.ctc
@@ -114,7 +114,7 @@ def _frontend(folder: Path, config: dict[str, Any]) -> tuple[WaveformFrontend, b
     if path.is_file():
         settings = read_json_object(path)
     else:
-        # Where transformers 5 puts what a processor is made of.
+        # Where transformers 5 stores the parts of a processor.
         path = folder / "processor_config.json"
         settings = optional_json_object(path).get("feature_extractor", {})
     if not isinstance(settings, dict) or not settings:
@@ -148,7 +148,7 @@ def load_weights(
         files: the weights; see :func:`~quantkit.models.pretrained_files.weights_files`.
 
     Raises:
-        CheckpointError: they are damaged, or not all of the model's, or not finite.
+        CheckpointError: they are damaged, incomplete, or not finite.
     """
     try:
         with _quiet():
@@ -161,7 +161,7 @@ def load_weights(
                 attn_implementation="eager",
                 output_loading_info=True,
             )
-    # Damaged bytes and settings run into errors of any kind.
+    # Damaged bytes and settings raise errors of any kind.
     except Exception as error:
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise CheckpointError(f"{folder} cannot be loaded: {reason}") from error
@@ -170,11 +170,11 @@ def load_weights(
     missing = sorted(name for name in found["missing_keys"] if not name.endswith(_FOR_TRAINING))
     if missing:
         raise CheckpointError(
-            f"{files[0]} lacks tensor {missing[0]}{_more(missing)}: it is no {kind.__name__}"
+            f"{files[0]} lacks tensor {missing[0]}{_more(missing)}: it is not a {kind.__name__}"
         )
     for name, tensor in model.named_parameters():
         if not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{folder}: tensor {name} holds values that are not finite")
+            raise CheckpointError(f"{folder}: tensor {name} has values that are not finite")
     evaluated: Any = model.requires_grad_(False)
     evaluated.eval()
     return model
@@ -194,7 +194,7 @@ def digest_of(files: Sequence[Path]) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back remarks and progress of transformers: what matters is an error here."""
+    """Suppress warnings and progress of transformers; problems that matter are errors here."""
     remarks: Any = transformers_logging
     level, shows_progress = remarks.get_verbosity(), remarks.is_progress_bar_enabled()
     remarks.set_verbosity(remarks.CRITICAL)

@@ -1,4 +1,4 @@
-"""The files of a ``transformers`` model: are they all there, and whole?"""
+"""Find the files of a ``transformers`` model, and check that they are complete."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WEIGHTS = (
     ("pytorch_model.bin", "pytorch_model.bin.index.json"),
 )
 
-# What git has in place of a large file that was not fetched.
+# Content of a Git-LFS file that was not fetched.
 _POINTER = b"version https://git-lfs.github.com/spec/"
 
 # PyTorch's files are archives, whose directory comes last.
@@ -32,7 +32,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
     """The content of one of a model's JSON files.
 
     Raises:
-        CheckpointError: it cannot be read, or is no JSON object.
+        CheckpointError: it cannot be read, or is not a JSON object.
     """
     try:
         content = json.loads(path.read_bytes())
@@ -41,22 +41,22 @@ def read_json_object(path: Path) -> dict[str, Any]:
     except ValueError as error:
         if path.read_bytes().startswith(_POINTER):
             raise CheckpointError(f"{path} is a Git-LFS pointer: run `git lfs pull`") from error
-        raise CheckpointError(f"{path} is no JSON, or is cut off; fetch it again") from error
+        raise CheckpointError(f"{path} is not JSON, or is truncated; fetch it again") from error
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path} is no JSON object; fetch it again")
+        raise CheckpointError(f"{path} is not a JSON object; fetch it again")
     return content
 
 
 def optional_json_object(path: Path) -> dict[str, Any]:
-    """The same; empty where there is no such file."""
+    """The same; empty if there is no such file."""
     return read_json_object(path) if path.is_file() else {}
 
 
 def weights_files(folder: Path) -> list[Path]:
-    """The files that hold the weights, checked to be whole as far as their format tells.
+    """The weights files, checked for completeness as far as their format allows.
 
     Raises:
-        CheckpointError: there are none, one is missing, cut off, or only a Git-LFS pointer.
+        CheckpointError: there are none, or one is missing, truncated, or only a Git-LFS pointer.
     """
     for single, index in _WEIGHTS:
         if (folder / index).is_file():
@@ -74,7 +74,7 @@ def weights_files(folder: Path) -> list[Path]:
 
 
 def licence_of(folder: Path) -> str:
-    """What the model's card says under ``license``; empty if it says nothing."""
+    """The ``license`` of the model's card; empty if there is none."""
     card = folder / "README.md"
     try:
         text = card.read_text(encoding="utf-8")
@@ -110,7 +110,7 @@ def _require_whole(path: Path) -> None:
                     f"{path} is a Git-LFS pointer, not the weights: run `git lfs pull`"
                 )
             if start.startswith(_ZIP) and not zipfile.is_zipfile(path):
-                raise CheckpointError(f"{path} is cut off; {_ANEW}")
+                raise CheckpointError(f"{path} is truncated; {_ANEW}")
             if path.suffix == ".safetensors":
                 stream.seek(8)
                 header = stream.read(_header_size(path, start, size))
@@ -121,10 +121,10 @@ def _require_whole(path: Path) -> None:
 
 def _header_size(path: Path, start: bytes, size: int) -> int:
     if len(start) < 8:
-        raise CheckpointError(f"{path} is cut off; {_ANEW}")
+        raise CheckpointError(f"{path} is truncated; {_ANEW}")
     (length,) = struct.unpack("<Q", start[:8])
     if not 0 < length < size:
-        raise CheckpointError(f"{path} is no safetensors file, or is cut off; {_ANEW}")
+        raise CheckpointError(f"{path} is not a safetensors file, or is truncated; {_ANEW}")
     return int(length)
 
 
@@ -135,6 +135,8 @@ def _require_all_tensors(path: Path, header: bytes, size: int) -> None:
         ends = [e["data_offsets"][1] for name, e in entries.items() if name != "__metadata__"]
         wanted = 8 + len(header) + max(ends, default=0)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path} is no safetensors file, or is damaged; {_ANEW}") from error
+        raise CheckpointError(
+            f"{path} is not a safetensors file, or is damaged; {_ANEW}"
+        ) from error
     if size < wanted:
-        raise CheckpointError(f"{path} is cut off at {size} of {wanted} bytes; {_ANEW}")
+        raise CheckpointError(f"{path} is truncated at {size} of {wanted} bytes; {_ANEW}")

@@ -1,4 +1,4 @@
-"""What the outputs of a ``transformers`` model stand for."""
+"""Labels of the outputs of a ``transformers`` model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from quantkit.errors import CheckpointError, InputError
 from quantkit.models.pretrained_files import optional_json_object, read_json_object
 from quantkit.text.labels import Labels
 
-# Wav2Vec2CTCTokenizer's own names, for folders that do not say others.
+# Wav2Vec2CTCTokenizer's default names.
 _DEFAULTS = {
     "pad_token": "<pad>",
     "unk_token": "<unk>",
@@ -21,27 +21,27 @@ _SPECIAL = ("unk_token", "bos_token", "eos_token")
 
 
 def ctc_labels(folder: Path, outputs: int) -> Labels:
-    """Labels from ``vocab.json`` and what lies beside it.
+    """Labels from ``vocab.json`` and the tokenizer's other files.
 
     The padding token is the CTC blank, the word delimiter is a space, and special tokens are
-    silent. Case is kept, because transcripts are put into the case of the labels.
+    silent. Case is kept, because transcripts are converted to the case of the labels.
 
     Args:
         outputs: of the model.
 
     Raises:
-        CheckpointError: files are missing or damaged, or the tokens are not those of the outputs.
+        CheckpointError: files are missing or damaged, or the tokens do not match the outputs.
     """
     path = folder / "vocab.json"
     if not path.is_file():
         raise CheckpointError(
-            f"{folder} has no vocab.json, which says what the {outputs} outputs stand for"
+            f"{folder} has no vocab.json with the labels of the {outputs} outputs"
         )
     names = _token_names(folder)
     vocabulary = read_json_object(path)
     if any(isinstance(index, dict) for index in vocabulary.values()):
         raise CheckpointError(
-            f"{path} holds the vocabularies of several languages; save the model with the "
+            f"{path} has the vocabularies of several languages; save the model with the "
             "tokenizer and the adapter of one (set_target_lang, load_adapter)"
         )
     vocabulary |= optional_json_object(folder / "added_tokens.json")
@@ -67,7 +67,7 @@ def class_names(config: dict[str, Any], outputs: int, origin: Path) -> tuple[str
     """Names of a classifier's outputs, from ``id2label`` of its configuration.
 
     Raises:
-        CheckpointError: there are others than the outputs, or two of one name.
+        CheckpointError: their number is not that of the outputs, or a name is repeated.
     """
     named = config.get("id2label")
     if not isinstance(named, dict):
@@ -79,7 +79,7 @@ def class_names(config: dict[str, Any], outputs: int, origin: Path) -> tuple[str
         )
     classes = tuple(names[str(index)] for index in range(outputs))
     if len(set(classes)) != outputs:
-        raise CheckpointError(f"{origin}: id2label gives two classes one name")
+        raise CheckpointError(f"{origin}: id2label gives two classes the same name")
     return classes
 
 
@@ -96,7 +96,7 @@ def _token_names(folder: Path) -> dict[str, str]:
 
 def _in_order(vocabulary: dict[str, Any], outputs: int, origin: Path) -> list[str]:
     by_index = {index: str(token) for token, index in vocabulary.items() if type(index) is int}
-    # Tokenizers add tokens that the model was never given outputs for.
+    # Tokenizers add tokens for which the model has no outputs.
     if len(by_index) != len(vocabulary) or not all(i in by_index for i in range(outputs)):
         known = sum(index < outputs for index in by_index)
         raise CheckpointError(

@@ -58,8 +58,8 @@ class Block(nn.Module):
 class Wav2Letter(nn.Module):
     """Features to per-frame label log-probabilities, two input frames to one output frame.
 
-    Frames past the end of a clip are zeroed after every layer that a later layer could see them
-    through. Padding a batch is then the same as the convolutions' own zero padding, and a clip's
+    Frames past the end of a clip are zeroed after every layer whose output a later layer could read
+    there. Padding a batch is then the same as the convolutions' own zero padding, and a clip's
     output does not depend on which clips share its batch.
     """
 

@@ -114,5 +114,5 @@ def test_share_to_keep_is_a_number_of_weights_for_each_shape() -> None:
 
 @pytest.mark.parametrize("options", [{"keep": 101}, {"keep": -1}, {"keep": 3, "nonzeros": 3}])
 def test_wrong_share(options: dict[str, int]) -> None:
-    with pytest.raises(InputError, match="from 0 to 100 .per cent."):
+    with pytest.raises(InputError, match=r"from 0 to 100 \(per cent\)"):
         Sparse(4, **options)

@@ -49,7 +49,7 @@ def test_the_configuration_tells_what_a_folder_holds(
 
 def test_a_configuration_that_is_cut_off_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(CheckpointError, match=r"config.json is no JSON, or is cut off"):
+    with pytest.raises(CheckpointError, match=r"config.json is not JSON, or is truncated"):
         export_source(str(tmp_path), tmp_path / "a.onnx", ExportOptions())
 
 
@@ -103,7 +103,7 @@ def test_an_onnx_needs_labels_and_task_and_keeps_its_opset(tmp_path: Path) -> No
 
 def test_a_folder_of_nothing_is_no_checkpoint(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    with pytest.raises(CheckpointError, match="is no checkpoint"):
+    with pytest.raises(CheckpointError, match="is not a checkpoint"):
         export_source(str(tmp_path), tmp_path / "a.onnx", ExportOptions())
 
 

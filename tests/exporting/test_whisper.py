@@ -131,12 +131,12 @@ def _damaged_ctranslate2(folder: Path, damage: str) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        ("cut", "damaged or cut off"),
+        ("cut", "damaged or truncated"),
         ("kind", "a TransformerSpec, not a Whisper"),
         ("version", "format 5; known is 6"),
-        ("half", "not a whole Whisper: it lacks"),
+        ("half", "not a complete Whisper: it lacks"),
         ("vocabulary", "it is another model's"),
-        ("suppressed", "suppressed tokens are no list of numbers"),
+        ("suppressed", "suppressed tokens are not a list of numbers"),
         ("none", "has no vocabulary"),
     ],
 )
@@ -183,7 +183,7 @@ def _damaged_transformers(folder: Path, damage: str) -> None:
     [
         ("cut", "cut off"),
         ("no weights", "has no weights"),
-        ("config", "config.json is no JSON, or is cut off"),
+        ("config", "config.json is not JSON, or is truncated"),
         ("pointer", "config.json is a Git-LFS pointer"),
         ("no vocabulary", "has no vocabulary"),
         ("unigram", "does not number its tokens"),

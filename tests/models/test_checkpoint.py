@@ -93,7 +93,7 @@ def test_missing_folder(tmp_path: Path) -> None:
 def test_cut_off_weights(folder: Path, kept: int) -> None:
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:kept])
-    with pytest.raises(CheckpointError, match="damaged or cut off"):
+    with pytest.raises(CheckpointError, match="damaged or truncated"):
         load_wav2letter(folder)
 
 
@@ -102,7 +102,7 @@ def test_cut_off_weights(folder: Path, kept: int) -> None:
 def test_bytes_that_are_no_weights_give_one_line(folder: Path, content: bytes, suffix: str) -> None:
     (folder / f"bad.{suffix}").write_bytes(content)
     with pytest.raises(
-        CheckpointError, match=rf"bad\.{suffix} is damaged or cut off: \S"
+        CheckpointError, match=rf"bad\.{suffix} is damaged or truncated: \S"
     ) as caught:
         load_wav2letter(folder / f"bad.{suffix}")
     assert "\n" not in str(caught.value)
@@ -140,14 +140,14 @@ def test_state_dict_of_other_things_than_plain_tensors(folder: Path) -> None:
 def test_a_model_too_large_for_the_memory_is_refused_by_shape(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())["config"]
     edit(folder, config={**config, "width": 65_536, "head_width": 65_536})
-    with pytest.raises(CheckpointError, match="the configuration asks for"):
+    with pytest.raises(CheckpointError, match="the configuration requires"):
         load_wav2letter(folder)
 
 
 def test_wrong_shape_names_the_tensor(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())["config"]
     edit(folder, config={**config, "head_width": 16})
-    expected = r"tensor blocks\.8\.conv\.weight has shape \(8, 8, 32\).* asks for \(16, 8, 32\)"
+    expected = r"tensor blocks\.8\.conv\.weight has shape \(8, 8, 32\).* requires \(16, 8, 32\)"
     with pytest.raises(CheckpointError, match=expected):
         load_wav2letter(folder)
 
@@ -197,13 +197,13 @@ def test_weights_that_are_not_finite(tmp_path: Path) -> None:
     model = make()
     with torch.no_grad():
         next(model.output.parameters()).fill_(1e30)
-    with pytest.raises(InputError, match=r"output\.weight holds values that are not finite in"):
+    with pytest.raises(InputError, match=r"output\.weight has values that are not finite in"):
         save_wav2letter(tmp_path, model, LABELS, Frontend(), dtype=torch.float16)
     torch.save(
         {**model.state_dict(), "output.bias": torch.full((4,), torch.nan)}, tmp_path / "n.pt"
     )
     save_wav2letter(tmp_path, model, LABELS, Frontend())
-    with pytest.raises(CheckpointError, match=r"output\.bias holds values that are not finite"):
+    with pytest.raises(CheckpointError, match=r"output\.bias has values that are not finite"):
         load_wav2letter(tmp_path / "n.pt")
 
 

@@ -84,7 +84,7 @@ def test_the_newer_place_of_the_feature_extractor(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("config.json", "is no model: it has no config.json"),
+        ("config.json", "is not a model: it has no config.json"),
         ("preprocessor_config.json", "has no preprocessor_config.json"),
         ("vocab.json", "has no vocab.json"),
         ("model.safetensors", "has no weights"),

@@ -56,7 +56,7 @@ def test_tokens_that_were_added_later_have_no_output(tmp_path: Path) -> None:
         ({**VOCABULARY, "B": 5}, 7, "names 6 of the model's 7 outputs"),
         ({"A": 0, "B": 1}, 2, "lacks the padding token '<pad>'"),
         ({"eng": VOCABULARY}, 7, "of several languages"),
-        ([1, 2], 2, "no JSON object"),
+        ([1, 2], 2, "not a JSON object"),
     ],
 )
 def test_another_vocabulary_is_refused(
@@ -76,5 +76,5 @@ def test_classes_are_named_in_output_order(tmp_path: Path) -> None:
     assert class_names({}, 2, tmp_path) == ("LABEL_0", "LABEL_1")
     with pytest.raises(CheckpointError, match="names 1 classes, but the model has 2"):
         class_names({"id2label": {"0": "yes"}}, 2, tmp_path)
-    with pytest.raises(CheckpointError, match="two classes one name"):
+    with pytest.raises(CheckpointError, match="two classes the same name"):
         class_names({"id2label": {"0": "yes", "1": "yes"}}, 2, tmp_path)

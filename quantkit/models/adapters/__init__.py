@@ -1,4 +1,4 @@
-"""Which ``transformers`` models can be exported: one family per file.
+"""The ``transformers`` models that can be exported: one family per file.
 
 A new family is one more file with a ``FAMILY``, and its line in :data:`FAMILIES`; other packages
 add theirs by entry points.

@@ -1,4 +1,4 @@
-"""What a family of ``transformers`` models has in common, and how it becomes a module to export."""
+"""A family of ``transformers`` models, and its conversion to a module for export."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from quantkit.models.layers.source import Source
 
 @dataclass(frozen=True)
 class Family:
-    """Models that hear waveforms through convolutions and an encoder.
+    """Models of convolutions on the waveform and an encoder.
 
     Args:
         ctc, classification: the classes of ``transformers``.
-        encoder: makes an encoder of the source's and of its configuration; it takes hidden states
-            (batch, frames, width) and where the clips are, (batch, frames), and returns all hidden
-            states and the result.
+        encoder: builds an encoder from that of the source and its configuration. It takes hidden
+            states (batch, frames, width) and a mask of the clips (batch, frames), and returns all
+            hidden states and the result.
     """
 
     ctc: type[PreTrainedModel]
@@ -33,20 +33,20 @@ class Family:
     def module(self, model: PreTrainedModel, *, standardized: bool) -> CtcModel | Classifier:
         """``model`` as a module from waveforms and lengths to log-probabilities.
 
-        It shares the weights of ``model``, which stays as it is.
+        It shares the weights of ``model``, which is not changed.
 
         Args:
-            standardized: whether clips are brought to mean 0 and variance 1 first.
+            standardized: whether clips are first normalised to mean 0 and variance 1.
 
         Raises:
-            CheckpointError: the configuration asks for a part that is not supported.
+            CheckpointError: the configuration has an unsupported part.
         """
         config: PretrainedConfig = model.config
         base: Source = model.base_model
         heads: Source = model
         if getattr(config, "add_adapter", False):
             raise CheckpointError(
-                "models with convolutions behind the encoder (config.add_adapter) are not supported"
+                "models with convolutions after the encoder (config.add_adapter) are not supported"
             )
         backbone = Backbone(
             Standardization(scaled=standardized),

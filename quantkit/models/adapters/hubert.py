@@ -1,4 +1,4 @@
-"""HuBERT (Hsu et al., 2021): another training of wav2vec 2.0's architecture."""
+"""HuBERT (Hsu et al., 2021): wav2vec 2.0's architecture with another training method."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from quantkit.models.layers.transformer import TransformerEncoder
 
 
 def transformer(source: Source, config: PretrainedConfig) -> TransformerEncoder:
-    """The encoder of wav2vec 2.0, with layer norm before or behind its parts."""
+    """The encoder of wav2vec 2.0, with layer norm before or after its parts."""
 
     def attention(part: Source) -> SelfAttention:
         return SelfAttention(part, config.num_attention_heads)

@@ -1,5 +1,5 @@
-"""Parts of speech encoders for inference: batches of clips that do not see each other.
+"""Parts of speech encoders for inference, in which the clips of a batch are independent.
 
-They take the weights of a ``transformers`` model, share its memory, and compute what it computes
-for each clip alone. Their attribute names are those of ``transformers``, because a plan shows them.
+They share the weights of a ``transformers`` model, and compute what it computes for each clip
+alone. Their attribute names are those of ``transformers``, because plans contain them.
 """

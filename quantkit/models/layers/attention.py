@@ -10,18 +10,18 @@ from torch import Tensor, nn
 from quantkit.models.layers.linear import Linear
 from quantkit.models.layers.source import Source
 
-# Added to the scores of keys behind a clip's end: its exponential is zero, and a clip without any
-# frame gets numbers all the same.
+# Added to the scores of keys past a clip's end: its exponential is zero, but finite values avoid
+# NaN for a clip without frames.
 _NEVER = -1e9
 
 
 class Batch(NamedTuple):
-    """What all layers of an encoder know of a batch.
+    """Data of a batch that all layers of an encoder use.
 
     Args:
         inside: (batch, frames, 1), true before the end of each clip.
         bias: (batch, 1, 1, frames), to be added to attention scores.
-        positions: what the encoder's position embedding makes of the number of frames.
+        positions: position embeddings for the number of frames.
     """
 
     inside: Tensor
@@ -30,7 +30,7 @@ class Batch(NamedTuple):
 
     @classmethod
     def of(cls, inside: Tensor, positions: Tensor | None = None) -> Batch:
-        """A batch of clips of which ``inside``, (batch, frames), says where they are."""
+        """A batch of clips with the mask ``inside``, (batch, frames)."""
         bias = torch.where(inside, 0.0, _NEVER)[:, None, None, :]
         return cls(inside[:, :, None], bias, positions)
 

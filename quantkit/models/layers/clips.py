@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-# What transformers adds to the variance of a waveform.
+# Added to the variance of a waveform by transformers.
 _VARIANCE_FLOOR = 1e-7
 
 
@@ -18,18 +18,18 @@ def within(lengths: Tensor, longest: int) -> Tensor:
 
 
 def frames_after(lengths: Tensor, kernels: Sequence[int], strides: Sequence[int]) -> Tensor:
-    """How many frames convolutions without padding make of clips of ``lengths`` samples."""
+    """Output frames of convolutions without padding for clips of ``lengths`` samples."""
     for kernel, stride in zip(kernels, strides, strict=True):
-        # Not negative, so that rounding to zero is rounding down.
+        # Not negative, so that rounding towards zero is rounding down.
         beyond = torch.clamp(lengths - (kernel - stride), min=0)
         lengths = torch.div(beyond, stride, rounding_mode="floor")
     return lengths
 
 
 class Standardization(nn.Module):
-    """Mean 0 and variance 1 over each clip's own samples, zeros behind its end.
+    """Mean 0 and variance 1 over each clip's own samples, zeros past its end.
 
-    As ``Wav2Vec2FeatureExtractor`` with ``do_normalize``; without ``scaled`` only the zeros.
+    As ``Wav2Vec2FeatureExtractor`` with ``do_normalize``; without ``scaled`` only the zeroing.
     """
 
     def __init__(self, *, scaled: bool) -> None:

@@ -59,8 +59,8 @@ class ConformerLayer(nn.Module):
 class ConvolutionModule(nn.Module):
     """Gated pointwise convolution, depthwise convolution, batch norm, pointwise convolution.
 
-    The pointwise ones are matrix products, and batch norm is a part of the depthwise one.
-    ``transformers`` lets the depthwise one see what the layers before it made of the padding.
+    The pointwise ones are matrix products, and batch norm is folded into the depthwise one. In
+    ``transformers`` the depthwise one reads what earlier layers computed from the padding.
     """
 
     def __init__(self, source: Source) -> None:
@@ -80,7 +80,7 @@ class ConvolutionModule(nn.Module):
 
 
 class ConformerAttention(nn.Module):
-    """Self-attention that knows how far apart two frames are."""
+    """Self-attention with relative positions."""
 
     def __init__(self, source: Source, heads: int) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class ConformerAttention(nn.Module):
         return mixed
 
     def _distance_scores(self, query: Tensor, distances: Tensor) -> Tensor:
-        """(batch, heads, frames, frames): what the distance of query and key adds to their score.
+        """(batch, heads, frames, frames): the score term of the distance of query and key.
 
         Transformer-XL, appendix B: the scores of all distances, (frames, 2 · frames − 1), with row
         i shifted by i.
@@ -123,7 +123,7 @@ class ConformerAttention(nn.Module):
 class RelativePositions(nn.Module):
     """Sines and cosines of every distance between two frames, computed instead of stored.
 
-    (1, 2 · frames − 1, width), from the farthest to the left on.
+    (1, 2 · frames − 1, width), starting with the farthest to the left.
     """
 
     frequencies: Tensor
@@ -165,7 +165,7 @@ def _rotated(hidden: Tensor, positions: Tensor, heads: int) -> Tensor:
 
 
 def _pointwise(conv: nn.Conv1d) -> nn.Linear:
-    """The linear layer that ``conv`` with a kernel of one is, with its memory."""
+    """The linear layer equal to ``conv`` with a kernel of one; it shares the weight."""
     linear = nn.Linear(conv.in_channels, conv.out_channels, conv.bias is not None, device="meta")
     linear.weight = nn.Parameter(conv.weight.detach()[:, :, 0], requires_grad=False)
     if conv.bias is not None:

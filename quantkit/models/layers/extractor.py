@@ -14,8 +14,8 @@ from quantkit.models.layers.source import Source
 class FeatureExtractor(nn.Module):
     """(batch, samples) → (batch, frames, channels).
 
-    None of the convolutions is padded, so the frames of a clip see its own samples only. What
-    makes them depend on each other is the group norm of the base models.
+    None of the convolutions is padded, so frames of a clip depend only on its own samples. Only the
+    group norm of the base models makes them depend on each other.
     """
 
     def __init__(self, source: Source, config: PretrainedConfig) -> None:
@@ -42,7 +42,7 @@ class FeatureExtractor(nn.Module):
         return hidden.transpose(1, 2)
 
     def frames(self, lengths: Tensor) -> Tensor:
-        """Output frames of clips of ``lengths`` samples, none for one that is too short."""
+        """Output frames of clips of ``lengths`` samples; 0 for one that is too short."""
         return frames_after(lengths, self.kernels, self.strides)
 
 
@@ -64,11 +64,11 @@ class Convolution(nn.Module):
 class GroupNormConvolution(nn.Module):
     """The base models' first layer: every channel gets mean 0 and variance 1 over a clip's frames.
 
-    ``transformers`` takes mean and variance over the padding too. Here they are taken over the
-    clip, and not from the channels, which are 50 times the size of the waveform: channel c is
-    ``w_c · x`` over windows x of a few samples, so its mean is ``w_c · E[x]`` and its variance
-    ``w_cᵀ Cov(x) w_c``. The covariances are in double precision: neighbouring samples of speech
-    are so alike that a filter with a high pass loses all digits of single precision.
+    ``transformers`` takes mean and variance over the padding too. Here they are those of the clip,
+    and are not computed from the channels, which are 50 times as large as the waveform: channel c
+    is ``w_c · x`` over windows x of a few samples, so its mean is ``w_c · E[x]`` and its variance
+    ``w_cᵀ Cov(x) w_c``. The covariances are in double precision: neighbouring samples of speech are
+    so similar that a high-pass filter would lose all digits of single precision.
     """
 
     def __init__(self, conv: nn.Conv1d, norm: nn.GroupNorm, act: nn.Module) -> None:
@@ -95,12 +95,12 @@ class GroupNormConvolution(nn.Module):
         mean = valid.sum(1, keepdim=True) / count
         products = torch.matmul(valid.transpose(1, 2), valid) / count
         covariance = products - mean.transpose(1, 2) * mean
-        # Sums of products, because a product of matrices would count as a layer.
+        # Sums of products, because a matrix product would count as a layer.
         weight = self.conv.weight.double()
         projected = (covariance[:, None] * weight).sum(-1)
         variance = (projected[:, :, None] * weight).sum((2, 3))
         scale = self.norm.weight.double() / torch.sqrt(variance + self.norm.eps)
-        # The convolution's own bias, if there is one, is a part of the mean and goes with it.
+        # The convolution's own bias, if any, is part of the mean and cancels.
         shift = self.norm.bias.double() - (mean[:, None] * weight).sum((2, 3)) * scale
         if self.conv.bias is not None:
             shift = shift - self.conv.bias.double() * scale

@@ -11,7 +11,7 @@ from quantkit.models.layers.source import Source
 
 
 class GatedAttention(nn.Module):
-    """Scaled dot products plus what :class:`DistanceBias` says, times a gate of each query.
+    """Scaled dot products plus the :class:`DistanceBias`, times a gate of each query.
 
     Args:
         source: a ``WavLMAttention``.
@@ -39,8 +39,8 @@ class GatedAttention(nn.Module):
 class DistanceBias(nn.Module):
     """Every head's bias for the distance of a key from its query: (1, heads, frames, frames).
 
-    The distances share biases the more, the larger they are, up to the largest; which ones is a
-    table here, because a logarithm that rounds differently would choose another.
+    Larger distances share biases, up to the largest. The assignment is a table here, because a
+    logarithm that rounds differently would change it.
 
     Args:
         source: the first layer's ``WavLMAttention``, whose biases all layers use.

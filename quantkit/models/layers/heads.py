@@ -14,10 +14,11 @@ from quantkit.models.layers.linear import Linear
 
 @dataclass(frozen=True)
 class Backbone:
-    """What all heads stand on.
+    """The model below the heads.
 
     Args:
-        encoder: (batch, frames, width) and (batch, frames) to all hidden states and the result.
+        encoder: maps (batch, frames, width) and (batch, frames) to all hidden states and the
+            result.
     """
 
     standardization: Standardization
@@ -37,7 +38,7 @@ class _SpeechModel(nn.Module):
     def encode(
         self, waveform: Tensor, lengths: Tensor
     ) -> tuple[list[Tensor], Tensor, Tensor, Tensor]:
-        """Hidden states, the result, where the clips are, and (batch,) their frames."""
+        """Hidden states, the result, the mask of the clips, and (batch,) their frames."""
         lengths = torch.minimum(lengths, torch.tensor(waveform.shape[1]))
         clean = self.standardization(waveform, lengths)
         hidden = self.feature_projection(self.feature_extractor(clean, lengths))
@@ -72,8 +73,8 @@ class Classifier(_SpeechModel):
     """Class log-probabilities of every clip, from the mean over its frames.
 
     Args:
-        layer_weights: (hidden states,), before their softmax, of a model that adds up the states
-            of all its layers (SUPERB); without, the encoder's result is taken.
+        layer_weights: (hidden states,), before their softmax, of a model that sums the states of
+            all its layers (SUPERB); None: the encoder's result is used.
     """
 
     def __init__(

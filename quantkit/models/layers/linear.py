@@ -1,4 +1,4 @@
-"""A linear layer as ONNX has it."""
+"""A linear layer in the layout of ONNX."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 class Linear(nn.Module):
     """``x · weight + bias`` with the weight as (in, out), a view of the source's (out, in).
 
-    ``torch.onnx`` turns a weight of (out, in) into a transposed copy or a node of its own.
+    ``torch.onnx`` turns a weight of (out, in) into a transposed copy or an additional node.
     """
 
     def __init__(self, source: nn.Linear) -> None:

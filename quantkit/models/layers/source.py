@@ -4,5 +4,5 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-#: A module of ``transformers``: which parts it has is not written down in types.
+#: A module of ``transformers``, whose parts are not typed.
 Source: TypeAlias = Any

@@ -1,4 +1,4 @@
-"""Transformer encoders as wav2vec 2.0 has them: positions from a convolution, then layers."""
+"""Transformer encoders of wav2vec 2.0: positions from a convolution, then layers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from quantkit.models.layers.attention import Batch
 from quantkit.models.layers.linear import Linear
 from quantkit.models.layers.source import Source
 
-# Makes the attention of the layer that it is given.
+# Builds the attention of a layer.
 MakeAttention = Callable[[Source], nn.Module]
 
 
@@ -27,7 +27,7 @@ class PositionalConvolution(nn.Module):
 
     def forward(self, hidden: Tensor, inside: Tensor) -> Tensor:
         if self.batch_norm is not None:
-            # It moves zeros, which the convolution's own padding does not have moved.
+            # It changes zeros, but the convolution's own padding stays zero.
             hidden = self.batch_norm(hidden.transpose(1, 2)).transpose(1, 2)
             hidden = torch.where(inside, hidden, 0.0)
         hidden = self.conv(hidden.transpose(1, 2))
@@ -95,13 +95,13 @@ class LanguageAdapter(nn.Module):
 
 
 class TransformerEncoder(nn.Module):
-    """(batch, frames, width) → what goes into the first layer and what each one gives; the result.
+    """(batch, frames, width) → the input of the first layer and the output of each one; the result.
 
     Args:
         source: encoder of the ``transformers`` model.
-        pre_norm: whether layer norm stands before attention and feed-forward (the large models),
-            and once more behind the last layer.
-        positions: makes of a number of frames what the attention has as ``batch.positions``.
+        pre_norm: whether layer norm comes before attention and feed-forward (the large models), and
+            once more after the last layer.
+        positions: computes ``batch.positions`` from the number of frames.
     """
 
     def __init__(

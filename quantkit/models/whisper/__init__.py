@@ -1,1 +1,1 @@
-"""Whisper checkpoints of both common formats, and the network as it is exported."""
+"""Whisper checkpoints of both common formats, and the network for export."""

@@ -34,18 +34,18 @@ from quantkit.models.whisper.vocabulary_files import read_vocabulary
 from quantkit.text.whisper_vocabulary import DECODER_POSITIONS, WhisperVocabulary
 
 _GENERATION = "generation_config.json"
-# Of a window: two frames each.
-_HEARD = WhisperFrontend().window_frames // 2
+# Encoder positions of a window, of two frames each.
+_AUDIO_POSITIONS = WhisperFrontend().window_frames // 2
 
 
 @dataclass(frozen=True)
 class WhisperCheckpoint:
-    """A Whisper in evaluation mode and float32, with what is needed to use it.
+    """A Whisper in evaluation mode and float32, with its vocabulary and front end.
 
     Args:
         model: a ``transformers.WhisperForConditionalGeneration``.
         sha256: of the weights.
-        licence: what the model's card says.
+        licence: from the model's card.
     """
 
     model: Any
@@ -64,7 +64,7 @@ def load_ctranslate2(folder: Path) -> WhisperCheckpoint:
     """Load a Whisper in the format of faster-whisper, float16 or float32.
 
     Raises:
-        CheckpointError: a file is missing, cut off, or another model's.
+        CheckpointError: a file is missing, truncated, or belongs to another model.
     """
     weights = folder / MODEL_NAME
     arrays = read_arrays(weights)
@@ -108,7 +108,7 @@ def load_transformers(folder: Path) -> WhisperCheckpoint:
     """Load the Whisper that ``save_pretrained`` of ``transformers`` wrote to ``folder``.
 
     Raises:
-        CheckpointError: a file is missing, cut off, or another model's.
+        CheckpointError: a file is missing, truncated, or belongs to another model.
     """
     files = weights_files(folder)
     settings = read_json_object(folder / CONFIG_NAME)
@@ -120,7 +120,7 @@ def load_transformers(folder: Path) -> WhisperCheckpoint:
         suppressed_first=generation.get("begin_suppress_tokens")
         or settings.get("begin_suppress_tokens"),
     )
-    # Typed as any: transformers does not say what its models are made of.
+    # Typed as Any, because the parts of transformers models are not typed.
     model: Any = load_weights(folder, WhisperForConditionalGeneration, files)
     _require_lengths(model.config, folder)
     restore_positions(model)
@@ -130,11 +130,11 @@ def load_transformers(folder: Path) -> WhisperCheckpoint:
 
 
 def _require_lengths(settings: WhisperConfig, folder: Path) -> None:
-    heard, read = settings.max_source_positions, settings.max_target_positions
-    if heard != _HEARD or read < DECODER_POSITIONS:
+    audio, text = settings.max_source_positions, settings.max_target_positions
+    if audio != _AUDIO_POSITIONS or text < DECODER_POSITIONS:
         raise CheckpointError(
-            f"{folder}: a Whisper that hears {heard} positions and reads {read} tokens; those of "
-            f"30 seconds hear {_HEARD}, and read {DECODER_POSITIONS}"
+            f"{folder}: a Whisper of {audio} audio and {text} text positions; a window of 30 "
+            f"seconds needs {_AUDIO_POSITIONS} and {DECODER_POSITIONS}"
         )
 
 
@@ -145,17 +145,17 @@ def _with_state(
         with torch.device("meta"):
             model: Any = WhisperForConditionalGeneration(settings)
     except ValueError as error:
-        raise CheckpointError(f"{weights} is no Whisper: {error}") from error
-    # A copy: the file is mapped, and torch wants to write.
+        raise CheckpointError(f"{weights} is not a Whisper: {error}") from error
+    # A copy, because the file is mapped read-only and torch requires writable memory.
     tensors = {name: torch.from_numpy(np.array(values)) for name, values in state.items()}
     tensors["proj_out.weight"] = tensors["model.decoder.embed_tokens.weight"]
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{weights}: {name} holds values that are not finite")
+            raise CheckpointError(f"{weights}: {name} has values that are not finite")
     try:
         model.load_state_dict(tensors, strict=True, assign=True)
     except RuntimeError as error:
         reason = next(iter(str(error).splitlines()[1:]), str(error)).strip()
-        raise CheckpointError(f"{weights} is not a whole Whisper: {reason}") from error
+        raise CheckpointError(f"{weights} is not a complete Whisper: {reason}") from error
     restore_positions(model)
     return model.requires_grad_(False).eval()

@@ -1,6 +1,6 @@
 """Read the ``model.bin`` of a CTranslate2 folder, the format of faster-whisper.
 
-The file is a list of named arrays behind a header (``ModelSpec._serialize`` of CTranslate2, binary
+The file is a list of named arrays after a header (``ModelSpec._serialize`` of CTranslate2, binary
 version 6): attention is stored fused, and nothing is rescaled in the unquantized types.
 """
 
@@ -19,11 +19,11 @@ from quantkit.arrays import Array
 from quantkit.errors import CheckpointError
 
 MODEL_NAME = "model.bin"
-#: What the files of Whisper models say that they are.
+#: Model type in the files of Whisper models.
 SPECIFICATION = "WhisperSpec"
 
 _VERSION = 6
-# CTranslate2's numbers of data types; bfloat16, which NumPy has not, is widened by hand.
+# CTranslate2's numbers of data types; bfloat16, which NumPy does not have, is converted to float32.
 _BFLOAT16 = 5
 _TYPES: dict[int, Any] = {
     0: np.float32,
@@ -40,7 +40,7 @@ def read_arrays(path: Path) -> dict[str, Array]:
     """All arrays of a Whisper in CTranslate2's format, mapped from the file; aliases are resolved.
 
     Raises:
-        CheckpointError: the file is missing, cut off, of another version or kind of model, or holds
+        CheckpointError: the file is missing, truncated, of another version or kind of model, or has
             quantized weights.
     """
     try:
@@ -51,15 +51,15 @@ def read_arrays(path: Path) -> dict[str, Array]:
     try:
         return _Reader(content, path).arrays()
     except (struct.error, UnicodeDecodeError, IndexError) as error:
-        raise CheckpointError(f"{path} is damaged or cut off: fetch it again") from error
+        raise CheckpointError(f"{path} is damaged or truncated: fetch it again") from error
 
 
 def whisper_state(arrays: Mapping[str, Array]) -> dict[str, npt.NDArray[np.float32]]:
     """The arrays under the names of ``transformers.WhisperForConditionalGeneration``, float32.
 
-    CTranslate2 stacks the query, key and value matrices of self-attention in ``linear_0``, and
-    keys and values of attention to the encoder in ``linear_1``; the bias of the keys, which
-    Whisper has none of, is zero.
+    CTranslate2 stacks the query, key and value matrices of self-attention in ``linear_0``, and keys
+    and values of attention to the encoder in ``linear_1``; the bias of the keys, which Whisper does
+    not have, is zero.
 
     Raises:
         CheckpointError: an array is missing.
@@ -68,7 +68,7 @@ def whisper_state(arrays: Mapping[str, Array]) -> dict[str, npt.NDArray[np.float
 
     def take(name: str) -> npt.NDArray[np.float32]:
         if name not in arrays:
-            raise CheckpointError(f"the checkpoint is not a whole Whisper: it lacks {name}")
+            raise CheckpointError(f"the checkpoint is not a complete Whisper: it lacks {name}")
         return np.asarray(arrays[name], np.float32)
 
     def linear(target: str, source: str, *, bias: bool = True) -> None:
@@ -80,7 +80,7 @@ def whisper_state(arrays: Mapping[str, Array]) -> dict[str, npt.NDArray[np.float
         stacked, biases_of_all = take(f"{source}/weight"), take(f"{source}/bias")
         if len(stacked) % len(targets) or len(biases_of_all) != len(stacked):
             raise CheckpointError(
-                f"{source} does not hold {len(targets)} matrices and their biases"
+                f"{source} does not contain {len(targets)} matrices and their biases"
             )
         weights, biases = (np.split(each, len(targets)) for each in (stacked, biases_of_all))
         for target, weight, bias in zip(targets, weights, biases, strict=True):
@@ -131,16 +131,18 @@ def head_count(arrays: Mapping[str, Array], part: str) -> int:
     """Attention heads of ``encoder`` or ``decoder``.
 
     Raises:
-        CheckpointError: it is not said.
+        CheckpointError: it is not recorded.
     """
     heads = arrays.get(f"{part}/num_heads")
     if heads is None or heads.size != 1 or heads.item() < 1:
-        raise CheckpointError(f"the checkpoint is not a whole Whisper: it lacks {part}/num_heads")
+        raise CheckpointError(
+            f"the checkpoint is not a complete Whisper: it lacks {part}/num_heads"
+        )
     return int(heads.item())
 
 
 class _Reader:
-    """Steps through the file."""
+    """Sequential reader of the file."""
 
     def __init__(self, content: npt.NDArray[np.uint8], path: Path) -> None:
         self._content = content
@@ -151,7 +153,7 @@ class _Reader:
         version = self._number("<I")
         if version != _VERSION:
             raise CheckpointError(
-                f"{self._path} has CTranslate2's format {version}; known is {_VERSION}: convert "
+                f"{self._path} has CTranslate2's format {version}, not {_VERSION}: convert "
                 "the model with a recent ct2-transformers-converter"
             )
         kind = self._name()
@@ -179,7 +181,7 @@ class _Reader:
             raise CheckpointError(f"{self._path}: {name} has an unknown type, {kind}")
         if kind in (1, 2) and rank > 1:
             raise CheckpointError(
-                f"{self._path} is quantized already: take the float16 or float32 model"
+                f"{self._path} is already quantized: use the float16 or float32 model"
             )
         dtype = np.dtype(_TYPES[kind])
         if math.prod(shape) * dtype.itemsize != size:

@@ -1,9 +1,9 @@
-"""Whisper as one graph of tensors: every token of every clip from audio and the tokens before.
+"""Whisper for export: the log-probabilities of every token from the audio and earlier tokens.
 
-The weights are those of ``transformers.WhisperForConditionalGeneration``; what differs is the form.
-Matrices that read the same input are one (query, key and value; key and value of the attention to
-the encoder), so that an integer kernel quantizes that input once. Keys and values of the past are
-inputs, of any length from 0 on, so that one decoder serves the first step and all others. Keys of
+The weights are those of ``transformers.WhisperForConditionalGeneration``; only the structure
+differs. Matrices with the same input are merged (query, key and value; key and value of
+cross-attention), so that an integer kernel quantizes that input once. Past keys and values are
+inputs of any length, including 0, so that one decoder serves the first step and all others. Keys of
 the encoder are stored transposed, as each step reads them.
 """
 
@@ -18,15 +18,15 @@ from torch.nn import functional
 
 from quantkit.models.layers.linear import Linear
 
-# What a position that must not be seen is lowered by: its weight is 0 in float32.
+# Added to the scores of masked positions: their weight is 0 in float32.
 _UNSEEN = -1e9
 
 
 class WhisperEncoder(nn.Module):
-    """From a spectrogram to what each layer of the decoder attends to.
+    """From a spectrogram to the keys and values of cross-attention.
 
     Args:
-        model: in evaluation mode; its tensors are shared, but for the fused matrices.
+        model: in evaluation mode; its tensors are shared, except for the merged matrices.
     """
 
     def __init__(self, model: Any) -> None:
@@ -54,7 +54,7 @@ class WhisperEncoder(nn.Module):
 
 
 class WhisperDecoder(nn.Module):
-    """From some tokens to what may follow them.
+    """From tokens to the log-probabilities of the next one.
 
     Args:
         model: as for the encoder.
@@ -64,7 +64,7 @@ class WhisperDecoder(nn.Module):
         super().__init__()
         decoder, heads = model.model.decoder, int(model.config.decoder_attention_heads)
         self.embed_tokens = decoder.embed_tokens
-        # A look-up, and not a slice: so it is an embedding, and can be stored as one.
+        # A look-up instead of a slice, so that it is stored as an embedding.
         self.embed_positions = nn.Embedding.from_pretrained(decoder.embed_positions.weight.detach())
         self.layers = nn.ModuleList(_DecoderLayer(layer, heads) for layer in decoder.layers)
         self.layer_norm = decoder.layer_norm
@@ -73,14 +73,14 @@ class WhisperDecoder(nn.Module):
     def forward(
         self, tokens: Tensor, positions: Tensor, past: Sequence[Tensor], cross: Sequence[Tensor]
     ) -> tuple[Tensor, list[Tensor]]:
-        """Log-probabilities of what follows some of the tokens.
+        """Log-probabilities of the next token at some positions.
 
         Args:
-            tokens: (batch, count) those that are new.
-            positions: (wanted,) which of them to predict the next one for.
+            tokens: (batch, count), the new ones.
+            positions: (wanted,), positions in ``tokens`` to predict the next token for.
             past: keys and values of self-attention of each layer in turn,
                 (batch, heads, past, head_size).
-            cross: what the encoder makes, of as many clips or of one for all.
+            cross: output of the encoder, for each clip or for one clip.
 
         Returns:
             log-probabilities (batch, wanted, vocabulary), and ``past`` with the new tokens.
@@ -88,7 +88,7 @@ class WhisperDecoder(nn.Module):
         before, count = past[0].shape[2], tokens.shape[1]
         own = torch.arange(count) + before
         hidden = self.embed_tokens(tokens) + self.embed_positions(own)
-        # A new token sees all of the past, itself, and the new ones before it.
+        # A new token attends to all past tokens, itself, and the new ones before it.
         unseen = torch.where(torch.arange(before + count) > own[:, None], _UNSEEN, 0.0)
         present: list[Tensor] = []
         for index, layer in enumerate(self.layers):
@@ -199,7 +199,7 @@ def _merged(values: Tensor) -> Tensor:
 
 
 def _stacked(layers: Sequence[nn.Linear], scales: Sequence[float]) -> Linear:
-    """One matrix for several that read the same input; a bias that is not there is zero."""
+    """One matrix for several with the same input; a missing bias is zero."""
     first = layers[0]
     stacked = nn.Linear(first.in_features, sum(layer.out_features for layer in layers))
     weights = [layer.weight * scale for layer, scale in zip(layers, scales, strict=True)]

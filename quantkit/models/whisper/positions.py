@@ -1,4 +1,4 @@
-"""Whisper's positions of the encoder: sinusoids, and no weights."""
+"""Whisper's positions of the encoder: sinusoids, not weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-# Checkpoints in half precision hold them rounded.
+# Checkpoints in half precision contain rounded ones.
 _TOLERANCE = 1e-3
 _LONGEST_PERIOD = 10_000.0
 
@@ -27,7 +27,7 @@ def sinusoids(length: int, channels: int) -> npt.NDArray[np.float32]:
 
 
 def restore_positions(model: Any) -> None:
-    """Undo the rounding of the encoder's positions; a model with others of its own keeps them.
+    """Undo the rounding of the encoder's positions; a model with other positions keeps them.
 
     Args:
         model: a ``transformers.WhisperForConditionalGeneration``.

@@ -1,4 +1,4 @@
-"""The vocabulary of a Whisper, from whichever of a folder's files holds it."""
+"""The vocabulary of a Whisper, from the file of a folder that contains it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ _TOKENIZER, _VOCABULARY, _WORDS = "tokenizer.json", "vocab.json", "added_tokens.
 def read_vocabulary(
     folder: Path, tokens: object, *, suppressed: object = None, suppressed_first: object = None
 ) -> WhisperVocabulary:
-    """The vocabulary beside a model that writes as many ``tokens``.
+    """The vocabulary in the folder of a model with ``tokens`` output tokens.
 
     Args:
-        suppressed, suppressed_first: lists of tokens as the model's settings have them; None where
-            they have none.
+        suppressed, suppressed_first: token lists of the model's settings; None if they have none.
 
     Raises:
-        CheckpointError: there is none, it is damaged, or it is another model's.
+        CheckpointError: there is none, it is damaged, or it belongs to another model.
     """
     if not _is_token(tokens):
-        raise CheckpointError(f"{folder}: the model says that it writes {tokens!r:.40} tokens")
+        raise CheckpointError(
+            f"{folder}: invalid number of tokens in the model's settings: {tokens!r:.40}"
+        )
     names = _names(folder, tokens)
     try:
         vocabulary = WhisperVocabulary.from_names(
@@ -40,7 +41,7 @@ def read_vocabulary(
 
 
 def _names(folder: Path, tokens: int) -> list[str]:
-    """Names of the tokens in the order of their ids; the last ones, times, may be left out."""
+    """Names of the tokens in the order of their ids; the timestamps at the end may be missing."""
     lines, listed = folder / "vocabulary.txt", folder / "vocabulary.json"
     if lines.is_file():
         return _text(lines).split("\n")
@@ -49,7 +50,7 @@ def _names(folder: Path, tokens: int) -> list[str]:
     ids = _ids(folder)
     size = 1 + max(ids.values(), default=-1)
     if size > tokens:
-        # Before a list is made that is as long as the largest number in a file.
+        # Checked before allocating a list as long as the largest number in the file.
         raise _another(size, tokens, folder)
     names = [""] * size
     for name, index in ids.items():
@@ -66,7 +67,7 @@ def _ids(folder: Path) -> dict[str, int]:
             ids = dict(content["model"]["vocab"])
             ids |= {each["content"]: each["id"] for each in content["added_tokens"]}
         except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{path} is no tokenizer of Whisper") from error
+            raise CheckpointError(f"{path} is not a tokenizer of Whisper") from error
     elif (folder / _VOCABULARY).is_file():
         path = folder / _VOCABULARY
         ids = read_json_object(path) | optional_json_object(folder / _WORDS)
@@ -75,23 +76,26 @@ def _ids(folder: Path) -> dict[str, int]:
             f"{folder} has no vocabulary: {_TOKENIZER}, {_VOCABULARY} or vocabulary.txt is missing"
         )
     if not all(isinstance(name, str) and _is_token(index) for name, index in ids.items()):
-        raise CheckpointError(f"{path} does not number its tokens: it is no vocabulary of Whisper")
+        raise CheckpointError(
+            f"{path} does not number its tokens: it is not a vocabulary of Whisper"
+        )
     return ids
 
 
 def _another(size: int, tokens: int, folder: Path) -> CheckpointError:
     return CheckpointError(
-        f"{folder}: the vocabulary has {size} tokens, but the model writes {tokens}: "
-        "it is another model's"
+        f"{folder}: the vocabulary has {size} tokens, but the model {tokens}: it is another model's"
     )
 
 
 def _tokens(folder: Path, listed: object) -> list[int]:
     if listed is None:
         return []
-    # -1 stands for all symbols that are no speech; the lists that are written out hold them.
+    # -1 stands for all non-speech symbols; explicit lists contain them.
     if not isinstance(listed, list) or not all(_is_token(each) or each == -1 for each in listed):
-        raise CheckpointError(f"{folder}: suppressed tokens are no list of numbers: {listed!r:.40}")
+        raise CheckpointError(
+            f"{folder}: suppressed tokens are not a list of numbers: {listed!r:.40}"
+        )
     return listed
 
 
@@ -103,9 +107,9 @@ def _list(path: Path) -> list[str]:
     try:
         content = json.loads(_text(path))
     except ValueError as error:
-        raise CheckpointError(f"{path} is no JSON, or is cut off; fetch it again") from error
+        raise CheckpointError(f"{path} is not JSON, or is truncated; fetch it again") from error
     if not isinstance(content, list):
-        raise CheckpointError(f"{path} is no list of tokens; fetch it again")
+        raise CheckpointError(f"{path} is not a list of tokens; fetch it again")
     return [str(name) for name in content]
 
 
