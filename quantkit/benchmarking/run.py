@@ -62,9 +62,9 @@ def run_bench(
         chosen = chosen.sample(settings.limit, settings.seed)
 
     _LOG.info("measuring %d models on %d clips", len(contestants), len(chosen))
-    heard = _recognise(contestants, chosen, settings, progress)
-    sweep = _sweep(contestants, heard.kept, settings, progress)
-    typical = sorted(heard.kept, key=lambda clip: clip.seconds)[len(heard.kept) // 2]
+    recognised = _recognise(contestants, chosen, settings, progress)
+    sweep = _sweep(contestants, recognised.kept, settings, progress)
+    typical = sorted(recognised.kept, key=lambda clip: clip.seconds)[len(recognised.kept) // 2]
     latency = _latency(contestants, typical, settings, progress)
     footprints = _footprints(contestants, recognised.longest, threads[0], progress)
 

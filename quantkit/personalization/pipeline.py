@@ -37,8 +37,8 @@ from quantkit.sensitivity.table import Sensitivity
 
 _LOG = logging.getLogger(__name__)
 
-# Trying a plan without each of its layers costs as much as trying a candidate in each of them.
-# Weights times layers beyond which that is left out.
+# Weights times layers above which the plan is not tried, because trying it without each of its
+# layers costs as much as measuring a candidate in each of them.
 _LARGEST_CORRECTED = 1_000_000_000
 _POINTS_OF_FRONT = 10
 # Most audio on which the finished file is compared with float32.
