@@ -177,8 +177,8 @@ def _divergences(
 def _held_out(assigned: AssignedModel, feeds: Feeds, fitting: Fitting) -> tuple[Observations, ...]:
     """Of a Whisper, what every other clip showed, and what the rest did.
 
-    Its decoder reads a few hundred tokens, fewer than a layer has inputs. Weights of one bit can be
-    fitted to those so well that they look harmless, and are not with any other text.
+    The decoder of a Whisper reads a few hundred tokens, fewer than a layer has inputs. Weights of
+    one bit can overfit them so much that they look harmless.
     """
     if feeds.clips < 2 or not repeated_nodes(assigned.model):
         return ()

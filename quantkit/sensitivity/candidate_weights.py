@@ -110,7 +110,7 @@ class CandidateWeights:
         observations: for the codecs and the biases; see
             :func:`quantkit.quantization.observe.observe`.
         fitting: how levels are found.
-        encodings: to share with others; None: with nobody.
+        encodings: shared with other steps; None: not shared.
     """
 
     def __init__(

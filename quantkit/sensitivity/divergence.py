@@ -1,10 +1,10 @@
 """Output divergence: how far the posteriors move when one layer alone is quantized.
 
-No formula of the weights, the activations or the layer's error: the layer is really computed with
-each candidate's weight, the rest of the float model really run behind it, and its posteriors held
-against the float model's. What lies before the layer is computed once; see
-:mod:`quantkit.sensitivity.layerwise`. For models so large that not every candidate can be run, the
-others follow from the noise that they put on the layer's output.
+The divergence is measured, not derived from the weights, the activations or the layer's error. The
+layer is computed with each candidate's weight, the rest of the float model is run on its output,
+and the posteriors are compared with the float model's. Everything before the layer is computed
+once; see :mod:`quantkit.sensitivity.layerwise`. For models too large to run every candidate, the
+others are estimated from the noise that they add to the layer's output.
 """
 
 from __future__ import annotations
@@ -70,14 +70,14 @@ def measure_divergence(
     encodings: Encodings | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Divergences]:
-    """What each candidate codec, and each grid of its input, does to the result, layer by layer.
+    """Divergence of each candidate codec, and of each grid of the input, layer by layer.
 
-    A layer that shares its weight with others stands for all of them: the weight is replaced in
-    every one, and all show the same figures. One that the posteriors do not depend on shows zeros,
-    one whose weight can only stay as it is shows nothing.
+    A tied weight is replaced in all layers that share it, and all get the same figures. Layers that
+    the posteriors do not depend on get zeros. Layers whose weight can only stay float32 get no
+    figures.
 
     Args:
-        model: the float graph that will be quantized, after all passes; is not changed.
+        model: the float graph that will be quantized, after all passes; not changed.
         layers: of it, in graph order.
         feeds: the clips.
         observations: ranges, moments and whatever else ``fitting`` needs, of all layers.

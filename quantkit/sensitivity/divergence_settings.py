@@ -1,4 +1,4 @@
-"""What the divergence pass measures, and how much of it a model's size lets one afford."""
+"""What the divergence pass measures, and how much of it is affordable for a model's size."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ CANDIDATES = tuple(
 _AFFORDABLE = 3.5e10
 _FEWEST_SECONDS = 8.0
 _WIDEST_PROBE = 3
-# Of a Whisper, around which its layers end up. Errors of few bits grow faster than in proportion
-# to their noise: one probe of 3 bits foretold four times too much of the embedding at 4 bits, and
-# too little of other layers at 1 and 2.
+# Of a Whisper, around which its layers end up. Errors of few bits grow faster than in proportion to
+# their noise: one probe of 3 bits overestimated the embedding at 4 bits by a factor of four, and
+# underestimated other layers at 1 and 2.
 _FEW_WIDTHS = (2, 4)
-# What is assumed of clips of unknown length.
+# Assumed length of clips of unknown length.
 _SECONDS_PER_CLIP = 5.0
 
 
@@ -131,7 +131,7 @@ class DivergenceSettings:
 
 @dataclass(frozen=True)
 class Effort:
-    """How much of what was asked for is done; depends on model and audio, never on the host.
+    """How much of the requested analysis is run; depends on model and audio, never on the host.
 
     Args:
         clips: positions of the clips to use, ascending.
@@ -146,7 +146,7 @@ class Effort:
 
 
 def effort_for(settings: DivergenceSettings, layers: Sequence[Layer], feeds: Feeds) -> Effort:
-    """What a model with ``layers`` can be asked, given these clips."""
+    """The affordable effort for a model with ``layers`` and these clips."""
     task = feeds.task
     return effort(
         settings,
@@ -168,19 +168,20 @@ def effort(
     fewest: int = 1,
     patience: float = 1.0,
 ) -> Effort:
-    """What a model with ``layers`` can be asked, given so many clips of so many seconds in all.
+    """The affordable effort for a model with ``layers``, given the number of clips and their total
+    seconds.
 
-    A model that cannot afford everything hears less audio first, down to 8 seconds, and is asked
-    about fewer candidates then, down to one, and one grid. Even a small one runs only candidates of
-    at most 3 bits.
+    If a full analysis is too expensive, first the audio is reduced, down to 8 seconds, then the
+    candidates, down to one, and one grid. Even for a small model, only candidates of at most 3 bits
+    are run.
 
     Args:
-        seconds: 0 where unknown.
-        sizes: of the clips. Where one is all that can be afforded, it is one of about half the mean
-            size: a short one, but no fragment. Empty: one from the middle.
-        fewest: clips to hear if there are so many, whatever that costs; of more than one, two
-            candidates are run at least.
-        patience: times the usual cost that may be spent.
+        seconds: 0 if unknown.
+        sizes: of the clips. If only one is affordable, it is one of about half the mean size:
+            short, but not a fragment. Empty: one from the middle.
+        fewest: clips to use if available, regardless of the cost; if more than one, at least two
+            candidates are run.
+        patience: allowed cost, as a multiple of the usual one.
     """
     seconds = seconds or clips * _SECONDS_PER_CLIP
     weights = sum(_operations(layer) for layer in layers)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from quantkit.text.distances import studentized_interval
 
-#: Clips below which their scatter says too little for an interval.
+#: Clips below which their variance is too uncertain for an interval.
 FEWEST_CLIPS = 8
 
 

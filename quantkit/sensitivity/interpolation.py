@@ -19,7 +19,7 @@ def interpolate(noise: float, measured: Sequence[tuple[float, float]]) -> float:
     least that was measured gives less divergence in proportion.
 
     Args:
-        measured: pairs of noise and divergence; those without noise or divergence say nothing.
+        measured: pairs of noise and divergence; those without noise or divergence are ignored.
     """
     points = sorted((n, d) for n, d in measured if n > 0.0 and d > 0.0)
     if noise <= 0.0 or not points:

@@ -129,7 +129,7 @@ class Walk:
         self._temporary.cleanup()
 
     def results(self) -> Iterator[Array]:
-        """The wanted output for each clip, from where the walk stands."""
+        """The requested output for each clip, computed from the current position."""
         part = self.part(self._store.types, [self.output])
 
         def run(index: int) -> Array:
@@ -138,7 +138,7 @@ class Walk:
         yield from self._each_clip(run)
 
     def feeds(self) -> Iterator[Feed]:
-        """The clips with what crosses the graph where the walk stands: its inputs, at first."""
+        """The clips with the values at the current position: initially the graph's inputs."""
         for index, clip in enumerate(self.clips):
             yield clip, self._store[index]
 

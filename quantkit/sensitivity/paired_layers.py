@@ -1,7 +1,7 @@
 """Beside each layer a sibling: the same node with the same input, its weight quantized.
 
 A session over such a graph gives a layer's float outputs y and its quantized ones ŷ in one run.
-Nothing reads ŷ, so every layer still meets the float inputs.
+Nothing reads ŷ, so every layer still reads the float inputs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ObservedLayer:
 
     Args:
         name: of the layer.
-        inputs: name of the activation that its weight meets; empty for a look-up.
+        inputs: name of the input activation; empty for a look-up.
         outputs: name of what it computes.
         quantized: name of what its sibling computes.
         input_axis, output_axis: dimension of the channels in them.

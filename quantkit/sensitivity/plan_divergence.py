@@ -51,7 +51,7 @@ class PlanTrial:
         settings: weighting and seconds of audio.
         observations: of the clips with the choices that will be tried, or with more.
         fitting: how levels are found.
-        encodings: to share with others; None: with nobody.
+        encodings: shared with other steps; None: not shared.
 
     Raises:
         ModelError, CorpusError, OutputError: see

@@ -44,14 +44,13 @@ def log_posteriors(values: Array, scale: Scale, clip: str) -> FloatArray:
 def frame_weights(clips: Iterable[FloatArray], weighting: Weighting) -> list[FloatArray]:
     """How much each frame counts, with mean 1 over all frames of all clips.
 
-    The mean is taken over the corpus and not over each clip, so that a clip without speech counts
-    less than one that is full of it.
+    The mean is taken over the corpus and not over each clip, so that clips with little speech count
+    less than others.
 
     - ``uniform``: all frames count the same.
-    - ``spoken``: frames where the model says something count 20 times as much as others. What it
-      says when it says nothing is the label that these clips hold most of: a CTC model's blank.
-      Where no label holds a fifth of all, there is none, and all frames count the same: a decoder
-      of tokens says something each time.
+    - ``spoken``: frames of speech count 20 times as much as others. The label for no speech is the
+      most frequent one on these clips: a CTC model's blank. If no label has a fifth of the frames,
+      as with a decoder of tokens, there is none and all frames count the same.
     - ``uncertain``: by the entropy of the frame; needs no such label.
 
     What counts in the end is transcripts. Over 28 variants of the shipped model (all layers or one

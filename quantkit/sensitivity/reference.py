@@ -1,4 +1,4 @@
-"""The float model's posteriors, which all others are held against."""
+"""The float model's posteriors, the reference of all divergences."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Reference:
 
     Args:
         clips: their names.
-        outputs: what the float model says to each, in the same order.
+        outputs: outputs of the float model for each clip, in the same order.
         weighting: see :func:`~quantkit.sensitivity.posteriors.frame_weights`.
         folder, memory: see :class:`~quantkit.calibration.clip_store.ClipStore`.
 
@@ -69,9 +69,9 @@ class Reference:
 
     def mean(self, sums: Iterable[float], clips: Sequence[int] | None = None) -> float:
         """Nats per frame from what :meth:`divergence` gave for ``clips``, or for all."""
-        heard = self.frames if clips is None else sum(len(self._weights[clip]) for clip in clips)
+        frames = self.frames if clips is None else sum(len(self._weights[clip]) for clip in clips)
         # The float model differs from itself by rounding only, which may come out negative.
-        return max(0.0, float(np.sum(list(sums))) / heard)
+        return max(0.0, float(np.sum(list(sums))) / frames)
 
     def estimate(self, sums: Iterable[float]) -> Estimate:
         """:meth:`mean` over all clips, and how sure it is."""

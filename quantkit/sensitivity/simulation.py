@@ -53,7 +53,7 @@ class Simulation:
 def simulate(
     model: onnx.ModelProto, choices: Mapping[str, LayerChoice], weights: CandidateWeights
 ) -> Simulation:
-    """The float graph ``model`` with every layer as ``choices`` say.
+    """The float graph ``model`` with every layer simulated according to ``choices``.
 
     Args:
         model: is not changed.
@@ -232,7 +232,7 @@ def _round_each_token(editor: GraphEditor, node: onnx.NodeProto, choice: LayerCh
 
 
 def _drop_unread(model: onnx.ModelProto, names: Collection[str]) -> None:
-    """Drop those of the initializers ``names`` that nobody reads any more."""
+    """Remove those of the initializers ``names`` that are unused."""
     graph = model.graph
     unread = set(names) - {name for node in graph.node for name in reads(node)}
     for index in reversed(range(len(graph.initializer))):

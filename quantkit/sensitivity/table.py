@@ -37,7 +37,7 @@ class WeightDivergence:
     measured: bool = True
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in the file."""
+        """The JSON form of the file."""
         return {
             "codec": str(self.codec),
             "divergence": self.divergence,
@@ -80,7 +80,7 @@ class ActivationDivergence:
     noise: float
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in the file."""
+        """The JSON form of the file."""
         return {
             "compute": self.compute,
             "bits": self.bits,
@@ -110,7 +110,7 @@ class LayerSensitivity:
     Args:
         name, op, shape, parameters: see :class:`~quantkit.graph.layers.Layer`.
         metrics: by name; see :mod:`quantkit.sensitivity.metrics`.
-        weights: one entry per candidate codec; empty where divergence was not asked for.
+        weights: one entry per candidate codec; empty if divergence was not requested.
         activations: one entry per grid of the layer's input.
     """
 
@@ -123,7 +123,7 @@ class LayerSensitivity:
     activations: tuple[ActivationDivergence, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in the file."""
+        """The JSON form of the file."""
         return {
             "name": self.name,
             "op": self.op,
@@ -159,9 +159,9 @@ class Sensitivity:
 
     Args:
         model_sha256: of the float ``.onnx``.
-        audio_sha256: of what the model heard; see :meth:`quantkit.calibration.feeds.Feeds.digest`.
+        audio_sha256: of the clips; see :meth:`quantkit.calibration.feeds.Feeds.digest`.
         clips, seconds: how much that was.
-        settings: what was asked for, for the record.
+        settings: the requested analysis, for the record.
         layers: in graph order.
     """
 
@@ -181,7 +181,7 @@ class Sensitivity:
         for layer in self.layers:
             if layer.name == name:
                 return layer
-        raise InputError(f"the sensitivity table says nothing about layer {name}")
+        raise InputError(f"the sensitivity table has no layer {name}")
 
     def require_model(self, model_sha256: str) -> None:
         """Refuse any model but the one that the table is for.

@@ -19,7 +19,7 @@ Reads = Literal["outputs", "quantized", "inputs"]
 class LayerClip:
     """What one clip, or a stretch of it, showed of one layer.
 
-    What several metrics need is computed once, when the first asks for it.
+    Values that several metrics need are computed once, on first use.
 
     Args:
         outputs: (frames, channels), of the float layer.
@@ -59,7 +59,7 @@ class Metric(Protocol):
     name: ClassVar[str]
     #: What :meth:`update` looks at.
     reads: ClassVar[frozenset[Reads]]
-    #: Whether a larger value says that the layer needs more bits; else a smaller one does.
+    #: Whether a larger value means that the layer needs more bits; else a smaller one does.
     more_is_sensitive: ClassVar[bool]
 
     def update(self, clip: LayerClip) -> None:

@@ -14,9 +14,9 @@ class HessianTrace:
 
     Dong et al., "HAWQ-V2: Hessian Aware trace-Weighted Quantization of Neural Networks", 2020. Here
     H = 2 E[x xᵀ] is that of the squared error of the layer's own outputs (Frantar et al., "GPTQ",
-    2022, section 3), which needs no labels and no back-propagation. Its diagonal is twice the
-    mean square of the input that a weight meets, so the average is twice that of all inputs; the
-    zeros that a convolution pads its input with are not counted.
+    2022, section 3), which needs no labels and no back-propagation. Its diagonal is twice the mean
+    square of the weight's input, so the average is twice that of all inputs; the zeros that a
+    convolution pads its input with are not counted.
     """
 
     name: ClassVar[str] = "hessian-trace"
