@@ -51,8 +51,8 @@ class ClipRunner:
             for clip, values in runner.run(["layer1.out"], feeds):
                 print(clip, values["layer1.out"].max())
 
-    The weights lie in a temporary file, which ONNX Runtime maps instead of reading it, and each
-    run has only those nodes that lead to what it asks for.
+    The weights are stored in a temporary file, which ONNX Runtime maps, and each run executes only
+    the nodes that the requested values depend on.
 
     Args:
         model: is not changed.
@@ -122,7 +122,7 @@ class ClipRunner:
         of that lies on disk.
 
         Args:
-            stages: at most so many; their ends lie at the values that are asked for.
+            stages: largest number of stages; they end at requested values.
         """
         graph = PartitionedGraph(self._light, [name for name in names if name not in self._inputs])
         ordered = sorted(graph.outputs, key=graph.position)

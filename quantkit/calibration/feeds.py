@@ -36,8 +36,8 @@ class Feeds:
             session.run(None, inputs)
 
     Args:
-        source: a corpus, whose audio is read and heard through the model's front end; or ready
-            inputs. An iterator, which could be gone through only once, is read into memory.
+        source: a corpus, whose audio is passed through the model's front end, or ready inputs. An
+            iterator is read into memory.
         info: metadata of the model.
         model: the float model itself, for one that is observed on its own text.
     """
@@ -113,7 +113,7 @@ class Feeds:
         return chosen
 
     def digest(self) -> str:
-        """SHA-256 of all that the model hears, whatever the clips are called."""
+        """SHA-256 of the model's inputs, independent of the clips' names."""
         return self._content[0]
 
     @property

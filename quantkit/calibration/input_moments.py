@@ -130,13 +130,12 @@ class InputMoments:
         squares of the values overflow.
 
         Args:
-            centered: the covariance E[x xᵀ] − E[x] E[x]ᵀ instead: the error that is left when the
-                layer's bias takes up the mean.
-            shrunk: as if :data:`PRIOR_ROWS` more rows of white noise, as loud as the input, had
-                been heard. What a few clips happen to show of hundreds of inputs is then not taken
-                for what the layer always meets (Ledoit and Wolf, "A well-conditioned estimator for
-                large-dimensional covariance matrices", 2004, equation 14, with a weight that
-                depends on the number of rows only).
+            centered: the covariance E[x xᵀ] − E[x] E[x]ᵀ instead: the remaining error if the
+                layer's bias compensates the mean.
+            shrunk: shrunk towards white noise of the input's power, with the weight of
+                :data:`PRIOR_ROWS` rows, so that the moments do not overfit a few clips (Ledoit and
+                Wolf, "A well-conditioned estimator for large-dimensional covariance matrices",
+                2004, equation 14, with a weight that depends on the number of rows only).
         """
         if not self.rows:
             return None

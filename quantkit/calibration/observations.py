@@ -20,7 +20,7 @@ class Observations:
         second_moments, means: mean square and mean of each input channel, (channels,).
         matrices: second moments of all pairs of inputs, for error-compensated rounding.
         samples: some of the inputs, for the search of ranges.
-        channel_use: how often each output channel of a vocabulary is read or said; see
+        channel_use: how often each output channel of a vocabulary is read or predicted; see
             :mod:`~quantkit.quantization.channel_use`.
         scales: steps of evenly spaced levels that such a search found, (output channels,).
     """

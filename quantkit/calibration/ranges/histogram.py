@@ -11,7 +11,7 @@ from quantkit.calibration.ranges.min_max import MinMax
 
 #: Bins at most.
 BINS = 4096
-# Finer bins than this share of float32's own resolution would say nothing more.
+# Bins finer than this share of float32's resolution would add no information.
 _SMALLEST_EXPONENT = -120
 
 
