@@ -75,7 +75,7 @@ class Wav2LetterReference:
 
 
 class PretrainedReference:
-    """A ``transformers`` model that hears waveforms, without anything of ours.
+    """A ``transformers`` model of waveforms, used unchanged.
 
     Args:
         standardized: whether its feature extractor brings clips to mean 0 and variance 1.
@@ -95,10 +95,10 @@ class PretrainedReference:
     def outputs(self, clips: Sequence[FloatArray]) -> list[FloatArray]:
         found = []
         for clip in clips:
-            heard = clip
+            samples = clip
             if self.standardized:
-                heard = (clip - clip.mean()) / np.sqrt(clip.var() + _VARIANCE_FLOOR)
+                samples = (clip - clip.mean()) / np.sqrt(clip.var() + _VARIANCE_FLOOR)
             with _evaluating(self.model):
-                logits = self.model(torch.from_numpy(heard)[None]).logits
+                logits = self.model(torch.from_numpy(samples)[None]).logits
             found.append(torch.log_softmax(logits[0].float(), -1).numpy())
         return found

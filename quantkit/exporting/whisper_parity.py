@@ -61,14 +61,16 @@ def _cases(
     for frames in dict.fromkeys(min(frames, longest) for frames in _FRAMES):
         shape = (1, int(config.num_mel_bins), frames)
         features = random.uniform(-1.0, 1.5, shape).astype(np.float32)
-        heard = network.encode(features)
+        encoded = network.encode(features)
         for count in _COUNTS:
             tokens = random.integers(0, int(config.vocab_size), (_BEAMS, count))
             expected = _pytorch(model, features, tokens)
-            at_once, _ = network.step(tokens, heard, network.empty_memory(_BEAMS), np.arange(count))
+            at_once, _ = network.step(
+                tokens, encoded, network.empty_memory(_BEAMS), np.arange(count)
+            )
             memory, steps = network.empty_memory(), []
             for token in tokens[0]:
-                log_probs, memory = network.step(np.array([[token]]), heard, memory)
+                log_probs, memory = network.step(np.array([[token]]), encoded, memory)
                 steps.append(log_probs[0, 0])
             text = f"a text of {count} tokens after {frames} frames"
             for found, wanted, how in (

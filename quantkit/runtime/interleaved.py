@@ -47,7 +47,7 @@ def interleaved_seconds(
     Args:
         threads: that a run uses; between runs of several, their pools are given time to rest.
         effort: how many rounds.
-        clock: what tells the time of a run; wall time unless said otherwise.
+        clock: measures the time of a run; wall time by default.
     """
     for run in runs:
         run()

@@ -9,7 +9,7 @@ from typing import Any
 
 
 def malloc_trim() -> None:
-    """Give back what the C library holds of freed memory, where it can be asked to.
+    """Return freed memory from the C library to the system, if it supports that.
 
     Large arrays of changing sizes leave glibc's heap in pieces, and each thread has a heap of its
     own: without this, a process keeps several times what it uses. It takes milliseconds.

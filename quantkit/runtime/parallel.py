@@ -46,8 +46,8 @@ def core_limit() -> int:
 def workers(count: int) -> Iterator[Executor]:
     """Threads for tasks that multiply matrices of their own.
 
-    NumPy's own threads would compete with them, and lose a third of the time by it: while these
-    are open, each product stays on the thread that asked for it.
+    NumPy's own threads would compete with them, and lose a third of the time by it: while these are
+    open, each product stays on the calling thread.
     """
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(count) as pool:
         yield pool

@@ -1,4 +1,4 @@
-"""What all artifacts that hear have in common: clips in, outputs, text."""
+"""The interface of all speech models: from clips to outputs and text."""
 
 from __future__ import annotations
 
@@ -91,11 +91,11 @@ class SpeechModel(ABC):
         """The text of one clip's output."""
 
     def language_of(self, output: Output) -> str:
-        """Code of the language that was heard; empty for a model that knows one only."""
+        """Code of the detected language; empty for a model of one language."""
         return ""
 
     def segments_of(self, output: Output) -> tuple[Segment, ...]:
-        """What was said when; empty where the model does not tell."""
+        """The segments with times; empty if the model has none."""
         return ()
 
     def problem_of(self, output: Output) -> str:

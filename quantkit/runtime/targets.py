@@ -1,9 +1,9 @@
 """What each stock release of ONNX Runtime loads, 1.15 to 1.32, on its CPU provider.
 
-Everything here was measured: each release was handed tiny models, one per operator set, IR
-version and narrow type, and asked for its list of kernels; the first and the last patch of the
-releases at the borders gave the same answers. ``python -m benchmarks.compatibility`` checks the
-table against whole recognisers.
+Everything here was measured: each release was handed tiny models, one per operator set, IR version
+and narrow type, and its list of kernels was read; the first and the last patch of the releases at
+the borders gave the same answers. ``python -m benchmarks.compatibility`` checks the table against
+whole recognisers.
 """
 
 from __future__ import annotations
@@ -168,11 +168,11 @@ def target(version: str) -> Target:
             f"{version!r} is no version of ONNX Runtime; give one such as {newest.version} or "
             "newest"
         )
-    asked = int(number[1]), int(number[2])
+    wanted = int(number[1]), int(number[2])
     for candidate in TARGETS:
-        if asked == (1, _minor(candidate)):
+        if wanted == (1, _minor(candidate)):
             return candidate
-    if asked < (1, _minor(oldest)):
+    if wanted < (1, _minor(oldest)):
         raise InputError(
             f"ONNX Runtime {version} is too old; the oldest that is supported is {oldest.version}"
         )

@@ -24,7 +24,7 @@ class Transcript:
         seconds: duration of the audio.
         compute_seconds: wall time of front end, model and decoder, without reading the file.
         language: code of what is spoken; empty where the model knows one only.
-        segments: what was said when, of a model that was asked for times.
+        segments: segments with times, if timestamps were requested.
     """
 
     path: Path | None

@@ -24,10 +24,10 @@ _SAMPLES = 5
 
 @dataclass(frozen=True)
 class WindowText:
-    """What was heard in one window.
+    """The text of one window.
 
     Args:
-        silent: whether nobody speaks, so that the text is none.
+        silent: whether there is no speech, so that there is no text.
         temperature: that it was sampled with.
     """
 
@@ -39,19 +39,19 @@ class WindowText:
 def text_of_window(
     network: WhisperNetwork,
     rules: Rules,
-    heard: States,
+    encoded: States,
     prompt: Sequence[int],
     decoding: Decoding,
     width: int,
     random: np.random.Generator,
 ) -> WindowText:
-    """The first text, temperature by temperature, that does not look like a failure; else the last.
+    """The first text, by increasing temperature, that does not look like a failure; else the last.
 
     Args:
-        heard: see :meth:`~quantkit.runtime.whisper.network.WhisperNetwork.encode`.
+        encoded: see :meth:`~quantkit.runtime.whisper.network.WhisperNetwork.encode`.
         width: of the beam at temperature 0; 1 is greedy.
     """
-    window = Window.prompted(network, rules, heard, prompt)
+    window = Window.prompted(network, rules, encoded, prompt)
     for temperature in decoding.temperatures:
         if temperature > 0:
             tries = (sampled(window, temperature, random) for _ in range(_SAMPLES))

@@ -51,7 +51,7 @@ class WhisperModel(SpeechModel):
             raise ModelError("the model carries no vocabulary or front end of a Whisper")
         width = 1 if decoding.decoder == "greedy" else decoding.width or _USUAL_WIDTH
         if decoding.language or decoding.translate:
-            # A language that it does not know is refused before anything is heard.
+            # An unknown language is refused before any audio is processed.
             language = decoding.language or "en"
             vocabulary.prompt(language, translate=decoding.translate)
         if not vocabulary.is_multilingual:
@@ -133,7 +133,7 @@ class WhisperModel(SpeechModel):
         return self.vocabulary.language_of(int(output[0, 0])) if len(output) else ""
 
     def segments_of(self, output: Output) -> tuple[Segment, ...]:
-        """What was said when; empty where it was heard without times."""
+        """The segments with times; empty without timestamps."""
         first = self.vocabulary.timestamps
         segments: list[Segment] = []
         for start, tokens in groupby(output.tolist(), key=lambda row: row[1]):

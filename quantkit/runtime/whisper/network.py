@@ -90,13 +90,13 @@ class WhisperNetwork:
         return Memory({state.input: state.initial(batch) for state in self._states})
 
     def step(
-        self, tokens: IntArray, heard: States, memory: Memory, positions: IntArray | None = None
+        self, tokens: IntArray, encoded: States, memory: Memory, positions: IntArray | None = None
     ) -> tuple[FloatArray, Memory]:
         """What may follow.
 
         Args:
             tokens: (batch, count) new tokens of each hypothesis.
-            heard: see :meth:`encode`.
+            encoded: see :meth:`encode`.
             memory: of the tokens before them.
             positions: which of the new tokens to predict the next one for; None: the last.
 
@@ -108,7 +108,7 @@ class WhisperNetwork:
             "tokens": tokens,
             "positions": np.array([tokens.shape[1] - 1]) if positions is None else positions,
             **memory.states,
-            **heard,
+            **encoded,
         }
         names = ["log_probs", *(state.output for state in self._states)]
         log_probs, *present = run_session(self._decoder, names, feed)
@@ -126,10 +126,10 @@ class WhisperNetwork:
         Returns:
             natural log-probabilities (1, positions, vocabulary).
         """
-        heard, memory = self.encode(features), self.empty_memory()
+        encoded, memory = self.encode(features), self.empty_memory()
         ends = [int(position) + 1 for position in positions]
         found = []
         for begin, end in zip([0, *ends[:-1]], ends, strict=True):
-            log_probs, memory = self.step(tokens[:, begin:end], heard, memory)
+            log_probs, memory = self.step(tokens[:, begin:end], encoded, memory)
             found.append(log_probs)
         return np.concatenate(found, axis=1)

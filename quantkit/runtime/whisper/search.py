@@ -42,13 +42,13 @@ class Window:
     Args:
         first: (vocabulary,) log-probabilities of the first token of the text.
         memory: of the prompt.
-        silence: probability that nobody speaks.
+        silence: probability of no speech.
         longest: tokens of the longest text, which is shorter behind a long prompt.
     """
 
     network: WhisperNetwork
     rules: Rules
-    heard: States
+    encoded: States
     first: FloatArray
     memory: Memory
     silence: float
@@ -56,12 +56,12 @@ class Window:
 
     @classmethod
     def prompted(
-        cls, network: WhisperNetwork, rules: Rules, heard: States, prompt: Sequence[int]
+        cls, network: WhisperNetwork, rules: Rules, encoded: States, prompt: Sequence[int]
     ) -> Window:
         """Let the decoder read the prompt.
 
         Args:
-            heard: see :meth:`~quantkit.runtime.whisper.network.WhisperNetwork.encode`.
+            encoded: see :meth:`~quantkit.runtime.whisper.network.WhisperNetwork.encode`.
             prompt: the last text where there is one, then start, language, task.
 
         Raises:
@@ -70,18 +70,18 @@ class Window:
         start = prompt.index(rules.vocabulary.start)
         positions = np.array([start, len(prompt) - 1])
         log_probs, memory = network.step(
-            np.array([prompt]), heard, network.empty_memory(), positions
+            np.array([prompt]), encoded, network.empty_memory(), positions
         )
         # Only rules make a token impossible. Any search would find nonsense, and none would say so.
         if not np.isfinite(log_probs).all():
             raise ModelError("the decoder's log-probabilities are not finite: the model is broken")
         silence = float(np.exp(log_probs[0, 0, rules.vocabulary.no_speech]))
         longest = min(LONGEST_TEXT, DECODER_POSITIONS - len(prompt))
-        return cls(network, rules, heard, log_probs[0, 1], memory, silence, longest)
+        return cls(network, rules, encoded, log_probs[0, 1], memory, silence, longest)
 
     def step(self, tokens: IntArray, memory: Memory) -> tuple[FloatArray, Memory]:
         """(batch, vocabulary) after one more token of each hypothesis, (batch,)."""
-        log_probs, memory = self.network.step(tokens[:, None], self.heard, memory)
+        log_probs, memory = self.network.step(tokens[:, None], self.encoded, memory)
         return log_probs[:, 0], memory
 
 

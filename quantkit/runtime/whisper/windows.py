@@ -1,7 +1,8 @@
 """Clips of any length, a window of 30 seconds at a time.
 
-A clip that fits into one window is heard once. In a longer one the decoder writes times, and the
-next window begins where the last finished segment ends (Radford et al. 2022, section 3.8).
+A clip that fits into one window is processed once. For a longer one the decoder writes timestamps,
+and the next window begins at the end of the last complete segment (Radford et al. 2022, section
+3.8).
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from quantkit.text.whisper_vocabulary import (
     WhisperVocabulary,
 )
 
-# Of the text before, so many tokens are shown to the decoder.
+# Tokens of the previous text in the prompt.
 _LONGEST_MEMORY = DECODER_POSITIONS // 2 - 1
-# A text that was sampled hotter than this is no help for the next.
+# A text sampled at a higher temperature is not used as a prompt for the next.
 _HOTTEST_MEMORY = 0.5
 
 
@@ -79,11 +80,11 @@ class Listener:
         language, start = self.decoding.language, 0
         before: tuple[int, ...] = ()
         while start < end:
-            heard = self.encode(features, start)
-            language = language or self.language(heard)
+            encoded = self.encode(features, start)
+            language = language or self.language(encoded)
             prompt = self._prompt(language, before, timestamps)
             found = text_of_window(
-                self.network, rules, heard, prompt, self.decoding, self.width, random
+                self.network, rules, encoded, prompt, self.decoding, self.width, random
             )
             tokens = () if found.silent else found.hypothesis.tokens
             size = min(length, end - start)
@@ -98,13 +99,13 @@ class Listener:
         window = features[start : start + self.frontend.window_frames]
         return self.network.encode(np.ascontiguousarray(window.T[None]))
 
-    def language(self, heard: States) -> str:
+    def language(self, encoded: States) -> str:
         """The likeliest language of a window; empty for an English-only model."""
         languages = self.vocabulary.languages
         if not languages:
             return ""
         start = np.array([[self.vocabulary.start]])
-        log_probs, _ = self.network.step(start, heard, self.network.empty_memory())
+        log_probs, _ = self.network.step(start, encoded, self.network.empty_memory())
         return max(languages, key=lambda code: log_probs[0, 0, languages[code]])
 
     def _prompt(self, language: str, before: Sequence[int], timestamps: bool) -> list[int]:

@@ -48,7 +48,7 @@ class Scripted(WhisperNetwork):
         return Memory({"past.0.key": np.zeros((batch, 1, 0, 1), np.float32)})
 
     def step(
-        self, tokens: IntArray, heard: States, memory: Memory, positions: IntArray | None = None
+        self, tokens: IntArray, encoded: States, memory: Memory, positions: IntArray | None = None
     ) -> tuple[FloatArray, Memory]:
         if not memory.length:
             self.prompts.append(tuple(tokens[0].tolist()))
