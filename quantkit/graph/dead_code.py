@@ -12,7 +12,7 @@ from quantkit.graph.tensors import tensor_array
 
 
 def drop_dead_nodes(graph: onnx.GraphProto) -> None:
-    """Drop nodes whose results nobody uses, in bodies of control flow, too."""
+    """Remove nodes whose results are unused, also in bodies of control flow."""
     for node in graph.node:
         for body in bodies(node):
             drop_dead_nodes(body)
@@ -26,7 +26,7 @@ def drop_dead_nodes(graph: onnx.GraphProto) -> None:
 
 
 def drop_unread_initializers(graph: onnx.GraphProto) -> None:
-    """Drop constants that nobody reads, and that are neither inputs nor outputs; in bodies, too."""
+    """Remove unused constants that are neither inputs nor outputs, also in bodies."""
     for node in graph.node:
         for body in bodies(node):
             drop_unread_initializers(body)

@@ -1,4 +1,4 @@
-"""What tells two graphs apart, whatever files they come from."""
+"""Digest of a graph, independent of the file it comes from."""
 
 from __future__ import annotations
 

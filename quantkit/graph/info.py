@@ -47,7 +47,7 @@ class ArtifactInfo:
         version: the quantkit version that wrote the file.
         name: the model's name for people, such as ``wav2letter-en``.
         licence: licence of the weights.
-        classes: what a classifier tells apart, in output order.
+        classes: classes of a classifier, in output order.
         vocabulary: the tokens of a model whose tokens are no labels.
         extra: entries ``quantkit.<name>`` that a task has beside these, by name; none is empty.
     """

@@ -153,7 +153,7 @@ def repeated_nodes(whole: onnx.ModelProto) -> frozenset[str]:
 
 
 def add_prefix(graph: onnx.GraphProto, prefix: str) -> None:
-    """Keep the names of a graph apart from those of others; those of inputs and outputs stay."""
+    """Make the names of a graph unique among those of others; inputs and outputs keep theirs."""
     fixed = {value.name for value in (*graph.input, *graph.output)}
 
     def named(name: str) -> str:

@@ -34,7 +34,7 @@ class LayerPlan:
         range: where the activation range comes from, ``none`` for float layers.
         bytes: what weight, scales and bias take in the file.
         options: settings of the codec that are not its defaults.
-        note: why the layer is not what was asked for; empty when it is.
+        note: why the choice is not the requested one; empty if it is.
     """
 
     name: str
@@ -95,12 +95,12 @@ class Plan:
         layers: in graph order.
         model_sha256: of the float ``.onnx`` that the plan is for.
         method: what made it, such as ``uniform`` or a preset's name.
-        budget_bytes: what the file may take; None where nobody asked.
+        budget_bytes: largest allowed file size; None if not given.
         predicted_bytes: what the file will take, its external files included; None where that
             was not computed.
         target_runtime: the oldest ONNX Runtime that must load the file; empty for the newest.
         fitting: how the numbers are found; see
-            :class:`quantkit.quantization.choices.fitting.Fitting`. Empty where that is not said.
+            :class:`quantkit.quantization.choices.fitting.Fitting`. Empty if not recorded.
     """
 
     layers: tuple[LayerPlan, ...]

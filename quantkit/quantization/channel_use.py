@@ -1,10 +1,10 @@
-"""How often the rows of a vocabulary are read and said: what an error in each of them costs.
+"""How often the rows of a vocabulary are read and predicted: the cost of an error in each row.
 
-A model of tokens has an embedding, which looks a row up for each token that it reads, and a layer
-that gives each token that it could say its logit; often both have the same weight. An error in a
-row of the first does harm when the token is read. An error in a row of the second does harm in
-proportion to the token's probability p: to second order, the divergence of the posteriors is
-Σᵢ pᵢ (δᵢ − δ̄)² / 2 for errors δᵢ of the logits. Both are counted on unlabelled audio.
+A token model has an embedding, which looks up a row for each token that it reads, and an output
+layer, which computes the logit of each token. Often both share a weight. An error in a row of the
+embedding matters when the token is read. An error in a row of the output layer matters in
+proportion to the token's probability p: to second order, the divergence of the posteriors is Σᵢ pᵢ
+(δᵢ − δ̄)² / 2 for errors δᵢ of the logits. Both are counted on unlabelled audio.
 """
 
 from __future__ import annotations

@@ -18,18 +18,18 @@ _TOOL_METADATA = ("onnx.infer", "onnx.quant.pre_process")
 def clean_up(model: onnx.ModelProto, keep: Collection[str] = ()) -> None:
     """Make ``model`` small and loadable by old runtimes, in place.
 
-    1. Nodes whose results nobody uses go, then initializers that nobody uses.
-    2. Integers that lie in the file number by number, in one to five bytes each, become raw bytes:
-       the file's size must not depend on them. Identical initializers become one.
-    3. Inferred shapes go: they went stale when the graph was rewritten.
-    4. Operator sets that no node uses go, and the IR version becomes the lowest that fits.
+    1. Unused nodes are removed, then unused initializers.
+    2. Integers stored as varints of one to five bytes become raw bytes, so that the file size does
+       not depend on their values. Identical initializers are merged.
+    3. Inferred shapes are removed, because rewriting made them stale.
+    4. Unused operator sets are removed, and the IR version becomes the lowest possible.
 
     Args:
         keep: initializers that stay, equal to others or not.
     """
     graph = model.graph
     drop_dead_nodes(graph)
-    # First what nobody reads: a name that goes anyway must not be the one that stays of two.
+    # Unused initializers first: of two equal ones, an unused name must not be the one that is kept.
     drop_unread_initializers(graph)
     _store_raw(graph)
     grids = (tensor.name for tensor in graph.initializer if _is_grid(tensor))

@@ -35,7 +35,7 @@ class InspectedLayer:
         bits: per weight, as planned; 1.6 for ternary.
         compute: ``float32``, ``dynamic`` or ``static``.
         bytes: that weight, scales, zero points and bias really take in the file.
-        kernel: what ONNX Runtime runs; empty unless that was asked for.
+        kernel: that ONNX Runtime runs; empty unless requested.
         status, folded: see :class:`~quantkit.runtime.lint.LintRow`; likewise.
     """
 

@@ -1,4 +1,4 @@
-"""Run the calibration clips once, for all that will be asked about them."""
+"""Run the calibration clips once, for all observations."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ def observe(
     feeds: Iterable[Feed],
     fitting: Fitting,
     *,
-    heard: dict[Hashable, Tracker] | None = None,
+    observed: dict[Hashable, Tracker] | None = None,
     advance: Callable[[float], None] | None = None,
 ) -> Observations:
-    """What ``choices`` and ``fitting`` need to know about the values in ``model``.
+    """The observations of values in ``model`` that ``choices`` and ``fitting`` need.
 
-    Where they need nothing that is not known, no clip is heard.
+    If everything is known already, no clip is run.
 
     Args:
         model: float, with its nodes named.
-        heard: trackers that have heard ``feeds`` through ``model``, which are not needed anew;
-            those that are needed are added. None: none.
+        observed: trackers that have already observed ``feeds`` in ``model``; new ones are added.
+            None: none.
         advance: see :func:`~quantkit.calibration.calibrate.calibrate`.
 
     Raises:
         CorpusError, ModelError: see :func:`~quantkit.calibration.calibrate.calibrate`.
     """
-    followed = _Followed({} if heard is None else heard)
+    followed = _Followed({} if observed is None else observed)
     constants = {tensor.name for tensor in model.graph.initializer}
     layout = static_layout(model, choices)
     read = set(layout.inputs.values())
@@ -86,7 +86,7 @@ def observe(
         name: replace(each, tracker=followed.add(each.value, name, each.channels, each.tracker))
         for name, each in channel_use(model, _fitted(layers, choices)).items()
     }
-    followed.hear(model, feeds, advance)
+    followed.run(model, feeds, advance)
     squares = {name: each.mean_square() for name, each in moments.items()}
     means = {name: each.mean() for name, each in moments.items()}
     known = {name: values for name, values in squares.items() if values is not None}
@@ -120,42 +120,42 @@ def _searched(choices: Mapping[str, LayerChoice], fitting: Fitting) -> list[str]
 
 
 class _Followed:
-    """Trackers by what they follow, with those that have heard all clips already."""
+    """Trackers by observed value, including those that have already observed all clips."""
 
-    def __init__(self, heard: dict[Hashable, Tracker]) -> None:
-        self._heard = heard
+    def __init__(self, observed: dict[Hashable, Tracker]) -> None:
+        self._observed = observed
         self._fresh: dict[Hashable, Tracker] = {}
         self._watched: dict[str, tuple[str, list[Tracker]]] = {}
 
     def known(self, kind: type[TrackerType]) -> list[TrackerType]:
-        """All of a kind that have heard the clips."""
-        return [each for each in self._heard.values() if isinstance(each, kind)]
+        """All trackers of a kind that have observed the clips."""
+        return [each for each in self._observed.values() if isinstance(each, kind)]
 
     def add(self, value: str, layer: str, what: Hashable, fresh: TrackerType) -> TrackerType:
         """The tracker that follows ``what`` of ``value``: ``fresh``, unless there is one.
 
         Args:
-            layer: what messages name the value by.
+            layer: name of the value in messages.
         """
         key = type(fresh), value, what
-        found = self._heard.get(key) or self._fresh.get(key)
+        found = self._observed.get(key) or self._fresh.get(key)
         if found is None:
             self._fresh[key] = found = fresh
             self._watched.setdefault(value, (layer, []))[1].append(fresh)
         assert isinstance(found, type(fresh))
         return found
 
-    def hear(
+    def run(
         self,
         model: onnx.ModelProto,
         feeds: Iterable[Feed],
         advance: Callable[[float], None] | None,
     ) -> None:
-        """Have the fresh ones see all clips."""
+        """Run all clips for the new trackers."""
         if self._fresh:
             watched = {
                 value: Watched(layer, tuple(trackers))
                 for value, (layer, trackers) in self._watched.items()
             }
             calibrate(model, watched, feeds, advance=advance)
-            self._heard |= self._fresh
+            self._observed |= self._fresh

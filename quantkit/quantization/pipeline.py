@@ -46,7 +46,7 @@ class QuantizeResult:
 
     Args:
         path: the new artifact.
-        plan: what each layer became; ``note`` says why one is not what was asked for.
+        plan: the choice of each layer; ``note`` gives the reason if it is not the requested one.
         size_bytes: of the artifact with its external files.
         source_bytes: the same of the float32 model.
         lint: which kernels ONNX Runtime really runs.
@@ -116,8 +116,8 @@ def quantize_model(
 
     Raises:
         ModelError: ``source`` is damaged, already quantized, or has nothing to quantize.
-        FormatError: the plan is for another model, asks for what cannot be, or leads to a file
-            beyond its budget.
+        FormatError: the plan is for another model, is not feasible, or leads to a file beyond its
+            budget.
         InputError: unknown preset, an exclusion that matches nothing, or no calibration clips
             where a layer needs them.
         CorpusError: none of the calibration clips is usable.
@@ -261,13 +261,13 @@ def observe_cached(
     Raises:
         CorpusError, ModelError: see :func:`~quantkit.calibration.calibrate.calibrate`.
     """
-    heard = 0.0
+    done = 0.0
 
     def advance(share: float) -> None:
-        nonlocal heard
-        heard += share
+        nonlocal done
+        done += share
         if progress is not None:
-            progress("calibrating", min(1.0, heard / feeds.clips))
+            progress("calibrating", min(1.0, done / feeds.clips))
 
     return observe(
         assigned.model,
@@ -275,7 +275,7 @@ def observe_cached(
         assigned.choices,
         feeds,
         assigned.fitting,
-        heard=assigned.prepared.cache.trackers(assigned.graph_sha256(), feeds.digest()),
+        observed=assigned.prepared.cache.trackers(assigned.graph_sha256(), feeds.digest()),
         advance=advance,
     )
 

@@ -62,10 +62,10 @@ def prepare(
     layers = prepared.layers_of(model)
     if isinstance(settings, Plan):
         _require_own_plan(settings, prepared)
-        asked = choices_of(settings, layers)
+        requested = choices_of(settings, layers)
     else:
-        asked = settings.assign(layers)
-    choices, notes = settle(model, layers, asked, settings.target_runtime)
+        requested = settings.assign(layers)
+    choices, notes = settle(model, layers, requested, settings.target_runtime)
     choices, changed = agree(choices, shared_weights(model, layers))
     notes |= changed
     if isinstance(settings, Plan):
@@ -78,7 +78,7 @@ def prepare(
     rows = tuple(row_of(layer, choices[layer.name], notes.get(layer.name, "")) for layer in layers)
     plan = replace(plan, layers=rows, model_sha256=prepared.sha256, fitting=fitting.to_json())
     if all(choice.is_plain_float for choice in choices.values()):
-        # Nothing is asked for, so nothing is done.
+        # Nothing was requested, so nothing is done.
         model = prepared.copy_original()
     return AssignedModel(prepared, model, layers, choices, plan, fitting, skip_passes)
 
@@ -86,16 +86,16 @@ def prepare(
 def settle(
     model: onnx.ModelProto,
     layers: Sequence[Layer],
-    asked: Mapping[str, LayerChoice],
+    requested: Mapping[str, LayerChoice],
     target_runtime: str = "",
 ) -> tuple[dict[str, LayerChoice], dict[str, str]]:
-    """What each layer becomes on its own when ``asked`` is asked for, and why where it differs.
+    """The feasible choice of each layer for ``requested``, and the reasons where it differs.
 
     Args:
         model: float, with its nodes named and optimised; see :class:`PreparedModel`.
         target_runtime: see :class:`~quantkit.quantization.choices.settings.QuantizeSettings`.
     """
-    choices, notes = _possible(model, layers, asked)
+    choices, notes = _possible(model, layers, requested)
     if target_runtime:
         choices, replaced = fit_to_target(choices, target(target_runtime))
         notes |= replaced
@@ -115,14 +115,14 @@ def _require_own_plan(plan: Plan, prepared: PreparedModel) -> None:
 
 
 def _possible(
-    model: onnx.ModelProto, layers: Sequence[Layer], asked: Mapping[str, LayerChoice]
+    model: onnx.ModelProto, layers: Sequence[Layer], requested: Mapping[str, LayerChoice]
 ) -> tuple[dict[str, LayerChoice], dict[str, str]]:
-    """What each layer can be, and why where it is not what was asked for."""
+    """The feasible choice of each layer, and the reasons where it is not the requested one."""
     placed = layer_weights(GraphEditor(model))
     possible: dict[str, LayerChoice] = {}
     notes: dict[str, str] = {}
     for layer in layers:
-        choice, weight = asked[layer.name], placed[layer.name]
+        choice, weight = requested[layer.name], placed[layer.name]
         unseen = choice.compute == "static" and weight.editor.parent is not None
         if unseen and not choice.is_emulated:
             # The range is found at run time instead.

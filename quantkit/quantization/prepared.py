@@ -177,7 +177,8 @@ class AssignedModel:
         model: the graph, with all nodes named.
         layers: what can be quantized.
         choices: what each layer becomes.
-        plan: the same as a plan, without sizes; notes say why where it is not what was asked for.
+        plan: the same as a plan, without sizes; notes give the reason if a choice is not the
+            requested one.
         fitting: how the numbers will be found.
         skip_passes: see :class:`~quantkit.quantization.choices.settings.QuantizeSettings`.
     """

@@ -1,11 +1,11 @@
-"""Ranges of activations and steps of weights, searched for what a layer's output makes of them.
+"""Search of activation ranges and weight steps by the error of the layer's output.
 
 The search is that of Fish et al. 2023, "A Model for Every User and Budget: Label-Free and
-Personalized Mixed-Precision Quantization" (myQASR): the ranges that clip nothing are multiplied
-by shares of one; weights and activations take turns. Here every channel's weights have a step of
-their own, the two ends of an asymmetric activation range are searched apart, and a range that
-several layers read, such as queries, keys and values of attention, serves all of them. What
-:mod:`~quantkit.quantization.output_error` says about the outputs for some rows of input decides.
+Personalized Mixed-Precision Quantization" (myQASR): the ranges that clip nothing are multiplied by
+factors up to one, alternately for weights and activations. Here every channel's weights have their
+own step, the two ends of an asymmetric activation range are searched separately, and a range that
+several layers read, such as queries, keys and values of attention, is shared. The criterion is
+:mod:`~quantkit.quantization.output_error` on some rows of input.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def search_ranges(
         if found.bounds is not None:
             ranges[value] = found.bounds
         for name, steps in zip(products, found.steps, strict=True):
-            heard = name in observations.samples
-            if steps is not None and (heard or fitting.weight_range == "min-max"):
+            observed = name in observations.samples
+            if steps is not None and (observed or fitting.weight_range == "min-max"):
                 scales[name] = steps.reshape(-1)
     scales = share_moments(scales, shared_weights(model, layers))
     return replace(observations, ranges=ranges, scales=scales)

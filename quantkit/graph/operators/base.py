@@ -1,4 +1,4 @@
-"""What the rest of the package asks of an operator that layers are made of."""
+"""The interface of operators that layers consist of."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ class Operator:
     def reason_to_stay_float(
         self, editor: GraphEditor, node: onnx.NodeProto, compute: Compute, emulated: bool = False
     ) -> str:
-        """Why the node must compute in float32 where ``compute`` was asked for; empty: it need not.
+        """Why the node must compute in float32 instead of ``compute``; empty: it need not.
 
         Args:
             emulated: whether the integer grids are computed by the float kernel anyway.

@@ -126,7 +126,7 @@ def unfolds(editor: GraphEditor, node: onnx.NodeProto) -> bool:
 def layer_weights(editor: GraphEditor) -> dict[str, LayerWeight]:
     """All weights by the names of their layers, those in bodies of control flow included.
 
-    Whether they are constant, and so layers at all, is not asked.
+    Whether they are constant, and therefore layers, is not checked.
     """
     return {
         weight.name: weight

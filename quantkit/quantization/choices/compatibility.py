@@ -1,4 +1,4 @@
-"""Choices that the oldest ONNX Runtime which must load the file can do."""
+"""Restrict choices to those that the target ONNX Runtime supports."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ class QuantizeSettings:
 
     Args:
         name: for the metadata and messages.
-        compute: of every layer that nothing below says otherwise about.
+        compute: default of all layers; the settings below override it.
         operators: compute per operator, such as ``{"MatMul": "dynamic"}``.
         exclude: layers that stay float32; see :func:`match_layers` for the patterns.
         codec: how weights are stored; None: int8 in integer layers, float32 in float ones,
@@ -254,7 +254,7 @@ def row_of(layer: Layer, choice: LayerChoice, note: str = "") -> LayerPlan:
     """The row of a plan that says what :func:`choices_of` reads back; its bytes are not known.
 
     Args:
-        note: why the choice is not what was asked for.
+        note: why the choice is not the requested one.
     """
     return LayerPlan(
         name=layer.name,

@@ -292,7 +292,7 @@ class _Finder:
         if tensor is None or tensor.data_type != TensorProto.FLOAT:
             return False
         values = tensor_array(tensor)
-        # What is zero stays zero, whoever else reads it.
+        # Zeros stay zero for all readers.
         if not values.any():
             return True
         if self.reads[name] > 1 or name in self.closed:

@@ -64,17 +64,17 @@ def condition(
     Raises:
         CorpusError, ModelError: see :func:`~quantkit.calibration.calibrate.calibrate`.
     """
-    asked = fitting.equalization or fitting.smoothing > 0 or fitting.balance
-    if not asked or all(choice.is_plain_float for choice in choices.values()):
+    wanted = fitting.equalization or fitting.smoothing > 0 or fitting.balance
+    if not wanted or all(choice.is_plain_float for choice in choices.values()):
         return ()
     editor = GraphEditor(model)
     with_one_weight = {name for group in shared_weights(model, layers) for name in group}
     equalized: list[Junction] = []
     smoothed: list[Junction] = []
     balanced = balances(editor) if feeds is not None else []
-    apart = {str(junction.maker.name) for junction in balanced}
+    separate = {str(junction.maker.name) for junction in balanced}
     for junction in find_junctions(editor, with_one_weight):
-        if junction.maker.name in apart:
+        if junction.maker.name in separate:
             continue
         readers = [choices[reader.name] for reader in junction.readers]
         quantized = not all(choice.is_plain_float for choice in readers)

@@ -18,7 +18,7 @@ UNSEEN = "clips show nothing of what goes on in the body of an If, Loop or Scan"
 
 
 def reason_to_stay_float(weight: LayerWeight, compute: Compute, emulated: bool = False) -> str:
-    """Why a layer must compute in float32 where ``compute`` was asked for; empty if it need not.
+    """Why a layer must compute in float32 instead of ``compute``; empty if it need not.
 
     Args:
         emulated: whether the integer grids are computed by the float kernel anyway.

@@ -65,7 +65,7 @@ def _rewrite(
     nodes.append(helper.make_node("Gather", [levels, indices], [rows], name, axis=axis))
     result = add("Cast", [rows], "float_rows", to=TensorProto.FLOAT)
     if not (weights.is_float(name) and (encoded.scale == 1).all()):
-        # One-dimensional: a matrix would be a layer of its own to whoever reads the file.
+        # One-dimensional: a matrix would count as a layer when the file is read.
         scale = weights.add_scale(editor, f"{name}.weight_scale", encoded)
         scales = add("Gather", [scale, indices], "row_scales", axis=0)
         if axis == 0:

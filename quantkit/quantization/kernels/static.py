@@ -66,7 +66,7 @@ class StaticLayout:
 
     def integer_bits(self, value: str) -> int:
         """Bits of the uint8 grid of ``value``."""
-        # An emulated reader's 16 bits are its own affair: it rounds apart from the others.
+        # The 16 bits of an emulated reader do not matter here: it rounds separately.
         return min(self.bits.get(value, 8), 8)
 
     def coarsest_bits(self, value: str) -> int:
@@ -110,7 +110,7 @@ def lay_out(
     }
     bits: dict[str, int] = {}
     for layer, value in inputs.items():
-        # A value has one grid; the reader that asks for the finest one decides.
+        # A value has one grid: the finest one that a reader needs.
         bits[value] = max(bits.get(value, 0), activation_bits[layer])
     return StaticLayout(inputs, outputs, unfolded, frozenset(emulated), bits)
 
@@ -415,7 +415,7 @@ def _activated(editor: GraphEditor, node: onnx.NodeProto) -> str:
 
 def _feeds_only(editor: GraphEditor, value: str, layers: set[str]) -> bool:
     """Whether nothing but static layers read ``value``, through ReLUs, masks and reordering."""
-    # Who asks for the shape only does not mind the grid.
+    # Readers of the shape only are not affected by the grid.
     users = [u for u in editor.consumers.get(value, []) if u.op_type not in ("Shape", "Size")]
     if value in editor.outputs or not users:
         return False
