@@ -127,9 +127,9 @@ def _recognise(
     corpus: Corpus,
     settings: BenchSettings,
     progress: Progress,
-) -> _Heard:
+) -> _Recognised:
     scoring = contestants[0].model.scoring
-    heard = _Heard(skipped=list(corpus.skipped), longest=[0] * len(contestants))
+    recognised = _Recognised(skipped=list(corpus.skipped), longest=[0] * len(contestants))
     sample = corpus.sample(max(1, settings.sweep_utterances), settings.seed)
     wanted = {utterance.identifier for utterance in sample}
 
@@ -142,11 +142,11 @@ def _recognise(
                 for longest, array in zip(recognised.longest, clip.inputs, strict=True)
             ]
             if clip.reference is not None:
-                heard.labelled += 1
-                heard.uncovered += not scoring.covers(clip.reference)
+                recognised.labelled += 1
+                recognised.uncovered += not scoring.covers(clip.reference)
             # The first usable clip is kept in any case: all of the wanted ones may be broken.
-            if clip.id in wanted or not heard.kept:
-                heard.kept.append(clip)
+            if clip.id in wanted or not recognised.kept:
+                recognised.kept.append(clip)
             yield clip
 
     clips = watched(iter_clips(contestants, corpus, recognised.skipped))
