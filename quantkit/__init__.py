@@ -5,8 +5,8 @@
 >>> model.transcribe("clip.wav").text  # doctest: +SKIP
 'nobody in our village had ever owned a piano'
 
-The verbs are those of the command line. Each name below is imported when it is first asked for, so
-that whoever only wants to transcribe waits for neither PyTorch nor matplotlib.
+The verbs are those of the command line. Each name below is imported on first use, so that whoever
+only wants to transcribe waits for neither PyTorch nor matplotlib.
 """
 
 from __future__ import annotations

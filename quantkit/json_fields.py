@@ -49,7 +49,7 @@ class Fields:
         where: the file, and the place in it, for messages.
 
     Raises:
-        FormatError: from every method, where a value is missing or not what was asked for.
+        FormatError: from every method, where a value is missing or has another type.
     """
 
     def __init__(self, content: object, where: str) -> None:

@@ -1,5 +1,5 @@
 """The front door: one file per verb, each a function that a person calls from Python.
 
-``import quantkit`` offers all of them, and imports each when it is first asked for. The command
-line calls them and nothing below, so both have the same defaults and do the same checks.
+``import quantkit`` offers all of them, and imports each on first use. The command line calls them
+and nothing below, so both have the same defaults and do the same checks.
 """

@@ -102,8 +102,8 @@ class Model:
             sample_rate: of the arrays, in hertz; a file says its own.
 
         Returns:
-            for one clip its text, with segments where the model was asked for times, and the
-            language where it knows several; for a list or a corpus a list in the same order.
+            for one clip its text, with segments if timestamps were requested, and the language
+            where it knows several; for a list or a corpus a list in the same order.
 
         Raises:
             AudioError: a clip that cannot be read, or is too short or too long; an array of another

@@ -50,7 +50,7 @@ def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None])
     fingers names as the place.
 
     Args:
-        outputs: files to write; None for those that were not asked for.
+        outputs: files to write; None for those that were not requested.
         inputs: files that are read; None likewise.
 
     Raises:

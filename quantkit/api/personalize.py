@@ -1,4 +1,4 @@
-"""The best file within a budget for whoever is heard in some unlabelled audio."""
+"""The best file within a budget for the speakers of some unlabelled audio."""
 
 from __future__ import annotations
 

@@ -163,8 +163,8 @@ def resize_plan(
 def _steps(model: PathLike, method: str, limit: int | None, clips: Corpus | None) -> str:
     """What follows, in words."""
     within = f" within {limit:,} bytes" if limit else ""
-    heard = f", on {in_words(clips)}" if clips else ""
-    return f"plan {model} by method {method}{within}{heard}"
+    calibrated = f", on {in_words(clips)}" if clips else ""
+    return f"plan {model} by method {method}{within}{calibrated}"
 
 
 def _finished(result: PlanResult, destination: Path | None) -> PlanResult:

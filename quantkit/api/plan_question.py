@@ -32,7 +32,7 @@ from quantkit.sensitivity.table import Sensitivity
 
 @dataclass(frozen=True)
 class PlanQuestion:
-    """What every method is asked.
+    """The request to every planning method.
 
     Args:
         model: the float model.
@@ -157,10 +157,10 @@ def by_method(question: PlanQuestion, method: str) -> Plan:
         QuantkitError: see the method.
     """
     settings = question.settings
-    asked = method_named(method, **settings.of_method)
+    chosen = method_named(method, **settings.of_method)
     sensitivity = None
-    if asked.metric is not None:
-        wanted = AnalysisSettings(metrics=(asked.metric,), divergence=None)
+    if chosen.metric is not None:
+        wanted = AnalysisSettings(metrics=(chosen.metric,), divergence=None)
         sensitivity = question.sensitivity(wanted)
     request = PlanRequest(
         question.model,
@@ -170,7 +170,7 @@ def by_method(question: PlanQuestion, method: str) -> Plan:
         codec=settings.codec or "bitplane",
         fitting=question.fitting,
     )
-    return asked.plan(request)
+    return chosen.plan(request)
 
 
 def _require_consistent(question: PlanQuestion, fronts: list[Path]) -> None:

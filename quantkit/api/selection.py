@@ -19,7 +19,7 @@ _GENDERS = {"f", "m"}
 
 @dataclass(frozen=True)
 class Selection:
-    """Which utterances; what is empty is not asked for.
+    """Which utterances to select; empty conditions are ignored.
 
     >>> Selection(split="all", gender="f", clips=10).clips
     10
@@ -55,7 +55,7 @@ class Selection:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """Names of the splits; none where none was asked for."""
+        """Names of the requested splits; empty if there are none."""
         return _names(self.split)
 
     @property

@@ -144,7 +144,7 @@ def _clip_shape(
     try:
         task = task_named(graphs.metadata.get("quantkit.task", ""))
     except InputError:
-        # One that only the program that asked knows.
+        # A task that only the calling program knows.
         task = task_named("")
     return task.clip_shape(shape, length)
 

@@ -43,7 +43,7 @@ class Stage:
 
 
 class ClipRunner:
-    """A model that is ready to run for whatever values are asked for; to be closed in the end.
+    """A model that can be run for any of its values; close it after use.
 
     ::
 

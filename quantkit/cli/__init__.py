@@ -30,7 +30,7 @@ _COMMANDS = {
 
 
 class _LazyGroup(click.Group):
-    """Imports a command's module when it is asked for, so that no command pays for another."""
+    """Imports a command's module on use, so that commands do not load each other's."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)

@@ -155,7 +155,7 @@ def _print(table: Sensitivity, output: Path, unit: str) -> None:
 
 
 def _print_layers(layers: Sequence[LayerSensitivity], unit: str) -> None:
-    """Layers by some metrics, and by the candidates of the codec that was asked about first."""
+    """Layers by some metrics, and by the candidates of the first requested codec."""
     measured = {name for layer in layers for name in layer.metrics}
     metrics = [name for name in METRICS if name in measured]
     if len(metrics) > len(_SHOWN):

@@ -49,7 +49,7 @@ def command(model: Path, as_json: bool, runtime: bool) -> None:
 
 
 def _print_layers(inspection: Inspection, runtime: bool) -> None:
-    # With --runtime, what runs is what was asked for.
+    # With --runtime, the kernels are the requested column.
     columns = [
         Column("layer"),
         Column("operator", importance=2),

@@ -24,7 +24,7 @@ _OPTIONS = [
     click.option(
         "--compute",
         type=click.Choice(COMPUTES),
-        help="Instead of a preset: the kernel of every layer that nothing else is said about.",
+        help="Instead of a preset: the kernel of every layer without a setting of its own.",
     ),
     click.option(
         "--codec",

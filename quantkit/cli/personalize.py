@@ -1,4 +1,4 @@
-"""``quantkit personalize``: the best file within a budget for whoever is heard."""
+"""``quantkit personalize``: the best file within a budget for the speakers of some audio."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def command(
     no_cache: bool,
     as_json: bool,
 ) -> None:
-    """Make the best model within a budget for the people who are heard in some unlabelled audio.
+    """Make the best model within a budget for the speakers of some unlabelled audio.
 
     MODEL is a float32 .onnx, or a checkpoint that is exported first. Listens to the audio, finds
     out how much each layer's precision matters for it, decides the bits of every layer, quantizes,

@@ -294,8 +294,10 @@ class _Reference:
         return [self.run.noise(count, int(generator.integers(1 << 30))) for count in counts]
 
     def outputs(self, clips: Sequence[FloatArray]) -> list[FloatArray]:
-        heard = [_normalized(clip) if self.normalize else clip for clip in clips]
-        return [log_probabilities(self.run(clip), self.scale).astype(np.float32) for clip in heard]
+        prepared = [_normalized(clip) if self.normalize else clip for clip in clips]
+        return [
+            log_probabilities(self.run(clip), self.scale).astype(np.float32) for clip in prepared
+        ]
 
 
 def _normalized(clip: FloatArray) -> FloatArray:

@@ -16,7 +16,7 @@ from quantkit.runtime.speech_model import Segment, SpeechModel
 
 @dataclass(frozen=True)
 class Transcript:
-    """What was heard in one clip.
+    """The transcript of one clip.
 
     Args:
         path: the audio file; None for samples in memory.

@@ -45,7 +45,7 @@ class ClipInputs(ABC):
         """Name and inputs for the usable clips of ``corpus``, in order, one at a time.
 
         The inputs are those of the whole graph, first values of states included. Rows of posteriors
-        that shall not count are not asked for.
+        that should not count are not requested.
 
         Args:
             skipped: receives why a clip was left out.

@@ -52,7 +52,7 @@ class WhisperInputs(ClipInputs):
 
     def __init__(self, info: ArtifactInfo, model: Path | None = None) -> None:
         super().__init__(info, model)
-        # What need not be heard again in the next round, by the name of the recording.
+        # Results that the next round reuses, by the name of the recording.
         self._windows: dict[str, tuple[HeardWindow, ...]] = {}
         self._portions: dict[str, Portion] = {}
 
@@ -88,7 +88,7 @@ class WhisperInputs(ClipInputs):
             raise corpus.none_usable(skipped)
 
     def portion(self, clip: str, inputs: Mapping[str, Array]) -> Portion:
-        """What was heard in a window; all of it, of a window from elsewhere."""
+        """The clip's part of a window; all of a window from elsewhere."""
         frontend = self.info.frontend
         if frontend is None or not inputs:
             return Portion(1, 0.0)

@@ -106,7 +106,7 @@ def _load_by(plugin: Plugin[Layout], path: Path) -> Corpus:
 def detect_layout(folder: Path) -> str:
     """Name of the layout in ``folder``, one of :func:`layout_names`.
 
-    Those of other packages are asked only about what is none of quantkit's own.
+    Layouts of other packages are tried only if none of quantkit's own matches.
 
     Raises:
         CorpusError: ``folder`` matches several layouts, or contains several corpora.

@@ -19,7 +19,7 @@ class Layout:
 
     Args:
         load: reads a folder; raises :class:`~quantkit.errors.CorpusError` where it cannot.
-        recognises: whether a folder is of this layout, by the names in it. It is asked about every
+        recognises: whether a folder is of this layout, by the names in it. It is called for every
             folder without a manifest, so it must not read audio. By default never: the layout is
             used only where somebody names it.
     """

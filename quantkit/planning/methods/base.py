@@ -1,4 +1,4 @@
-"""What a planning method is asked, and what it has to answer."""
+"""The interface of planning methods: request and result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from quantkit.sensitivity.table import Sensitivity
 
 @dataclass(frozen=True)
 class PlanRequest:
-    """What every method is asked.
+    """The request to a planning method.
 
     Args:
         model: the float model.
