@@ -93,7 +93,7 @@ def test_a_file_is_as_large_as_was_foreseen(source: Path, tmp_path: Path) -> Non
     made = quantize_model(source, tmp_path / "q.onnx", plan)
     assert made.size_bytes == plan.predicted_bytes
     prepared = prepare(source, DYNAMIC, fitting)
-    sizes = SizeModel(source, prepared=prepared)
+    sizes = SizeModel(source, assigned=prepared)
     assert abs(sizes.total(prepared.choices) - made.size_bytes) < 400
     # Decoders count in names of their own, which ours must not make longer.
     outputs = [name for node in onnx.load(made.path).graph.node for name in node.output]

@@ -247,7 +247,7 @@ def test_model_without_layers(tmp_path) -> None:
     value = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, ["n"]) for n in "xy"]
     graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", value[:1], value[1:])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]), tmp_path / "r")
-    with pytest.raises(ModelError, match="no Conv, MatMul, Gemm or Gather"):
+    with pytest.raises(ModelError, match="has no layer: no Conv, "):
         quantize_model(tmp_path / "r", tmp_path / "q.onnx", "int8")
 
 
