@@ -277,19 +277,24 @@ def _improve(values: FloatArray, laid: Laid[GridType], feedback: Feedback, chann
     grid, order = laid.grid, feedback.order
     scale = grid.scale[channels]
     errors = np.ascontiguousarray(_difference(values, laid, channels).T[order])
-    levels = np.ascontiguousarray(laid.levels[channels].T[order])
-    for block, spans in feedback.blocks():
+    # Whole numbers all the same; converted here once and not in every row.
+    levels = laid.levels[channels].T[order].astype(np.float32)
+    for block, _ in feedback.blocks():
         rows = feedback.rows(block)
-        pull = rows @ errors
-        inside = rows[:, block]
-        for span in spans:
-            for row in range(span.stop - 1, span.start - 1, -1):
-                place = row - block.start
-                target = levels[row] + pull[place] / (inside[place, place] * scale)
-                found = grid.nearest(channels, int(order[row]), target)
-                moved = np.flatnonzero(np.abs(target - found) < np.abs(target - levels[row]))
-                change = (levels[row, moved] - found[moved]) * scale[moved]
-                errors[row, moved] += change
-                pull[:place, moved] += inside[:place, place, None] * change
-                levels[row, moved] = found[moved]
+        # Channels first: a move is felt by all earlier rows of a few channels.
+        pull = np.ascontiguousarray((rows @ errors).T)
+        inside = np.ascontiguousarray(rows[:, block].T)
+        costs = np.diagonal(inside)[:, None] * scale
+        for row in range(block.stop - 1, block.start - 1, -1):
+            place, now = row - block.start, levels[row]
+            target = now + pull[:, place] / costs[place]
+            found = grid.nearest(channels, int(order[row]), target)
+            moved = (np.abs(target - found) < np.abs(target - now)).nonzero()[0]
+            if not moved.size:
+                continue
+            change = (now[moved] - found[moved]) * scale[moved]
+            errors[row, moved] += change
+            if place:
+                pull[moved, :place] += change[:, None] * inside[place, :place]
+            now[moved] = found[moved]
     laid.levels[channels, order] = levels.T
