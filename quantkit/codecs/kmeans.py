@@ -44,24 +44,29 @@ def _centers(values: Float64Array, masses: Float64Array, count: int) -> Float64A
     none = np.zeros((len(masses), 1))
     mass = np.concatenate((none, np.cumsum(masses, axis=1)), axis=1)
     moment = np.concatenate((none, np.cumsum(masses * values, axis=1)), axis=1)
-    first = np.zeros((len(masses), 1), np.intp)
-    last = np.full_like(first, len(values))
     centers = _spread(values, masses, count)
     tolerance = _STILL * (values[-1] - values[0])
-    moving = np.ones((len(masses), 1), np.bool_)
+    points = mass.shape[1]
+    mass, moment = mass.reshape(-1), moment.reshape(-1)
+    # A converged row stays fixed, so that no row depends on the others.
+    moving = np.arange(len(masses))
+    edges = np.empty((len(masses), count + 1), np.intp)
+    edges[:, 0], edges[:, -1] = 0, points - 1
     for _ in range(_ITERATIONS):
-        inner = np.searchsorted(values, (centers[:, 1:] + centers[:, :-1]) / 2)
-        edges = np.concatenate((first, inner, last), axis=1)
-        own = np.diff(np.take_along_axis(mass, edges, axis=1), axis=1)
-        sums = np.diff(np.take_along_axis(moment, edges, axis=1), axis=1)
+        before, inner = centers[moving], edges[: len(moving)]
+        inner[:, 1:-1] = np.searchsorted(values, (before[:, 1:] + before[:, :-1]) / 2)
+        places = inner + moving[:, None] * points
+        at_edges = mass.take(places)
+        own = at_edges[:, 1:] - at_edges[:, :-1]
+        at_edges = moment.take(places)
+        sums = at_edges[:, 1:] - at_edges[:, :-1]
         # An empty cluster keeps its center, between its neighbours.
-        moved = np.where(own > 0, sums / np.where(own > 0, own, 1), centers)
+        filled = own > 0
+        moved = np.where(filled, sums / np.where(filled, own, 1), before)
         moved = np.maximum.accumulate(moved, axis=1)
-        steps = np.abs(moved - centers).max(axis=1, keepdims=True)
-        # A converged row stays fixed, so that no row depends on the others.
-        centers = np.where(moving, moved, centers)
-        moving &= steps > tolerance
-        if not moving.any():
+        centers[moving] = moved
+        moving = moving[np.abs(moved - before).max(axis=1) > tolerance]
+        if not moving.size:
             break
     return centers
 
@@ -75,10 +80,18 @@ def _spread(values: Float64Array, masses: Float64Array, count: int) -> Float64Ar
         if len(points) <= count:
             center[:] = points[np.arange(count) * len(points) // count]
             continue
-        gaps = np.gradient(points)
+        gaps = _gradient(points)
         gaps = np.maximum(gaps, (points[-1] - points[0]) * 1e-12)
         # density = mass / gap; a point's share is ∛density · gap.
         share = np.cumsum(np.cbrt(mass / mass.max() * gaps**2))
         wanted = (np.arange(count) + 0.5) / count * share[-1]
         center[:] = np.interp(wanted, share, points)
     return centers
+
+
+def _gradient(points: Float64Array) -> Float64Array:
+    """As ``np.gradient``, which asks much before it begins."""
+    gaps = np.empty_like(points)
+    gaps[1:-1] = (points[2:] - points[:-2]) / 2
+    gaps[0], gaps[-1] = points[1] - points[0], points[-1] - points[-2]
+    return gaps

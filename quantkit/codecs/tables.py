@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -254,13 +255,19 @@ class Bins:
     def places(self) -> Float64Array:
         return np.linspace(-self.reach, self.reach, self.count)
 
+    @cached_property
+    def _scale(self) -> np.float32:
+        return np.float32((self.count - 1) / (2 * self.reach))
+
+    @cached_property
+    def _middle(self) -> np.float32:
+        return np.float32((self.count - 1) // 2)
+
     def index(self, values: FloatArray) -> IndexArray:
         """The place nearest to each of ``values``."""
-        scale = np.float32((self.count - 1) / (2 * self.reach))
-        middle = np.float32((self.count - 1) // 2)
-        places = values * scale
+        places = values * self._scale
         np.rint(places, out=places)
-        places += middle
+        places += self._middle
         # Called for every column of a weight: faster than np.clip.
         np.maximum(places, 0, out=places)
         np.minimum(places, self.count - 1, out=places)
@@ -273,10 +280,26 @@ class Bins:
         Returns:
             Codes (tables, places) and distances (places, tables).
         """
-        places = self.places()
-        codes = np.stack([np.searchsorted((t[1:] + t[:-1]) / 2, places) for t in tables])
-        distances = (places - np.take_along_axis(tables, codes, axis=1)) ** 2
-        return codes.astype(np.uint8), np.ascontiguousarray(distances.T.astype(np.float32))
+        counts = self._counts(tables)
+        codes = np.tile(np.arange(tables.shape[1], dtype=np.uint8), len(tables)).repeat(counts)
+        return codes.reshape(len(tables), self.count), self._distances(tables, counts)
+
+    def distances(self, tables: Float64Array) -> FloatArray:
+        """The second of :meth:`nearest` alone."""
+        return self._distances(tables, self._counts(tables))
+
+    def _counts(self, tables: Float64Array) -> IndexArray:
+        """How many places each level is nearest to: (tables · levels,)."""
+        # A search for the few borders is faster than one for the many places.
+        borders = np.searchsorted(self.places(), (tables[:, 1:] + tables[:, :-1]) / 2, "right")
+        return np.diff(borders, axis=1, prepend=0, append=self.count).reshape(-1)
+
+    def _distances(self, tables: Float64Array, counts: IndexArray) -> FloatArray:
+        nearest = tables.reshape(-1).repeat(counts).reshape(len(tables), self.count)
+        found: FloatArray = np.ascontiguousarray(
+            np.square(self.places() - nearest).astype(np.float32).T
+        )
+        return found
 
 
 #: For weights in units of their channel's root mean square: covers all but rare outliers.
@@ -293,14 +316,15 @@ def _learn(groups: _Groups, units: Float64Array, levels: int, tables: int) -> Fl
     places = _UNIT_BINS.places()
     choices = _by_magnitude(values, masses, tables)
     learned = np.zeros((tables, levels))
+    weights = masses.reshape(-1).astype(np.float64)
     for _ in range(_LEARNING_ROUNDS if tables > 1 else 1):
         flat = (choices[:, None] * _UNIT_BINS.count + bins).reshape(-1)
         size = tables * _UNIT_BINS.count
-        histogram = np.bincount(flat, masses.reshape(-1).astype(np.float64), size)
+        histogram = np.bincount(flat, weights, size)
         rows = histogram.astype(np.float64).reshape(tables, -1)
         learned = k_means(places, rows, levels)
         if tables > 1:
-            choices = choose_tables(bins, masses, _UNIT_BINS.nearest(learned)[1])
+            choices = choose_tables(bins, masses, _UNIT_BINS.distances(learned))
     return learned
 
 
@@ -377,7 +401,7 @@ def _on_int8(
         return found
 
     def error(steps: float) -> float:
-        _, distances = _UNIT_BINS.nearest(rounded(steps) / steps)
+        distances = _UNIT_BINS.distances(rounded(steps) / steps)
         chosen = choose_tables(bins, masses, distances)
         return float((masses * distances[bins, chosen[:, None]]).sum(dtype=np.float64))
 
