@@ -191,7 +191,7 @@ class ClipRunner:
         part = PartitionedGraph(whole, names).part(inputs or self._inputs, names)
         path.write_bytes(part.SerializeToString())
         # Packed weights take their size again, and clips run too few times to earn that back.
-        options = session_options(threads=0, prepack=False)
+        options = session_options(threads=0, prepack=False, spin=False)
         try:
             return open_session(path, options)
         except ModelError as error:

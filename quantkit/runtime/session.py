@@ -41,18 +41,21 @@ def create_session(path: Path, *, threads: int = 1) -> onnxruntime.InferenceSess
     return open_session(path, session_options(threads))
 
 
-def session_options(threads: int = 1, *, prepack: bool = True) -> onnxruntime.SessionOptions:
+def session_options(threads: int = 1, *, prepack: bool = True, spin: bool = True) -> onnxruntime.SessionOptions:
     """What every session of quantkit has in common; all graph optimisations are on by default.
 
     Args:
         threads: see :func:`create_session`; 0 is also kept to
             :func:`~quantkit.runtime.parallel.core_limit`.
         prepack: whether weights are laid out anew for the kernels, which takes their size again.
+        spin: whether idle threads wait actively, which is faster and costs processor time.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or core_limit()
     options.inter_op_num_threads = 1
     options.log_severity_level = _LOG_ERRORS_ONLY
+    if not spin:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if not prepack:
         options.add_session_config_entry("session.disable_prepacking", "1")
     return options
