@@ -4,12 +4,18 @@ Run it from the repository after ``make export``, with nothing else running: ``p
 benchmarks.personalize_cost --data FOLDER``, with ``librispeech/`` in the folder. It renews its
 section of RESULTS.md and fails if a promise is broken. The Wav2Vec2-Base has random weights: what
 it costs is the same.
+
+Seconds differ by 1.4 times between hosts. ``--against FOLDER`` therefore runs an older checkout in
+turn with this one, on the same inputs, and asks for its processor time: ``--rounds`` of both, 10
+clips for each model. Older code must have a ``benchmarks.personalize_cost`` of its own.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -38,6 +44,8 @@ LARGE_RUNS = ((10, 60_000_000),)
 SHIPPED_SECONDS = 60
 LARGE_SECONDS = 300
 MEMORY_FACTOR = 4
+#: Processor time of what ``--against`` runs, over which this code must not go: a share.
+PROCESSOR_SHARE = 0.7
 
 
 @dataclass(frozen=True)
@@ -143,12 +151,63 @@ def broken_promises(costs: Sequence[Cost]) -> list[str]:
     return broken
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """Processor time of two checkouts that ran in turn.
+
+    Args:
+        model: what tables call it.
+        old, new: seconds of each round.
+    """
+
+    model: str
+    old: tuple[float, ...]
+    new: tuple[float, ...]
+
+    @property
+    def share(self) -> float:
+        """Of the old time, the median over rounds of what the new code takes."""
+        return statistics.median(n / o for o, n in zip(self.old, self.new, strict=True))
+
+
+def comparison_table(comparisons: Sequence[Comparison]) -> str:
+    """Processor seconds, medians, and the share."""
+    rows = [
+        [
+            each.model,
+            str(len(each.old)),
+            f"{statistics.median(each.old):.1f}",
+            f"{statistics.median(each.new):.1f}",
+            f"{each.share:.2f}",
+        ]
+        for each in comparisons
+    ]
+    return table(["model", "rounds", "old, s", "new, s", "new / old"], rows)
+
+
+def broken_comparisons(comparisons: Sequence[Comparison]) -> list[str]:
+    """In words."""
+    return [
+        f"{each.model}: {each.share:.2f} of the processor time of before, not {PROCESSOR_SHARE}"
+        for each in comparisons
+        if each.share > PROCESSOR_SHARE
+    ]
+
+
 @click.command()
 @click.option(
     "--data", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False)
 )
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="An older checkout, to run in turn with this one; RESULTS.md stays as it is.",
+)
+@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True)
 @click.option("--worker", nargs=3, type=(Path, int, int), default=None, hidden=True)
-def main(data: Path, worker: tuple[Path, int, int] | None) -> None:
+def main(
+    data: Path, against: Path | None, rounds: int, worker: tuple[Path, int, int] | None
+) -> None:
     """Personalise both models, renew RESULTS.md, and fail if a promise is broken."""
     if worker is not None:
         click.echo(json.dumps(asdict(measure(worker[0], data, *worker[1:]))))
@@ -158,8 +217,15 @@ def main(data: Path, worker: tuple[Path, int, int] | None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         large = Path(folder) / "wav2vec2-base.onnx"
         _export(large)
+        if against is not None:
+            short = [(SHIPPED, *RUNS[0]), (large, *LARGE_RUNS[0])]
+            compared = [_compared(data.resolve(), against.resolve(), rounds, *r) for r in short]
+            click.echo(comparison_table(compared))
+            if broken := broken_comparisons(compared):
+                raise click.ClickException("; ".join(broken))
+            return
         runs = [(SHIPPED, *run) for run in RUNS] + [(large, *run) for run in LARGE_RUNS]
-        costs = [_measured(data, *run) for run in runs]
+        costs = [_measured(ROOT, data.resolve(), *run) for run in runs]
     section = report(costs)
     click.echo(section)
     replace_section("personalize-cost", section)
@@ -167,10 +233,37 @@ def main(data: Path, worker: tuple[Path, int, int] | None) -> None:
         raise click.ClickException("; ".join(broken))
 
 
-def _measured(data: Path, source: Path, clips: int, budget: int) -> Cost:
-    command = [sys.executable, "-m", "benchmarks.personalize_cost", "--data", str(data)]
-    command += ["--worker", str(source), str(clips), str(budget)]
-    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+def _compared(
+    data: Path, against: Path, rounds: int, source: Path, clips: int, budget: int
+) -> Comparison:
+    """Old and new in turn: what else the host does then weighs on both alike."""
+    old: list[float] = []
+    new: list[float] = []
+    model = ""
+    both = ((against, old), (ROOT, new))
+    for number in range(rounds):
+        for checkout, seconds in both if number % 2 == 0 else both[::-1]:
+            cost = _measured(checkout, data, source, clips, budget)
+            seconds.append(cost.processor_seconds)
+            model = cost.model
+    return Comparison(model, tuple(old), tuple(new))
+
+
+def _measured(checkout: Path, data: Path, source: Path, clips: int, budget: int) -> Cost:
+    """With the code of ``checkout``, in a process of its own."""
+    # Code of before knows the shipped model by where it lies, and its checkout need not hold it.
+    shipped = f"cost.SHIPPED = pathlib.Path({str(SHIPPED)!r})"
+    call = "cost.main(sys.argv[1:])"
+    code = f"import pathlib, sys; import benchmarks.personalize_cost as cost; {shipped}; {call}"
+    worker = ["--data", str(data), "--worker", str(source), str(clips), str(budget)]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *worker],
+        cwd=checkout,
+        env={**os.environ, "PYTHONPATH": str(checkout)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     return Cost(**json.loads(done.stdout.splitlines()[-1]))
 
 

@@ -41,7 +41,9 @@ def create_session(path: Path, *, threads: int = 1) -> onnxruntime.InferenceSess
     return open_session(path, session_options(threads))
 
 
-def session_options(threads: int = 1, *, prepack: bool = True, spin: bool = True) -> onnxruntime.SessionOptions:
+def session_options(
+    threads: int = 1, *, prepack: bool = True, spin: bool = True
+) -> onnxruntime.SessionOptions:
     """What every session of quantkit has in common; all graph optimisations are on by default.
 
     Args:
