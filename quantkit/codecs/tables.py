@@ -317,14 +317,19 @@ def _learn(groups: _Groups, units: Float64Array, levels: int, tables: int) -> Fl
     choices = _by_magnitude(values, masses, tables)
     learned = np.zeros((tables, levels))
     weights = masses.reshape(-1).astype(np.float64)
-    for _ in range(_LEARNING_ROUNDS if tables > 1 else 1):
+    for left in reversed(range(_LEARNING_ROUNDS if tables > 1 else 1)):
         flat = (choices[:, None] * _UNIT_BINS.count + bins).reshape(-1)
         size = tables * _UNIT_BINS.count
         histogram = np.bincount(flat, weights, size)
         rows = histogram.astype(np.float64).reshape(tables, -1)
         learned = k_means(places, rows, levels)
-        if tables > 1:
-            choices = choose_tables(bins, masses, _UNIT_BINS.distances(learned))
+        # The last choices would lead to nothing, and the same choices to the same tables.
+        if not left:
+            break
+        chosen = choose_tables(bins, masses, _UNIT_BINS.distances(learned))
+        if np.array_equal(chosen, choices):
+            break
+        choices = chosen
     return learned
 
 
