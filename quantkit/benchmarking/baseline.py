@@ -23,7 +23,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from quantkit import __version__
 from quantkit.benchmarking.figures import (
     CorpusIdentity,
     Figures,
@@ -34,6 +33,7 @@ from quantkit.benchmarking.figures import (
 from quantkit.errors import FormatError
 from quantkit.files import read_json, write_json
 from quantkit.json_fields import Fields, Range
+from quantkit.version import __version__
 
 BASELINE_SCHEMA = "quantkit.baseline/1"
 CRITERIA = ("levenshtein", "size_bytes", "speedup")

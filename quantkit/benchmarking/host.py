@@ -9,9 +9,9 @@ import platform
 
 import psutil
 
-from quantkit import __version__
 from quantkit.benchmarking.schema import Host
 from quantkit.runtime.processor import processor
+from quantkit.version import __version__
 
 # The instruction sets that decide how fast float and int8 kernels are, on x86 and on ARM.
 _TELLING_FLAGS = (

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from quantkit import __version__
 from quantkit.audio.frontends import AnyFrontend
 from quantkit.benchmarking.schema import BenchReport, ModelResult
 from quantkit.graph.info import ArtifactInfo
 from quantkit.text.labels import Labels
+from quantkit.version import __version__
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from quantkit import __version__
 from quantkit.errors import BundleError
 from quantkit.files import sha256_of, write_json
+from quantkit.version import __version__
 
 BUNDLE_SCHEMA = "quantkit.bundle/1"
 MANIFEST = "manifest.json"

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import click
 from click.shell_completion import CompletionItem
 
-from quantkit import __version__
 from quantkit.errors import QuantkitError
+from quantkit.version import __version__
 
 # One line for each: `quantkit --help` and Tab need no more, and importing all takes seconds.
 _COMMANDS = {

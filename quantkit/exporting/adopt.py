@@ -16,7 +16,6 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-import quantkit
 from quantkit.arrays import FloatArray
 from quantkit.audio.frontend import Frontend
 from quantkit.audio.frontends import AnyFrontend
@@ -39,6 +38,7 @@ from quantkit.graph.editor import name_all_nodes
 from quantkit.graph.info import ArtifactInfo, info_of
 from quantkit.runtime.output_scale import Scale, log_probabilities, scale_of
 from quantkit.tasks.catalogue import adoptable, task_named
+from quantkit.version import __version__
 
 SAMPLE_RATE = 16_000
 
@@ -113,7 +113,7 @@ def adopt(
         task=task,
         plan=float_plan(model, digest),
         model_sha256=digest,
-        version=quantkit.__version__,
+        version=__version__,
         name=name or source.stem,
         **meaning,
     )

@@ -12,10 +12,10 @@ from __future__ import annotations
 import onnx
 from onnx import TensorProto, helper
 
-import quantkit
 from quantkit.exporting.naming import Naming
 from quantkit.graph.artifact import PRODUCER
 from quantkit.graph.dead_code import drop_dead_nodes, drop_unread_initializers, merge_initializers
+from quantkit.version import __version__
 
 # Operators whose result is of the type of their first input.
 _SAME_TYPE = frozenset({"Add", "Clip", "Div", "Max", "Min", "Mul", "Sub", "Where"})
@@ -29,7 +29,7 @@ def clean(model: onnx.ModelProto, naming: Naming) -> None:
     naming(model.graph)
     _strip(model)
     model.producer_name = PRODUCER
-    model.producer_version = quantkit.__version__
+    model.producer_version = __version__
     model.graph.name = "quantkit"
     # The lowest IR version that the opset allows is the one that the oldest runtimes load.
     model.ir_version = helper.find_min_ir_version_for(list(model.opset_import))

@@ -9,7 +9,6 @@ import onnx
 import torch
 from torch import nn
 
-import quantkit
 from quantkit.exporting.canonicalize import clean
 from quantkit.exporting.naming import name_by_module
 from quantkit.exporting.parity import ParityReport, check_parity
@@ -22,6 +21,7 @@ from quantkit.graph.artifact import EXTERNAL_DATA_THRESHOLD
 from quantkit.graph.info import ArtifactInfo
 from quantkit.models.layers.heads import CtcModel
 from quantkit.models.pretrained import load_pretrained
+from quantkit.version import __version__
 
 # Deeper than a Wav2Letter, with normalisations that bring up the rounding of soft clips.
 TOLERANCE = 1e-3
@@ -67,7 +67,7 @@ def export_pretrained(
             task=source.architecture.task,
             plan=float_plan(proto, source.sha256),
             model_sha256=source.sha256,
-            version=quantkit.__version__,
+            version=__version__,
             name=name or folder.resolve().name,
             licence=source.licence,
         )

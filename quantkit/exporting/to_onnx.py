@@ -10,7 +10,6 @@ import onnx
 import torch
 from torch import Tensor
 
-import quantkit
 from quantkit.audio.frontend import Frontend
 from quantkit.errors import InputError
 from quantkit.exporting.canonicalize import clean
@@ -28,6 +27,7 @@ from quantkit.models.checkpoint import CONFIG_NAME, load_wav2letter, weights_pat
 from quantkit.models.wav2letter import Wav2Letter
 from quantkit.tasks.names import CTC
 from quantkit.text.labels import Labels
+from quantkit.version import __version__
 
 # Frames and batch of the traced example. Any values that are not 0, 1 or equal would do.
 _EXAMPLE_BATCH, _EXAMPLE_FRAMES = 3, 101
@@ -101,7 +101,7 @@ def export_wav2letter(
         task=CTC,
         plan=float_plan(proto, model_sha256),
         model_sha256=model_sha256,
-        version=quantkit.__version__,
+        version=__version__,
         name=name,
         licence=licence,
     )

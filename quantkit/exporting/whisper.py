@@ -12,7 +12,6 @@ import torch
 from onnx import helper
 from torch import Tensor, nn
 
-import quantkit
 from quantkit.errors import ModelError
 from quantkit.exporting.canonicalize import clean
 from quantkit.exporting.naming import name_by_module
@@ -33,6 +32,7 @@ from quantkit.models.whisper.checkpoint import (
 )
 from quantkit.models.whisper.network import WhisperDecoder, WhisperEncoder
 from quantkit.tasks.encoder_decoder import EncoderDecoderTask
+from quantkit.version import __version__
 
 _TASK = EncoderDecoderTask()
 
@@ -75,7 +75,7 @@ def export_whisper(
         task=_TASK.name,
         plan=float_plan(whole, checkpoint.sha256),
         model_sha256=checkpoint.sha256,
-        version=quantkit.__version__,
+        version=__version__,
         name=name or folder.resolve().name,
         licence=checkpoint.licence,
         vocabulary=checkpoint.vocabulary,

@@ -12,7 +12,6 @@ from functools import partial
 from html import escape
 from pathlib import Path
 
-import quantkit
 from quantkit.files import write_text
 from quantkit.graph.plan import Plan
 from quantkit.personalization.page_style import STYLE
@@ -47,6 +46,7 @@ from quantkit.report.html import (
 )
 from quantkit.report.table import Table
 from quantkit.sensitivity.table import Sensitivity
+from quantkit.version import __version__
 
 _READING = (
     "<b>Bits</b> are the storage of one weight in the file. A float32 weight has 32; with 3 bits "
@@ -111,7 +111,7 @@ def render_page(
         subtitle=_subtitle(summary),
         navigation=navigation_to((anchor, label) for anchor, label, _ in kept),
         body="".join(body for _, _, body in kept),
-        footer=f"Made by quantkit {quantkit.__version__}.",
+        footer=f"Made by quantkit {__version__}.",
         style=STYLE,
     )
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-import quantkit
 from quantkit.planning.optimal import Planner
 from quantkit.planning.programme import Solution
 from quantkit.progress import Progress
+from quantkit.version import __version__
 
 PARETO_SCHEMA = "quantkit.pareto/1"
 
@@ -52,7 +52,7 @@ class Front:
         """The ``quantkit.pareto/1`` object."""
         return {
             "schema": PARETO_SCHEMA,
-            "quantkit": quantkit.__version__,
+            "quantkit": __version__,
             "model_sha256": self.model_sha256,
             "points": [
                 {

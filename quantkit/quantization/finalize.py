@@ -6,10 +6,10 @@ from collections.abc import Collection
 
 import onnx
 
-import quantkit
 from quantkit.graph.artifact import PRODUCER
 from quantkit.graph.dead_code import drop_dead_nodes, drop_unread_initializers, merge_initializers
 from quantkit.graph.tensors import tensor_array
+from quantkit.version import __version__
 
 # Written into the metadata by onnxruntime.quantization; it says nothing about the result.
 _TOOL_METADATA = ("onnx.infer", "onnx.quant.pre_process")
@@ -52,7 +52,7 @@ def clean_up(model: onnx.ModelProto, keep: Collection[str] = ()) -> None:
     for key, value in kept:
         model.metadata_props.add(key=key, value=value)
     model.producer_name = PRODUCER
-    model.producer_version = quantkit.__version__
+    model.producer_version = __version__
 
 
 def _store_raw(graph: onnx.GraphProto) -> None:

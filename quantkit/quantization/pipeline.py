@@ -9,7 +9,6 @@ from typing import Any
 
 import onnx
 
-import quantkit
 from quantkit.calibration.feeds import Calibration, Feeds
 from quantkit.calibration.observations import Observations
 from quantkit.errors import FormatError, InputError
@@ -36,6 +35,7 @@ from quantkit.runtime.lint import LintReport, lint_model
 from quantkit.runtime.malloc_trim import malloc_trim
 from quantkit.runtime.parallel import cores, workers
 from quantkit.runtime.targets import target
+from quantkit.version import __version__
 
 _LOG = logging.getLogger(__name__)
 
@@ -228,7 +228,7 @@ def build(
                 assigned.info,
                 plan=plan.to_json(),
                 model_sha256=plan.model_sha256,
-                version=quantkit.__version__,
+                version=__version__,
             ),
         )
     return model, plan

@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import quantkit
 from quantkit.errors import FormatError, OutputError
 from quantkit.files import read_json, write_json
+from quantkit.version import __version__
 
 #: Part of every key; raise it when the same inputs give other results than before.
 ANALYSIS_VERSION = 4
@@ -80,7 +80,7 @@ class AnalysisCache:
     ) -> None:
         ingredients = {
             "version": ANALYSIS_VERSION,
-            "quantkit": quantkit.__version__,
+            "quantkit": __version__,
             "model": model_sha256,
             "audio": audio_sha256,
             "settings": dict(settings or {}),

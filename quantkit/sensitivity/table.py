@@ -9,12 +9,12 @@ from typing import Any
 
 import onnxruntime
 
-import quantkit
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import FormatError, InputError
 from quantkit.files import read_json, write_json
 from quantkit.graph.plan import COMPUTES, Compute
 from quantkit.json_fields import Fields
+from quantkit.version import __version__
 
 SENSITIVITY_SCHEMA = "quantkit.sensitivity/1"
 
@@ -199,7 +199,7 @@ class Sensitivity:
         """The ``quantkit.sensitivity/1`` object."""
         return {
             "schema": SENSITIVITY_SCHEMA,
-            "quantkit": quantkit.__version__,
+            "quantkit": __version__,
             "onnxruntime": onnxruntime.__version__,
             "model_sha256": self.model_sha256,
             "audio_sha256": self.audio_sha256,

@@ -22,9 +22,9 @@ from typing import Any
 
 import click
 
-import quantkit
 from quantkit.cli.framework.toml import toml_value
 from quantkit.errors import InputError
+from quantkit.version import __version__
 
 _NUMBERS = (click.types.IntParamType, click.types.FloatParamType)
 
@@ -87,7 +87,7 @@ def dumped(command: str, values: Iterable[tuple[click.Option, Any]], ctx: click.
     Raises:
         InputError: a value that TOML cannot hold.
     """
-    lines = [f"# quantkit {quantkit.__version__}: quantkit {command} --config FILE", f"[{command}]"]
+    lines = [f"# quantkit {__version__}: quantkit {command} --config FILE", f"[{command}]"]
     for option, value in values:
         # click marks what is missing with a member of an enumeration of its own.
         if value is None or value == () or isinstance(value, enum.Enum):
