@@ -112,7 +112,7 @@ def figures_of(document: Mapping[str, Any], where: str) -> Figures:
         models.append(model)
         references.append(reference)
     if not models:
-        raise FormatError(f"{where} holds no model")
+        raise FormatError(f"{where} contains no model")
     check_models(models, where)
     if any(reference != references[0] for reference in references):
         raise FormatError(f"{where}: the models were not measured on the same utterances")

@@ -253,7 +253,7 @@ def test_bad_audio_is_refused_before_anything_is_done(
         ({"method": "best"}, "unknown method 'best'; choose one of optimal"),
         ({"settings": quantkit.PlanSettings(seed=3)}, "--seed does not go with --method optimal"),
         ({"settings": quantkit.PlanSettings(verify=True)}, "--verify needs --audio"),
-        ({"settings": quantkit.PlanSettings(max_latency="fast")}, "latency 'fast' is no time"),
+        ({"settings": quantkit.PlanSettings(max_latency="fast")}, "latency 'fast' is not a time"),
     ],
 )
 def test_a_plan_that_cannot_be_made(settings: Any, message: str, source: Path) -> None:

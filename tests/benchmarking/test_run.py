@@ -202,7 +202,7 @@ def test_what_is_no_recogniser_is_refused(
     model = make_model("one")
     with pytest.raises(InputError, match="is given twice"):
         run_bench([model, model], corpus, quick)
-    with pytest.raises(InputError, match="no model"):
+    with pytest.raises(InputError, match="at least one model"):
         run_bench([], corpus, quick)
     with pytest.raises(ModelError, match="'classify' model"):
         run_bench([make_model("c", task="classify")], corpus, quick)

@@ -241,7 +241,7 @@ class TestDestination:
         self, artifact: Path, bundle: Path
     ) -> None:
         (bundle / "notes.txt").write_text("mine")
-        with pytest.raises(OutputError, match=r"holds notes\.txt"):
+        with pytest.raises(OutputError, match=r"contains notes\.txt"):
             ship(artifact, bundle, force=True)
         assert (bundle / "notes.txt").read_text() == "mine"
 

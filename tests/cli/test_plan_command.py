@@ -239,7 +239,7 @@ def test_target_runtime_is_kept(source, tmp_path, capsys) -> None:
             ["--method", "uniform", "--budget", "10kB"],
             "impossible: with bitplane:1 for every layer",
         ),
-        (["--budget", "10"], "is not a size; write it like 20MB"),
+        (["--budget", "10"], "is not a size; write for example 20MB"),
         (["--method", "manual", "--budget", "100kB"], "more than the budget of 100,000"),
         ([], "--method optimal needs a --budget"),
         (["--budget", "1MB"], "give --audio DIR with unlabelled clips, or --sensitivity FILE"),
@@ -273,7 +273,7 @@ def test_wrong_input_gets_one_line_and_no_plan(
         (["--budget", "1MB", "--candidate", "codebook:3"], "does not have codec codebook:3"),
         (["--budget", "1MB", "--max-latency", "1ms"], "give --audio DIR to measure them"),
         (["--budget", "1MB", "--codec", "grouped", "--candidate", "int8"], "give one of --codec"),
-        (["--budget", "1MB", "--max-latency", "0"], "latency '0' is no time"),
+        (["--budget", "1MB", "--max-latency", "0"], "latency '0' is not a time"),
         (["--budget", "1MB", "--max-latency", "0ms"], "latency '0ms' must be above 0"),
     ],
 )

@@ -133,7 +133,7 @@ def _damaged_ctranslate2(folder: Path, damage: str) -> None:
     [
         ("cut", "damaged or truncated"),
         ("kind", "a TransformerSpec, not a Whisper"),
-        ("version", "format 5; known is 6"),
+        ("version", "format 5, not 6"),
         ("half", "not a complete Whisper: it lacks"),
         ("vocabulary", "it is another model's"),
         ("suppressed", "suppressed tokens are not a list of numbers"),
@@ -181,7 +181,7 @@ def _damaged_transformers(folder: Path, damage: str) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        ("cut", "cut off"),
+        ("cut", "truncated"),
         ("no weights", "has no weights"),
         ("config", "config.json is not JSON, or is truncated"),
         ("pointer", "config.json is a Git-LFS pointer"),

@@ -100,7 +100,7 @@ def test_a_missing_file_is_named(folder: Path, name: str, message: str) -> None:
 def test_half_downloaded_weights_are_named(folder: Path, kept: int) -> None:
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:kept])
-    with pytest.raises(CheckpointError, match=r"cut off.* fetch it again"):
+    with pytest.raises(CheckpointError, match=r"truncated.* fetch it again"):
         load_pretrained(folder)
 
 
@@ -109,7 +109,7 @@ def test_a_half_downloaded_state_dict_is_named(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     torch.save(state, weights := folder / "pytorch_model.bin")
     weights.write_bytes(weights.read_bytes()[:-1_000])
-    with pytest.raises(CheckpointError, match=r"cut off.* fetch it again"):
+    with pytest.raises(CheckpointError, match=r"truncated.* fetch it again"):
         load_pretrained(folder)
 
 
@@ -147,7 +147,7 @@ def test_an_unknown_architecture_is_named_with_those_that_are_known(folder: Path
 
 def test_weights_of_another_head_are_refused(folder: Path) -> None:
     edit(folder / "config.json", architectures=["Wav2Vec2ForSequenceClassification"])
-    with pytest.raises(CheckpointError, match=r"lacks tensor .* it is no Wav2Vec2ForSequence"):
+    with pytest.raises(CheckpointError, match=r"lacks tensor .* it is not a Wav2Vec2ForSequence"):
         load_pretrained(folder)
 
 

@@ -50,7 +50,7 @@ def test_it_reads_back_what_it_wrote(tmp_path: Path) -> None:
 
 def test_a_layer_is_found_by_name() -> None:
     assert TABLE.layer("output").op == "MatMul"
-    with pytest.raises(InputError, match="nothing about layer other"):
+    with pytest.raises(InputError, match="has no layer other"):
         TABLE.layer("other")
 
 

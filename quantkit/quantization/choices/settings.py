@@ -98,7 +98,7 @@ FLOAT_LAYER = LayerChoice("float32", FLOAT32)
 class LayerRule:
     """Settings of the layers that ``pattern`` picks; what is None is as for all others.
 
-    >>> LayerRule("layer9.conv", codec=CodecChoice.parse("grouped:3"))
+    >>> rule = LayerRule("layer9.conv", codec=CodecChoice.parse("grouped:3"))
 
     Args:
         pattern: see :func:`match_layers`.

@@ -42,5 +42,5 @@ def test_tables_that_do_not_do(sensitivity, error, message) -> None:
 
 
 def test_layer_that_was_not_analysed() -> None:
-    with pytest.raises(InputError, match="says nothing about layer lstm"):
+    with pytest.raises(InputError, match="has no layer lstm"):
         metric_values(table(SHA, median=MEDIANS), SHA, ("lstm",), "median")
