@@ -18,7 +18,6 @@ from quantkit.quantization import QuantizeSettings, quantize_model
 from quantkit.quantization.equalize.channel_scaling import find_junctions
 from quantkit.quantization.inspection import inspect_model
 from quantkit.quantization.prepare import prepare
-from quantkit.quantization.prepared import PreparedModel
 from quantkit.runtime.session import create_session
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
@@ -145,14 +144,11 @@ def test_from_analysis_to_a_file_of_the_size_that_was_planned(
     assert with_sizes(source, found.plan, budget).predicted_bytes == result.size_bytes
 
 
-def test_layers_with_one_weight_have_one_codec() -> None:
-    model = merged_decoder()
+def test_layers_with_one_weight_have_one_codec(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    save_model(merged_decoder(), path)
     settings = QuantizeSettings(compute="float32", codec=CODECS[1], exclude=("layer/up.2",))
-    path = Path("model.onnx")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("quantkit.quantization.prepared.open_model", lambda _: model)
-        patch.setattr("quantkit.quantization.prepared.sha256_of", lambda _: "ab" * 32)
-        assigned = prepare(PreparedModel(path), settings)
+    assigned = prepare(path, settings)
     assert assigned.choices["layer/up.2"].codec == assigned.choices["layer/up"].codec == CODECS[1]
 
 

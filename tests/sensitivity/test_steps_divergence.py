@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -53,9 +54,10 @@ def test_plan_is_foretold_and_what_each_layer_bears(model, compute, share, tmp_p
     feeds = assigned.prepared.feeds(clips)
     fitting = Fitting()
     seen = observe(assigned.model, assigned.layers, assigned.choices, feeds, fitting)
-    with PlanTrial(
+    trial = PlanTrial(
         assigned.model, assigned.layers, feeds, SETTINGS, observations=seen, fitting=fitting
-    ) as tried:
+    )
+    with closing(trial) as tried:
         foretold = tried.divergence(assigned.choices).mean
         marginals = tried.marginals(assigned.choices)
     result = quantize_model(source, tmp_path / "q.onnx", assigned.plan, clips)
