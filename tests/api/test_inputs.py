@@ -128,6 +128,7 @@ def test_a_folder_that_is_no_checkpoint_is_said_to_be_neither(tmp_path: Path) ->
         pass
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_exported_for_as_long_as_it_is_used() -> None:
     folder = Path(__file__).resolve().parents[2] / "models" / "keywords-en"
     with float_model(folder) as path:

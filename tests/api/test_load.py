@@ -16,6 +16,7 @@ from quantkit.exporting.frontend_graph import fuse_frontend
 from quantkit.graph.artifact import load_model, read_info, save_model
 from tests.api.small import RATE, clips, write_clips
 from tests.small_model import LABELS
+from tests.whisper import exported_whisper
 
 
 @pytest.fixture
@@ -132,6 +133,23 @@ def test_a_language_model_may_be_named_by_a_text(source: Path, tmp_path: Path) -
     decoding = quantkit.Decoding("beam", language_model=str(tmp_path / "no.arpa"))  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"no\.arpa"):
         quantkit.load(source, decoding=decoding).transcribe(clips(1)[0], RATE)
+
+
+@pytest.mark.slow
+def test_a_whisper_hears_arrays_of_any_length_and_says_what_was_said_when(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = exported_whisper(tmp_path_factory)
+    samples = np.random.default_rng(0).integers(-9_000, 9_000, 35 * RATE).astype(np.int16)
+    soundfile.write(tmp_path / "long.wav", samples, RATE, subtype="PCM_16")
+    decoding = quantkit.Decoding(language="de", timestamps=True, temperatures=(0.0,))
+    model = quantkit.load(path, decoding=decoding)
+    of_array = model.transcribe(samples, RATE)
+    of_file = model.transcribe(tmp_path / "long.wav")
+    assert (of_array.text, of_array.segments) == (of_file.text, of_file.segments)
+    assert (of_array.language, of_array.seconds) == ("de", 35.0)
+    assert len(of_array.rows()) == len(of_array.segments)
+    assert model.labels == ()
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:

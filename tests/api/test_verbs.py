@@ -66,6 +66,7 @@ def test_audio_in_every_form_is_the_same_audio(form: str, source: Path, audio: P
     assert heard(form) == heard("folder")
 
 
+@pytest.mark.slow
 def test_analyze_plan_and_quantize(source: Path, audio: Path, tmp_path: Path) -> None:
     found = quantkit.analyze(source, audio, output=tmp_path / "s.json", settings=ANALYSIS)
     assert_table(found, rows=6)
@@ -102,6 +103,7 @@ def test_a_plan_edited_by_hand_gets_its_sizes(source: Path, tmp_path: Path) -> N
     assert [row["bytes"] for row in again.rows()] == [row["bytes"] for row in made.rows()]
 
 
+@pytest.mark.slow
 def test_quantize_takes_a_preset_or_settings_of_ones_own(
     source: Path, audio: Path, tmp_path: Path
 ) -> None:
@@ -115,6 +117,7 @@ def test_quantize_takes_a_preset_or_settings_of_ones_own(
             quantkit.quantize(source, tmp_path / "c.onnx", unknown)
 
 
+@pytest.mark.slow
 def test_all_presets_beside_each_other(source: Path, audio: Path, tmp_path: Path) -> None:
     results = quantkit.quantize_presets(
         source, tmp_path / "all", audio, presets=("int8", "static-int8")
@@ -122,6 +125,7 @@ def test_all_presets_beside_each_other(source: Path, audio: Path, tmp_path: Path
     assert [result.path.name for result in results] == ["int8.onnx", "static-int8.onnx"]
 
 
+@pytest.mark.slow
 def test_personalize(source: Path, tmp_path: Path) -> None:
     told: list[str] = []
     made = quantkit.personalize(
@@ -157,6 +161,7 @@ def test_personalize_takes_32_clips_of_the_split_calibration(source: Path, tmp_p
     assert not (tmp_path / "user.onnx").exists()
 
 
+@pytest.mark.slow
 def test_bench_gate_and_inspect(source: Path, tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus", {"test": 3})
     small = tmp_path / "int8.onnx"
@@ -179,6 +184,7 @@ def test_bench_gate_and_inspect(source: Path, tmp_path: Path) -> None:
     assert_table(quantkit.inspect(str(small)), rows=6)
 
 
+@pytest.mark.slow
 def test_bench_of_arrays_measures_speed_alone(source: Path) -> None:
     settings = quantkit.BenchSettings(
         decoding=quantkit.Decoding("greedy"), batch_sizes=(1,), threads=(1,), sweep_utterances=0
@@ -188,6 +194,7 @@ def test_bench_of_arrays_measures_speed_alone(source: Path) -> None:
     assert not report.scored
 
 
+@pytest.mark.slow
 def test_ship_and_verify(source: Path, tmp_path: Path) -> None:
     (tmp_path / "LICENCE").write_text("For tests.")
     made = quantkit.ship(

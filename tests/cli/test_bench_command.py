@@ -221,7 +221,7 @@ def test_what_was_measured_is_shown_even_if_it_cannot_be_written(
     def fail(*_: object) -> None:
         raise OutputError("cannot write bench.json: the disk is full")
 
-    monkeypatch.setattr("quantkit.cli.bench.write_report", fail)
+    monkeypatch.setattr("quantkit.api.bench.write_report", fail)
     report = tmp_path / "report"
     assert run(models[0], "--data", labelled, "--report", report, *QUICK, *options) == 2
     printed = capsys.readouterr()
