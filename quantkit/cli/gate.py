@@ -31,9 +31,10 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 )
 @click.option(
     "--summary",
-    type=OutputFile(".md"),
+    # The file that a CI job shows may have any name.
+    type=OutputFile(),
     metavar="FILE",
-    help="Write a Markdown table (.md), for a pull request.",
+    help="Write a Markdown table, for a pull request.",
 )
 @click.option("--update", is_flag=True, help="Accept this run: renew the baseline's figures.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")

@@ -27,6 +27,11 @@ def test_a_name_without_a_suffix_gets_it_and_the_user_is_told(
     assert not Path("new").exists(), "nothing is created before the work"
 
 
+def test_a_file_without_the_suffix_is_not_what_is_meant() -> None:
+    Path("small").write_text("another file")
+    assert call("toy", "model.onnx", "-o", "small")["output"] == Path("small.onnx")
+
+
 def test_another_suffix_is_refused_with_those_that_are_meant() -> None:
     assert refused("toy", "model.onnx", "-o", "small.bin") == (
         "--output takes a name that ends in .onnx, not small.bin"

@@ -33,7 +33,9 @@ def general_options(*, dry_run: bool) -> list[click.Option]:
             help="Check the inputs, say what would be read, done and written, and exit.",
         ),
         click.Option(["-v", "--verbose"], count=True, help="Log what happens; -vv: everything."),
-        click.Option(["-q", "--quiet"], is_flag=True, help="No progress, errors only."),
+        click.Option(
+            ["-q", "--quiet"], is_flag=True, help="No progress, and of the log only errors."
+        ),
     ]
     return [option for option in options if dry_run or option.name != "dry_run"]
 

@@ -39,7 +39,8 @@ class OutputFile(click.Path):
     command; a name with another suffix is refused, because the next command would refuse it.
 
     Args:
-        suffixes: that the name may have, such as ``.onnx``; of several, none is a default.
+        suffixes: that the name may have, such as ``.onnx``; of several, none is a default. None:
+            any name will do.
         files_in_folder: for an option that names a folder in some cases; see :data:`FilesOf`.
         read_if_there: whether a file that is there already is read instead of written.
     """
@@ -64,12 +65,12 @@ class OutputFile(click.Path):
         Raises:
             InputError: it has another.
         """
-        if path.suffix in self.suffixes:
+        if not self.suffixes or path.suffix in self.suffixes:
             return path
-        if not path.suffix and len(self.suffixes) == 1 and not path.exists():
-            return path.with_name(path.name + self.suffixes[0])
         if not path.suffix and len(self.suffixes) == 1:
-            return path
+            # What cannot be a file is named as it is in the message that follows.
+            in_the_way = path.exists() and not path.is_file()
+            return path if in_the_way else path.with_name(path.name + self.suffixes[0])
         wanted = " or ".join([", ".join(self.suffixes[:-1]), self.suffixes[-1]]).removeprefix(
             " or "
         )
