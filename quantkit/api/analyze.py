@@ -88,7 +88,7 @@ def analyze(
     clips = calibration_clips(
         audio, sample_rate, selection, clips=ANALYSIS_CLIPS, outputs=[destination]
     )
-    with float_model(model) as source:
+    with float_model(model, begin) as source:
         prepared = PreparedModel(source)
         feeds = prepared.feeds(clips)
         begin(f"analyze {model} on {in_words(clips)}")

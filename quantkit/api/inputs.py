@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from quantkit.api.begin import Begin, nothing
 from quantkit.audio.corpora import open_corpus
 from quantkit.audio.decode import audio_seconds
 from quantkit.audio.samples import mono_waveform, require_length, require_rate
@@ -161,12 +162,13 @@ def _refuse_rate(sample_rate: float | None, what: str) -> None:
 
 
 @contextmanager
-def float_model(model: PathLike) -> Iterator[Path]:
+def float_model(model: PathLike, begin: Begin = nothing) -> Iterator[Path]:
     """The ``.onnx`` of ``model``; what is none yet is exported for as long as the block lasts.
 
     Args:
         model: an ``.onnx``; or a checkpoint, a folder of transformers or a name on the hub, as
             :func:`quantkit.export` takes them.
+        begin: see :data:`~quantkit.api.begin.Begin`; an export is work already.
 
     Raises:
         InputError: it is neither.
@@ -178,6 +180,7 @@ def float_model(model: PathLike) -> Iterator[Path]:
         return
     from quantkit.exporting.sources import ExportOptions, export_source
 
+    begin(f"export {path}, and go on with the result")
     with tempfile.TemporaryDirectory(prefix="quantkit-export-") as folder:
         exported = Path(folder) / f"{path.name}.onnx"
         try:

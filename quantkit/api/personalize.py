@@ -84,7 +84,7 @@ def personalize(
     limit = budget_bytes(budget)
     folder = cache_folder(cache)
     clips = calibration_clips(audio, sample_rate, selection, clips=ANALYSIS_CLIPS, outputs=outputs)
-    with float_model(model) as source:
+    with float_model(model, begin) as source:
         prepared = PreparedModel(source)
         begin(f"fit {model} into {limit:,} bytes for {in_words(clips)}")
         made = make_personal(

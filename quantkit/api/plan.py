@@ -102,7 +102,7 @@ def plan(
     if limit is None and method != "manual":
         raise InputError(f"--method {method} needs a --budget")
     found: Correction | None = None
-    with float_model(model) as source:
+    with float_model(model, begin) as source:
         prepared = PreparedModel(source)
         feeds = None if clips is None else prepared.feeds(clips)
         begin(_steps(model, method, limit, clips))
@@ -153,7 +153,7 @@ def resize_plan(
     require_writable([destination], [path_of(model, "the model")])
     limit = None if budget is None else budget_bytes(budget)
     before = edited if isinstance(edited, Plan) else read_plan(path_of(edited, "the plan"))
-    with float_model(model) as source:
+    with float_model(model, begin) as source:
         prepared = PreparedModel(source)
         begin(_steps(model, "manual", limit, None))
         made = with_sizes(prepared, replace(before, method="manual"), limit, settings.fitting)

@@ -69,7 +69,7 @@ def quantize(
     require_writable([destination], [plan_file])
     chosen = _decided(decisions, plan_file)
     clips = _clips(audio, sample_rate, selection, [destination])
-    with float_model(model) as source:
+    with float_model(model, begin) as source:
         begin(_steps(model, plan_file or chosen, clips))
         return quantize_model(
             source,
@@ -105,7 +105,7 @@ def quantize_presets(
     target = path_of(folder, "the folder")
     family = [resolve(each) for each in presets]
     clips = _clips(audio, sample_rate, selection, [])
-    with float_model(model) as source:
+    with float_model(model, begin) as source:
         begin(_steps(model, "all presets", clips))
         results = quantize_family(
             source,

@@ -22,6 +22,7 @@ from quantkit.cli.progress import progress_bar
     "source",
     cls=Argument,
     metavar="MODEL",
+    may_name_file=True,
     help="Folder or file of a checkpoint, a name on the Hugging Face hub, or an .onnx.",
 )
 @click.option(

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 @click.command(
     name="train", cls=Command, first=("resume", "steps", "threads", "device"), dry_run=True
 )
-@click.argument("recipe", cls=Argument, help="A TOML file, or the name of a preset.")
+@click.argument(
+    "recipe", cls=Argument, may_name_file=True, help="A TOML file, or the name of a preset."
+)
 @click.option(
     "--data",
     multiple=True,

@@ -98,7 +98,8 @@ def test_the_checkpoint_itself_is_never_overwritten(
     link.symlink_to(checkpoint / name)
     for source in (checkpoint, checkpoint / "model.safetensors"):
         assert run("export", source, "-o", checkpoint / name) == 2
-        assert "takes a name that ends in .onnx" in capsys.readouterr().err
+        refusal = capsys.readouterr().err
+        assert "takes a name that ends in .onnx" in refusal or "itself read by this" in refusal
         assert run("export", source, "-o", link) == 2
         assert "itself read by this command" in capsys.readouterr().err
     assert (checkpoint / name).read_bytes() == before

@@ -66,4 +66,4 @@ def test_every_command_that_writes_can_say_what_it_would_write(name: str) -> Non
     assert isinstance(command, Command)
     writes = any(isinstance(param.type, OutputFile | OutputFolder) for param in command.params)
     assert any("--dry-run" in param.opts for param in command.params) == writes
-    assert ("begin_work(" in inspect.getsource(command.callback)) == writes  # type: ignore[arg-type]
+    assert ("begin_work" in inspect.getsource(command.callback)) == writes  # type: ignore[arg-type]

@@ -85,7 +85,7 @@ def test_a_folder_that_cannot_be_written_is_named(
     def refuse(**_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("quantkit.api.outputs.tempfile.TemporaryFile", refuse)
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
     assert refused("toy", "m", "-o", "a.onnx") == "cannot write to a.onnx: Permission denied"
 
 

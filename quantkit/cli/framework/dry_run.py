@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from quantkit.cli.framework.parameters import CacheFolder, OutputFile, OutputFolder
+from quantkit.cli.framework.parameters import Argument, CacheFolder, OutputFile, OutputFolder
 from quantkit.cli.framework.state import state
 
 
@@ -78,12 +78,18 @@ def written(
 
 def is_input(param: click.Parameter) -> bool:
     """Whether a parameter names something that the command reads."""
+    if isinstance(param, Argument) and param.may_name_file:
+        return True
     return isinstance(param.type, click.Path) and not isinstance(
         param.type, OutputFile | OutputFolder | CacheFolder
     )
 
 
 def paths_in(value: Any) -> list[Path]:
-    """The paths of a parameter's value, which may be one, several or none."""
+    """The paths of a parameter's value, which may be one, several or none.
+
+    Text is one where something of that name is there.
+    """
     values = value if isinstance(value, tuple) else (value,)
-    return [each for each in values if isinstance(each, Path)]
+    named = [Path(each) for each in values if isinstance(each, str) and Path(each).exists()]
+    return [*named, *(each for each in values if isinstance(each, Path))]

@@ -22,11 +22,16 @@ class Argument(click.Argument):
 
     Args:
         help: one sentence.
+        may_name_file: whether its text may be the path of something that is read; other things,
+            such as a name on the hub, are not there as files.
     """
 
-    def __init__(self, *arguments: Any, help: str = "", **keywords: Any) -> None:
+    def __init__(
+        self, *arguments: Any, help: str = "", may_name_file: bool = False, **keywords: Any
+    ) -> None:
         super().__init__(*arguments, **keywords)
         self.help = help
+        self.may_name_file = may_name_file
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
         return self.make_metavar(ctx), self.help or ""
