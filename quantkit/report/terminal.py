@@ -40,7 +40,7 @@ class Column:
 def terminal_console() -> Console:
     """Standard output, as wide as the terminal or ``$COLUMNS``; else as wide as lines need."""
     console = Console()
-    if console.is_terminal or "COLUMNS" in os.environ:
+    if console.is_terminal or os.environ.get("COLUMNS", "").isdigit():
         return console
     return Console(width=_UNLIMITED)
 
