@@ -16,8 +16,10 @@ def reasons(sensitivity: Sensitivity | None, plan: Plan) -> tuple[str, ...]:
     A layer is cheap to make small when it moves the posteriors little for the bytes it saves; see
     :func:`divergence_per_weight`.
 
-    >>> reasons(sensitivity, plan)[8]
-    'layer9.conv holds 56 % of the weights and is the least sensitive per byte: 2 bits'
+    ::
+
+        reasons(sensitivity, plan)[8]
+        # layer9.conv holds 56 % of the weights and is the least sensitive per byte: 2 bits
 
     Args:
         sensitivity: of the same model; None if unknown.
