@@ -17,7 +17,7 @@ from benchmarks.cells import ROOT
 from benchmarks.results import host, replace_section, table
 from benchmarks.scoring import HeldOut, Score, change
 from quantkit.audio.corpora import open_corpus
-from quantkit.calibration.feeds import Feeds
+from quantkit.calibration.data import CalibrationData
 from quantkit.codecs.catalogue import INT8
 from quantkit.graph.artifact import read_info
 from quantkit.quantization import QuantizeSettings, quantize_model
@@ -28,7 +28,7 @@ BITS = (8, 6, 5, 4)
 CALIBRATION_CLIPS = 32
 
 
-def measure(held_out: HeldOut, feeds: Feeds, bits: int, found_by: RangeMethod) -> Score:
+def measure(held_out: HeldOut, feeds: CalibrationData, bits: int, found_by: RangeMethod) -> Score:
     """The shipped model with int8 weights and activations of ``bits``, in all layers."""
     settings = QuantizeSettings(
         compute="static", codec=INT8, activation_bits=bits, range=found_by, percentile=99.99
@@ -81,7 +81,7 @@ def main(data: Path, clips: int, seed: int) -> None:
     corpus = open_corpus(data / "librispeech")
     heard = corpus.select(split="train").sample(CALIBRATION_CLIPS, seed)
     held_out = HeldOut(SOURCE, corpus.select(split="dev").sample(clips, seed))
-    feeds = Feeds(heard, read_info(SOURCE))
+    feeds = CalibrationData(heard, read_info(SOURCE))
     scores = {
         (bits, name): measure(held_out, feeds, bits, name) for bits in BITS for name in RANGES
     }

@@ -17,12 +17,12 @@ import numpy as np
 from benchmarks.results import host, replace_section, table
 from benchmarks.whisper import BUDGETS, LANGUAGES, calibration, float_model, plain_dynamic, test_set
 from quantkit.audio.utterance import Corpus
-from quantkit.calibration.feeds import Feeds
+from quantkit.calibration.data import CalibrationData
 from quantkit.graph.artifact import model_files, read_info, total_size
 from quantkit.personalization.outliers import with_balance
 from quantkit.quantization import quantize_model
-from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.choices.presets import preset
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.runtime.whisper.network import WhisperNetwork
 from quantkit.sensitivity.model_divergence import model_divergence
@@ -32,15 +32,15 @@ CLIPS = 8
 ROUNDS = 10
 
 
-def test_feeds(data: Path, model: str, source: Path) -> Feeds:
+def test_feeds(data: Path, model: str, source: Path) -> CalibrationData:
     """Clips that nothing was calibrated on, in all languages that the model knows."""
     names = ("librispeech", *LANGUAGES) if model == "base" else ("librispeech",)
     wanted = CLIPS if len(names) > 1 else 3 * CLIPS
     clips = [clip for name in names for clip in tuple(test_set(data, name))[:wanted]]
-    return Feeds(Corpus("test clips", tuple(clips)), read_info(source), source)
+    return CalibrationData(Corpus("test clips", tuple(clips)), read_info(source), source)
 
 
-def seconds_of(networks: dict[str, WhisperNetwork], feeds: Feeds) -> dict[str, float]:
+def seconds_of(networks: dict[str, WhisperNetwork], feeds: CalibrationData) -> dict[str, float]:
     """Median time of a window and the tokens of its text, in turns."""
     _, inputs = next(iter(feeds))
     taken: dict[str, list[float]] = {name: [] for name in networks}
@@ -56,8 +56,8 @@ def seconds_of(networks: dict[str, WhisperNetwork], feeds: Feeds) -> dict[str, f
 def rows_of(data: Path, model: str, folder: Path) -> list[list[str]]:
     """One line for each form of ``model``."""
     source = float_model(model)
-    heard = Feeds(calibration(data, model), read_info(source), source)
-    usual = Fitting()
+    heard = CalibrationData(calibration(data, model), read_info(source), source)
+    usual = PtqSettings()
     prepared = PreparedModel.of(source)
     balanced = with_balance(prepared, heard, preset("hybrid"), usual)
     files = {"float32": source, "ONNX Runtime dynamic int8": plain_dynamic(source)}

@@ -22,11 +22,11 @@ from quantkit.audio.corpora import open_corpus
 from quantkit.audio.utterance import Corpus
 from quantkit.benchmarking.accuracy import iter_clips
 from quantkit.benchmarking.contestant import open_contestants
-from quantkit.calibration.feeds import Feeds
+from quantkit.calibration.data import CalibrationData
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.graph.artifact import read_info, total_size
 from quantkit.quantization import QuantizeSettings, quantize_model
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
 from quantkit.sensitivity.posteriors import divergence, frame_weights
 
@@ -41,9 +41,9 @@ CODECS = (
 )
 CALIBRATION_CLIPS = 64
 #: What the last columns show the divergence without.
-WITHOUT: Mapping[str, Fitting] = {
-    "nearest rounding": Fitting(rounding="nearest"),
-    "no bias correction": Fitting(bias_correction=False),
+WITHOUT: Mapping[str, PtqSettings] = {
+    "nearest rounding": PtqSettings(rounding="nearest"),
+    "no bias correction": PtqSettings(bias_correction=False),
 }
 #: Rows of the README's table.
 SHORT = ("float32", "int8", "bitplane 4", "bitplane 3", "grouped 4", "grouped 3", "grouped 2")
@@ -53,7 +53,9 @@ LOW_BITS = (2, 3, 4)
 BETTER = ("codebook", "grouped")
 
 
-def write_variants(folder: Path, source: Path, audio: Feeds, fitting: Fitting) -> list[Path]:
+def write_variants(
+    folder: Path, source: Path, audio: CalibrationData, fitting: PtqSettings
+) -> list[Path]:
     """The float model, and the same static with every codec."""
     folder.mkdir()
     paths = [source]
@@ -178,8 +180,8 @@ def main(data: Path | None, clips: int, decoder: str, seed: int) -> None:
     ]
     broken: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        heard = Feeds(audio, read_info(source))
-        paths = write_variants(Path(folder) / "usual", source, heard, Fitting())
+        heard = CalibrationData(audio, read_info(source))
+        paths = write_variants(Path(folder) / "usual", source, heard, PtqSettings())
         others = [
             write_variants(Path(folder) / name, source, heard, fitting)
             for name, fitting in WITHOUT.items()

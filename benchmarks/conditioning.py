@@ -21,13 +21,13 @@ from benchmarks.results import host, replace_section, table
 from benchmarks.shipped_model import BUILD, Score, score, test_sets
 from quantkit.audio.corpora import open_corpus
 from quantkit.audio.utterance import Corpus
-from quantkit.calibration.feeds import Feeds
+from quantkit.calibration.data import CalibrationData
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.graph.artifact import load_model, save_model
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.info import info_of
 from quantkit.quantization import QuantizeSettings, quantize_model
-from quantkit.quantization.choices.fitting import ROUNDINGS, Fitting, Rounding
+from quantkit.quantization.choices.ptq import ROUNDINGS, PtqSettings, Rounding
 from quantkit.quantization.equalize.channel_scaling import find_junctions
 from quantkit.quantization.equalize.conditioning import observe_magnitudes
 from quantkit.quantization.equalize.equalization import Form, equalize
@@ -48,7 +48,7 @@ def write_float_models(folder: Path, source: Path, audio: Corpus) -> dict[str, P
         model = load_model(source)
         editor = GraphEditor(model)
         junctions = find_junctions(editor)
-        seen = observe_magnitudes(model, junctions, Feeds.of(audio, info))
+        seen = observe_magnitudes(model, junctions, CalibrationData.of(audio, info))
         if isinstance(way, float):
             smooth(editor, junctions, seen, way)
         else:
@@ -66,7 +66,7 @@ def quantized(
     settings = QuantizeSettings(compute="static", codec=CodecChoice.parse(codec))
     paths = [folder / f"{codec.replace(':', ' ')}, {rounding}, {path.name}" for path in sources]
     for source, path in zip(sources, paths, strict=True):
-        quantize_model(source, path, settings, audio, fitting=Fitting(rounding=rounding))
+        quantize_model(source, path, settings, audio, fitting=PtqSettings(rounding=rounding))
     return paths
 
 

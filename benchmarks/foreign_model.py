@@ -26,7 +26,7 @@ from benchmarks.cells import ROOT
 from benchmarks.results import host, replace_section, table
 from benchmarks.scoring import HeldOut
 from quantkit.audio.utterance import Corpus
-from quantkit.calibration.feeds import Feeds
+from quantkit.calibration.data import CalibrationData
 from quantkit.exporting.sources import ExportOptions, export_source
 from quantkit.graph.artifact import read_info, total_size
 from quantkit.personalization.pipeline import personalize
@@ -113,7 +113,7 @@ def measure(data: Path, folder: Path) -> tuple[int, Sequence[int], dict[int, Los
     part = open_part(recipe.sources[0], data / "speech_commands", "test")
     heard, tested = _halves(part)
     info = read_info(source)
-    own, others = (Feeds(clips, info, source) for clips in (heard, tested))
+    own, others = (CalibrationData(clips, info, source) for clips in (heard, tested))
     scored = HeldOut(source, tested)
     found = {}
     for budget in BUDGETS:

@@ -25,7 +25,7 @@ import click
 
 from benchmarks.cells import ROOT
 from quantkit.audio.corpora import open_corpus
-from quantkit.calibration.feeds import Calibration
+from quantkit.calibration.data import Calibration
 from quantkit.graph import artifact
 from quantkit.graph.lazy import LazyModel, read_lazily
 from quantkit.personalization.pipeline import personalize

@@ -20,7 +20,7 @@ import click
 from benchmarks.cells import ROOT
 from benchmarks.results import host, replace_section, table
 from quantkit.audio.corpora import open_corpus
-from quantkit.calibration.feeds import Feeds
+from quantkit.calibration.data import CalibrationData
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.graph.artifact import read_info
 from quantkit.planning.latency import LayerTimes
@@ -62,7 +62,7 @@ class Checked:
         return self.predicted / self.measured - 1
 
 
-def check(feeds: Feeds, times: LayerTimes) -> list[Checked]:
+def check(feeds: CalibrationData, times: LayerTimes) -> list[Checked]:
     """Plan for every limit, and time the files in turns with the float model."""
     divergence = DivergenceSettings(candidates=CANDIDATES)
     sensitivity = analyze(SOURCE, feeds, AnalysisSettings(metrics=(), divergence=divergence))
@@ -116,7 +116,7 @@ def main() -> None:
     """Check every limit, renew RESULTS.md, and fail if a promise is broken."""
     if not SOURCE.exists():
         raise click.ClickException(f"{SOURCE} is missing: run `make export` first")
-    feeds = Feeds(open_corpus(CLIPS).sample(16), read_info(SOURCE))
+    feeds = CalibrationData(open_corpus(CLIPS).sample(16), read_info(SOURCE))
     times = measure_layer_times(SOURCE, feeds, cache_folder=None)
     if times.disturbed:
         raise click.ClickException("other programs took the processor: run it on a quiet machine")
@@ -130,7 +130,7 @@ def main() -> None:
         raise click.ClickException(f"off by more than {PROMISED_ERROR:.0%}: {limits}")
 
 
-def _seconds(paths: Sequence[Path], feeds: Feeds) -> list[float]:
+def _seconds(paths: Sequence[Path], feeds: CalibrationData) -> list[float]:
     """Median processor time of one run on the clip of median length."""
     clips = sorted(
         (inputs for _, inputs in feeds), key=lambda each: -sum(v.size for v in each.values())

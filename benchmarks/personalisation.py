@@ -32,7 +32,7 @@ from quantkit.graph.artifact import total_size
 from quantkit.personalization.pipeline import personalize
 from quantkit.planning.methods import PlanRequest, method_named
 from quantkit.quantization import QuantizeSettings, quantize_model
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 
@@ -54,7 +54,7 @@ FEWEST_CLIPS = 20
 
 #: myQASR as published, but with 8-bit activations: with as few bits as weights have here,
 #: nothing is recognised.
-_MYQASR = Fitting(rounding="nearest", weight_range="cosine", bias_correction=False)
+_MYQASR = PtqSettings(rounding="nearest", weight_range="cosine", bias_correction=False)
 _MYQASR_SETTINGS = QuantizeSettings(compute="static", range="cosine")
 
 _CODE = (

@@ -27,7 +27,7 @@ from benchmarks.results import host, replace_section
 from benchmarks.scoring import HeldOut, Score, change, corpus_digest, mean_interval
 from quantkit.audio.corpora import open_corpus
 from quantkit.audio.utterance import Corpus
-from quantkit.calibration.feeds import Feeds
+from quantkit.calibration.data import CalibrationData
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.files import sha256_of
 from quantkit.graph.artifact import read_info, total_size
@@ -39,7 +39,7 @@ from quantkit.planning.methods.precisions import codec_widths
 from quantkit.planning.optimal import Planner
 from quantkit.planning.size import with_sizes
 from quantkit.quantization import QuantizeSettings, quantize_model
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import RangeMethod
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
@@ -60,11 +60,11 @@ CALIBRATION_CLIPS = 32
 SEEDS = (0, 1, 2)
 
 #: How numbers are found: as we do, and as in each of myQASR's three calibrations.
-FITTINGS: Mapping[str, tuple[Fitting, RangeMethod]] = {
+FITTINGS: Mapping[str, tuple[PtqSettings, RangeMethod]] = {
     "ours": (PersonalizeSettings().fitting, "min-max"),
-    "min-max": (Fitting("nearest", "min-max", bias_correction=False), "min-max"),
-    "cosine": (Fitting("nearest", "cosine", bias_correction=False), "cosine"),
-    "hessian": (Fitting("nearest", "hessian", bias_correction=False), "hessian"),
+    "min-max": (PtqSettings("nearest", "min-max", bias_correction=False), "min-max"),
+    "cosine": (PtqSettings("nearest", "cosine", bias_correction=False), "cosine"),
+    "hessian": (PtqSettings("nearest", "hessian", bias_correction=False), "hessian"),
 }
 
 #: What each process keeps open from one cell to the next.
@@ -251,9 +251,9 @@ def _sensitivity(measure: Measure) -> Sensitivity:
 
 
 @cache
-def _feeds(measure: Measure) -> Feeds:
+def _feeds(measure: Measure) -> CalibrationData:
     info = read_info(measure.source)
-    return Feeds(tuple(Feeds(_calibration_clips(measure), info)), info)
+    return CalibrationData(tuple(CalibrationData(_calibration_clips(measure), info)), info)
 
 
 @cache

@@ -14,7 +14,7 @@ import click
 from benchmarks.balancing import CLIPS, test_feeds
 from benchmarks.results import host, replace_section, table
 from benchmarks.whisper import calibration, float_model
-from quantkit.calibration.feeds import Feeds
+from quantkit.calibration.data import CalibrationData
 from quantkit.codecs.catalogue import FLOAT32, CodecChoice
 from quantkit.graph.artifact import read_info
 from quantkit.quantization import QuantizeSettings, quantize_model
@@ -48,7 +48,7 @@ def settings_for(codec: CodecChoice) -> QuantizeSettings:
 def rows_of(data: Path, folder: Path) -> list[list[str]]:
     """One line for each codec."""
     source = float_model(MODEL)
-    heard = Feeds(calibration(data, MODEL), read_info(source), source)
+    heard = CalibrationData(calibration(data, MODEL), read_info(source), source)
     tested = test_feeds(data, MODEL, source)
     prepared = PreparedModel.of(source)
     rows = []

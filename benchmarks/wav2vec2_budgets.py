@@ -25,7 +25,7 @@ from transformers import Wav2Vec2Config
 from benchmarks.results import host, replace_section, table
 from benchmarks.wav2vec2_base import SAMPLE_RATE, SECONDS_OF_AUDIO, export_as_users_do
 from quantkit.audio.corpora import open_corpus
-from quantkit.calibration.feeds import Feeds
+from quantkit.calibration.data import CalibrationData
 from quantkit.exporting.parity import ParityCase, check_parity
 from quantkit.exporting.pretrained import TOLERANCE
 from quantkit.exporting.references import PretrainedReference
@@ -35,7 +35,7 @@ from quantkit.personalization.outliers import with_balance
 from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE
 from quantkit.planning.optimal import Planner
 from quantkit.quantization import preset, quantize_model
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.runtime.session import create_session
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
@@ -87,9 +87,9 @@ def parity(folder: Path, source: Path) -> Sequence[ParityCase]:
 def make(source: Path, folder: Path, data: Path) -> dict[str, tuple[Path, float | None, float]]:
     """A file for each budget, from one analysis: its path, what was foretold of it, what it did."""
     corpus = open_corpus(data / "librispeech").select(split="train").sample(CALIBRATION_CLIPS, 0)
-    feeds, settings = Feeds(corpus, read_info(source), source), preset("hybrid")
+    feeds, settings = CalibrationData(corpus, read_info(source), source), preset("hybrid")
     prepared = PreparedModel.of(source)
-    fitting = with_balance(prepared, feeds, settings, Fitting())
+    fitting = with_balance(prepared, feeds, settings, PtqSettings())
     asked = AnalysisSettings(metrics=(), fitting=fitting, divergence=DivergenceSettings())
     sensitivity = analyze(prepared, feeds, asked)
     compared = feeds.only(range(COMPARED_CLIPS))

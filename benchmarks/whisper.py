@@ -30,7 +30,7 @@ from quantkit.arrays import FloatArray
 from quantkit.audio.corpora import open_corpus
 from quantkit.audio.decode import read_audio
 from quantkit.audio.utterance import Corpus
-from quantkit.calibration.feeds import Feeds
+from quantkit.calibration.data import CalibrationData
 from quantkit.exporting.sources import ExportOptions, export_source
 from quantkit.graph.artifact import load_model, read_info, save_model, total_size
 from quantkit.personalization.pipeline import personalize
@@ -162,7 +162,7 @@ def plain_dynamic(source: Path) -> Path:
     return destination
 
 
-def personalised(source: Path, budget: int, heard: Feeds) -> Path:
+def personalised(source: Path, budget: int, heard: CalibrationData) -> Path:
     """The best file within ``budget`` for those who are heard."""
     # Of this code: a file of another one must not be measured for it.
     code = code_digest(ROOT / "quantkit")[:8]
@@ -180,7 +180,7 @@ def forms_of(
     """All forms of ``model``: bytes on disk, and how it hears a waveform in a language."""
     source = float_model(model)
     # Heard once, for all budgets.
-    heard = Feeds.of(calibration(data, model), read_info(source), source)
+    heard = CalibrationData.of(calibration(data, model), read_info(source), source)
     paths = {FLOAT: source, PLAIN: plain_dynamic(source)}
     for budget in BUDGETS[model]:
         paths[f"quantkit {budget / 1e6:g} MB"] = personalised(source, budget, heard)

@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from quantkit.graph.plan import Plan as Plan
     from quantkit.personalization.pipeline import Personalized as Personalized
     from quantkit.personalization.pipeline import PersonalizeSettings as PersonalizeSettings
-    from quantkit.quantization.choices.fitting import Fitting as Fitting
+    from quantkit.quantization.choices.ptq import PtqSettings as PtqSettings
     from quantkit.quantization.choices.settings import LayerRule as LayerRule
     from quantkit.quantization.choices.settings import QuantizeSettings as QuantizeSettings
     from quantkit.quantization.inspection import Inspection as Inspection
@@ -121,7 +121,7 @@ _HOMES = {
     ),
     "quantkit.graph.plan": ("LayerPlan", "Plan"),
     "quantkit.personalization.pipeline": ("PersonalizeSettings", "Personalized"),
-    "quantkit.quantization.choices.fitting": ("Fitting",),
+    "quantkit.quantization.choices.ptq": ("PtqSettings",),
     "quantkit.quantization.choices.settings": ("LayerRule", "QuantizeSettings"),
     "quantkit.quantization.inspection": ("Inspection",),
     "quantkit.quantization.pipeline": ("QuantizeResult",),

@@ -11,7 +11,7 @@ from quantkit.api.inputs import Audio, PathLike, corpus_of, path_of
 from quantkit.api.outputs import check_outputs
 from quantkit.api.selection import Selection
 from quantkit.audio.utterance import Corpus
-from quantkit.calibration.feeds import Feeds
+from quantkit.calibration.data import CalibrationData
 from quantkit.sensitivity.cache import default_cache_folder
 
 #: Where analyses are kept: True, the user's cache folder; False, nowhere; or a folder.
@@ -48,7 +48,7 @@ def in_words(corpus: Corpus) -> str:
     return f"{count} clip{'s' * (count != 1)} of {corpus.name}"
 
 
-def left_out(feeds: Feeds | None) -> tuple[str, ...]:
+def left_out(feeds: CalibrationData | None) -> tuple[str, ...]:
     """Why clips could not be used, once the feeds were gone through; none without feeds."""
     if feeds is None:
         return ()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from quantkit.api.inputs import optional_path, path_of
 from quantkit.api.plan_settings import PlanSettings
-from quantkit.calibration.feeds import Feeds
+from quantkit.calibration.data import CalibrationData
 from quantkit.errors import InputError
 from quantkit.graph.plan import Plan
 from quantkit.planning.budget import parse_latency
@@ -23,7 +23,7 @@ from quantkit.planning.methods.precisions import codec_widths
 from quantkit.planning.optimal import Planner
 from quantkit.planning.pareto import pareto_front
 from quantkit.progress import Progress
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 from quantkit.sensitivity.divergence_settings import CANDIDATES, DivergenceSettings
@@ -49,15 +49,15 @@ class PlanQuestion:
     budget: int
     settings: PlanSettings
     table: Sensitivity | None
-    feeds: Feeds | None
+    feeds: CalibrationData | None
     cache: Path | None
     progress: Progress | None = None
     notify: Callable[[str], None] | None = None
 
     @property
-    def fitting(self) -> Fitting:
+    def fitting(self) -> PtqSettings:
         """How the numbers will be found."""
-        return self.settings.fitting or Fitting()
+        return self.settings.fitting or PtqSettings()
 
     def sensitivity(self, analysis: AnalysisSettings) -> Sensitivity:
         """The table that was given, or one made from the audio.

@@ -12,7 +12,7 @@ from quantkit.errors import InputError
 from quantkit.planning.methods import METHODS, options_of
 from quantkit.planning.methods.counting import SizeCount
 from quantkit.planning.methods.ordering import Direction
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import QuantizeSettings
 
 #: Every method by name, with one line about it.
@@ -71,7 +71,7 @@ class PlanSettings:
     """
 
     quantize: QuantizeSettings = field(default_factory=QuantizeSettings)
-    fitting: Fitting | None = None
+    fitting: PtqSettings | None = None
     codec: str | None = None
     candidates: tuple[CodecChoice, ...] = ()
     max_latency: str | None = None

@@ -15,8 +15,8 @@ from quantkit.api.selection import Selection
 from quantkit.audio.utterance import Corpus
 from quantkit.graph.plan import Plan, read_plan
 from quantkit.progress import Progress
-from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.choices.presets import PRESETS, resolve
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.family import quantize_family
 from quantkit.quantization.pipeline import QuantizeResult, quantize_model
@@ -30,7 +30,7 @@ def quantize(
     *,
     sample_rate: float | None = None,
     selection: Selection | None = None,
-    fitting: Fitting | None = None,
+    fitting: PtqSettings | None = None,
     begin: Begin = nothing,
     progress: Progress | None = None,
 ) -> QuantizeResult:
@@ -89,7 +89,7 @@ def quantize_presets(
     presets: Sequence[str | QuantizeSettings] = tuple(PRESETS),
     sample_rate: float | None = None,
     selection: Selection | None = None,
-    fitting: Fitting | None = None,
+    fitting: PtqSettings | None = None,
     begin: Begin = nothing,
     progress: Progress | None = None,
 ) -> tuple[QuantizeResult, ...]:

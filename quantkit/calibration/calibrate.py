@@ -58,7 +58,7 @@ def calibrate(
     Args:
         model: float32; is not changed.
         watched: the tensors to follow by name; their trackers hold the result.
-        feeds: clips with their inputs; see :class:`~quantkit.calibration.feeds.Feeds`.
+        feeds: clips with their inputs; see :class:`~quantkit.calibration.data.CalibrationData`.
         advance: is told how much of the work on one clip was done since it was told last: they add
             up to the number of clips.
 

@@ -10,17 +10,17 @@ import click
 
 from quantkit.cli.framework import is_given
 from quantkit.cli.option_groups import option_group
-from quantkit.quantization.choices.fitting import (
+from quantkit.quantization.choices.ptq import (
     ROUNDINGS,
     WEIGHT_RANGES,
-    Fitting,
+    PtqSettings,
     Rounding,
     WeightRange,
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_USUAL = Fitting()
+_USUAL = PtqSettings()
 
 _OPTIONS = [
     click.option(
@@ -80,9 +80,9 @@ class FittingOptions:
     balance: tuple[str, ...]
 
     @property
-    def fitting(self) -> Fitting:
+    def fitting(self) -> PtqSettings:
         """What they say."""
-        return Fitting(
+        return PtqSettings(
             rounding=self.rounding,
             weight_range=self.weight_range,
             bias_correction=self.bias_correction,

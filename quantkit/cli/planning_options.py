@@ -17,7 +17,7 @@ from quantkit.codecs.catalogue import CodecChoice
 from quantkit.planning.front_file import FORMS
 from quantkit.planning.methods.counting import SIZE_COUNTS, SizeCount
 from quantkit.planning.methods.ordering import DIRECTIONS, MEDIAN, Direction
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import QuantizeSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -97,7 +97,7 @@ class PlanningOptions:
     seed: int | None
 
     def settings(
-        self, quantize: QuantizeSettings, fitting: Fitting | None, codec: str | None
+        self, quantize: QuantizeSettings, fitting: PtqSettings | None, codec: str | None
     ) -> PlanSettings:
         """What they say, with what layers become, how numbers are found, and a codec's name.
 

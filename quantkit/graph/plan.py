@@ -100,7 +100,7 @@ class Plan:
             was not computed.
         target_runtime: the oldest ONNX Runtime that must load the file; empty for the newest.
         fitting: how the numbers are found; see
-            :class:`quantkit.quantization.choices.fitting.Fitting`. Empty if not recorded.
+            :class:`quantkit.quantization.choices.ptq.PtqSettings`. Empty if not recorded.
     """
 
     layers: tuple[LayerPlan, ...]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from quantkit.calibration.feeds import Feeds
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.calibration.data import CalibrationData
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.equalize.balancing import unbalanced, worth_balancing
 from quantkit.quantization.equalize.conditioning import ONE_GRID, observe_magnitudes
@@ -14,8 +14,11 @@ from quantkit.quantization.prepared import PreparedModel
 
 
 def with_balance(
-    prepared: PreparedModel, feeds: Feeds, settings: QuantizeSettings, fitting: Fitting
-) -> Fitting:
+    prepared: PreparedModel,
+    feeds: CalibrationData,
+    settings: QuantizeSettings,
+    fitting: PtqSettings,
+) -> PtqSettings:
     """``fitting`` with the layers that gain from balancing.
 
     Unchanged if it lists layers already.

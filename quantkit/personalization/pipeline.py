@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from quantkit.audio.utterance import Corpus
-from quantkit.calibration.feeds import Calibration, Feeds, evenly
+from quantkit.calibration.data import Calibration, CalibrationData, evenly
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.files import refuse_overwriting
 from quantkit.graph.plan import Plan
@@ -23,8 +23,8 @@ from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE
 from quantkit.planning.optimal import Planner
 from quantkit.planning.pareto import Front, pareto_front
 from quantkit.progress import Progress, no_progress
-from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.choices.presets import preset
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.pipeline import quantize_model
 from quantkit.quantization.prepared import PreparedModel
@@ -52,7 +52,7 @@ class PersonalizeSettings:
     Args:
         quantize: compute, activation grids, pinned and excluded layers; its codec is not used.
         candidates: codecs to choose from.
-        fitting: see :class:`~quantkit.quantization.choices.fitting.Fitting`.
+        fitting: see :class:`~quantkit.quantization.choices.ptq.PtqSettings`.
         balance: whether to insert a multiplication before layers whose input has outliers. They are
             found from the clips, unless ``fitting`` lists them.
         rounds: corrections of the plan for interactions between layers; None: one, if the model is
@@ -62,7 +62,7 @@ class PersonalizeSettings:
 
     quantize: QuantizeSettings = field(default_factory=lambda: preset("hybrid"))
     candidates: tuple[CodecChoice, ...] = CANDIDATES
-    fitting: Fitting = field(default_factory=Fitting)
+    fitting: PtqSettings = field(default_factory=PtqSettings)
     balance: bool = True
     rounds: int | None = None
     max_input_divergence: float = MAX_INPUT_DIVERGENCE
@@ -108,7 +108,7 @@ class Personalized:
 def personalize(
     source: Path | PreparedModel,
     destination: Path,
-    calibration: Calibration | Feeds,
+    calibration: Calibration | CalibrationData,
     budget_bytes: int,
     settings: PersonalizeSettings | None = None,
     *,
@@ -201,7 +201,7 @@ def personalize(
 
 def _best(
     planner: Planner,
-    feeds: Feeds,
+    feeds: CalibrationData,
     table: Sensitivity,
     budget_bytes: int,
     settings: PersonalizeSettings,
@@ -242,7 +242,7 @@ def _affordable_rounds(table: Sensitivity) -> int:
     return int(weights * len(table.layers) <= _LARGEST_CORRECTED)
 
 
-def _compared(feeds: Feeds) -> Feeds:
+def _compared(feeds: CalibrationData) -> CalibrationData:
     """All clips, or an even selection of many."""
     if feeds.seconds <= _COMPARED_SECONDS:
         return feeds
@@ -250,10 +250,10 @@ def _compared(feeds: Feeds) -> Feeds:
     return feeds.only(evenly(feeds.clips, wanted))
 
 
-def _corpus_name(feeds: Feeds) -> str:
+def _corpus_name(feeds: CalibrationData) -> str:
     return feeds.source.name if isinstance(feeds.source, Corpus) else ""
 
 
-def _skipped(feeds: Feeds) -> tuple[str, ...]:
+def _skipped(feeds: CalibrationData) -> tuple[str, ...]:
     before = feeds.source.skipped if isinstance(feeds.source, Corpus) else ()
     return (*before, *feeds.skipped)

@@ -19,12 +19,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from quantkit.calibration.feeds import Feeds
+from quantkit.calibration.data import CalibrationData
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.planning.optimal import Optimum, Planner
 from quantkit.planning.size_model import choice_label
 from quantkit.progress import Progress
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import LayerChoice, QuantizeSettings
 from quantkit.quantization.pipeline import observe_cached
 from quantkit.quantization.prepare import prepare
@@ -150,12 +150,12 @@ class PlanEvaluator:
     def __init__(
         self,
         source: Path | PreparedModel,
-        feeds: Feeds,
+        feeds: CalibrationData,
         sensitivity: Sensitivity,
         settings: QuantizeSettings,
-        fitting: Fitting | None = None,
+        fitting: PtqSettings | None = None,
     ) -> None:
-        fitting = fitting or Fitting()
+        fitting = fitting or PtqSettings()
         # Ranges and moments of every layer, for any plan.
         everything = replace(settings, compute="static", operators={}, rules=(), exclude=())
         assigned = prepare(source, replace(everything, codec=_FITTED), fitting)

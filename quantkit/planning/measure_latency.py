@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from quantkit.calibration.feeds import Calibration, Feeds
+from quantkit.calibration.data import Calibration, CalibrationData
 from quantkit.codecs.catalogue import INT8
 from quantkit.errors import CorpusError, InputError
 from quantkit.graph.layers import locate_layers
@@ -52,7 +52,7 @@ _LEAST_MS = 1e-3
 
 def measure_layer_times(
     source: Path | PreparedModel,
-    calibration: Calibration | Feeds,
+    calibration: Calibration | CalibrationData,
     *,
     threads: int = 1,
     runs: int = 15,
@@ -77,7 +77,7 @@ def measure_layer_times(
     prepared = PreparedModel.of(source)
     feeds = prepared.feeds(calibration)
     clip = typical_clip(feeds)
-    digest, clip_seconds = prepared.sha256, Feeds([("clip", clip)], feeds.info).seconds
+    digest, clip_seconds = prepared.sha256, CalibrationData([("clip", clip)], feeds.info).seconds
     host, version = processor()[0], str(onnxruntime.__version__)
     settings = {"host": host, "onnxruntime": version, "threads": threads, "runs": runs}
     shapes = {name: list(values.shape) for name, values in clip.items()}

@@ -16,7 +16,7 @@ from quantkit.planning.latency import LayerTimes, timed_as
 from quantkit.planning.programme import Groups, Option, Programme, Solution
 from quantkit.planning.size import with_sizes
 from quantkit.planning.size_model import SizeModel
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import LayerChoice, QuantizeSettings, row_of
 from quantkit.quantization.prepare import prepare
 from quantkit.quantization.prepared import PreparedModel
@@ -73,7 +73,7 @@ class Planner:
         sizes: SizeModel,
         *,
         notes: Mapping[str, str],
-        fitting: Fitting | None = None,
+        fitting: PtqSettings | None = None,
         target_runtime: str = "",
     ) -> None:
         self.source = source
@@ -94,7 +94,7 @@ class Planner:
         times: LayerTimes | None = None,
         any_compute: bool = False,
         max_input_divergence: float = MAX_INPUT_DIVERGENCE,
-        fitting: Fitting | None = None,
+        fitting: PtqSettings | None = None,
     ) -> Planner:
         """Args, Raises: see :func:`optimal_plan`."""
         # Without exceptions, so that the graph is prepared for every candidate.
@@ -246,7 +246,7 @@ def optimal_plan(
     times: LayerTimes | None = None,
     limit_ms: float | None = None,
     max_input_divergence: float = MAX_INPUT_DIVERGENCE,
-    fitting: Fitting | None = None,
+    fitting: PtqSettings | None = None,
 ) -> Optimum:
     """The plan of least predicted output divergence whose file takes at most ``budget_bytes``.
 

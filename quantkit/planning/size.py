@@ -18,7 +18,7 @@ from quantkit.calibration.observations import Observations
 from quantkit.calibration.ranges import Range
 from quantkit.graph.artifact import save_model, total_size
 from quantkit.graph.plan import Plan
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.equalize.balancing import make_unlike
 from quantkit.quantization.pipeline import build
@@ -47,7 +47,7 @@ def with_sizes(
     source: Path | PreparedModel,
     decisions: QuantizeSettings | Plan | str,
     budget_bytes: int | None = None,
-    fitting: Fitting | None = None,
+    fitting: PtqSettings | None = None,
 ) -> Plan:
     """The plan for ``source`` with the bytes of each layer and of the whole file.
 
@@ -65,7 +65,7 @@ def dry_build(
     source: Path | PreparedModel,
     decisions: QuantizeSettings | Plan | str,
     budget_bytes: int | None = None,
-    fitting: Fitting | None = None,
+    fitting: PtqSettings | None = None,
 ) -> DryBuild:
     """The file that :func:`with_sizes` measures.
 

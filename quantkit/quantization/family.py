@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from quantkit.calibration.feeds import Calibration
+from quantkit.calibration.data import Calibration
 from quantkit.errors import InputError
 from quantkit.progress import Progress, no_progress, portion
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.pipeline import QuantizeResult, quantize_model
 from quantkit.quantization.prepared import PreparedModel
@@ -20,7 +20,7 @@ def quantize_family(
     family: Sequence[QuantizeSettings],
     calibration: Calibration | None = None,
     *,
-    fitting: Fitting | None = None,
+    fitting: PtqSettings | None = None,
     progress: Progress | None = None,
 ) -> Iterator[QuantizeResult]:
     """Write ``folder/<name>.onnx`` for each of the settings, yielding each as it is done.

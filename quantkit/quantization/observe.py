@@ -17,7 +17,7 @@ from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer
 from quantkit.graph.operators import layer_weights
 from quantkit.quantization.channel_use import channel_use, counted
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import LayerChoice
 from quantkit.quantization.rewrite import static_layout
 from quantkit.quantization.tied_weights import share_moments, shared_weights
@@ -30,7 +30,7 @@ def observe(
     layers: Sequence[Layer],
     choices: Mapping[str, LayerChoice],
     feeds: Iterable[Feed],
-    fitting: Fitting,
+    fitting: PtqSettings,
     *,
     observed: dict[Hashable, Tracker] | None = None,
     advance: Callable[[float], None] | None = None,
@@ -109,7 +109,7 @@ def _fitted(layers: Sequence[Layer], choices: Mapping[str, LayerChoice]) -> list
     ]
 
 
-def _searched(choices: Mapping[str, LayerChoice], fitting: Fitting) -> list[str]:
+def _searched(choices: Mapping[str, LayerChoice], fitting: PtqSettings) -> list[str]:
     """Layers whose ranges are searched for what comes out of them."""
     weights = fitting.weight_range in SEARCHES
     return [

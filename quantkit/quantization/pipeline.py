@@ -9,7 +9,7 @@ from typing import Any
 
 import onnx
 
-from quantkit.calibration.feeds import Calibration, Feeds
+from quantkit.calibration.data import Calibration, CalibrationData
 from quantkit.calibration.observations import Observations
 from quantkit.errors import FormatError, InputError
 from quantkit.graph.artifact import save_checked_model, total_size
@@ -20,7 +20,7 @@ from quantkit.graph.operators import layer_weights
 from quantkit.graph.plan import LayerPlan, Plan
 from quantkit.progress import Progress
 from quantkit.quantization.choices.compatibility import require_target
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import (
     QuantizeSettings,
 )
@@ -91,10 +91,10 @@ def quantize_model(
     source: Path | PreparedModel,
     destination: Path,
     settings: str | QuantizeSettings | Plan,
-    calibration: Calibration | Feeds | None = None,
+    calibration: Calibration | CalibrationData | None = None,
     *,
     pack: bool = True,
-    fitting: Fitting | None = None,
+    fitting: PtqSettings | None = None,
     progress: Progress | None = None,
 ) -> QuantizeResult:
     """Quantize the float32 model ``source`` and write it to ``destination``.
@@ -235,7 +235,7 @@ def build(
 
 
 def observations_of(
-    assigned: AssignedModel, feeds: Feeds | None, progress: Progress | None = None
+    assigned: AssignedModel, feeds: CalibrationData | None, progress: Progress | None = None
 ) -> Observations:
     """What must be known about the values in ``assigned`` to build it.
 
@@ -254,7 +254,7 @@ def observations_of(
 
 
 def observe_cached(
-    assigned: AssignedModel, feeds: Feeds, progress: Progress | None = None
+    assigned: AssignedModel, feeds: CalibrationData, progress: Progress | None = None
 ) -> Observations:
     """What ``feeds`` show of the layers of ``assigned``; what was observed before is not again.
 

@@ -15,8 +15,8 @@ from quantkit.graph.layers import Layer
 from quantkit.graph.operators import layer_weights
 from quantkit.graph.plan import Plan
 from quantkit.quantization.choices.compatibility import fit_to_target
-from quantkit.quantization.choices.fitting import Fitting
 from quantkit.quantization.choices.presets import resolve
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.recurrence import compute_together
 from quantkit.quantization.choices.settings import (
     FLOAT_LAYER,
@@ -42,7 +42,7 @@ _PER_CLIP, _PER_BATCH = "dynamic per-clip", "dynamic per-batch"
 def prepare(
     source: Path | PreparedModel,
     settings: str | QuantizeSettings | Plan,
-    fitting: Fitting | None = None,
+    fitting: PtqSettings | None = None,
 ) -> AssignedModel:
     """Decide what each layer of ``source`` becomes.
 
@@ -56,7 +56,7 @@ def prepare(
     prepared = PreparedModel.of(source)
     settings = settings if isinstance(settings, Plan) else resolve(settings)
     if fitting is None:
-        fitting = Fitting.from_json(settings.fitting if isinstance(settings, Plan) else {})
+        fitting = PtqSettings.from_json(settings.fitting if isinstance(settings, Plan) else {})
     skip_passes = () if isinstance(settings, Plan) else settings.skip_passes
     model = prepared.graph(skip_passes, fitting.balance)
     layers = prepared.layers_of(model)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import onnx
 
-from quantkit.calibration.feeds import Calibration, Feeds
+from quantkit.calibration.data import Calibration, CalibrationData
 from quantkit.errors import ModelError, OutputError
 from quantkit.files import sha256_of
 from quantkit.graph.artifact import open_files
@@ -25,7 +25,7 @@ from quantkit.graph.plan import Plan
 from quantkit.graph.tensors import move_out
 from quantkit.passes import optimise
 from quantkit.quantization.calibration_cache import CalibrationCache
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import LayerChoice
 from quantkit.quantization.equalize.balancing import insert_balances
 from quantkit.quantization.equalize.conditioning import condition
@@ -89,9 +89,9 @@ class PreparedModel:
         """Of the file."""
         return sha256_of(self.source)
 
-    def feeds(self, calibration: Calibration | Feeds) -> Feeds:
+    def feeds(self, calibration: Calibration | CalibrationData) -> CalibrationData:
         """``calibration`` as inputs of this model."""
-        return Feeds.of(calibration, self.info, self.source)
+        return CalibrationData.of(calibration, self.info, self.source)
 
     def copy_original(self) -> onnx.ModelProto:
         """The graph as the file has it, for the caller to change."""
@@ -188,7 +188,7 @@ class AssignedModel:
     layers: tuple[Layer, ...]
     choices: Mapping[str, LayerChoice]
     plan: Plan
-    fitting: Fitting = field(default_factory=Fitting)
+    fitting: PtqSettings = field(default_factory=PtqSettings)
     skip_passes: tuple[str, ...] = ()
     #: What was done to the float graph by :meth:`condition`, in words.
     conditioned: tuple[str, ...] = ()
@@ -203,7 +203,7 @@ class AssignedModel:
         """Whether nothing is to be quantized."""
         return all(choice.is_plain_float for choice in self.choices.values())
 
-    def condition(self, feeds: Feeds | None) -> None:
+    def condition(self, feeds: CalibrationData | None) -> None:
         """Equalize, smooth and balance the graph as the fitting says; see
         :func:`~quantkit.quantization.equalize.conditioning.condition`."""
         self.conditioned = condition(

@@ -24,7 +24,7 @@ from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer
 from quantkit.graph.operators import LayerWeight, layer_weights
 from quantkit.quantization.alternating_search import Product, search
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import LayerChoice
 from quantkit.quantization.kernels.static import StaticLayout
 from quantkit.quantization.output_error import OUTPUT_ERRORS
@@ -37,7 +37,7 @@ def search_ranges(
     layers: Sequence[Layer],
     choices: Mapping[str, LayerChoice],
     observations: Observations,
-    fitting: Fitting,
+    fitting: PtqSettings,
 ) -> Observations:
     """Replace ranges that are to be searched, and add the steps of weights.
 
@@ -94,7 +94,7 @@ def _readers(layers: Sequence[Layer], layout: StaticLayout) -> list[tuple[str, l
     return [*readers.items(), *alone]
 
 
-def _levels(choice: LayerChoice, fitting: Fitting) -> UniformGrid | None:
+def _levels(choice: LayerChoice, fitting: PtqSettings) -> UniformGrid | None:
     codec = choice.codec.make()
     if fitting.weight_range == "search" or not isinstance(codec, EvenlySpaced):
         return None

@@ -24,7 +24,7 @@ from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import ModelError
 from quantkit.graph.editor import GraphEditor, copy_node
 from quantkit.graph.operators import LayerWeight, node_weights
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.encodings import Encodings, MomentsChoice, encoding_key
 
 _FLOATS = ("float16", "float32")
@@ -56,7 +56,7 @@ class WeightStore:
 
     codecs: Mapping[str, Codec]
     observations: Observations = field(default_factory=Observations)
-    fitting: Fitting = field(default_factory=Fitting)
+    fitting: PtqSettings = field(default_factory=PtqSettings)
     dry: bool = False
     encodings: Encodings = field(default_factory=lambda: Encodings(memory=0))
     _encoded: dict[_Key, Encoded] = field(default_factory=dict)
@@ -252,7 +252,7 @@ def quantized_weight(
     weight: LayerWeight,
     codec: CodecChoice,
     observations: Observations,
-    fitting: Fitting,
+    fitting: PtqSettings,
     encodings: Encodings | None = None,
 ) -> FloatArray:
     """The weight of a float layer as ``codec`` would rebuild it, as the layer's node reads it.

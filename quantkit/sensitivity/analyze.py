@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from quantkit.calibration.feeds import Calibration, Feeds
+from quantkit.calibration.data import Calibration, CalibrationData
 from quantkit.calibration.observations import Observations
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import CorpusError, FormatError, InputError
 from quantkit.graph.joined import repeated_nodes
 from quantkit.json_fields import Fields
 from quantkit.progress import Progress, no_progress
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.observe import observe
 from quantkit.quantization.pipeline import observe_cached
@@ -53,7 +53,7 @@ class AnalysisSettings:
 
     metrics: tuple[str, ...] = tuple(METRICS)
     reference: CodecChoice = REFERENCE
-    fitting: Fitting = field(default_factory=Fitting)
+    fitting: PtqSettings = field(default_factory=PtqSettings)
     divergence: DivergenceSettings | None = field(default_factory=DivergenceSettings)
 
     def __post_init__(self) -> None:
@@ -74,7 +74,7 @@ class AnalysisSettings:
 
 def analyze(
     source: Path | PreparedModel,
-    calibration: Calibration | Feeds,
+    calibration: Calibration | CalibrationData,
     settings: AnalysisSettings | None = None,
     *,
     cache: Path | None = None,
@@ -152,7 +152,7 @@ def _assigned(prepared: PreparedModel, settings: AnalysisSettings) -> AssignedMo
 
 def _divergences(
     assigned: AssignedModel,
-    feeds: Feeds,
+    feeds: CalibrationData,
     settings: AnalysisSettings,
     cache: AnalysisCache,
     tell: Progress,
@@ -174,7 +174,9 @@ def _divergences(
     )
 
 
-def _held_out(assigned: AssignedModel, feeds: Feeds, fitting: Fitting) -> tuple[Observations, ...]:
+def _held_out(
+    assigned: AssignedModel, feeds: CalibrationData, fitting: PtqSettings
+) -> tuple[Observations, ...]:
     """Of a Whisper, what every other clip showed, and what the rest did.
 
     The decoder of a Whisper reads a few hundred tokens, fewer than a layer has inputs. Weights of

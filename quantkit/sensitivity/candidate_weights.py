@@ -16,7 +16,7 @@ from quantkit.codecs.catalogue import CodecChoice
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer
 from quantkit.graph.operators import LayerWeight, layer_weights, node_weights
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.encodings import Encodings
 from quantkit.quantization.kernels.eligibility import reason_to_stay_plain
 from quantkit.quantization.tied_weights import shared_weights
@@ -118,7 +118,7 @@ class CandidateWeights:
         model: onnx.ModelProto,
         layers: Sequence[Layer],
         observations: Observations,
-        fitting: Fitting,
+        fitting: PtqSettings,
         encodings: Encodings | None = None,
     ) -> None:
         self._encodings = encodings or Encodings()

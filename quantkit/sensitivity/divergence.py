@@ -19,7 +19,7 @@ from typing import Any
 import onnx
 
 from quantkit.arrays import Array
-from quantkit.calibration.feeds import Feeds
+from quantkit.calibration.data import CalibrationData
 from quantkit.calibration.observations import Observations
 from quantkit.calibration.ranges import Range
 from quantkit.codecs.catalogue import CodecChoice
@@ -28,7 +28,7 @@ from quantkit.graph.layers import Layer
 from quantkit.graph.plan import Compute
 from quantkit.json_fields import Fields
 from quantkit.progress import Progress
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.encodings import Encodings
 from quantkit.quantization.kernels.eligibility import reason_to_stay_float
 from quantkit.quantization.kernels.static import lay_out
@@ -60,11 +60,11 @@ Divergences = tuple[tuple[WeightDivergence, ...], tuple[ActivationDivergence, ..
 def measure_divergence(
     model: onnx.ModelProto,
     layers: Sequence[Layer],
-    feeds: Feeds,
+    feeds: CalibrationData,
     settings: DivergenceSettings,
     *,
     observations: Observations,
-    fitting: Fitting,
+    fitting: PtqSettings,
     held_out: Sequence[Observations] = (),
     cache: AnalysisCache | None = None,
     encodings: Encodings | None = None,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from quantkit.calibration.feeds import Feeds, evenly
+from quantkit.calibration.data import CalibrationData, evenly
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.codecs.tiered import Tiered
 from quantkit.errors import InputError
@@ -145,7 +145,9 @@ class Effort:
     all_grids: bool = True
 
 
-def effort_for(settings: DivergenceSettings, layers: Sequence[Layer], feeds: Feeds) -> Effort:
+def effort_for(
+    settings: DivergenceSettings, layers: Sequence[Layer], feeds: CalibrationData
+) -> Effort:
     """The affordable effort for a model with ``layers`` and these clips."""
     task = feeds.task
     return effort(

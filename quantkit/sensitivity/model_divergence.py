@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 
 from quantkit.calibration.clip_store import ClipStore
-from quantkit.calibration.feeds import Feeds
+from quantkit.calibration.data import CalibrationData
 from quantkit.errors import CorpusError, ModelError
 from quantkit.graph.external_data import with_external_data
 from quantkit.quantization.prepared import PreparedModel
@@ -28,7 +28,7 @@ _MEMORY = 64_000_000
 def model_divergence(
     source: Path | PreparedModel,
     other: Path,
-    feeds: Feeds,
+    feeds: CalibrationData,
     *,
     weighting: Weighting = "uniform",
 ) -> Estimate:

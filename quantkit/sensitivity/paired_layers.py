@@ -19,7 +19,7 @@ from quantkit.codecs.catalogue import CodecChoice
 from quantkit.graph.editor import GraphEditor, copy_node
 from quantkit.graph.layers import Layer
 from quantkit.graph.operators import LayerWeight, layer_weights
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.kernels.eligibility import reason_to_stay_plain
 from quantkit.quantization.weights import quantized_weight, require_constant
 
@@ -105,7 +105,7 @@ def sibling_weights(
     """
     weights = layer_weights(GraphEditor(model))
     for layer in layers:
-        weight = quantized_weight(weights[layer.name], codec, Observations(), Fitting())
+        weight = quantized_weight(weights[layer.name], codec, Observations(), PtqSettings())
         yield numpy_helper.from_array(np.ascontiguousarray(weight), _weight_name(layer))
 
 

@@ -16,12 +16,12 @@ from onnx import TensorProto
 
 from quantkit.arrays import FloatArray
 from quantkit.calibration.calibrate import Feed
-from quantkit.calibration.feeds import Feeds
+from quantkit.calibration.data import CalibrationData
 from quantkit.calibration.observations import Observations
 from quantkit.graph.layers import Layer
 from quantkit.graph.partition import ValueType
 from quantkit.progress import Progress
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import LayerChoice
 from quantkit.quantization.encodings import Encodings
 from quantkit.runtime.output_scale import posterior_output
@@ -62,11 +62,11 @@ class PlanTrial:
         self,
         model: onnx.ModelProto,
         layers: Sequence[Layer],
-        feeds: Feeds,
+        feeds: CalibrationData,
         settings: DivergenceSettings,
         *,
         observations: Observations,
-        fitting: Fitting,
+        fitting: PtqSettings,
         encodings: Encodings | None = None,
     ) -> None:
         self._model = model

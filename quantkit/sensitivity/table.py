@@ -159,7 +159,7 @@ class Sensitivity:
 
     Args:
         model_sha256: of the float ``.onnx``.
-        audio_sha256: of the clips; see :meth:`quantkit.calibration.feeds.Feeds.digest`.
+        audio_sha256: of the clips; see :meth:`quantkit.calibration.data.CalibrationData.digest`.
         clips, seconds: how much that was.
         settings: the requested analysis, for the record.
         layers: in graph order.

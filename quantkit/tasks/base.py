@@ -90,7 +90,7 @@ class Task(ABC):
 
     #: What a divergence is the mean over.
     unit: ClassVar[PosteriorUnit]
-    #: Feeds that an analysis hears if there are so many, whatever that costs.
+    #: CalibrationData that an analysis hears if there are so many, whatever that costs.
     fewest_feeds: ClassVar[int] = 1
     #: Times the usual cost that an analysis may spend.
     patience: ClassVar[float] = 1.0

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quantkit.calibration.feeds import Feeds
+from quantkit.calibration.data import CalibrationData
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import CorpusError, InputError, ModelError
 from quantkit.graph.artifact import load_model, read_info, save_model
@@ -62,7 +62,7 @@ def test_the_file_carries_its_plan(made: Personalized) -> None:
 
 def test_what_was_measured_is_what_the_file_does(made: Personalized, source: Path) -> None:
     assert made.summary.destination is not None
-    feeds = Feeds.of(CLIPS, read_info(source))
+    feeds = CalibrationData.of(CLIPS, read_info(source))
     found = model_divergence(source, made.summary.destination, feeds, weighting="spoken")
     assert made.summary.measured_divergence == pytest.approx(found.mean, rel=1e-6)
     assert made.summary.measured_interval == found.interval

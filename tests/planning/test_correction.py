@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from quantkit.calibration.feeds import Feeds
+from quantkit.calibration.data import CalibrationData
 from quantkit.errors import FormatError
 from quantkit.graph.artifact import read_info, save_model
 from quantkit.planning.correction import LARGEST_FACTOR, Choices, PlanEvaluator, corrected_plan
@@ -133,7 +133,7 @@ def test_without_a_judge_the_plan_is_untried(planner) -> None:
 
 @pytest.mark.slow
 def test_on_audio(source, clips) -> None:
-    feeds = Feeds.of(clips, read_info(source))
+    feeds = CalibrationData.of(clips, read_info(source))
     settings = QuantizeSettings()
     table = analyze(
         source,

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from quantkit.calibration.calibrate import Feed
-from quantkit.calibration.feeds import Feeds
+from quantkit.calibration.data import CalibrationData
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.quantization import QuantizeSettings, quantize_model
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
@@ -38,7 +38,7 @@ def counted(clips) -> Counted:
 
 
 def rounds_of(
-    counted: Counted, feeds: Feeds, source: Path | PreparedModel, to: Path, **options
+    counted: Counted, feeds: CalibrationData, source: Path | PreparedModel, to: Path, **options
 ) -> int:
     """How often the clips are gone through to quantize ``source``."""
     # What is known of the clips themselves is asked for anyway.
@@ -90,7 +90,7 @@ def test_another_model_is_heard_anew(source, counted, tmp_path) -> None:
     feeds = prepared.feeds(counted)
     rounds_of(counted, feeds, prepared, tmp_path / "plain.onnx")
     # Equalization changes the float model before it is heard.
-    equalized = Fitting(equalization=True)
+    equalized = PtqSettings(equalization=True)
     found = rounds_of(counted, feeds, prepared, tmp_path / "equalized.onnx", fitting=equalized)
     rounds_of(counted, feeds, source, tmp_path / "alone.onnx", fitting=equalized)
     assert found >= 1
@@ -100,7 +100,7 @@ def test_another_model_is_heard_anew(source, counted, tmp_path) -> None:
 def test_what_equalization_looked_at_is_not_looked_at_again(source, counted, tmp_path) -> None:
     prepared = PreparedModel(source)
     feeds = prepared.feeds(counted)
-    options = {"fitting": Fitting(equalization=True)}
+    options = {"fitting": PtqSettings(equalization=True)}
     first, second, alone = (tmp_path / f"{name}.onnx" for name in ("first", "second", "alone"))
     heard = rounds_of(counted, feeds, prepared, first, **options)
     # Once for the channels of both sides, once for the ranges of what that leads to.

@@ -17,7 +17,7 @@ from quantkit.graph.editor import GraphEditor, name_all_nodes
 from quantkit.graph.layers import find_layers
 from quantkit.graph.operators import layer_weights
 from quantkit.quantization import QuantizeSettings, quantize_model
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import LayerChoice
 from quantkit.quantization.observe import observe
 from quantkit.quantization.weights import quantized_weight
@@ -26,8 +26,8 @@ from tests.quantization.test_layer_forms import single_layer
 from tests.quantization.test_tied_weights import FORMS, IDS, SETTINGS, written
 from tests.small_model import Clip
 
-NEAREST = Fitting(rounding="nearest")
-COMPENSATED = Fitting(rounding="compensated")
+NEAREST = PtqSettings(rounding="nearest")
+COMPENSATED = PtqSettings(rounding="compensated")
 
 # Operator, shape of the input, shape of the weight, outputs with a bias, attributes.
 CASES: dict[str, tuple[str, tuple[int, ...], tuple[int, ...], int, dict[str, Any]]] = {
@@ -66,7 +66,7 @@ def test_each_layer_says_more_nearly_what_it_said(case, compute, tmp_path: Path)
     (expected,) = create_session(source).run(["y"], {"x": x})
     settings = QuantizeSettings(compute=compute, codec=CodecChoice.parse("bitplane:3"))
 
-    def error(fitting: Fitting) -> float:
+    def error(fitting: PtqSettings) -> float:
         path = tmp_path / f"{fitting.rounding}.onnx"
         result = quantize_model(source, path, settings, [("x", {"x": x})], fitting=fitting)
         assert result.layers[0].codec == "bitplane"

@@ -14,7 +14,7 @@ from quantkit.graph.editor import GraphEditor
 from quantkit.planning.size import with_sizes
 from quantkit.planning.size_model import SizeModel
 from quantkit.quantization import QuantizeSettings, quantize_model
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.float16_vectors import FEWEST, narrow_vectors, saved, saved_in_norms
 from quantkit.quantization.prepare import prepare
 from quantkit.runtime.optimised import optimised_graph
@@ -88,7 +88,7 @@ def test_packed_or_not_the_results_are_equal(source: Path) -> None:
 
 
 def test_a_file_is_as_large_as_was_foreseen(source: Path, tmp_path: Path) -> None:
-    fitting = Fitting(balance=("second",))
+    fitting = PtqSettings(balance=("second",))
     plan = with_sizes(source, DYNAMIC, fitting=fitting)
     made = quantize_model(source, tmp_path / "q.onnx", plan)
     assert made.size_bytes == plan.predicted_bytes

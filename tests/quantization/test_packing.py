@@ -13,7 +13,7 @@ from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import InputError, ModelError
 from quantkit.graph.artifact import load_model, save_model
 from quantkit.quantization import QuantizeSettings, quantize_model
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import LayerRule
 from quantkit.runtime.optimised import optimised_graph
 from quantkit.runtime.session import create_session
@@ -191,7 +191,7 @@ def test_bias_takes_up_what_the_error_of_the_weights_adds_on_average(
     errors = []
     for correct in (False, True):
         path = tmp_path / "q.onnx"
-        quantize_model(source, path, settings, clips, fitting=Fitting(bias_correction=correct))
+        quantize_model(source, path, settings, clips, fitting=PtqSettings(bias_correction=correct))
         errors.append(np.square(np.concatenate(run(path, clips)) - reference).mean())
     assert errors[1] < errors[0]
 

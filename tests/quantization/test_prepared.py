@@ -14,7 +14,7 @@ from quantkit.errors import FormatError, ModelError
 from quantkit.graph.artifact import OpenedModel, save_model
 from quantkit.quantization import prepared as module
 from quantkit.quantization import quantize_model
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.prepare import prepare
 from quantkit.quantization.prepared import PreparedModel
 
@@ -66,7 +66,7 @@ def test_a_model_without_choices_is_left_as_its_file_has_it(source) -> None:
 def test_a_graph_is_known_by_its_balances(source) -> None:
     prepared = PreparedModel(source)
     with pytest.raises(FormatError, match="third"):
-        prepare(prepared, "static-int8", Fitting(balance=("third",)))
+        prepare(prepared, "static-int8", PtqSettings(balance=("third",)))
     plain = prepare(prepared, "static-int8")
     assert plain.graph_sha256() == prepare(prepared, "dynamic-int8").graph_sha256()
 

@@ -19,7 +19,7 @@ from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.graph.layers import find_layers
 from quantkit.graph.plan import Plan
 from quantkit.quantization import QuantizeSettings, quantize_model
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import RANGES, LayerChoice
 from quantkit.quantization.observe import observe
 from quantkit.quantization.range_search import search_ranges
@@ -35,7 +35,7 @@ def found(model: onnx.ModelProto, clips, asked: QuantizeSettings, weight_range="
     """What is known before and after the search."""
     layers = find_layers(model)
     choices = asked.assign(layers)
-    fitting = Fitting(weight_range=weight_range)
+    fitting = PtqSettings(weight_range=weight_range)
     seen = observe(model, layers, choices, clips, fitting)
     return seen, search_ranges(model, layers, choices, seen, fitting)
 
@@ -86,7 +86,7 @@ def test_searched_steps_are_closer_than_unclipped_ones(
 ) -> None:
     def error(weight_range: str) -> float:
         path = tmp_path / f"{weight_range}.onnx"
-        fitting = Fitting(weight_range=weight_range)
+        fitting = PtqSettings(weight_range=weight_range)
         quantize_model(source, path, settings(compute=compute), clips, fitting=fitting)
         outputs = zip(run(path, clips), run(source, clips), strict=True)
         return float(np.mean([np.square(one - other).mean() for one, other in outputs]))
@@ -97,7 +97,7 @@ def test_searched_steps_are_closer_than_unclipped_ones(
 def test_steps_without_clipping_need_no_audio(source, tmp_path) -> None:
     asked = settings(compute="dynamic")
     path = tmp_path / "q.onnx"
-    quantize_model(source, path, asked, fitting=Fitting(weight_range="min-max"))
+    quantize_model(source, path, asked, fitting=PtqSettings(weight_range="min-max"))
     model = onnx.load(source)
     weight = GraphEditor(model).array("w2")
     stored = GraphEditor(onnx.load(path))
@@ -109,7 +109,9 @@ def test_steps_without_clipping_need_no_audio(source, tmp_path) -> None:
 def test_layers_that_were_not_heard_leave_their_steps_to_the_codec(model) -> None:
     layers = find_layers(model)
     choices = settings(compute="dynamic").assign(layers)
-    result = search_ranges(model, layers, choices, Observations(), Fitting(weight_range="cosine"))
+    result = search_ranges(
+        model, layers, choices, Observations(), PtqSettings(weight_range="cosine")
+    )
     assert not result.scales
 
 
@@ -151,7 +153,7 @@ def test_one_range_for_all_heads(heads, tmp_path) -> None:
 def test_the_same_clips_give_the_same_bytes_and_the_plan_repeats_them(
     source, tmp_path, clips
 ) -> None:
-    asked, fitting = settings(range="cosine"), Fitting(weight_range="hessian")
+    asked, fitting = settings(range="cosine"), PtqSettings(weight_range="hessian")
     first = quantize_model(source, tmp_path / "1.onnx", asked, clips, fitting=fitting)
     document = json.loads(json.dumps(first.plan.to_json()))
     assert document["fitting"]["weight_range"] == "hessian"
@@ -164,7 +166,7 @@ def test_the_same_clips_give_the_same_bytes_and_the_plan_repeats_them(
 @pytest.mark.parametrize("method", ["entropy", "cosine", "hessian"])
 def test_one_clip_of_silence(method, source, tmp_path, run) -> None:
     silence = {"features": np.zeros((1, 50, 40), np.float32), "lengths": np.array([50])}
-    fitting = Fitting(weight_range="hessian")
+    fitting = PtqSettings(weight_range="hessian")
     asked = settings(range=method)
     path = quantize_model(
         source, tmp_path / "q.onnx", asked, [("silence", silence)], fitting=fitting

@@ -17,7 +17,7 @@ from quantkit.graph.operators import layer_weights
 from quantkit.planning.optimal import optimal_plan
 from quantkit.planning.size import with_sizes
 from quantkit.quantization import QuantizeSettings, quantize_model
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.inspection import inspect_model
 from quantkit.runtime.session import create_session
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
@@ -96,7 +96,7 @@ def test_inputs_of_both_weights_make_errors_smaller(source, clips, tmp_path: Pat
     errors, rebuilt = {}, {}
     for rounding in ("nearest", "compensated"):
         path = tmp_path / f"{rounding}.onnx"
-        quantize_model(source, path, settings, clips, fitting=Fitting(rounding=rounding))
+        quantize_model(source, path, settings, clips, fitting=PtqSettings(rounding=rounding))
         both = zip(log_probs(path, clips), log_probs(source, clips), strict=True)
         errors[rounding] = np.mean([np.square(one - other).mean() for one, other in both])
         rebuilt[rounding] = read_by(path, "lstm", 2)

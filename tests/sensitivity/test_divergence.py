@@ -10,14 +10,14 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from quantkit.calibration.feeds import Feeds
+from quantkit.calibration.data import CalibrationData
 from quantkit.calibration.observations import Observations
 from quantkit.codecs.catalogue import FLOAT32, CodecChoice
 from quantkit.errors import ModelError
 from quantkit.graph.info import ArtifactInfo
 from quantkit.graph.layers import find_layers
 from quantkit.quantization import QuantizeSettings, quantize_model
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.observe import observe
 from quantkit.quantization.prepare import prepare
 from quantkit.runtime.session import create_session
@@ -31,12 +31,14 @@ CODECS = tuple(CodecChoice.parse(f"bitplane:{bits}") for bits in (2, 3, 4, 6))
 SETTINGS = DivergenceSettings(CODECS, weighting="uniform", probes=4, threads=2)
 
 
-def feeds_of(build, count: int = 3) -> Feeds:
-    return Feeds([(f"clip{i}", build(frames=10 + 7 * i)[1]) for i in range(count)], ArtifactInfo())
+def feeds_of(build, count: int = 3) -> CalibrationData:
+    return CalibrationData(
+        [(f"clip{i}", build(frames=10 + 7 * i)[1]) for i in range(count)], ArtifactInfo()
+    )
 
 
-def measured(model: onnx.ModelProto, feeds: Feeds, settings=SETTINGS, **options):
-    known = {"observations": Observations(), "fitting": Fitting(), **options}
+def measured(model: onnx.ModelProto, feeds: CalibrationData, settings=SETTINGS, **options):
+    known = {"observations": Observations(), "fitting": PtqSettings(), **options}
     return measure_divergence(model, find_layers(model), feeds, settings, **known)
 
 
@@ -45,7 +47,7 @@ def log_softmax(rows: np.ndarray) -> np.ndarray:
     return rows - np.log(np.exp(rows).sum(axis=-1, keepdims=True))
 
 
-def brute_force(float_path: Path, other_path: Path, feeds: Feeds, output: str) -> float:
+def brute_force(float_path: Path, other_path: Path, feeds: CalibrationData, output: str) -> float:
     """KL of two whole models, straight from its definition."""
     sessions = [create_session(path) for path in (float_path, other_path)]
     total, frames = 0.0, 0
@@ -65,7 +67,7 @@ def test_equals_quantizing_the_layer_and_running_the_whole_model(build, tmp_path
     onnx.save(model, source)
     settings = QuantizeSettings(compute="static", codec=CODECS[1])
     prepared = prepare(source, settings)
-    observations = observe(prepared.model, prepared.layers, prepared.choices, feeds, Fitting())
+    observations = observe(prepared.model, prepared.layers, prepared.choices, feeds, PtqSettings())
     found = measured(prepared.model, feeds, observations=observations)
     output = model.graph.output[0].name
     groups = {
@@ -88,7 +90,7 @@ def test_equals_quantizing_the_layer_and_running_the_whole_model(build, tmp_path
 @pytest.mark.slow
 def test_clips_can_meet_weights_that_were_fitted_without_them(tmp_path: Path) -> None:
     model, _ = attention()
-    feeds, fitting = feeds_of(attention, 2), Fitting(bias_correction=False)
+    feeds, fitting = feeds_of(attention, 2), PtqSettings(bias_correction=False)
     onnx.save(model, tmp_path / "float32.onnx")
     settings = QuantizeSettings(compute="static", codec=CODECS[1])
     prepared = prepare(tmp_path / "float32.onnx", settings)
@@ -244,7 +246,7 @@ def test_a_grid_that_is_not_run_follows_from_its_noise_on_one_clip(monkeypatch) 
 
 def test_posteriors_that_are_not_finite_name_the_clip() -> None:
     model, _ = residual()
-    feeds = Feeds(
+    feeds = CalibrationData(
         [
             ("fine", residual()[1]),
             ("broken", {"x": np.full((1, 8, 9), np.nan, np.float32)}),

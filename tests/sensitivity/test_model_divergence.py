@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from quantkit.calibration.feeds import Feeds
+from quantkit.calibration.data import CalibrationData
 from quantkit.errors import CorpusError, ModelError
 from quantkit.graph.info import ArtifactInfo
 from quantkit.sensitivity.model_divergence import model_divergence
@@ -32,8 +32,8 @@ def logits(path: Path, *offsets: float) -> Path:
     return path
 
 
-def feeds(clips=CLIPS) -> Feeds:
-    return Feeds.of(clips, ArtifactInfo())
+def feeds(clips=CLIPS) -> CalibrationData:
+    return CalibrationData.of(clips, ArtifactInfo())
 
 
 def test_it_is_the_mean_kullback_leibler_divergence_per_frame(tmp_path: Path) -> None:

@@ -157,12 +157,12 @@ def test_interrupted_run_goes_on_where_it_was(model, clips, tmp_path, asked) -> 
                 raise KeyboardInterrupt
             yield clip
 
-    class Feeds:
+    class CalibrationData:
         def __iter__(self) -> Iterator:
             return interrupted()
 
     with pytest.raises(KeyboardInterrupt):
-        measured(model, Feeds(), cache=AnalysisCache(tmp_path), round_bytes=1)
+        measured(model, CalibrationData(), cache=AnalysisCache(tmp_path), round_bytes=1)
     asked.clear()
     found = measured(model, clips, cache=AnalysisCache(tmp_path), round_bytes=1)
     assert [names[-1] for names in asked[1:]] == [f"layer{n}.out.quantized" for n in (3, 4, 5, 6)]

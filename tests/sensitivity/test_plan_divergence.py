@@ -10,12 +10,12 @@ from pathlib import Path
 import onnx
 import pytest
 
-from quantkit.calibration.feeds import Feeds
+from quantkit.calibration.data import CalibrationData
 from quantkit.calibration.observations import Observations
 from quantkit.codecs.bitplane import Bitplane
 from quantkit.errors import InputError
 from quantkit.quantization import QuantizeSettings, quantize_model
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import FLOAT_LAYER, LayerRule
 from quantkit.quantization.encodings import Encodings
 from quantkit.quantization.observe import observe
@@ -33,12 +33,12 @@ SETTINGS = DivergenceSettings(weighting="uniform", threads=2)
 class Planned:
     """A float model, what becomes of it, and what clips showed of it."""
 
-    def __init__(self, source: Path, settings: QuantizeSettings, feeds: Feeds) -> None:
+    def __init__(self, source: Path, settings: QuantizeSettings, feeds: CalibrationData) -> None:
         self.feeds = feeds
         self.prepared: AssignedModel = prepare(source, settings)
         self.choices = dict(self.prepared.choices)
         self.observations = observe(
-            self.prepared.model, self.prepared.layers, self.choices, feeds, Fitting()
+            self.prepared.model, self.prepared.layers, self.choices, feeds, PtqSettings()
         )
 
     def trial(self, observations=None) -> PlanTrial:
@@ -48,7 +48,7 @@ class Planned:
             self.feeds,
             SETTINGS,
             observations=self.observations if observations is None else observations,
-            fitting=Fitting(),
+            fitting=PtqSettings(),
         )
 
     def divergence(self, choices=None) -> float:
@@ -110,7 +110,7 @@ def test_only_quantized_layer_is_to_blame_for_all(planned) -> None:
         plan.feeds,
         settings,
         observations=plan.observations,
-        fitting=Fitting(),
+        fitting=PtqSettings(),
     )["out.node"]
     assert total == pytest.approx(weight.divergence, rel=1e-3)
 
@@ -167,7 +167,7 @@ def test_one_trial_takes_many_plans_in_any_order(planned) -> None:
 def test_weights_that_somebody_encoded_are_not_encoded_anew(planned, monkeypatch) -> None:
     plan = planned(attention, compute="dynamic", rules=(LayerRule.parse("*=bitplane:3"),))
     encodings = Encodings()
-    options = {"observations": plan.observations, "fitting": Fitting(), "encodings": encodings}
+    options = {"observations": plan.observations, "fitting": PtqSettings(), "encodings": encodings}
     args = (plan.prepared.model, plan.prepared.layers, plan.feeds, SETTINGS)
     with closing(PlanTrial(*args, **options)) as trial:
         total = trial.divergence(plan.choices).mean

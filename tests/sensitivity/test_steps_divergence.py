@@ -12,7 +12,7 @@ import pytest
 from quantkit.codecs.catalogue import INT8, CodecChoice
 from quantkit.graph.artifact import save_model
 from quantkit.quantization import QuantizeSettings, quantize_model
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.observe import observe
 from quantkit.quantization.prepare import prepare
 from quantkit.runtime.session import create_session
@@ -52,7 +52,7 @@ def test_plan_is_foretold_and_what_each_layer_bears(model, compute, share, tmp_p
     codec = CodecChoice("bitplane", 4) if compute == "float32" else INT8
     assigned = prepare(source, QuantizeSettings(compute=compute, codec=codec))
     feeds = assigned.prepared.feeds(clips)
-    fitting = Fitting()
+    fitting = PtqSettings()
     seen = observe(assigned.model, assigned.layers, assigned.choices, feeds, fitting)
     trial = PlanTrial(
         assigned.model, assigned.layers, feeds, SETTINGS, observations=seen, fitting=fitting

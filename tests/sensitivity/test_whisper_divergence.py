@@ -11,10 +11,10 @@ import pytest
 import soundfile
 
 from quantkit.audio.utterance import Corpus, Utterance
-from quantkit.calibration.feeds import Feeds
+from quantkit.calibration.data import CalibrationData
 from quantkit.graph.artifact import model_files, read_info
 from quantkit.quantization import QuantizeSettings, quantize_model
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import DynamicRange, LayerRule
 from quantkit.quantization.observe import observe
 from quantkit.quantization.prepare import prepare
@@ -41,7 +41,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def feeds(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Feeds:
+def feeds(model: Path, tmp_path_factory: pytest.TempPathFactory) -> CalibrationData:
     folder = tmp_path_factory.mktemp("clips")
     random = np.random.default_rng(0)
     clips = []
@@ -50,17 +50,17 @@ def feeds(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Feeds:
         soundfile.write(path, 0.1 * random.standard_normal(32_000), 16_000)
         clips.append(Utterance(path, language=language))
     # The text of random weights is long; this much shows the same.
-    heard = Feeds(Corpus("noise", tuple(clips)), read_info(model), model)
+    heard = CalibrationData(Corpus("noise", tuple(clips)), read_info(model), model)
     short = []
     for clip, inputs in heard:
         first = int(inputs["positions"][0])
         length = first + 12
         cut = {"tokens": inputs["tokens"][:, :length], "positions": np.arange(first, length)}
         short.append((clip, {**inputs, **cut}))
-    return Feeds.of(short, read_info(model), model)
+    return CalibrationData.of(short, read_info(model), model)
 
 
-def test_a_text_read_token_by_token_says_the_same(model: Path, feeds: Feeds) -> None:
+def test_a_text_read_token_by_token_says_the_same(model: Path, feeds: CalibrationData) -> None:
     encoder, decoder = model_files(model)
     network = WhisperNetwork.load(encoder, decoder)
     for _, inputs in feeds:
@@ -76,13 +76,13 @@ def test_a_text_read_token_by_token_says_the_same(model: Path, feeds: Feeds) -> 
 # Only the four tokens of the prompt share a grid; the one per clip has half as many steps.
 @pytest.mark.parametrize(("dynamic_range", "off"), [("per-batch", 0.25), ("per-clip", 0.3)])
 def test_a_simulated_plan_diverges_like_the_model_in_use(
-    dynamic_range: DynamicRange, off: float, model: Path, feeds: Feeds, tmp_path: Path
+    dynamic_range: DynamicRange, off: float, model: Path, feeds: CalibrationData, tmp_path: Path
 ) -> None:
     settings = replace(COARSE, dynamic_range=dynamic_range)
     made = quantize_model(model, tmp_path / "coarse.onnx", settings, feeds)
     in_use = model_divergence(model, made.path, feeds).mean
     prepared = prepare(model, settings)
-    seen = observe(prepared.model, prepared.layers, prepared.choices, feeds, Fitting())
+    seen = observe(prepared.model, prepared.layers, prepared.choices, feeds, PtqSettings())
     with closing(
         PlanTrial(
             prepared.model,
@@ -90,13 +90,15 @@ def test_a_simulated_plan_diverges_like_the_model_in_use(
             feeds,
             DivergenceSettings(weighting="uniform"),
             observations=seen,
-            fitting=Fitting(),
+            fitting=PtqSettings(),
         )
     ) as trial:
         foreseen = trial.divergence(prepared.choices).mean
     assert foreseen == pytest.approx(in_use, rel=off)
 
 
-def test_all_languages_are_heard_however_large_the_model_is(model: Path, feeds: Feeds) -> None:
+def test_all_languages_are_heard_however_large_the_model_is(
+    model: Path, feeds: CalibrationData
+) -> None:
     layers = prepare(model, COARSE).layers
     assert effort_for(DivergenceSettings(), layers, feeds).clips == (0, 1)

@@ -14,7 +14,7 @@ from quantkit.audio.utterance import Corpus
 from quantkit.benchmarking.memory import measure_footprint
 from quantkit.bundles.bundle import ship
 from quantkit.bundles.verify_artifact import verify_artifact
-from quantkit.calibration.feeds import Feeds
+from quantkit.calibration.data import CalibrationData
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import ModelError
 from quantkit.graph.artifact import graph_roles, load_model, model_files, read_info, total_size
@@ -53,18 +53,18 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def feeds(source: Path, speech: Corpus) -> Feeds:
-    return Feeds(speech, read_info(source), source)
+def feeds(source: Path, speech: Corpus) -> CalibrationData:
+    return CalibrationData(speech, read_info(source), source)
 
 
 @pytest.fixture(scope="module")
-def sensitivity(source: Path, feeds: Feeds) -> Sensitivity:
+def sensitivity(source: Path, feeds: CalibrationData) -> Sensitivity:
     settings = AnalysisSettings(metrics=("median",), divergence=DivergenceSettings(CODECS))
     return analyze(source, feeds, settings)
 
 
 @pytest.fixture(scope="module")
-def small(source: Path, feeds: Feeds, sensitivity: Sensitivity, tmp_path_factory) -> Path:
+def small(source: Path, feeds: CalibrationData, sensitivity: Sensitivity, tmp_path_factory) -> Path:
     """Planned to a fifth of the float files, and written under a name of another length."""
     settings = QuantizeSettings(compute="dynamic")
     budget = total_size(source) // 5
@@ -119,7 +119,9 @@ def test_the_state_of_a_run_is_what_the_next_begins_with(source: Path) -> None:
     assert np.abs(fresh["predicted"] - steps[-1]).max() > 0.1
 
 
-def test_it_is_calibrated_on_the_path_that_it_takes_itself(feeds: Feeds, speech: Corpus) -> None:
+def test_it_is_calibrated_on_the_path_that_it_takes_itself(
+    feeds: CalibrationData, speech: Corpus
+) -> None:
     assert feeds.clips == len(speech)
     assert feeds.seconds == pytest.approx(speech.seconds, abs=0.2)
     for _, inputs in feeds:
@@ -146,7 +148,9 @@ def test_predicted_and_real_bytes_are_equal_over_all_files(small: Path, source: 
     assert total_size(small) < total_size(source) / 3
 
 
-def test_as_it_is_used_it_is_near_the_float_model(small: Path, source: Path, feeds: Feeds) -> None:
+def test_as_it_is_used_it_is_near_the_float_model(
+    small: Path, source: Path, feeds: CalibrationData
+) -> None:
     assert model_divergence(source, source, feeds).mean < 1e-6
     assert 0.0 < model_divergence(source, small, feeds).mean < 0.2
 

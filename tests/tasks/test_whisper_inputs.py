@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from quantkit.audio.utterance import Corpus, Utterance
-from quantkit.calibration.feeds import Feeds
+from quantkit.calibration.data import CalibrationData
 from quantkit.errors import CorpusError, ModelError
 from quantkit.graph.artifact import read_info
 from quantkit.graph.info import ArtifactInfo
@@ -39,7 +39,7 @@ def clips(folder: Path, *seconds: float, languages: str = "") -> Corpus:
 
 
 def test_short_clips_share_a_window(model: Path, tmp_path: Path) -> None:
-    feeds = Feeds(clips(tmp_path, 10, 12, 9, 5), read_info(model), model)
+    feeds = CalibrationData(clips(tmp_path, 10, 12, 9, 5), read_info(model), model)
     assert [name for name, _ in feeds] == ["clip0 and 1 more", "clip2 and 1 more"]
     assert (feeds.clips, feeds.recordings) == (2, 4)
     assert feeds.seconds == pytest.approx(36.6, abs=0.05)
@@ -47,7 +47,7 @@ def test_short_clips_share_a_window(model: Path, tmp_path: Path) -> None:
 
 
 def test_languages_do_not_share(model: Path, tmp_path: Path) -> None:
-    feeds = Feeds(clips(tmp_path, 3, 3, 3, languages="eed"), read_info(model), model)
+    feeds = CalibrationData(clips(tmp_path, 3, 3, 3, languages="eed"), read_info(model), model)
     inputs = dict(feeds)
     assert list(inputs) == ["clip0 and 1 more", "clip2"]
     vocabulary = read_info(model).vocabulary
@@ -59,16 +59,16 @@ def test_languages_do_not_share(model: Path, tmp_path: Path) -> None:
 def test_a_language_that_the_model_does_not_know_is_guessed_and_named(
     model: Path, tmp_path: Path
 ) -> None:
-    feeds = Feeds(clips(tmp_path, 3, 3, languages="qe"), read_info(model), model)
+    feeds = CalibrationData(clips(tmp_path, 3, 3, languages="qe"), read_info(model), model)
     assert [name for name, _ in feeds] == ["clip0", "clip1"]
     assert feeds.unknown_languages == ("qq",)
     # Nothing is guessed where nothing was said.
     silent = Corpus("noise", tuple(replace(clip, language="") for clip in clips(tmp_path, 3)))
-    assert Feeds(silent, read_info(model), model).unknown_languages == ()
+    assert CalibrationData(silent, read_info(model), model).unknown_languages == ()
 
 
 def test_a_feed_is_the_window_and_the_models_own_text(model: Path, tmp_path: Path) -> None:
-    (feed,) = Feeds(clips(tmp_path, 2), read_info(model), model)
+    (feed,) = CalibrationData(clips(tmp_path, 2), read_info(model), model)
     inputs = feed[1]
     assert inputs["features"].shape == (1, 80, 3_000)
     assert inputs["past.0.key"].shape == (1, 2, 0, 8)
@@ -79,7 +79,7 @@ def test_a_feed_is_the_window_and_the_models_own_text(model: Path, tmp_path: Pat
 
 def test_a_second_round_gives_the_same(model: Path, tmp_path: Path) -> None:
     corpus = clips(tmp_path, 2, 31)
-    feeds = Feeds(corpus, read_info(model), model)
+    feeds = CalibrationData(corpus, read_info(model), model)
     first = [(name, inputs["tokens"].tolist()) for name, inputs in feeds]
     assert [(name, inputs["tokens"].tolist()) for name, inputs in feeds] == first
     assert feeds.recordings == 2
@@ -94,19 +94,19 @@ def test_broken_clips_are_left_out_and_nothing_at_all_is_refused(
     broken = Utterance(tmp_path / "broken.wav")
     (tmp_path / "whole").mkdir()
     whole = clips(tmp_path / "whole", 1)
-    feeds = Feeds(Corpus("mixed", (broken, *whole)), read_info(model), model)
+    feeds = CalibrationData(Corpus("mixed", (broken, *whole)), read_info(model), model)
     assert feeds.clips == 1
     assert "broken.wav" in feeds.skipped[0]
     with pytest.raises(CorpusError, match="none of 1 clips is usable"):
-        list(Feeds(Corpus("broken", (broken,)), read_info(model), model))
+        list(CalibrationData(Corpus("broken", (broken,)), read_info(model), model))
 
 
 def test_clips_too_short_to_hear_are_left_out(model: Path, tmp_path: Path) -> None:
-    feeds = Feeds(clips(tmp_path, 0.02, 1), read_info(model), model)
+    feeds = CalibrationData(clips(tmp_path, 0.02, 1), read_info(model), model)
     assert feeds.clips == 1
     assert "0.wav: a clip of 320 samples is shorter than one window (400)" in feeds.skipped[0]
 
 
 def test_the_model_itself_must_be_known(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="needs the path of the float model"):
-        list(Feeds(clips(tmp_path, 1), ArtifactInfo(task="whisper")))
+        list(CalibrationData(clips(tmp_path, 1), ArtifactInfo(task="whisper")))

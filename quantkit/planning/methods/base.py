@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol
 from quantkit.graph.plan import Plan
 from quantkit.planning.methods.ordering import MEDIAN, metric_values
 from quantkit.planning.methods.precisions import ActivationBits, Precisions
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.sensitivity.table import Sensitivity
@@ -35,7 +35,7 @@ class PlanRequest:
     sensitivity: Sensitivity | None = None
     codec: str = "bitplane"
     activation_bits: ActivationBits = None
-    fitting: Fitting | None = None
+    fitting: PtqSettings | None = None
 
     @cached_property
     def precisions(self) -> Precisions:

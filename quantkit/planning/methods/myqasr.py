@@ -5,7 +5,7 @@ Mixed-Precision Quantization", Interspeech 2023, algorithm 1. Start every layer 
 layers by the median of their outputs, and remove one bit from each layer of the sorted list in turn
 until the size fits. For the paper's size counts see :mod:`quantkit.planning.methods.counting`. Its
 ranges (min-max, cosine, Hessian) are separate settings, see
-:class:`~quantkit.quantization.choices.fitting.Fitting`.
+:class:`~quantkit.quantization.choices.ptq.PtqSettings`.
 """
 
 from __future__ import annotations

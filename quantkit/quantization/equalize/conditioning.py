@@ -15,14 +15,14 @@ import onnx
 
 from quantkit.arrays import FloatArray
 from quantkit.calibration.calibrate import Feed, Tracker, Watched, calibrate
-from quantkit.calibration.feeds import Feeds
+from quantkit.calibration.data import CalibrationData
 from quantkit.calibration.ranges import Moments
 from quantkit.graph.digest import graph_digest
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer
 from quantkit.graph.operators import affine
 from quantkit.quantization.calibration_cache import CalibrationCache
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import LayerChoice
 from quantkit.quantization.equalize.balancing import balances, balancing_factors, reader_weight
 from quantkit.quantization.equalize.channel_scaling import (
@@ -43,8 +43,8 @@ def condition(
     model: onnx.ModelProto,
     layers: Sequence[Layer],
     choices: Mapping[str, LayerChoice],
-    feeds: Feeds | None,
-    fitting: Fitting,
+    feeds: CalibrationData | None,
+    fitting: PtqSettings,
     *,
     cache: CalibrationCache | None = None,
 ) -> tuple[str, ...]:

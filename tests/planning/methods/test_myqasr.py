@@ -21,7 +21,7 @@ from quantkit.planning.methods.shuffled import Shuffled
 from quantkit.planning.methods.uniform import Uniform
 from quantkit.planning.size import with_sizes
 from quantkit.quantization import quantize_model
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from tests.planning.methods.conftest import NAMES, SETTINGS, plan_of
 
 #: By rising median.
@@ -203,7 +203,7 @@ def test_plan_as_published_has_activations_as_weights(between, source, sensitivi
 
 
 def test_fitting_is_noted_and_counted(between, source, sensitivity) -> None:
-    fitting = Fitting(rounding="compensated", weight_range="cosine")
+    fitting = PtqSettings(rounding="compensated", weight_range="cosine")
     plan = plan_of(MyQasr(), source, between, sensitivity, fitting=fitting)
-    assert Fitting.from_json(plan.fitting) == fitting
+    assert PtqSettings.from_json(plan.fitting) == fitting
     assert plan.predicted_bytes <= between

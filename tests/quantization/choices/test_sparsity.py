@@ -11,7 +11,7 @@ from onnx import numpy_helper
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.graph.artifact import load_model, save_model
 from quantkit.quantization import QuantizeSettings, quantize_model
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from tests.small_model import masked_convolutions
 
 
@@ -46,7 +46,7 @@ def test_sparse_file_is_smaller_and_as_close(pruned, clips, run, tmp_path) -> No
     for codec in ("bitplane:4", "sparse:4"):
         settings = QuantizeSettings(compute="static", codec=CodecChoice.parse(codec))
         # Compensation would also move the pruned weights, which only a dense layer can store.
-        nearest = Fitting(rounding="nearest")
+        nearest = PtqSettings(rounding="nearest")
         result = quantize_model(pruned, tmp_path / "q.onnx", settings, clips, fitting=nearest)
         sizes.append(sum(row.bytes for row in result.layers))
         errors.append(np.abs(run(result.path, clips[:1])[0] - reference).mean())

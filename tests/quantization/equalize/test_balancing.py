@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from quantkit.calibration.feeds import Feeds
+from quantkit.calibration.data import CalibrationData
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import FormatError
 from quantkit.graph.artifact import read_info
@@ -20,7 +20,7 @@ from quantkit.personalization.outliers import with_balance
 from quantkit.planning.size import with_sizes
 from quantkit.planning.size_model import SizeModel
 from quantkit.quantization import QuantizeSettings, quantize_model
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.equalize.balancing import (
     balances,
     balancing_factors,
@@ -63,8 +63,8 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
-def feeds(source: Path) -> Feeds:
-    return Feeds.of(CLIPS, read_info(source), source)
+def feeds(source: Path) -> CalibrationData:
+    return CalibrationData.of(CLIPS, read_info(source), source)
 
 
 def test_layers_whose_factors_have_nowhere_else_to_go_are_found() -> None:
@@ -73,13 +73,13 @@ def test_layers_whose_factors_have_nowhere_else_to_go_are_found() -> None:
 
 
 def test_only_layers_with_outliers_are_worth_it(source: Path, tmp_path: Path) -> None:
-    assert with_balance(source, feeds(source), DYNAMIC, Fitting()).balance == ("second",)
+    assert with_balance(source, feeds(source), DYNAMIC, PtqSettings()).balance == ("second",)
     onnx.save(feed_forward(()), even := tmp_path / "even.onnx")
-    assert with_balance(even, feeds(even), DYNAMIC, Fitting()).balance == ()
+    assert with_balance(even, feeds(even), DYNAMIC, PtqSettings()).balance == ()
     # Kernels without a grid for their input have nothing to gain.
     floating = QuantizeSettings(compute="float32")
-    assert with_balance(source, feeds(source), floating, Fitting()).balance == ()
-    named = Fitting(balance=("first",))
+    assert with_balance(source, feeds(source), floating, PtqSettings()).balance == ()
+    named = PtqSettings(balance=("first",))
     assert with_balance(source, feeds(source), DYNAMIC, named) is named
 
 
@@ -120,19 +120,19 @@ def test_int8_products_are_more_exact(source: Path, tmp_path: Path, compute) -> 
     heard = CLIPS[0][1]["x"]
     expected = run(feed_forward(), heard)
 
-    def error(fitting: Fitting) -> float:
+    def error(fitting: PtqSettings) -> float:
         settings = QuantizeSettings(compute=compute, exclude=("first",))
         made = quantize_model(source, tmp_path / "q.onnx", settings, CLIPS, fitting=fitting)
         assert made.conditioned == (("balanced 1 input",) if fitting.balance else ())
         (found,) = create_session(made.path).run(None, {"x": heard})
         return float(np.square(found - expected).mean())
 
-    assert error(Fitting(balance=("second",))) < 0.2 * error(Fitting())
+    assert error(PtqSettings(balance=("second",))) < 0.2 * error(PtqSettings())
 
 
 def test_a_plan_is_followed_without_audio_too(source: Path, tmp_path: Path) -> None:
     settings = replace(DYNAMIC, codec=CodecChoice.parse("int8"))
-    plan = with_sizes(source, settings, fitting=Fitting(balance=("second",)))
+    plan = with_sizes(source, settings, fitting=PtqSettings(balance=("second",)))
     assert Plan.from_json(plan.to_json()).fitting["balance"] == ["second"]
     made = quantize_model(source, tmp_path / "q.onnx", plan)
     (found,) = create_session(made.path).run(None, {"x": X})
@@ -142,7 +142,7 @@ def test_a_plan_is_followed_without_audio_too(source: Path, tmp_path: Path) -> N
 
 def test_the_foreseen_size_is_that_on_disk(source: Path, tmp_path: Path) -> None:
     off = []
-    for fitting in (Fitting(), Fitting(balance=("first", "second"))):
+    for fitting in (PtqSettings(), PtqSettings(balance=("first", "second"))):
         plan = with_sizes(source, DYNAMIC, fitting=fitting)
         made = quantize_model(source, tmp_path / "q.onnx", plan, CLIPS)
         assert made.size_bytes == plan.predicted_bytes
@@ -166,4 +166,4 @@ def test_what_others_call_a_balance_is_none_of_ours() -> None:
 
 def test_a_plan_that_names_no_such_layer_is_refused(source: Path, tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="layer third cannot be balanced"):
-        prepare(source, DYNAMIC, Fitting(balance=("third",)))
+        prepare(source, DYNAMIC, PtqSettings(balance=("third",)))

@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from quantkit.calibration.calibrate import Feed
-from quantkit.calibration.feeds import Feeds
+from quantkit.calibration.data import CalibrationData
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import CorpusError
 from quantkit.graph.artifact import save_model
@@ -19,7 +19,7 @@ from quantkit.graph.info import ArtifactInfo
 from quantkit.graph.layers import find_layers
 from quantkit.planning.size import with_sizes
 from quantkit.quantization import QuantizeSettings, quantize_model
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import LayerRule
 from quantkit.quantization.equalize.conditioning import condition
 from tests.small_graphs import CHANNELS, Graph, run, transformer, values_of
@@ -28,31 +28,31 @@ from tests.small_model import masked_convolutions
 RANDOM = np.random.default_rng(6)
 X = RANDOM.standard_normal((3, 20, CHANNELS)).astype(np.float32)
 CLIPS = [(f"clip {i}", {"x": RANDOM.standard_normal((1, 30, CHANNELS), np.float32)}) for i in "ab"]
-BOTH = Fitting(equalization=True, smoothing=0.5)
+BOTH = PtqSettings(equalization=True, smoothing=0.5)
 
 
 def conditioned(
     model: onnx.ModelProto,
-    fitting: Fitting,
+    fitting: PtqSettings,
     feeds: Iterable[Feed] | None = CLIPS,
     **settings: Any,
 ) -> tuple[str, ...]:
     layers = find_layers(model)
     choices = QuantizeSettings(**settings).assign(layers)
-    heard = None if feeds is None else Feeds.of(feeds, ArtifactInfo())
+    heard = None if feeds is None else CalibrationData.of(feeds, ArtifactInfo())
     return condition(model, layers, choices, heard, fitting)
 
 
 @pytest.mark.parametrize(
     ("fitting", "notes"),
     [
-        (Fitting(), ()),
-        (Fitting(smoothing=0.5), ("smoothed 9 inputs, α 0.5",)),
-        (Fitting(equalization=True), ("equalized 4 pairs of layers",)),
+        (PtqSettings(), ()),
+        (PtqSettings(smoothing=0.5), ("smoothed 9 inputs, α 0.5",)),
+        (PtqSettings(equalization=True), ("equalized 4 pairs of layers",)),
         (BOTH, ("equalized 4 pairs of layers", "smoothed 5 inputs, α 0.5")),
     ],
 )
-def test_transformer_keeps_its_function(fitting: Fitting, notes: tuple[str, ...]) -> None:
+def test_transformer_keeps_its_function(fitting: PtqSettings, notes: tuple[str, ...]) -> None:
     model = transformer()
     before, forms = run(model, X), shapes(model)
     original = model.SerializeToString()
@@ -82,7 +82,7 @@ def test_without_clips_only_weights_are_equalized() -> None:
     before = run(model, X)
     assert conditioned(model, BOTH, None, compute="dynamic") == ("equalized 4 pairs of layers",)
     np.testing.assert_allclose(run(model, X), before, atol=1e-4)
-    assert conditioned(transformer(), Fitting(smoothing=0.5), None, compute="dynamic") == ()
+    assert conditioned(transformer(), PtqSettings(smoothing=0.5), None, compute="dynamic") == ()
 
 
 def test_layers_that_stay_float_are_left_alone() -> None:
@@ -93,9 +93,9 @@ def test_layers_that_stay_float_are_left_alone() -> None:
 
 def test_smoothing_is_for_activations_on_one_grid() -> None:
     settings = {"compute": "float32", "codec": CodecChoice.parse("bitplane:4")}
-    assert conditioned(transformer(), Fitting(smoothing=0.5), **settings) == ()
+    assert conditioned(transformer(), PtqSettings(smoothing=0.5), **settings) == ()
     settings["rules"] = (LayerRule.parse("head=int8@dynamic"),)
-    notes = conditioned(transformer(), Fitting(smoothing=0.5), **settings)
+    notes = conditioned(transformer(), PtqSettings(smoothing=0.5), **settings)
     assert notes == ("smoothed 1 input, α 0.5",)
 
 
@@ -109,7 +109,7 @@ def test_shared_weight_stays(form: str) -> None:
     graph.constant("tied", weight.copy() if form == "equal" else weight.T.copy())
     graph.add("MatMul", [second, "tied"], "y")
     model = graph.model("y")
-    assert conditioned(model, Fitting(equalization=True)) == ()
+    assert conditioned(model, PtqSettings(equalization=True)) == ()
 
 
 def test_no_clips_at_all() -> None:
@@ -117,9 +117,9 @@ def test_no_clips_at_all() -> None:
         conditioned(transformer(), BOTH, [])
 
 
-@pytest.mark.parametrize("fitting", [Fitting(), BOTH])
+@pytest.mark.parametrize("fitting", [PtqSettings(), BOTH])
 @pytest.mark.parametrize("compute", ["static", "dynamic"])
-def test_size_is_what_was_foreseen(fitting: Fitting, compute, tmp_path: Path) -> None:
+def test_size_is_what_was_foreseen(fitting: PtqSettings, compute, tmp_path: Path) -> None:
     path = tmp_path / "float32.onnx"
     save_model(transformer(), path)
     settings = QuantizeSettings(compute=compute, codec=CodecChoice.parse("bitplane:3"))

@@ -10,7 +10,7 @@ import pytest
 
 from quantkit.graph.editor import GraphEditor
 from quantkit.quantization import QuantizeSettings, quantize_model
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.equalize.channel_scaling import (
     Magnitudes,
     find_junctions,
@@ -59,7 +59,7 @@ def test_planted_outliers_cost_less(compute, affine: str, tmp_path: Path) -> Non
     onnx.save(model, path)
 
     def error(alpha: float) -> float:
-        fitting = Fitting(smoothing=alpha)
+        fitting = PtqSettings(smoothing=alpha)
         settings = QuantizeSettings(compute=compute)
         result = quantize_model(path, tmp_path / "q.onnx", settings, CLIPS, fitting=fitting)
         (found,) = create_session(result.path).run(None, {"x": X})

@@ -13,7 +13,7 @@ from quantkit.codecs.catalogue import CodecChoice
 from quantkit.graph.artifact import save_model
 from quantkit.planning.size import with_sizes
 from quantkit.quantization import QuantizeSettings, quantize_model
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.kernels.bias_correction import corrected_bias
 from quantkit.runtime.session import create_session
 from tests.small_graphs import CHANNELS, Graph, run
@@ -70,7 +70,7 @@ def drift(model: onnx.ModelProto, kind: str, folder: Path, *, correct: bool) -> 
     """Mean over channels of how far the average result has moved."""
     save_model(model, folder / "f.onnx")
     clips = [("clip", {"x": CLIP})]
-    fitting = Fitting(bias_correction=correct)
+    fitting = PtqSettings(bias_correction=correct)
     result = quantize_model(
         folder / "f.onnx", folder / "q.onnx", KINDS[kind], clips, fitting=fitting
     )

@@ -26,12 +26,12 @@ Calibration = Corpus | Iterable[Feed]
 KEPT_BYTES = 64_000_000
 
 
-class Feeds:
+class CalibrationData:
     """Clips as a model takes them, one after the other, each time from the first.
 
     ::
 
-        feeds = Feeds.of(corpus, info)
+        feeds = CalibrationData.of(corpus, info)
         for clip, inputs in feeds:
             session.run(None, inputs)
 
@@ -52,10 +52,17 @@ class Feeds:
 
     @classmethod
     def of(
-        cls, calibration: Calibration | Feeds, info: ArtifactInfo, model: Path | None = None
-    ) -> Feeds:
+        cls,
+        calibration: Calibration | CalibrationData,
+        info: ArtifactInfo,
+        model: Path | None = None,
+    ) -> CalibrationData:
         """``calibration`` as feeds, which it may be already."""
-        return calibration if isinstance(calibration, Feeds) else cls(calibration, info, model)
+        return (
+            calibration
+            if isinstance(calibration, CalibrationData)
+            else cls(calibration, info, model)
+        )
 
     def __iter__(self) -> Iterator[Feed]:
         """Name and inputs of each usable clip.
@@ -106,9 +113,9 @@ class Feeds:
             return ()
         return self._inputs.unknown_languages(self.source.values("language"))
 
-    def only(self, positions: Collection[int]) -> Feeds:
+    def only(self, positions: Collection[int]) -> CalibrationData:
         """The clips at ``positions``, counted from 0."""
-        chosen = Feeds(_Some(self, frozenset(positions)), self.info, self.model)
+        chosen = CalibrationData(_Some(self, frozenset(positions)), self.info, self.model)
         chosen._inputs = self._inputs
         return chosen
 
@@ -164,7 +171,7 @@ class Feeds:
 class _Some:
     """Some of the clips of others."""
 
-    feeds: Feeds
+    feeds: CalibrationData
     positions: frozenset[int]
 
     def __iter__(self) -> Iterator[Feed]:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 
 from quantkit.errors import FormatError, InputError
-from quantkit.quantization.choices.fitting import Fitting
+from quantkit.quantization.choices.ptq import PtqSettings
 
 
 def test_it_reads_back_what_a_plan_says() -> None:
-    fitting = Fitting("nearest", "hessian", bias_correction=False, smoothing=0.5)
-    assert Fitting.from_json(fitting.to_json()) == fitting
+    fitting = PtqSettings("nearest", "hessian", bias_correction=False, smoothing=0.5)
+    assert PtqSettings.from_json(fitting.to_json()) == fitting
 
 
 def test_what_a_plan_leaves_out_is_as_usual() -> None:
-    assert Fitting.from_json({"weight_range": "min-max"}) == Fitting(weight_range="min-max")
-    assert Fitting.from_json({}) == Fitting()
+    assert PtqSettings.from_json({"weight_range": "min-max"}) == PtqSettings(weight_range="min-max")
+    assert PtqSettings.from_json({}) == PtqSettings()
 
 
 @pytest.mark.parametrize(
@@ -31,9 +31,9 @@ def test_what_a_plan_leaves_out_is_as_usual() -> None:
 )
 def test_a_plan_that_asks_for_nonsense_is_refused(document: dict[str, object], named: str) -> None:
     with pytest.raises(FormatError, match=named):
-        Fitting.from_json(document)
+        PtqSettings.from_json(document)
 
 
 def test_settings_of_ones_own_are_checked_too() -> None:
     with pytest.raises(InputError, match="weight range 'percentile'"):
-        Fitting(weight_range="percentile")  # type: ignore[arg-type]
+        PtqSettings(weight_range="percentile")  # type: ignore[arg-type]

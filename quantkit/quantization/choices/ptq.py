@@ -17,13 +17,13 @@ WEIGHT_RANGES: tuple[WeightRange, ...] = get_args(WeightRange)
 
 
 @dataclass(frozen=True)
-class Fitting:
+class PtqSettings:
     """What is done so that the quantized model says the same as the float one.
 
     Neither the size of the file nor its kernels depend on any of it but ``balance``. What needs
     audio is left out where there is none.
 
-    >>> Fitting(rounding="compensated").to_json()["rounding"]
+    >>> PtqSettings(rounding="compensated").to_json()["rounding"]
     'compensated'
 
     Args:
@@ -72,7 +72,7 @@ class Fitting:
         return document
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Fitting:
+    def from_json(cls, document: Mapping[str, Any]) -> PtqSettings:
         """Read what :meth:`to_json` wrote, or a person edited; what is missing has its default.
 
         Raises:
