@@ -9,7 +9,5 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _no_progress(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Tables are as wide as they need to be where no width is named.
-    monkeypatch.delenv("COLUMNS", raising=False)
     if request.path.name != "test_progress.py":
         monkeypatch.setattr("quantkit.cli.progress._LINE_SECONDS", math.inf)

@@ -44,7 +44,7 @@ def test_a_language_is_named_by_its_code(folder: Path) -> None:
 
 
 def test_several_languages_may_be_named_where_clips_say_theirs(folder: Path) -> None:
-    with pytest.raises(InputError, match="give --language once"):
+    with pytest.raises(InputError, match="says its language; name one only"):
         in_language(folder, "de", "en")
     rows = ("path\tlanguage\ttext", "one.wav\tde\tja", "two.wav\ten\tyes")
     (folder / "manifest.tsv").write_text("\n".join(rows))

@@ -146,7 +146,7 @@ def test_layers_that_share_a_weight_get_it_back_together(planned) -> None:
 def test_range_that_was_not_observed_is_named(planned) -> None:
     plan = planned(residual, compute="static")
     with (
-        plan.trial(Observations()) as trial,
+        closing(plan.trial(Observations())) as trial,
         pytest.raises(InputError, match=r"layer conv1.node: the range of x was not observed"),
     ):
         trial.divergence(plan.choices)
@@ -156,7 +156,7 @@ def test_one_trial_takes_many_plans_in_any_order(planned) -> None:
     plan = planned(attention, compute="dynamic", rules=(LayerRule.parse("*=bitplane:3"),))
     floating = dict.fromkeys(plan.choices, FLOAT_LAYER)
     total, marginals = plan.divergence(), plan.marginals()
-    with plan.trial() as trial:
+    with closing(plan.trial()) as trial:
         assert trial.divergence(plan.choices).mean == total
         assert trial.divergence(floating).mean < 1e-9
         assert trial.marginals(plan.choices) == marginals
