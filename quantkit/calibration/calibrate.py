@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import onnx
+from threadpoolctl import threadpool_limits
 
 from quantkit.calibration.clip_runner import ClipRunner, Feed
 from quantkit.errors import ModelError
@@ -66,7 +67,9 @@ def calibrate(
         CorpusError: ``feeds`` is empty.
         ModelError: the model fails on a clip, or a layer's activations are not finite there.
     """
-    with closing(ClipRunner(model)) as runner:
+    # NumPy's threads spin while they wait for each other and for the next product. One alone costs
+    # less, and what it finds does not depend on how many cores a host has.
+    with threadpool_limits(1, user_api="blas"), closing(ClipRunner(model)) as runner:
         for stage in runner.run_in_stages(list(watched), feeds, _stages(model)):
             for name in list(stage.values):
                 values, each = stage.values.pop(name), watched[name]
