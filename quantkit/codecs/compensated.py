@@ -137,16 +137,19 @@ def lay_and_round(weight: Weight, lay: Callable[[Weight], Laid[GridType]]) -> La
         return lay(replace(rows, second_moments=None))
     best_error = compensation.error(values, best)
     laid = best.copy()
-    for _ in range(_ROUNDS):
+    rounds = 1 if weight.for_estimate else _ROUNDS
+    for number in range(1, rounds + 1):
         error, decided = compensation.round(values, laid)
         before = best_error.sum()
         better = best.grid.take_better(laid.grid, best_error, error)
         best.levels[better] = laid.levels[better]
         best_error = np.where(better, error, best_error)
-        if given is not None or best_error.sum() > _LEAST_GAIN * before:
+        little = best_error.sum() > _LEAST_GAIN * before
+        if given is not None or little or number == rounds:
             break
         laid = lay(Weight(decided, 0, compensation.masses()))
-    compensation.improve(values, best)
+    if not weight.for_estimate:
+        compensation.improve(values, best)
     scale = best.grid.scale.astype(np.float64) * largest
     if given is None:
         scale *= compensation.best_factors(values, best)

@@ -108,7 +108,7 @@ def encoding_key(codec: Codec, weight: Weight, moments: MomentsChoice | None) ->
         weight: without second moments.
         moments: which it will get.
     """
-    found = hashlib.sha256(f"{codec!r} {weight.axis}".encode())
+    found = hashlib.sha256(f"{codec!r} {weight.axis} {weight.for_estimate}".encode())
     if moments is not None:
         found.update(moments.digest())
     arrays = (weight.values, weight.importance, weight.scale, weight.channel_importance)

@@ -52,6 +52,7 @@ class WeightStore:
         dry: encode random weights of the right types and shapes: the graph will have its exact
             size, in a fraction of the time, and no use.
         encodings: to share with others.
+        for_estimates: see :class:`~quantkit.codecs.base.Weight`.
     """
 
     codecs: Mapping[str, Codec]
@@ -59,6 +60,7 @@ class WeightStore:
     fitting: PtqSettings = field(default_factory=PtqSettings)
     dry: bool = False
     encodings: Encodings = field(default_factory=lambda: Encodings(memory=0))
+    for_estimates: bool = False
     _encoded: dict[_Key, Encoded] = field(default_factory=dict)
     _stored: dict[str, _Stored] = field(default_factory=dict)
     _scales: dict[str, FloatArray] = field(default_factory=dict)
@@ -123,6 +125,7 @@ class WeightStore:
                     importance,
                     scale=self.observations.scales.get(layer),
                     channel_importance=self.observations.channel_use.get(layer),
+                    for_estimate=self.for_estimates,
                 )
                 self._encoded[key] = self._encode(codec, weight, chosen)
         return self._encoded[key]
@@ -254,11 +257,14 @@ def quantized_weight(
     observations: Observations,
     fitting: PtqSettings,
     encodings: Encodings | None = None,
+    *,
+    for_estimate: bool = False,
 ) -> FloatArray:
     """The weight of a float layer as ``codec`` would rebuild it, as the layer's node reads it.
 
     Args:
         encodings: to share with others; None: none.
+        for_estimate: see :class:`~quantkit.codecs.base.Weight`.
 
     Raises:
         ModelError: the weight is not a constant tensor.
@@ -269,6 +275,7 @@ def quantized_weight(
         observations,
         fitting,
         encodings=encodings or Encodings(memory=0),
+        for_estimates=for_estimate,
     )
     return store.encode_layer(weight).dequantized().reshape(values.shape)
 

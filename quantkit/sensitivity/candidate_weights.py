@@ -186,7 +186,10 @@ class CandidateWeights:
     def _stored_in_part(
         self, layer: FloatLayer, channels: Channels, codec: CodecChoice
     ) -> FloatArray:
-        """Tables are learned from these channels alone, which is as good for an estimate."""
+        """Tables are learned from these channels alone, and rounding is done once.
+
+        That is enough to estimate the error.
+        """
         model = onnx.ModelProto()
         model.graph.node.append(layer.node)
         model.graph.initializer.append(numpy_helper.from_array(layer.values, layer.weight))
@@ -196,7 +199,9 @@ class CandidateWeights:
         }
         observations = replace(self.observations, scales=scales)
         (placed,) = layer_weights(GraphEditor(model)).values()
-        return quantized_weight(placed, codec, observations, self.fitting, self._encodings)
+        return quantized_weight(
+            placed, codec, observations, self.fitting, self._encodings, for_estimate=True
+        )
 
     def _mean_input(self, placed: LayerWeight, values: FloatArray) -> FloatArray | None:
         means = self.observations.means.get(placed.name)

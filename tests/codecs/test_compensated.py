@@ -182,6 +182,15 @@ def test_a_second_look_takes_off_a_part_of_the_error(codec, monkeypatch) -> None
     assert error(2) < 0.996 * error(0)
 
 
+@pytest.mark.parametrize("codec", ["bitplane:4", "bitplane:6", "grouped:4", "grouped:6"])
+def test_an_estimate_of_the_error_comes_near_to_it(codec) -> None:
+    weight = weight_meeting(moments_of(correlated(400, 96)))
+    whole = output_errors(weight, codec_of(codec).encode(weight)).sum()
+    once = output_errors(weight, codec_of(codec).encode(replace(weight, for_estimate=True))).sum()
+    rounded = output_errors(weight, codec_of(codec).encode(nearest(weight))).sum()
+    assert whole <= once < 1.5 * whole < rounded
+
+
 def test_where_looks_change_nothing_no_other_level_is_better(monkeypatch) -> None:
     moments = moments_of(correlated(2000, 40))
     scale = np.full(8, 0.9, np.float32)
