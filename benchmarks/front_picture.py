@@ -63,8 +63,8 @@ def draw(lines: Sequence[tuple[str, Sequence[Point]]], path: Path) -> None:
         axes.set_yscale("symlog", linthresh=2, linscale=1.6)
         axes.set_yticks([0, 1, 2, 5, 10, 20, 50], ["0", "+1", "+2", "+5", "+10", "+20", "+50 %"])
         axes.set_ylim(-0.6, 75)
-        axes.set_xlabel("file in MB (float32: 22.4)")
-        axes.set_title("More edits than float32 makes, by size; lower is better")
+        axes.set_xlabel("file size in MB (float32: 22.4); scale logarithmic above 2 %")
+        axes.set_title("Increase of the edit distance over float32; lower is better")
         axes.legend(frameon=False)
         save_figure(figure, path)
 

@@ -10,7 +10,7 @@ from quantkit.api.begin import Begin, nothing
 from quantkit.api.defaults import ANALYSIS_CLIPS
 from quantkit.api.inputs import Audio, PathLike, float_model, optional_path, path_of
 from quantkit.api.listening import Cache, cache_folder, calibration_clips, in_words, left_out
-from quantkit.api.outputs import require_writable
+from quantkit.api.outputs import require_suffix, require_writable
 from quantkit.api.selection import Selection
 from quantkit.progress import Progress
 from quantkit.quantization.prepared import PreparedModel
@@ -83,6 +83,7 @@ def analyze(
         OutputError: ``output`` cannot be written.
     """
     destination = optional_path(output, "the output")
+    require_suffix(destination, ".json")
     require_writable([destination], [path_of(model, "the model")])
     folder = cache_folder(cache)
     clips = calibration_clips(

@@ -10,7 +10,7 @@ from quantkit.api.begin import Begin, nothing
 from quantkit.api.inputs import Audio, PathLike, corpus_of, float_model, optional_path
 from quantkit.api.outputs import check_place
 from quantkit.api.selection import Selection
-from quantkit.benchmarking.run import run_bench
+from quantkit.benchmarking.run import measured_clips, run_bench
 from quantkit.benchmarking.schema import BenchReport, write_report
 from quantkit.benchmarking.settings import BenchSettings
 from quantkit.benchmarking.tables import write_markdown
@@ -67,7 +67,9 @@ def bench(
     corpus = selection.filtered(corpus_of(data, sample_rate))
     if folder is not None:
         check_place(folder, folder=True)
-    begin(f"measure {len(named)} models on {len(corpus)} clips of {corpus.name}")
+    clips, _ = measured_clips(corpus, settings)
+    models_in_words = f"{len(named)} model{'s' * (len(named) != 1)}"
+    begin(f"measure {models_in_words} on {len(clips)} clips of {corpus.name}")
     with ExitStack() as stack:
         paths = [stack.enter_context(float_model(model)) for model in named]
         found = run_bench(paths, corpus, settings, progress or no_progress)

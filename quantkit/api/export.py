@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from quantkit.api.inputs import PathLike, optional_path, path_of
+from quantkit.api.outputs import require_suffix
 from quantkit.exporting.parity import ParityReport
 from quantkit.exporting.sources import ExportOptions, export_source
 from quantkit.graph.artifact import open_model, total_size
@@ -102,6 +103,7 @@ def export(
     """
     path_of(model, "the model")
     destination = path_of(output, "the output")
+    require_suffix(destination, ".onnx")
     options = ExportOptions(
         with_frontend=with_frontend,
         opset=opset,

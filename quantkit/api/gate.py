@@ -78,9 +78,9 @@ def gate(
     inputs = [accepted, *([] if isinstance(bench, BenchReport) else [path_of(bench, "bench")])]
     for report in filter(None, reports):
         refuse_overwriting(report, inputs)
-    figures = _figures(bench)
+    figures, before = _figures(bench), read_baseline(accepted)
     begin(f"hold {len(figures.models)} models of {_named(bench)} against {accepted}")
-    result = compare(figures, read_baseline(accepted))
+    result = compare(figures, before)
     if reports[0] is not None:
         gate_report.write_junit(result, reports[0])
     if reports[1] is not None:

@@ -159,6 +159,8 @@ def load(
     """
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 0:
         raise InputError(f"threads is a whole number, 0 for all cores, not {threads!r}")
+    if not isinstance(decoding, Decoding | None):
+        raise InputError(f"decoding is a quantkit.Decoding, not {type(decoding).__name__}")
     decoding = decoding or Decoding()
     # Whoever wrote a text here meant the file.
     words = optional_path(decoding.language_model, "the language model")

@@ -43,6 +43,16 @@ def check_place(path: Path, *, folder: bool = False) -> None:
         raise OutputError(f"cannot write to {path}: {reason}") from error
 
 
+def require_suffix(path: Path | None, suffix: str) -> None:
+    """Refuse a result whose name would say that it is something else.
+
+    Raises:
+        InputError: ``path`` does not end in ``suffix``.
+    """
+    if path is not None and path.suffix.lower() != suffix:
+        raise InputError(f"{path} does not end in {suffix}; choose a name that does")
+
+
 def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -> None:
     """Refuse results that cannot be written, or that would replace something that is needed.
 

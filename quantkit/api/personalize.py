@@ -16,7 +16,7 @@ from quantkit.api.inputs import (
     path_of,
 )
 from quantkit.api.listening import Cache, cache_folder, calibration_clips, in_words
-from quantkit.api.outputs import require_writable
+from quantkit.api.outputs import require_suffix, require_writable
 from quantkit.api.selection import Selection
 from quantkit.graph.plan import write_plan
 from quantkit.personalization.pipeline import Personalized, PersonalizeSettings
@@ -78,6 +78,7 @@ def personalize(
         OutputError: a result cannot be written.
     """
     destination = path_of(output, "the output")
+    require_suffix(destination, ".onnx")
     page, plan_file = optional_path(report, "the report"), optional_path(plan, "the plan")
     outputs = (destination, page, plan_file)
     require_writable(outputs, [path_of(model, "the model")])

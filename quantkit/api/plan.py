@@ -19,7 +19,7 @@ from quantkit.api.inputs import (
     path_of,
 )
 from quantkit.api.listening import Cache, cache_folder, calibration_clips, in_words, left_out
-from quantkit.api.outputs import require_writable
+from quantkit.api.outputs import require_suffix, require_writable
 from quantkit.api.plan_question import PlanQuestion, by_method, optimal
 from quantkit.api.plan_result import PlanResult
 from quantkit.api.plan_settings import PlanSettings
@@ -88,6 +88,7 @@ def plan(
     settings = settings or PlanSettings()
     settings.require_known_to(method)
     destination = optional_path(output, "the output")
+    require_suffix(destination, ".json")
     fronts = [path_of(front, "the front") for front in settings.fronts]
     outputs = [destination, optional_path(settings.times, "the times"), *fronts]
     table = None if isinstance(sensitivity, Sensitivity | AnalyzeResult) else sensitivity
@@ -150,6 +151,7 @@ def resize_plan(
     settings = settings or PlanSettings()
     settings.require_known_to("manual")
     destination = optional_path(output, "the output")
+    require_suffix(destination, ".json")
     require_writable([destination], [path_of(model, "the model")])
     limit = None if budget is None else budget_bytes(budget)
     before = edited if isinstance(edited, Plan) else read_plan(path_of(edited, "the plan"))

@@ -26,6 +26,11 @@ class PlanResult:
     skipped: tuple[str, ...] = ()
 
     @property
+    def size_bytes(self) -> int:
+        """As :attr:`predicted_bytes`: the name that other results have for a size."""
+        return self.predicted_bytes
+
+    @property
     def predicted_bytes(self) -> int:
         """What the file will take, its external files included."""
         return self.plan.predicted_bytes or 0

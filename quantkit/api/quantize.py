@@ -9,10 +9,11 @@ from quantkit.api.begin import Begin, nothing
 from quantkit.api.defaults import CALIBRATION_CLIPS
 from quantkit.api.inputs import Audio, PathLike, float_model, path_of
 from quantkit.api.listening import calibration_clips, in_words
-from quantkit.api.outputs import require_writable
+from quantkit.api.outputs import require_suffix, require_writable
 from quantkit.api.plan_result import PlanResult
 from quantkit.api.selection import Selection
 from quantkit.audio.utterance import Corpus
+from quantkit.errors import InputError
 from quantkit.graph.plan import Plan, read_plan
 from quantkit.progress import Progress
 from quantkit.quantization.choices.presets import PRESETS, resolve
@@ -65,6 +66,7 @@ def quantize(
         OutputError: ``output`` cannot be written.
     """
     destination = path_of(output, "the output")
+    require_suffix(destination, ".onnx")
     plan_file = _plan_file(decisions)
     require_writable([destination], [plan_file])
     chosen = _decided(decisions, plan_file)
@@ -144,7 +146,11 @@ def _decided(
         return read_plan(plan_file)
     if isinstance(decisions, PlanResult):
         return decisions.plan
-    assert not isinstance(decisions, Path)
+    if not isinstance(decisions, str | QuantizeSettings | Plan):
+        raise InputError(
+            "decisions are a preset's name, QuantizeSettings, a plan or the path of a plan.json, "
+            f"not {type(decisions).__name__}"
+        )
     return decisions
 
 

@@ -50,8 +50,8 @@ class Selection:
             raise InputError(f"gender is f or m, not {min(unknown)!r}")
         if self.max_seconds is not None and not self.max_seconds > 0:
             raise InputError(f"max_seconds must be above 0, not {self.max_seconds:g}")
-        if self.clips is not None and self.clips < 1:
-            raise InputError(f"cannot take {self.clips} clips; ask for at least 1")
+        if self.clips is not None and not (isinstance(self.clips, int) and self.clips >= 1):
+            raise InputError(f"cannot take {self.clips!r} clips; give a whole number from 1 on")
 
     @property
     def splits(self) -> tuple[str, ...]:

@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from quantkit.api.begin import Begin, nothing
 from quantkit.api.inputs import PathLike, float_model, optional_path, path_of
+from quantkit.bundles.bundle import require_replaceable
 from quantkit.bundles.bundle import ship as make_bundle
 from quantkit.bundles.manifest import MANIFEST, FileEntry, Manifest
 from quantkit.files import sha256_of
@@ -69,6 +71,7 @@ def ship(
     name: str = "",
     pythons: Sequence[str] = (),
     force: bool = False,
+    begin: Begin = nothing,
 ) -> ShipResult:
     """Write a bundle: everything that a team needs to run ``model`` in stock ONNX Runtime.
 
@@ -89,6 +92,7 @@ def ship(
         name: for people; empty: from the metadata.
         pythons: further interpreters with ``onnxruntime`` and ``numpy`` to run the model in.
         force: replace an earlier bundle at ``output``; nothing else is ever replaced.
+        begin: see :data:`~quantkit.api.begin.Begin`.
 
     Raises:
         ModelError: the model is no artifact, lacks labels or a front end, or does not run.
@@ -97,6 +101,8 @@ def ship(
         OutputError: ``output`` exists and may not be replaced, or cannot be written.
     """
     destination = path_of(output, "the output")
+    require_replaceable(destination, force)
+    begin(f"bundle {model} and run it in {' and '.join(('this Python', *pythons))}")
     with float_model(model) as path:
         manifest = make_bundle(
             path,

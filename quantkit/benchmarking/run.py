@@ -34,6 +34,20 @@ _LOG = logging.getLogger(__name__)
 _SHOWN_REASONS = 5
 
 
+def measured_clips(corpus: Corpus, settings: BenchSettings) -> tuple[Corpus, str]:
+    """The clips of ``corpus`` to measure on, and the name of their split; empty for all.
+
+    Raises:
+        CorpusError: no such split.
+    """
+    chosen = corpus.part(settings.split, usually="test")
+    named = (settings.split,) if isinstance(settings.split, str) else settings.split
+    split = "" if chosen is corpus else ", ".join(filter(None, named)) or "test"
+    if settings.limit:
+        chosen = chosen.sample(settings.limit, settings.seed)
+    return chosen, split
+
+
 def run_bench(
     models: Sequence[Path],
     corpus: Corpus,
@@ -55,12 +69,7 @@ def run_bench(
     first = contestants[0].model
     if not first.takes_batches:
         settings = replace(settings, batch_sizes=(1,), sweep_utterances=0)
-    chosen = corpus.part(settings.split, usually="test")
-    named = (settings.split,) if isinstance(settings.split, str) else settings.split
-    split = "" if chosen is corpus else ", ".join(filter(None, named)) or "test"
-    if settings.limit:
-        chosen = chosen.sample(settings.limit, settings.seed)
-
+    chosen, split = measured_clips(corpus, settings)
     _LOG.info("measuring %d models on %d clips", len(contestants), len(chosen))
     recognised = _recognise(contestants, chosen, settings, progress)
     sweep = _sweep(contestants, recognised.kept, settings, progress)

@@ -93,7 +93,7 @@ def ship(
     measured = _measured(model, bench) if bench is not None else None
     licence_text = _licence_text(model, info, licence)
     about_text = _read_text(about) if about is not None else ""
-    _require_replaceable(destination, force)
+    require_replaceable(destination, force)
     with _folder_beside(destination) as folder:
         opsets = _write_model(model, info, frontend, folder / MODEL, external_threshold)
         write_text(folder / LABELS, _pretty(labels.to_json()))
@@ -184,8 +184,12 @@ def _pretty(text: str) -> str:
     return json.dumps(json.loads(text), indent=2, ensure_ascii=False) + "\n"
 
 
-def _require_replaceable(destination: Path, force: bool) -> None:
-    """Only an absent path, an empty folder, or with ``force`` an unmixed bundle."""
+def require_replaceable(destination: Path, force: bool) -> None:
+    """Only an absent path, an empty folder, or with ``force`` an unmixed bundle.
+
+    Raises:
+        OutputError: it is something else.
+    """
     if not destination.exists() and not destination.is_symlink():
         return
     if destination.is_symlink() or not destination.is_dir():

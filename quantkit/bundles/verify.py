@@ -69,7 +69,7 @@ def verify(bundle: Path, *, manifest_sha256: str | None = None) -> Verification:
             file outside the bundle.
     """
     if not bundle.is_dir():
-        raise BundleError(f"{bundle} is not a folder; give the folder that `quantkit ship` wrote")
+        raise BundleError(f"{bundle} is neither an .onnx nor the folder that `quantkit ship` wrote")
     manifest = read_manifest(bundle)
     digest = sha256_of(bundle / MANIFEST)
     _refuse_escaping_links(bundle, manifest)

@@ -81,6 +81,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.exceptions.Abort:
         click.echo("quantkit: interrupted", err=True)
         sys.exit(130)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.UsageError as error:
+        named = "quantkit" if error.ctx is None else error.ctx.command_path
+        reason = " ".join(error.format_message().split())
+        click.echo(f"quantkit: {reason.removesuffix('.')}; see `{named} --help`", err=True)
+        sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

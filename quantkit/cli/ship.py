@@ -60,7 +60,6 @@ def command(
       quantkit ship int8.onnx -o bundle --licence LICENCE --bench report/bench.json
       python bundle/example.py clip.wav
     """
-    begin_work(f"bundle {model} and run it in {' and '.join(('this Python', *pythons))}")
     with progress_bar("bundling"):
         made = ship(
             model,
@@ -71,6 +70,7 @@ def command(
             name=name,
             pythons=pythons,
             force=force,
+            begin=begin_work,
         )
     for entry in made.files:
         click.echo(f"{entry.size:>12,}  {entry.path}")

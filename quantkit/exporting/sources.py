@@ -13,6 +13,7 @@ from pathlib import Path
 
 from quantkit.errors import InputError, MissingDependencyError
 from quantkit.exporting.parity import ParityReport
+from quantkit.graph.artifact import read_info
 from quantkit.models.pretrained_files import CONFIG_NAME, optional_json_object
 
 #: See :data:`quantkit.exporting.tracing.OPSET`.
@@ -133,6 +134,8 @@ def _export_onnx(source: Path, destination: Path, options: ExportOptions) -> Par
 
     _refuse(options, "a model in PyTorch", with_frontend="--with-frontend", opset="--opset")
     if options.labels is None or not options.task:
+        # One that is cut off, or no model at all, is refused for that.
+        read_info(source)
         raise InputError(
             f"{source} does not say what its outputs stand for: give --labels and --task"
         )

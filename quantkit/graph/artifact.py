@@ -269,7 +269,7 @@ def _read_lazily(path: Path) -> LazyModel:
     except OSError as error:
         raise ModelError(f"cannot read model {path}: {error.strerror or error}") from error
     except (DecodeError, ValueError) as error:
-        raise ModelError(f"{path} is not an ONNX model, or is cut off: {error}") from error
+        raise ModelError(f"{path} is not an ONNX model, or is cut off") from error
     model = light.model
     # Other protobuf messages, and empty files, can parse as a model without content.
     if not model.ir_version or not model.graph.output or not model.opset_import:

@@ -56,8 +56,7 @@ def test_what_is_missing_is_named_in_one_line_with_exit_code_2(
     complaint = capsys.readouterr().err
     assert "nowhere" in complaint
     assert "Traceback" not in complaint
-    lines = [line for line in complaint.splitlines() if not line.startswith(("Usage:", "Try "))]
-    assert len([line for line in lines if line.strip()]) == 1
+    assert complaint.count("\n") == 1
     assert not list(tmp_path.rglob("*.onnx"))
 
 

@@ -296,7 +296,7 @@ def match_layers(patterns: Sequence[str], layers: Sequence[Layer]) -> set[str]:
             names = ", ".join(layer.name for layer in layers[:4]) or "none"
             more = f", … ({len(layers)} in all)" if len(layers) > 4 else ""
             raise InputError(
-                f"exclusion {pattern!r} matches no layer; give a name, a glob, an operator, or a "
+                f"pattern {pattern!r} matches no layer; give a name, a glob, an operator, or a "
                 f"position from 1 to {len(layers)} or -1 to -{len(layers)}; layers: {names}{more}"
             )
         chosen |= found
