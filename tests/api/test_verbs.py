@@ -228,7 +228,7 @@ def test_no_clip_is_replaced(source: Path, tmp_path: Path) -> None:
         lambda: quantkit.personalize(source, clip, corpus, 60_000),
     ]
     for call in calls:
-        with pytest.raises(InputError, match="is itself read"):
+        with pytest.raises(InputError, match="does not end in"):
             call()
     assert clip.read_bytes() == before
 

@@ -219,7 +219,7 @@ class TestManifest:
             read_manifest(bundle)
 
     def test_no_manifest_and_no_folder(self, bundle: Path, tmp_path: Path) -> None:
-        with pytest.raises(BundleError, match="is not a folder"):
+        with pytest.raises(BundleError, match=r"is neither an \.onnx nor the folder"):
             verify(tmp_path / "nowhere")
         (bundle / "manifest.json").unlink()
         with pytest.raises(BundleError, match="is not a bundle"):

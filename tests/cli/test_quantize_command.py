@@ -89,7 +89,7 @@ def test_searched_ranges(method: str, source: Path, audio: Path, tmp_path: Path,
     ("arguments", "message"),
     [
         (["--preset", "static-int8"], "needs calibration clips"),
-        (["--preset", "int8", "--exclude", "layer99"], "exclusion 'layer99' matches no layer"),
+        (["--preset", "int8", "--exclude", "layer99"], "pattern 'layer99' matches no layer"),
         (["--preset", "static-int8", "--audio", "EMPTY"], "EMPTY"),
         (["--preset", "static-int8", "--audio", "MISSING"], "MISSING"),
     ],

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from quantkit.errors import CheckpointError, InputError, MissingDependencyError
+from quantkit.errors import CheckpointError, InputError, MissingDependencyError, ModelError
 from quantkit.exporting import sources
 from quantkit.exporting.parity import ParityReport
 from quantkit.exporting.sources import ExportOptions, export_source
+from quantkit.graph.artifact import save_model
+from tests.small_model import masked_convolutions
 
 
 @pytest.fixture
@@ -94,9 +96,14 @@ def test_a_model_in_pytorch_says_these_itself(
 
 
 def test_an_onnx_needs_labels_and_task_and_keeps_its_opset(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs.onnx"
+    save_model(masked_convolutions(), theirs)
     for options in (ExportOptions(task="ctc"), ExportOptions(labels=Path("l.txt"))):
         with pytest.raises(InputError, match="give --labels and --task"):
-            export_source("theirs.onnx", tmp_path / "a.onnx", options)
+            export_source(str(theirs), tmp_path / "a.onnx", options)
+    theirs.write_bytes(theirs.read_bytes()[:-1_000])
+    with pytest.raises(ModelError, match="cut off"):
+        export_source(str(theirs), tmp_path / "a.onnx", ExportOptions())
     with pytest.raises(InputError, match="--opset is for a model in PyTorch"):
         export_source("theirs.onnx", tmp_path / "a.onnx", ExportOptions(opset=18))
 

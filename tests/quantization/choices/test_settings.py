@@ -43,7 +43,7 @@ def test_patterns(pattern: str, picked: set[str]) -> None:
 def test_pattern_that_matches_nothing_is_named(pattern: str) -> None:
     with pytest.raises(InputError) as caught:
         match_layers(["1", pattern], LAYERS)
-    assert f"exclusion {pattern!r} matches no layer" in str(caught.value)
+    assert f"pattern {pattern!r} matches no layer" in str(caught.value)
     assert "from 1 to 4 or -1 to -4" in str(caught.value)
 
 
