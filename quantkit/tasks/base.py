@@ -61,9 +61,12 @@ class Task(ABC):
 
         Who exports a model of several graphs calls it once. Saving, opening, planning and
         quantizing follow the metadata.
+
+        Raises:
+            ModelError: the task has several graphs, and no way to tell them apart.
         """
         if len(self.roles) > 1:
-            raise NotImplementedError(f"the task {self.name} does not say how its graphs are cut")
+            raise ModelError(f"the task {self.name} does not define how its graphs are cut")
 
     # Which inputs a clip becomes.
 

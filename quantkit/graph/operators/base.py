@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,6 +11,7 @@ import numpy as np
 import onnx
 
 from quantkit.arrays import FloatArray
+from quantkit.errors import ModelError
 from quantkit.graph.editor import GraphEditor, copy_node
 from quantkit.graph.operators.geometry import Geometry
 from quantkit.graph.plan import Compute
@@ -38,7 +40,7 @@ class Slot:
         return f"{name}.{self.label}" if self.label else name
 
 
-class Operator:
+class Operator(ABC):
     """One type of node with weights; subclasses answer for it.
 
     The answers here are those of an operator with one weight, which no kernel but the float one
@@ -82,12 +84,12 @@ class Operator:
         """Whether a weight of this shape makes the node a layer."""
         return True
 
+    @abstractmethod
     def channel_axis(self, editor: GraphEditor, node: onnx.NodeProto, rank: int) -> int:
         """Dimension of the output channels in a weight of ``rank`` dimensions.
 
         Of a weight that :meth:`rows` reshapes: in the reshaped one.
         """
-        raise NotImplementedError
 
     def channels(self, editor: GraphEditor, node: onnx.NodeProto, shape: tuple[int, ...]) -> int:
         """Output channels of a weight of this shape."""
@@ -135,8 +137,12 @@ class Operator:
         return None
 
     def input_rows(self, editor: GraphEditor, node: onnx.NodeProto) -> FloatArray:
-        """(input channels, all else): the weights that meet each input channel."""
-        raise NotImplementedError
+        """(input channels, all else): the weights that meet each input channel.
+
+        Raises:
+            ModelError: :meth:`scalable_inputs` says that there are none to scale.
+        """
+        raise ModelError(f"the inputs of {self.name} cannot be scaled one by one")
 
     def geometry(self, editor: GraphEditor, node: onnx.NodeProto, slot: Slot) -> Geometry | None:
         """What the weight of ``slot`` is multiplied by; None where that is not known."""
