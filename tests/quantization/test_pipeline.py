@@ -211,7 +211,7 @@ def test_unknown_preset(source, tmp_path) -> None:
 
 def test_exclusion_that_matches_nothing(source, tmp_path) -> None:
     settings = QuantizeSettings(compute="dynamic", exclude=("layer77.*",))
-    with pytest.raises(InputError, match=r"exclusion 'layer77\.\*' matches no layer"):
+    with pytest.raises(InputError, match=r"pattern 'layer77\.\*' matches no layer"):
         quantize_model(source, tmp_path / "q.onnx", settings)
 
 
