@@ -250,6 +250,7 @@ class TestFamily:
         assert json.loads(done.stdout)["parity"]["worst"]["difference"] < 1e-3
 
 
+@pytest.mark.slow
 class TestCommandLine:
     """A process of its own finds what is installed."""
 

@@ -57,6 +57,7 @@ def test_a_class_or_a_comparison_would_be_noticed(code: str) -> None:
     assert asks_for_a_task(ast.parse(code, mode="eval").body)
 
 
+@pytest.mark.slow
 def test_personalizing_opens_the_float_model_once(source: Path, clips: list[Clip]) -> None:
     assert openings_of_personalize(source, clips, 60_000) == 1
 

@@ -19,6 +19,8 @@ from quantkit.runtime.optimised import optimised_graph
 from quantkit.runtime.session import create_session
 from tests.quantization.test_layer_forms import CASES, single_layer
 
+pytestmark = pytest.mark.slow
+
 CODECS = [
     *(f"bitplane:{bits}" for bits in range(1, 8)),
     "native:2",
