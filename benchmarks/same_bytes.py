@@ -58,6 +58,7 @@ _PLANS: dict[str, tuple[str, ...]] = {
 #: Steps that a later change was meant to alter, as globs over their names, and how.
 INTENDED: dict[str, str] = {
     "analyze": "where only the size of an error matters, weights are rounded once",
+    "personalize keywords-en": "the plan goes by the noise that rounding once leads to",
 }
 
 
