@@ -50,13 +50,13 @@ def read_info(path: Path, *, check: bool = True) -> ArtifactInfo:
     Raises:
         ModelError: the file is missing, damaged, not ONNX, or its metadata is another model's.
     """
-    model = _read_lazily(path).model
+    (_, first), *others = graphs = _read_graphs(path)
     if check:
-        _require_intact(model, path)
-    for file in _further_graphs(model, path):
+        _require_intact(graphs)
+    for _, lazy in others:
         # The plan names the layers of all.
-        model.graph.node.extend(_read_lazily(file).model.graph.node)
-    return info_of(model, str(path))
+        first.model.graph.node.extend(lazy.model.graph.node)
+    return info_of(first.model, str(path))
 
 
 def load_model(path: Path, *, check: bool = True) -> onnx.ModelProto:
@@ -99,12 +99,10 @@ def open_files(path: Path, *, check: bool = True) -> OpenedModel:
 
     Args, Raises: see :func:`load_model`.
     """
-    first = _read_lazily(path)
-    graphs = [(path, first)]
-    graphs += [(file, _read_lazily(file)) for file in _further_graphs(first.model, path)]
-    files = [each for file, lazy in graphs for each in (file, *_external_files(lazy.model, file))]
-    if check and _is_ours(first.model):
-        check_integrity(path, files[1:])
+    graphs = _read_graphs(path)
+    files = _files_of(graphs)
+    if check:
+        _require_intact(graphs)
     return OpenedModel(join([_opened(lazy, file) for file, lazy in graphs]), tuple(files))
 
 
@@ -234,8 +232,7 @@ def total_size(path: Path) -> int:
     Raises:
         ModelError: the model cannot be read, or one of its files is missing.
     """
-    files = _files_beside(_read_lazily(path).model, path)
-    return path.stat().st_size + sum(file.stat().st_size for file in files)
+    return sum(file.stat().st_size for file in _files_of(_read_graphs(path)))
 
 
 def model_files(path: Path) -> tuple[Path, ...]:
@@ -302,10 +299,11 @@ def _is_ours(model: onnx.ModelProto) -> bool:
     )
 
 
-def _require_intact(model: onnx.ModelProto, path: Path) -> None:
+def _require_intact(graphs: Sequence[tuple[Path, LazyModel]]) -> None:
+    path, first = graphs[0]
     # Other tools keep metadata that they do not know: what has nothing of ours, is not ours.
-    if _is_ours(model):
-        check_integrity(path, _files_beside(model, path))
+    if _is_ours(first.model):
+        check_integrity(path, _files_of(graphs)[1:])
 
 
 def _drop_checksum(model: onnx.ModelProto) -> None:
@@ -367,12 +365,16 @@ def _further_graphs(model: onnx.ModelProto, path: Path) -> list[Path]:
     return files
 
 
-def _files_beside(model: onnx.ModelProto, path: Path) -> list[Path]:
-    """All files that belong to the one at ``path``: its weights, and each further graph's."""
-    files = _external_files(model, path)
-    for file in _further_graphs(model, path):
-        files += [file, *_external_files(_read_lazily(file).model, file)]
-    return files
+def _read_graphs(path: Path) -> list[tuple[Path, LazyModel]]:
+    """Each graph of the model at ``path`` with its file, in the order of a run."""
+    first = _read_lazily(path)
+    further = _further_graphs(first.model, path)
+    return [(path, first), *((file, _read_lazily(file)) for file in further)]
+
+
+def _files_of(graphs: Sequence[tuple[Path, LazyModel]]) -> list[Path]:
+    """All files of a model: that of each graph, followed by those of its weights."""
+    return [each for file, lazy in graphs for each in (file, *_external_files(lazy.model, file))]
 
 
 def _external_files(model: onnx.ModelProto, path: Path) -> list[Path]:
