@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+from onnx import TensorProto, numpy_helper
 
 from quantkit.arrays import Array
 from quantkit.errors import ModelError
@@ -80,17 +80,18 @@ class GraphEditor:
 
     def array(self, name: str) -> Array | None:
         """The value of a constant tensor: an initializer or the output of a ``Constant``."""
-        if name in self.initializers:
-            return tensor_array(self.initializers[name])
-        node = self.producers.get(name)
-        if node is None and self.parent is not None and name not in self._inputs:
-            return self.parent.array(name)
-        if node is None or node.op_type != "Constant":
-            return None
-        for attribute in node.attribute:
-            if attribute.name == "value":
-                return numpy_helper.to_array(attribute.t)
-        return None
+        tensor = self.tensor(name)
+        return None if tensor is None else tensor_array(tensor)
+
+    def shape(self, name: str) -> tuple[int, ...] | None:
+        """That of :meth:`array`, without reading it from a file."""
+        tensor = self.tensor(name)
+        return None if tensor is None else tuple(tensor.dims)
+
+    def is_float32(self, name: str) -> bool:
+        """Whether :meth:`array` has a value of that type, without reading it from a file."""
+        tensor = self.tensor(name)
+        return tensor is not None and tensor.data_type == TensorProto.FLOAT
 
     def input_array(self, node: onnx.NodeProto, position: int) -> Array | None:
         """:meth:`array` of an input of ``node``, which may be left out."""
@@ -98,14 +99,19 @@ class GraphEditor:
 
     def is_constant(self, name: str) -> bool:
         """Whether :meth:`array` has a value, without reading it."""
+        return self.tensor(name) is not None
+
+    def tensor(self, name: str) -> TensorProto | None:
+        """A constant tensor: an initializer, or what a ``Constant`` holds."""
         if name in self.initializers:
-            return True
+            tensor: TensorProto = self.initializers[name]
+            return tensor
         node = self.producers.get(name)
         if node is None and self.parent is not None and name not in self._inputs:
-            return self.parent.is_constant(name)
+            return self.parent.tensor(name)
         if node is None or node.op_type != "Constant":
-            return False
-        return any(attribute.name == "value" for attribute in node.attribute)
+            return None
+        return next((each.t for each in node.attribute if each.name == "value"), None)
 
     def constant(self, name: str, value: Array | np.generic) -> str:
         """Store a constant under ``name``, or a free name like it; returns the name."""

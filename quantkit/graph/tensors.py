@@ -9,6 +9,7 @@ process; :func:`embed` brings the elements back before it is saved.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
@@ -22,6 +23,20 @@ from quantkit.errors import ModelError
 # Page-aligned tensors can be mapped into memory instead of being read.
 _ALIGNMENT = 4096
 
+# Types whose elements NumPy reads as they lie in a file.
+_AS_THEY_LIE = frozenset(
+    {
+        TensorProto.FLOAT,
+        TensorProto.DOUBLE,
+        TensorProto.FLOAT16,
+        TensorProto.INT8,
+        TensorProto.UINT8,
+        TensorProto.INT16,
+        TensorProto.INT32,
+        TensorProto.INT64,
+    }
+)
+
 
 def tensor_array(tensor: TensorProto) -> Array:
     """The elements of ``tensor``; a new array where they had to be read.
@@ -31,8 +46,11 @@ def tensor_array(tensor: TensorProto) -> Array:
     """
     if tensor.data_location != TensorProto.EXTERNAL:
         return np.asarray(numpy_helper.to_array(tensor))
-    raw = TensorProto(data_type=tensor.data_type, dims=tensor.dims, raw_data=raw_bytes(tensor))
-    return np.asarray(numpy_helper.to_array(raw))
+    if tensor.data_type in _AS_THEY_LIE and sys.byteorder == "little":
+        raw = np.frombuffer(_read(tensor), helper.tensor_dtype_to_np_dtype(tensor.data_type))
+        return raw.reshape(tensor.dims)
+    copied = TensorProto(data_type=tensor.data_type, dims=tensor.dims, raw_data=raw_bytes(tensor))
+    return np.asarray(numpy_helper.to_array(copied))
 
 
 def raw_bytes(tensor: TensorProto) -> bytes:
@@ -43,19 +61,21 @@ def raw_bytes(tensor: TensorProto) -> bytes:
     """
     if tensor.data_location != TensorProto.EXTERNAL:
         return bytes(tensor.raw_data)
-    path, offset, length = _place(tensor)
-    try:
-        with path.open("rb") as stream:
-            stream.seek(offset)
-            found = stream.read(length)
-    except OSError as error:
-        raise ModelError(
-            f"cannot read weights of {path}: {error.strerror or error}; leave the file in place "
-            "while it is worked on"
-        ) from error
-    if len(found) < length:
-        raise ModelError(f"{path} became shorter while it was worked on; start anew")
-    return found
+    return bytes(_read(tensor))
+
+
+def end_bytes(tensor: TensorProto) -> tuple[bytes, bytes]:
+    """The first and the last element, which a transposition leaves in place.
+
+    Raises:
+        ModelError: see :func:`tensor_array`.
+    """
+    width = element_bytes(tensor) // max(math.prod(tensor.dims), 1)
+    if tensor.data_location != TensorProto.EXTERNAL:
+        raw = tensor.raw_data or tensor_array(tensor).tobytes()
+        return raw[:width], raw[-width:]
+    size = raw_size(tensor)
+    return bytes(_read(tensor, 0, width)), bytes(_read(tensor, size - width, width))
 
 
 def raw_size(tensor: TensorProto) -> int:
@@ -108,6 +128,24 @@ def element_bytes(tensor: TensorProto) -> int:
     """What the elements of ``tensor`` take in a file."""
     elements: int = math.prod(tensor.dims)
     return elements * int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
+
+
+def _read(tensor: TensorProto, start: int = 0, size: int | None = None) -> bytearray:
+    """Bytes of ``tensor`` from the file they lie in: ``size`` of them, or all."""
+    path, offset, length = _place(tensor)
+    found = bytearray(length if size is None else size)
+    try:
+        with path.open("rb") as stream:
+            stream.seek(offset + start)
+            count = stream.readinto(found)
+    except OSError as error:
+        raise ModelError(
+            f"cannot read weights of {path}: {error.strerror or error}; leave the file in place "
+            "while it is worked on"
+        ) from error
+    if count < len(found):
+        raise ModelError(f"{path} became shorter while it was worked on; start anew")
+    return found
 
 
 def _place(tensor: TensorProto) -> tuple[Path, int, int]:

@@ -10,20 +10,22 @@ ONNX Runtime folds while it loads.
 from __future__ import annotations
 
 import hashlib
+import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 import onnx
-from onnx import helper
+from onnx import TensorProto, helper
 
 from quantkit.arrays import Array
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer
 from quantkit.graph.operators import layer_weights, lookups, products
 from quantkit.graph.partition import reads
-from quantkit.graph.tensors import tensor_array
+from quantkit.graph.tensors import end_bytes, tensor_array
 from quantkit.quantization.choices.settings import LayerChoice
 
 # Sharing less than this saves nothing, and small weights may be equal by chance.
@@ -61,15 +63,18 @@ def shared_weights(model: onnx.ModelProto, layers: Sequence[Layer]) -> Groups:
     """Names of layers with the same weight, in graph order; layers with one of their own lack."""
     editor = GraphEditor(model)
     weights = layer_weights(editor)
+    tensors = {layer.name: weights[layer.name].tensor for layer in layers}
+    large = {name: tensor for name, tensor in tensors.items() if _can_be_shared(tensor)}
+    looks = {name: _look(tensor) for name, tensor in large.items() if tensor is not None}
+    alike = Counter(looks.values())
     groups: dict[tuple[tuple[int, ...], bytes], list[str]] = {}
-    for layer in layers:
-        weight = weights[layer.name]
-        values = weight.array()
-        if values is None or values.dtype != np.float32 or values.size < _SMALLEST:
+    for name, look in looks.items():
+        if alike[look] == 1:
             continue
+        weight = weights[name]
         rows = weight.rows()
         by_channel = np.moveaxis(rows, weight.axis(rows.ndim), 0)
-        groups.setdefault((by_channel.shape, _digest(by_channel)), []).append(layer.name)
+        groups.setdefault((by_channel.shape, _digest(by_channel)), []).append(name)
     return [tuple(names) for names in groups.values() if len(names) > 1]
 
 
@@ -126,8 +131,10 @@ def merge_transposes(model: onnx.ModelProto, copies: Collection[str] = ()) -> No
         for tensor in graph.initializer
         if len(tensor.dims) == 2 and np.prod(tensor.dims) >= _SMALLEST
     ]
-    shapes = {(tensor.data_type, *tensor.dims) for tensor in matrices}
-    paired = [t for t in matrices if (t.data_type, *reversed(t.dims)) in shapes]
+    # Most matrices are seen to differ by two of their elements, and are not read.
+    looks = {tensor.name: _look(tensor) for tensor in matrices}
+    alike = Counter(looks.values())
+    paired = [tensor for tensor in matrices if alike[looks[tensor.name]] > 1]
     kept: dict[tuple[int, tuple[int, ...], bytes], str] = {}
     nodes: list[onnx.NodeProto] = []
     dropped: set[str] = set()
@@ -155,6 +162,18 @@ def _rank(choice: LayerChoice) -> int:
     if not choice.codec.is_float:
         return 2
     return int(not choice.is_plain_float)
+
+
+def _can_be_shared(tensor: TensorProto | None) -> bool:
+    if tensor is None or tensor.data_type != TensorProto.FLOAT:
+        return False
+    elements: int = math.prod(tensor.dims)
+    return elements >= _SMALLEST
+
+
+def _look(tensor: TensorProto) -> tuple[object, ...]:
+    """What tensors have in common that are equal but for their dimensions, and cheap to find."""
+    return (tensor.data_type, math.prod(tensor.dims), *end_bytes(tensor))
 
 
 def _digest(values: Array) -> bytes:

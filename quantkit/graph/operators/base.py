@@ -7,7 +7,6 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import onnx
 
 from quantkit.arrays import FloatArray
@@ -210,14 +209,10 @@ class Operator(ABC):
         return math.prod(shape)
 
 
-def constant_weight(
-    editor: GraphEditor, node: onnx.NodeProto, position: int = 1
-) -> FloatArray | None:
-    """A float32 weight at this input, whose bias, at the next, is constant where there is one."""
-    weight = editor.input_array(node, position)
-    if weight is None or weight.dtype != np.float32:
+def plain_weight_shape(editor: GraphEditor, node: onnx.NodeProto) -> tuple[int, ...] | None:
+    """Of a float32 weight at the second input, if the bias, where there is one, is constant."""
+    if len(node.input) < 2 or not editor.is_float32(node.input[1]):
         return None
-    after = position + 1
-    if len(node.input) > after and node.input[after] and editor.array(node.input[after]) is None:
+    if len(node.input) > 2 and node.input[2] and not editor.is_constant(node.input[2]):
         return None
-    return weight
+    return editor.shape(node.input[1])

@@ -10,7 +10,7 @@ import onnx
 
 from quantkit.arrays import FloatArray
 from quantkit.graph.editor import GraphEditor
-from quantkit.graph.operators.base import Operator, Slot, constant_weight
+from quantkit.graph.operators.base import Operator, Slot, plain_weight_shape
 from quantkit.graph.operators.geometry import Geometry
 from quantkit.graph.plan import Compute
 
@@ -49,8 +49,8 @@ class Conv(Operator):
         return channels.reshape(*channels.shape, *(1,) * (len(shape) - 2))
 
     def scalable_inputs(self, editor: GraphEditor, node: onnx.NodeProto) -> int | None:
-        weight = editor.array(node.input[1])
-        return None if weight is None else int(weight.shape[1]) * _groups(editor, node)
+        shape = editor.shape(node.input[1])
+        return None if shape is None else shape[1] * _groups(editor, node)
 
     def input_rows(self, editor: GraphEditor, node: onnx.NodeProto) -> FloatArray:
         values = cast(FloatArray, editor.array(node.input[1]))
@@ -59,17 +59,17 @@ class Conv(Operator):
         return grouped.swapaxes(1, 2).reshape(groups * values.shape[1], -1)
 
     def geometry(self, editor: GraphEditor, node: onnx.NodeProto, slot: Slot) -> Geometry | None:
-        weight = editor.array(node.input[1])
-        if weight is None or editor.is_constant(node.input[0]):
+        shape = editor.shape(node.input[1])
+        if shape is None or editor.is_constant(node.input[0]):
             return None
-        return Geometry.of_convolution(str(node.input[0]), weight.shape, editor.attributes(node))
+        return Geometry.of_convolution(str(node.input[0]), shape, editor.attributes(node))
 
     def unfolds(self, editor: GraphEditor, node: onnx.NodeProto) -> bool:
-        weight = constant_weight(editor, node)
+        shape = plain_weight_shape(editor, node)
         attributes = editor.attributes(node)
         return (
-            weight is not None
-            and weight.ndim == 3
+            shape is not None
+            and len(shape) == 3
             and attributes.get("group", 1) == 1
             and attributes.get("auto_pad", b"NOTSET") in (b"NOTSET", b"VALID")
         )
@@ -81,16 +81,16 @@ class Conv(Operator):
             return "its weight is not the constant right operand"
         if emulated:
             return ""
-        weight = editor.array(node.input[1])
-        assert weight is not None
+        shape = editor.shape(node.input[1])
+        assert shape is not None
         group = _groups(editor, node)
-        if group == 1 and math.prod(weight.shape[1:]) < _SHORTEST_REDUCTION:
+        if group == 1 and math.prod(shape[1:]) < _SHORTEST_REDUCTION:
             return "the float kernel is faster: too few inputs per output value"
-        if group == 1 and weight.shape[1] == 1:
+        if group == 1 and shape[1] == 1:
             # Its windows are laid out byte by byte; and samples of sound, which have peaks of
             # sixteen times their standard deviation, lose most to a grid.
             return "the float kernel is faster: one input channel"
-        if compute == "dynamic" and group > 1 and weight.shape[1] == 1:
+        if compute == "dynamic" and group > 1 and shape[1] == 1:
             return "the float kernel is faster: depthwise convolution"
         return ""
 

@@ -48,6 +48,11 @@ class LayerWeight:
         position = self.position
         return "" if position is None else str(self.node.input[position])
 
+    @property
+    def tensor(self) -> onnx.TensorProto | None:
+        """The weight as the graph has it; None when it is not a constant tensor."""
+        return self.editor.tensor(self.value)
+
     def array(self) -> FloatArray | None:
         """The weight as the node reads it; its type may be another."""
         position = self.position
