@@ -96,7 +96,7 @@ class Feedback:
         """
         order = _ascending(np.diagonal(moments).astype(np.float64), group)
         for damping in _DAMPING:
-            sorted_moments = moments[order[:, None], order]
+            sorted_moments = moments[order].take(order, axis=1)
             sorted_moments /= np.float32(loudness)
             sorted_moments[np.diag_indices_from(sorted_moments)] += np.float32(damping)
             try:
@@ -132,7 +132,8 @@ class Feedback:
 
     def rows(self, some: slice) -> FloatArray:
         """Rows of H, sorted: (rows, inputs)."""
-        found: FloatArray = self.moments[self.order[some, None], self.order]
+        # Twice as fast as indexing both dimensions at once.
+        found: FloatArray = self.moments[self.order[some]].take(self.order, axis=1)
         found /= np.float32(self.loudness)
         found[np.arange(len(found)), np.arange(some.start, some.stop)] += np.float32(self.damping)
         return found

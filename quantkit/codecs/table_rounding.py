@@ -29,6 +29,11 @@ from quantkit.codecs.tables import (
     fit_tables,
 )
 
+# What int8 tables hold.
+_LOWEST, _HIGHEST = -128, 127
+# Weights whose codes are found at a time.
+_BLOCK = 1 << 16
+
 
 def round_tables(
     weight: Weight, levels: int, *, group_size: int | None = None, tables: int = 1
@@ -79,10 +84,17 @@ def _round_shared(weight: Weight, fit: Callable[[Weight], Fitted]) -> Fitted:
 
 def _codes(levels: LevelArray, tables: TableArray, choices: npt.NDArray[Any]) -> CodeArray:
     """Position of each row's levels in its table; padding gets an arbitrary code."""
+    all_levels = np.arange(_LOWEST, _HIGHEST + 1)
+    code_of = np.empty((len(tables), len(all_levels)), np.uint8)
+    for row, table in zip(code_of, tables, strict=True):
+        row[:] = np.minimum(np.searchsorted(table, all_levels), len(table) - 1)
+    # A look at a small table is faster than a search for each weight.
+    starts = choices.astype(np.intp) * len(all_levels) - _LOWEST
     codes = np.empty(levels.shape, np.uint8)
-    for choice, table in enumerate(tables):
-        rows = choices == choice
-        codes[rows] = np.minimum(np.searchsorted(table, levels[rows]), len(table) - 1)
+    some = max(_BLOCK // max(levels.shape[1], 1), 1)
+    for start in range(0, len(levels), some):
+        block = slice(start, start + some)
+        code_of.take(levels[block] + starts[block, None], out=codes[block], mode="clip")
     return codes
 
 

@@ -268,9 +268,8 @@ class Bins:
         places = values * self._scale
         np.rint(places, out=places)
         places += self._middle
-        # Called for every column of a weight: faster than np.clip.
-        np.maximum(places, 0, out=places)
-        np.minimum(places, self.count - 1, out=places)
+        # Called for every column of a weight: the method is faster than np.clip.
+        places.clip(0, self.count - 1, out=places)
         index: IndexArray = places.astype(np.intp)
         return index
 

@@ -69,9 +69,8 @@ class UniformGrid:
             levels = np.floor(ratios * np.float32(0.5))
             levels += levels
             levels += 1
-        # Called for every column of a weight: faster than np.clip.
-        np.maximum(levels, self.lowest, out=levels)
-        np.minimum(levels, self.highest, out=levels)
+        # Called for every column of a weight: the method is faster than np.clip.
+        levels.clip(self.lowest, self.highest, out=levels)
         return levels
 
     def unclipped_step(self, matrix: FloatArray) -> FloatArray:

@@ -168,8 +168,7 @@ def personalize(
         front = pareto_front(planner, budgets=_POINTS_OF_FRONT)
     with clock.step("quantize"):
         tell("quantize", 0.0)
-        result = quantize_model(prepared, destination, found.optimum.plan, feeds)
-        prepared.cache.clear()
+        result = quantize_model(prepared, destination, found.optimum.plan, feeds, last_use=True)
         malloc_trim()
     with clock.step("compare"):
         tell("compare", 0.0)

@@ -95,6 +95,7 @@ def quantize_model(
     *,
     pack: bool = True,
     fitting: PtqSettings | None = None,
+    last_use: bool = False,
     progress: Progress | None = None,
 ) -> QuantizeResult:
     """Quantize the float32 model ``source`` and write it to ``destination``.
@@ -112,6 +113,8 @@ def quantize_model(
         pack: store weights as their codec says; else the same integers one byte each, for
             comparison: the results are equal bit for bit.
         fitting: how the numbers are found; None: as the plan says, or the usual way.
+        last_use: nothing else will use the cache of ``source``: it is emptied before the file is
+            checked, which takes much memory.
         progress: see :data:`~quantkit.progress.Progress`.
 
     Raises:
@@ -145,6 +148,8 @@ def quantize_model(
     )
     model, plan = build(assigned, observations, weights, pack=pack)
     # Checking the file takes as much memory again.
+    if last_use:
+        prepared.cache.clear()
     del prepared, assigned, observations, weights
     malloc_trim()
     if in_place:
