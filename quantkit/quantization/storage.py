@@ -94,7 +94,9 @@ def stored_layers(model: onnx.ModelProto) -> list[StoredLayer]:
     rows = []
     for found in locate_layers(model):
         layer = found.layer
-        own_links = links.setdefault(id(found.graph), _Links.of(found.graph, links[id(graph)]))
+        if id(found.graph) not in links:
+            links[id(found.graph)] = _Links.of(found.graph, links[id(graph)])
+        own_links = links[id(found.graph)]
         sources = _roots(found, own_links.constant, own_links.producers, own_links.consumers)
         own = sorted((sources & tensors.keys()) - counted)
         counted.update(own)
