@@ -292,7 +292,10 @@ def _improve(values: FloatArray, laid: Laid[GridType], feedback: Feedback, chann
             place, now = row - block.start, levels[row]
             target = now + pull[:, place] / costs[place]
             found = grid.nearest(channels, int(order[row]), target)
-            moved = (np.abs(target - found) < np.abs(target - now)).nonzero()[0]
+            # Few levels change: only for them is it asked whether the new one is nearer.
+            moved = (found != now).nonzero()[0]
+            wanted = target[moved]
+            moved = moved[np.abs(wanted - found[moved]) < np.abs(wanted - now[moved])]
             if not moved.size:
                 continue
             change = (now[moved] - found[moved]) * scale[moved]

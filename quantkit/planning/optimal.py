@@ -186,9 +186,15 @@ class Planner:
             off = found.size - self.sizes.base - solution.bytes
         return best or self._smallest_within(budget_bytes, limit_ms)
 
-    def estimate(self, budget_bytes: int, limit_ms: float | None = None) -> Solution | None:
-        """The solution that :meth:`best` starts from, with a predicted size."""
-        return self._programme.least_divergence(budget_bytes - self.sizes.base, limit_ms)
+    def estimate(
+        self, budget_bytes: int, limit_ms: float | None = None, known: Solution | None = None
+    ) -> Solution | None:
+        """The solution that :meth:`best` starts from, with a predicted size.
+
+        Args:
+            known: see :meth:`~quantkit.planning.programme.Programme.least_divergence`.
+        """
+        return self._programme.least_divergence(budget_bytes - self.sizes.base, limit_ms, known)
 
     @property
     def largest_bytes(self) -> int:

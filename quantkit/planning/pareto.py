@@ -105,11 +105,12 @@ def pareto_front(
         low = planner.sizes.base + smallest.bytes
         largest = planner.estimate(planner.largest_bytes, limit)
         high = low if largest is None else planner.sizes.base + largest.bytes
+        solution = smallest
         for step, budget in enumerate(np.geomspace(low, max(low, high), budgets)):
-            # Rounding must not make the ends infeasible.
-            solution = planner.estimate(int(np.ceil(budget)), limit)
-            if solution is not None:
-                found.append(solution)
+            # Rounding must not make the ends infeasible. What fits into one budget fits into the
+            # next.
+            solution = planner.estimate(int(np.ceil(budget)), limit, known=solution) or solution
+            found.append(solution)
             if progress is not None:
                 progress("solving for other sizes", (turn + (step + 1) / budgets) / len(limits))
     points = [_point(planner, solution, timed) for solution in found]

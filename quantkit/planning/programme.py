@@ -117,9 +117,15 @@ class Programme:
             name: undominated(each, same_codec=name in tied) for name, each in options.items()
         }
 
-    def least_divergence(self, budget: int, limit_ms: float | None = None) -> Solution | None:
-        """The solution of at most ``budget`` bytes and ``limit_ms``; None if there is none."""
-        first = self._solve("divergence", self.options, budget, limit_ms, gap=_ROUGH_GAP)
+    def least_divergence(
+        self, budget: int, limit_ms: float | None = None, known: Solution | None = None
+    ) -> Solution | None:
+        """The solution of at most ``budget`` bytes and ``limit_ms``; None if there is none.
+
+        Args:
+            known: a solution within both limits, which saves finding a rough one.
+        """
+        first = known or self._solve("divergence", self.options, budget, limit_ms, gap=_ROUGH_GAP)
         if first is None or first.divergence == 0.0:
             return first
         # No option of the optimum is worse than a whole solution. Without such options, sums and

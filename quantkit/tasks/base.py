@@ -117,7 +117,7 @@ class Task(ABC):
         from quantkit.tasks.posteriors import session_posteriors
 
         with single_file(path) as whole:
-            session = create_session(whole, threads=0, arena=False)
+            session = create_session(whole, threads=0)
         yield from session_posteriors(session, path, output, feeds)
 
     # How a clip runs and becomes text, and how texts are scored.
