@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quantkit.errors import FormatError, InputError
+from quantkit.json_fields import Fields, parse_json
 
 
 @dataclass(frozen=True)
@@ -109,13 +110,14 @@ class Labels:
         Raises:
             FormatError: not the JSON that :meth:`to_json` writes.
         """
+        where = "the labels"
+        content = Fields(parse_json(text, where), where)
         try:
-            content: dict[str, Any] = json.loads(text)
             return cls(
-                tuple(content["tokens"]),
-                int(content["blank"]),
-                str(content.get("separator", "")),
-                tuple(int(index) for index in content.get("silent", [])),
+                content.texts("tokens"),
+                content.whole("blank"),
+                content.text("separator", default=""),
+                content.wholes("silent") if content.has("silent") else (),
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except InputError as error:
             raise FormatError(f"labels are not readable: {error}") from error
