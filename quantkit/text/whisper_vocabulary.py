@@ -8,11 +8,11 @@ import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, ClassVar
 
 from quantkit.errors import FormatError, InputError
 from quantkit.json_fields import Fields, parse_json
+from quantkit.text.byte_labels import gpt2_alphabet
 
 #: Seconds from one timestamp token to the next.
 TIMESTAMP_STEP = 0.02
@@ -121,7 +121,7 @@ class WhisperVocabulary:
         }
         # The tokens of languages are there, but an English-only model was never trained on them.
         is_multilingual = end > 50_256
-        to_byte = _bytes_by_character()
+        to_byte = gpt2_alphabet()
         try:
             pieces = tuple(bytes(to_byte[c] for c in name) for name in names[:end])
         except KeyError as error:
@@ -182,7 +182,7 @@ class WhisperVocabulary:
         The text tokens are lines of GPT-2's printable characters, compressed by zlib and written
         in base64.
         """
-        character_of = {byte: character for character, byte in _bytes_by_character().items()}
+        character_of = {byte: character for character, byte in gpt2_alphabet().items()}
         lines = "\n".join("".join(character_of[byte] for byte in piece) for piece in self.pieces)
         content: dict[str, Any] = {
             "kind": self.kind,
@@ -206,7 +206,7 @@ class WhisperVocabulary:
         languages = content.child("languages")
         try:
             lines = _inflated(base64.b64decode(content.text("pieces"))).decode().split("\n")
-            to_byte = _bytes_by_character()
+            to_byte = gpt2_alphabet()
             return cls(
                 pieces=tuple(bytes(to_byte[c] for c in line) for line in lines),
                 **{name: content.whole(name) for name in _NUMBERS},
@@ -239,12 +239,3 @@ def _inflated(packed: bytes) -> bytes:
     if stream.unconsumed_tail or not stream.eof:
         raise ValueError("the text tokens are cut off, or inflate to more than any vocabulary")
     return content
-
-
-@lru_cache
-def _bytes_by_character() -> dict[str, int]:
-    """GPT-2's spelling of bytes: printable ones as they are, others from U+0100 on."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in printable]
-    spelled = {chr(byte): byte for byte in printable}
-    return spelled | {chr(0x100 + index): byte for index, byte in enumerate(others)}
