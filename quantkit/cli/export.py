@@ -46,8 +46,8 @@ from quantkit.cli.progress import progress_bar
 @click.option("--name", default="", help="Model name in the metadata; default: the model's own.")
 @click.option(
     "--labels",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Of an .onnx: what its outputs stand for, one a line, or a vocab.json.",
+    type=click.Path(path_type=Path),
+    help="Of an .onnx: what its outputs stand for: a file of labels, a tokenizer, or its folder.",
 )
 @click.option(
     "--task",

@@ -93,6 +93,4 @@ def icefall_alphabet() -> dict[str, int]:
     """
     passed_over = {306, 307, 319, 320, 329, 383}
     others = iter(code for code in range(0x100, 0x200) if code not in passed_over)
-    return {
-        chr(byte) if 0x20 <= byte < 0x7F else chr(next(others)): byte for byte in range(256)
-    }
+    return {chr(byte) if 0x20 <= byte < 0x7F else chr(next(others)): byte for byte in range(256)}

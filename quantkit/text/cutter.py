@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from functools import cached_property
@@ -17,6 +18,9 @@ from quantkit.text.segmentation import (
 
 # As it stands, composed, and taken apart.
 _FORMS = ("", "NFC", "NFD")
+
+_CHARACTER = re.compile(r".", re.DOTALL)
+_LETTER_AND_SPACE = re.compile(r"[^ ] |.", re.DOTALL)
 
 
 class Cutter:
@@ -72,7 +76,8 @@ class Cutter:
         if cut is None:
             return longest_first(_utf8(text), spellings.contents)
         if cut.method == "merges":
-            found = [spellings.contents.get(part, -1) for part in spellings.smallest_parts(text)]
+            parts = spellings.smallest_parts(text, self.edge)
+            found = [spellings.contents.get(part, -1) for part in parts]
             return None if -1 in found else merged_in_order(found, self._merges)
         search = best_scored if cut.method == "unigram" else merged_by_score
         return search(text, spellings.texts, cut.scores, spellings.single_bytes)
@@ -106,12 +111,16 @@ class _Spellings:
         spelt = ((bytes_of(text), i) for text, i in pairs if holds_bytes(text))
         self.single_bytes = {content[0]: i for content, i in spelt if len(content) == 1}
 
-    def smallest_parts(self, text: str) -> list[bytes]:
-        """Characters, or bytes where some label is a part of a character."""
+    def smallest_parts(self, text: str, edge: str) -> list[bytes]:
+        """Characters, or bytes where some label is a part of a character.
+
+        A space that pieces hold behind their word is one with the letter in front of it.
+        """
         if self._in_bytes:
             content = _utf8(text)
             return [content[at : at + 1] for at in range(len(content))]
-        return [_utf8(character) for character in text]
+        pattern = _LETTER_AND_SPACE if edge == "back" else _CHARACTER
+        return [_utf8(part) for part in pattern.findall(text)]
 
 
 def _utf8(text: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -50,8 +51,7 @@ class Labels:
         if not all(0 <= index < len(self.tokens) for index in self.silent):
             raise InputError(f"silent labels {self.silent} are not all below {len(self.tokens)}")
         if len(set(self.tokens)) != len(self.tokens):
-            seen: set[str] = set()
-            twice = next(token for token in self.tokens if token in seen or seen.add(token))
+            twice = next(token for token, times in Counter(self.tokens).items() if times > 1)
             raise InputError(f"labels repeat a token: {twice!r}")
         if self.segmentation is not None:
             self.segmentation.checked(len(self.tokens))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, get_args
 
 from quantkit.errors import InputError
@@ -142,7 +143,7 @@ def merged_by_score(
     """
     units = [*text]
     while True:
-        unions = (keys.get(a + b) for a, b in zip(units, units[1:], strict=False))
+        unions = (keys.get(a + b) for a, b in pairwise(units))
         ranked = [(scores[index], -at) for at, index in enumerate(unions) if index is not None]
         if not ranked:
             break
@@ -162,7 +163,7 @@ def merged_in_order(
     """
     labels = [*units]
     while True:
-        pairs = enumerate(zip(labels, labels[1:], strict=False))
+        pairs = enumerate(pairwise(labels))
         ranked = [(merges[pair][0], at) for at, pair in pairs if pair in merges]
         if not ranked:
             return labels
