@@ -90,8 +90,9 @@ class Labels:
 
     @cached_property
     def characters(self) -> frozenset[str]:
-        """The characters of all tokens that a text may hold."""
-        return frozenset("".join(token for token in self.written if not holds_bytes(token)))
+        """The characters of all tokens that a text may hold, and that are no names of something."""
+        texts = (t for t in self.written if not (t[:1] == "<" and t[1:].endswith(">")))
+        return frozenset("".join(text for text in texts if not holds_bytes(text)))
 
     @property
     def has_words(self) -> bool:
