@@ -75,7 +75,9 @@ def loses_vowel_signs(text: str, normalized: str) -> bool:
 
 def _marks(text: str) -> int:
     composed = unicodedata.normalize("NFC", text)
-    return sum(unicodedata.category(c)[0] == "M" and not "\u0300" <= c <= "\u036f" for c in composed)
+    return sum(
+        unicodedata.category(c)[0] == "M" and not "\u0300" <= c <= "\u036f" for c in composed
+    )
 
 
 class _Normalizer(Protocol):
