@@ -97,8 +97,11 @@ def write_bytes(destination: Path, content: bytes) -> None:
 
 
 def write_text(destination: Path, content: str) -> None:
-    """Write ``content`` to ``destination`` atomically, in UTF-8."""
-    write_bytes(destination, content.encode("utf-8"))
+    """Write ``content`` to ``destination`` atomically, in UTF-8.
+
+    What Unicode does not have, such as a byte of a file's name, is written as an escape.
+    """
+    write_bytes(destination, content.encode("utf-8", "backslashreplace"))
 
 
 def write_json(destination: Path, content: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -17,6 +16,7 @@ from quantkit.cli.corpus_options import CorpusOptions, corpus_options, split_opt
 from quantkit.cli.decoder_options import DecoderOptions, decoder_options
 from quantkit.cli.framework import Argument, Command, NumberList, OutputFolder, begin_work
 from quantkit.cli.progress import progress_bar
+from quantkit.cli.streams import echo_json
 from quantkit.report.terminal import print_report_table, terminal_console
 from quantkit.text.normalizations import NORMALIZATIONS
 
@@ -138,7 +138,7 @@ def command(
 
 def _show(report: BenchReport, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(report.to_dict(), indent=2, ensure_ascii=False))
+        echo_json(report.to_dict())
     else:
         _print(report)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -10,6 +9,7 @@ import click
 from quantkit.api.gate import gate, update_baseline
 from quantkit.benchmarking import gate_report
 from quantkit.cli.framework import Argument, Command, OutputFile, begin_work
+from quantkit.cli.streams import echo_json
 from quantkit.text.normalizations import NORMALIZATIONS
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -78,7 +78,7 @@ def command(
         begin=begin_work,
     )
     if as_json:
-        click.echo(json.dumps(result.to_dict(), indent=2, ensure_ascii=False))
+        echo_json(result.to_dict())
     else:
         gate_report.print_checks(result)
         if result.ungated:
