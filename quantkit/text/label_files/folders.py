@@ -34,6 +34,8 @@ _PATTERNS = (
     "model_config.yaml",
     "labels.txt",
     "labels.json",
+    "tokens.json",
+    "label_encoder.txt",
     "alphabet.json",
     "alphabet.txt",
     "vocab.txt",

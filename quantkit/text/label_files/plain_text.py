@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 import re
+from ast import literal_eval
+from itertools import takewhile
 
 from quantkit.errors import InputError
 from quantkit.text.label_files.table import LabelTable, ordered
@@ -20,6 +22,7 @@ _MARKS = (
 _LINE_END = re.compile(r"\r\n|\n|\r")
 # A symbol that is a space leaves nothing, or a space, in front of its number.
 _NUMBERED = re.compile(r"(.*?)[ \t]+([0-9]{1,9})[ \t]*")
+_QUOTED = re.compile(r"""('[^']{1,80}'|"[^"]{1,80}") => ([0-9]{1,9})""")
 _NUMBER_FIRST = re.compile(r"([0-9]{1,9})[ \t](.+)")
 _SCORED = re.compile(r"(.+)\t(-?[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?)")
 _COMMENT = re.compile(r"#[ \t]+.*[ \t].*")
@@ -47,10 +50,15 @@ def decoded(content: bytes, origin: str) -> str:
 
 def lines_of(text: str) -> list[str]:
     """Lines without their ends; empty ones at the end of the file are left out."""
-    lines = _LINE_END.split(text)
+    lines = [_without_spaces_behind(line) for line in _LINE_END.split(text)]
     while lines and not lines[-1]:
         lines.pop()
     return lines
+
+
+def _without_spaces_behind(line: str) -> str:
+    """Editors leave spaces at the end of lines; a line of nothing else is a label."""
+    return line.rstrip(" \t") or line
 
 
 def table_of_lines(text: str, origin: str) -> LabelTable:
@@ -67,6 +75,7 @@ def table_of_lines(text: str, origin: str) -> LabelTable:
         raise InputError(f"labels {origin} are empty: write one per line")
     return (
         _numbered(lines, origin)
+        or _quoted(lines, origin)
         or _number_first(lines, origin)
         or _scored(lines, origin)
         or _listed(lines, origin)
@@ -77,13 +86,33 @@ def _numbered(lines: list[str], origin: str) -> LabelTable | None:
     """``symbol id``, as Kaldi, icefall, sherpa, WeNet and onnx-asr have it."""
     found = [_NUMBERED.fullmatch(line) for line in lines if line]
     pairs = [(match[1].strip(" \t") or " ", int(match[2])) for match in found if match]
-    symbols, numbers = [symbol for symbol, _ in pairs], {number for _, number in pairs}
+    symbols, numbers = [symbol for symbol, _ in pairs], [number for _, number in pairs]
     if len(pairs) != len(found) or len(pairs) < 2 or len({*symbols}) < len(symbols):
         return None
-    if len(numbers) < len(pairs) or max(numbers) > 2 * len(pairs) + 16:
+    if numbers[-1] > 0 and numbers == sorted(numbers, reverse=True) and numbers[0] > len(pairs):
         # How often each symbol occurs, as fairseq has it: its number is that of the line.
         return LabelTable((*_FAIRSEQ, *symbols), origin, blank="<s>")
+    if {*numbers} == {*range(1, len(pairs) + 1)} and "<blank>" not in symbols:
+        # Older ESPnet leaves the number 0 to the blank.
+        pairs = [("<blank>", 0), *pairs]
     return LabelTable(tuple(ordered([(n, name) for name, n in pairs], origin)), origin)
+
+
+def _quoted(lines: list[str], origin: str) -> LabelTable | None:
+    """``'symbol' => id``, as SpeechBrain has it, with settings behind a line of its own."""
+    listed = list(takewhile(lambda line: not line.startswith("===="), lines))
+    found = [_QUOTED.fullmatch(line) for line in listed]
+    if len(found) < 2 or not all(found):
+        return None
+    settings = dict(line.split(" => ", 1) for line in lines[len(listed) + 1 :] if " => " in line)
+    blank = settings.get("'blank_label'")
+    try:
+        pairs = [(int(match[2]), str(literal_eval(match[1]))) for match in found if match]
+        return LabelTable(
+            tuple(ordered(pairs, origin)), origin, blank=str(literal_eval(blank)) if blank else None
+        )
+    except (ValueError, SyntaxError) as error:
+        raise InputError(f"labels {origin}: a name is not quoted as Python quotes it") from error
 
 
 def _number_first(lines: list[str], origin: str) -> LabelTable | None:

@@ -54,6 +54,9 @@ def table_of_folder(beside: Beside, vocabulary: str, origin: str) -> LabelTable:
     is_phonetic = "Phoneme" in str(settings.get("tokenizer_class", ""))
     delimiter = names["word_delimiter_token"]
     silent = {names[key] for key in _SPECIAL}
+    if vocabulary == TOKENIZER and "word_delimiter_token" not in settings:
+        # It says itself which token is the space.
+        delimiter = None
     is_shown = settings.get("replace_word_delimiter_char", " ") != ""
     if is_phonetic or not is_shown:
         silent.add(delimiter)
@@ -61,12 +64,16 @@ def table_of_folder(beside: Beside, vocabulary: str, origin: str) -> LabelTable:
         table,
         blank=names["pad_token"] if table.blank is None else table.blank,
         silent=table.silent | {name for name in silent if name is not None},
-        space=table.space
-        if table.space is not None
-        else (delimiter if delimiter is not None and is_shown and not is_phonetic else ""),
+        space=_space(table, delimiter if is_shown and not is_phonetic else None, vocabulary),
         separator=" " if is_phonetic else "",
         lower=settings.get("do_lower_case") is True,
     )
+
+
+def _space(table: LabelTable, delimiter: str | None, vocabulary: str) -> str | None:
+    if table.space is not None or (delimiter is None and vocabulary == TOKENIZER):
+        return table.space
+    return delimiter or ""
 
 
 def _token_names(*files: dict[str, Any]) -> dict[str, str | None]:

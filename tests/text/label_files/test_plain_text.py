@@ -88,6 +88,20 @@ def test_counts_of_fairseq_follow_its_four_special_symbols() -> None:
     assert table.blank == "<s>"
 
 
+def test_older_espnet_leaves_the_first_number_to_the_blank() -> None:
+    assert names("<unk> 1\na 2\n<eos> 3\n") == ("<blank>", "<unk>", "a", "<eos>")
+
+
+def test_speechbrain_quotes_symbols_and_names_its_blank() -> None:
+    text = "'_' => 1\n\"'\" => 2\n'B' => 0\n================\n'blank_label' => 'B'\n"
+    table = table_of_lines(text, "label_encoder.txt")
+    assert (table.names, table.blank) == (("B", "_", "'"), "B")
+
+
+def test_spaces_at_the_end_of_lines_are_no_part_of_labels() -> None:
+    assert names("a \nb\t\n \n") == ("a", "b", " ")
+
+
 def test_pieces_of_sentencepiece_have_scores() -> None:
     unigram = table_of_lines("<unk>\t0\n▁the\t-3.2\ns\t-4\n", "m.vocab")
     assert (unigram.names, unigram.scores) == (("<unk>", "▁the", "s"), (0.0, -3.2, -4.0))
