@@ -19,6 +19,8 @@ from quantkit.text.segmentation import (
 # As it stands, composed, and taken apart.
 _FORMS = ("", "NFC", "NFD")
 
+_SPACE_AND_WORD = re.compile(r" *[^ ]+| +")
+_WORD_AND_SPACE = re.compile(r"[^ ]+ *| +")
 _CHARACTER = re.compile(r".", re.DOTALL)
 _LETTER_AND_SPACE = re.compile(r"[^ ] |.", re.DOTALL)
 
@@ -44,6 +46,8 @@ class Cutter:
             self.edge = "front"
         elif any(token.endswith(" ") for token in longer):
             self.edge = "back"
+        inner = (token[1:] if self.edge == "front" else token[:-1] for token in longer)
+        self._spans_words = any(" " in text for text in inner)
         self._forms: dict[str, _Spellings] = {}
 
     def __call__(self, text: str) -> list[int] | None:
@@ -75,12 +79,28 @@ class Cutter:
             return None if -1 in units else units
         if cut is None:
             return longest_first(_utf8(text), spellings.contents)
-        if cut.method == "merges":
-            parts = spellings.smallest_parts(text, self.edge)
-            found = [spellings.contents.get(part, -1) for part in parts]
-            return None if -1 in found else merged_in_order(found, self._merges)
-        search = best_scored if cut.method == "unigram" else merged_by_score
-        return search(text, spellings.texts, cut.scores, spellings.single_bytes)
+        if cut.method == "unigram":
+            return best_scored(text, spellings.texts, cut.scores, spellings.single_bytes)
+        labels: list[int] = []
+        for word in self._words(text):
+            found = self._merged(word, cut, spellings)
+            if found is None:
+                return None
+            labels += found
+        return labels
+
+    def _words(self, text: str) -> list[str]:
+        """Parts that no label reaches across: merging takes the square of a part's length."""
+        if not self.edge or self._spans_words:
+            return [text]
+        return (_WORD_AND_SPACE if self.edge == "back" else _SPACE_AND_WORD).findall(text)
+
+    def _merged(self, word: str, cut: Segmentation, spellings: _Spellings) -> list[int] | None:
+        if cut.method == "bpe":
+            return merged_by_score(word, spellings.texts, cut.scores, spellings.single_bytes)
+        parts = spellings.smallest_parts(word, self.edge)
+        found = [spellings.contents.get(part, -1) for part in parts]
+        return None if -1 in found else merged_in_order(found, self._merges)
 
     @cached_property
     def _merges(self) -> dict[tuple[int, int], tuple[int, int]]:

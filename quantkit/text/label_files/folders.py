@@ -21,8 +21,9 @@ from quantkit.text.label_files.transformers_tokenizer import (
     table_of_folder,
 )
 
-# Several times the largest vocabulary.
-_MOST_BYTES = 64 << 20
+# Several times the largest vocabulary of a recogniser, and of a configuration of one.
+_MOST_BYTES = 32 << 20
+_MOST_BYTES_OF_YAML = 2 << 20
 
 # Names of files with labels, the more certain ones first.
 _PATTERNS = (
@@ -82,7 +83,8 @@ def _table_in_folder(folder: Path, name: str, names: list[str]) -> LabelTable | 
     """Of NeMo's configuration, which need not list them, None where it does not."""
     path = folder / name
     if fnmatch(name, "model_config.yaml"):
-        found = table_of_config(decoded(_content(path), str(path)), str(path))
+        content = _content(path, _MOST_BYTES_OF_YAML)
+        found = table_of_config(decoded(content, str(path)), str(path))
         models = [each for each in names if fnmatch(each.lower(), _MODEL)]
         if models:
             pieces = _table_of_file(folder / models[0])
@@ -107,8 +109,9 @@ def _with_scores(table: LabelTable, folder: Path, names: list[str]) -> LabelTabl
 
 
 def _table_of_file(path: Path) -> LabelTable:
-    content, origin = _content(path), str(path)
-    suffix = path.suffix.lower()
+    suffix, origin = path.suffix.lower(), str(path)
+    is_yaml = suffix in (".yaml", ".yml")
+    content = _content(path, _MOST_BYTES_OF_YAML if is_yaml else _MOST_BYTES)
     if suffix == ".model":
         return table_of_model(content, origin)
     if path.name in (VOCABULARY, TOKENIZER) and any(map(_beside(path), (SETTINGS, TOKEN_NAMES))):
@@ -116,7 +119,7 @@ def _table_of_file(path: Path) -> LabelTable:
     if suffix == ".json":
         return table_of_json(read_json(content, origin), origin)
     text = decoded(content, origin)
-    if suffix in (".yaml", ".yml"):
+    if is_yaml:
         if (table := table_of_config(text, origin)) is None:
             raise InputError(f"{origin} lists no labels")
         return table
@@ -137,7 +140,7 @@ def _beside(path: Path) -> Callable[[str], bytes | None]:
     return content
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path, limit: int = _MOST_BYTES) -> bytes:
     """The bytes of a regular file.
 
     Raises:
@@ -146,8 +149,8 @@ def _content(path: Path) -> bytes:
     try:
         if path.exists() and not path.is_file():
             raise InputError(f"cannot read labels {path}: it is no file")
-        if path.stat().st_size > _MOST_BYTES:
-            raise InputError(f"labels {path} are larger than {_MOST_BYTES >> 20} MiB")
+        if path.stat().st_size > limit:
+            raise InputError(f"labels {path} are larger than {limit >> 20} MiB")
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read labels {path}: {error.strerror or error}") from error

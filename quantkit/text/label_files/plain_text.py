@@ -25,7 +25,8 @@ _NUMBERED = re.compile(r"(.*?)[ \t]+([0-9]{1,9})[ \t]*")
 _QUOTED = re.compile(r"""('[^']{1,80}'|"[^"]{1,80}") => ([0-9]{1,9})""")
 _NUMBER_FIRST = re.compile(r"([0-9]{1,9})[ \t](.+)")
 _SCORED = re.compile(r"(.+)\t(-?[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?)")
-_COMMENT = re.compile(r"#[ \t]+.*[ \t].*")
+_COMMENT = re.compile(r"#[ \t]+[^ \t]+[ \t]")
+_LONGEST_LINE = 1000
 _FAIRSEQ = ("<s>", "<pad>", "</s>", "<unk>")
 
 
@@ -69,10 +70,12 @@ def table_of_lines(text: str, origin: str) -> LabelTable:
     """
     lines = lines_of(text)
     # Comments of alphabet.txt, as DeepSpeech and its successors have it.
-    while len(lines) > 1 and _COMMENT.fullmatch(lines[0]):
+    while len(lines) > 1 and _COMMENT.match(lines[0]):
         lines.pop(0)
     if not lines:
         raise InputError(f"labels {origin} are empty: write one per line")
+    if max(map(len, lines)) > _LONGEST_LINE:
+        raise InputError(f"labels {origin} have a line that is longer than any label")
     return (
         _numbered(lines, origin)
         or _quoted(lines, origin)

@@ -88,6 +88,11 @@ def test_counts_of_fairseq_follow_its_four_special_symbols() -> None:
     assert table.blank == "<s>"
 
 
+def test_a_line_that_is_no_label_takes_no_time() -> None:
+    with pytest.raises(InputError, match="longer than any label"):
+        names(" " * 1_000_000 + "x\na\n")
+
+
 def test_older_espnet_leaves_the_first_number_to_the_blank() -> None:
     assert names("<unk> 1\na 2\n<eos> 3\n") == ("<blank>", "<unk>", "a", "<eos>")
 

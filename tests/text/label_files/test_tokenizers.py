@@ -144,6 +144,7 @@ def test_a_damaged_tokenizer_is_refused(tmp_path: Path, content: Any) -> None:
         ctc_labels_of(tmp_path / "tokenizer.json", 2)
 
 
+@pytest.mark.slow
 def test_transformers_itself_joins_alike(tmp_path: Path) -> None:
     library = pytest.importorskip("transformers")
     vocabulary = {"<pad>": 0, "<s>": 1, "</s>": 2, "<unk>": 3, "|": 4, "A": 5, "B": 6}
