@@ -21,6 +21,9 @@ from quantkit.text.label_files.transformers_tokenizer import (
     table_of_folder,
 )
 
+# Content of a Git-LFS file that was not fetched.
+_POINTER = b"version https://git-lfs.github.com/spec/"
+
 # Several times the largest vocabulary of a recogniser, and of a configuration of one.
 _MOST_BYTES = 32 << 20
 _MOST_BYTES_OF_YAML = 2 << 20
@@ -151,6 +154,9 @@ def _content(path: Path, limit: int = _MOST_BYTES) -> bytes:
             raise InputError(f"cannot read labels {path}: it is no file")
         if path.stat().st_size > limit:
             raise InputError(f"labels {path} are larger than {limit >> 20} MiB")
-        return path.read_bytes()
+        content = path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read labels {path}: {error.strerror or error}") from error
+    if content.startswith(_POINTER):
+        raise InputError(f"{path} is a Git-LFS pointer: run `git lfs pull`")
+    return content
