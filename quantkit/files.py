@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from quantkit.errors import FormatError, InputError, OutputError
+from quantkit.json_fields import parse_json, shown
 
 _CHUNK_BYTES = 1 << 20
 
@@ -96,8 +97,11 @@ def write_bytes(destination: Path, content: bytes) -> None:
 
 
 def write_text(destination: Path, content: str) -> None:
-    """Write ``content`` to ``destination`` atomically, in UTF-8."""
-    write_bytes(destination, content.encode("utf-8"))
+    """Write ``content`` to ``destination`` atomically, in UTF-8.
+
+    What Unicode does not have, such as a byte of a file's name, is written as an escape.
+    """
+    write_bytes(destination, content.encode("utf-8", "backslashreplace"))
 
 
 def write_json(destination: Path, content: Any) -> None:
@@ -112,14 +116,13 @@ def read_json(source: Path, schema: str) -> dict[str, Any]:
         FormatError: missing file, not JSON, not an object, or another schema.
     """
     try:
-        content: Any = json.loads(source.read_text(encoding="utf-8"))
+        text = source.read_bytes()
     except OSError as error:
         raise FormatError(f"cannot read {source}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise FormatError(f"{source} is not JSON: {error}") from error
+    content = parse_json(text, str(source), finite=False)
     if not isinstance(content, dict) or content.get("schema") != schema:
         found = content.get("schema") if isinstance(content, dict) else None
-        raise FormatError(f"{source} has schema {found!r}; this version reads {schema!r}")
+        raise FormatError(f"{source} has schema {shown(found)}; this version reads {schema!r}")
     return content
 
 

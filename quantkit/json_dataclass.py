@@ -15,6 +15,7 @@ from quantkit.json_fields import (
     flag_of,
     items_of,
     number_of,
+    shown,
     text_of,
     whole_of,
 )
@@ -114,5 +115,5 @@ def _checked(
 
 def _table(value: object, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise FormatError(f"{where} must be a table, not {value!r}")
+        raise FormatError(f"{where} must be a table, not {shown(value)}")
     return value

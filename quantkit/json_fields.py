@@ -2,14 +2,84 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from quantkit.errors import FormatError
 
 T = TypeVar("T")
+
+# Far more than any document of ours, and few enough for code that walks through one recursively.
+_DEEPEST = 100
+# Whole numbers end up in arrays and protobufs, which have 64 bits for them.
+_WHOLE_LIMIT = 1 << 63
+_SHOWN_CHARACTERS = 80
+
+
+def parse_json(text: str | bytes, where: str, *, finite: bool = True) -> Any:
+    """The content of a JSON document.
+
+    >>> parse_json("[1e999]", "x.json")
+    Traceback (most recent call last):
+    quantkit.errors.FormatError: x.json is not JSON: 1e999 is beyond the range of numbers
+
+    Args:
+        where: the file, or the place in it, for messages.
+        finite: whether ``NaN`` and ``Infinity``, which Python writes and JSON does not have, are
+            refused.
+
+    Raises:
+        FormatError: it is not JSON, is nested deeper than any document of ours, or has numbers
+            that no computer counts with.
+    """
+    try:
+        content = json.loads(
+            text,
+            parse_float=_finite_float,
+            parse_constant=_no_constant if finite else None,
+        )
+    except RecursionError:
+        raise FormatError(f"{where} is not usable: it is nested too deeply") from None
+    except ValueError as error:
+        raise FormatError(f"{where} is not JSON: {error}") from error
+    _require_shallow(content, where)
+    return content
+
+
+def _finite_float(text: str) -> float:
+    if math.isinf(value := float(text)):
+        raise ValueError(f"{text:.20} is beyond the range of numbers")
+    return value
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"it has no number {name}")
+
+
+def _require_shallow(content: Any, where: str) -> None:
+    level = [content]
+    for _ in range(_DEEPEST):
+        nested: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                nested += [each for each in value.values() if isinstance(each, dict | list)]
+            elif isinstance(value, list):
+                nested += [each for each in value if isinstance(each, dict | list)]
+        if not nested:
+            return
+        level = nested
+    raise FormatError(f"{where} is not usable: it is nested too deeply")
+
+
+def shown(value: object) -> str:
+    """``value`` as Python writes it, cut off where a message would become too long."""
+    if isinstance(value, dict | list) and len(value) > _SHOWN_CHARACTERS:
+        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)} values"
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
 
 
 @dataclass(frozen=True)
@@ -54,7 +124,7 @@ class Fields:
 
     def __init__(self, content: object, where: str) -> None:
         if not isinstance(content, dict):
-            raise FormatError(f"{where} must be a table of named values, not {content!r}")
+            raise FormatError(f"{where} must be a table of named values, not {shown(content)}")
         self._content: dict[str, Any] = content
         self.where = where
 
@@ -112,6 +182,11 @@ class Fields:
             return default
         return number_of(self.value(key), self._named(key), limits, finite=finite)
 
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of strings."""
+        where = self._named(key)
+        return tuple(text_of(each, f"{where}[{i}]") for i, each in enumerate(self.items(key)))
+
     def wholes(self, key: str, limits: Range | None = None) -> tuple[int, ...]:
         """A list of whole numbers."""
         return tuple(
@@ -125,7 +200,7 @@ class Fields:
             return None
         where, pair = self._named(key), self.items(key)
         if len(pair) != 2:
-            raise FormatError(f"{where} must be a pair [low, high], not {pair!r}")
+            raise FormatError(f"{where} must be a pair [low, high], not {shown(pair)}")
         low, high = (number_of(value, where, limits) for value in pair)
         if low > high:
             raise FormatError(f"{where} ends before it begins")
@@ -168,14 +243,14 @@ def text_of(value: object, where: str) -> str:
         FormatError: it is not; so do the functions below.
     """
     if not isinstance(value, str):
-        raise FormatError(f"{where} must be a string, not {value!r}")
+        raise FormatError(f"{where} must be a string, not {shown(value)}")
     return value
 
 
 def flag_of(value: object, where: str) -> bool:
     """``value``, if it is a boolean."""
     if not isinstance(value, bool):
-        raise FormatError(f"{where} must be true or false, not {value!r}")
+        raise FormatError(f"{where} must be true or false, not {shown(value)}")
     return value
 
 
@@ -184,13 +259,13 @@ def choice_of(value: object, choices: Sequence[T], where: str) -> T:
     for choice in choices:
         if type(value) is type(choice) and value == choice:
             return choice
-    raise FormatError(f"{where} must be one of {', '.join(map(str, choices))}, not {value!r}")
+    raise FormatError(f"{where} must be one of {', '.join(map(str, choices))}, not {shown(value)}")
 
 
 def items_of(value: object, where: str) -> list[Any]:
     """``value``, if it is a list."""
     if not isinstance(value, list):
-        raise FormatError(f"{where} must be a list, not {value!r}")
+        raise FormatError(f"{where} must be a list, not {shown(value)}")
     return value
 
 
@@ -201,7 +276,9 @@ def whole_of(value: object, where: str, limits: Range | None = None) -> int:
     """
     # bool is a subclass of int.
     if type(value) is not int:
-        raise FormatError(f"{where} must be a whole number, not {value!r}")
+        raise FormatError(f"{where} must be a whole number, not {shown(value)}")
+    if not -_WHOLE_LIMIT <= value < _WHOLE_LIMIT:
+        raise FormatError(f"{where} is beyond the range of whole numbers")
     _require_within(value, where, limits)
     return value
 
@@ -211,17 +288,17 @@ def number_of(
 ) -> float:
     """``value`` as a float, if it is a number within ``limits``."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise FormatError(f"{where} must be a number, not {value!r}")
+        raise FormatError(f"{where} must be a number, not {shown(value)}")
     try:
         number = float(value)
     except OverflowError:
         raise FormatError(f"{where} is beyond the range of numbers") from None
     if finite and not math.isfinite(number):
-        raise FormatError(f"{where} must be a number, not {value!r}")
+        raise FormatError(f"{where} must be a number, not {shown(value)}")
     _require_within(value, where, limits)
     return number
 
 
 def _require_within(value: float, where: str, limits: Range | None) -> None:
     if limits is not None and (problem := limits.problem_of(value)):
-        raise FormatError(f"{where} {problem}, not {value!r}")
+        raise FormatError(f"{where} {problem}, not {shown(value)}")

@@ -92,3 +92,8 @@ def test_a_result_may_not_replace_its_source(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="itself read by this command"):
             refuse_overwriting(destination, [tmp_path / "other", source])
     refuse_overwriting(tmp_path / "new.onnx", [source])
+
+
+def test_text_is_utf_8_whatever_it_holds(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "é \udcff\n")
+    assert (tmp_path / "a.txt").read_bytes() == "é \\udcff\n".encode()

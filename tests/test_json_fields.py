@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from quantkit.errors import FormatError
-from quantkit.json_fields import Fields, Range
+from quantkit.json_fields import Fields, Range, parse_json, shown
 
 CONTENT: dict[str, Any] = {
     "name": "first",
@@ -89,3 +89,42 @@ def test_what_is_wrong_is_named_with_its_place(
 def test_what_is_no_object_has_no_fields() -> None:
     with pytest.raises(FormatError, match=r"x\.json must be a table of named values, not \[\]"):
         Fields([], "x.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("{", "x.json is not JSON"),
+        ("[1e999]", "1e999 is beyond the range of numbers"),
+        ("[-1e999]", "-1e999 is beyond the range of numbers"),
+        ("9" * 5000, "x.json is not JSON"),
+        ("[NaN]", "it has no number NaN"),
+        ("[-Infinity]", "it has no number -Infinity"),
+        ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
+        ("[" * 200 + "]" * 200, "nested too deeply"),
+        ('{"a":' * 200 + "1" + "}" * 200, "nested too deeply"),
+        (b"\xff\xfe\xfd", "x.json is not JSON"),
+    ],
+)
+def test_documents_that_no_program_counts_with_are_refused(
+    text: str | bytes, complaint: str
+) -> None:
+    with pytest.raises(FormatError, match=complaint):
+        parse_json(text, "x.json")
+
+
+def test_documents_are_read_in_every_encoding_of_unicode() -> None:
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-32"):
+        assert parse_json('{"é": 1}'.encode(encoding), "x.json") == {"é": 1}
+
+
+def test_a_whole_number_has_64_bits() -> None:
+    assert Fields({"seed": 2**63 - 1}, "x.json").whole("seed") == 2**63 - 1
+    with pytest.raises(FormatError, match="seed is beyond the range of whole numbers"):
+        Fields({"seed": 2**63}, "x.json").whole("seed")
+
+
+def test_messages_stay_short_whatever_the_file_holds() -> None:
+    assert shown([1, 2]) == "[1, 2]"
+    assert shown([0] * 1_000_000) == "a list of 1000000 values"
+    assert len(shown("x" * 1_000_000)) < 100

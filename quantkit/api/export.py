@@ -88,7 +88,8 @@ def export(
         with_frontend: put the log-mel front end in front of a model that takes features.
         opset: ONNX operator set, 18 to 23; None: 18, which ONNX Runtime 1.15 and later loads.
         name: the model's name in the metadata; empty: its own.
-        labels: of an ``.onnx``: what its outputs stand for, one a line, or a ``vocab.json``.
+        labels: of an ``.onnx``: what its outputs stand for: a file or folder of labels, or of a
+            tokenizer; see :mod:`quantkit.text.label_files`.
         task: of an ``.onnx``: one of :data:`TASKS`, which says whether it writes text or tells
             classes apart.
         sample_rate: of the audio that an ``.onnx`` takes, in hertz; None: 16,000.

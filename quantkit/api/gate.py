@@ -13,6 +13,7 @@ from quantkit.benchmarking.baseline import Baseline, read_baseline, write_baseli
 from quantkit.benchmarking.figures import Figures, figures_of, read_figures
 from quantkit.benchmarking.gate import GateResult, compare
 from quantkit.benchmarking.schema import BenchReport
+from quantkit.errors import FormatError
 from quantkit.files import refuse_overwriting
 
 
@@ -49,6 +50,7 @@ def gate(
     *,
     junit: PathLike | None = None,
     summary: PathLike | None = None,
+    normalization: str = "",
     begin: Begin = nothing,
 ) -> GateResult:
     """Hold a bench run against a baseline, with regard to noise.
@@ -63,6 +65,7 @@ def gate(
         baseline: the ``baseline.json`` that :func:`update_baseline` wrote.
         junit: an XML file with one test case per check to write, for a CI viewer.
         summary: a Markdown table to write, for a pull request.
+        normalization: that the bench run must have compared texts under; empty: the baseline's.
         begin: see :data:`~quantkit.api.begin.Begin`.
 
     Returns:
@@ -79,6 +82,12 @@ def gate(
     for report in filter(None, reports):
         refuse_overwriting(report, inputs)
     figures, before = _figures(bench), read_baseline(accepted)
+    if normalization and figures.normalization != normalization:
+        raise FormatError(
+            f"{_named(bench)} compared texts under the normalization "
+            f"{figures.normalization or 'of its task'!r}, not {normalization!r}; run `quantkit "
+            f"bench` with --normalize {normalization}"
+        )
     begin(f"hold {len(figures.models)} models of {_named(bench)} against {accepted}")
     result = compare(figures, before)
     if reports[0] is not None:

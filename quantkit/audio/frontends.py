@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Protocol
 
@@ -11,6 +10,7 @@ from quantkit.audio.frontend import Frontend
 from quantkit.audio.waveform_frontend import WaveformFrontend
 from quantkit.audio.whisper_frontend import WhisperFrontend
 from quantkit.errors import FormatError, InputError
+from quantkit.json_fields import parse_json
 
 
 class AnyFrontend(Protocol):
@@ -77,8 +77,8 @@ def frontend_from_json(text: str) -> AnyFrontend:
         FormatError: an unknown kind, or missing or unknown settings.
     """
     try:
-        kind = json.loads(text)["kind"]
-    except (ValueError, KeyError, TypeError) as error:
+        kind = parse_json(text, "the front end")["kind"]
+    except (KeyError, TypeError) as error:
         raise FormatError(f"front end settings are not readable: {error}") from error
     if kind not in _READERS:
         raise FormatError(f"there is no front end {kind!r}; known: {', '.join(_READERS)}")

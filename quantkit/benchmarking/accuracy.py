@@ -14,7 +14,9 @@ from quantkit.benchmarking.schema import Edits, UtteranceResult
 from quantkit.errors import AudioError
 from quantkit.report.formatting import Interval
 from quantkit.text.distances import ErrorCounts, error_counts, levenshtein, ratio_interval
+from quantkit.text.normalizations import loses_vowel_signs
 from quantkit.text.scoring import TextScoring
+from quantkit.text.scripts import script_without_spaces
 
 #: Called after each step with the number of finished steps and of all steps.
 Step = Callable[[int, int], None]
@@ -29,6 +31,7 @@ class Clip:
         reference: normalised transcript, or ``None``.
         seconds: of audio.
         language: code of the spoken language; empty if unknown.
+        lost_vowels: whether normalisation took vowel signs from the transcript.
     """
 
     id: str
@@ -36,6 +39,7 @@ class Clip:
     reference: str | None
     seconds: float
     language: str = ""
+    lost_vowels: bool = False
 
 
 @dataclass
@@ -80,7 +84,7 @@ def iter_clips(
     Raises:
         CorpusError: at the end, if no clip was usable.
     """
-    scoring = contestants[0].model.scoring
+    scoring = contestants[0].scoring
     usable, known = False, len(skipped)
     for utterance in corpus:
         try:
@@ -89,11 +93,12 @@ def iter_clips(
             skipped.append(str(error))
             continue
         usable = True
-        text = None
+        text, lost = None, False
         if utterance.text is not None:
             text = scoring.normalized(utterance.text, utterance.language)
+            lost = loses_vowel_signs(utterance.text, text)
         seconds = utterance.seconds or contestants[0].model.seconds_of(inputs[0])
-        yield Clip(utterance.identifier, inputs, text, seconds, utterance.language)
+        yield Clip(utterance.identifier, inputs, text, seconds, utterance.language, lost)
     if not usable:
         raise corpus.none_usable(skipped[known:])
 
@@ -111,7 +116,7 @@ def transcribe_in_turns(
         step: called after each clip.
         total: number of clips, passed to ``step``.
     """
-    scoring = contestants[0].model.scoring
+    scoring = contestants[0].scoring
     results = [Transcripts() for _ in contestants]
     for done, clip in enumerate(clips):
         for turn in range(len(contestants)):
@@ -135,7 +140,8 @@ def accuracy_of(utterances: Sequence[UtteranceResult], scoring: TextScoring, see
 
     Args:
         utterances: without any, every figure is ``None``.
-        scoring: says what a unit is, and whether there are words.
+        scoring: says what a unit is, and whether there are words. Texts in a script that puts no
+            spaces between them have no word error rate.
         seed: of the bootstrap.
     """
     if not utterances:
@@ -147,7 +153,9 @@ def accuracy_of(utterances: Sequence[UtteranceResult], scoring: TextScoring, see
         seed,
     )
     wer = None
-    if scoring.has_words:
+    # Between its words are no spaces, so that what lies between spaces are phrases.
+    script = script_without_spaces(u.reference for u in utterances)
+    if scoring.has_words and not script:
         counts = [error_counts(u.reference.split(), u.hypothesis.split()) for u in utterances]
         wer = _error_rate(counts, seed)
     return Accuracy(

@@ -115,6 +115,7 @@ def read_baseline(source: Path) -> Baseline:
         ),
         decoder=content.text("decoder"),
         models=tuple(models),
+        normalization=content.text("normalization", default=""),
     )
     general = {**DEFAULT_TOLERANCES, **_read_tolerances(content.child("tolerances"))}
     return Baseline(figures, general, own)
@@ -146,6 +147,7 @@ def write_baseline(baseline: Baseline, destination: Path) -> None:
         "host": vars(figures.host),
         "corpus": vars(figures.corpus),
         "decoder": figures.decoder,
+        **({"normalization": figures.normalization} if figures.normalization else {}),
         "tolerances": _tolerances_json(baseline.tolerances),
         "models": models,
     }

@@ -14,6 +14,7 @@ from quantkit.graph.artifact import total_size
 from quantkit.runtime.speech_model import SpeechModel
 from quantkit.tasks.open import open_speech_model
 from quantkit.text.decoding import Decoding
+from quantkit.text.scoring import TextScoring, scoring_of
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class BenchModel:
         name: unique in the run.
         path: the artifact.
         model: opened with the run's first number of threads.
+        scoring: how its texts are compared with transcripts.
         sha256: of the ``.onnx`` file.
         size_bytes: of the file and its external data.
         variant: description of how its layers are stored and computed.
@@ -32,18 +34,26 @@ class BenchModel:
     name: str
     path: Path
     model: SpeechModel
+    scoring: TextScoring
     sha256: str
     size_bytes: int
     variant: str
 
 
 def open_contestants(
-    paths: Sequence[Path], threads: int, decoding: Decoding | None = None
+    paths: Sequence[Path],
+    threads: int,
+    decoding: Decoding | None = None,
+    normalization: str = "",
 ) -> list[BenchModel]:
     """Open models that can be compared, that is, whose outputs have the same spelling.
 
+    Args:
+        normalization: see :func:`~quantkit.text.scoring.scoring_of`.
+
     Raises:
-        InputError: no model, the same file twice, or different labels or tasks.
+        InputError: no model, the same file twice, different labels or tasks, or a normalisation
+            that does not apply.
         ModelError: a file is not an artifact.
     """
     if not paths:
@@ -56,6 +66,7 @@ def open_contestants(
                 name=name,
                 path=path,
                 model=model,
+                scoring=scoring_of(model.scoring, normalization),
                 sha256=sha256_of(path),
                 size_bytes=total_size(path),
                 variant=variant_of(model.info.plan),
@@ -63,7 +74,7 @@ def open_contestants(
         )
     first = opened[0]
     for other in opened[1:]:
-        if other.model.scoring != first.model.scoring:
+        if other.scoring != first.scoring:
             raise InputError(
                 f"{other.path} has other labels than {first.path}, so their errors cannot be "
                 "compared; bench them in separate runs"

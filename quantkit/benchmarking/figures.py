@@ -73,12 +73,16 @@ class ModelFigures:
 
 @dataclass(frozen=True)
 class Figures:
-    """One run over one corpus; speed-ups are ratios to ``models[0]``."""
+    """One run over one corpus; speed-ups are ratios to ``models[0]``.
+
+    ``normalization`` is empty where files of before do not say it.
+    """
 
     host: Host
     corpus: CorpusIdentity
     decoder: str
     models: tuple[ModelFigures, ...]
+    normalization: str = ""
 
     def model(self, name: str) -> ModelFigures | None:
         """The model of that name, if it was measured."""
@@ -121,6 +125,7 @@ def figures_of(document: Mapping[str, Any], where: str) -> Figures:
         corpus=CorpusIdentity(corpus_name, len(references[0]), _digest(references[0])),
         decoder=content.text("decoder", default="greedy"),
         models=tuple(models),
+        normalization=content.text("normalization", default=""),
     )
 
 

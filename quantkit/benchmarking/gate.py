@@ -115,8 +115,9 @@ def compare(current: Figures, baseline: Baseline) -> GateResult:
     """Compare a bench run with a baseline.
 
     Raises:
-        FormatError: the two cannot be compared: other utterances, another decoder, another
-            model as the reference for speed-ups, or a model of the baseline was not measured.
+        FormatError: the two cannot be compared: other utterances, another normalisation or
+            decoder, another model as the reference for speed-ups, or a model of the baseline was
+            not measured.
     """
     accepted = baseline.figures
     _require_same_run(current, accepted)
@@ -146,6 +147,12 @@ def compare(current: Figures, baseline: Baseline) -> GateResult:
 def _require_same_run(current: Figures, accepted: Figures) -> None:
     new, old = current.corpus, accepted.corpus
     renew = "renew the baseline with --update if that is meant"
+    normalizations = {current.normalization, accepted.normalization} - {""}
+    if len(normalizations) > 1:
+        raise FormatError(
+            f"the bench run compared texts under the normalization {current.normalization!r}, the "
+            f"baseline under {accepted.normalization!r}; {renew}"
+        )
     if new.sha256 != old.sha256:
         raise FormatError(
             f"the bench run is over {new.name!r} with {new.utterances} utterances, the baseline "

@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from quantkit.benchmarking.schema import CorpusInfo, Host, ModelResult
+from quantkit.text.scripts import script_without_spaces
 
 
 def notes_on(
-    corpus: CorpusInfo, models: Sequence[ModelResult], host: Host, *, uncovered: int
+    corpus: CorpusInfo,
+    models: Sequence[ModelResult],
+    host: Host,
+    *,
+    uncovered: int,
+    lost_vowels: int = 0,
+    cutting: str = "",
 ) -> tuple[str, ...]:
     """One sentence each.
 
     Args:
         uncovered: number of transcripts with characters outside the labels.
+        lost_vowels: number of transcripts that normalisation took vowel signs from.
+        cutting: how the loss cuts transcripts into pieces of words; empty if there are none.
     """
     notes = []
     if not corpus.labelled:
@@ -33,6 +42,17 @@ def notes_on(
             f"{uncovered} transcripts contain characters that the models cannot write; they count "
             "as errors, and their loss is left out."
         )
+    if lost_vowels:
+        notes.append(
+            f"The normalization erases the vowel signs of {lost_vowels} transcripts, so that words "
+            "which differ only there count as equal; --normalize basic keeps them."
+        )
+    script = script_without_spaces(utterance.reference for utterance in models[0].utterances)
+    if script:
+        notes.append(
+            f"The transcripts are written in {script}, without spaces between words: error rates "
+            "are over characters, and there is no word error rate."
+        )
     losses = [utterance.loss for utterance in models[0].utterances]
     without_path = losses.count(None) - uncovered
     # Models without a loss have no alignments either.
@@ -41,6 +61,8 @@ def notes_on(
             f"{_clips(without_path)} too short for the transcript to fit in; the loss leaves "
             "these clips out."
         )
+    if cutting and any(loss is not None for loss in losses):
+        notes.append(f"The loss is over pieces of words; {cutting}.")
     if not host.vnni and any("int8" in model.variant for model in models):
         notes.append(
             f"This CPU ({host.cpu or host.machine}) has no VNNI: int8 is slower here than on a "

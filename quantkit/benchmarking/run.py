@@ -65,7 +65,7 @@ def run_bench(
     settings = settings or BenchSettings()
     started = time.perf_counter()
     threads = settings.thread_counts
-    contestants = open_contestants(models, threads[0], settings.decoding)
+    contestants = open_contestants(models, threads[0], settings.decoding, settings.normalization)
     first = contestants[0].model
     if not first.takes_batches:
         settings = replace(settings, batch_sizes=(1,), sweep_utterances=0)
@@ -102,14 +102,22 @@ def run_bench(
     return BenchReport(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         decoder=first.decoder_in_words,
-        unit=first.scoring.unit.name,
+        unit=contestants[0].scoring.unit.name,
+        normalization=contestants[0].scoring.normalization,
         seed=settings.seed,
         latency_clip_seconds=typical.seconds,
         seconds_taken=time.perf_counter() - started,
         host=host,
         corpus=info,
         models=results,
-        notes=notes_on(info, results, host, uncovered=recognised.uncovered),
+        notes=notes_on(
+            info,
+            results,
+            host,
+            uncovered=recognised.uncovered,
+            lost_vowels=recognised.lost_vowels,
+            cutting=first.cutting_in_words,
+        ),
     )
 
 
@@ -129,6 +137,7 @@ class _Recognised:
     seconds: float = 0.0
     labelled: int = 0
     uncovered: int = 0
+    lost_vowels: int = 0
 
 
 def _recognise(
@@ -137,7 +146,7 @@ def _recognise(
     settings: BenchSettings,
     progress: Progress,
 ) -> _Recognised:
-    scoring = contestants[0].model.scoring
+    scoring = contestants[0].scoring
     recognised = _Recognised(skipped=list(corpus.skipped), longest=[0] * len(contestants))
     sample = corpus.sample(max(1, settings.sweep_utterances), settings.seed)
     wanted = {utterance.identifier for utterance in sample}
@@ -153,6 +162,7 @@ def _recognise(
             if clip.reference is not None:
                 recognised.labelled += 1
                 recognised.uncovered += not scoring.covers(clip.reference)
+                recognised.lost_vowels += clip.lost_vowels
             # The first usable clip is kept in any case: all of the wanted ones may be broken.
             if clip.id in wanted or not recognised.kept:
                 recognised.kept.append(clip)
@@ -233,7 +243,7 @@ def _result(
     seed: int,
 ) -> ModelResult:
     utterances = tuple(transcripts.utterances)
-    accuracy = accuracy_of(utterances, contestant.model.scoring, seed)
+    accuracy = accuracy_of(utterances, contestant.scoring, seed)
     return ModelResult(
         name=contestant.name,
         path=str(contestant.path),

@@ -219,6 +219,8 @@ class BenchReport:
         latency_clip_seconds: duration of the clip that latency was measured with.
         seconds_taken: by the whole run.
         notes: notes for reading the figures, one sentence each.
+        normalization: name of what was made equal before texts were compared; two runs can be
+            compared only if it is the same. Empty in reports of before.
     """
 
     created: str
@@ -231,6 +233,7 @@ class BenchReport:
     corpus: CorpusInfo
     models: tuple[ModelResult, ...]
     notes: tuple[str, ...] = ()
+    normalization: str = ""
 
     @property
     def scored(self) -> bool:

@@ -18,6 +18,8 @@ class BenchSettings:
 
     Args:
         decoding: how outputs become text.
+        normalization: what is made equal before texts are compared: ``nfkc``, ``basic``,
+            ``published`` or ``none``; empty takes what the task has.
         split: of the corpus, one or several; empty takes its test split if there is one, ``all``
             everything.
         batch_sizes: for latency and for accuracy by batch size.
@@ -29,6 +31,7 @@ class BenchSettings:
     """
 
     decoding: Decoding = field(default_factory=lambda: Decoding("beam"))
+    normalization: str = ""
     split: str | tuple[str, ...] = ""
     batch_sizes: tuple[int, ...] = DEFAULT_BATCH_SIZES
     threads: tuple[int, ...] = (1, 0)

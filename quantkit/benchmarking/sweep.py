@@ -78,7 +78,7 @@ def sweep_batch_sizes(
 def _mean_distance(
     contestant: BenchModel, clips: Sequence[Clip], texts: Sequence[str]
 ) -> float | None:
-    scoring = contestant.model.scoring
+    scoring = contestant.scoring
     distances = [
         levenshtein(
             scoring.units(clip.reference), scoring.units(scoring.heard(text, clip.language))

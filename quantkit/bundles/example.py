@@ -5,7 +5,7 @@ Stored as text, because it must not import quantkit: it needs only ONNX Runtime 
 
 EXAMPLE_SOURCE = '''\
 """What does a 16-bit WAV file say?   python example.py clip.wav"""
-import json, sys, wave
+import json, re, sys, wave
 from pathlib import Path
 import numpy as np
 import onnxruntime as ort
@@ -22,6 +22,10 @@ session = ort.InferenceSession(str(here / "model.onnx"), providers=["CPUExecutio
 feed = {"waveform": waveform, "lengths": np.array([waveform.size], "int64")}
 log_probs, frames = session.run(["log_probs", "output_lengths"], feed)
 best = log_probs[0, : frames[0]].argmax(axis=1)
-kept = [i for i, last in zip(best, [-1, *best]) if i != last and i != labels["blank"]]
-print(labels["separator"].join(labels["tokens"][i] for i in kept))
+silent = {labels["blank"], *labels.get("silent", [])}
+kept = [i for i, last in zip(best, [-1, *best]) if i != last and i not in silent]
+text = labels["separator"].join(labels["tokens"][i] for i in kept)
+spelt = lambda run: bytes.fromhex(re.sub("<0x|>", "", run[0])).decode("utf-8", "replace")
+sys.stdout.reconfigure(errors="backslashreplace")
+print(*re.sub("(?:<0x[0-9A-F]{2}>)+", spelt, text).split())
 '''

@@ -13,7 +13,6 @@ on every system, including Windows and macOS.
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -21,8 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from quantkit.errors import BundleError
+from quantkit.errors import BundleError, FormatError
 from quantkit.files import sha256_of, write_json
+from quantkit.json_fields import parse_json
 from quantkit.version import __version__
 
 BUNDLE_SCHEMA = "quantkit.bundle/1"
@@ -157,13 +157,13 @@ def _parse(path: Path) -> dict[str, Any]:
             raise BundleError(f"{path.parent} is not a bundle: it has no {MANIFEST}")
         if path.stat().st_size > _MAX_MANIFEST_BYTES:
             raise BundleError(f"{path} is larger than {_MAX_MANIFEST_BYTES} bytes")
-        content = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_bytes()
     except OSError as error:
         raise BundleError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, BundleError):
-            raise
-        raise BundleError(f"{path} is not JSON: {error}") from error
+    try:
+        content = parse_json(text, str(path))
+    except FormatError as error:
+        raise BundleError(str(error)) from error
     if not isinstance(content, dict) or content.get("schema") != BUNDLE_SCHEMA:
         found = content.get("schema") if isinstance(content, dict) else None
         raise BundleError(f"{path} has schema {found!r}; this version reads {BUNDLE_SCHEMA!r}")

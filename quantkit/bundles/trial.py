@@ -17,9 +17,13 @@ from typing import Any
 
 from quantkit.bundles.manifest import FRONTEND, LABELS, MODEL
 from quantkit.errors import InputError, ModelError
+from quantkit.json_fields import Fields, Range, parse_json
+from quantkit.text.labels import Labels
 
 _TIMEOUT_S = 600
 _SECONDS_OF_SOUND = 2
+# Beyond any recorder, and little enough for the memory that two seconds take.
+_HIGHEST_RATE = 1_000_000
 
 _SCRIPT = """
 import json, platform, sys, time
@@ -79,11 +83,13 @@ def run_once(folder: Path, python: str = sys.executable) -> dict[str, Any]:
     """
     model = folder / MODEL
     try:
-        labels = len(json.loads((folder / LABELS).read_text(encoding="utf-8"))["tokens"])
-        settings = json.loads((folder / FRONTEND).read_text(encoding="utf-8"))
-        arguments = [labels, int(settings["sample_rate"]), _SECONDS_OF_SOUND]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{folder}: labels or front end settings are not readable") from error
+        labels = Labels.from_json((folder / LABELS).read_bytes())
+        settings = Fields(parse_json((folder / FRONTEND).read_bytes(), FRONTEND), FRONTEND)
+        rate = settings.whole("sample_rate", limits=Range(1, _HIGHEST_RATE))
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{folder}: labels or front end settings are not readable: {error}"
+        ) from error
     program = shutil.which(python)
     if program is None:
         raise InputError(f"cannot run {python}: there is no such program")
@@ -92,7 +98,7 @@ def run_once(folder: Path, python: str = sys.executable) -> dict[str, Any]:
         "-c",
         _SCRIPT,
         str(model.resolve()),
-        *map(str, arguments),
+        *map(str, (len(labels), rate, _SECONDS_OF_SOUND)),
     ]
     # With -c, Python imports from its working folder, which must not be the bundle.
     with tempfile.TemporaryDirectory() as empty:

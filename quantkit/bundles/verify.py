@@ -159,7 +159,7 @@ def _check_model(bundle: Path) -> tuple[list[Finding], dict[str, Any] | None]:
     except ModelError as error:
         raise BundleError(str(error)) from error
     try:
-        labels = Labels.from_json((bundle / LABELS).read_text(encoding="utf-8"))
+        labels = Labels.from_json((bundle / LABELS).read_bytes())
     except (ValueError, OSError) as error:
         raise BundleError(f"{bundle / LABELS}: {error}") from error
     if info.labels is not None and info.labels != labels:

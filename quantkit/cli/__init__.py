@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import click
 from click.shell_completion import CompletionItem
 
+from quantkit.cli.streams import accept_any_text
 from quantkit.errors import QuantkitError
 from quantkit.version import __version__
 
@@ -76,6 +77,7 @@ def group() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 a check failed, 2 bad input."""
+    accept_any_text()
     try:
         status = group.main(args=arguments, prog_name="quantkit", standalone_mode=False)
     except click.exceptions.Abort:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from quantkit.cli.cache_options import cache_choice
 from quantkit.cli.fitting_options import FittingOptions, fitting_options
 from quantkit.cli.framework import Argument, CacheFolder, Command, OutputFile, begin_work
 from quantkit.cli.progress import progress_bar, warn
+from quantkit.cli.streams import echo_json
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.report.terminal import Column, print_table
 from quantkit.sensitivity.analyze import REFERENCE, AnalysisSettings
@@ -140,7 +140,7 @@ def command(
             notify=warn,
         )
     if as_json:
-        click.echo(json.dumps(found.to_dict(), indent=2))
+        echo_json(found.to_dict())
     else:
         _print(found.sensitivity, output, found.unit)
     name_left_out(found.skipped)

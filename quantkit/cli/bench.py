@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -17,7 +16,9 @@ from quantkit.cli.corpus_options import CorpusOptions, corpus_options, split_opt
 from quantkit.cli.decoder_options import DecoderOptions, decoder_options
 from quantkit.cli.framework import Argument, Command, NumberList, OutputFolder, begin_work
 from quantkit.cli.progress import progress_bar
+from quantkit.cli.streams import echo_json
 from quantkit.report.terminal import print_report_table, terminal_console
+from quantkit.text.normalizations import NORMALIZATIONS
 
 
 @click.command(
@@ -50,6 +51,13 @@ from quantkit.report.terminal import print_report_table, terminal_console
 @split_option(MEASURED_SPLIT)
 @corpus_options
 @decoder_options(default="beam")
+@click.option(
+    "--normalize",
+    type=click.Choice(tuple(NORMALIZATIONS)),
+    help="What is made equal before texts are compared: letters typed differently (nfkc), case "
+    "and signs too (basic), what was published with Whisper, or nothing but spaces.  [default: "
+    "towards the labels; Whisper: published]",
+)
 @click.option(
     "--batch-sizes",
     type=NumberList(minimum=1),
@@ -85,6 +93,7 @@ def command(
     split: tuple[str, ...],
     corpus: CorpusOptions,
     decoder: DecoderOptions,
+    normalize: str | None,
     batch_sizes: tuple[int, ...],
     threads: tuple[int, ...],
     limit: int | None,
@@ -104,6 +113,7 @@ def command(
     """
     settings = BenchSettings(
         decoding=decoder.decoding(),
+        normalization=normalize or "",
         batch_sizes=batch_sizes,
         threads=threads,
         sweep_utterances=sweep,
@@ -128,7 +138,7 @@ def command(
 
 def _show(report: BenchReport, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(report.to_dict(), indent=2, ensure_ascii=False))
+        echo_json(report.to_dict())
     else:
         _print(report)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -10,6 +9,7 @@ import click
 from quantkit.api.export import TASKS, export
 from quantkit.cli.framework import Argument, Command, OutputFile, begin_work
 from quantkit.cli.progress import progress_bar
+from quantkit.cli.streams import echo_json
 
 
 @click.command(
@@ -46,8 +46,8 @@ from quantkit.cli.progress import progress_bar
 @click.option("--name", default="", help="Model name in the metadata; default: the model's own.")
 @click.option(
     "--labels",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Of an .onnx: what its outputs stand for, one a line, or a vocab.json.",
+    type=click.Path(path_type=Path),
+    help="Of an .onnx: what its outputs stand for: a file of labels, a tokenizer, or its folder.",
 )
 @click.option(
     "--task",
@@ -105,7 +105,7 @@ def command(
             normalize=normalize,
         )
     if as_json:
-        click.echo(json.dumps(made.to_dict(), indent=2))
+        echo_json(made.to_dict())
         return
     parity = made.parity
     click.echo(

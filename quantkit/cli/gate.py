@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -10,6 +9,8 @@ import click
 from quantkit.api.gate import gate, update_baseline
 from quantkit.benchmarking import gate_report
 from quantkit.cli.framework import Argument, Command, OutputFile, begin_work
+from quantkit.cli.streams import echo_json
+from quantkit.text.normalizations import NORMALIZATIONS
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -36,6 +37,11 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     metavar="FILE",
     help="Write a Markdown table, for a pull request.",
 )
+@click.option(
+    "--normalize",
+    type=click.Choice(tuple(NORMALIZATIONS)),
+    help="Refuse a run that did not compare texts this way; see `quantkit bench`.",
+)
 @click.option("--update", is_flag=True, help="Accept this run: renew the baseline's figures.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
@@ -43,6 +49,7 @@ def command(
     baseline: Path,
     junit: Path | None,
     summary: Path | None,
+    normalize: str | None,
     update: bool,
     as_json: bool,
 ) -> None:
@@ -62,9 +69,16 @@ def command(
         click.echo(f"{baseline}: {len(accepted.models)} models accepted", err=as_json)
         if accepted.dropped:
             click.echo(f"no longer gated: {', '.join(accepted.dropped)}", err=as_json)
-    result = gate(bench, baseline, junit=junit, summary=summary, begin=begin_work)
+    result = gate(
+        bench,
+        baseline,
+        junit=junit,
+        summary=summary,
+        normalization=normalize or "",
+        begin=begin_work,
+    )
     if as_json:
-        click.echo(json.dumps(result.to_dict(), indent=2, ensure_ascii=False))
+        echo_json(result.to_dict())
     else:
         gate_report.print_checks(result)
         if result.ungated:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from quantkit.api.inspect import inspect
 from quantkit.cli.framework import Argument, Command
+from quantkit.cli.streams import echo_json
 from quantkit.quantization.inspection import InspectedLayer, Inspection
 from quantkit.report.terminal import Column, print_table
 
@@ -35,7 +35,7 @@ def command(model: Path, as_json: bool, runtime: bool) -> None:
     """
     inspection = inspect(model, runtime=runtime)
     if as_json:
-        click.echo(json.dumps(inspection.to_dict(), indent=2))
+        echo_json(inspection.to_dict())
         return
     _print_layers(inspection, runtime)
     method = f" ({inspection.method})" if inspection.method else ""

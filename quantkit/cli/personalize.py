@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -20,6 +19,7 @@ from quantkit.cli.layer_options import (
     preset_option,
 )
 from quantkit.cli.progress import progress_bar, warn
+from quantkit.cli.streams import echo_json
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.personalization.pipeline import Personalized, PersonalizeSettings
 from quantkit.personalization.summary import PersonalizeSummary, agreement
@@ -163,7 +163,7 @@ def command(
             notify=warn,
         )
     if as_json:
-        click.echo(json.dumps(made.to_dict(), indent=2))
+        echo_json(made.to_dict())
     else:
         _tell(made)
 

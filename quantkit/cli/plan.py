@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from quantkit.cli.layer_options import (
 )
 from quantkit.cli.planning_options import PlanningOptions, planning_options
 from quantkit.cli.progress import progress_bar, warn
+from quantkit.cli.streams import echo_json
 from quantkit.graph.plan import Plan
 from quantkit.planning.correction import Correction
 from quantkit.report.formatting import estimate
@@ -134,7 +134,7 @@ def command(
                 notify=warn,
             )
     if as_json:
-        click.echo(json.dumps(found.to_dict(), indent=2))
+        echo_json(found.to_dict())
     else:
         click.echo(_summary(found.plan, output))
         if found.correction is not None:

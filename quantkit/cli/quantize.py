@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from quantkit.cli.layer_options import (
     refuse_layer_options,
 )
 from quantkit.cli.progress import progress_bar
+from quantkit.cli.streams import echo_json
 from quantkit.quantization.choices.presets import PRESETS
 from quantkit.quantization.pipeline import QuantizeResult
 
@@ -115,7 +115,7 @@ def command(
             results = (result,)
     if as_json:
         rows = [result.to_dict() for result in results]
-        click.echo(json.dumps(rows if preset == "all" else rows[0], indent=2))
+        echo_json(rows if preset == "all" else rows[0])
         return
     for result in results:
         _report(result)

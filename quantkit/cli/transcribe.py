@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from quantkit.api.load import load
 from quantkit.cli.decoder_options import DecoderOptions, decoder_options
 from quantkit.cli.framework import Argument, Command
 from quantkit.cli.progress import progress_bar
+from quantkit.cli.streams import echo_json
 from quantkit.runtime.transcriber import Transcript
 
 
@@ -60,7 +60,7 @@ def command(
     opened = load(model, threads=threads, decoding=decoder.decoding(language or ""))
     for transcript in _told(opened.transcribe_each(clips), len(clips)):
         if as_json:
-            click.echo(json.dumps(transcript.to_dict(), ensure_ascii=False))
+            echo_json(transcript.to_dict(), indent=None)
         elif len(clips) == 1:
             click.echo(transcript.text)
         else:

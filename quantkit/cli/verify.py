@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -10,6 +9,7 @@ import click
 from quantkit.api.verify import verify
 from quantkit.bundles.manifest import MANIFEST
 from quantkit.cli.framework import Argument, Command
+from quantkit.cli.streams import echo_json
 
 
 @click.command(name="verify", cls=Command)
@@ -39,7 +39,7 @@ def command(path: Path, manifest_sha256: str | None, as_json: bool) -> None:
     """
     result = verify(path, manifest_sha256=manifest_sha256)
     if as_json:
-        click.echo(json.dumps(result.to_dict(), indent=2, ensure_ascii=False))
+        echo_json(result.to_dict())
     elif result.is_bundle:
         for finding in result.findings:
             click.echo(f"{finding.problem:<10}  {finding.path}: {finding.detail}")

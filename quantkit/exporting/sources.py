@@ -28,7 +28,7 @@ class ExportOptions:
         with_frontend: put the log-mel front end in front of a model that takes features.
         opset: ONNX operator set, 18 to 23; none stands for 18.
         name: the model's name in the metadata; by default the source's.
-        labels: a file that says what the outputs of an ``.onnx`` stand for.
+        labels: a file or folder that says what the outputs of an ``.onnx`` stand for.
         task: of an ``.onnx``; one of :func:`~quantkit.tasks.catalogue.adoptable`.
         sample_rate: of the audio that an ``.onnx`` takes, in hertz; none stands for 16,000.
         blank: index of the CTC blank of an ``.onnx``, where its labels do not show it.

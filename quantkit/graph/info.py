@@ -16,6 +16,7 @@ from quantkit.graph.joined import graph_entries
 from quantkit.graph.layers import find_layers
 from quantkit.graph.plan import PLAN_SCHEMA
 from quantkit.graph.roles import DECODER_KEY, GRAPHS_KEY
+from quantkit.json_fields import flag_of, parse_json
 from quantkit.text.labels import Labels
 from quantkit.text.vocabularies import AnyVocabulary, vocabulary_from_json
 
@@ -78,7 +79,7 @@ def info_of(model: onnx.ModelProto, origin: str = "the model") -> ArtifactInfo:
     frontend_json = entries.get("quantkit.frontend")
     plan_json = entries.get("quantkit.plan")
     try:
-        plan = json.loads(plan_json) if plan_json else None
+        plan = parse_json(plan_json, "the plan", finite=False) if plan_json else None
         if plan is not None and not isinstance(plan, dict):
             raise FormatError("the plan is not a JSON object")
         classes = _classes(labels_json)
@@ -87,7 +88,7 @@ def info_of(model: onnx.ModelProto, origin: str = "the model") -> ArtifactInfo:
             classes=classes,
             vocabulary=vocabulary_from_json(vocabulary_json) if vocabulary_json else None,
             frontend=frontend_from_json(frontend_json) if frontend_json else None,
-            fused=bool(json.loads(frontend_json).get("fused")) if frontend_json else False,
+            fused=_is_fused(frontend_json),
             task=entries.get("quantkit.task", ""),
             plan=plan,
             model_sha256=entries.get("quantkit.model_sha256", ""),
@@ -169,9 +170,15 @@ def _require_own_plan(plan: dict[str, Any], model: onnx.ModelProto, origin: str)
             )
 
 
+def _is_fused(frontend_json: str | None) -> bool:
+    content = parse_json(frontend_json, "the front end") if frontend_json else {}
+    fused = content.get("fused") if isinstance(content, dict) else None
+    return flag_of(fused, "the front end: fused") if fused is not None else False
+
+
 def _classes(labels_json: str) -> tuple[str, ...]:
     """The classes of a classifier; none for other labels."""
-    content = json.loads(labels_json) if labels_json else {}
+    content = parse_json(labels_json, "the labels") if labels_json else {}
     classes = content.get("classes", []) if isinstance(content, dict) else []
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise FormatError("the classes are not a list of names")

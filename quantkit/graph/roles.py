@@ -29,6 +29,7 @@ import numpy as np
 
 from quantkit.arrays import Array
 from quantkit.errors import FormatError
+from quantkit.json_fields import parse_json
 
 #: Metadata entry of the first graph that lists all of them.
 GRAPHS_KEY = "quantkit.graphs"
@@ -132,9 +133,9 @@ def roles_from_json(text: str) -> tuple[GraphRole, ...]:
         FormatError: not such a list, or two graphs have one role.
     """
     try:
-        rows = json.loads(text)
+        rows = parse_json(text, "the list of graphs")
         roles = tuple(_role(row) for row in rows)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FormatError(f"the list of graphs is not readable: {error}") from error
     names = [role.role for role in roles]
     if not roles or len({*names}) != len(names):

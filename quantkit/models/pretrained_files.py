@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 import struct
 import zipfile
 from pathlib import Path
 from typing import Any
 
-from quantkit.errors import CheckpointError
+from quantkit.errors import CheckpointError, FormatError
+from quantkit.json_fields import parse_json
 
 CONFIG_NAME = "config.json"
 
@@ -35,10 +35,10 @@ def read_json_object(path: Path) -> dict[str, Any]:
         CheckpointError: it cannot be read, or is not a JSON object.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(path.read_bytes(), str(path), finite=False)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
+    except FormatError as error:
         if path.read_bytes().startswith(_POINTER):
             raise CheckpointError(f"{path} is a Git-LFS pointer: run `git lfs pull`") from error
         raise CheckpointError(f"{path} is not JSON, or is truncated; fetch it again") from error
@@ -131,7 +131,7 @@ def _header_size(path: Path, start: bytes, size: int) -> int:
 def _require_all_tensors(path: Path, header: bytes, size: int) -> None:
     # https://github.com/huggingface/safetensors#format: eight bytes, a header, the elements.
     try:
-        entries = json.loads(header)
+        entries = parse_json(header, str(path))
         ends = [e["data_offsets"][1] for name, e in entries.items() if name != "__metadata__"]
         wanted = 8 + len(header) + max(ends, default=0)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:

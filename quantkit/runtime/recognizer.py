@@ -20,6 +20,7 @@ from quantkit.text.ctc import ctc_loss
 from quantkit.text.decoders import Decoder, decoder_for
 from quantkit.text.decoding import Decoding
 from quantkit.text.labels import Labels
+from quantkit.text.normalize import normalized
 from quantkit.text.scoring import LabelScoring
 
 
@@ -94,6 +95,15 @@ class Recognizer(SpeechModel):
         """Decoder, width and language model."""
         return self.decoding.in_words
 
+    @property
+    def cutting_in_words(self) -> str:
+        """By the tokenizer's scores or merges, or the longest piece first."""
+        if not self.labels.are_pieces:
+            return ""
+        if self.labels.segmentation is None:
+            return "their file does not say how words are cut, so the longest piece is taken first"
+        return "words are cut as the model's tokenizer cuts them"
+
     def outputs(self, batch: Sequence[FloatArray]) -> list[Output]:
         """As :meth:`log_probs`."""
         return [*self.log_probs(batch)]
@@ -110,10 +120,11 @@ class Recognizer(SpeechModel):
         return "" if np.isfinite(output).all() else "numbers that are not finite"
 
     def loss(self, output: Output, reference: str) -> float | None:
-        """CTC loss; None where the alphabet does not cover ``reference``."""
-        if not self.labels.covers(reference):
+        """CTC loss; None where the alphabet does not cover ``reference``, whatever its case."""
+        text = normalized(reference, self.labels)
+        if not self.labels.covers(text):
             return None
-        return ctc_loss(output, self.labels.encode(reference), self.labels.blank)
+        return ctc_loss(output, self.labels.encode(text), self.labels.blank)
 
     @property
     def _decoder(self) -> Decoder:

@@ -67,6 +67,11 @@ class SpeechModel(ABC):
         return "none"
 
     @property
+    def cutting_in_words(self) -> str:
+        """How :meth:`loss` cuts a transcript into pieces of words; empty where it cuts none."""
+        return ""
+
+    @property
     def takes_batches(self) -> bool:
         """Whether clips of one batch are computed together."""
         return True

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from quantkit.errors import FormatError, InputError
+from quantkit.json_fields import Fields, parse_json
+from quantkit.text.byte_labels import holds_bytes, with_bytes_read
+from quantkit.text.cutter import Cutter
+from quantkit.text.segmentation import Segmentation
 
 
 @dataclass(frozen=True)
@@ -18,17 +24,26 @@ class Labels:
     >>> labels.decode(labels.encode("it's on"))
     "it's on"
 
+    Pieces of words hold the space that stands before or behind them.
+
+    >>> pieces = Labels(("<blank>", " the", " cat", "s", " "))
+    >>> pieces.encode("the cats"), pieces.decode([1, 2, 3])
+    ([1, 2, 3], 'the cats')
+
     Args:
-        tokens: one string per output channel; the blank's own string is never printed.
+        tokens: one string per output channel, as it is printed; the blank's is never. ``<0xE9>``
+            stands for a byte of UTF-8.
         blank: index of the CTC blank in ``tokens``.
-        separator: between tokens in text: ``""`` for letters, ``" "`` for phonemes.
+        separator: between tokens in text: ``""`` for letters and pieces, ``" "`` for phonemes.
         silent: indices of further tokens that are never printed, such as ``<unk>``.
+        segmentation: how a text is cut into tokens of several characters; None: the longest first.
     """
 
     tokens: tuple[str, ...]
     blank: int = 0
     separator: str = ""
     silent: tuple[int, ...] = ()
+    segmentation: Segmentation | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.blank < len(self.tokens):
@@ -36,7 +51,10 @@ class Labels:
         if not all(0 <= index < len(self.tokens) for index in self.silent):
             raise InputError(f"silent labels {self.silent} are not all below {len(self.tokens)}")
         if len(set(self.tokens)) != len(self.tokens):
-            raise InputError("labels repeat a token")
+            twice = next(token for token, times in Counter(self.tokens).items() if times > 1)
+            raise InputError(f"labels repeat a token: {twice!r}")
+        if self.segmentation is not None:
+            self.segmentation.checked(len(self.tokens))
 
     @classmethod
     def english(cls) -> Labels:
@@ -64,32 +82,53 @@ class Labels:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    @cached_property
+    def written(self) -> dict[str, int]:
+        """Index of each token that a text may hold: all but the blank and the silent ones."""
+        mute = {self.blank, *self.silent}
+        return {token: i for i, token in enumerate(self.tokens) if i not in mute}
+
+    @cached_property
+    def characters(self) -> frozenset[str]:
+        """The characters of all tokens that a text may hold, and that are no names of something."""
+        texts = (t for t in self.written if not (t[:1] == "<" and t[1:].endswith(">")))
+        return frozenset("".join(text for text in texts if not holds_bytes(text)))
+
+    @property
+    def has_words(self) -> bool:
+        """Whether spaces that it writes divide words."""
+        return not self.separator and " " in self.characters
+
+    @property
+    def are_pieces(self) -> bool:
+        """Whether tokens are pieces of words, with the space before or behind them."""
+        return bool(self._cut.edge)
+
     def encode(self, text: str) -> list[int]:
-        """Token indices of ``text``, which must hold only tokens of this alphabet.
+        """Token indices of ``text``, which must hold only what these tokens can write.
+
+        Letters with marks may be composed or not, in the text as in the tokens.
 
         Raises:
             InputError: a character or phoneme that is not a label.
         """
-        index = {token: i for i, token in enumerate(self.tokens) if not self._is_mute(i)}
-        units: Iterable[str] = text if not self.separator else text.split(self.separator)
-        try:
-            return [index[unit] for unit in units]
-        except KeyError as error:
-            raise InputError(f"{error.args[0]!r} in {text!r} is not one of the labels") from None
+        found = self._cut(text)
+        if found is None:
+            units = text.split(self.separator) if self.separator else text
+            odd = next((unit for unit in units if self._cut(unit) is None), text)
+            raise InputError(f"{odd!r} in {text!r} is not one of the labels")
+        return found
 
     def covers(self, text: str) -> bool:
-        """Whether every unit of ``text`` is a label."""
-        known = {token for i, token in enumerate(self.tokens) if not self._is_mute(i)}
-        return all(
-            unit in known for unit in (text.split(self.separator) if self.separator else text)
-        )
+        """Whether these tokens can write ``text``."""
+        return self._cut(text) is not None
 
     def decode(self, indices: Sequence[int]) -> str:
         """Text of token indices that are already collapsed (no blanks, no CTC repeats)."""
-        return self.separator.join(self.tokens[i] for i in indices if i not in self.silent)
-
-    def _is_mute(self, index: int) -> bool:
-        return index == self.blank or index in self.silent
+        text = self.separator.join(self.tokens[i] for i in indices if i not in self.silent)
+        if self._holds_bytes:
+            text = with_bytes_read(text)
+        return text.strip(" ") if self.are_pieces else text
 
     def to_json(self) -> str:
         """The JSON stored in an artifact's ``quantkit.labels`` metadata."""
@@ -100,22 +139,37 @@ class Labels:
         }
         if self.silent:
             content["silent"] = list(self.silent)
+        if self.segmentation is not None:
+            content["segmentation"] = self.segmentation.to_json()
         return json.dumps(content, ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, text: str) -> Labels:
+    def from_json(cls, text: str | bytes) -> Labels:
         """Inverse of :meth:`to_json`.
 
         Raises:
             FormatError: not the JSON that :meth:`to_json` writes.
         """
+        where = "the labels"
+        content = Fields(parse_json(text, where), where)
+        cut = content.has("segmentation")
         try:
-            content: dict[str, Any] = json.loads(text)
             return cls(
-                tuple(content["tokens"]),
-                int(content["blank"]),
-                str(content.get("separator", "")),
-                tuple(int(index) for index in content.get("silent", [])),
+                content.texts("tokens"),
+                content.whole("blank"),
+                content.text("separator", default=""),
+                content.wholes("silent") if content.has("silent") else (),
+                Segmentation.from_fields(content.child("segmentation")) if cut else None,
             )
-        except (ValueError, KeyError, TypeError) as error:
-            raise FormatError(f"labels are not readable: {error}") from error
+        except FormatError:
+            raise
+        except InputError as error:
+            raise FormatError(f"{where} are not readable: {error}") from error
+
+    @cached_property
+    def _holds_bytes(self) -> bool:
+        return any(map(holds_bytes, self.tokens))
+
+    @cached_property
+    def _cut(self) -> Cutter:
+        return Cutter(self.written, self.separator, self.segmentation)

@@ -2,11 +2,13 @@
 
 The unigrams of the file determine which. If each of them is a label, or a name for the space
 (``|``, ``▁``, ``<space>``), the model scores labels and the search can write any word. Otherwise
-its unigrams are the vocabulary, and the search follows a trie of their spellings.
+its unigrams are the vocabulary, and the search follows a trie of their spellings. A model in
+another case than the labels, or with other apostrophes, is read in theirs.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import sys
@@ -19,15 +21,18 @@ from quantkit.arrays import FloatArray
 from quantkit.errors import InputError, MissingDependencyError
 from quantkit.text.flashlight_search import BEAM_THRESHOLD, flashlight, free_search
 from quantkit.text.labels import Labels
+from quantkit.text.normalize import normalized
+
+_LOG = logging.getLogger(__name__)
 
 _SPACE_NAMES = ("|", "▁", "<space>")
 _MARKERS = frozenset({"<s>", "</s>", "<unk>", "<UNK>"})
 
-# Marks labels unknown to the language model, such as the blank.
-_UNKNOWN = "<unk>"
-
 # KenLM returns logarithms to base 10, acoustic scores are natural logarithms.
 _TO_NATURAL = math.log(10.0)
+
+# Words of one spelling that flashlight's trie holds, such as those that differ in case.
+_MOST_HOMOGRAPHS = 6
 
 # A word outside the vocabulary is never written.
 _NO_UNKNOWN = -1
@@ -39,13 +44,14 @@ def language_model_decoder(
     """A search over contiguous float32 (frames, labels) log-probabilities with frames > 0.
 
     Raises:
-        InputError: the file is missing, is not an ARPA file, or has no word or label in common with
-            ``labels``.
+        InputError: the file is missing, is not an ARPA file, is over words where the labels are
+            pieces or phonemes, or has less than half of its words in the letters of ``labels``.
         MissingDependencyError: flashlight-text was built without KenLM.
     """
     vocabulary = arpa_vocabulary(path)
-    names = _label_names(labels, vocabulary)
-    if all(entry in names for entry in vocabulary):
+    names = _entries_of_labels(labels, vocabulary)
+    if {*vocabulary} <= {*names}:
+        _warn_of_unknown(labels, names, path)
         model = _kenlm(path, names)
         return free_search(labels, width, model, lm_weight * _TO_NATURAL)
     return _word_search(labels, path, vocabulary, width, lm_weight, word_score)
@@ -79,12 +85,70 @@ def arpa_vocabulary(path: Path) -> list[str]:
     return vocabulary
 
 
-def _label_names(labels: Labels, vocabulary: list[str]) -> list[str]:
-    """The language model's name of each label."""
+def _entries_of_labels(labels: Labels, vocabulary: list[str]) -> list[str]:
+    """The language model's entry for each label, whatever its case."""
     space = next((name for name in _SPACE_NAMES if name in vocabulary), _SPACE_NAMES[0])
-    names = [space if token == " " else token for token in labels.tokens]
-    names[labels.blank] = _UNKNOWN
+    known = {*vocabulary}
+    folded = {normalized(entry, labels): entry for entry in reversed(vocabulary)}
+    names = [_unknown(index) for index in range(len(labels))]
+    for token, index in labels.written.items():
+        # Files of language models cannot hold spaces; pieces have SentencePiece's mark for them.
+        name = space if token == " " else token.replace(" ", "▁")
+        if name in known:
+            names[index] = name
+        elif token in folded and not labels.are_pieces:
+            names[index] = folded[token]
     return names
+
+
+def _unknown(index: int) -> str:
+    """A name that no language model has; every label needs one of its own."""
+    return f"<unk {index}>"
+
+
+def _warn_of_unknown(labels: Labels, names: list[str], path: Path) -> None:
+    lacking = [token for token, index in labels.written.items() if names[index] == _unknown(index)]
+    if lacking:
+        _LOG.warning(
+            "language model %s does not know %d of the labels, such as %r, and scores them as "
+            "unknown",
+            path,
+            len(lacking),
+            lacking[0],
+        )
+
+
+def _spellings(labels: Labels, path: Path, vocabulary: list[str]) -> dict[str, str]:
+    """Each word of the model that the labels can write, and how they write it.
+
+    Raises:
+        InputError: they can write less than half of the words.
+    """
+    found: dict[str, str] = {}
+    lacking: list[str] = []
+    for word in vocabulary:
+        spelling = word if labels.covers(word) else normalized(word, labels)
+        if spelling and " " not in spelling and labels.covers(spelling):
+            found[word] = spelling
+        else:
+            lacking.append(word)
+    if not found:
+        raise InputError(f"language model {path}: none of its words can be spelt with the labels")
+    if len(found) < len(lacking):
+        raise InputError(
+            f"language model {path}: only {len(found)} of its {len(vocabulary)} words can be spelt "
+            f"with the labels, and {lacking[0]!r} cannot; it is for another alphabet"
+        )
+    if lacking:
+        _LOG.warning(
+            "%d of the %d words of language model %s cannot be spelt with the labels, such as %r, "
+            "and are never written",
+            len(lacking),
+            len(vocabulary),
+            path,
+            lacking[0],
+        )
+    return found
 
 
 def _word_search(
@@ -95,22 +159,30 @@ def _word_search(
     lm_weight: float,
     word_score: float,
 ) -> Callable[[FloatArray], str]:
-    if labels.separator or " " not in labels.tokens:
+    if labels.are_pieces:
+        raise InputError(
+            f"language model {path} is over words, but the labels are pieces of words; use a model "
+            "over these pieces"
+        )
+    if labels.separator or " " not in labels.written:
         raise InputError(
             f"language model {path} is over words, but the labels have no space to "
             "separate words; use a model over labels"
         )
-    space = labels.tokens.index(" ")
-    words = [word for word in vocabulary if labels.covers(word)]
-    if not words:
-        raise InputError(f"language model {path}: none of its words can be spelt with the labels")
+    space = labels.written[" "]
+    spellings = _spellings(labels, path, vocabulary)
+    words = [*spellings]
     library = flashlight()
     model = _kenlm(path, words)
     trie = library.Trie(len(labels), space)
     start = model.start(False)
-    for index, word in enumerate(words):
+    scored: dict[str, list[tuple[float, int]]] = {}
+    for index, spelling in enumerate(spellings.values()):
         _, score = model.score(start, index)
-        trie.insert(labels.encode(word), index, score)
+        scored.setdefault(spelling, []).append((score, index))
+    for spelling, homographs in scored.items():
+        for score, index in sorted(homographs, reverse=True)[:_MOST_HOMOGRAPHS]:
+            trie.insert(labels.encode(spelling), index, score)
     trie.smear(library.SmearingMode.MAX)
     search = library.LexiconDecoder(
         library.LexiconDecoderOptions(
@@ -137,7 +209,7 @@ def _word_search(
         results = search.decode(log_probs.ctypes.data, *log_probs.shape)
         if not results:
             return ""
-        return " ".join(words[i] for i in results[0].words if i >= 0)
+        return " ".join(spellings[words[i]] for i in results[0].words if i >= 0)
 
     return run
 

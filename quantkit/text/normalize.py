@@ -3,38 +3,88 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterator
 
+from quantkit.text.case import in_case_of, other_cases
 from quantkit.text.labels import Labels
 
-_APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "`": "'"})
-_DASHES = frozenset("-‐‑‒–—―/")
+# Signs that stand for each other; each becomes the first of its group that the labels hold.
+_EQUAL = (
+    "'’ʼ‘`´′＇ʹʻꞌ\u02c8",
+    '"”“„‟«»″＂',
+    "-‐‑−﹣－",
+)
+_GROUP = {sign: group for group in _EQUAL for sign in group}
+# Between two letters or digits an en dash is a hyphen; elsewhere it is a pause.
+_EN_DASHES = frozenset("‒–")
+_DASHES = frozenset("-‐‑‒–—―−﹣－/…")
 
 
-def normalized(text: str, labels: Labels) -> str:
+def normalized(text: str, labels: Labels, language: str = "") -> str:
     """``text`` in the case of ``labels``, single-spaced, without punctuation outside the labels.
 
     Letters and digits outside the labels stay, so that :meth:`Labels.covers` can detect them.
+    Letters with marks are composed; :class:`Labels` write them either way.
 
     >>> normalized("Please hold -- I'm  ready!", Labels.english())
     "please hold i'm ready"
+
+    Args:
+        language: code of the text's language, by which case is folded; empty if unknown.
     """
-    single_spaced = " ".join(text.split())
-    if labels.separator or labels.covers(single_spaced):
-        return single_spaced
-    known = set(labels.tokens)
-    cased = _in_case_of(single_spaced.translate(_APOSTROPHES), known)
-    kept = []
-    for character in cased:
-        if character in known or unicodedata.category(character)[0] not in "PS":
-            kept.append(character)
-        elif character in _DASHES:
-            kept.append(" ")
-    return " ".join("".join(kept).split())
+    composed = unicodedata.normalize("NFC", " ".join(text.split()))
+    if labels.separator:
+        return composed
+    alphabet = _Alphabet(labels, language)
+    if not labels.has_words:
+        composed = composed.replace(" ", "")
+    if all(map(alphabet.holds, composed)):
+        return composed
+    cased = in_case_of(composed, labels.characters, language)
+    kept = "".join(alphabet.towards(cased))
+    return " ".join(kept.split()) if labels.has_words else "".join(kept.split())
 
 
-def _in_case_of(text: str, tokens: set[str]) -> str:
-    has_upper = any(len(token) == 1 and token.isupper() for token in tokens)
-    has_lower = any(len(token) == 1 and token.islower() for token in tokens)
-    if has_upper and not has_lower:
-        return text.upper()
-    return text.lower() if has_lower and not has_upper else text
+class _Alphabet:
+    """The characters that labels can write, composed or not."""
+
+    def __init__(self, labels: Labels, language: str) -> None:
+        self.characters, self.language = labels.characters, language
+
+    def holds(self, character: str) -> bool:
+        """Whether the labels write a composed character."""
+        if character in self.characters:
+            return True
+        parts = unicodedata.normalize("NFD", character)
+        return parts != character and all(part in self.characters for part in parts)
+
+    def towards(self, text: str) -> Iterator[str]:
+        """What becomes of each character of ``text``."""
+        for at, character in enumerate(text):
+            if character == " " or self.holds(character):
+                yield character
+                continue
+            between = text[at - 1 : at].isalnum() and text[at + 1 : at + 2].isalnum()
+            yield self._instead_of(character, between)
+
+    def _instead_of(self, character: str, between: bool) -> str:
+        group = _GROUP.get(character, "-" if between and character in _EN_DASHES else "")
+        if group:
+            equal = next((sign for sign in group if sign in self.characters), "")
+            return equal or (" " if character in _DASHES else "")
+        for other in self._otherwise(character):
+            if other and all(map(self.holds, other)):
+                return other
+        if character in _DASHES:
+            return " "
+        # Signs, and what steers how letters are drawn, such as a joiner of no width.
+        is_sign = unicodedata.category(character)[0] in "PS"
+        return "" if is_sign or unicodedata.category(character) == "Cf" else character
+
+    def _otherwise(self, character: str) -> Iterator[str]:
+        """Spellings of a letter by other characters: other cases, and parts of a ligature."""
+        yield from other_cases(character, self.characters, self.language)
+        parts = unicodedata.normalize("NFKC", character)
+        if parts != character:
+            yield parts
+            yield in_case_of(parts, self.characters, self.language)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Protocol
 
+from quantkit.errors import InputError
 from quantkit.text.labels import Labels
+from quantkit.text.normalizations import NORMALIZATIONS, published
 from quantkit.text.normalize import normalized
+from quantkit.text.scripts import without_spaces_within
 from quantkit.text.units import CHARACTERS, KEYWORDS, LABELS, Unit
 
 
 class TextScoring(Protocol):
     """How the texts of one kind of model are compared with transcripts."""
+
+    @property
+    def normalization(self) -> str:
+        """Name of what is made equal; two runs can be compared only if theirs are equal."""
+        ...
 
     @property
     def unit(self) -> Unit:
@@ -53,6 +61,11 @@ class LabelScoring:
     labels: Labels
 
     @property
+    def normalization(self) -> str:
+        """Towards the labels."""
+        return "labels"
+
+    @property
     def unit(self) -> Unit:
         """Labels if they have a separator, as phonemes do; else characters."""
         return LABELS if self.labels.separator else CHARACTERS
@@ -60,15 +73,15 @@ class LabelScoring:
     @property
     def has_words(self) -> bool:
         """Whether the space is a label."""
-        return not self.labels.separator and " " in self.labels.tokens
+        return self.labels.has_words
 
     def normalized(self, text: str, language: str = "") -> str:
         """In the case of the labels, without punctuation outside them."""
-        return normalized(text, self.labels)
+        return without_spaces_within(normalized(text, self.labels, language))
 
     def heard(self, text: str, language: str = "") -> str:
-        """Unchanged: every label counts."""
-        return text
+        """With composed letters: every label counts."""
+        return without_spaces_within(unicodedata.normalize("NFC", text))
 
     def units(self, text: str) -> list[str]:
         """Characters, or labels if they have a separator."""
@@ -85,6 +98,11 @@ class KeywordScoring:
     """One of a classifier's classes: right or wrong, so that the error rate is 1 - accuracy."""
 
     classes: tuple[str, ...]
+
+    @property
+    def normalization(self) -> str:
+        """Towards the names of the classes."""
+        return "classes"
 
     @property
     def unit(self) -> Unit:
@@ -123,6 +141,11 @@ class WrittenTextScoring:
     """
 
     @property
+    def normalization(self) -> str:
+        """As published with Whisper."""
+        return "published"
+
+    @property
     def unit(self) -> Unit:
         """Characters of the normalised text."""
         return CHARACTERS
@@ -134,7 +157,7 @@ class WrittenTextScoring:
 
     def normalized(self, text: str, language: str = "") -> str:
         """As published; a clip of unknown language counts as English."""
-        return str(_normalizer(language in ("", "en"))(text)).strip()
+        return without_spaces_within(published(text, language))
 
     def heard(self, text: str, language: str = "") -> str:
         """As published, like the transcript."""
@@ -149,15 +172,56 @@ class WrittenTextScoring:
         return True
 
 
-class _Normalizer(Protocol):
-    def __call__(self, text: str) -> str: ...
+@dataclass(frozen=True)
+class NamedScoring:
+    """As one of :data:`~quantkit.text.normalizations.NORMALIZATIONS` makes texts equal.
+
+    Args:
+        own: how texts of the model are compared otherwise; it says what is counted.
+        normalization: its name.
+    """
+
+    own: TextScoring
+    normalization: str
+
+    @property
+    def unit(self) -> Unit:
+        """That of the model."""
+        return self.own.unit
+
+    @property
+    def has_words(self) -> bool:
+        """As of the model."""
+        return self.own.has_words
+
+    def normalized(self, text: str, language: str = "") -> str:
+        """As the normalisation has it."""
+        return without_spaces_within(NORMALIZATIONS[self.normalization](text, language))
+
+    def heard(self, text: str, language: str = "") -> str:
+        """The same."""
+        return self.normalized(text, language)
+
+    def units(self, text: str) -> list[str]:
+        """Those of the model."""
+        return self.own.units(text)
+
+    def covers(self, text: str) -> bool:
+        """Whether the model can write the text, but for case and signs."""
+        return self.own.covers(self.own.normalized(text))
 
 
-@lru_cache
-def _normalizer(is_english: bool) -> _Normalizer:
-    # Imported on first use, because it reads tables of a megabyte.
-    from whisper_normalizer.basic import BasicTextNormalizer
-    from whisper_normalizer.english import EnglishTextNormalizer
+def scoring_of(own: TextScoring, normalization: str) -> TextScoring:
+    """How texts are compared under a normalisation; empty stands for the model's own.
 
-    made: _Normalizer = EnglishTextNormalizer() if is_english else BasicTextNormalizer()
-    return made
+    Raises:
+        InputError: no such normalisation, or the model does not write text.
+    """
+    if normalization in ("", own.normalization):
+        return own
+    if normalization not in NORMALIZATIONS:
+        known = ", ".join(NORMALIZATIONS)
+        raise InputError(f"there is no normalization {normalization!r}; choose one of {known}")
+    if own.unit.one_per_clip:
+        raise InputError("classes are right or wrong: there is no text to normalize")
+    return NamedScoring(own, normalization)

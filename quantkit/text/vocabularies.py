@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Protocol
 
 from quantkit.errors import FormatError, InputError
+from quantkit.json_fields import parse_json
 from quantkit.text.whisper_vocabulary import WhisperVocabulary
 
 
@@ -43,8 +43,8 @@ def vocabulary_from_json(text: str) -> AnyVocabulary:
         FormatError: an unknown kind, or it is not readable.
     """
     try:
-        kind = json.loads(text)["kind"]
-    except (ValueError, KeyError, TypeError) as error:
+        kind = parse_json(text, "the vocabulary")["kind"]
+    except (KeyError, TypeError) as error:
         raise FormatError(f"the vocabulary is not readable: {error}") from error
     if kind not in _READERS:
         raise FormatError(f"there is no vocabulary {kind!r}; known: {', '.join(_READERS)}")

@@ -8,10 +8,11 @@ import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, ClassVar
 
 from quantkit.errors import FormatError, InputError
+from quantkit.json_fields import Fields, parse_json
+from quantkit.text.byte_labels import gpt2_alphabet
 
 #: Seconds from one timestamp token to the next.
 TIMESTAMP_STEP = 0.02
@@ -19,6 +20,9 @@ TIMESTAMP_STEP = 0.02
 WINDOW_SECONDS = 30
 #: Tokens that the decoder reads for it at most: the text before, the prompt and the text.
 DECODER_POSITIONS = 448
+
+# Several times what the 50,257 text tokens of Whisper take.
+_MOST_BYTES = 1 << 22
 
 _END, _START = "<|endoftext|>", "<|startoftranscript|>"
 _LANGUAGE = re.compile(r"<\|([a-z]{2,3})\|>")
@@ -117,7 +121,7 @@ class WhisperVocabulary:
         }
         # The tokens of languages are there, but an English-only model was never trained on them.
         is_multilingual = end > 50_256
-        to_byte = _bytes_by_character()
+        to_byte = gpt2_alphabet()
         try:
             pieces = tuple(bytes(to_byte[c] for c in name) for name in names[:end])
         except KeyError as error:
@@ -178,7 +182,7 @@ class WhisperVocabulary:
         The text tokens are lines of GPT-2's printable characters, compressed by zlib and written
         in base64.
         """
-        character_of = {byte: character for character, byte in _bytes_by_character().items()}
+        character_of = {byte: character for character, byte in gpt2_alphabet().items()}
         lines = "\n".join("".join(character_of[byte] for byte in piece) for piece in self.pieces)
         content: dict[str, Any] = {
             "kind": self.kind,
@@ -197,19 +201,23 @@ class WhisperVocabulary:
         Raises:
             FormatError: not the JSON that :meth:`to_json` writes.
         """
+        where = "the vocabulary"
+        content = Fields(parse_json(text, where), where)
+        languages = content.child("languages")
         try:
-            content: dict[str, Any] = json.loads(text)
-            lines = zlib.decompress(base64.b64decode(content["pieces"])).decode().split("\n")
-            to_byte = _bytes_by_character()
+            lines = _inflated(base64.b64decode(content.text("pieces"))).decode().split("\n")
+            to_byte = gpt2_alphabet()
             return cls(
                 pieces=tuple(bytes(to_byte[c] for c in line) for line in lines),
-                **{name: int(content[name]) for name in _NUMBERS},
-                languages={str(k): int(v) for k, v in content["languages"].items()} or None,
-                suppressed=tuple(int(token) for token in content["suppressed"]),
-                suppressed_first=tuple(int(token) for token in content["suppressed_first"]),
+                **{name: content.whole(name) for name in _NUMBERS},
+                languages={name: languages.whole(name) for name in languages.names()} or None,
+                suppressed=content.wholes("suppressed"),
+                suppressed_first=content.wholes("suppressed_first"),
             )
-        except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
-            raise FormatError(f"the vocabulary is not readable: {error}") from error
+        except FormatError:
+            raise
+        except (ValueError, KeyError, zlib.error) as error:
+            raise FormatError(f"{where} is not readable: {error}") from error
 
 
 _NUMBERS = (
@@ -224,10 +232,10 @@ _NUMBERS = (
 )
 
 
-@lru_cache
-def _bytes_by_character() -> dict[str, int]:
-    """GPT-2's spelling of bytes: printable ones as they are, others from U+0100 on."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in printable]
-    spelled = {chr(byte): byte for byte in printable}
-    return spelled | {chr(0x100 + index): byte for index, byte in enumerate(others)}
+def _inflated(packed: bytes) -> bytes:
+    """The bytes that zlib packed, if they are no more than the pieces of a vocabulary."""
+    stream = zlib.decompressobj()
+    content = stream.decompress(packed, _MOST_BYTES)
+    if stream.unconsumed_tail or not stream.eof:
+        raise ValueError("the text tokens are cut off, or inflate to more than any vocabulary")
+    return content

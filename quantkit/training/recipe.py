@@ -194,8 +194,10 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read recipe {path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise InputError(f"recipe {path} is not TOML: {error}") from error
+    except RecursionError:
+        raise InputError(f"recipe {path} is not usable: it is nested too deeply") from None
 
 
 def preset(name: str) -> Recipe:

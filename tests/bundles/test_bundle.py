@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,8 @@ from quantkit.files import sha256_of
 from quantkit.graph.artifact import read_info, save_model
 from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.runtime.recognizer import Recognizer
+from quantkit.text.labels import Labels
+from tests.bundles.conftest import recogniser
 
 
 def greedy(artifact: Path, waveform: npt.NDArray[np.float32]) -> str:
@@ -119,9 +123,41 @@ class TestExample:
                 imported.add((node.module or "").split(".")[0])
         assert imported - set(sys.stdlib_module_names) == {"numpy", "onnxruntime"}
 
-    def test_it_has_at_most_twenty_lines(self, bundle: Path) -> None:
+    def test_it_prints_pieces_as_words_and_bytes_as_characters(
+        self, tmp_path: Path, clip: Path, info: ArtifactInfo, waveform: npt.NDArray[np.float32]
+    ) -> None:
+        pieces = Labels((" ca", "<0xC3>", "<0xA9>", "<unk>"), blank=3)
+        model = tmp_path / "pieces.onnx"
+        save_model(recogniser(replace(info, labels=pieces)), model)
+        ship(model, tmp_path / "b")
+        expected = greedy(model, waveform)
+        assert "ca" in expected
+        assert "<0x" not in expected
+        assert run_example(tmp_path / "b", clip).stdout.rstrip("\n") == expected
+
+    def test_it_leaves_out_what_is_never_printed(
+        self, tmp_path: Path, clip: Path, info: ArtifactInfo
+    ) -> None:
+        labels = Labels(("_", "a", "b", "<unk>"), silent=(3,))
+        model = tmp_path / "silent.onnx"
+        save_model(recogniser(replace(info, labels=labels)), model)
+        ship(model, tmp_path / "b")
+        assert {*run_example(tmp_path / "b", clip).stdout} == {*"ab\n"}
+
+    def test_it_prints_on_any_terminal(self, bundle: Path, clip: Path) -> None:
+        environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+        done = subprocess.run(
+            [sys.executable, str(bundle / "example.py"), str(clip)],
+            capture_output=True,
+            check=False,
+            env=environment,
+        )
+        assert done.returncode == 0
+        assert b"\\xfc" in done.stdout
+
+    def test_it_has_a_page_of_lines(self, bundle: Path) -> None:
         lines = (bundle / "example.py").read_text(encoding="utf-8").splitlines()
-        assert len(lines) <= 20
+        assert len(lines) <= 25
         assert max(map(len, lines)) <= 100
 
     def test_another_sample_rate_gets_one_clear_line(self, bundle: Path, clip: Path) -> None:

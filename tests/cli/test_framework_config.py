@@ -73,6 +73,8 @@ def test_a_file_counts_only_when_it_is_named() -> None:
         ("[toy]\nrounds = -1\n", "-1 is not in the range"),
         ("[toy]\npreset = 'huge'\n", "'huge' is not one of"),
         ("[toy\n", "quantkit.toml is not TOML"),
+        ("a = " + "9" * 5000, "quantkit.toml is not TOML"),
+        ("a = " + "[" * 5000, "nested too deeply"),
     ],
 )
 def test_what_is_wrong_is_named(text: str, message: str) -> None:

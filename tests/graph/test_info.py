@@ -28,6 +28,28 @@ def test_damaged_metadata_is_named(model: onnx.ModelProto, key: str, value: str)
         info_of(model)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("labels", '{"tokens": [0, 1, 2], "blank": 0, "separator": ""}'),
+        ("labels", '{"tokens": ["a"], "blank": 1e999}'),
+        ("labels", "[" * 100_000),
+        ("labels", '{"classes": [1, 2]}'),
+        ("frontend", '{"kind": "waveform", "sample_rate": 16000, "window": 1, "fused": "no"}'),
+        ("frontend", '{"a":' * 1000 + "1" + "}" * 1000),
+        ("plan", "[" * 100_000),
+        ("vocabulary", "[" * 100_000),
+        ("vocabulary", "9" * 5000),
+    ],
+)
+def test_metadata_of_the_wrong_type_or_depth_is_named(
+    model: onnx.ModelProto, key: str, value: str
+) -> None:
+    model.metadata_props.add(key=f"quantkit.{key}", value=value)
+    with pytest.raises(ModelError, match="its quantkit metadata is damaged"):
+        info_of(model)
+
+
 class TestPlan:
     def info_with(self, plan: dict[str, object]) -> ArtifactInfo:
         return ArtifactInfo(labels=Labels.english(), plan=plan)

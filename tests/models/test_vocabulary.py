@@ -51,11 +51,11 @@ def test_tokens_that_were_added_later_have_no_output(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("vocabulary", "outputs", "message"),
     [
-        (VOCABULARY, 9, "names 7 of the model's 9 outputs"),
-        (VOCABULARY, 5, "has 7 tokens, but the model has 5 outputs"),
-        ({**VOCABULARY, "B": 5}, 7, "names 6 of the model's 7 outputs"),
+        (VOCABULARY, 9, "name 7 outputs, but the model has 9"),
+        (VOCABULARY, 5, "name 7 outputs, but the model has 5"),
+        ({**VOCABULARY, "B": 5}, 7, "gives the number 5 to 'A' and to 'B'"),
         ({"A": 0, "B": 1}, 2, "lacks the padding token '<pad>'"),
-        ({"eng": VOCABULARY}, 7, "of several languages"),
+        ({"eng": VOCABULARY, "fra": VOCABULARY}, 7, "of several languages"),
         ([1, 2], 2, "not a JSON object"),
     ],
 )

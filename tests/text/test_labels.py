@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from quantkit.errors import FormatError, InputError
 from quantkit.text.labels import Labels
+from quantkit.text.segmentation import Segmentation
 
 
 def test_hw4p2_has_the_published_35_labels_at_the_published_places() -> None:
@@ -47,7 +50,9 @@ def test_phonemes_are_separated_by_spaces() -> None:
 
 def test_labels_survive_their_json() -> None:
     silent = Labels(("_", "<unk>", "a"), silent=(1,))
-    for labels in (Labels.english(), Labels.of_texts(["SH IY"], " "), silent):
+    unigram = Labels(("_", "ab"), segmentation=Segmentation("unigram", (0.0, -1.5)))
+    merges = Labels(("_", "a", "b", "ab"), segmentation=Segmentation("merges", merges=((1, 2),)))
+    for labels in (Labels.english(), Labels.of_texts(["SH IY"], " "), silent, unigram, merges):
         assert Labels.from_json(labels.to_json()) == labels
 
 
@@ -65,3 +70,86 @@ def test_a_blank_outside_the_labels_is_refused() -> None:
 def test_no_labels_from_silence() -> None:
     with pytest.raises(InputError, match="empty transcripts"):
         Labels.of_texts(["", ""])
+
+
+PIECES = Labels(("<blk>", " the", " cat", "s", " ", " c", "a", "t"), silent=())
+
+
+def test_pieces_hold_the_space_in_front_of_their_word() -> None:
+    assert PIECES.has_words
+    assert PIECES.are_pieces
+    assert PIECES.decode([1, 2, 3]) == "the cats"
+    assert PIECES.encode("the cats") == [1, 2, 3]
+    assert PIECES.decode(PIECES.encode("a cat")) == "a cat"
+
+
+def test_pieces_may_hold_the_space_behind_their_word() -> None:
+    labels = Labels(("<blk>", "lo", "low ", "wer "))
+    assert labels.encode("lower low") == [1, 3, 2]
+    assert labels.decode([2, 2]) == "low low"
+
+
+def test_the_longest_label_is_taken_that_leaves_a_rest_that_can_be_written() -> None:
+    labels = Labels(("_", "a", "ab", "bc", "c"))
+    assert labels.encode("abc") == [2, 4]
+    assert Labels(("_", "a", "ab", "bc")).encode("abc") == [1, 3]
+    assert not Labels(("_", "ab", "bc")).covers("abc")
+
+
+def test_scores_of_a_tokenizer_decide_how_a_text_is_cut() -> None:
+    tokens = ("_", " ab", "c", " a", "bc", " ", "a", "b")
+    unigram = Segmentation("unigram", (0.0, -3.0, -3.0, -1.0, -1.0, -9.0, -9.0, -9.0))
+    assert Labels(tokens).encode("abc") == [1, 2]
+    assert Labels(tokens, segmentation=unigram).encode("abc") == [3, 4]
+    # " " and "a" are merged before "b" and "c" are, and then " a" and "b".
+    tokens = ("_", " ", "a", "b", "c", " a", "bc", " ab")
+    bpe = Segmentation("bpe", (0.0, -9.0, -9.0, -9.0, -9.0, -0.0, -2.0, -1.0))
+    assert Labels(tokens, segmentation=bpe).encode("abc") == [7, 4]
+    merges = Segmentation("merges", merges=((3, 4), (1, 2)))
+    assert Labels(tokens, segmentation=merges).encode("abc") == [5, 6]
+
+
+@pytest.mark.parametrize("method", ["unigram", "bpe", None])
+def test_bytes_write_what_no_piece_holds(method: Literal["unigram", "bpe"] | None) -> None:
+    tokens = ("_", " ", "a", *(f"<0x{byte:02X}>" for byte in range(256)))
+    scores = (0.0, -1.0, -1.0, *[-5.0] * 256)
+    labels = Labels(tokens, segmentation=Segmentation(method, scores) if method else None)
+    assert labels.encode("aé") == [2, 3 + 0xC3, 3 + 0xA9]
+    assert labels.decode([2, 3 + 0xC3, 3 + 0xA9]) == "aé"
+    assert labels.decode([2, 3 + 0xC3]) == "a�"
+
+
+@pytest.mark.parametrize("tokens", [("_", "e", "é"), ("_", "e", "e\u0301"), ("_", "e", "\u0301")])
+def test_letters_with_marks_may_be_composed_or_not(tokens: tuple[str, ...]) -> None:
+    labels = Labels(tokens)
+    assert labels.encode("é") == labels.encode("e\u0301")
+    assert labels.decode(labels.encode("é")) in ("é", "e\u0301")
+    assert not Labels(("_", "e")).covers("é")
+
+
+def test_phonemes_with_marks_may_be_composed_or_not() -> None:
+    assert Labels(("_", "ã"), separator=" ").encode("a\u0303 ã") == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"tokens": [1, 2], "blank": 0}',
+        '{"tokens": ["a", "b"], "blank": 1e999}',
+        '{"tokens": ["a", "b"], "blank": 0.0}',
+        '{"tokens": ["a", "b"], "blank": true}',
+        '{"tokens": "ab", "blank": 0}',
+        '{"tokens": ["a", "b"], "blank": 0, "silent": [0.5]}',
+        '{"tokens": ["a", "b"], "blank": 0, "silent": [9]}',
+        '{"tokens": ["a", "b"], "blank": 0, "segmentation": {"method": "unigram", "scores": [1]}}',
+        '{"tokens": ["a", "b"], "blank": 0, "segmentation": {"method": "merges", "merges": [[0]]}}',
+    ],
+)
+def test_labels_of_the_wrong_type_are_refused(text: str) -> None:
+    with pytest.raises(FormatError):
+        Labels.from_json(text)
+
+
+def test_a_repeated_token_is_named() -> None:
+    with pytest.raises(InputError, match="repeat a token: 'b'"):
+        Labels(("a", "b", "b"))

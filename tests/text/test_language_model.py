@@ -133,3 +133,59 @@ def test_word_model_in_another_script(tmp_path: Path) -> None:
     path = write_arpa(tmp_path / "ru.arpa", {"да": -1.0, "нет": -1.0}, {"да нет": -0.5})
     with pytest.raises(InputError, match="none of its words can be spelt"):
         beam_decoder(ENGLISH, language_model=path)
+
+
+@pytest.mark.parametrize("apostrophe", ["'", "’"])
+def test_a_word_model_in_another_case_is_read_in_that_of_the_labels(
+    tmp_path: Path, apostrophe: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    unigrams = dict.fromkeys(["SEE", "SEA", "It", "IT", "IS", f"IT{apostrophe}S"], -1.0)
+    path = write_arpa(tmp_path / "upper.arpa", unigrams, {"SEE IT": -0.01, "<s> SEE": -0.3})
+    assert beam_decoder(ENGLISH, language_model=path)(SEE_IT) == "see it"
+    assert not caplog.records
+
+
+def test_a_letter_model_in_another_case_is_read_in_that_of_the_labels(tmp_path: Path) -> None:
+    unigrams = dict.fromkeys([*"ABCDEFGHIJKLMNOPQRSTUVWXYZ'", "|"], -1.4)
+    path = write_arpa(tmp_path / "upper.arpa", unigrams, {"E E": -0.1, "E |": -0.1})
+    assert beam_decoder(ENGLISH, language_model=path)(SEE_IT) == "see it"
+
+
+def test_a_model_of_mostly_other_letters_is_refused(tmp_path: Path) -> None:
+    unigrams = dict.fromkeys(["да", "нет", "ok"], -1.0)
+    path = write_arpa(tmp_path / "ru.arpa", unigrams, {"да нет": -0.5})
+    with pytest.raises(InputError, match="only 1 of its 3 words can be spelt with the labels"):
+        beam_decoder(ENGLISH, language_model=path)
+
+
+def test_words_that_cannot_be_written_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    unigrams = dict.fromkeys(["see", "sea", "it", "café"], -1.0)
+    path = write_arpa(tmp_path / "words.arpa", unigrams, {"see it": -0.01})
+    beam_decoder(ENGLISH, language_model=path)
+    assert "1 of the 4 words" in caplog.text
+    assert "'café'" in caplog.text
+
+
+def test_labels_that_a_letter_model_lacks_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_arpa(tmp_path / "ab.arpa", {"a": -0.5, "b": -0.5}, {"a b": -0.1})
+    beam_decoder(Labels(("_", "a", "b", "c")), language_model=path)
+    assert "does not know 1 of the labels, such as 'c'" in caplog.text
+
+
+PIECES = Labels(("_", " see", " sea", " it", "s"))
+
+
+def test_pieces_take_a_model_over_pieces_only(tmp_path: Path, words: Path) -> None:
+    with pytest.raises(InputError, match="the labels are pieces of words; use a model over these"):
+        beam_decoder(PIECES, language_model=words)
+    unigrams = dict.fromkeys(["▁see", "▁sea", "▁it", "s"], -1.0)
+    path = write_arpa(tmp_path / "pieces.arpa", unigrams, {"▁see ▁it": -0.01, "<s> ▁see": -0.3})
+    heard = np.log(np.array([[0.02, 0.46, 0.48, 0.02, 0.02], [0.9, *[0.025] * 4], [0.02] * 5]))
+    heard[2, 3] = np.log(0.92)
+    heard = heard.astype(np.float32)
+    assert beam_decoder(PIECES)(heard) == "sea it"
+    assert beam_decoder(PIECES, language_model=path)(heard) == "see it"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import zlib
+
 import pytest
 
 from quantkit.errors import FormatError, InputError
@@ -81,7 +85,7 @@ def test_the_stored_form_is_the_same_and_small(multilingual: WhisperVocabulary) 
 
 @pytest.mark.parametrize("damaged", ["", "{}", "[]", '{"pieces": "AAAA"}', '{"pieces": 3}'])
 def test_a_damaged_one_is_refused(damaged: str) -> None:
-    with pytest.raises(FormatError, match="not readable"):
+    with pytest.raises(FormatError, match="the vocabulary"):
         WhisperVocabulary.from_json(damaged)
 
 
@@ -90,3 +94,22 @@ def test_another_models_tokens_are_refused() -> None:
         WhisperVocabulary.from_names(["<pad>", "a"])
     with pytest.raises(FormatError, match="holds ' '"):
         WhisperVocabulary.from_names(["a b", "<|endoftext|>", *STEERING])
+
+
+@pytest.mark.parametrize("bomb", [zlib.compress(b"a" * (64 << 20), 9), zlib.compress(b"a\n")[:-4]])
+def test_text_tokens_that_inflate_or_break_off_are_refused(
+    multilingual: WhisperVocabulary, bomb: bytes
+) -> None:
+    content = json.loads(multilingual.to_json())
+    content["pieces"] = base64.b64encode(bomb).decode()
+    with pytest.raises(FormatError, match="inflate to more than any vocabulary"):
+        WhisperVocabulary.from_json(json.dumps(content))
+
+
+@pytest.mark.parametrize("number", ["1e999", "1" + "0" * 40, '"x"', "1.5", "7"])
+def test_numbers_that_are_no_tokens_are_refused(
+    multilingual: WhisperVocabulary, number: str
+) -> None:
+    damaged = multilingual.to_json().replace(f'"end": {multilingual.end}', f'"end": {number}')
+    with pytest.raises(FormatError):
+        WhisperVocabulary.from_json(damaged)

@@ -40,6 +40,8 @@ def test_a_recipe_names_model_sources_and_curriculum(tmp_path: Path) -> None:
     ("text", "complaint"),
     [
         ("steps = [", "not TOML"),
+        ("steps = " + "9" * 5000, "not TOML"),
+        ("steps = " + "[" * 5000, "nested too deeply"),
         ("colour = 3\n" + _MINIMAL, "colour"),
         ("steps = 0\n" + _MINIMAL, "steps must be at least 1"),
         (_MINIMAL + "[optimizer]\nname = 'lion'\n", "lion"),

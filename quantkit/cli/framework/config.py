@@ -50,6 +50,8 @@ def read_config(path: Path, ctx: click.Context, options: Iterable[click.Option])
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
         raise InputError(f"{path} is not TOML: {error}") from error
+    except RecursionError:
+        raise InputError(f"{path} is not usable: it is nested too deeply") from None
     _require_commands(path, tables, ctx)
     command = str(ctx.command.name)
     known = {key_of(option): option for option in options}

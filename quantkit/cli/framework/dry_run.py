@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import click
 
 from quantkit.cli.framework.parameters import Argument, CacheFolder, OutputFile, OutputFolder
 from quantkit.cli.framework.state import state
+from quantkit.cli.streams import echo_json
 
 
 def begin_work(*steps: str) -> None:
@@ -34,7 +34,7 @@ def begin_work(*steps: str) -> None:
             "steps": list(steps),
             "writes": [str(path) for path in writes],
         }
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        echo_json(document)
     else:
         for path in reads:
             click.echo(f"would read   {path}")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TypeGuard
 
 from quantkit.errors import CheckpointError, FormatError
+from quantkit.json_fields import parse_json
 from quantkit.models.pretrained_files import optional_json_object, read_json_object
 from quantkit.text.whisper_vocabulary import WhisperVocabulary
 
@@ -105,8 +105,8 @@ def _is_token(value: object) -> TypeGuard[int]:
 
 def _list(path: Path) -> list[str]:
     try:
-        content = json.loads(_text(path))
-    except ValueError as error:
+        content = parse_json(_text(path), str(path))
+    except FormatError as error:
         raise CheckpointError(f"{path} is not JSON, or is truncated; fetch it again") from error
     if not isinstance(content, list):
         raise CheckpointError(f"{path} is not a list of tokens; fetch it again")

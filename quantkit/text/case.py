@@ -1,0 +1,75 @@
+"""Upper and lower case as languages have them, towards the letters that labels hold."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection
+
+# Whose dotted and dotless i are two letters: Turkish and Azerbaijani.
+_TURKIC = frozenset({"tr", "tur", "az", "aze", "azj"})
+_TONOS = "\u0301"
+
+
+def in_case_of(text: str, characters: Collection[str], language: str = "") -> str:
+    """``text`` in upper or lower case, if ``characters`` are of one case only.
+
+    >>> in_case_of("Straße", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    'STRASSE'
+    >>> in_case_of("ISPARTA", "abcdefghıijklmnoprstu", "tr")
+    'ısparta'
+
+    Args:
+        language: code of the text's language; empty: dotless i among the characters tells Turkish.
+    """
+    has_upper = any(character.isupper() for character in characters)
+    has_lower = any(character.islower() for character in characters)
+    if has_upper == has_lower:
+        return text
+    fold = upper if has_upper else lower
+    return fold(text, characters, language)
+
+
+def lower(text: str, characters: Collection[str] = (), language: str = "") -> str:
+    """``text`` in lower case; a final sigma follows from its place in the word."""
+    if _is_turkic(characters, language):
+        return text.replace("İ", "i").replace("I", "ı").lower()
+    # Elsewhere a dot above the i is left out, for it is there already.
+    return text.replace("İ", "i").lower()
+
+
+def upper(text: str, characters: Collection[str] = (), language: str = "") -> str:
+    """``text`` in upper case; ß is SS unless ``characters`` hold its capital."""
+    if _is_turkic(characters, language):
+        text = text.replace("i", "İ")
+    if "ẞ" in characters:
+        text = text.replace("ß", "ẞ")
+    return text.upper()
+
+
+def other_cases(character: str, characters: Collection[str], language: str = "") -> list[str]:
+    """The same letter otherwise: in another case, as two letters, or without a Greek accent."""
+    found = [
+        lower(character, characters, language),
+        upper(character, characters, language),
+        character.lower(),
+        character.casefold(),
+        character.casefold().upper(),
+    ]
+    if character in "ıİ":
+        found += ["i", "I"]
+    if _is_greek(character):
+        # Capitals are written without it.
+        bare = unicodedata.normalize("NFD", character).replace(_TONOS, "")
+        found += [unicodedata.normalize("NFC", bare).upper()]
+    return [each for each in dict.fromkeys(found) if each != character]
+
+
+def _is_turkic(characters: Collection[str], language: str) -> bool:
+    if language:
+        return re.split("[-_]", language.lower())[0] in _TURKIC
+    return "ı" in characters or "İ" in characters
+
+
+def _is_greek(character: str) -> bool:
+    return unicodedata.name(character, "").startswith("GREEK")
