@@ -62,13 +62,11 @@ _NAMED: dict[str, Callable[[int], AnyFrontend]] = {
     "nemo-128": lambda rate: NemoFrontend.for_rate(rate, 128),
     "kaldi-80": lambda rate: KaldiFrontend.for_rate(rate, 80),
     "kaldi-80-int16": lambda rate: KaldiFrontend.for_rate(rate, 80, integers=True),
-    "whisper-80": lambda rate: WhisperFrontend(rate, mel_bands=80),
-    "whisper-128": lambda rate: WhisperFrontend(rate, mel_bands=128),
+    "whisper-80": lambda rate: _whisper(rate, 80),
+    "whisper-128": lambda rate: _whisper(rate, 128),
 }
 #: Front ends of models that take features, by name.
 FRONTENDS = tuple(_NAMED)
-# Whisper's settings are in samples, and all of its models hear the same rate.
-_WHISPER_RATE = 16_000
 
 
 def frontend_named(name: str, sample_rate: int = 16_000) -> AnyFrontend:
@@ -82,11 +80,17 @@ def frontend_named(name: str, sample_rate: int = 16_000) -> AnyFrontend:
     """
     if name not in _NAMED:
         raise InputError(f"there is no front end {name!r}; known: {', '.join(FRONTENDS)}")
-    if name.startswith("whisper") and sample_rate != _WHISPER_RATE:
-        raise InputError(f"{name} is for {_WHISPER_RATE} Hz, not for {sample_rate}")
     if not 4_000 <= sample_rate <= 192_000:
         raise InputError(f"{name} is for 4,000 to 192,000 Hz, not for {sample_rate}")
     return _NAMED[name](sample_rate)
+
+
+def _whisper(sample_rate: int, bands: int) -> WhisperFrontend:
+    """All of its models hear the same rate, and its settings are in samples."""
+    frontend = WhisperFrontend(mel_bands=bands)
+    if sample_rate != frontend.sample_rate:
+        raise InputError(f"Whisper hears {frontend.sample_rate} Hz, not {sample_rate}")
+    return frontend
 
 
 def register_frontend(kind: str, reader: Callable[[str], AnyFrontend]) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from quantkit.arrays import FloatArray
+from quantkit.arrays import Doubles, FloatArray
 from quantkit.audio.frontend_json import from_settings, settings_json
 from quantkit.audio.mel import band_powers, frames_at, htk_filters, symmetric_hann_window
 from quantkit.audio.waveform import require_speech
@@ -103,7 +104,7 @@ class KaldiFrontend:
                 mel[rows] = np.log(np.maximum(bands, SILENCE))
         return np.asarray(mel, np.float32)
 
-    def _emphasised(self, slices: FloatArray) -> np.ndarray:
+    def _emphasised(self, slices: npt.NDArray[np.floating]) -> Doubles:
         scaled = slices.astype(np.float64) * self.scale
         scaled -= scaled.mean(axis=1, keepdims=True)
         before = np.concatenate((scaled[:, :1], scaled[:, :-1]), axis=1)

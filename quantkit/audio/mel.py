@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from quantkit.arrays import Doubles, FloatArray
+from quantkit.arrays import Doubles
 
 # Frames per block: their spectra fit into a core's cache; those of an hour would not fit in memory.
 _CHUNK_FRAMES = 512
@@ -36,7 +36,7 @@ def band_powers(
         yield slice(start, start + len(windowed)), power @ filters.T
 
 
-def frames_at(waveform: FloatArray, size: int, hop: int) -> npt.NDArray[np.float32]:
+def frames_at(waveform: npt.NDArray[np.floating], size: int, hop: int) -> npt.NDArray[np.floating]:
     """(frames, size) slices that begin at every ``hop``-th sample; no copy is made."""
     return np.lib.stride_tricks.sliding_window_view(waveform, size)[::hop]
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from quantkit.audio.frontends import frontend_from_json
-from quantkit.audio.waveform_frontend import WaveformFrontend
 from quantkit.audio.mel import slaney_filters
+from quantkit.audio.waveform_frontend import WaveformFrontend
 from quantkit.audio.whisper_frontend import WhisperFrontend
 from quantkit.errors import AudioError
 
