@@ -12,6 +12,7 @@ import onnx
 from quantkit.calibration.data import Calibration, CalibrationData
 from quantkit.calibration.observations import Observations
 from quantkit.errors import FormatError, InputError
+from quantkit.exporting.unwrapping import unwrap
 from quantkit.graph.artifact import save_checked_model, total_size
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.info import set_info
@@ -231,6 +232,8 @@ def build(
                 version=__version__,
             ),
         )
+    if assigned.prepared.keep_interface:
+        unwrap(model)
     return model, plan
 
 
