@@ -103,7 +103,7 @@ def transcribe_in_turns(
     clips: Iterator[Clip],
     step: Step,
     total: int,
-    left_out: Callable[[Clip, str], None],
+    left_out: Callable[[Clip, str], None] = lambda clip, reason: None,
 ) -> list[Transcripts]:
     """Recognise every clip with every model before the next clip is read.
 

@@ -33,6 +33,7 @@ from quantkit.graph.artifact import open_model
 from quantkit.graph.editor import name_all_nodes
 from quantkit.graph.info import ArtifactInfo, info_of, set_info
 from quantkit.graph.interface import INTERFACE, Interface
+from quantkit.runtime.clip_parts import clip_parts
 from quantkit.tasks.catalogue import adoptable, task_named
 from quantkit.version import __version__
 
@@ -137,7 +138,8 @@ def adopt(
         **meaning,
     )
     # Models that know nothing of lengths mix clips with their padding, so batches are not compared.
-    reference = _Reference(run, interface, hears, with_frontend)
+    apart = replace(info, fused=False) if with_frontend else None
+    reference = _Reference(run, interface, hears, apart)
     check = partial(check_parity, reference, batch_sizes=(1,))
     if with_frontend:
         set_info(model, info)
@@ -167,17 +169,20 @@ class _Reference:
 
     Args:
         hears: the front end of the artifact.
-        from_waveforms: whether the artifact computes features itself.
+        apart: of an artifact that computes features itself: what one that does not would say.
     """
 
     name = "the original"
 
     def __init__(
-        self, run: ForeignModel, interface: Interface, hears: AnyFrontend, from_waveforms: bool
+        self,
+        run: ForeignModel,
+        interface: Interface,
+        hears: AnyFrontend,
+        apart: ArtifactInfo | None,
     ) -> None:
-        self.run, self.interface, self.hears = run, interface, hears
-        self.features = hears if from_waveforms else None
-        in_frames = interface.is_features and not from_waveforms
+        self.run, self.interface, self.hears, self.apart = run, interface, hears, apart
+        in_frames = interface.is_features and apart is None
         self.unit = "frames" if in_frames else "samples"
         rate = hears.sample_rate
         some = [round(seconds * rate) for seconds in (0.5, 0.7, 1.0)]
@@ -190,7 +195,7 @@ class _Reference:
 
     def clips(self, counts: Sequence[int], generator: np.random.Generator) -> list[FloatArray]:
         seeds = [int(generator.integers(1 << 30)) for _ in counts]
-        if self.features is not None:
+        if self.apart is not None:
             return [_noise(count, seed) for count, seed in zip(counts, seeds, strict=True)]
         return [
             self.run.noise(self.interface, count, seed)
@@ -198,8 +203,8 @@ class _Reference:
         ]
 
     def outputs(self, clips: Sequence[FloatArray]) -> list[FloatArray]:
-        if self.features is not None:
-            clips = [self.features(clip) for clip in clips]
+        if self.apart is not None:
+            clips = [clip_parts(self.hears(clip), self.apart)[0] for clip in clips]
         return [self.run.posteriors(self.interface, clip) for clip in clips]
 
 

@@ -144,12 +144,12 @@ def layouts_of(value: Value, bands: int) -> tuple[Axes, ...]:
 def _feature_layouts(value: Value, bands: int) -> tuple[Axes, ...]:
     found = tuple(axes for axes in _FEATURES if _fits(value, axes, bands))
     sizes = value.axes or ()
-    declared = tuple(axes for axes in found if bands in sizes and sizes[_bands(axes)] == bands)
-    return declared or found
-
-
-def _bands(axes: Axes) -> int:
-    return axes.index("bands")
+    if not sizes:
+        return found
+    if declared := tuple(axes for axes in found if sizes[axes.index("bands")] == bands):
+        return declared
+    # What has one number of frames has one of bands, too.
+    return () if any(size > 1 for size in sizes[1:]) else found
 
 
 def in_words(values: Sequence[Value]) -> str:

@@ -26,6 +26,7 @@ from quantkit.runtime.output_scale import scale_of
 
 # Pairs of lengths to try, in seconds: some models take no short clips.
 _TRIALS = ((1.0, 1.6), (4.0, 6.0))
+_HINT = " (if these are features, say which with --frontend)"
 _NAMES = ("logits", "log_probs", "logprobs", "probs")
 
 #: Raises InputError where the labels are not those of so many outputs.
@@ -84,7 +85,10 @@ def recognise(
             chosen = _chosen(readings, origin)
             return _with_outputs(run, interface, chosen, made, outputs)
     if not seen:
-        raise ModelError(f"{origin} has inputs {in_words([inputs.audio])}, and fails: {failure}")
+        hint = "" if inputs.layouts[0][-1] in ("bands", "frames") else _HINT
+        raise ModelError(
+            f"{origin} has inputs {in_words([inputs.audio])}, and fails{hint}: {failure}"
+        )
     _say_what_is_wrong(seen, per_frame, labels, output)
     what = "(batch, frames, labels)" if per_frame else "(batch, classes)"
     raise ModelError(f"{origin} has outputs {in_words(outputs)}; it needs one of float32 {what}")
