@@ -8,6 +8,7 @@
     │   ├── CorpusError                a folder without usable utterances
     │   ├── CheckpointError            PyTorch weights that do not fit their architecture
     │   ├── ModelError                 an ``.onnx`` that is broken, foreign or unsupported
+    │   │   └── UnusableClipError      one that fails, or gives NaN, on one clip
     │   ├── FormatError                a JSON file with a wrong schema, or for another model
     │   └── BundleError                a bundle that is incomplete or tries to leave its folder
     ├── OutputError (OSError)          the result could not be written: full disk, no permission
@@ -46,6 +47,18 @@ class CheckpointError(InputError):
 
 class ModelError(InputError):
     """An ``.onnx`` file is damaged, foreign, or holds something unsupported."""
+
+
+class UnusableClipError(ModelError):
+    """A model fails, or gives NaN, on one clip; others may do.
+
+    Args:
+        clip: its name.
+    """
+
+    def __init__(self, message: str, clip: str) -> None:
+        super().__init__(message)
+        self.clip = clip
 
 
 class FormatError(InputError):

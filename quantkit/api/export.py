@@ -9,12 +9,15 @@ from typing import Any
 
 from quantkit.api.inputs import PathLike, optional_path, path_of
 from quantkit.api.outputs import require_suffix
+from quantkit.audio.frontends import FRONTENDS
 from quantkit.exporting.parity import ParityReport
 from quantkit.exporting.sources import ExportOptions, export_source
 from quantkit.graph.artifact import open_model, total_size
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.info import info_of
 from quantkit.tasks.catalogue import adoptable
+
+__all__ = ["FRONTENDS", "TASKS", "ExportResult", "export"]
 
 #: Tasks that somebody's ``.onnx`` can be exported for.
 TASKS = adoptable()
@@ -69,6 +72,8 @@ def export(
     sample_rate: int | None = None,
     blank: int | None = None,
     normalize: bool = False,
+    frontend: str = "",
+    output_name: str = "",
 ) -> ExportResult:
     """Write ``model`` as an artifact that computes what it computes.
 
@@ -85,7 +90,7 @@ def export(
             ``config.json``), a folder of transformers or its name on the Hugging Face hub, a
             Whisper in the format of CTranslate2, or an ``.onnx``.
         output: the ``.onnx`` to write.
-        with_frontend: put the log-mel front end in front of a model that takes features.
+        with_frontend: put the front end in front of a model that takes features, as nodes.
         opset: ONNX operator set, 18 to 23; None: 18, which ONNX Runtime 1.15 and later loads.
         name: the model's name in the metadata; empty: its own.
         labels: of an ``.onnx``: what its outputs stand for: a file or folder of labels, or of a
@@ -95,6 +100,8 @@ def export(
         sample_rate: of the audio that an ``.onnx`` takes, in hertz; None: 16,000.
         blank: index of the CTC blank of an ``.onnx``, where its labels do not show it.
         normalize: whether an ``.onnx`` wants clips of mean 0 and variance 1.
+        frontend: what makes the features that an ``.onnx`` takes: one of :data:`FRONTENDS`.
+        output_name: of an ``.onnx``: the output that holds the posteriors, where several could.
 
     Raises:
         InputError: the model is missing, damaged or of an unknown kind, or options do not fit it.
@@ -114,6 +121,8 @@ def export(
         sample_rate=sample_rate,
         blank=blank,
         normalize=normalize,
+        frontend=frontend,
+        output_name=output_name,
     )
     parity = export_source(os.fspath(model), destination, options)
     made = open_model(destination, check=False)

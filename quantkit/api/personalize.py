@@ -34,6 +34,7 @@ def personalize(
     sample_rate: float | None = None,
     selection: Selection | None = None,
     settings: PersonalizeSettings | None = None,
+    keep_interface: bool | None = None,
     report: PathLike | None = None,
     plan: PathLike | None = None,
     cache: Cache = True,
@@ -62,6 +63,7 @@ def personalize(
         sample_rate: of arrays, in hertz.
         selection: which clips; None: 32 of the split ``calibration``, where there is one.
         settings: what the plan may choose from, and how its numbers are found.
+        keep_interface: see :func:`quantkit.quantize`.
         report: a page (``.html``) to write that shows what was chosen and why.
         plan: the ``plan.json`` to write.
         cache: where the analysis is kept for the next time: True, the user's cache folder; False,
@@ -86,7 +88,7 @@ def personalize(
     folder = cache_folder(cache)
     clips = calibration_clips(audio, sample_rate, selection, clips=ANALYSIS_CLIPS, outputs=outputs)
     with float_model(model, begin) as source:
-        prepared = PreparedModel(source)
+        prepared = PreparedModel(source, keep_interface)
         begin(f"fit {model} into {limit:,} bytes for {in_words(clips)}")
         made = make_personal(
             prepared,

@@ -25,6 +25,7 @@ from quantkit.planning.pareto import pareto_front
 from quantkit.progress import Progress
 from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.prepared import PreparedModel
+from quantkit.quantization.unusable_clips import leaving_out
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 from quantkit.sensitivity.divergence_settings import CANDIDATES, DivergenceSettings
 from quantkit.sensitivity.table import Sensitivity
@@ -90,6 +91,10 @@ def optimal(question: PlanQuestion) -> Correction:
         InputError: settings that contradict each other, or something that is missing.
         QuantkitError: see :mod:`quantkit.planning.optimal`.
     """
+    return leaving_out(question.model, question.feeds, lambda: _optimal(question))
+
+
+def _optimal(question: PlanQuestion) -> Correction:
     settings = question.settings
     fronts = [path_of(front, "the front") for front in settings.fronts]
     _require_consistent(question, fronts)

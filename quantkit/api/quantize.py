@@ -21,6 +21,7 @@ from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.family import quantize_family
 from quantkit.quantization.pipeline import QuantizeResult, quantize_model
+from quantkit.quantization.prepared import PreparedModel
 
 
 def quantize(
@@ -32,6 +33,7 @@ def quantize(
     sample_rate: float | None = None,
     selection: Selection | None = None,
     fitting: PtqSettings | None = None,
+    keep_interface: bool | None = None,
     begin: Begin = nothing,
     progress: Progress | None = None,
 ) -> QuantizeResult:
@@ -55,6 +57,8 @@ def quantize(
         sample_rate: of arrays, in hertz.
         selection: which clips; None: 128 of the split ``calibration``, where there is one.
         fitting: how the numbers are found; None: as the plan says, or the usual way.
+        keep_interface: whether the file has the inputs, outputs and metadata of the ``.onnx`` that
+            ``model`` was exported from, so that it takes its place; None: where there was one.
         begin: see :data:`~quantkit.api.begin.Begin`.
         progress: see :data:`~quantkit.progress.Progress`.
 
@@ -74,7 +78,7 @@ def quantize(
     with float_model(model, begin) as source:
         begin(_steps(model, plan_file or chosen, clips))
         return quantize_model(
-            source,
+            PreparedModel(source, keep_interface),
             destination,
             chosen,
             clips,
@@ -92,6 +96,7 @@ def quantize_presets(
     sample_rate: float | None = None,
     selection: Selection | None = None,
     fitting: PtqSettings | None = None,
+    keep_interface: bool | None = None,
     begin: Begin = nothing,
     progress: Progress | None = None,
 ) -> tuple[QuantizeResult, ...]:
@@ -99,7 +104,8 @@ def quantize_presets(
 
     Args:
         presets: their names, or settings whose names become those of the files.
-        model, audio, sample_rate, selection, fitting, begin, progress: see :func:`quantize`.
+        model, audio, sample_rate, selection, fitting, keep_interface, begin, progress: see
+            :func:`quantize`.
 
     Raises:
         QuantkitError: see :func:`quantize`; nothing is written when clips are missing.
@@ -110,7 +116,7 @@ def quantize_presets(
     with float_model(model, begin) as source:
         begin(_steps(model, "all presets", clips))
         results = quantize_family(
-            source,
+            PreparedModel(source, keep_interface),
             target,
             family,
             clips,

@@ -6,19 +6,16 @@ constants from :class:`Frontend`, which is stored in the artifact's metadata.
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
-from functools import lru_cache
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from quantkit.arrays import FloatArray
+from quantkit.audio.frontend_json import from_settings, settings_json
+from quantkit.audio.mel import band_powers, frames_at, hann_window, htk_filters
 from quantkit.audio.waveform import require_speech
-from quantkit.errors import FormatError
 
-# Frames per block: their spectra fit into a core's cache; those of an hour would not fit in memory.
-_CHUNK_FRAMES = 512
+_KIND = "log-mel"
 
 
 @dataclass(frozen=True)
@@ -63,66 +60,26 @@ class Frontend:
             AudioError: the clip is shorter than one window or is not finite.
         """
         require_speech(waveform, self.window)
-        slices = np.lib.stride_tricks.sliding_window_view(waveform, self.window)[:: self.hop]
+        slices = frames_at(waveform, self.window, self.hop)
+        filters = htk_filters(
+            self.mel_bands, self.fft_size, self.sample_rate, self.low_hz, self.high_hz
+        )
         mel = np.empty((len(slices), self.mel_bands))
-        for start in range(0, len(slices), _CHUNK_FRAMES):
-            windowed = slices[start : start + _CHUNK_FRAMES] * hann_window(self.window)
-            spectrum = np.fft.rfft(windowed, n=self.fft_size, axis=1)
-            power = spectrum.real**2 + spectrum.imag**2
-            mel[start : start + _CHUNK_FRAMES] = np.log(
-                power @ mel_filters(self).T + self.log_offset
-            )
+        for place, bands in band_powers(slices, hann_window(self.window), self.fft_size, filters):
+            mel[place] = np.log(bands + self.log_offset)
         centred = mel - mel.mean(axis=0)
         scaled = centred / np.sqrt((centred**2).mean(axis=0) + self.variance_floor)
         return np.asarray(scaled, np.float32)
 
     def to_json(self) -> str:
         """The JSON stored in an artifact's ``quantkit.frontend`` metadata."""
-        return json.dumps({"kind": "log-mel", **asdict(self)})
+        return settings_json(_KIND, self)
 
     @classmethod
     def from_json(cls, text: str) -> Frontend:
         """Inverse of :meth:`to_json`.
 
         Raises:
-            FormatError: another kind of front end, or missing or unknown settings.
+            FormatError: see :func:`~quantkit.audio.frontend_json.from_settings`.
         """
-        try:
-            content = json.loads(text)
-            if content.pop("kind") != "log-mel":
-                raise FormatError("the front end is not a log-mel one")
-            content.pop("fused", None)
-            return cls(**content)
-        except FormatError:
-            raise
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise FormatError(f"front end settings are not readable: {error}") from error
-
-
-@lru_cache
-def hann_window(size: int) -> npt.NDArray[np.float64]:
-    """Periodic Hann window of ``size`` samples."""
-    return 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(size) / size)
-
-
-def hertz_to_mel(hertz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The mel scale of HTK (O'Shaughnessy 1987), on which 1,000 Hz are 1,000 mel."""
-    return np.asarray(2595.0 * np.log10(1.0 + hertz / 700.0))
-
-
-def mel_to_hertz(mel: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Inverse of :func:`hertz_to_mel`."""
-    return np.asarray(700.0 * (10.0 ** (mel / 2595.0) - 1.0))
-
-
-@lru_cache
-def mel_filters(frontend: Frontend) -> npt.NDArray[np.float64]:
-    """Triangular filters on the HTK mel scale, (mel_bands, fft_size // 2 + 1), peak 1."""
-    low, high = hertz_to_mel(np.array([frontend.low_hz, frontend.high_hz]))
-    edges = np.linspace(low, high, frontend.mel_bands + 2)
-    bins = hertz_to_mel(
-        np.arange(frontend.fft_size // 2 + 1) * frontend.sample_rate / frontend.fft_size
-    )
-    rising = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
-    falling = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
-    return np.asarray(np.maximum(0.0, np.minimum(rising, falling)))
+        return from_settings(cls, _KIND, text)

@@ -7,6 +7,8 @@ from typing import Protocol
 
 from quantkit.arrays import FloatArray
 from quantkit.audio.frontend import Frontend
+from quantkit.audio.kaldi_frontend import KaldiFrontend
+from quantkit.audio.nemo_frontend import NemoFrontend
 from quantkit.audio.waveform_frontend import WaveformFrontend
 from quantkit.audio.whisper_frontend import WhisperFrontend
 from quantkit.errors import FormatError, InputError
@@ -51,7 +53,44 @@ _READERS: dict[str, Callable[[str], AnyFrontend]] = {
     "log-mel": Frontend.from_json,
     "waveform": WaveformFrontend.from_json,
     "whisper-log-mel": WhisperFrontend.from_json,
+    "nemo-log-mel": NemoFrontend.from_json,
+    "kaldi-fbank": KaldiFrontend.from_json,
 }
+# Front ends by the names that people know them by, for a sample rate.
+_NAMED: dict[str, Callable[[int], AnyFrontend]] = {
+    "nemo-80": lambda rate: NemoFrontend.for_rate(rate, 80),
+    "nemo-128": lambda rate: NemoFrontend.for_rate(rate, 128),
+    "kaldi-80": lambda rate: KaldiFrontend.for_rate(rate, 80),
+    "kaldi-80-int16": lambda rate: KaldiFrontend.for_rate(rate, 80, integers=True),
+    "whisper-80": lambda rate: _whisper(rate, 80),
+    "whisper-128": lambda rate: _whisper(rate, 128),
+}
+#: Front ends of models that take features, by name.
+FRONTENDS = tuple(_NAMED)
+
+
+def frontend_named(name: str, sample_rate: int = 16_000) -> AnyFrontend:
+    """The front end of models that take features, by a name of :data:`FRONTENDS`.
+
+    >>> frontend_named("nemo-80").frames_of(16_000)
+    100
+
+    Raises:
+        InputError: there is none of that name, or it does not exist for that rate.
+    """
+    if name not in _NAMED:
+        raise InputError(f"there is no front end {name!r}; known: {', '.join(FRONTENDS)}")
+    if not 4_000 <= sample_rate <= 192_000:
+        raise InputError(f"{name} is for 4,000 to 192,000 Hz, not for {sample_rate}")
+    return _NAMED[name](sample_rate)
+
+
+def _whisper(sample_rate: int, bands: int) -> WhisperFrontend:
+    """All of its models hear the same rate, and its settings are in samples."""
+    frontend = WhisperFrontend(mel_bands=bands)
+    if sample_rate != frontend.sample_rate:
+        raise InputError(f"Whisper hears {frontend.sample_rate} Hz, not {sample_rate}")
+    return frontend
 
 
 def register_frontend(kind: str, reader: Callable[[str], AnyFrontend]) -> None:
@@ -80,6 +119,6 @@ def frontend_from_json(text: str) -> AnyFrontend:
         kind = parse_json(text, "the front end")["kind"]
     except (KeyError, TypeError) as error:
         raise FormatError(f"front end settings are not readable: {error}") from error
-    if kind not in _READERS:
+    if not isinstance(kind, str) or kind not in _READERS:
         raise FormatError(f"there is no front end {kind!r}; known: {', '.join(_READERS)}")
     return _READERS[kind](text)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from quantkit.arrays import FloatArray
+from quantkit.audio.frontend_json import from_settings, settings_json
 from quantkit.audio.waveform import require_speech
-from quantkit.errors import FormatError
+
+_KIND = "waveform"
 
 
 @dataclass(frozen=True)
@@ -44,22 +45,13 @@ class WaveformFrontend:
 
     def to_json(self) -> str:
         """The JSON stored in an artifact's ``quantkit.frontend`` metadata."""
-        return json.dumps({"kind": "waveform", **asdict(self)})
+        return settings_json(_KIND, self)
 
     @classmethod
     def from_json(cls, text: str) -> WaveformFrontend:
         """Inverse of :meth:`to_json`.
 
         Raises:
-            FormatError: another kind of front end, or settings that are not positive numbers.
+            FormatError: see :func:`~quantkit.audio.frontend_json.from_settings`.
         """
-        try:
-            content = json.loads(text)
-            if content["kind"] != "waveform":
-                raise FormatError("the front end does not take waveforms")
-            frontend = cls(int(content["sample_rate"]), int(content["window"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise FormatError(f"front end settings are not readable: {error}") from error
-        if min(frontend.sample_rate, frontend.window) < 1:
-            raise FormatError("front end settings must be positive")
-        return frontend
+        return from_settings(cls, _KIND, text)

@@ -3,22 +3,18 @@ Large-Scale Weak Supervision", section 2.2), as its published code computes it."
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
-from functools import lru_cache
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from quantkit.arrays import FloatArray
-from quantkit.audio.frontend import hann_window
+from quantkit.audio.frontend_json import from_settings, settings_json
+from quantkit.audio.mel import band_powers, frames_at, hann_window, slaney_filters
 from quantkit.audio.waveform import require_speech
-from quantkit.errors import FormatError
 
-# Frames per block: their spectra fit into a core's cache; those of an hour would not fit in memory.
-_CHUNK_FRAMES = 512
-# Power below which a band counts as silent, and the dynamic range that is kept, in decades.
-_SILENCE, _DECADES = 1e-10, 8.0
+_KIND = "whisper-log-mel"
+#: Power below which a band counts as silent, and the dynamic range that is kept, in decades.
+SILENCE, DECADES = 1e-10, 8.0
 
 
 @dataclass(frozen=True)
@@ -71,61 +67,24 @@ class WhisperFrontend:
         frames = self.frames_of(waveform.size)
         half = self.window // 2
         padded = np.concatenate((waveform[half:0:-1], waveform, np.zeros(self.window, np.float32)))
-        slices = np.lib.stride_tricks.sliding_window_view(padded, self.window)[:: self.hop]
-        mel = np.full((frames + self.window_frames, self.mel_bands), np.log10(_SILENCE))
-        spoken = min(len(slices), len(mel))
-        for start in range(0, spoken, _CHUNK_FRAMES):
-            windowed = slices[start : start + _CHUNK_FRAMES] * hann_window(self.window)
-            spectrum = np.fft.rfft(windowed, axis=1)
-            power = spectrum.real**2 + spectrum.imag**2
-            bands = power @ slaney_filters(self).T
-            mel[start : start + len(bands)] = np.log10(np.maximum(bands, _SILENCE))
-        loud = np.maximum(mel, mel.max() - _DECADES)
+        slices = frames_at(padded, self.window, self.hop)
+        mel = np.full((frames + self.window_frames, self.mel_bands), np.log10(SILENCE))
+        filters = slaney_filters(self.mel_bands, self.window, self.sample_rate)
+        spoken = slices[: len(mel)]
+        for place, bands in band_powers(spoken, hann_window(self.window), self.window, filters):
+            mel[place] = np.log10(np.maximum(bands, SILENCE))
+        loud = np.maximum(mel, mel.max() - DECADES)
         return np.asarray((loud + 4.0) / 4.0, np.float32)
 
     def to_json(self) -> str:
         """The JSON stored in an artifact's ``quantkit.frontend`` metadata."""
-        return json.dumps({"kind": "whisper-log-mel", **asdict(self)})
+        return settings_json(_KIND, self)
 
     @classmethod
     def from_json(cls, text: str) -> WhisperFrontend:
         """Inverse of :meth:`to_json`.
 
         Raises:
-            FormatError: another kind of front end, or settings that are not positive numbers.
+            FormatError: see :func:`~quantkit.audio.frontend_json.from_settings`.
         """
-        try:
-            content = json.loads(text)
-            if content.pop("kind") != "whisper-log-mel":
-                raise FormatError("the front end is not Whisper's")
-            content.pop("fused", None)
-            frontend = cls(**{name: int(value) for name, value in content.items()})
-        except FormatError:
-            raise
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise FormatError(f"front end settings are not readable: {error}") from error
-        if min(asdict(frontend).values()) < 1:
-            raise FormatError("front end settings must be positive")
-        return frontend
-
-
-@lru_cache
-def slaney_filters(frontend: WhisperFrontend) -> npt.NDArray[np.float64]:
-    """Triangular filters of equal area on Slaney's mel scale, (mel_bands, window // 2 + 1).
-
-    The scale is linear up to 1,000 Hz and logarithmic beyond (M. Slaney, "Auditory Toolbox",
-    Technical Report 1998-010, Interval Research).
-    """
-    hertz_per_mel, corner = 200.0 / 3.0, 1_000.0
-    step = np.log(6.4) / 27.0
-    corner_mel = corner / hertz_per_mel
-    highest = corner_mel + np.log(frontend.sample_rate / 2.0 / corner) / step
-    mels = np.linspace(0.0, highest, frontend.mel_bands + 2)
-    edges = np.where(
-        mels < corner_mel, mels * hertz_per_mel, corner * np.exp(step * (mels - corner_mel))
-    )
-    bins = np.arange(frontend.window // 2 + 1) * frontend.sample_rate / frontend.window
-    rising = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
-    falling = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
-    area = 2.0 / (edges[2:] - edges[:-2])
-    return np.asarray(np.maximum(0.0, np.minimum(rising, falling)) * area[:, None])
+        return from_settings(cls, _KIND, text)

@@ -11,7 +11,7 @@ from quantkit.arrays import FloatArray
 from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.benchmarking.contestant import BenchModel
 from quantkit.benchmarking.schema import Edits, UtteranceResult
-from quantkit.errors import AudioError
+from quantkit.errors import AudioError, ModelError
 from quantkit.report.formatting import Interval
 from quantkit.text.distances import ErrorCounts, error_counts, levenshtein, ratio_interval
 from quantkit.text.normalizations import loses_vowel_signs
@@ -108,31 +108,62 @@ def transcribe_in_turns(
     clips: Iterator[Clip],
     step: Step,
     total: int,
+    left_out: Callable[[Clip, str], None] = lambda clip, reason: None,
 ) -> list[Transcripts]:
     """Recognise every clip with every model before the next clip is read.
+
+    A clip on which a model fails, or gives no numbers, counts for none of them.
 
     Args:
         clips: at batch size 1 each.
         step: called after each clip.
         total: number of clips, passed to ``step``.
+        left_out: is told of each clip that does not count, and why.
     """
     scoring = contestants[0].scoring
     results = [Transcripts() for _ in contestants]
     for done, clip in enumerate(clips):
+        heard: dict[int, _Heard] = {}
         for turn in range(len(contestants)):
             index = (turn + done) % len(contestants)
-            result, model = results[index], contestants[index].model
-            begin = time.perf_counter()
-            (output,) = model.outputs([clip.inputs[index]])
-            middle = time.perf_counter()
-            hypothesis = model.text_of(output)
-            result.model_seconds += middle - begin
-            result.decoder_seconds += time.perf_counter() - middle
-            if clip.reference is not None:
-                loss = model.loss(output, clip.reference)
-                result.utterances.append(_scored(clip, clip.reference, hypothesis, loss, scoring))
+            try:
+                heard[index] = _heard(contestants[index], clip, clip.inputs[index])
+            except ModelError as error:
+                left_out(clip, str(error))
+                break
+        if len(heard) == len(contestants):
+            for index, one in heard.items():
+                results[index].model_seconds += one.model_seconds
+                results[index].decoder_seconds += one.decoder_seconds
+                if clip.reference is not None:
+                    results[index].utterances.append(
+                        _scored(clip, clip.reference, one.text, one.loss, scoring)
+                    )
         step(done + 1, total)
     return results
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """What one model makes of one clip."""
+
+    text: str
+    loss: float | None
+    model_seconds: float
+    decoder_seconds: float
+
+
+def _heard(contestant: BenchModel, clip: Clip, inputs: FloatArray) -> _Heard:
+    model = contestant.model
+    begin = time.perf_counter()
+    (output,) = model.outputs([inputs])
+    middle = time.perf_counter()
+    if problem := model.problem_of(output):
+        raise ModelError(f"{clip.id}: {contestant.name} gives {problem} for it")
+    text = model.text_of(output)
+    end = time.perf_counter()
+    loss = None if clip.reference is None else model.loss(output, clip.reference)
+    return _Heard(text, loss, middle - begin, end - middle)
 
 
 def accuracy_of(utterances: Sequence[UtteranceResult], scoring: TextScoring, seed: int) -> Accuracy:

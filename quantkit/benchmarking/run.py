@@ -151,8 +151,17 @@ def _recognise(
     sample = corpus.sample(max(1, settings.sweep_utterances), settings.seed)
     wanted = {utterance.identifier for utterance in sample}
 
+    unusable: set[str] = set()
+
+    def left_out(clip: Clip, reason: str) -> None:
+        unusable.add(clip.id)
+        recognised.skipped.append(reason)
+
     def watched(clips: Iterator[Clip]) -> Iterator[Clip]:
         for clip in clips:
+            yield clip
+            if clip.id in unusable:
+                continue
             recognised.utterances += 1
             recognised.seconds += clip.seconds
             recognised.longest = [
@@ -166,11 +175,12 @@ def _recognise(
             # The first usable clip is kept in any case: all of the wanted ones may be broken.
             if clip.id in wanted or not recognised.kept:
                 recognised.kept.append(clip)
-            yield clip
 
     clips = watched(iter_clips(contestants, corpus, recognised.skipped))
     step = counted(progress, "recognising")
-    recognised.transcripts = transcribe_in_turns(contestants, clips, step, len(corpus))
+    recognised.transcripts = transcribe_in_turns(contestants, clips, step, len(corpus), left_out)
+    if not recognised.utterances:
+        raise corpus.none_usable(recognised.skipped)
     return recognised
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import onnx
 
-from quantkit.audio.frontend import Frontend
 from quantkit.audio.frontends import AnyFrontend
 from quantkit.benchmarking.schema import BenchReport, ModelResult, read_report
 from quantkit.bundles.card import CardFacts, one_line, write_card
@@ -32,7 +31,8 @@ from quantkit.bundles.manifest import (
 )
 from quantkit.bundles.trial import run_once
 from quantkit.errors import BundleError, FormatError, InputError, OutputError
-from quantkit.exporting.frontend_graph import fuse_frontend
+from quantkit.exporting.frontend_graph import can_fuse, fuse_frontend
+from quantkit.exporting.wrapping import wrap_again
 from quantkit.files import sha256_of, write_text
 from quantkit.graph.artifact import (
     EXTERNAL_DATA_THRESHOLD,
@@ -42,6 +42,7 @@ from quantkit.graph.artifact import (
     total_size,
 )
 from quantkit.graph.info import ArtifactInfo
+from quantkit.graph.interface import interface_in
 from quantkit.tasks.catalogue import task_of
 
 _LICENCE_NAMES = ("LICENCE", "LICENSE", "LICENCE.txt", "LICENSE.txt", "LICENCE.md", "LICENSE.md")
@@ -132,12 +133,16 @@ def _write_model(
     model: Path, info: ArtifactInfo, frontend: AnyFrontend, target: Path, external_threshold: int
 ) -> dict[str, int]:
     """Write the model that takes waveforms; returns the operator sets it uses, ONNX's as ``""``."""
-    if info.fused and total_size(model) == model.stat().st_size:
+    interface = interface_in(info.extra)
+    kept = interface is not None and interface.kept
+    if info.fused and not kept and total_size(model) == model.stat().st_size:
         shutil.copyfile(model, target)
         content = onnx.load(str(model), load_external_data=False)
     else:
         content = load_model(model, check=False)
-        if isinstance(frontend, Frontend) and not info.fused:
+        # Edge programs run all bundles alike.
+        wrap_again(content)
+        if can_fuse(frontend) and not info.fused:
             content = fuse_frontend(content, frontend)
         save_model(content, target, external_threshold=external_threshold)
     used = {"" if node.domain == "ai.onnx" else node.domain for node in content.graph.node} | {""}

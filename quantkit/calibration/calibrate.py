@@ -13,7 +13,7 @@ import onnx
 from threadpoolctl import threadpool_limits
 
 from quantkit.calibration.clip_runner import ClipRunner, Feed
-from quantkit.errors import ModelError
+from quantkit.errors import UnusableClipError
 from quantkit.graph.tensors import raw_size
 
 __all__ = ["Feed", "Tracker", "Watched", "calibrate", "require_finite"]
@@ -65,7 +65,7 @@ def calibrate(
 
     Raises:
         CorpusError: ``feeds`` is empty.
-        ModelError: the model fails on a clip, or a layer's activations are not finite there.
+        UnusableClipError: the model fails on a clip, or a layer's activations are not finite there.
     """
     # NumPy's threads spin while they wait for each other and for the next product. One alone costs
     # less, and what it finds does not depend on how many cores a host has.
@@ -90,10 +90,11 @@ def require_finite(values: npt.NDArray[Any], layer: str, clip: str) -> None:
     """Refuse values of a layer that nothing can be learned from.
 
     Raises:
-        ModelError: one of them is NaN or infinite.
+        UnusableClipError: one of them is NaN or infinite.
     """
     if not np.isfinite(values).all():
-        raise ModelError(
+        raise UnusableClipError(
             f"layer {layer}: its activations are NaN or infinite on clip {clip}; exclude the "
-            "layer, or check the model"
+            "layer, or check the model",
+            clip,
         )

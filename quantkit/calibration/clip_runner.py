@@ -14,7 +14,7 @@ import onnxruntime
 from onnx import helper
 
 from quantkit.calibration.clip_store import ClipStore
-from quantkit.errors import CorpusError, ModelError
+from quantkit.errors import CorpusError, ModelError, UnusableClipError
 from quantkit.graph.external_data import external_tensors, with_external_data
 from quantkit.graph.partition import PartitionedGraph, ValueType
 from quantkit.runtime.errors import runtime_errors
@@ -96,7 +96,8 @@ class ClipRunner:
 
         Raises:
             CorpusError: ``feeds`` is empty.
-            ModelError: ONNX Runtime cannot run the model, or fails on a clip.
+            ModelError: ONNX Runtime cannot run the model.
+            UnusableClipError: it fails on a clip.
             OutputError: no room for ``tensors`` on disk.
         """
         computed = [name for name in dict.fromkeys(names) if name not in self._inputs]
@@ -171,8 +172,11 @@ class ClipRunner:
         clip: str,
         feed: Mapping[str, npt.NDArray[Any]],
     ) -> dict[str, npt.NDArray[Any]]:
-        with runtime_errors(f"the model fails on calibration clip {clip}"):
-            return _run(session, names, feed)
+        try:
+            with runtime_errors(f"the model fails on calibration clip {clip}"):
+                return _run(session, names, feed)
+        except ModelError as error:
+            raise UnusableClipError(str(error), clip) from error
 
     def _open(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -46,8 +46,8 @@ class CalibrationData:
         self.source: Calibration = tuple(source) if isinstance(source, Iterator) else source
         self.info = info
         self.model = model
-        #: Why clips were left out in the last round.
-        self.skipped: list[str] = []
+        self._unread: list[str] = []
+        self._left_out: dict[str, str] = {}
         self._kept: tuple[Feed, ...] | None = None
 
     @classmethod
@@ -71,24 +71,48 @@ class CalibrationData:
             ModelError: the model carries no front end, and the source is audio.
             CorpusError: at the end, when not a single clip of a corpus was usable.
         """
+        return (feed for feed in self._all() if feed[0] not in self._left_out)
+
+    def _all(self) -> Iterator[Feed]:
         if self._kept is not None:
             return iter(self._kept)
         if isinstance(self.source, Corpus):
             return self._read(self.source)
         return iter(self.source)
 
+    @property
+    def skipped(self) -> list[str]:
+        """Why clips were left out: those that could not be read in the last round, and others."""
+        return [*self._unread, *self._left_out.values()]
+
+    def leave_out(self, reasons: Mapping[str, str]) -> bool:
+        """Go without some clips from now on.
+
+        Args:
+            reasons: by the name of the clip.
+
+        Returns:
+            whether one of them was not left out already.
+        """
+        new = reasons.keys() - self._left_out.keys()
+        self._left_out |= {clip: reasons[clip] for clip in reasons if clip in new}
+        self.__dict__.pop("_content", None)
+        for clip in sorted(new):
+            _LOG.info("left out: %s", reasons[clip])
+        return bool(new)
+
     def _read(self, corpus: Corpus) -> Iterator[Feed]:
-        self.skipped.clear()
+        self._unread.clear()
         kept: list[Feed] = []
         size = 0
-        for feed in self._inputs.feeds(corpus, self.skipped):
+        for feed in self._inputs.feeds(corpus, self._unread):
             size += sum(values.nbytes for values in feed[1].values())
             if size <= KEPT_BYTES:
                 kept.append(feed)
             else:
                 kept.clear()
             yield feed
-        for reason in self.skipped:
+        for reason in self._unread:
             _LOG.info("left out: %s", reason)
         if size <= KEPT_BYTES:
             self._kept = tuple(kept)

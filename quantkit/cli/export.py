@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
 
-from quantkit.api.export import TASKS, export
+from quantkit.api.export import FRONTENDS, TASKS, export
 from quantkit.cli.framework import Argument, Command, OutputFile, begin_work
 from quantkit.cli.progress import progress_bar
 from quantkit.cli.streams import echo_json
 
 
+class _Export(Command):
+    """Beside ``-o``, ``--output`` names an output of the model, as other tools have it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if any(re.match(r"-o", each) for each in args):
+            args = [re.sub(r"^--output(?==|$)", "--output-name", each) for each in args]
+        return super().parse_args(ctx, args)
+
+
 @click.command(
     name="export",
-    cls=Command,
-    first=("with_frontend", "name", "labels", "task", "as_json"),
+    cls=_Export,
+    first=("with_frontend", "name", "labels", "task", "frontend", "as_json"),
     dry_run=True,
 )
 @click.argument(
@@ -36,7 +46,7 @@ from quantkit.cli.streams import echo_json
 @click.option(
     "--with-frontend",
     is_flag=True,
-    help="Take waveforms: put the log-mel front end in front of the model as ONNX operators.",
+    help="Take waveforms: put the front end in front of the model as ONNX operators.",
 )
 @click.option(
     "--opset",
@@ -61,6 +71,17 @@ from quantkit.cli.streams import echo_json
     is_flag=True,
     help="Of an .onnx: give it clips of mean 0 and variance 1, as feature extractors do.",
 )
+@click.option(
+    "--frontend",
+    type=click.Choice(FRONTENDS),
+    help="Of an .onnx that takes features: what makes them.",
+)
+@click.option(
+    "--output-name",
+    default="",
+    metavar="NAME",
+    help="Of an .onnx: the output that holds the posteriors; beside -o also --output NAME.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     source: str,
@@ -73,6 +94,8 @@ def command(
     sample_rate: int | None,
     blank: int | None,
     normalize: bool,
+    frontend: str | None,
+    output_name: str,
     as_json: bool,
 ) -> None:
     """Export MODEL: a Wav2Letter checkpoint (a folder, or a .pt or .safetensors file beside its
@@ -89,6 +112,7 @@ def command(
       quantkit export facebook/wav2vec2-base-960h -o wav2vec2.onnx
       quantkit export openai/whisper-base -o whisper-base.onnx
       quantkit export theirs.onnx --labels labels.txt --task ctc -o ours.onnx
+      quantkit export nemo.onnx --labels labels.txt --task ctc --frontend nemo-80 -o ours.onnx
     """
     begin_work(f"export {source} and compare ONNX Runtime's numbers with its own")
     with progress_bar("exporting"):
@@ -103,6 +127,8 @@ def command(
             sample_rate=sample_rate,
             blank=blank,
             normalize=normalize,
+            frontend=frontend or "",
+            output_name=output_name,
         )
     if as_json:
         echo_json(made.to_dict())

@@ -11,6 +11,7 @@ from quantkit.cli.audio_options import AudioOptions, audio_options
 from quantkit.cli.cache_options import cache_choice
 from quantkit.cli.fitting_options import FittingOptions, fitting_options
 from quantkit.cli.framework import Argument, CacheFolder, Command, OutputFile, begin_work
+from quantkit.cli.interface_options import keep_interface_option
 from quantkit.cli.layer_options import (
     LayerOptions,
     base_settings,
@@ -92,6 +93,7 @@ from quantkit.sensitivity.divergence_settings import CANDIDATES
 @preset_option()
 @layer_options
 @fitting_options
+@keep_interface_option
 @click.option(
     "--cache",
     type=CacheFolder(),
@@ -115,6 +117,7 @@ def command(
     audio: AudioOptions,
     layers: LayerOptions,
     fitting: FittingOptions,
+    keep_interface: bool | None,
     cache: Path | None,
     no_cache: bool,
     as_json: bool,
@@ -155,6 +158,7 @@ def command(
             budget,
             selection=audio.chosen,
             settings=settings,
+            keep_interface=keep_interface,
             report=report,
             plan=plan_file,
             cache=cache_choice(cache, no_cache),

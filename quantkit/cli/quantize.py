@@ -13,6 +13,7 @@ from quantkit.api.quantize import quantize, quantize_presets
 from quantkit.cli.audio_options import AudioOptions, audio_options
 from quantkit.cli.fitting_options import FittingOptions, fitting_given, fitting_options
 from quantkit.cli.framework import Argument, Command, OutputFile, begin_work
+from quantkit.cli.interface_options import keep_interface_option
 from quantkit.cli.layer_options import (
     LayerOptions,
     base_settings,
@@ -64,6 +65,7 @@ def _family_files(params: Mapping[str, Any]) -> Sequence[str] | None:
     clips=CALIBRATION_CLIPS,
 )
 @fitting_options
+@keep_interface_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     model: Path,
@@ -73,6 +75,7 @@ def command(
     audio: AudioOptions,
     layers: LayerOptions,
     fitting: FittingOptions,
+    keep_interface: bool | None,
     as_json: bool,
 ) -> None:
     """Quantize the float32 MODEL and say which layers really run in int8.
@@ -98,6 +101,7 @@ def command(
                 presets=[layers.adjusted(settings) for settings in PRESETS.values()],
                 selection=audio.chosen,
                 fitting=chosen,
+                keep_interface=keep_interface,
                 begin=begin_work,
                 progress=tell,
             )
@@ -109,6 +113,7 @@ def command(
                 audio.audio,
                 selection=audio.chosen,
                 fitting=chosen,
+                keep_interface=keep_interface,
                 begin=begin_work,
                 progress=tell,
             )

@@ -8,35 +8,32 @@ names of its layers, stay as they are.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
 
 from quantkit.arrays import FloatArray
 from quantkit.audio.frontend import Frontend
-from quantkit.audio.frontends import AnyFrontend
+from quantkit.audio.frontends import AnyFrontend, frontend_named
 from quantkit.audio.waveform_frontend import WaveformFrontend
 from quantkit.errors import InputError, ModelError
-from quantkit.exporting.foreign import (
-    ForeignModel,
-    Framing,
-    Interface,
-    framing_of,
-    interface_of,
-    shortest_clip,
-)
+from quantkit.exporting.foreign import inputs_of
+from quantkit.exporting.foreign_model import ForeignModel, shortest_clip
+from quantkit.exporting.frontend_graph import fuse_frontend
 from quantkit.exporting.parity import ParityReport, check_parity
+from quantkit.exporting.recognise import recognise
 from quantkit.exporting.saving import float_plan, save_artifact
 from quantkit.exporting.shortest import pad_to_shortest
+from quantkit.exporting.wrapping import declared, wrap
 from quantkit.files import refuse_overwriting, sha256_of
 from quantkit.graph.artifact import open_model
 from quantkit.graph.editor import name_all_nodes
-from quantkit.graph.info import ArtifactInfo, info_of
-from quantkit.runtime.output_scale import Scale, log_probabilities, scale_of
+from quantkit.graph.info import ArtifactInfo, info_of, set_info
+from quantkit.graph.interface import INTERFACE, Interface
+from quantkit.runtime.clip_parts import clip_parts
 from quantkit.tasks.catalogue import adoptable, task_named
 from quantkit.version import __version__
 
@@ -44,11 +41,6 @@ SAMPLE_RATE = 16_000
 
 # What quantization asks for; LogSoftmax is over one axis from here on.
 _OLDEST_OPSET = 13
-_PREFIX = "adopted."
-_OURS = ("waveform", "features", "lengths", "log_probs", "output_lengths")
-_TINY = np.finfo(np.float32).tiny
-# What ``Wav2Vec2FeatureExtractor`` adds, so that silence stays silence.
-_LEAST_VARIANCE = 1e-7
 
 
 def adopt(
@@ -61,6 +53,9 @@ def adopt(
     blank: int | None = None,
     normalize: bool = False,
     name: str = "",
+    frontend: str = "",
+    output_name: str = "",
+    with_frontend: bool = False,
 ) -> ParityReport:
     """Write the CTC model or classifier at ``source`` as an artifact.
 
@@ -74,6 +69,10 @@ def adopt(
         normalize: whether the model wants clips of mean 0 and variance 1, as feature extractors of
             ``transformers`` with ``do_normalize`` give them; the artifact then does that itself.
         name: what the metadata says; by default the file's.
+        frontend: what makes its features; one of :data:`~quantkit.audio.frontends.FRONTENDS`.
+        output_name: name of the output that holds the posteriors, where several could.
+        with_frontend: make the front end of features a part of the graph, which takes waveforms
+            then.
 
     Raises:
         InputError: labels or options do not fit the model.
@@ -89,38 +88,72 @@ def adopt(
     if info_of(model, str(source)).task:
         raise InputError(f"{source} is an artifact already")
     _require_opset(model, source)
+    theirs = _declarations(model)
     rate = sample_rate or SAMPLE_RATE
-    interface = interface_of(model, adoption.per_frame, source)
+    hears: AnyFrontend = frontend_named(frontend, rate) if frontend else Frontend(sample_rate=rate)
+    bands = int(getattr(hears, "mel_bands", 0)) if frontend else 0
+    inputs = inputs_of(model, bands, source)
+    run = ForeignModel(source, hears)
+    interface = recognise(
+        model,
+        inputs,
+        run,
+        source,
+        per_frame=adoption.per_frame,
+        labels=lambda outputs: adoption.meaning(labels, outputs, blank),
+        output=output_name,
+        normalize=normalize,
+    )
     if normalize and interface.is_features:
         raise InputError(f"{source} takes features, and --normalize is for one of waveforms")
-    run = ForeignModel(source, interface, rate)
-    trial = run(run.noise(run.steps(1.0)))
-    scale, outputs = scale_of(trial), int(trial.shape[-1])
+    outputs = run.posteriors(interface, run.noise(interface, run.steps(interface, 1.0))).shape[-1]
     meaning = adoption.meaning(labels, outputs, blank)
-    framing = framing_of(run, source) if adoption.per_frame else None
+    interface = replace(
+        interface,
+        inputs=declared(theirs.input, model.graph.input),
+        outputs=declared(theirs.output, model.graph.output),
+    )
     digest = sha256_of(source)
     name_all_nodes(model)
-    frontend: AnyFrontend = Frontend(sample_rate=rate)
     if not interface.is_features:
-        window = interface.fixed_samples or shortest_clip(run)
-        frontend = WaveformFrontend(rate, window)
-    _Wrapper(model, interface, scale, framing, normalize).apply()
-    if isinstance(frontend, WaveformFrontend) and not interface.fixed_samples:
-        pad_to_shortest(model, frontend.window)
+        # What is filled up to one length may be as short as it likes.
+        hears = WaveformFrontend(rate, 1 if interface.steps else shortest_clip(run, interface))
+    if with_frontend and (not interface.is_features or interface.steps):
+        raise InputError(
+            f"{source} takes {'features of one length' if interface.steps else 'waveforms'}, and "
+            "--with-frontend is for one of features of any length"
+        )
+    wrap(model, interface)
+    if isinstance(hears, WaveformFrontend) and not interface.steps:
+        pad_to_shortest(model, hears.window)
     info = ArtifactInfo(
-        frontend=frontend,
+        frontend=hears,
         fused=not interface.is_features,
         task=task,
         plan=float_plan(model, digest),
         model_sha256=digest,
         version=__version__,
         name=name or source.stem,
+        extra={INTERFACE: interface.to_json()},
         **meaning,
     )
     # Models that know nothing of lengths mix clips with their padding, so batches are not compared.
-    reference = _Reference(run, scale, frontend.window, normalize)
+    apart = replace(info, fused=False) if with_frontend else None
+    reference = _Reference(run, interface, hears, apart)
     check = partial(check_parity, reference, batch_sizes=(1,))
+    if with_frontend:
+        set_info(model, info)
+        # What takes waveforms does not take the place of what took features.
+        model = fuse_frontend(model, hears)
+        info = replace(info_of(model), extra={})
     return save_artifact(model, info, destination, check)
+
+
+def _declarations(model: onnx.ModelProto) -> onnx.GraphProto:
+    """Inputs and outputs of the model as it came."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in constants]
+    return onnx.GraphProto(input=inputs, output=model.graph.output)
 
 
 def _require_opset(model: onnx.ModelProto, source: Path) -> None:
@@ -131,190 +164,50 @@ def _require_opset(model: onnx.ModelProto, source: Path) -> None:
         )
 
 
-class _Wrapper:
-    """Puts nodes around the graph of ``model``, in place."""
-
-    def __init__(
-        self,
-        model: onnx.ModelProto,
-        interface: Interface,
-        scale: Scale,
-        framing: Framing | None,
-        normalize: bool,
-    ) -> None:
-        self.graph = model.graph
-        self.interface, self.scale, self.framing = interface, scale, framing
-        self.normalize = normalize
-        self.audio = "features" if interface.is_features else "waveform"
-        # A graph may call its own values as we call ours.
-        self.values = {name: f"{name}.original" for name in _OURS}
-        self.nodes: list[onnx.NodeProto] = []
-
-    def apply(self) -> None:
-        _rename_values(self.graph, self.values)
-        self._before()
-        ahead, self.nodes = self.nodes, []
-        self._behind()
-        own = [onnx.NodeProto.FromString(n.SerializeToString()) for n in self.graph.node]
-        del self.graph.node[:]
-        self.graph.node.extend([*ahead, *own, *self.nodes])
-        self._declare()
-
-    def _before(self) -> None:
-        interface = self.interface
-        shape = self._add("Shape", [self.audio], "given", start=1, end=2)
-        valid = self._add("Min", ["lengths", shape], "valid")
-        target = self._own(interface.audio.name)
-        masked = self.normalize or interface.mask is not None
-        inside = self._inside(valid, shape) if masked else ""
-        audio = self._normalized(valid, inside) if self.normalize else self.audio
-        if fixed := interface.fixed_samples:
-            # One more than is needed, so that something can be cut off in any case.
-            pads = self._constant("pads", [0, 0, 0, fixed])
-            padded = self._add("Pad", [audio, pads], "padded")
-            ends = [self._constant(name, [n]) for name, n in (("start", 0), ("end", fixed))]
-            cut = self._add("Slice", [padded, *ends, self._constant("axis", [1])], "cut")
-        else:
-            cut = audio
-        axes = len(interface.audio.axes)
-        if axes == 1:
-            self._add("Squeeze", [cut, self._constant("batch_axis", [0])], "", target)
-        elif axes == 3 and not interface.is_features:
-            self._add("Unsqueeze", [cut, self._constant("channel_axis", [1])], "", target)
-        else:
-            self._add("Identity", [cut], "", target)
-        if interface.lengths is not None:
-            name = self._own(interface.lengths.name)
-            self._add("Cast", [valid], "", name, to=interface.lengths.type)
-        if interface.mask is not None:
-            self._add("Cast", [inside], "", self._own(interface.mask.name), to=interface.mask.type)
-
-    def _inside(self, valid: str, shape: str) -> str:
-        """(batch, samples): whether a sample is the clip's own."""
-        zero, one = self._constant("zero", 0), self._constant("one", 1)
-        count = self._add("Squeeze", [shape], "count")
-        positions = self._add("Range", [zero, count, one], "positions")
-        column = self._add("Unsqueeze", [valid, self._constant("column_axis", [1])], "column")
-        return self._add("Less", [positions, column], "inside")
-
-    def _normalized(self, valid: str, inside: str) -> str:
-        """Each clip with mean 0 and variance 1 over its own samples, and zeros behind them."""
-        axis, nothing = self._constant("samples_axis", [1]), self._constant("zeros", np.float32(0))
-        some = self._add("Max", [valid, self._constant("fewest", 1)], "some")
-        column = self._add("Unsqueeze", [some, axis], "some_column")
-        count = self._add("Cast", [column], "samples", to=TensorProto.FLOAT)
-
-        def mean(value: str, part: str) -> str:
-            own = self._add("Where", [inside, value, nothing], f"own_{part}")
-            total = self._add("ReduceSum", [own, axis], f"total_{part}")
-            return self._add("Div", [total, count], f"mean_{part}")
-
-        apart = self._add("Sub", [self.audio, mean(self.audio, "sample")], "apart")
-        variance = mean(self._add("Mul", [apart, apart], "square"), "square")
-        floor = self._constant("least_variance", np.float32(_LEAST_VARIANCE))
-        spread = self._add("Sqrt", [self._add("Add", [variance, floor], "variance")], "spread")
-        scaled = self._add("Div", [apart, spread], "scaled")
-        return self._add("Where", [inside, scaled, nothing], "normalized")
-
-    def _behind(self) -> None:
-        found = self._own(self.interface.output.name)
-        if not self.interface.batched:
-            found = self._add("Unsqueeze", [found, self._constant("clip_axis", [0])], "batched")
-        if self.scale == "logits":
-            self._add("LogSoftmax", [found], "", "log_probs", axis=-1)
-        elif self.scale == "probabilities":
-            tiny = self._constant("tiny", np.float32(_TINY))
-            positive = self._add("Max", [found, tiny], "positive")
-            self._add("Log", [positive], "", "log_probs")
-        else:
-            self._add("Identity", [found], "", "log_probs")
-        if self.framing is not None:
-            offset = self._constant("offset", self.framing.offset)
-            moved = self._add("Add", [f"{_PREFIX}valid", offset], "moved")
-            # Not negative, so that rounding to zero is rounding down.
-            above = self._add("Max", [moved, self._constant("none", 0)], "above")
-            stride = self._constant("stride", self.framing.stride)
-            self._add("Div", [above, stride], "", "output_lengths")
-
-    def _declare(self) -> None:
-        interface = self.interface
-        alone = len(interface.audio.axes) == 1 or not interface.batched
-        batch = 1 if alone or interface.audio.axes[0] else "batch"
-        shape: list[int | str] = [batch, "frames" if interface.is_features else "samples"]
-        if interface.is_features:
-            shape.append(interface.audio.axes[2])
-        lengths = helper.make_tensor_value_info("lengths", TensorProto.INT64, [batch])
-        audio = helper.make_tensor_value_info(self.audio, TensorProto.FLOAT, shape)
-        last = interface.output.axes[-1] or "labels"
-        frames: list[int | str] = [] if self.framing is None else ["output_frames"]
-        outputs = [
-            helper.make_tensor_value_info("log_probs", TensorProto.FLOAT, [batch, *frames, last])
-        ]
-        if self.framing is not None:
-            outputs.append(
-                helper.make_tensor_value_info("output_lengths", TensorProto.INT64, [batch])
-            )
-        for values, new in ((self.graph.input, [audio, lengths]), (self.graph.output, outputs)):
-            del values[:]
-            values.extend(new)
-
-    def _own(self, name: str) -> str:
-        """What a value of the graph is called by now."""
-        return self.values.get(name, name)
-
-    def _constant(self, name: str, value: int | list[int] | np.generic) -> str:
-        array = np.array(value, np.int64 if isinstance(value, (int, list)) else None)
-        self.graph.initializer.append(numpy_helper.from_array(array, _PREFIX + name))
-        return _PREFIX + name
-
-    def _add(
-        self, op: str, inputs: Sequence[str], part: str, output: str = "", **attributes: Any
-    ) -> str:
-        output = output or _PREFIX + part
-        node = helper.make_node(op, list(inputs), [output], f"{_PREFIX}{output}", **attributes)
-        self.nodes.append(node)
-        return output
-
-
 class _Reference:
-    """The foreign model itself, one clip at a time."""
+    """The foreign model itself, one clip at a time.
+
+    Args:
+        hears: the front end of the artifact.
+        apart: of an artifact that computes features itself: what one that does not would say.
+    """
 
     name = "the original"
 
-    def __init__(self, run: ForeignModel, scale: Scale, window: int, normalize: bool) -> None:
-        self.run, self.scale, self.normalize = run, scale, normalize
-        self.unit = "frames" if run.interface.is_features else "samples"
-        some = tuple(run.steps(seconds) for seconds in (0.5, 0.7, 1.0))
-        if run.interface.fixed_samples:
-            self.lengths: tuple[int, ...] = some[:1]
+    def __init__(
+        self,
+        run: ForeignModel,
+        interface: Interface,
+        hears: AnyFrontend,
+        apart: ArtifactInfo | None,
+    ) -> None:
+        self.run, self.interface, self.hears, self.apart = run, interface, hears, apart
+        in_frames = interface.is_features and apart is None
+        self.unit = "frames" if in_frames else "samples"
+        rate = hears.sample_rate
+        some = [round(seconds * rate) for seconds in (0.5, 0.7, 1.0)]
+        if in_frames:
+            some = [hears.frames_of(samples) for samples in some]
+        if steps := interface.steps:
+            self.lengths: tuple[int, ...] = (max(1, steps // 2), steps)
         else:
-            self.lengths = some if run.interface.is_features else (window, *some)
+            self.lengths = tuple(some) if in_frames else (hears.window, *some)
 
     def clips(self, counts: Sequence[int], generator: np.random.Generator) -> list[FloatArray]:
-        return [self.run.noise(count, int(generator.integers(1 << 30))) for count in counts]
-
-    def outputs(self, clips: Sequence[FloatArray]) -> list[FloatArray]:
-        prepared = [_normalized(clip) if self.normalize else clip for clip in clips]
+        seeds = [int(generator.integers(1 << 30)) for _ in counts]
+        if self.apart is not None:
+            return [_noise(count, seed) for count, seed in zip(counts, seeds, strict=True)]
         return [
-            log_probabilities(self.run(clip), self.scale).astype(np.float32) for clip in prepared
+            self.run.noise(self.interface, count, seed)
+            for count, seed in zip(counts, seeds, strict=True)
         ]
 
+    def outputs(self, clips: Sequence[FloatArray]) -> list[FloatArray]:
+        if self.apart is not None:
+            clips = [clip_parts(self.hears(clip), self.apart)[0] for clip in clips]
+        return [self.run.posteriors(self.interface, clip) for clip in clips]
 
-def _normalized(clip: FloatArray) -> FloatArray:
-    """As ``Wav2Vec2FeatureExtractor`` does it."""
-    normalized: FloatArray = (clip - clip.mean()) / np.sqrt(clip.var() + _LEAST_VARIANCE)
-    return normalized
 
-
-def _rename_values(graph: onnx.GraphProto, names: dict[str, str]) -> None:
-    """Give values new names, in the graphs inside nodes too."""
-    for tensor in graph.initializer:
-        tensor.name = names.get(tensor.name, tensor.name)
-    for value in graph.value_info:
-        value.name = names.get(value.name, value.name)
-    for node in graph.node:
-        node.input[:] = [names.get(name, name) for name in node.input]
-        node.output[:] = [names.get(name, name) for name in node.output]
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                _rename_values(inner, names)
+def _noise(samples: int, seed: int) -> FloatArray:
+    generator = np.random.default_rng(seed)
+    return (0.1 * generator.standard_normal(samples)).astype(np.float32)

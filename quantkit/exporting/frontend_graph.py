@@ -23,7 +23,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from quantkit.audio.frontend import Frontend
+from quantkit.audio.frontends import AnyFrontend
 from quantkit.errors import ModelError
+from quantkit.exporting.feature_nodes import MADE_OF_NODES, feature_nodes
 from quantkit.graph.info import info_of, set_info
 from quantkit.graph.layers import FRONTEND_PREFIX
 from quantkit.runtime.padding import MIN_FRAMES
@@ -132,7 +134,12 @@ frontend (waveform, lengths) => (features, frames) {
 """)
 
 
-def fuse_frontend(model: onnx.ModelProto, frontend: Frontend) -> onnx.ModelProto:
+def can_fuse(frontend: AnyFrontend) -> bool:
+    """Whether a front end can be a part of a graph."""
+    return type(frontend) in (Frontend, *MADE_OF_NODES)
+
+
+def fuse_frontend(model: onnx.ModelProto, frontend: AnyFrontend) -> onnx.ModelProto:
     """A model from ``waveform`` and ``lengths`` in samples, made of one from ``features``.
 
     Clips of a batch do not see each other: mean and variance are taken over a clip's own frames,
@@ -151,8 +158,9 @@ def fuse_frontend(model: onnx.ModelProto, frontend: Frontend) -> onnx.ModelProto
             "it needs `features` and `lengths`"
         )
     bands = inputs["features"].type.tensor_type.shape.dim[2].dim_value
-    if bands not in (0, frontend.mel_bands):
-        raise ModelError(f"the model takes {bands} bands, the front end has {frontend.mel_bands}")
+    made = int(getattr(frontend, "mel_bands", 0))
+    if not can_fuse(frontend) or bands not in (0, made):
+        raise ModelError(f"the model takes {bands} bands, the front end has {made}")
     opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
     if opset < _OLDEST_OPSET:
         raise ModelError(f"opset {opset} is too old for the front end; it needs {_OLDEST_OPSET}")
@@ -160,7 +168,11 @@ def fuse_frontend(model: onnx.ModelProto, frontend: Frontend) -> onnx.ModelProto
     fused = onnx.ModelProto()
     fused.CopyFrom(model)
     graph = fused.graph
-    nodes, tables = _frontend_nodes(frontend)
+    nodes, tables = (
+        _frontend_nodes(frontend)
+        if isinstance(frontend, Frontend)
+        else feature_nodes(frontend, opset)
+    )
     model_nodes = list(graph.node)
     for node in model_nodes:
         for position, name in enumerate(node.input):

@@ -33,6 +33,9 @@ class ExportOptions:
         sample_rate: of the audio that an ``.onnx`` takes, in hertz; none stands for 16,000.
         blank: index of the CTC blank of an ``.onnx``, where its labels do not show it.
         normalize: whether an ``.onnx`` wants clips of mean 0 and variance 1.
+        frontend: what makes the features of an ``.onnx``; one of
+            :data:`~quantkit.audio.frontends.FRONTENDS`.
+        output_name: of an ``.onnx``: name of the output that holds the posteriors.
     """
 
     with_frontend: bool = False
@@ -43,6 +46,8 @@ class ExportOptions:
     sample_rate: int | None = None
     blank: int | None = None
     normalize: bool = False
+    frontend: str = ""
+    output_name: str = ""
 
 
 # Folder or file, destination, options.
@@ -65,6 +70,7 @@ def export_source(source: str, destination: Path, options: ExportOptions) -> Par
         return _export_onnx(Path(source), destination, options)
     _refuse(options, "an .onnx", labels="--labels", task="--task", blank="--blank")
     _refuse(options, "an .onnx", sample_rate="--sample-rate", normalize="--normalize")
+    _refuse(options, "an .onnx", frontend="--frontend", output_name="--output-name")
     try:
         folder = _folder_of(source)
         if not Path(source).exists():
@@ -132,7 +138,9 @@ def _export_whisper(source: Path, destination: Path, options: ExportOptions) -> 
 def _export_onnx(source: Path, destination: Path, options: ExportOptions) -> ParityReport:
     from quantkit.exporting.adopt import adopt
 
-    _refuse(options, "a model in PyTorch", with_frontend="--with-frontend", opset="--opset")
+    _refuse(options, "a model in PyTorch", opset="--opset")
+    if not options.frontend:
+        _refuse(options, "a model in PyTorch, or with --frontend", with_frontend="--with-frontend")
     if options.labels is None or not options.task:
         # One that is cut off, or no model at all, is refused for that.
         read_info(source)
@@ -148,6 +156,9 @@ def _export_onnx(source: Path, destination: Path, options: ExportOptions) -> Par
         blank=options.blank,
         normalize=options.normalize,
         name=options.name,
+        frontend=options.frontend,
+        output_name=options.output_name,
+        with_frontend=options.with_frontend,
     )
 
 

@@ -11,6 +11,7 @@ from quantkit.quantization.equalize.balancing import unbalanced, worth_balancing
 from quantkit.quantization.equalize.conditioning import ONE_GRID, observe_magnitudes
 from quantkit.quantization.prepare import prepare
 from quantkit.quantization.prepared import PreparedModel
+from quantkit.quantization.unusable_clips import leaving_out
 
 
 def with_balance(
@@ -33,6 +34,15 @@ def with_balance(
     """
     if fitting.balance:
         return fitting
+    return leaving_out(prepared, feeds, lambda: _with_balance(prepared, feeds, settings, fitting))
+
+
+def _with_balance(
+    prepared: PreparedModel,
+    feeds: CalibrationData,
+    settings: QuantizeSettings,
+    fitting: PtqSettings,
+) -> PtqSettings:
     assigned = prepare(prepared, settings, fitting)
     junctions = {
         name: junction

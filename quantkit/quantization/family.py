@@ -38,9 +38,8 @@ def quantize_family(
             f"{', '.join(static)} need calibration clips: give a folder of audio (--audio DIR)"
         )
     prepared = PreparedModel.of(source)
+    feeds = None if calibration is None else prepared.feeds(calibration)
     for number, settings in enumerate(family):
         told = portion(progress or no_progress, number, len(family))
         destination = folder / f"{settings.name}.onnx"
-        yield quantize_model(
-            prepared, destination, settings, calibration, fitting=fitting, progress=told
-        )
+        yield quantize_model(prepared, destination, settings, feeds, fitting=fitting, progress=told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import onnx
 from quantkit.calibration.data import Calibration, CalibrationData
 from quantkit.calibration.observations import Observations
 from quantkit.errors import FormatError, InputError
+from quantkit.exporting.unwrapping import unwrap
 from quantkit.graph.artifact import save_checked_model, total_size
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.info import set_info
@@ -30,6 +32,7 @@ from quantkit.quantization.prepared import AssignedModel, PreparedModel
 from quantkit.quantization.range_search import search_ranges
 from quantkit.quantization.rewrite import rewrite
 from quantkit.quantization.storage import stored_layers
+from quantkit.quantization.unusable_clips import leaving_out
 from quantkit.quantization.weights import WeightStore, quantized_weight
 from quantkit.runtime.lint import LintReport, lint_model
 from quantkit.runtime.malloc_trim import malloc_trim
@@ -127,17 +130,12 @@ def quantize_model(
         OutputError: ``destination`` cannot be written.
     """
     prepared = PreparedModel.of(source)
-    assigned = prepare(prepared, settings, fitting)
     in_place = _same_file(prepared.source, destination)
-    if in_place and not assigned.is_unchanged:
-        raise InputError(
-            f"{destination} is the float32 model itself; write the result to another file"
-        )
     source_bytes = prepared.size_bytes
     feeds = None if calibration is None else prepared.feeds(calibration)
-    assigned.condition(feeds)
+    observing = partial(_observed, prepared, destination, settings, fitting, feeds, progress)
+    assigned, observations = leaving_out(prepared, feeds, observing)
     conditioned = assigned.conditioned
-    observations = observations_of(assigned, feeds, progress)
     _LOG.info("%d layers are observed; their weights are next", len(assigned.layers))
     _encode_ahead(assigned, observations)
     weights = WeightStore(
@@ -150,7 +148,7 @@ def quantize_model(
     # Checking the file takes as much memory again.
     if last_use:
         prepared.cache.clear()
-    del prepared, assigned, observations, weights
+    del prepared, assigned, observations, weights, observing
     malloc_trim()
     if in_place:
         lint = lint_model(destination)
@@ -166,6 +164,24 @@ def quantize_model(
         skipped=() if feeds is None else tuple(feeds.skipped),
         conditioned=conditioned,
     )
+
+
+def _observed(
+    prepared: PreparedModel,
+    destination: Path,
+    settings: str | QuantizeSettings | Plan,
+    fitting: PtqSettings | None,
+    feeds: CalibrationData | None,
+    progress: Progress | None,
+) -> tuple[AssignedModel, Observations]:
+    """The choices for all layers, and what the clips show of them."""
+    assigned = prepare(prepared, settings, fitting)
+    if _same_file(prepared.source, destination) and not assigned.is_unchanged:
+        raise InputError(
+            f"{destination} is the float32 model itself; write the result to another file"
+        )
+    assigned.condition(feeds)
+    return assigned, observations_of(assigned, feeds, progress)
 
 
 def _encode_ahead(assigned: AssignedModel, observations: Observations) -> None:
@@ -236,6 +252,8 @@ def build(
                 version=__version__,
             ),
         )
+    if assigned.prepared.keep_interface:
+        unwrap(model)
     return model, plan
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 import onnx
 
 from quantkit.calibration.data import Calibration, CalibrationData
-from quantkit.errors import ModelError, OutputError
+from quantkit.errors import InputError, ModelError, OutputError
+from quantkit.exporting.unwrapping import wrapped_interface
+from quantkit.exporting.wrapping import PREFIX, wrap_again
 from quantkit.files import sha256_of
 from quantkit.graph.artifact import open_files
 from quantkit.graph.body_constants import hoist_weights
@@ -57,23 +59,29 @@ class PreparedModel:
 
     Args:
         source: the ``.onnx``.
+        keep_interface: whether what is made of it has the inputs and outputs of the model that it
+            was adopted from; None: where it was adopted.
 
     Attributes:
         original: the graph as the file has it. It must not be changed: copy it.
         size_bytes: of all files of the model.
         info: its metadata.
+        keep_interface: as above, decided.
         cache: see above.
 
     Raises:
         ModelError: it is missing, damaged, quantized already, or of an opset before 13.
+        InputError: ``keep_interface`` of a model that was adopted by an earlier version.
     """
 
-    def __init__(self, source: Path) -> None:
+    def __init__(self, source: Path, keep_interface: bool | None = None) -> None:
         self.source = source
         opened = open_files(source)
         self.original = opened.graph
+        wrap_again(self.original)
         self.size_bytes = opened.size_bytes
         self.info: ArtifactInfo = info_of(self.original, str(source))
+        self.keep_interface = _kept_interface(self.original, source, keep_interface)
         self.cache = CalibrationCache()
         _refuse_quantized(self.original, self.info, source)
         self._optimised: dict[tuple[str, ...], onnx.ModelProto] = {}
@@ -220,6 +228,17 @@ class AssignedModel:
         if self.conditioned or self.is_unchanged:
             return graph_digest(self.model)
         return self.prepared.graph_sha256(self.skip_passes, self.fitting.balance)
+
+
+def _kept_interface(model: onnx.ModelProto, source: Path, keep: bool | None) -> bool:
+    """Whether results get the interface of the original; a model of ours has its own anyway."""
+    has_one = wrapped_interface(model) is not None
+    if keep and not has_one and any(node.name.startswith(PREFIX) for node in model.graph.node):
+        raise InputError(
+            f"{source} was made of somebody's .onnx by an earlier version, and does not know the "
+            "original's inputs and outputs: export the original anew"
+        )
+    return has_one if keep is None else keep and has_one
 
 
 def _copy(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -12,7 +12,8 @@ from quantkit.arrays import FloatArray
 from quantkit.errors import ModelError
 from quantkit.graph.artifact import read_info
 from quantkit.graph.info import ArtifactInfo
-from quantkit.runtime.padding import padded_batch
+from quantkit.runtime.clip_parts import clip_parts
+from quantkit.runtime.padding import padded_batch, runs_of
 from quantkit.runtime.recognizer import require_values
 from quantkit.runtime.session import create_session
 from quantkit.runtime.speech_model import Output, SpeechModel, run_session
@@ -54,13 +55,16 @@ class Classifier(SpeechModel):
 
     def outputs(self, batch: Sequence[FloatArray]) -> list[Output]:
         """(classes,) natural log-probabilities of each clip."""
-        if not batch:
-            return []
-        padded, lengths = padded_batch(batch, self.session.get_inputs()[0].shape[2:])
-        name = "waveform" if self.info.fused else "features"
-        feed: dict[str, Output] = {name: padded, "lengths": lengths}
-        (log_probs,) = run_session(self.session, ["log_probs"], feed)
-        return [*log_probs]
+        shape = self.session.get_inputs()[0].shape
+        parts = [clip_parts(clip, self.info)[0] for clip in batch]
+        found: list[Output] = []
+        for group in runs_of(parts, shape):
+            padded, lengths = padded_batch(group, shape[2:])
+            name = "waveform" if self.info.fused else "features"
+            feed: dict[str, Output] = {name: padded, "lengths": lengths}
+            (log_probs,) = run_session(self.session, ["log_probs"], feed)
+            found.extend(log_probs)
+        return found
 
     def text_of(self, output: Output) -> str:
         """The most likely class."""

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-from onnx import TensorProto
 
 from quantkit.arrays import Array
 from quantkit.errors import ModelError
+
+if TYPE_CHECKING:
+    import onnx
 
 #: Of the last axis of an output.
 Scale = Literal["log-probabilities", "probabilities", "logits"]
 
 # Rows of float32 log-probabilities over 32,000 labels add up to one as well as this.
 _TOLERANCE = 1e-3
-
-_FLOAT_TYPES = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 
 
 def posterior_output(model: onnx.ModelProto) -> str:
@@ -27,8 +26,12 @@ def posterior_output(model: onnx.ModelProto) -> str:
     Raises:
         ModelError: there is none.
     """
+    # Programs that only run models do without the package.
+    from onnx import TensorProto
+
+    floats = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
     for value in model.graph.output:
-        if value.type.tensor_type.elem_type in _FLOAT_TYPES:
+        if value.type.tensor_type.elem_type in floats:
             return str(value.name)
     raise ModelError("the model has no output of floating point, so no posteriors to compare")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -43,3 +43,16 @@ def padded_batch(
     for row, clip in zip(padded, batch, strict=True):
         row[: len(clip)] = clip
     return padded, lengths
+
+
+def runs_of(
+    batch: Sequence[FloatArray], shape: Sequence[int | str | None]
+) -> Iterator[Sequence[FloatArray]]:
+    """The clips in groups that the model takes at once.
+
+    Args:
+        shape: of its input; a number in front is how many clips it takes.
+    """
+    most = shape[0] if shape and isinstance(shape[0], int) and shape[0] > 0 else len(batch)
+    for start in range(0, len(batch), most or 1):
+        yield batch[start : start + most]

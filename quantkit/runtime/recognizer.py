@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,8 @@ from quantkit.arrays import FloatArray
 from quantkit.errors import ModelError
 from quantkit.graph.artifact import read_info
 from quantkit.graph.info import ArtifactInfo
-from quantkit.runtime.padding import padded_batch
+from quantkit.runtime.clip_parts import clip_parts
+from quantkit.runtime.padding import padded_batch, runs_of
 from quantkit.runtime.session import create_session
 from quantkit.runtime.speech_model import Output, SpeechModel, run_session
 from quantkit.text.ctc import ctc_loss
@@ -143,8 +144,16 @@ class Recognizer(SpeechModel):
             InputError: clips of the wrong shape.
             ModelError: ONNX Runtime fails on the batch.
         """
-        if not batch:
-            return []
+        parts = [clip_parts(clip, self.info) for clip in batch]
+        rows = iter(self._rows([part for clip in parts for part in clip]))
+        return [_joined([next(rows) for _ in clip]) for clip in parts]
+
+    def _rows(self, parts: Sequence[FloatArray]) -> Iterator[FloatArray]:
+        """As :meth:`log_probs`, of clips that the model takes in one run."""
+        for group in runs_of(parts, self.session.get_inputs()[0].shape):
+            yield from self._run(group)
+
+    def _run(self, batch: Sequence[FloatArray]) -> list[FloatArray]:
         padded, lengths = self.pad(batch)
         name = "waveform" if self.info.fused else "features"
         log_probs, valid = run_session(
@@ -155,6 +164,10 @@ class Recognizer(SpeechModel):
     def pad(self, batch: Sequence[FloatArray]) -> tuple[FloatArray, npt.NDArray[np.int64]]:
         """See :func:`~quantkit.runtime.padding.padded_batch`."""
         return padded_batch(batch, self.session.get_inputs()[0].shape[2:])
+
+
+def _joined(parts: list[FloatArray]) -> FloatArray:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def require_values(

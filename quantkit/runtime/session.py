@@ -9,7 +9,9 @@ from pathlib import Path
 
 import onnxruntime
 
-from quantkit.errors import InputError, ModelError
+from quantkit.errors import FormatError, InputError, ModelError
+from quantkit.graph.interface import interface_in
+from quantkit.runtime.adapted_session import AdaptedSession
 from quantkit.runtime.errors import in_one_line
 from quantkit.runtime.malloc_trim import malloc_trim
 from quantkit.runtime.parallel import core_limit
@@ -27,6 +29,9 @@ _NO_KERNEL = "Could not find an implementation"
 def create_session(path: Path, *, threads: int = 1) -> onnxruntime.InferenceSession:
     """A session on the CPU provider with all graph optimisations.
 
+    An artifact that has the inputs and outputs of somebody's model answers like any other; see
+    :class:`~quantkit.runtime.adapted_session.AdaptedSession`.
+
     Args:
         path: the model.
         threads: threads inside one operator; 0 lets ONNX Runtime take all cores.
@@ -42,7 +47,11 @@ def create_session(path: Path, *, threads: int = 1) -> onnxruntime.InferenceSess
     session = open_session(path, session_options(threads))
     # Unpacking weights leaves six times what the model needs to run, free and not given back.
     malloc_trim()
-    return session
+    try:
+        interface = interface_in(session.get_modelmeta().custom_metadata_map)
+    except FormatError as error:
+        raise ModelError(f"{path}: its quantkit metadata is damaged: {error}") from error
+    return AdaptedSession(session, interface) if interface and interface.kept else session
 
 
 def session_options(

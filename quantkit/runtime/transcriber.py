@@ -57,7 +57,8 @@ def transcribe(model: SpeechModel, clips: Iterable[Utterance | Path]) -> Iterato
     """Transcribe clips one by one.
 
     Raises:
-        AudioError: a clip that cannot be read or is too short; the message names it.
+        AudioError: a clip that cannot be read, is too short, or that the model gives no numbers
+            for; the message names it.
         ModelError: the model fails on a clip.
     """
     rate = model.frontend.sample_rate
@@ -72,6 +73,8 @@ def transcribe(model: SpeechModel, clips: Iterable[Utterance | Path]) -> Iterato
                 f"window of the front end ({model.frontend.window})"
             )
         (output,) = model.outputs([model.features(waveform)])
+        if problem := model.problem_of(output):
+            raise AudioError(f"{clip.path or clip.identifier}: the model gives {problem} for it")
         text = model.text_of(output)
         taken = time.perf_counter() - start
         yield Transcript(

@@ -21,6 +21,7 @@ from quantkit.quantization.observe import observe
 from quantkit.quantization.pipeline import observe_cached
 from quantkit.quantization.prepare import prepare
 from quantkit.quantization.prepared import AssignedModel, PreparedModel
+from quantkit.quantization.unusable_clips import leaving_out
 from quantkit.sensitivity.cache import AnalysisCache
 from quantkit.sensitivity.divergence import Divergences, measure_divergence
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
@@ -104,8 +105,22 @@ def analyze(
     """
     settings = AnalysisSettings() if settings is None else settings
     prepared = PreparedModel.of(source)
-    assigned = _assigned(prepared, settings)
     feeds = prepared.feeds(calibration)
+    tell = progress or no_progress
+    return leaving_out(
+        prepared, feeds, lambda: _analyze(prepared, feeds, settings, cache, tell, notify)
+    )
+
+
+def _analyze(
+    prepared: PreparedModel,
+    feeds: CalibrationData,
+    settings: AnalysisSettings,
+    cache: Path | None,
+    tell: Progress,
+    notify: Callable[[str], None] | None,
+) -> Sensitivity:
+    assigned = _assigned(prepared, settings)
     if not feeds.clips:
         raise CorpusError("the analysis needs at least one clip, and there is none")
     assigned.condition(feeds)
@@ -118,7 +133,6 @@ def analyze(
     finished = kept.within(settings.to_json())
     layers = _finished_layers(finished)
     if layers is None:
-        tell = progress or no_progress
         metrics = measure_metrics(
             assigned.model,
             assigned.layers,

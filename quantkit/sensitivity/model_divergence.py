@@ -5,17 +5,13 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-import onnx
-import onnxruntime
-
 from quantkit.calibration.clip_store import ClipStore
 from quantkit.calibration.data import CalibrationData
 from quantkit.errors import CorpusError, ModelError
-from quantkit.graph.external_data import with_external_data
 from quantkit.quantization.prepared import PreparedModel
+from quantkit.quantization.unusable_clips import float_session, leaving_out
 from quantkit.runtime.malloc_trim import malloc_trim
 from quantkit.runtime.output_scale import posterior_output
-from quantkit.runtime.session import open_session, session_options
 from quantkit.sensitivity.estimate import Estimate
 from quantkit.sensitivity.posteriors import Weighting
 from quantkit.sensitivity.reference import Reference
@@ -47,10 +43,16 @@ def model_divergence(
         CorpusError: there is no clip.
     """
     prepared = PreparedModel.of(source)
+    return leaving_out(prepared, feeds, lambda: _divergence(prepared, other, feeds, weighting))
+
+
+def _divergence(
+    prepared: PreparedModel, other: Path, feeds: CalibrationData, weighting: Weighting
+) -> Estimate:
     output = posterior_output(prepared.original)
     with tempfile.TemporaryDirectory(prefix="quantkit-compare-") as folder:
         clips, store = [], ClipStore(Path(folder), _MEMORY)
-        session = _mapped(prepared.original, Path(folder))
+        session = float_session(prepared.original, Path(folder))
         for clip, values in session_posteriors(session, prepared.source, output, feeds):
             clips.append(clip)
             store.append({output: values})
@@ -72,10 +74,3 @@ def model_divergence(
                 )
             sums.append(reference.divergence(index, values))
         return reference.estimate(sums)
-
-
-def _mapped(model: onnx.ModelProto, folder: Path) -> onnxruntime.InferenceSession:
-    """A session whose weights stay in a file, which takes a third of the memory of a plain one."""
-    path = folder / "float32.onnx"
-    path.write_bytes(with_external_data(model, folder / "weights").SerializeToString())
-    return open_session(path, session_options(threads=0, prepack=False))

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from quantkit.arrays import FloatArray
 from quantkit.calibration.clip_store import ClipStore
+from quantkit.errors import ModelError, UnusableClipError
 from quantkit.runtime.output_scale import scale_of
 from quantkit.sensitivity.estimate import Estimate, estimated
 from quantkit.sensitivity.posteriors import Weighting, divergence, frame_weights, log_posteriors
@@ -26,7 +27,7 @@ class Reference:
         folder, memory: see :class:`~quantkit.calibration.clip_store.ClipStore`.
 
     Raises:
-        ModelError: the posteriors are not finite, or have no labels.
+        UnusableClipError: the posteriors of a clip are not finite, or have no labels.
     """
 
     def __init__(
@@ -40,11 +41,14 @@ class Reference:
         self._clips = tuple(clips)
         self._store = ClipStore(folder, memory)
         for clip, values in zip(self._clips, outputs, strict=True):
-            if not len(self._store):
-                # NaN first: it would pass for logits.
-                log_posteriors(values, "log-probabilities", clip)
-                self.scale = scale_of(values)
-            self._store.append({"": log_posteriors(values, self.scale, clip)})
+            try:
+                if not len(self._store):
+                    # NaN first: it would pass for logits.
+                    log_posteriors(values, "log-probabilities", clip)
+                    self.scale = scale_of(values)
+                self._store.append({"": log_posteriors(values, self.scale, clip)})
+            except ModelError as error:
+                raise UnusableClipError(str(error), clip) from error
         self._weights = frame_weights(self, weighting)
         self.frames = sum(len(each) for each in self._weights)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -11,25 +12,40 @@ from quantkit.audio.features import iter_features, load_waveform
 from quantkit.audio.utterance import Corpus
 from quantkit.errors import AudioError, InputError, ModelError
 from quantkit.graph.info import ArtifactInfo
+from quantkit.runtime.clip_parts import clip_parts
 from quantkit.runtime.padding import MIN_FRAMES
 from quantkit.tasks.inputs import ClipInputs, Feed, Portion
 
 
 class CorpusInputs(ClipInputs):
-    """Each clip alone, through the model's front end."""
+    """Each clip alone, through the model's front end; see :func:`corpus_feeds`."""
+
+    def __init__(self, info: ArtifactInfo, model: Path | None = None) -> None:
+        super().__init__(info, model)
+        self._later: set[str] = set()
 
     def feeds(self, corpus: Corpus, skipped: list[str]) -> Iterator[Feed]:
-        """See :func:`corpus_feeds`."""
-        return corpus_feeds(corpus, self.info, skipped)
+        """See :func:`corpus_feeds`; a clip that is cut gives a feed for each of its parts."""
+        for clip, inputs in corpus_feeds(corpus, self.info, skipped):
+            name = "waveform" if self.info.fused else "features"
+            start = 0
+            for part in clip_parts(inputs[name][0], self.info):
+                feed: dict[str, Array] = {name: part[None], "lengths": np.array([len(part)])}
+                if start:
+                    self._later.add(f"{clip} at {start}")
+                yield (f"{clip} at {start}" if start else clip), feed
+                start += len(part)
 
     def portion(self, clip: str, inputs: Mapping[str, Array]) -> Portion:
-        """One clip, as long as its longest input."""
+        """One clip, as long as its longest input, or a later part of one."""
         frontend = self.info.frontend
+        recordings = int(clip not in self._later)
         if frontend is None or not inputs:
-            return Portion(1, 0.0)
+            return Portion(recordings, 0.0)
         length = max(values.shape[1] for values in inputs.values() if values.ndim > 1)
-        fused = self.info.fused
-        return Portion(1, length / frontend.sample_rate if fused else frontend.seconds_of(length))
+        if self.info.fused:
+            return Portion(recordings, length / frontend.sample_rate)
+        return Portion(recordings, frontend.seconds_of(length))
 
 
 def corpus_feeds(

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import soxr
 
 from quantkit.arrays import FloatArray
-from quantkit.audio.frontend import hertz_to_mel
+from quantkit.audio.mel import hertz_to_mel
 from quantkit.training.keywords.recipe import AugmentSettings
 
 WideArray = npt.NDArray[np.float64]

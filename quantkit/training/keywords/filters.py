@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from quantkit.arrays import FloatArray
-from quantkit.audio.frontend import hertz_to_mel, mel_to_hertz
+from quantkit.audio.mel import hertz_to_mel, mel_to_hertz
 
 _LOWEST_HERTZ = 60.0
 _HIGHEST_SHARE = 0.95

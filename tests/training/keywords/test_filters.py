@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from quantkit.audio.frontend import hertz_to_mel, mel_to_hertz
+from quantkit.audio.mel import hertz_to_mel, mel_to_hertz
 from quantkit.training.keywords.filters import gabor_filters
 
 
