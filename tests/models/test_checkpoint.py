@@ -184,7 +184,7 @@ def test_missing_and_unknown_tensors_are_named(folder: Path) -> None:
         ({"config": {"labels": 5}}, "4 labels, but config.labels 5"),
         ({"config": {"labels": 4, "features": 80}}, "front end of 40 bands"),
         ({"labels": {"tokens": ["a", "a"], "blank": 0}}, "repeat a token"),
-        ({"frontend": {"kind": "mfcc"}}, "not a log-mel"),
+        ({"frontend": {"kind": "mfcc"}}, "kind is not 'log-mel'"),
     ],
 )
 def test_config_that_cannot_be_used(folder: Path, changes: dict[str, Any], message: str) -> None:
