@@ -22,9 +22,9 @@ def load_waveform(utterance: Utterance, sample_rate: int) -> FloatArray:
     """
     if utterance.waveform is not None:
         return resampled(utterance.waveform, utterance.sample_rate, sample_rate)
-    if utterance.path is None:
+    if utterance.source is None:
         raise AudioError(f"{utterance.identifier}: has features only, and a waveform is needed")
-    return read_audio(utterance.path, sample_rate)
+    return read_audio(utterance.source, sample_rate, excerpt=utterance.excerpt)
 
 
 def load_features(utterance: Utterance, frontend: AnyFrontend) -> FloatArray:
@@ -42,13 +42,13 @@ def load_features(utterance: Utterance, frontend: AnyFrontend) -> FloatArray:
         if not bands:
             raise AudioError(f"{utterance.identifier} has features, but the model takes waveforms")
         return _checked_features(utterance.features, utterance.identifier, bands)
-    if utterance.path is None and utterance.waveform is None:
+    if not utterance.has_audio:
         raise AudioError(f"{utterance.identifier} has neither an audio file nor features")
     waveform = load_waveform(utterance, frontend.sample_rate)
     try:
         return frontend(waveform)
     except AudioError as error:
-        raise AudioError(f"{utterance.path or utterance.identifier}: {error}") from error
+        raise AudioError(f"{utterance.place}: {error}") from error
 
 
 def iter_features(

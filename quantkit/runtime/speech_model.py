@@ -141,7 +141,7 @@ class SpeechModel(ABC):
             return clip if self.info.fused else self.frontend(clip)
         if not self.info.fused:
             return load_features(clip, self.frontend)
-        if clip.path is None and clip.waveform is None:
+        if not clip.has_audio:
             raise InputError(f"{clip.identifier}: has features only, but the model takes waveforms")
         return load_waveform(clip, self.frontend.sample_rate)
 

@@ -73,7 +73,7 @@ def _waveforms(
     corpus: Corpus, sample_rate: int, window: int, skipped: list[str]
 ) -> Iterator[tuple[str, FloatArray]]:
     for utterance in corpus:
-        if utterance.path is None and utterance.waveform is None:
+        if not utterance.has_audio:
             raise InputError(
                 f"{utterance.identifier}: has features only, but the model takes waveforms"
             )
@@ -83,7 +83,6 @@ def _waveforms(
             skipped.append(str(error))
             continue
         if waveform.size < window:
-            clip = utterance.path or utterance.identifier
-            skipped.append(f"{clip}: shorter than one window of the front end")
+            skipped.append(f"{utterance.place}: shorter than one window of the front end")
             continue
         yield utterance.identifier, waveform

@@ -121,7 +121,7 @@ def _recordings(
     shared: _Recording | None = None
     for clip in corpus:
         try:
-            if clip.path is None and clip.waveform is None:
+            if not clip.has_audio:
                 raise AudioError(f"{clip.identifier}: has features only, and Whisper has its own")
             samples = _samples(clip, frontend)
         except AudioError as error:
@@ -147,7 +147,7 @@ def _samples(clip: Utterance, frontend: WhisperFrontend) -> FloatArray:
     try:
         require_speech(samples, frontend.window)
     except AudioError as error:
-        raise AudioError(f"{clip.path or clip.identifier}: {error}") from error
+        raise AudioError(f"{clip.place}: {error}") from error
     return samples
 
 
