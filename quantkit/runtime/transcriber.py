@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from quantkit.audio.features import load_waveform
 from quantkit.audio.utterance import Utterance
-from quantkit.errors import AudioError
+from quantkit.errors import AudioError, InputError, ModelError
+from quantkit.printable import printable
 from quantkit.runtime.speech_model import Segment, SpeechModel
 
 
@@ -36,7 +37,7 @@ class Transcript:
 
     def to_dict(self) -> dict[str, Any]:
         """For programs: ``quantkit transcribe --json``."""
-        found: dict[str, Any] = {} if self.path is None else {"path": str(self.path)}
+        found: dict[str, Any] = {} if self.path is None else {"path": printable(self.path)}
         found |= {
             "text": self.text,
             "seconds": round(self.seconds, 3),
@@ -53,32 +54,50 @@ class Transcript:
         return [asdict(segment) for segment in self.segments]
 
 
-def transcribe(model: SpeechModel, clips: Iterable[Utterance | Path]) -> Iterator[Transcript]:
+def transcribe(
+    model: SpeechModel,
+    clips: Iterable[Utterance | Path],
+    failed: Callable[[InputError], None] | None = None,
+) -> Iterator[Transcript]:
     """Transcribe clips one by one.
+
+    Args:
+        failed: is told why a clip has no text, and the next one follows; None: it is raised.
 
     Raises:
         AudioError: a clip that cannot be read or is too short; the message names it.
         ModelError: the model fails on a clip.
     """
-    rate = model.frontend.sample_rate
     for each in clips:
         clip = Utterance(each) if isinstance(each, Path) else each
-        waveform = load_waveform(clip, rate)
-        start = time.perf_counter()
-        if waveform.size < model.frontend.window:
-            # A fused graph cannot raise: it would answer with text for no speech at all.
-            raise AudioError(
-                f"{clip.path or clip.identifier}: {waveform.size} samples are shorter than one "
-                f"window of the front end ({model.frontend.window})"
-            )
-        (output,) = model.outputs([model.features(waveform)])
-        text = model.text_of(output)
-        taken = time.perf_counter() - start
-        yield Transcript(
-            clip.path,
-            text,
-            waveform.size / rate,
-            taken,
-            model.language_of(output),
-            model.segments_of(output),
+        try:
+            transcript = _transcript(model, clip)
+        except (AudioError, ModelError) as error:
+            if failed is None:
+                raise
+            failed(error)
+        else:
+            yield transcript
+
+
+def _transcript(model: SpeechModel, clip: Utterance) -> Transcript:
+    rate = model.frontend.sample_rate
+    waveform = load_waveform(clip, rate)
+    start = time.perf_counter()
+    if waveform.size < model.frontend.window:
+        # A fused graph cannot raise: it would answer with text for no speech at all.
+        raise AudioError(
+            f"{clip.place}: {waveform.size} samples are shorter than one "
+            f"window of the front end ({model.frontend.window})"
         )
+    (output,) = model.outputs([model.features(waveform)])
+    text = model.text_of(output)
+    taken = time.perf_counter() - start
+    return Transcript(
+        clip.path,
+        text,
+        waveform.size / rate,
+        taken,
+        model.language_of(output),
+        model.segments_of(output),
+    )
