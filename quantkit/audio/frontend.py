@@ -7,8 +7,10 @@ constants from :class:`Frontend`, which is stored in the artifact's metadata.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +67,40 @@ class Frontend:
         require_speech(waveform, self.window)
         slices = np.lib.stride_tricks.sliding_window_view(waveform, self.window)[:: self.hop]
         mel = np.empty((len(slices), self.mel_bands))
+        self._fill(mel, slices)
+        centred = mel - mel.mean(axis=0)
+        scaled = centred / np.sqrt((centred**2).mean(axis=0) + self.variance_floor)
+        return np.asarray(scaled, np.float32)
+
+    def of_blocks(self, blocks: Iterable[FloatArray]) -> FloatArray:
+        """As :meth:`__call__` for a long clip, in not much more memory than its features take.
+
+        Sums are made in another order, so the last digits may differ.
+
+        Args:
+            blocks: (samples,) each, finite, together one clip.
+
+        Raises:
+            AudioError: the clip is shorter than one window.
+        """
+        parts: list[FloatArray] = []
+        for slices in framed(blocks, self.window, self.hop):
+            parts.append(np.empty((len(slices), self.mel_bands), np.float32))
+            self._fill(parts[-1], slices)
+        if not parts:
+            require_speech(np.zeros(0, np.float32), self.window)
+        mel = np.concatenate(parts)
+        parts.clear()
+        mean = mel.mean(axis=0, dtype=np.float64)
+        mel -= mean.astype(np.float32)
+        variance = np.zeros(self.mel_bands)
+        for start in range(0, len(mel), _CHUNK_FRAMES):
+            variance += (mel[start : start + _CHUNK_FRAMES].astype(np.float64) ** 2).sum(axis=0)
+        mel /= np.sqrt(variance / len(mel) + self.variance_floor).astype(np.float32)
+        return mel
+
+    def _fill(self, mel: npt.NDArray[Any], slices: FloatArray) -> None:
+        """Write the log-mel energies of windows of samples, (frames, window), to ``mel``."""
         for start in range(0, len(slices), _CHUNK_FRAMES):
             windowed = slices[start : start + _CHUNK_FRAMES] * hann_window(self.window)
             spectrum = np.fft.rfft(windowed, n=self.fft_size, axis=1)
@@ -72,9 +108,6 @@ class Frontend:
             mel[start : start + _CHUNK_FRAMES] = np.log(
                 power @ mel_filters(self).T + self.log_offset
             )
-        centred = mel - mel.mean(axis=0)
-        scaled = centred / np.sqrt((centred**2).mean(axis=0) + self.variance_floor)
-        return np.asarray(scaled, np.float32)
 
     def to_json(self) -> str:
         """The JSON stored in an artifact's ``quantkit.frontend`` metadata."""
@@ -97,6 +130,21 @@ class Frontend:
             raise
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise FormatError(f"front end settings are not readable: {error}") from error
+
+
+def framed(blocks: Iterable[FloatArray], window: int, hop: int) -> Iterator[FloatArray]:
+    """The windows of a clip that comes in blocks, (frames, window) at a time.
+
+    >>> [frames.tolist() for frames in framed([np.arange(3), np.arange(3, 6)], window=3, hop=2)]
+    [[[0, 1, 2]], [[2, 3, 4]]]
+    """
+    rest: FloatArray | None = None
+    for block in blocks:
+        rest = block if rest is None else np.concatenate((rest, block))
+        count = 1 + (len(rest) - window) // hop
+        if count > 0:
+            yield np.lib.stride_tricks.sliding_window_view(rest, window)[::hop][:count]
+            rest = rest[count * hop :]
 
 
 @lru_cache

@@ -4,14 +4,16 @@ Large-Scale Weak Supervision", section 2.2), as its published code computes it."
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from quantkit.arrays import FloatArray
-from quantkit.audio.frontend import hann_window
+from quantkit.audio.frontend import framed, hann_window
 from quantkit.audio.waveform import require_speech
 from quantkit.errors import FormatError
 
@@ -74,14 +76,52 @@ class WhisperFrontend:
         slices = np.lib.stride_tricks.sliding_window_view(padded, self.window)[:: self.hop]
         mel = np.full((frames + self.window_frames, self.mel_bands), np.log10(_SILENCE))
         spoken = min(len(slices), len(mel))
-        for start in range(0, spoken, _CHUNK_FRAMES):
+        self._fill(mel[:spoken], slices)
+        loud = np.maximum(mel, mel.max() - _DECADES)
+        return np.asarray((loud + 4.0) / 4.0, np.float32)
+
+    def of_blocks(self, blocks: Iterable[FloatArray]) -> FloatArray:
+        """As :meth:`__call__` for a long clip, in not much more memory than its features take.
+
+        Single precision between the steps makes the last digits differ.
+
+        Args:
+            blocks: (samples,) each, finite, together one clip; the first holds half a window.
+        """
+        samples = 0
+        parts: list[FloatArray] = []
+
+        def padded() -> Iterator[FloatArray]:
+            nonlocal samples
+            for block in blocks:
+                if not samples:
+                    yield block[self.window // 2 : 0 : -1]
+                samples += len(block)
+                yield block
+            yield np.zeros(self.window, np.float32)
+
+        for slices in framed(padded(), self.window, self.hop):
+            parts.append(np.empty((len(slices), self.mel_bands), np.float32))
+            self._fill(parts[-1], slices)
+        total = self.frames_of(samples) + self.window_frames
+        silent = total - sum(map(len, parts))
+        parts.append(np.full((silent, self.mel_bands), np.log10(_SILENCE), np.float32))
+        mel = np.concatenate(parts)
+        parts.clear()
+        np.maximum(mel, mel.max() - np.float32(_DECADES), out=mel)
+        mel += np.float32(4.0)
+        mel /= np.float32(4.0)
+        return mel
+
+    def _fill(self, mel: npt.NDArray[Any], slices: FloatArray) -> None:
+        """Write logarithms of windows of samples, (frames, window), to the rows of ``mel``."""
+        for start in range(0, len(mel), _CHUNK_FRAMES):
             windowed = slices[start : start + _CHUNK_FRAMES] * hann_window(self.window)
             spectrum = np.fft.rfft(windowed, axis=1)
             power = spectrum.real**2 + spectrum.imag**2
             bands = power @ slaney_filters(self).T
-            mel[start : start + len(bands)] = np.log10(np.maximum(bands, _SILENCE))
-        loud = np.maximum(mel, mel.max() - _DECADES)
-        return np.asarray((loud + 4.0) / 4.0, np.float32)
+            end = min(start + len(bands), len(mel))
+            mel[start:end] = np.log10(np.maximum(bands[: end - start], _SILENCE))
 
     def to_json(self) -> str:
         """The JSON stored in an artifact's ``quantkit.frontend`` metadata."""

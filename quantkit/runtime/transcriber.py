@@ -8,8 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from quantkit.audio.features import load_waveform
+import numpy as np
+
+from quantkit.arrays import FloatArray
+from quantkit.audio.features import waveform_blocks
 from quantkit.audio.utterance import Utterance
+from quantkit.audio.windows import LONGEST_SECONDS, whole_or_blocks
 from quantkit.errors import AudioError, InputError, ModelError
 from quantkit.printable import printable
 from quantkit.runtime.speech_model import Segment, SpeechModel
@@ -82,22 +86,43 @@ def transcribe(
 
 def _transcript(model: SpeechModel, clip: Utterance) -> Transcript:
     rate = model.frontend.sample_rate
-    waveform = load_waveform(clip, rate)
+    reader = _Reader(waveform_blocks(clip, rate))
+    whole = whole_or_blocks(reader, round(LONGEST_SECONDS * rate))
+    reader.seconds = 0.0
     start = time.perf_counter()
-    if waveform.size < model.frontend.window:
-        # A fused graph cannot raise: it would answer with text for no speech at all.
-        raise AudioError(
-            f"{clip.place}: {waveform.size} samples are shorter than one "
-            f"window of the front end ({model.frontend.window})"
-        )
-    (output,) = model.outputs([model.features(waveform)])
+    if not isinstance(whole, np.ndarray):
+        output = model.long_output(whole)
+    else:
+        if reader.samples < model.frontend.window:
+            # A fused graph cannot raise: it would answer with text for no speech at all.
+            raise AudioError(
+                f"{clip.place}: {reader.samples} samples are shorter than one "
+                f"window of the front end ({model.frontend.window})"
+            )
+        (output,) = model.outputs([model.features(whole)])
     text = model.text_of(output)
-    taken = time.perf_counter() - start
+    taken = time.perf_counter() - start - reader.seconds
     return Transcript(
         clip.path,
         text,
-        waveform.size / rate,
+        reader.samples / rate,
         taken,
         model.language_of(output),
         model.segments_of(output),
     )
+
+
+class _Reader(Iterator[FloatArray]):
+    """Blocks of a waveform; counts their samples and the seconds that reading them took."""
+
+    def __init__(self, blocks: Iterator[FloatArray]) -> None:
+        self._blocks = blocks
+        self.samples = 0
+        self.seconds = 0.0
+
+    def __next__(self) -> FloatArray:
+        start = time.perf_counter()
+        block = next(self._blocks)
+        self.seconds += time.perf_counter() - start
+        self.samples += block.size
+        return block
