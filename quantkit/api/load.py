@@ -95,8 +95,8 @@ class Model:
         >>> one, two = model.transcribe([samples, "two.mp3"], 48_000)  # doctest: +SKIP
 
         Args:
-            audio: a file (WAV, FLAC, Ogg or MP3, of any rate); an array (samples,), or of up to 8
-                channels, which are averaged; or a list of them, or a
+            audio: a file (WAV, FLAC, Ogg, MP3 and more, of any rate); an array (samples,), or of up
+                to 8 channels, which are averaged; or a list of them, or a
                 :class:`~quantkit.audio.utterance.Corpus`. Floats are in [-1, 1], integers are int16
                 or int32; see :func:`~quantkit.audio.samples.mono_waveform`.
             sample_rate: of the arrays, in hertz; a file says its own.

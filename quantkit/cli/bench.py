@@ -39,7 +39,7 @@ from quantkit.report.terminal import print_report_table, terminal_console
     required=True,
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Folder of a corpus: manifest.tsv, LibriSpeech, Speech Commands, NumPy, or audio files.",
+    help="Folder of a corpus, or a table of clips: manifest.tsv, Common Voice, NeMo, LibriSpeech …",
 )
 @click.option(
     "--report",
