@@ -32,19 +32,22 @@ FORMATS = [
     ("disc.ac3", "ac3", "ac3"),
     ("pack.wv", "wv", "wavpack"),
     ("flac.ogg", "ogg", "flac"),
+    ("call.amr", "amr", "libopencore_amrnb"),
+    ("call.3gp", "3gp", "libopencore_amrnb"),
 ]
 
 
 def write(path: Path, container: str, codec: str) -> Path:
     av = pytest.importorskip("av")
+    rate = 8_000 if "amr" in codec else RATE
     try:
         with av.open(str(path), "w", format=container) as file:
-            track = file.add_stream(codec, rate=RATE, layout="mono")
-            track.bit_rate = 96_000
+            track = file.add_stream(codec, rate=rate, layout="mono")
+            track.bit_rate = 12_200 if rate < RATE else 96_000
             frame = av.AudioFrame.from_ndarray(TONE[None], format="fltp", layout="mono")
             frame.sample_rate, frame.pts = RATE, 0
             converter = av.AudioResampler(
-                format=track.format, layout="mono", rate=RATE, frame_size=track.frame_size or 1_024
+                format=track.format, layout="mono", rate=rate, frame_size=track.frame_size or 1_024
             )
             for piece in (*converter.resample(frame), *converter.resample(None)):
                 file.mux(track.encode(piece))
