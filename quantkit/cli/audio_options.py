@@ -11,9 +11,9 @@ import click
 
 from quantkit.api.defaults import ANALYSIS_CLIPS, CALIBRATION_SPLIT
 from quantkit.api.selection import Selection
-from quantkit.audio.left_out import left_out_in_words
 from quantkit.cli.corpus_options import OPTIONS, CorpusOptions, split_option
 from quantkit.cli.option_groups import option_group
+from quantkit.report.left_out import left_out_in_words
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from quantkit.api.train import TrainListener, train
-from quantkit.audio.left_out import left_out_in_words
 from quantkit.cli.framework import Argument, Command, OutputFolder, begin_work
 from quantkit.cli.progress import Tell, progress_bar
 from quantkit.errors import InputError
+from quantkit.report.left_out import left_out_in_words
 
 if TYPE_CHECKING:
     from quantkit.training.run import Progress as TrainingProgress

@@ -14,7 +14,6 @@ from quantkit.cli.decoder_options import DecoderOptions, decoder_options
 from quantkit.cli.framework import Argument, Command
 from quantkit.cli.progress import progress_bar
 from quantkit.errors import InputError
-from quantkit.printable import printable
 from quantkit.runtime.transcriber import Transcript
 
 
@@ -29,6 +28,7 @@ from quantkit.runtime.transcriber import Transcript
     cls=Argument,
     nargs=-1,
     required=True,
+    may_be_unreadable=True,
     type=click.Path(path_type=Path),
     help="Audio files.",
 )
@@ -74,7 +74,7 @@ def command(
         elif len(clips) == 1:
             click.echo(transcript.text)
         else:
-            click.echo(f"{printable(transcript.path)}: {transcript.text}")
+            click.echo(f"{transcript.name}: {transcript.text}")
     if failed:
         click.get_current_context().exit(InputError.exit_code)
 

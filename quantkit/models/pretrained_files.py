@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from quantkit.errors import CheckpointError
+from quantkit.files import require_file
 
 CONFIG_NAME = "config.json"
 
@@ -35,7 +36,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
         CheckpointError: it cannot be read, or is not a JSON object.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(require_file(path).read_bytes())
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
@@ -102,7 +103,7 @@ def _shards(index: Path) -> list[Path]:
 
 def _require_whole(path: Path) -> None:
     try:
-        with path.open("rb") as stream:
+        with require_file(path).open("rb") as stream:
             start = stream.read(1024)
             size = path.stat().st_size
             if start.startswith(_POINTER):

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from quantkit.audio.left_out import left_out_in_words
+from quantkit.report.left_out import left_out_in_words
 
 #: With fewer clips than this, they are unlikely to represent the speech in use.
 ENOUGH_CLIPS = 10

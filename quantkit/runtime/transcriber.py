@@ -39,9 +39,14 @@ class Transcript:
     language: str = ""
     segments: tuple[Segment, ...] = ()
 
+    @property
+    def name(self) -> str:
+        """The path, as it can be printed anywhere; empty for samples in memory."""
+        return "" if self.path is None else printable(self.path)
+
     def to_dict(self) -> dict[str, Any]:
         """For programs: ``quantkit transcribe --json``."""
-        found: dict[str, Any] = {} if self.path is None else {"path": printable(self.path)}
+        found: dict[str, Any] = {} if self.path is None else {"path": self.name}
         found |= {
             "text": self.text,
             "seconds": round(self.seconds, 3),

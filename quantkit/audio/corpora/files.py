@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from quantkit.audio.decode import file_kind
 from quantkit.audio.suffixes import AUDIO_SUFFIXES
 from quantkit.errors import CorpusError
+from quantkit.files import require_file
 from quantkit.printable import printable
 
 
@@ -20,7 +21,7 @@ def read_lines(path: Path) -> list[str]:
         CorpusError: the file cannot be read, or is not UTF-8 (with the line).
     """
     try:
-        content = path.read_bytes()
+        content = require_file(path).read_bytes()
     except OSError as error:
         raise CorpusError(f"cannot read {path}: {error.strerror or error}") from error
     try:
