@@ -127,9 +127,9 @@ def _take(stream: BinaryIO, recording: _Recording, begin: int, promised: int, si
     unknown = promised >= _SMALLEST_UNKNOWN and promised > there
     if unknown or (not promised and not _chunks_only(stream, begin, size)):
         # Nobody came back to write the size.
-        following = find(stream, b"WAVEfmt ", begin, size)
-        there = following - 8 - begin if following >= begin + 8 else there
-        recording.exact = recording.exact and unknown and following < 0
+        following = _next_wave(stream, begin, size)
+        recording.exact &= unknown and following == size
+        there = following - begin
         promised = there
     elif promised > there:
         missing = promised - there
@@ -140,6 +140,15 @@ def _take(stream: BinaryIO, recording: _Recording, begin: int, promised: int, si
         promised = there
     recording.samples.append((begin, begin + promised))
     return promised
+
+
+def _next_wave(stream: BinaryIO, position: int, size: int) -> int:
+    """Where the next recording begins behind samples of unknown length; the end where none does."""
+    while (position := find(stream, b"RIFF", position, size)) >= 0:
+        if is_wave(bytes_at(stream, position, 12)):
+            return position
+        position += 1
+    return size
 
 
 def _tolerated(recording: _Recording, promised: int) -> float:

@@ -98,6 +98,15 @@ def test_a_stopped_recording_with_another_behind_it(path: Path, whole: np.ndarra
     np.testing.assert_array_equal(heard(path, content), np.concatenate([whole, whole]))
 
 
+def test_a_stopped_recording_with_a_note_at_the_head_of_the_next(
+    path: Path, whole: np.ndarray
+) -> None:
+    following = wav(path)
+    note = b"bext" + struct.pack("<I", 12) + b"RIFF of what"
+    content = size_of_samples(wav(path), 0xFFFF_FFFF) + following[:12] + note + following[12:]
+    np.testing.assert_array_equal(heard(path, content), np.concatenate([whole, whole]))
+
+
 def test_joined_wavs_of_different_rates_are_each_resampled(path: Path) -> None:
     first = wav(path)
     soundfile.write(path, NOISE, 8_000)
