@@ -153,3 +153,11 @@ def test_a_recording_that_ends_in_another_format_is_heard_up_to_there(tmp_path: 
     ogg = encoded(tmp_path, "ogg")
     one = heard(tmp_path / "one.ogg", ogg)
     np.testing.assert_array_equal(heard(tmp_path / "two.ogg", ogg + b"\0" * 5_000), one)
+
+
+def test_an_aiff_whose_recorder_was_stopped(tmp_path: Path) -> None:
+    content = bytearray(encoded(tmp_path, "aiff", subtype="PCM_16"))
+    # Sizes of the file and of the samples, and the number of frames.
+    for place in (4, content.index(b"SSND") + 4, content.index(b"COMM") + 10):
+        content[place : place + 4] = bytes(4)
+    np.testing.assert_allclose(heard(tmp_path / "stopped.aiff", content), NOISE, atol=1e-4)
