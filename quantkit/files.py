@@ -1,7 +1,9 @@
-"""Writing files so that a crash or a full disk never leaves half of one."""
+"""Reading files that can hang nobody, and writing them so that a crash or a full disk never leaves
+half of one."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -16,6 +18,18 @@ from quantkit.errors import FormatError, InputError, OutputError
 from quantkit.json_fields import parse_json, shown
 
 _CHUNK_BYTES = 1 << 20
+
+
+def require_file(path: Path) -> Path:
+    """``path``, if opening it cannot wait for somebody to write: it is a file, or a folder.
+
+    Raises:
+        OSError: it is a pipe or device, or cannot be looked at.
+    """
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "it is a pipe or device, and a file is needed", str(path))
+    return path
 
 
 def output_target(destination: Path) -> Path:
@@ -116,7 +130,7 @@ def read_json(source: Path, schema: str) -> dict[str, Any]:
         FormatError: missing file, not JSON, not an object, or another schema.
     """
     try:
-        text = source.read_bytes()
+        text = require_file(source).read_bytes()
     except OSError as error:
         raise FormatError(f"cannot read {source}: {error.strerror or error}") from error
     content = parse_json(text, str(source), finite=False)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quantkit.api.begin import Begin, nothing
-from quantkit.audio.corpora import open_corpus
+from quantkit.audio.corpora import is_table, open_corpus
 from quantkit.audio.decode import audio_seconds
 from quantkit.audio.samples import mono_waveform, require_length, require_rate
 from quantkit.audio.utterance import Corpus, Utterance
@@ -95,7 +95,7 @@ def corpus_of(audio: Audio, sample_rate: float | None = None) -> Corpus:
         return audio
     if isinstance(audio, str | os.PathLike):
         path = path_of(audio, "the audio")
-        if not path.is_file():
+        if not path.is_file() or is_table(path):
             _refuse_rate(sample_rate, "a folder")
             return open_corpus(path)
     clips = _listed(audio)

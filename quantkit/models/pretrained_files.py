@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from quantkit.errors import CheckpointError, FormatError
+from quantkit.files import require_file
 from quantkit.json_fields import parse_json
 
 CONFIG_NAME = "config.json"
@@ -35,7 +36,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
         CheckpointError: it cannot be read, or is not a JSON object.
     """
     try:
-        content = parse_json(path.read_bytes(), str(path), finite=False)
+        content = parse_json(require_file(path).read_bytes(), str(path), finite=False)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
     except FormatError as error:
@@ -102,7 +103,7 @@ def _shards(index: Path) -> list[Path]:
 
 def _require_whole(path: Path) -> None:
     try:
-        with path.open("rb") as stream:
+        with require_file(path).open("rb") as stream:
             start = stream.read(1024)
             size = path.stat().st_size
             if start.startswith(_POINTER):

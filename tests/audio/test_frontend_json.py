@@ -64,7 +64,7 @@ def test_what_is_wrong_is_said(change: dict[str, object], message: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '"log-mel"', "[" * 100_000])
 def test_what_is_no_json_object_is_refused(text: str) -> None:
-    with pytest.raises(FormatError, match="not (readable|JSON|usable)"):
+    with pytest.raises(FormatError, match=r"not (readable|JSON|usable)"):
         frontend_from_json(text)
 
 

@@ -13,7 +13,7 @@ from quantkit.cli.framework import help as help_page
 from quantkit.cli.framework.common import NAMES, general_options, take_state, threads_option
 from quantkit.cli.framework.config import dumped, read_config, without_alternatives
 from quantkit.cli.framework.logs import logging_to_stderr
-from quantkit.cli.framework.places import settle_outputs
+from quantkit.cli.framework.places import refuse_devices, settle_outputs
 from quantkit.cli.framework.repeats import refuse_repeats
 from quantkit.runtime.parallel import at_most_cores
 
@@ -79,6 +79,7 @@ class Command(click.Command):
                 ctx.exit(0)
         rest = super().parse_args(ctx, args)
         ctx.obj = take_state(ctx.params)
+        refuse_devices(ctx)
         settle_outputs(ctx)
         return rest
 

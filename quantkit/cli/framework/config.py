@@ -24,6 +24,7 @@ import click
 
 from quantkit.cli.framework.toml import toml_value
 from quantkit.errors import InputError
+from quantkit.files import require_file
 from quantkit.version import __version__
 
 _NUMBERS = (click.types.IntParamType, click.types.FloatParamType)
@@ -45,7 +46,7 @@ def read_config(path: Path, ctx: click.Context, options: Iterable[click.Option])
             gives an option a value of the wrong type.
     """
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(require_file(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,11 @@ import click
 
 from quantkit.api.outputs import check_outputs, check_place
 from quantkit.cli.framework.dry_run import is_input, paths_in, written
-from quantkit.cli.framework.parameters import OutputFile, OutputFolder
+from quantkit.cli.framework.parameters import Argument, OutputFile, OutputFolder
 from quantkit.cli.framework.state import state
+from quantkit.errors import InputError
+from quantkit.files import require_file
+from quantkit.printable import printable
 
 
 def settle_outputs(ctx: click.Context) -> None:
@@ -31,11 +35,28 @@ def settle_outputs(ctx: click.Context) -> None:
     check_outputs(_files(ctx), _inputs(ctx))
 
 
-def _inputs(ctx: click.Context) -> list[Path]:
+def refuse_devices(ctx: click.Context) -> None:
+    """Refuse what is neither file nor folder among the inputs in ``ctx.params``: it may never end.
+
+    Raises:
+        InputError: a pipe or a device.
+    """
+    for path in _inputs(ctx, required=True):
+        try:
+            require_file(path)
+        except OSError as error:
+            # What is not there is named where it is needed.
+            if error.errno == errno.EINVAL:
+                raise InputError(f"cannot read {printable(path)}: {error.strerror}") from error
+
+
+def _inputs(ctx: click.Context, *, required: bool = False) -> list[Path]:
+    """What the command reads; ``required``: and cannot do without."""
     return [
         path
         for param in ctx.command.params
         if is_input(param)
+        and not (required and isinstance(param, Argument) and param.may_be_unreadable)
         for path in paths_in(ctx.params.get(str(param.name)))
     ]
 
