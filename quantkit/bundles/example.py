@@ -5,9 +5,10 @@ Stored as text, because it must not import quantkit: it needs only ONNX Runtime 
 
 EXAMPLE_SOURCE = '''\
 """What does a 16-bit WAV file say?   python example.py clip.wav"""
-import json, sys, wave
+import json, os, sys, wave
 from pathlib import Path
 import numpy as np
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when ONNX Runtime is imported
 import onnxruntime as ort
 
 here = Path(__file__).parent
