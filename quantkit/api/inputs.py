@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,6 +19,7 @@ from quantkit.audio.samples import mono_waveform, require_length, require_rate
 from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.errors import CorpusError, InputError
 from quantkit.planning.budget import parse_budget
+from quantkit.temporary import TemporaryFolder
 
 #: A path, or its name.
 PathLike: TypeAlias = str | os.PathLike[str]
@@ -181,8 +181,8 @@ def float_model(model: PathLike, begin: Begin = nothing) -> Iterator[Path]:
     from quantkit.exporting.sources import ExportOptions, export_source
 
     begin(f"export {path}, and go on with the result")
-    with tempfile.TemporaryDirectory(prefix="quantkit-export-") as folder:
-        exported = Path(folder) / f"{path.name}.onnx"
+    with TemporaryFolder("export") as folder:
+        exported = folder / f"{path.name}.onnx"
         try:
             export_source(os.fspath(model), exported, ExportOptions())
         except InputError as error:

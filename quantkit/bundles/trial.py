@@ -11,12 +11,12 @@ import json
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from quantkit.bundles.manifest import FRONTEND, LABELS, MODEL
 from quantkit.errors import InputError, ModelError
+from quantkit.temporary import TemporaryFolder
 
 _TIMEOUT_S = 600
 _SECONDS_OF_SOUND = 2
@@ -95,7 +95,7 @@ def run_once(folder: Path, python: str = sys.executable) -> dict[str, Any]:
         *map(str, arguments),
     ]
     # With -c, Python imports from its working folder, which must not be the bundle.
-    with tempfile.TemporaryDirectory() as empty:
+    with TemporaryFolder("trial") as empty:
         try:
             done = subprocess.run(
                 command, cwd=empty, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False

@@ -7,13 +7,13 @@ Beside :mod:`quantkit.runtime.session` and not in it, because that opens models 
 from __future__ import annotations
 
 import re
-import tempfile
 from pathlib import Path
 
 import onnx
 
 from quantkit.graph.single_file import single_file
 from quantkit.runtime.session import open_session, session_options
+from quantkit.temporary import TemporaryFolder
 
 # What ONNX Runtime puts before the name of a node that does an activation function, too.
 _PREFIX = "fused "
@@ -40,8 +40,8 @@ def optimised_graph(path: Path) -> onnx.GraphProto:
     Raises:
         ModelError: ONNX Runtime does not load the file, or cannot save what it made of it.
     """
-    with tempfile.TemporaryDirectory(prefix="quantkit-optimised-") as folder:
-        written = Path(folder) / "optimised.onnx"
+    with TemporaryFolder("optimised") as folder:
+        written = folder / "optimised.onnx"
         # Nothing is run, so packing the weights for the kernels would be wasted.
         options = session_options(prepack=False)
         options.optimized_model_filepath = str(written)
