@@ -17,6 +17,7 @@ from quantkit.audio.frontend import Frontend
 from quantkit.errors import CheckpointError, FormatError, InputError
 from quantkit.files import read_json, write_bytes, write_json
 from quantkit.models.wav2letter import Wav2Letter, Wav2LetterConfig
+from quantkit.reading import require_regular
 from quantkit.text.labels import Labels
 
 SCHEMA = "quantkit.checkpoint/1"
@@ -194,6 +195,7 @@ def _first_line(error: BaseException) -> str:
 
 def _read_tensors(weights: Path) -> dict[str, Tensor]:
     try:
+        require_regular(weights)
         if weights.suffix == ".safetensors":
             return load_file(weights)
         content = torch.load(weights, map_location="cpu", weights_only=True)

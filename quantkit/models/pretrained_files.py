@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import struct
 import zipfile
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from quantkit.errors import CheckpointError
+from quantkit.reading import open_regular, parse_json, read_bytes
 
 CONFIG_NAME = "config.json"
 
@@ -35,11 +35,12 @@ def read_json_object(path: Path) -> dict[str, Any]:
         CheckpointError: it cannot be read, or is not a JSON object.
     """
     try:
-        content = json.loads(path.read_bytes())
+        text = read_bytes(path)
+        content = parse_json(text)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
-        if path.read_bytes().startswith(_POINTER):
+        if text.startswith(_POINTER):
             raise CheckpointError(f"{path} is a Git-LFS pointer: run `git lfs pull`") from error
         raise CheckpointError(f"{path} is not JSON, or is truncated; fetch it again") from error
     if not isinstance(content, dict):
@@ -102,7 +103,7 @@ def _shards(index: Path) -> list[Path]:
 
 def _require_whole(path: Path) -> None:
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             start = stream.read(1024)
             size = path.stat().st_size
             if start.startswith(_POINTER):
@@ -131,7 +132,7 @@ def _header_size(path: Path, start: bytes, size: int) -> int:
 def _require_all_tensors(path: Path, header: bytes, size: int) -> None:
     # https://github.com/huggingface/safetensors#format: eight bytes, a header, the elements.
     try:
-        entries = json.loads(header)
+        entries = parse_json(header)
         ends = [e["data_offsets"][1] for name, e in entries.items() if name != "__metadata__"]
         wanted = 8 + len(header) + max(ends, default=0)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TypeGuard
 
 from quantkit.errors import CheckpointError, FormatError
 from quantkit.models.pretrained_files import optional_json_object, read_json_object
+from quantkit.reading import parse_json, read_text
 from quantkit.text.whisper_vocabulary import WhisperVocabulary
 
 _TOKENIZER, _VOCABULARY, _WORDS = "tokenizer.json", "vocab.json", "added_tokens.json"
@@ -105,7 +105,7 @@ def _is_token(value: object) -> TypeGuard[int]:
 
 def _list(path: Path) -> list[str]:
     try:
-        content = json.loads(_text(path))
+        content = parse_json(_text(path))
     except ValueError as error:
         raise CheckpointError(f"{path} is not JSON, or is truncated; fetch it again") from error
     if not isinstance(content, list):
@@ -115,7 +115,7 @@ def _list(path: Path) -> list[str]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_text(path)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
