@@ -19,12 +19,8 @@ from pathlib import Path
 from quantkit.errors import OutputError
 from quantkit.files import make_lasting, output_target
 from quantkit.journal import has_unfinished_renames, rename_together
+from quantkit.locks import HAVE_LOCKS, try_lock
 from quantkit.temporary import TemporaryFolder, finish_interrupted
-
-try:
-    import fcntl
-except ImportError:  # pragma: no cover - Windows
-    fcntl = None  # type: ignore[assignment]
 
 # Renames take less than a millisecond; whoever holds the lock for longer is none of us.
 _LOCK_SECONDS = 10.0
@@ -124,28 +120,17 @@ def _temporary_beside(parent: Path) -> Iterator[Path]:
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
     """Keep other processes of quantkit from renaming in ``folder`` at the same time."""
-    if fcntl is None:
+    if not HAVE_LOCKS:
         yield
         return
     handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         until = time.monotonic() + _LOCK_SECONDS
-        while not _locked(handle) and time.monotonic() < until:
+        while try_lock(handle) is False and time.monotonic() < until:
             time.sleep(_LOOK_SECONDS)
         yield
     finally:
         os.close(handle)
-
-
-def _locked(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        # A file system without locks.
-        return True
-    return True
 
 
 def _exchanged(new: Path, old: Path) -> bool:

@@ -25,11 +25,7 @@ from types import TracebackType
 
 from quantkit.errors import OutputError
 from quantkit.journal import finish_renames, has_unfinished_renames
-
-try:
-    import fcntl
-except ImportError:  # pragma: no cover - Windows
-    fcntl = None  # type: ignore[assignment]
+from quantkit.locks import HAVE_LOCKS, try_lock
 
 # Locks are known to the processes of one host; folders may be shared between several.
 _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
@@ -177,26 +173,21 @@ def _lock(path: Path) -> tuple[int | None, bool]:
 
     Where nothing can be locked, the handle is None, and every process is alone.
     """
-    if fcntl is None:
+    if not HAVE_LOCKS:
         return None, True
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None, os.path.lexists(path)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        return None, False
-    except OSError:
-        os.close(handle)
-        return None, True
-    return handle, True
+    if locked := try_lock(handle):
+        return handle, True
+    os.close(handle)
+    return None, locked is None
 
 
 def _sweep(folder: Path, *, noted_only: bool) -> bool:
     done = False
-    if fcntl is None:
+    if not HAVE_LOCKS:
         return done
     with os.scandir(folder) as entries:
         found = [Path(entry.path) for entry in entries if _OURS.fullmatch(entry.name)]

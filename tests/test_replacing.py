@@ -13,6 +13,7 @@ import pytest
 from quantkit import replacing
 from quantkit.errors import OutputError
 from quantkit.journal import finish_renames, rename_together
+from quantkit.locks import HAVE_LOCKS
 from quantkit.replacing import replaced_folder, replaced_together, settled
 from quantkit.temporary import TemporaryFolder
 
@@ -94,7 +95,7 @@ class TestFiles:
         assert (tmp_path / "m.onnx").read_text() == "new"
         assert (tmp_path / "m.onnx").is_symlink()
 
-    @pytest.mark.skipif(replacing.fcntl is None, reason="needs locks of POSIX")
+    @pytest.mark.skipif(not HAVE_LOCKS, reason="needs locks of POSIX")
     @pytest.mark.parametrize("rename", range(5))
     def test_killed_between_any_two_renames(self, tmp_path: Path, rename: int) -> None:
         write(tmp_path, "old")
@@ -108,7 +109,7 @@ class TestFiles:
         assert len(list(tmp_path.iterdir())) == 2
 
     @pytest.mark.slow
-    @pytest.mark.skipif(replacing.fcntl is None, reason="needs locks of POSIX")
+    @pytest.mark.skipif(not HAVE_LOCKS, reason="needs locks of POSIX")
     def test_of_two_processes_at_once_one_wins_whole(self, tmp_path: Path) -> None:
         code = (
             "import os, sys\nfrom pathlib import Path\nfrom tests.test_replacing import *\n"
@@ -161,7 +162,7 @@ class TestFolders:
         assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
-@pytest.mark.skipif(replacing.fcntl is None, reason="needs locks of POSIX")
+@pytest.mark.skipif(not HAVE_LOCKS, reason="needs locks of POSIX")
 @pytest.mark.parametrize("rename", range(5))
 def test_a_folder_is_old_or_new_after_a_kill(tmp_path: Path, rename: int) -> None:
     (tmp_path / "b").mkdir()

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from quantkit import temporary
 from quantkit.errors import OutputError
+from quantkit.locks import HAVE_LOCKS
 from quantkit.temporary import (
     TemporaryFolder,
     remove_abandoned,
@@ -22,7 +22,7 @@ from quantkit.temporary import (
     temporary_file,
 )
 
-needs_locks = pytest.mark.skipif(temporary.fcntl is None, reason="needs locks of POSIX")
+needs_locks = pytest.mark.skipif(not HAVE_LOCKS, reason="needs locks of POSIX")
 
 # Makes a temporary folder and a file, says so, and waits.
 _LIVING = """

@@ -52,7 +52,7 @@ def test_bad_input_gives_one_line_and_exit_code_2(
     assert run("export", tmp_path / "none", "-o", tmp_path / "a.onnx") == 2
     error = capsys.readouterr().err
     assert error.startswith("quantkit: ")
-    assert "is not a checkpoint" in error
+    assert "none: no such file or folder" in error
     assert error.count("\n") == 1
     assert run("export", checkpoint, "-o", tmp_path / "a.onnx", "--opset", "9") == 2
     assert list(tmp_path.iterdir()) == []

@@ -139,7 +139,9 @@ def _from_buffer(
 def _scalar(dtype: _Dtype, content: bytes | str) -> Any:
     if len(content) != dtype.dtype.itemsize:
         raise ValueError("a number has the bytes of another type")
-    return (_from_text if isinstance(content, str) else _from_bytes)(content, dtype)[0]
+    if isinstance(content, str):
+        return _from_text(content, dtype)[0]
+    return _from_bytes(content, dtype)[0]
 
 
 def _no_bytes() -> bytes:
