@@ -15,9 +15,10 @@ from torch import Tensor
 
 from quantkit.audio.frontend import Frontend
 from quantkit.errors import CheckpointError, FormatError, InputError
-from quantkit.files import read_json, write_bytes, write_json
+from quantkit.files import read_json, write_json
 from quantkit.models.wav2letter import Wav2Letter, Wav2LetterConfig
 from quantkit.reading import require_regular
+from quantkit.replacing import replaced_together
 from quantkit.text.labels import Labels
 
 SCHEMA = "quantkit.checkpoint/1"
@@ -115,8 +116,9 @@ def save_wav2letter(
     if reserved:
         raise InputError(f"extra may not replace the checkpoint's own {sorted(reserved)}")
     tensors = stored_tensors(model.state_dict(), dtype)
-    write_bytes(folder / WEIGHTS_NAME, to_safetensors(tensors, {"format": "pt"}))
-    write_json(folder / CONFIG_NAME, {**content, **(extra or {})})
+    with replaced_together(folder / CONFIG_NAME) as new:
+        (new / WEIGHTS_NAME).write_bytes(to_safetensors(tensors, {"format": "pt"}))
+        write_json(new / CONFIG_NAME, {**content, **(extra or {})})
 
 
 def stored_tensors(state: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
