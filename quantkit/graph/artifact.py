@@ -138,20 +138,29 @@ def save_model(
         OutputError: the folder or disk refuses.
         ModelError: the graph without its weights is still too large for protobuf.
     """
-    # The weights belong beside the model itself, not beside a link to it.
-    path = output_target(path)
+    with replaced_together(path) as folder:
+        # The weights belong beside the model itself, not beside a link to it.
+        _save_graphs(model, folder / output_target(path).name, external_threshold)
+
+
+def _save_graphs(model: onnx.ModelProto, path: Path, external_threshold: int) -> None:
+    """Write all files of ``model`` into an empty folder, the first graph as ``path``.
+
+    Raises:
+        OSError: the folder or disk refuses.
+        ModelError: see :func:`save_model`.
+    """
     _drop_checksum(model)
     graphs = [model]
     if len(roles := roles_of(model)) > 1:
         graphs = split(model)
         set_files(graphs[0], path)
-    with replaced_together(path) as folder:
-        files = [folder / beside(path, role.role).name for role in roles[1:]]
-        written: list[Path] = []
-        for graph, file in zip(graphs[1:], files, strict=True):
-            _save(graph, file, external_threshold, ())
-            written += [file, *_external_files(_read_lazily(file).model, file)]
-        _save(graphs[0], folder / path.name, external_threshold, written)
+    files = [beside(path, role.role) for role in roles[1:]]
+    written: list[Path] = []
+    for graph, file in zip(graphs[1:], files, strict=True):
+        _save(graph, file, external_threshold, ())
+        written += [file, *_external_files(_read_lazily(file).model, file)]
+    _save(graphs[0], path, external_threshold, written)
 
 
 def _save(
@@ -204,7 +213,7 @@ def save_checked_model(
     """
     with replaced_together(path) as folder:
         candidate = folder / output_target(path).name
-        save_model(model, candidate, external_threshold=external_threshold)
+        _save_graphs(model, candidate, external_threshold)
         return check(candidate)
 
 

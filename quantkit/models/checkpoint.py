@@ -16,6 +16,7 @@ from torch import Tensor
 from quantkit.audio.frontend import Frontend
 from quantkit.errors import CheckpointError, FormatError, InputError
 from quantkit.files import read_json, write_json
+from quantkit.models.archives import refuse_inflating
 from quantkit.models.wav2letter import Wav2Letter, Wav2LetterConfig
 from quantkit.reading import require_regular
 from quantkit.replacing import replaced_together
@@ -200,9 +201,12 @@ def _read_tensors(weights: Path) -> dict[str, Tensor]:
         require_regular(weights)
         if weights.suffix == ".safetensors":
             return load_file(weights)
+        refuse_inflating(weights)
         content = torch.load(weights, map_location="cpu", weights_only=True)
     except OSError as error:
         raise CheckpointError(f"cannot read {weights}: {error.strerror or error}") from error
+    except CheckpointError:
+        raise
     # Damaged bytes raise errors of any kind in torch's unpickler: KeyError, IndexError, ….
     except Exception as error:
         raise CheckpointError(f"{weights} is damaged or truncated: {_first_line(error)}") from error

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from quantkit.errors import CheckpointError
+from quantkit.models.archives import refuse_inflating
 from quantkit.reading import open_regular, parse_json, read_bytes
 
 CONFIG_NAME = "config.json"
@@ -112,6 +113,8 @@ def _require_whole(path: Path) -> None:
                 )
             if start.startswith(_ZIP) and not zipfile.is_zipfile(path):
                 raise CheckpointError(f"{path} is truncated; {_ANEW}")
+            if start.startswith(_ZIP):
+                refuse_inflating(path)
             if path.suffix == ".safetensors":
                 stream.seek(8)
                 header = stream.read(_header_size(path, start, size))
