@@ -32,7 +32,8 @@ def rename_together(folder: Path, moves: Sequence[tuple[str, str]]) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     draft.replace(note)
-    finish_renames(folder)
+    _do([(folder.parent / source, folder.parent / target) for source, target in moves], folder)
+    note.unlink()
 
 
 def has_unfinished_renames(folder: Path) -> bool:
@@ -41,7 +42,7 @@ def has_unfinished_renames(folder: Path) -> bool:
 
 
 def finish_renames(folder: Path) -> None:
-    """Do what the note in ``folder`` says and was not done yet; no note, no work.
+    """Do the rest of what the note in ``folder`` says; if nothing was done yet, forget it.
 
     Raises:
         OSError: a rename is refused; the note stays.
@@ -49,12 +50,22 @@ def finish_renames(folder: Path) -> None:
     note = folder / _NAME
     if not has_unfinished_renames(folder):
         return
-    for source, target in _read(note, folder):
-        # What was moved into the folder may have a successor in its old place by now.
-        moved_aside = target.parent == folder and os.path.lexists(target)
-        if os.path.lexists(source) and not moved_aside:
-            source.replace(target)
+    moves = _read(note, folder)
+    if moves and _is_done(*moves[0], folder):
+        _do(moves, folder)
     note.unlink()
+
+
+def _do(moves: Sequence[tuple[Path, Path]], folder: Path) -> None:
+    for source, target in moves:
+        if not _is_done(source, target, folder):
+            source.replace(target)
+
+
+def _is_done(source: Path, target: Path, folder: Path) -> bool:
+    # What was moved into the folder may have a successor in its old place by now.
+    moved_aside = target.parent == folder and os.path.lexists(target)
+    return moved_aside or not os.path.lexists(source)
 
 
 def _read(note: Path, folder: Path) -> list[tuple[Path, Path]]:

@@ -1,8 +1,9 @@
 """Several files, or a folder, that take the place of earlier ones all at once.
 
 After a process was killed at any moment, the earlier ones are there or the new ones: what cannot be
-one rename is noted before it begins (:mod:`quantkit.journal`) and finished by the next process that
-meets it. Of two processes that write to the same place, the one that ends last wins whole.
+one rename is noted before it begins (:mod:`quantkit.journal`), and what was begun is finished by
+the next process that meets it. Of two processes that write to the same place, the one that ends
+last wins whole.
 """
 
 from __future__ import annotations

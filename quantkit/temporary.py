@@ -77,11 +77,18 @@ class TemporaryFolder:
     def __init__(self, purpose: str = "", beside: Path | None = None) -> None:
         try:
             parent = Path(tempfile.gettempdir()) if beside is None else beside
+        except OSError as error:
+            # Python has tried all folders that it knows of.
+            raise OutputError(f"cannot write temporary files: {error.strerror}") from error
+        try:
             self._claim = _claimed(parent, purpose, "", hidden=beside is not None, folder=True)
         except OSError as error:
-            where = "temporary files" if beside is None else f"files in {beside}"
-            remedy = "; make room, or let TMPDIR name another folder" if beside is None else ""
-            raise OutputError(f"cannot write {where}: {error.strerror or error}{remedy}") from error
+            what = "temporary files in" if beside is None else "to"
+            remedy = "; make room there, or let TMPDIR name another folder"
+            raise OutputError(
+                f"cannot write {what} {parent}: {error.strerror or error}"
+                f"{remedy if beside is None else ''}"
+            ) from error
         self.path = self._claim.path
 
     def cleanup(self) -> None:

@@ -188,6 +188,19 @@ class TestNote:
         finish_renames(folder.path)
         assert (tmp_path / "a").read_text() == "newer"
 
+    def test_what_was_not_begun_is_forgotten(self, tmp_path: Path, folder: TemporaryFolder) -> None:
+        # Its owner has gone on with what is there.
+        write(tmp_path, "old", ("a", "b"))
+        write(folder.path, "new", ("a", "b"))
+        moves = [[f"{folder.path.name}/{name}", name] for name in ("a", "b")]
+        (folder.path / "renames.json").write_text(json.dumps(moves))
+        finish_renames(folder.path)
+        assert content(tmp_path) == {"a": "old", "b": "old"}
+        (folder.path / "a").replace(tmp_path / "a")
+        (folder.path / "renames.json").write_text(json.dumps(moves))
+        finish_renames(folder.path)
+        assert content(tmp_path) == {"a": "new", "b": "new"}
+
     @pytest.mark.parametrize(
         "moves",
         [

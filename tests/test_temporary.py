@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from quantkit import temporary
 from quantkit.errors import OutputError
 from quantkit.locks import HAVE_LOCKS
 from quantkit.temporary import (
@@ -83,8 +85,22 @@ class TestOneProcess:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
-        with pytest.raises(OutputError, match=r"temporary files: No such.*TMPDIR name another"):
+        with pytest.raises(
+            OutputError, match=r"temporary files in .*missing: No such.*TMPDIR name another"
+        ):
             TemporaryFolder("size")
+
+
+def test_nothing_else_makes_temporary_files() -> None:
+    package = Path(temporary.__file__).parent
+    makers = re.compile(r"mkdtemp|mkstemp|TemporaryDirectory|NamedTemporaryFile")
+    found = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if makers.search(path.read_text(encoding="utf-8"))
+    }
+    # Its folder stands in one of ours.
+    assert found == {"calibration/clip_store.py"}
 
 
 @needs_locks

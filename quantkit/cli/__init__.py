@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 from click.shell_completion import CompletionItem
 
-from quantkit.cli.signals import EXIT_CODE_BASE, EndedBySignal, ended_by_signals
+from quantkit.cli.framework.signals import EXIT_CODE_BASE, EndedBySignal, ended_by_signals
 from quantkit.errors import QuantkitError
 from quantkit.version import __version__
 

@@ -105,7 +105,7 @@ def test_what_a_killed_command_left_goes_with_the_next(tmp_path: Path) -> None:
 def test_a_signal_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
     code = (
         "import os, signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
-        "from quantkit.cli.signals import ended_by_signals\n"
+        "from quantkit.cli.framework.signals import ended_by_signals\n"
         "with ended_by_signals(): os.kill(os.getpid(), signal.SIGHUP); print('goes on')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
