@@ -7,14 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from quantkit.errors import FormatError, InputError, OutputError
-from quantkit.files import (
-    atomic_path,
-    read_json,
-    refuse_overwriting,
-    require_file,
-    write_text,
-)
+from quantkit.errors import InputError, OutputError
+from quantkit.files import atomic_path, refuse_overwriting, write_text
 
 
 def test_a_failure_leaves_the_old_content_and_nothing_else(tmp_path: Path) -> None:
@@ -103,20 +97,3 @@ def test_a_result_may_not_replace_its_source(tmp_path: Path) -> None:
 def test_text_is_utf_8_whatever_it_holds(tmp_path: Path) -> None:
     write_text(tmp_path / "a.txt", "é \udcff\n")
     assert (tmp_path / "a.txt").read_bytes() == "é \\udcff\n".encode()
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_a_pipe_is_no_file_to_read(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "plan.json")
-    with pytest.raises(OSError, match="it is a pipe or device, and a file is needed"):
-        require_file(tmp_path / "plan.json")
-    with pytest.raises(FormatError, match=r"cannot read .*plan\.json: it is a pipe or device"):
-        read_json(tmp_path / "plan.json", "quantkit.plan/1")
-
-
-def test_files_and_folders_can_be_read(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("x")
-    assert require_file(tmp_path / "a") == tmp_path / "a"
-    assert require_file(tmp_path) == tmp_path
-    with pytest.raises(FileNotFoundError):
-        require_file(tmp_path / "b")

@@ -28,7 +28,6 @@ from quantkit.runtime.transcriber import Transcript
     cls=Argument,
     nargs=-1,
     required=True,
-    may_be_unreadable=True,
     type=click.Path(path_type=Path),
     help="Audio files.",
 )

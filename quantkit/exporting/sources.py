@@ -14,6 +14,7 @@ from pathlib import Path
 from quantkit.errors import InputError, MissingDependencyError
 from quantkit.exporting.parity import ParityReport
 from quantkit.graph.artifact import read_info
+from quantkit.models.hub_names import is_hub_name
 from quantkit.models.pretrained_files import CONFIG_NAME, optional_json_object
 
 #: See :data:`quantkit.exporting.tracing.OPSET`.
@@ -89,10 +90,12 @@ def _folder_of(source: str) -> Path:
     path = Path(source)
     if path.exists():
         return path
+    if not is_hub_name(source):
+        raise InputError(f"cannot read {source}: no such file or folder")
     # huggingface_hub comes with transformers, and only a name needs it.
-    from quantkit.models.hub import downloaded, is_hub_name
+    from quantkit.models.hub import downloaded
 
-    return downloaded(source) if is_hub_name(source) else path
+    return downloaded(source)
 
 
 def _exporter_of(folder: Path) -> _Exporter:

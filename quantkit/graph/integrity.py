@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from quantkit.errors import ModelError
-from quantkit.files import require_file
+from quantkit.reading import require_regular
 
 CHECKSUM_KEY = "quantkit.sha256"
 
@@ -65,7 +65,8 @@ def check_integrity(path: Path, external: Iterable[Path] = ()) -> None:
         ModelError: it has no checksum or another one, or a file cannot be read.
     """
     try:
-        size = require_file(path).stat().st_size
+        require_regular(path)
+        size = path.stat().st_size
         with path.open("rb") as stream:
             expected = _stored(stream, size)
             if not expected:

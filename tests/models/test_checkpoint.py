@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,21 @@ def test_bytes_that_are_no_weights_give_one_line(folder: Path, content: bytes, s
     ) as caught:
         load_wav2letter(folder / f"bad.{suffix}")
     assert "\n" not in str(caught.value)
+
+
+def test_a_pt_file_that_inflates_is_refused_before_it_does(folder: Path) -> None:
+    tensors = load_wav2letter(folder).model.state_dict()
+    zeros = {name: torch.zeros_like(tensor) for name, tensor in tensors.items()}
+    torch.save(zeros, folder / "a.pt")
+    with (
+        zipfile.ZipFile(folder / "a.pt") as archive,
+        zipfile.ZipFile(folder / "small.pt", "w", zipfile.ZIP_DEFLATED) as small,
+    ):
+        for name in archive.namelist():
+            small.writestr(name, archive.read(name))
+    with pytest.raises(CheckpointError, match="unpacks to"):
+        load_wav2letter(folder / "small.pt")
+    load_wav2letter(folder / "a.pt")
 
 
 @pytest.mark.slow

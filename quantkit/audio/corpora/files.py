@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from quantkit.audio.decode import file_kind
 from quantkit.audio.suffixes import AUDIO_SUFFIXES
 from quantkit.errors import CorpusError
-from quantkit.files import require_file
 from quantkit.printable import printable
+from quantkit.reading import open_regular
 
 
 def read_lines(path: Path) -> list[str]:
@@ -21,7 +21,8 @@ def read_lines(path: Path) -> list[str]:
         CorpusError: the file cannot be read, or is not UTF-8 (with the line).
     """
     try:
-        content = require_file(path).read_bytes()
+        with open_regular(path) as stream:
+            content = stream.read()
     except OSError as error:
         raise CorpusError(f"cannot read {path}: {error.strerror or error}") from error
     try:

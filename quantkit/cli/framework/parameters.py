@@ -24,7 +24,6 @@ class Argument(click.Argument):
         help: one sentence.
         may_name_file: whether its text may be the path of something that is read; other things,
             such as a name on the hub, are not there as files.
-        may_be_unreadable: whether the command goes on without what cannot be read.
     """
 
     def __init__(
@@ -32,13 +31,11 @@ class Argument(click.Argument):
         *arguments: Any,
         help: str = "",
         may_name_file: bool = False,
-        may_be_unreadable: bool = False,
         **keywords: Any,
     ) -> None:
         super().__init__(*arguments, **keywords)
         self.help = help
         self.may_name_file = may_name_file
-        self.may_be_unreadable = may_be_unreadable
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
         return self.make_metavar(ctx), self.help or ""

@@ -8,6 +8,7 @@ from typing import TypeGuard
 from quantkit.errors import CheckpointError, FormatError
 from quantkit.json_fields import parse_json
 from quantkit.models.pretrained_files import optional_json_object, read_json_object
+from quantkit.reading import read_text
 from quantkit.text.whisper_vocabulary import WhisperVocabulary
 
 _TOKENIZER, _VOCABULARY, _WORDS = "tokenizer.json", "vocab.json", "added_tokens.json"
@@ -115,7 +116,7 @@ def _list(path: Path) -> list[str]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_text(path)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
