@@ -21,7 +21,7 @@ from quantkit.errors import OutputError
 from quantkit.files import make_lasting, output_target
 from quantkit.journal import has_unfinished_renames, rename_together
 from quantkit.locks import HAVE_LOCKS, try_lock
-from quantkit.temporary import TemporaryFolder, finish_interrupted
+from quantkit.temporary import TemporaryFolder, finish_interrupted, is_own_folder
 
 # Renames take less than a millisecond; whoever holds the lock for longer is none of us.
 _LOCK_SECONDS = 10.0
@@ -121,7 +121,8 @@ def _temporary_beside(parent: Path) -> Iterator[Path]:
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
     """Keep other processes of quantkit from renaming in ``folder`` at the same time."""
-    if not HAVE_LOCKS:
+    # This process holds the lock on each of its temporary folders already.
+    if not HAVE_LOCKS or is_own_folder(folder):
         yield
         return
     handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)

@@ -125,6 +125,12 @@ def temporary_file(folder: Path, suffix: str) -> Iterator[Path]:
         claim.give_back()
 
 
+def is_own_folder(folder: Path) -> bool:
+    """Whether it is a temporary folder of this process, which no other one writes to."""
+    place = folder.absolute()
+    return any(claim.path.absolute() == place for claim in list(_living))
+
+
 def remove_all_of_this_process() -> None:
     """Remove every temporary file and folder that this process still has."""
     for claim in list(_living):

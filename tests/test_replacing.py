@@ -64,6 +64,16 @@ class TestFiles:
         assert content(tmp_path) == {"m.onnx": "new", "m.onnx.data": "new"}
         assert len(list(tmp_path.iterdir())) == 2
 
+    def test_in_a_temporary_folder_of_this_process_nothing_is_waited_for(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(replacing.time, "sleep", lambda _: pytest.fail("it waits for itself"))
+        with TemporaryFolder("size") as folder:
+            with replaced_together(folder / "m.onnx") as new:
+                write(new, "new")
+            assert content(folder) == {"m.onnx": "new", "m.onnx.data": "new"}
+            assert not settled(folder)
+
     def test_a_failure_leaves_the_old_ones_and_nothing_else(self, tmp_path: Path) -> None:
         write(tmp_path, "old")
 

@@ -21,6 +21,9 @@ from quantkit.files import atomic_path
 from quantkit.temporary import TemporaryFolder
 from pathlib import Path
 
+# A shell has what it starts in the background ignore this one.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 def wait(): time.sleep(600)
 def wait_in_native_code():
     # As far as signals go: no handler of Python runs before it is over.
