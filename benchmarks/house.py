@@ -26,7 +26,7 @@ import click
 from benchmarks.cells import ROOT
 from quantkit.audio.corpora import open_corpus
 from quantkit.calibration.data import Calibration
-from quantkit.graph import artifact
+from quantkit.graph import model_file
 from quantkit.graph.lazy import LazyModel, read_lazily
 from quantkit.personalization.pipeline import personalize
 
@@ -141,7 +141,7 @@ def counted_openings() -> Iterator[Counter[Path]]:
         found[path.resolve()] += 1
         return read_lazily(path)
 
-    with patch.object(artifact, "read_lazily", counting):
+    with patch.object(model_file, "read_lazily", counting):
         yield found
 
 

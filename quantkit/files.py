@@ -14,6 +14,9 @@ from typing import Any
 
 from quantkit.errors import FormatError, InputError, OutputError
 
+#: What a Git-LFS file begins with that was not fetched.
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
 _CHUNK_BYTES = 1 << 20
 
 

@@ -104,10 +104,23 @@ def embed(tensors: Iterable[TensorProto]) -> None:
             set_raw_bytes(tensor, raw_bytes(tensor))
 
 
-def element_bytes(tensor: TensorProto) -> int:
-    """What the elements of ``tensor`` take in a file."""
-    elements: int = math.prod(tensor.dims)
-    return elements * int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
+def data_bytes(element: int, dims: Iterable[int]) -> int:
+    """What a tensor of so many elements takes in a file.
+
+    >>> data_bytes(TensorProto.FLOAT, (2, 3)), data_bytes(TensorProto.INT4, (3,))
+    (24, 2)
+
+    Args:
+        element: a type of ``onnx.TensorProto`` of a fixed width.
+    """
+    return -(-math.prod(dims) * _element_bits(element) // 8)
+
+
+def _element_bits(element: int) -> int:
+    name = TensorProto.DataType.Name(element)
+    # Elements of less than a byte are packed: INT4, UINT2, FLOAT4E2M1.
+    narrow = {"INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4, "INT2": 2, "UINT2": 2}
+    return narrow.get(name) or 8 * int(helper.tensor_dtype_to_np_dtype(element).itemsize)
 
 
 def _place(tensor: TensorProto) -> tuple[Path, int, int]:

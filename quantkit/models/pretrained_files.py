@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from quantkit.errors import CheckpointError
+from quantkit.files import LFS_POINTER
 
 CONFIG_NAME = "config.json"
 
@@ -18,9 +19,6 @@ _WEIGHTS = (
     ("model.safetensors", "model.safetensors.index.json"),
     ("pytorch_model.bin", "pytorch_model.bin.index.json"),
 )
-
-# Content of a Git-LFS file that was not fetched.
-_POINTER = b"version https://git-lfs.github.com/spec/"
 
 # PyTorch's files are archives, whose directory comes last.
 _ZIP = b"PK\x03\x04"
@@ -39,7 +37,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
-        if path.read_bytes().startswith(_POINTER):
+        if path.read_bytes().startswith(LFS_POINTER):
             raise CheckpointError(f"{path} is a Git-LFS pointer: run `git lfs pull`") from error
         raise CheckpointError(f"{path} is not JSON, or is truncated; fetch it again") from error
     if not isinstance(content, dict):
@@ -105,7 +103,7 @@ def _require_whole(path: Path) -> None:
         with path.open("rb") as stream:
             start = stream.read(1024)
             size = path.stat().st_size
-            if start.startswith(_POINTER):
+            if start.startswith(LFS_POINTER):
                 raise CheckpointError(
                     f"{path} is a Git-LFS pointer, not the weights: run `git lfs pull`"
                 )
