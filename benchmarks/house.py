@@ -2,8 +2,8 @@
 
 1. Outside ``quantkit/tasks/`` no file names a task, compares one's name, or asks by ``isinstance``
    whether a model is a Whisper; the modules that run one may.
-2. Outside ``quantkit/graph/operators/``, ``passes/``, ``codecs/`` and ``exporting/`` no file names
-   an operator that layers are made of.
+2. Outside ``quantkit/graph/operators/``, ``passes/``, ``codecs/``, ``conversion/`` and
+   ``exporting/`` no file names an operator that layers are made of.
 3. ``personalize`` opens the float model once.
 
 A name is a string literal in the code; docstrings, comments and messages may say what they like.
@@ -40,7 +40,7 @@ OPERATORS = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm", "Gather", "LST
 TASK_ROOMS = ("tasks/",)
 #: Where a Whisper is run: what is opened there is one, or it is refused.
 WHISPER_ROOMS = ("runtime/whisper/",)
-OPERATOR_ROOMS = ("graph/operators/", "passes/", "codecs/", "exporting/")
+OPERATOR_ROOMS = ("graph/operators/", "passes/", "codecs/", "conversion/", "exporting/")
 
 #: Files that may name a task, and why.
 TASK_EXCEPTIONS: Mapping[str, str] = {
