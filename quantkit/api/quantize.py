@@ -59,7 +59,8 @@ def quantize(
         progress: see :data:`~quantkit.progress.Progress`.
 
     Raises:
-        ModelError: ``model`` is damaged, already quantized, or has nothing to quantize.
+        ModelError: ``model`` is damaged, or quantized already.
+        NothingQuantized: it has no layer, or all of them would stay float32.
         InputError: an unknown preset, settings that no layer fits, or static layers without audio.
         FormatError: the plan is unreadable or for another model.
         AudioError, CorpusError: none of the clips is usable, or an array is no audio.

@@ -11,7 +11,7 @@ import onnx
 
 from quantkit.calibration.data import Calibration, CalibrationData
 from quantkit.calibration.observations import Observations
-from quantkit.errors import FormatError, InputError
+from quantkit.errors import FormatError, InputError, NothingQuantized
 from quantkit.graph.artifact import save_checked_model, total_size
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.info import set_info
@@ -115,7 +115,8 @@ def quantize_model(
         progress: see :data:`~quantkit.progress.Progress`.
 
     Raises:
-        ModelError: ``source`` is damaged, already quantized, or has nothing to quantize.
+        ModelError: ``source`` is damaged, or quantized already.
+        NothingQuantized: it has no layer, or all of them would stay float32.
         FormatError: the plan is for another model, is not feasible, or leads to a file beyond its
             budget.
         InputError: unknown preset, an exclusion that matches nothing, or no calibration clips
@@ -125,6 +126,7 @@ def quantize_model(
     """
     prepared = PreparedModel.of(source)
     assigned = prepare(prepared, settings, fitting)
+    _require_something(assigned)
     in_place = _same_file(prepared.source, destination)
     if in_place and not assigned.is_unchanged:
         raise InputError(
@@ -161,6 +163,16 @@ def quantize_model(
         skipped=() if feeds is None else tuple(feeds.skipped),
         conditioned=conditioned,
     )
+
+
+def _require_something(assigned: AssignedModel) -> None:
+    """Some layer is quantized, unless none was to be."""
+    kept = [row for row in assigned.plan.layers if row.note]
+    if assigned.is_unchanged and kept:
+        raise NothingQuantized(
+            f"nothing is quantized: all {len(assigned.layers)} layers of "
+            f"{assigned.prepared.source} stay float32; {kept[0].name}: {kept[0].note}"
+        )
 
 
 def _encode_ahead(assigned: AssignedModel, observations: Observations) -> None:
