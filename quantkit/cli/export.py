@@ -112,3 +112,5 @@ def command(
         f"{output}: {made.size_bytes / 1e6:.1f} MB, opset {made.opset}; ONNX Runtime agrees with "
         f"{parity.reference} to {parity.worst.difference:.1e} in {len(parity.cases)} batches"
     )
+    for note in parity.notes:
+        click.echo(f"  {note}", err=True)

@@ -8,6 +8,7 @@ names of its layers, stay as they are.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ from quantkit.arrays import FloatArray
 from quantkit.audio.frontend import Frontend
 from quantkit.audio.frontends import AnyFrontend
 from quantkit.audio.waveform_frontend import WaveformFrontend
-from quantkit.errors import InputError, ModelError
+from quantkit.conversion.convert import convert
+from quantkit.conversion.parity import runs_as
+from quantkit.errors import InputError
 from quantkit.exporting.foreign import (
     ForeignModel,
     Framing,
@@ -33,17 +36,16 @@ from quantkit.exporting.parity import ParityReport, check_parity
 from quantkit.exporting.saving import float_plan, save_artifact
 from quantkit.exporting.shortest import pad_to_shortest
 from quantkit.files import refuse_overwriting, sha256_of
-from quantkit.graph.artifact import open_model
+from quantkit.graph.artifact import open_files
 from quantkit.graph.editor import name_all_nodes
 from quantkit.graph.info import ArtifactInfo, info_of
+from quantkit.graph.weight_holders import held_in_words, require_finite_weights
 from quantkit.runtime.output_scale import Scale, log_probabilities, scale_of
 from quantkit.tasks.catalogue import adoptable, task_named
 from quantkit.version import __version__
 
 SAMPLE_RATE = 16_000
 
-# What quantization asks for; LogSoftmax is over one axis from here on.
-_OLDEST_OPSET = 13
 _PREFIX = "adopted."
 _OURS = ("waveform", "features", "lengths", "log_probs", "output_lengths")
 _TINY = np.finfo(np.float32).tiny
@@ -84,22 +86,27 @@ def adopt(
     adoption = task_named(task).adoption if task in adoptable() else None
     if adoption is None:
         raise InputError(f"there is no task {task!r}; choose {' or '.join(adoptable())}")
-    refuse_overwriting(destination, (source, source.with_name(source.name + ".data"), labels))
-    model = open_model(source)
+    refuse_overwriting(destination, (source, labels))
+    opened = open_files(source)
+    refuse_overwriting(destination, opened.files)
+    model = opened.graph
     if info_of(model, str(source)).task:
         raise InputError(f"{source} is an artifact already")
-    _require_opset(model, source)
+    conversion = convert(model, source, keep_interface=False)
     rate = sample_rate or SAMPLE_RATE
     interface = interface_of(model, adoption.per_frame, source)
     if normalize and interface.is_features:
         raise InputError(f"{source} takes features, and --normalize is for one of waveforms")
-    run = ForeignModel(source, interface, rate)
+    with runs_as(source, model, conversion) as path:
+        run = ForeignModel(path, interface, rate)
     trial = run(run.noise(run.steps(1.0)))
     scale, outputs = scale_of(trial), int(trial.shape[-1])
     meaning = adoption.meaning(labels, outputs, blank)
     framing = framing_of(run, source) if adoption.per_frame else None
     digest = sha256_of(source)
     name_all_nodes(model)
+    require_finite_weights(model, source)
+    held = held_in_words(model)
     frontend: AnyFrontend = Frontend(sample_rate=rate)
     if not interface.is_features:
         window = interface.fixed_samples or shortest_clip(run)
@@ -119,16 +126,11 @@ def adopt(
     )
     # Models that know nothing of lengths mix clips with their padding, so batches are not compared.
     reference = _Reference(run, scale, frontend.window, normalize)
-    check = partial(check_parity, reference, batch_sizes=(1,))
-    return save_artifact(model, info, destination, check)
-
-
-def _require_opset(model: onnx.ModelProto, source: Path) -> None:
-    opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
-    if opset < _OLDEST_OPSET:
-        raise ModelError(
-            f"{source} has opset {opset}; adopting needs {_OLDEST_OPSET} or later: export it anew"
-        )
+    check = partial(
+        check_parity, reference, batch_sizes=(1,), tolerance=conversion.tolerance, silence=True
+    )
+    report = save_artifact(model, info, destination, check)
+    return replace(report, notes=(*conversion.steps, *held))
 
 
 class _Wrapper:

@@ -159,6 +159,7 @@ class ForeignModel:
         # Clips that are too short are tried on purpose.
         options.log_severity_level = _LOG_NOTHING
         self.session: onnxruntime.InferenceSession = open_session(path, options)
+        self.halves = {v.name for v in self.session.get_inputs() if v.type == "tensor(float16)"}
 
     def __call__(self, clip: FloatArray) -> Array:
         """The output for (samples,) or (frames, bands), without the axis of the batch.
@@ -176,9 +177,11 @@ class ForeignModel:
             feeds[interface.lengths.name] = np.array([len(clip)], _numpy(interface.lengths))
         if interface.mask is not None:
             feeds[interface.mask.name] = np.ones((1, len(clip)), _numpy(interface.mask))
+        # The original may take 16 bits where the converted graph takes 32.
+        feeds |= {name: feeds[name].astype(np.float16) for name in self.halves & feeds.keys()}
         with runtime_errors(f"the model fails on a clip of {len(clip)}"):
             (output,) = self.session.run([interface.output.name], feeds)
-        found = np.asarray(output)
+        found = np.asarray(output).astype(np.float32)
         return found[0] if interface.batched else found
 
     def noise(self, length: int, seed: int = 0) -> FloatArray:
