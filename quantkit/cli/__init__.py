@@ -10,6 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from quantkit.errors import QuantkitError
+from quantkit.report.printable import printable
 from quantkit.version import __version__
 
 # One line for each: `quantkit --help` and Tab need no more, and importing all takes seconds.
@@ -105,4 +106,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return printable(" ".join(str(error).split())) or type(error).__name__

@@ -12,6 +12,7 @@ import click
 from quantkit.api.defaults import ANALYSIS_CLIPS, CALIBRATION_SPLIT
 from quantkit.api.selection import Selection
 from quantkit.cli.corpus_options import OPTIONS, CorpusOptions, split_option
+from quantkit.cli.framework.output import echo
 from quantkit.cli.option_groups import option_group
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -84,4 +85,4 @@ def name_left_out(reasons: Sequence[str]) -> None:
     """Say how many clips could not be used, and why the first could not, if there are any."""
     if reasons:
         count = f"{len(reasons)} clip{'s' * (len(reasons) != 1)}"
-        click.echo(f"  left out {count}; the first: {reasons[0]}", err=True)
+        echo(f"  left out {count}; the first: {reasons[0]}", err=True)

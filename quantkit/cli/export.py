@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from quantkit.api.export import TASKS, export
-from quantkit.cli.framework import Argument, Command, OutputFile, begin_work
+from quantkit.cli.framework import Argument, Command, OutputFile, begin_work, echo
 from quantkit.cli.progress import progress_bar
 
 
@@ -108,9 +108,9 @@ def command(
         click.echo(json.dumps(made.to_dict(), indent=2))
         return
     parity = made.parity
-    click.echo(
+    echo(
         f"{output}: {made.size_bytes / 1e6:.1f} MB, opset {made.opset}; ONNX Runtime agrees with "
         f"{parity.reference} to {parity.worst.difference:.1e} in {len(parity.cases)} batches"
     )
     for note in parity.notes:
-        click.echo(f"  {note}", err=True)
+        echo(f"  {note}", err=True)

@@ -11,7 +11,7 @@ import click
 
 from quantkit.api.load import load
 from quantkit.cli.decoder_options import DecoderOptions, decoder_options
-from quantkit.cli.framework import Argument, Command
+from quantkit.cli.framework import Argument, Command, echo
 from quantkit.cli.progress import progress_bar
 from quantkit.runtime.transcriber import Transcript
 
@@ -62,9 +62,9 @@ def command(
         if as_json:
             click.echo(json.dumps(transcript.to_dict(), ensure_ascii=False))
         elif len(clips) == 1:
-            click.echo(transcript.text)
+            echo(transcript.text)
         else:
-            click.echo(f"{transcript.path}: {transcript.text}")
+            echo(f"{transcript.path}: {transcript.text}")
 
 
 def _told(transcripts: Iterator[Transcript], total: int) -> Iterator[Transcript]:
