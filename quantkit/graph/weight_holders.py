@@ -54,7 +54,10 @@ def held_in_words(model: onnx.ModelProto) -> tuple[str, ...]:
     if not holders:
         return ()
     listed = ", ".join(f"{name} ({size:,})" for name, size in list(holders.items())[:5])
-    return (f"operators that cannot be quantized hold weights: {listed}",)
+    # Which layout these have depends on the processor that the file was saved on.
+    nchwc = any(name.startswith("com.microsoft.nchwc:") for name in holders)
+    advice = "; let ONNX Runtime save it at level `extended`, not `all`" if nchwc else ""
+    return (f"operators that cannot be quantized hold weights: {listed}{advice}",)
 
 
 def require_finite_weights(model: onnx.ModelProto, origin: Path) -> None:

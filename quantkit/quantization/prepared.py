@@ -93,7 +93,9 @@ class PreparedModel:
         self.conversion = convert(self.original, source)
         check_conversion(source, self.original, self.conversion)
         require_finite_weights(self.original, source)
-        for line in (*self.conversion.steps, *held_in_words(self.original)):
+        # Where there is no layer at all, this is said by whatever wants one.
+        held = held_in_words(self.original) if find_layers(self.original) else ()
+        for line in (*self.conversion.steps, *held):
             _LOG.warning("%s: %s", source, line)
         self._optimised: dict[tuple[str, ...], onnx.ModelProto] = {}
         self._digests: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {}
