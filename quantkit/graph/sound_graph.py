@@ -143,6 +143,11 @@ class _Soundness:
         except checker.ValidationError as error:
             reason = str(error).split("==>")[0].strip().rstrip(".")
             raise ModelError(f"{self.damaged} node {_named(node)}: {reason}") from error
+        except UnicodeDecodeError as error:
+            # What the checker says of it quotes it.
+            raise ModelError(
+                f"{self.damaged} node {_named(node)} has a text that is no UTF-8"
+            ) from error
 
     def _texts(self, graph: onnx.GraphProto) -> None:
         values = (*graph.input, *graph.output, *graph.value_info)

@@ -94,6 +94,7 @@ def quantize_model(
     calibration: Calibration | CalibrationData | None = None,
     *,
     pack: bool = True,
+    allow_nothing: bool = True,
     fitting: PtqSettings | None = None,
     progress: Progress | None = None,
 ) -> QuantizeResult:
@@ -111,12 +112,13 @@ def quantize_model(
             bits are fitted to what they meet there, too.
         pack: store weights as their codec says; else the same integers one byte each, for
             comparison: the results are equal bit for bit.
+        allow_nothing: whether all layers may stay float32 although they were to be quantized.
         fitting: how the numbers are found; None: as the plan says, or the usual way.
         progress: see :data:`~quantkit.progress.Progress`.
 
     Raises:
         ModelError: ``source`` is damaged, or quantized already.
-        NothingQuantized: it has no layer, or all of them would stay float32.
+        NothingQuantized: it has no layer, or all of them would stay float32; nothing is written.
         FormatError: the plan is for another model, is not feasible, or leads to a file beyond its
             budget.
         InputError: unknown preset, an exclusion that matches nothing, or no calibration clips
@@ -126,7 +128,8 @@ def quantize_model(
     """
     prepared = PreparedModel.of(source)
     assigned = prepare(prepared, settings, fitting)
-    _require_something(assigned)
+    if not allow_nothing:
+        _require_something(assigned)
     in_place = _same_file(prepared.source, destination)
     if in_place and not assigned.is_unchanged:
         raise InputError(

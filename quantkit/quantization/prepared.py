@@ -27,7 +27,7 @@ from quantkit.graph.operators.plain_gemm import make_gemms_plain
 from quantkit.graph.partition import bodies
 from quantkit.graph.plan import Plan
 from quantkit.graph.tensors import move_out
-from quantkit.graph.weight_holders import held_in_words, require_finite_weights
+from quantkit.graph.weight_holders import held_in_words
 from quantkit.passes import optimise
 from quantkit.quantization.calibration_cache import CalibrationCache
 from quantkit.quantization.choices.ptq import PtqSettings
@@ -92,7 +92,6 @@ class PreparedModel:
         _refuse_quantized(self.original, self.info, source)
         self.conversion = convert(self.original, source)
         check_conversion(source, self.original, self.conversion)
-        require_finite_weights(self.original, source)
         # Where there is no layer at all, this is said by whatever wants one.
         held = held_in_words(self.original) if find_layers(self.original) else ()
         for line in (*self.conversion.steps, *held):
