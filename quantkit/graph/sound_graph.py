@@ -73,13 +73,19 @@ class _Soundness:
         known = {*inputs, *constants}
         made = [name for node in graph.node for name in node.output if name]
         self._once([*known, *made], "value")
+        ranks = {tensor.name: len(tensor.dims) for tensor in graph.initializer}
         self._nodes(graph.node, frozenset({*outside, *known}), made)
+        for node in graph.node:
+            self._order(node, ranks)
         for value in graph.output:
             if value.name not in known and value.name not in outside and value.name not in made:
                 raise ModelError(f"{self.damaged} nothing computes its output {value.name}")
 
     def function(self, function: onnx.FunctionProto) -> None:
         """A function of the model's own."""
+        _require_texts(
+            (function.name, function.domain, *function.input, *function.output), self.origin
+        )
         context = self.context
         self.context = self._context(context.ir_version, function.opset_import)
         made = [name for node in function.node for name in node.output if name]
@@ -148,6 +154,18 @@ class _Soundness:
             raise ModelError(
                 f"{self.damaged} node {_named(node)} has a text that is no UTF-8"
             ) from error
+
+    def _order(self, node: NodeProto, ranks: Mapping[str, int]) -> None:
+        """A ``Transpose`` names each axis once; constants are transposed by us, too."""
+        if node.op_type != "Transpose" or node.domain not in _STANDARD:
+            return
+        for attribute in node.attribute:
+            order = list(attribute.ints)
+            rank = ranks.get(node.input[0], len(order))
+            if attribute.name == "perm" and order and sorted(order) != list(range(rank)):
+                raise ModelError(
+                    f"{self.damaged} node {_named(node)} has no order of axes: {order}"
+                )
 
     def _texts(self, graph: onnx.GraphProto) -> None:
         values = (*graph.input, *graph.output, *graph.value_info)

@@ -136,6 +136,16 @@ def too_many_inputs(model: onnx.ModelProto) -> None:
     model.graph.node[1].input.append("x")
 
 
+def odd_order(model: onnx.ModelProto) -> None:
+    node = helper.make_node("Transpose", ["W"], ["turned"], "turn", perm=[1, 7])
+    model.graph.node.append(node)
+
+
+def order_of_another_rank(model: onnx.ModelProto) -> None:
+    node = helper.make_node("Transpose", ["W"], ["turned"], "turn", perm=[0, 2, 1])
+    model.graph.node.append(node)
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -157,6 +167,8 @@ def too_many_inputs(model: onnx.ModelProto) -> None:
         (short_constant_of_a_node, "tensor value has 2 elements, and 1,099,511,627,776 are needed"),
         (unknown_attribute, r"node relu \(Relu\): Unrecognized attribute: slope"),
         (attribute_without_a_type, r"attribute slope of relu \(Relu\) has no type"),
+        (odd_order, r"node turn \(Transpose\) has no order of axes: \[1, 7\]"),
+        (order_of_another_rank, r"node turn \(Transpose\) has no order of axes: \[0, 2, 1\]"),
         (too_many_inputs, r"node relu \(Relu\): .* has input size 2 not in range"),
     ],
 )
