@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto
 
 from quantkit.errors import ModelError
-from quantkit.graph.layers import locate_layers
+from quantkit.graph.layers import FoundLayer, locate_layers
 from quantkit.graph.partition import bodies
 from quantkit.graph.tensors import tensor_array
 
@@ -25,7 +25,10 @@ def weight_holders(model: onnx.ModelProto) -> dict[str, int]:
 
     Called as ``domain:operator``, the domain of standard operators left out; most numbers first.
     """
-    found = locate_layers(model)
+    return _holders(model, locate_layers(model))
+
+
+def _holders(model: onnx.ModelProto, found: Sequence[FoundLayer]) -> dict[str, int]:
     layers = {each.layer.weight for each in found}
     layers |= {each.value for each in found}
     holders: dict[str, int] = {}
@@ -45,10 +48,11 @@ def held_in_words(model: onnx.ModelProto) -> tuple[str, ...]:
     Those of layers are not among them, and neither are those of standard operators as long as they
     are few: tables of positions, windows of a transform.
     """
-    layers = sum(each.layer.parameters for each in locate_layers(model))
+    found = locate_layers(model)
+    layers = sum(each.layer.parameters for each in found)
     holders = {
         name: size
-        for name, size in weight_holders(model).items()
+        for name, size in _holders(model, found).items()
         if ":" in name or size > layers // 10
     }
     if not holders:
