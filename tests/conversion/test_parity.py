@@ -17,7 +17,7 @@ from quantkit.graph.artifact import load_model, open_model
 from quantkit.graph.editor import GraphEditor
 from quantkit.quantization.pipeline import quantize_model
 from quantkit.quantization.prepared import PreparedModel
-from tests.exporting.foreign_models import narrowed, plain
+from tests.exporting.foreign_forms import narrowed, plain
 
 
 @pytest.fixture

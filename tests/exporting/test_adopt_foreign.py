@@ -20,7 +20,7 @@ from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import find_layers
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.pipeline import quantize_model
-from tests.exporting.foreign_models import (
+from tests.exporting.foreign_forms import (
     LABELS,
     half_inside,
     narrowed,
