@@ -2,8 +2,8 @@
 
 1. Outside ``quantkit/tasks/`` no file names a task, compares one's name, or asks by ``isinstance``
    whether a model is a Whisper; the modules that run one may.
-2. Outside ``quantkit/graph/operators/``, ``passes/``, ``codecs/`` and ``exporting/`` no file names
-   an operator that layers are made of.
+2. Outside ``quantkit/graph/operators/``, ``passes/``, ``codecs/``, ``conversion/`` and
+   ``exporting/`` no file names an operator that layers are made of.
 3. ``personalize`` opens the float model once.
 
 A name is a string literal in the code; docstrings, comments and messages may say what they like.
@@ -26,7 +26,7 @@ import click
 from benchmarks.cells import ROOT
 from quantkit.audio.corpora import open_corpus
 from quantkit.calibration.data import Calibration
-from quantkit.graph import artifact
+from quantkit.graph import model_file
 from quantkit.graph.lazy import LazyModel, read_lazily
 from quantkit.personalization.pipeline import personalize
 
@@ -40,7 +40,7 @@ OPERATORS = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm", "Gather", "LST
 TASK_ROOMS = ("tasks/",)
 #: Where a Whisper is run: what is opened there is one, or it is refused.
 WHISPER_ROOMS = ("runtime/whisper/",)
-OPERATOR_ROOMS = ("graph/operators/", "passes/", "codecs/", "exporting/")
+OPERATOR_ROOMS = ("graph/operators/", "passes/", "codecs/", "conversion/", "exporting/")
 
 #: Files that may name a task, and why.
 TASK_EXCEPTIONS: Mapping[str, str] = {
@@ -141,7 +141,7 @@ def counted_openings() -> Iterator[Counter[Path]]:
         found[path.resolve()] += 1
         return read_lazily(path)
 
-    with patch.object(artifact, "read_lazily", counting):
+    with patch.object(model_file, "read_lazily", counting):
         yield found
 
 

@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from quantkit.errors import InputError as InputError
     from quantkit.errors import MissingDependencyError as MissingDependencyError
     from quantkit.errors import ModelError as ModelError
+    from quantkit.errors import NothingQuantized as NothingQuantized
     from quantkit.errors import OutputError as OutputError
     from quantkit.errors import ParityError as ParityError
     from quantkit.errors import QuantkitError as QuantkitError
@@ -118,6 +119,7 @@ _HOMES = {
         "InputError",
         "MissingDependencyError",
         "ModelError",
+        "NothingQuantized",
         "OutputError",
         "ParityError",
         "QuantkitError",

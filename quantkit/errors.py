@@ -16,6 +16,7 @@
     │                                  an optional library or program is not installed
     └── CheckFailed                    exit code 1: a check was run and its answer is no
         ├── GateFailed                 a model got worse than its baseline
+        ├── NothingQuantized           a model of which no layer would be quantized
         ├── ParityError                the exported graph differs from PyTorch
         └── VerificationError          a bundle or artifact differs from its checksums
 """
@@ -85,6 +86,10 @@ class CheckFailed(QuantkitError):
 
 class GateFailed(CheckFailed):
     """A model is worse than its baseline by more than tolerance and noise."""
+
+
+class NothingQuantized(CheckFailed):
+    """A run that was to quantize a model would leave every weight as it is."""
 
 
 class ParityError(CheckFailed):

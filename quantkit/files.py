@@ -17,6 +17,9 @@ from quantkit.json_fields import parse_json, shown
 from quantkit.reading import open_regular, read_bytes
 from quantkit.temporary import temporary_file
 
+#: What a Git-LFS file begins with that was not fetched.
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
 _CHUNK_BYTES = 1 << 20
 
 

@@ -9,7 +9,9 @@ import pytest
 from quantkit.printable import printable
 
 
-@pytest.mark.parametrize("name", ["clip.wav", "Straße 日本 हिन्दी.wav", "a\u00a0b.wav", ""])
+@pytest.mark.parametrize(
+    "name", ["clip.wav", "Straße 日本 हिन्दी.wav", "a\u00a0b.wav", "", "x[/red]", "می\u200cخواهم"]
+)
 def test_usual_names_stay(name: str) -> None:
     assert printable(name) == name
 
@@ -23,6 +25,9 @@ def test_usual_names_stay(name: str) -> None:
         ("caf\udce9.wav", r"caf\xe9.wav"),
         ("line\u2028two", r"line\u2028two"),
         ("turn\u202egnp.wav", r"turn\u202egnp.wav"),
+        ("two\nlines\r\x00", r"two\nlines\r\x00"),
+        ("\x9b31m", r"\x9b31m"),
+        ("half \ud83d", r"half \ud83d"),
     ],
 )
 def test_what_could_do_harm_is_escaped(name: str, shown: str) -> None:

@@ -53,6 +53,7 @@ class ExportResult:
                 "worst": asdict(self.parity.worst),
                 "cases": len(self.parity.cases),
             },
+            "notes": list(self.parity.notes),
         }
 
     def rows(self) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from quantkit.api.outputs import require_suffix, require_writable
 from quantkit.api.plan_result import PlanResult
 from quantkit.api.selection import Selection
 from quantkit.audio.utterance import Corpus
-from quantkit.errors import InputError
+from quantkit.errors import InputError, NothingQuantized
 from quantkit.graph.plan import Plan, read_plan
 from quantkit.progress import Progress
 from quantkit.quantization.choices.presets import PRESETS, resolve
@@ -63,7 +63,8 @@ def quantize(
         progress: see :data:`~quantkit.progress.Progress`.
 
     Raises:
-        ModelError: ``model`` is damaged, already quantized, or has nothing to quantize.
+        ModelError: ``model`` is damaged, or quantized already.
+        NothingQuantized: it has no layer, or all of them would stay float32.
         InputError: an unknown preset, settings that no layer fits, or static layers without audio.
         FormatError: the plan is unreadable or for another model.
         AudioError, CorpusError: none of the clips is usable, or an array is no audio.
@@ -82,6 +83,7 @@ def quantize(
             destination,
             chosen,
             clips,
+            allow_nothing=False,
             fitting=fitting,
             progress=progress,
         )
@@ -115,15 +117,24 @@ def quantize_presets(
     clips = _clips(audio, sample_rate, selection, [])
     with float_model(model, begin) as source:
         begin(_steps(model, "all presets", clips))
-        results = quantize_family(
-            PreparedModel(source, keep_interface),
-            target,
-            family,
-            clips,
-            fitting=fitting,
-            progress=progress,
+        results = tuple(
+            quantize_family(
+                PreparedModel(source, keep_interface),
+                target,
+                family,
+                clips,
+                fitting=fitting,
+                progress=progress,
+            )
         )
-        return tuple(results)
+    rows = [row for result in results for row in result.layers]
+    kept = next((row for row in rows if row.note), None)
+    if kept is not None and all(row.codec == "float32" for row in rows):
+        raise NothingQuantized(
+            f"nothing is quantized: all layers of {model} stay float32 with every preset; "
+            f"{kept.name}: {kept.note}"
+        )
+    return results
 
 
 def _steps(model: PathLike, decisions: object, clips: Corpus | None) -> str:

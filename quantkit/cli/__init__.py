@@ -13,6 +13,7 @@ from click.shell_completion import CompletionItem
 from quantkit.cli.framework.signals import EXIT_CODE_BASE, EndedBySignal, ended_by_signals
 from quantkit.cli.streams import accept_any_text
 from quantkit.errors import QuantkitError
+from quantkit.printable import printable
 from quantkit.version import __version__
 
 # EX_SOFTWARE of sysexits.h.
@@ -126,4 +127,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return printable(" ".join(str(error).split())) or type(error).__name__

@@ -11,7 +11,7 @@ from quantkit.api.analyze import analyze
 from quantkit.cli.audio_options import AudioOptions, audio_options, name_left_out
 from quantkit.cli.cache_options import cache_choice
 from quantkit.cli.fitting_options import FittingOptions, fitting_options
-from quantkit.cli.framework import Argument, CacheFolder, Command, OutputFile, begin_work
+from quantkit.cli.framework import Argument, CacheFolder, Command, OutputFile, begin_work, echo
 from quantkit.cli.progress import progress_bar, warn
 from quantkit.cli.streams import echo_json
 from quantkit.codecs.catalogue import CodecChoice
@@ -148,7 +148,7 @@ def command(
 
 def _print(table: Sensitivity, output: Path, unit: str) -> None:
     _print_layers(table.layers, unit)
-    click.echo(
+    echo(
         f"{output}: {len(table.layers)} layers, from {table.clips} clips of {table.seconds:.1f} s "
         "in all"
     )

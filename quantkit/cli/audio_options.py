@@ -12,6 +12,7 @@ import click
 from quantkit.api.defaults import ANALYSIS_CLIPS, CALIBRATION_SPLIT
 from quantkit.api.selection import Selection
 from quantkit.cli.corpus_options import OPTIONS, CorpusOptions, split_option
+from quantkit.cli.framework.output import echo
 from quantkit.cli.option_groups import option_group
 from quantkit.report.left_out import left_out_in_words
 
@@ -84,4 +85,4 @@ def audio_options(
 def name_left_out(reasons: Sequence[str]) -> None:
     """Say how many clips could not be used, which and why, if there are any."""
     if reasons:
-        click.echo(f"  {left_out_in_words(reasons)}", err=True)
+        echo(f"  {left_out_in_words(reasons)}", err=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from quantkit.api.export import FRONTENDS, TASKS, export
-from quantkit.cli.framework import Argument, Command, OutputFile, begin_work
+from quantkit.cli.framework import Argument, Command, OutputFile, begin_work, echo
 from quantkit.cli.progress import progress_bar
 from quantkit.cli.streams import echo_json
 
@@ -134,7 +134,9 @@ def command(
         echo_json(made.to_dict())
         return
     parity = made.parity
-    click.echo(
+    echo(
         f"{output}: {made.size_bytes / 1e6:.1f} MB, opset {made.opset}; ONNX Runtime agrees with "
         f"{parity.reference} to {parity.worst.difference:.1e} in {len(parity.cases)} batches"
     )
+    for note in parity.notes:
+        echo(f"  {note}", err=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from quantkit.api.inspect import inspect
-from quantkit.cli.framework import Argument, Command
+from quantkit.cli.framework import Argument, Command, echo
 from quantkit.cli.streams import echo_json
 from quantkit.quantization.inspection import InspectedLayer, Inspection
 from quantkit.report.terminal import Column, print_table
@@ -40,7 +40,7 @@ def command(model: Path, as_json: bool, runtime: bool) -> None:
     _print_layers(inspection, runtime)
     method = f" ({inspection.method})" if inspection.method else ""
     checksum = "checksum holds" if inspection.checksum else "no checksum: not quantkit's file"
-    click.echo(
+    echo(
         f"{inspection.path}{method}: {len(inspection.layers)} layers take "
         f"{inspection.layer_bytes:,} bytes, graph and metadata {inspection.other_bytes:,}; "
         f"on disk {inspection.size_bytes:,} bytes = {inspection.size_bytes / 1e6:.1f} MB; "

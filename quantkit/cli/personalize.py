@@ -10,7 +10,7 @@ from quantkit.api.personalize import personalize
 from quantkit.cli.audio_options import AudioOptions, audio_options
 from quantkit.cli.cache_options import cache_choice
 from quantkit.cli.fitting_options import FittingOptions, fitting_options
-from quantkit.cli.framework import Argument, CacheFolder, Command, OutputFile, begin_work
+from quantkit.cli.framework import Argument, CacheFolder, Command, OutputFile, begin_work, echo
 from quantkit.cli.interface_options import keep_interface_option
 from quantkit.cli.layer_options import (
     LayerOptions,
@@ -179,21 +179,21 @@ def _counted(summary: PersonalizeSummary) -> str:
 
 def _tell(made: Personalized) -> None:
     summary = made.summary
-    click.echo(
+    echo(
         f"{summary.destination}: {(summary.size_bytes or 0):,} of {summary.budget_bytes:,} bytes, "
         f"{summary.source_bytes / max(1, summary.size_bytes or 1):.1f} times smaller than float32; "
         f"{made.lint.summary()}"
     )
     if summary.measured_divergence is not None:
         measured = estimate(summary.measured_divergence, summary.measured_interval)
-        click.echo(
+        echo(
             f"  divergence from float32 on {_counted(summary)}: {measured} nats per {summary.unit} "
             f"(agreement {agreement(summary.measured_divergence):.1%}; predicted "
             f"{estimate(summary.predicted_divergence, summary.predicted_interval)})"
         )
     for line in summary.reasons:
-        click.echo(f"  {line}")
+        echo(f"  {line}")
     steps = ", ".join(f"{step.name} {step.seconds:.1f} s" for step in summary.steps)
-    click.echo(f"  {summary.total_seconds:.1f} s: {steps}")
+    echo(f"  {summary.total_seconds:.1f} s: {steps}")
     for warning in summary.warnings:
         warn(warning)

@@ -11,7 +11,7 @@ from quantkit.api.plan import plan, resize_plan
 from quantkit.api.plan_settings import PLAN_METHODS
 from quantkit.cli.audio_options import AudioOptions, audio_options, name_left_out
 from quantkit.cli.fitting_options import FittingOptions, fitting_given, fitting_options
-from quantkit.cli.framework import Argument, Command, OutputFile, begin_work
+from quantkit.cli.framework import Argument, Command, OutputFile, begin_work, echo
 from quantkit.cli.layer_options import (
     LayerOptions,
     base_settings,
@@ -136,9 +136,9 @@ def command(
     if as_json:
         echo_json(found.to_dict())
     else:
-        click.echo(_summary(found.plan, output))
+        echo(_summary(found.plan, output))
         if found.correction is not None:
-            click.echo(_divergence(found.correction, found.unit))
+            echo(_divergence(found.correction, found.unit))
     name_left_out(found.skipped)
 
 

@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from quantkit.cli.framework.output import echo
 from quantkit.cli.framework.state import state
+from quantkit.printable import printable
 
 # A line at most this often, in seconds.
 _LINE_SECONDS = 10.0
@@ -48,7 +49,7 @@ class ProgressLines(Tell):
         self,
         description: str,
         clock: Callable[[], float] = time.monotonic,
-        write: Callable[[str], None] = lambda line: click.echo(line, err=True),
+        write: Callable[[str], None] = lambda line: echo(line, err=True),
     ) -> None:
         self._stage, self._share, self._note = description, 0.0, ""
         self._clock, self._write = clock, write
@@ -82,7 +83,10 @@ class _Bar(Tell):
             self._bar.reset(self._task)
             self._stage = stage
         self._bar.update(
-            self._task, description=f"{stage} {note}".rstrip(), completed=share, total=1.0
+            self._task,
+            description=printable(f"{stage} {note}".rstrip()),
+            completed=share,
+            total=1.0,
         )
 
 
@@ -102,7 +106,8 @@ def progress_bar(description: str) -> Iterator[Tell]:
     console = Console(stderr=True)
     if console.is_terminal and not console.is_dumb_terminal:
         columns = (
-            TextColumn("{task.description}"),
+            # Notes name layers, which may be called anything.
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
             TimeRemainingColumn(),
@@ -142,4 +147,4 @@ def _duration(seconds: float) -> str:
 
 def warn(message: str) -> None:
     """Say on standard error what makes a result less sure."""
-    click.echo(f"  warning: {message}", err=True)
+    echo(f"  warning: {message}", err=True)

@@ -12,7 +12,7 @@ from quantkit.api.defaults import CALIBRATION_CLIPS
 from quantkit.api.quantize import quantize, quantize_presets
 from quantkit.cli.audio_options import AudioOptions, audio_options, name_left_out
 from quantkit.cli.fitting_options import FittingOptions, fitting_given, fitting_options
-from quantkit.cli.framework import Argument, Command, OutputFile, begin_work
+from quantkit.cli.framework import Argument, Command, OutputFile, begin_work, echo
 from quantkit.cli.interface_options import keep_interface_option
 from quantkit.cli.layer_options import (
     LayerOptions,
@@ -128,15 +128,15 @@ def command(
 
 def _report(result: QuantizeResult) -> None:
     ratio = result.source_bytes / result.size_bytes
-    click.echo(
+    echo(
         f"{result.path}: {result.size_bytes / 1e6:.1f} MB ({ratio:.2f} times smaller), "
         f"{result.lint.summary()}"
     )
     for done in result.conditioned:
-        click.echo(f"  {done}", err=True)
+        echo(f"  {done}", err=True)
     for layer in result.layers:
         if layer.note:
-            click.echo(f"  {layer.name} ({layer.compute}, {layer.codec}): {layer.note}", err=True)
+            echo(f"  {layer.name} ({layer.compute}, {layer.codec}): {layer.note}", err=True)
     for row in result.lint.problems:
-        click.echo(f"  warning: {row.name} ({row.kernel or '?'}): {row.remark}", err=True)
+        echo(f"  warning: {row.name} ({row.kernel or '?'}): {row.remark}", err=True)
     name_left_out(result.skipped)

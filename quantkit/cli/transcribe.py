@@ -10,7 +10,7 @@ import click
 
 from quantkit.api.load import load
 from quantkit.cli.decoder_options import DecoderOptions, decoder_options
-from quantkit.cli.framework import Argument, Command
+from quantkit.cli.framework import Argument, Command, echo
 from quantkit.cli.progress import progress_bar
 from quantkit.cli.streams import echo_json
 from quantkit.errors import InputError
@@ -71,9 +71,9 @@ def command(
         if as_json:
             echo_json(transcript.to_dict(), indent=None)
         elif len(clips) == 1:
-            click.echo(transcript.text)
+            echo(transcript.text)
         else:
-            click.echo(f"{transcript.name}: {transcript.text}")
+            echo(f"{transcript.name}: {transcript.text}")
     if failed:
         click.get_current_context().exit(InputError.exit_code)
 

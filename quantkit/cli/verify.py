@@ -8,7 +8,7 @@ import click
 
 from quantkit.api.verify import verify
 from quantkit.bundles.manifest import MANIFEST
-from quantkit.cli.framework import Argument, Command
+from quantkit.cli.framework import Argument, Command, echo
 from quantkit.cli.streams import echo_json
 
 
@@ -42,11 +42,11 @@ def command(path: Path, manifest_sha256: str | None, as_json: bool) -> None:
         echo_json(result.to_dict())
     elif result.is_bundle:
         for finding in result.findings:
-            click.echo(f"{finding.problem:<10}  {finding.path}: {finding.detail}")
+            echo(f"{finding.problem:<10}  {finding.path}: {finding.detail}")
     result.require()
     if as_json or result.runtime is None:
         return
     kept = f"{result.files} files as shipped" if result.is_bundle else "checksum holds"
-    click.echo(f"{path}: {kept}; the model runs in ONNX Runtime {result.runtime['onnxruntime']}")
+    echo(f"{path}: {kept}; the model runs in ONNX Runtime {result.runtime['onnxruntime']}")
     if result.is_bundle:
-        click.echo(f"SHA-256 of {MANIFEST}: {result.sha256}")
+        echo(f"SHA-256 of {MANIFEST}: {result.sha256}")

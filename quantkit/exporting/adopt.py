@@ -19,7 +19,9 @@ from quantkit.arrays import FloatArray
 from quantkit.audio.frontend import Frontend
 from quantkit.audio.frontends import AnyFrontend, frontend_named
 from quantkit.audio.waveform_frontend import WaveformFrontend
-from quantkit.errors import InputError, ModelError
+from quantkit.conversion.convert import convert
+from quantkit.conversion.parity import runs_as
+from quantkit.errors import InputError
 from quantkit.exporting.foreign import inputs_of
 from quantkit.exporting.foreign_model import ForeignModel, shortest_clip
 from quantkit.exporting.frontend_graph import fuse_frontend
@@ -29,18 +31,16 @@ from quantkit.exporting.saving import float_plan, save_artifact
 from quantkit.exporting.shortest import pad_to_shortest
 from quantkit.exporting.wrapping import declared, wrap
 from quantkit.files import refuse_overwriting, sha256_of
-from quantkit.graph.artifact import open_model
+from quantkit.graph.artifact import open_files
 from quantkit.graph.editor import name_all_nodes
 from quantkit.graph.info import ArtifactInfo, info_of, set_info
 from quantkit.graph.interface import INTERFACE, Interface
+from quantkit.graph.weight_holders import held_in_words, require_finite_weights
 from quantkit.runtime.clip_parts import clip_parts
 from quantkit.tasks.catalogue import adoptable, task_named
 from quantkit.version import __version__
 
 SAMPLE_RATE = 16_000
-
-# What quantization asks for; LogSoftmax is over one axis from here on.
-_OLDEST_OPSET = 13
 
 
 def adopt(
@@ -83,17 +83,20 @@ def adopt(
     adoption = task_named(task).adoption if task in adoptable() else None
     if adoption is None:
         raise InputError(f"there is no task {task!r}; choose {' or '.join(adoptable())}")
-    refuse_overwriting(destination, (source, source.with_name(source.name + ".data"), labels))
-    model = open_model(source)
+    refuse_overwriting(destination, (source, labels))
+    opened = open_files(source)
+    refuse_overwriting(destination, opened.files)
+    model = opened.graph
     if info_of(model, str(source)).task:
         raise InputError(f"{source} is an artifact already")
-    _require_opset(model, source)
     theirs = _declarations(model)
+    conversion = convert(model, source, keep_interface=False)
     rate = sample_rate or SAMPLE_RATE
     hears: AnyFrontend = frontend_named(frontend, rate) if frontend else Frontend(sample_rate=rate)
     bands = int(getattr(hears, "mel_bands", 0)) if frontend else 0
     inputs = inputs_of(model, bands, source)
-    run = ForeignModel(source, hears)
+    with runs_as(source, model, conversion) as path:
+        run = ForeignModel(path, hears)
     interface = recognise(
         model,
         inputs,
@@ -115,6 +118,8 @@ def adopt(
     )
     digest = sha256_of(source)
     name_all_nodes(model)
+    require_finite_weights(model, source)
+    held = held_in_words(model)
     if not interface.is_features:
         # What is filled up to one length may be as short as it likes.
         hears = WaveformFrontend(rate, 1 if interface.steps else shortest_clip(run, interface))
@@ -140,13 +145,16 @@ def adopt(
     # Models that know nothing of lengths mix clips with their padding, so batches are not compared.
     apart = replace(info, fused=False) if with_frontend else None
     reference = _Reference(run, interface, hears, apart)
-    check = partial(check_parity, reference, batch_sizes=(1,))
+    check = partial(
+        check_parity, reference, batch_sizes=(1,), tolerance=conversion.tolerance, silence=True
+    )
     if with_frontend:
         set_info(model, info)
         # What takes waveforms does not take the place of what took features.
         model = fuse_frontend(model, hears)
         info = replace(info_of(model), extra={})
-    return save_artifact(model, info, destination, check)
+    report = save_artifact(model, info, destination, check)
+    return replace(report, notes=(*conversion.steps, *held))
 
 
 def _declarations(model: onnx.ModelProto) -> onnx.GraphProto:
@@ -154,14 +162,6 @@ def _declarations(model: onnx.ModelProto) -> onnx.GraphProto:
     constants = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in constants]
     return onnx.GraphProto(input=inputs, output=model.graph.output)
-
-
-def _require_opset(model: onnx.ModelProto, source: Path) -> None:
-    opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
-    if opset < _OLDEST_OPSET:
-        raise ModelError(
-            f"{source} has opset {opset}; adopting needs {_OLDEST_OPSET} or later: export it anew"
-        )
 
 
 class _Reference:

@@ -58,11 +58,18 @@ class ParityCase:
 
 @dataclass(frozen=True)
 class ParityReport:
-    """All cases of a check that passed."""
+    """All cases of a check that passed.
+
+    Args:
+        tolerance: largest difference that would have been accepted.
+        reference: what was compared with.
+        notes: what was done to the source before, in words.
+    """
 
     tolerance: float
     cases: tuple[ParityCase, ...]
     reference: str = "PyTorch"
+    notes: tuple[str, ...] = ()
 
     @property
     def worst(self) -> ParityCase:
@@ -77,6 +84,7 @@ def check_parity(
     batch_sizes: Sequence[int] = BATCH_SIZES,
     tolerance: float = TOLERANCE,
     seed: int = 0,
+    silence: bool = False,
 ) -> ParityReport:
     """Compare an artifact with its source on random batches of clips of mixed length.
 
@@ -86,6 +94,7 @@ def check_parity(
     Args:
         lengths: longest clip of each batch; by default the reference's own choice.
         batch_sizes: clips per batch; every length is run with every size.
+        silence: whether every length is run with clips of zeros, too.
 
     Raises:
         ParityError: a difference above ``tolerance``, or other output lengths or shapes.
@@ -100,7 +109,8 @@ def check_parity(
     artifact = _Artifact(path)
     generator = np.random.default_rng(seed)
     cases = tuple(
-        _compare(reference, artifact, size, longest, generator)
+        _compare(reference, artifact, size, longest, generator, loud)
+        for loud in ((True, False) if silence else (True,))
         for longest in lengths
         for size in batch_sizes
     )
@@ -141,14 +151,17 @@ def _compare(
     size: int,
     longest: int,
     generator: np.random.Generator,
+    loud: bool,
 ) -> ParityCase:
     # The first clip is the longest, the others end somewhere before it.
     shorter = generator.integers(reference.lengths[0], longest + 1, size - 1)
     counts = [longest, *shorter.tolist()]
     clips = reference.clips(counts, generator)
+    if not loud:
+        clips = [np.zeros_like(clip) for clip in clips]
     expected = reference.outputs(clips)
     log_probs, *frames = artifact.run(clips, generator)
-    batch = f"a batch of {size} × {longest} {reference.unit}"
+    batch = f"a batch of {size} × {longest} {reference.unit}{'' if loud else ' of silence'}"
     expected_shape = (size, *np.max([output.shape for output in expected], axis=0).tolist())
     expected_frames = [len(output) for output in expected]
     if log_probs.shape != expected_shape or any(f.tolist() != expected_frames for f in frames):
@@ -162,8 +175,12 @@ def _compare(
     worst, where = -1.0, ""
     for clip, (output, found) in enumerate(zip(expected, log_probs, strict=True)):
         valid = found[: len(output)]
-        difference = np.abs(valid - output) / np.maximum(1.0, np.abs(output))
+        with np.errstate(invalid="ignore"):
+            difference = np.abs(valid - output) / np.maximum(1.0, np.abs(output))
+        # Of a clip on which the source fails, the artifact gives no numbers either.
+        alike = (valid == output) | (np.isnan(valid) & np.isnan(output))
         difference = np.where(np.isfinite(difference), difference, np.inf)
+        difference = np.where(alike, 0.0, difference)
         place = np.unravel_index(int(difference.argmax()), difference.shape)
         if difference[place] > worst:
             worst = float(difference[place])

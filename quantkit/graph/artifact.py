@@ -8,24 +8,19 @@ from pathlib import Path
 from typing import TypeVar
 
 import onnx
-from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped]
+from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 from onnx.external_data_helper import uses_external_data
 
 from quantkit.errors import FormatError, ModelError
 from quantkit.files import output_target
+from quantkit.graph.external_place import ExternalPlace
 from quantkit.graph.info import ArtifactInfo, info_of
 from quantkit.graph.integrity import CHECKSUM_KEY, append_checksum, check_integrity
 from quantkit.graph.joined import join, roles_of, set_files, split
-from quantkit.graph.lazy import LazyModel, read_lazily
+from quantkit.graph.lazy import LazyModel
+from quantkit.graph.model_file import read_model_file
 from quantkit.graph.roles import GraphRole, beside, roles_in
-from quantkit.graph.tensors import (
-    element_bytes,
-    embed,
-    leave_in_file,
-    move_out,
-    raw_bytes,
-    raw_size,
-)
+from quantkit.graph.tensors import embed, leave_in_file, move_out, raw_bytes, raw_size
 from quantkit.replacing import replaced_together, settled
 
 T = TypeVar("T")
@@ -115,7 +110,11 @@ def _opened(light: LazyModel, path: Path) -> onnx.ModelProto:
     _drop_checksum(model)
     for tensor in _tensors(model):
         if uses_external_data(tensor):
-            _locate(tensor, path)
+            # So that it is found from anywhere.
+            place = ExternalPlace.of(tensor, path)
+            file = place.file(path)
+            place.require_length(file, path)
+            leave_in_file(tensor, file, place.offset, place.length)
     for index, (offset, length) in light.places.items():
         leave_in_file(model.graph.initializer[index], path.resolve(), offset, length)
     embed(_inner_tensors(model))
@@ -159,7 +158,7 @@ def _save_graphs(model: onnx.ModelProto, path: Path, external_threshold: int) ->
     written: list[Path] = []
     for graph, file in zip(graphs[1:], files, strict=True):
         _save(graph, file, external_threshold, ())
-        written += [file, *_external_files(_read_lazily(file).model, file)]
+        written += [file, *_external_files(read_model_file(file).model, file)]
     _save(graphs[0], path, external_threshold, written)
 
 
@@ -232,7 +231,7 @@ def model_files(path: Path) -> tuple[Path, ...]:
     Raises:
         ModelError: the model cannot be read, or one of its files is missing.
     """
-    return (path, *_further_graphs(_read_lazily(path).model, path))
+    return (path, *_further_graphs(read_model_file(path).model, path))
 
 
 def graph_roles(path: Path) -> tuple[GraphRole, ...]:
@@ -244,42 +243,11 @@ def graph_roles(path: Path) -> tuple[GraphRole, ...]:
     Raises:
         ModelError: the model cannot be read, or its list of graphs is damaged.
     """
-    metadata = {entry.key: entry.value for entry in _read_lazily(path).model.metadata_props}
+    metadata = {entry.key: entry.value for entry in read_model_file(path).model.metadata_props}
     try:
         return roles_in(metadata)
     except FormatError as error:
         raise ModelError(f"{path}: its quantkit metadata is damaged: {error}") from error
-
-
-def _read_lazily(path: Path) -> LazyModel:
-    try:
-        light = read_lazily(path)
-    except OSError as error:
-        raise ModelError(f"cannot read model {path}: {error.strerror or error}") from error
-    except (DecodeError, ValueError) as error:
-        raise ModelError(f"{path} is not an ONNX model, or is cut off") from error
-    model = light.model
-    # Other protobuf messages, and empty files, can parse as a model without content.
-    if not model.ir_version or not model.graph.output or not model.opset_import:
-        raise ModelError(f"{path} is not an ONNX model, or is cut off: it holds no graph")
-    return light
-
-
-def _locate(tensor: onnx.TensorProto, path: Path) -> None:
-    """Let external data be found from anywhere."""
-    entries = {entry.key: entry.value for entry in tensor.external_data}
-    file = (path.parent / entries.get("location", "")).resolve()
-    try:
-        offset = int(entries.get("offset") or 0)
-        length = int(entries.get("length") or element_bytes(tensor))
-        size = file.stat().st_size
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: its external weights cannot be read: {error}") from error
-    if min(offset, length) < 0 or offset + length > size:
-        raise ModelError(
-            f"{path}: its external weights cannot be read: {file.name} ends before {tensor.name}"
-        )
-    leave_in_file(tensor, file, offset, length)
 
 
 def _is_ours(model: onnx.ModelProto) -> bool:
@@ -358,9 +326,9 @@ def _further_graphs(model: onnx.ModelProto, path: Path) -> list[Path]:
 
 def _read_graphs(path: Path) -> list[tuple[Path, LazyModel]]:
     """Each graph of the model at ``path`` with its file, in the order of a run."""
-    first = _read_lazily(path)
+    first = read_model_file(path)
     further = _further_graphs(first.model, path)
-    return [(path, first), *((file, _read_lazily(file)) for file in further)]
+    return [(path, first), *((file, read_model_file(file)) for file in further)]
 
 
 def _read_intact(path: Path) -> list[tuple[Path, LazyModel]]:
@@ -398,19 +366,6 @@ def _files_of(graphs: Sequence[tuple[Path, LazyModel]]) -> list[Path]:
 
 def _external_files(model: onnx.ModelProto, path: Path) -> list[Path]:
     """In the order of their names in the model."""
-    folder = path.parent.resolve()
-    files: dict[str, Path] = {}
-    for tensor in _tensors(model):
-        if not uses_external_data(tensor):
-            continue
-        location = next((str(e.value) for e in tensor.external_data if e.key == "location"), "")
-        try:
-            file = (folder / location).resolve()
-        except (OSError, ValueError, RuntimeError) as error:
-            raise ModelError(f"{path}: tensor {tensor.name} lies nowhere: {error}") from error
-        if not file.is_relative_to(folder):
-            raise ModelError(f"{path}: tensor {tensor.name} lies outside its folder: {location}")
-        if not file.is_file():
-            raise ModelError(f"{path}: its weights file {location} is missing; copy it beside it")
-        files[location] = file
-    return list(dict.fromkeys(files[location] for location in sorted(files)))
+    places = [ExternalPlace.of(t, path) for t in _tensors(model) if uses_external_data(t)]
+    first = {place.location: place for place in reversed(places)}
+    return list(dict.fromkeys(first[location].file(path) for location in sorted(first)))

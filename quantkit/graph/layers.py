@@ -187,7 +187,7 @@ class _Finder:
         if node.op_type == "Transpose":
             inner = self._shape(node.input[0])
             order = next((a.ints for a in node.attribute if a.name == "perm"), None)
-            if inner is None:
+            if inner is None or (order and sorted(order) != list(range(len(inner)))):
                 return None
             return tuple(inner[i] for i in order) if order else inner[::-1]
         return self._inferred_shape(value)

@@ -133,10 +133,10 @@ def _change(node: NodeProto, old: int, new: int) -> str | None:
         return "is no standard operator"
     if before.since_version == after.since_version:
         return None
-    return _schema_change(before, after)
+    return schema_change(before, after)
 
 
-def _schema_change(before: defs.OpSchema, after: defs.OpSchema) -> str | None:
+def schema_change(before: defs.OpSchema, after: defs.OpSchema) -> str | None:
     """What the newer of two schemas takes back or understands differently, in words."""
     if after.deprecated:
         return f"is deprecated from opset {after.since_version} on"

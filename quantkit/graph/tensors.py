@@ -70,7 +70,7 @@ def end_bytes(tensor: TensorProto) -> tuple[bytes, bytes]:
     Raises:
         ModelError: see :func:`tensor_array`.
     """
-    width = element_bytes(tensor) // max(math.prod(tensor.dims), 1)
+    width = data_bytes(tensor.data_type, (1,))
     if tensor.data_location != TensorProto.EXTERNAL:
         raw = tensor.raw_data or tensor_array(tensor).tobytes()
         return raw[:width], raw[-width:]
@@ -124,10 +124,23 @@ def embed(tensors: Iterable[TensorProto]) -> None:
             set_raw_bytes(tensor, raw_bytes(tensor))
 
 
-def element_bytes(tensor: TensorProto) -> int:
-    """What the elements of ``tensor`` take in a file."""
-    elements: int = math.prod(tensor.dims)
-    return elements * int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
+def data_bytes(element: int, dims: Iterable[int]) -> int:
+    """What a tensor of so many elements takes in a file.
+
+    >>> data_bytes(TensorProto.FLOAT, (2, 3)), data_bytes(TensorProto.INT4, (3,))
+    (24, 2)
+
+    Args:
+        element: a type of ``onnx.TensorProto`` of a fixed width.
+    """
+    return -(-math.prod(dims) * _element_bits(element) // 8)
+
+
+def _element_bits(element: int) -> int:
+    name = TensorProto.DataType.Name(element)
+    # Elements of less than a byte are packed: INT4, UINT2, FLOAT4E2M1.
+    narrow = {"INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4, "INT2": 2, "UINT2": 2}
+    return narrow.get(name) or 8 * int(helper.tensor_dtype_to_np_dtype(element).itemsize)
 
 
 def _read(tensor: TensorProto, start: int = 0, size: int | None = None) -> bytearray:

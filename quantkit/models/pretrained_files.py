@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from quantkit.errors import CheckpointError, FormatError
+from quantkit.files import LFS_POINTER
 from quantkit.json_fields import parse_json
 from quantkit.models.archives import refuse_inflating
 from quantkit.reading import open_regular, read_bytes
@@ -20,9 +21,6 @@ _WEIGHTS = (
     ("model.safetensors", "model.safetensors.index.json"),
     ("pytorch_model.bin", "pytorch_model.bin.index.json"),
 )
-
-# Content of a Git-LFS file that was not fetched.
-_POINTER = b"version https://git-lfs.github.com/spec/"
 
 # PyTorch's files are archives, whose directory comes last.
 _ZIP = b"PK\x03\x04"
@@ -43,7 +41,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
     try:
         content = parse_json(text, str(path), finite=False)
     except FormatError as error:
-        if text.startswith(_POINTER):
+        if text.startswith(LFS_POINTER):
             raise CheckpointError(f"{path} is a Git-LFS pointer: run `git lfs pull`") from error
         raise CheckpointError(f"{path} is not JSON, or is truncated; fetch it again") from error
     if not isinstance(content, dict):
@@ -109,7 +107,7 @@ def _require_whole(path: Path) -> None:
         with open_regular(path) as stream:
             start = stream.read(1024)
             size = path.stat().st_size
-            if start.startswith(_POINTER):
+            if start.startswith(LFS_POINTER):
                 raise CheckpointError(
                     f"{path} is a Git-LFS pointer, not the weights: run `git lfs pull`"
                 )

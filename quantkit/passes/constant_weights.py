@@ -81,6 +81,10 @@ def _evaluate(editor: GraphEditor, value: str, known: dict[str, Array]) -> Array
         [onnx.ValueInfoProto(name=value)],
     )
     single = onnx.helper.make_model(graph, opset_imports=list(editor.model.opset_import))
-    (result,) = cast(list[Array], ReferenceEvaluator(single).run(None, feeds))
+    try:
+        (result,) = cast(list[Array], ReferenceEvaluator(single).run(None, feeds))
+    # A node that cannot be run has no value; NumPy and the evaluator raise errors of any kind.
+    except Exception:
+        return None
     known[value] = result
     return result

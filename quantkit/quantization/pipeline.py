@@ -12,7 +12,7 @@ import onnx
 
 from quantkit.calibration.data import Calibration, CalibrationData
 from quantkit.calibration.observations import Observations
-from quantkit.errors import FormatError, InputError
+from quantkit.errors import FormatError, InputError, NothingQuantized
 from quantkit.exporting.unwrapping import unwrap
 from quantkit.graph.artifact import save_checked_model, total_size
 from quantkit.graph.editor import GraphEditor
@@ -97,6 +97,7 @@ def quantize_model(
     calibration: Calibration | CalibrationData | None = None,
     *,
     pack: bool = True,
+    allow_nothing: bool = True,
     fitting: PtqSettings | None = None,
     last_use: bool = False,
     progress: Progress | None = None,
@@ -115,13 +116,15 @@ def quantize_model(
             bits are fitted to what they meet there, too.
         pack: store weights as their codec says; else the same integers one byte each, for
             comparison: the results are equal bit for bit.
+        allow_nothing: whether all layers may stay float32 although they were to be quantized.
         fitting: how the numbers are found; None: as the plan says, or the usual way.
         last_use: nothing else will use the cache of ``source``: it is emptied before the file is
             checked, which takes much memory.
         progress: see :data:`~quantkit.progress.Progress`.
 
     Raises:
-        ModelError: ``source`` is damaged, already quantized, or has nothing to quantize.
+        ModelError: ``source`` is damaged, or quantized already.
+        NothingQuantized: it has no layer, or all of them would stay float32; nothing is written.
         FormatError: the plan is for another model, is not feasible, or leads to a file beyond its
             budget.
         InputError: unknown preset, an exclusion that matches nothing, or no calibration clips
@@ -133,7 +136,9 @@ def quantize_model(
     in_place = _same_file(prepared.source, destination)
     source_bytes = prepared.size_bytes
     feeds = None if calibration is None else prepared.feeds(calibration)
-    observing = partial(_observed, prepared, destination, settings, fitting, feeds, progress)
+    observing = partial(
+        _observed, prepared, destination, settings, fitting, feeds, allow_nothing, progress
+    )
     assigned, observations = leaving_out(prepared, feeds, observing)
     conditioned = assigned.conditioned
     _LOG.info("%d layers are observed; their weights are next", len(assigned.layers))
@@ -172,16 +177,29 @@ def _observed(
     settings: str | QuantizeSettings | Plan,
     fitting: PtqSettings | None,
     feeds: CalibrationData | None,
+    allow_nothing: bool,
     progress: Progress | None,
 ) -> tuple[AssignedModel, Observations]:
     """The choices for all layers, and what the clips show of them."""
     assigned = prepare(prepared, settings, fitting)
+    if not allow_nothing:
+        _require_something(assigned)
     if _same_file(prepared.source, destination) and not assigned.is_unchanged:
         raise InputError(
             f"{destination} is the float32 model itself; write the result to another file"
         )
     assigned.condition(feeds)
     return assigned, observations_of(assigned, feeds, progress)
+
+
+def _require_something(assigned: AssignedModel) -> None:
+    """Some layer is quantized, unless none was to be."""
+    kept = [row for row in assigned.plan.layers if row.note]
+    if assigned.is_unchanged and kept:
+        raise NothingQuantized(
+            f"nothing is quantized: all {len(assigned.layers)} layers of "
+            f"{assigned.prepared.source} stay float32; {kept[0].name}: {kept[0].note}"
+        )
 
 
 def _encode_ahead(assigned: AssignedModel, observations: Observations) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,20 +11,24 @@ from pathlib import Path
 import onnx
 
 from quantkit.calibration.data import Calibration, CalibrationData
-from quantkit.errors import InputError, ModelError, OutputError
+from quantkit.conversion.convert import convert
+from quantkit.conversion.parity import check_conversion
+from quantkit.errors import InputError, ModelError, NothingQuantized, OutputError
 from quantkit.exporting.unwrapping import wrapped_interface
 from quantkit.exporting.wrapping import PREFIX, wrap_again
 from quantkit.files import sha256_of
 from quantkit.graph.artifact import open_files
 from quantkit.graph.body_constants import hoist_weights
 from quantkit.graph.digest import graph_digest
-from quantkit.graph.editor import GraphEditor, fix_defaults, name_all_nodes
+from quantkit.graph.editor import fix_defaults, name_all_nodes
 from quantkit.graph.info import ArtifactInfo, info_of
 from quantkit.graph.layers import Layer, find_layers
 from quantkit.graph.operators import operators
 from quantkit.graph.operators.plain_gemm import make_gemms_plain
+from quantkit.graph.partition import bodies
 from quantkit.graph.plan import Plan
 from quantkit.graph.tensors import move_out
+from quantkit.graph.weight_holders import held_in_words
 from quantkit.passes import optimise
 from quantkit.quantization.calibration_cache import CalibrationCache
 from quantkit.quantization.choices.ptq import PtqSettings
@@ -33,11 +38,16 @@ from quantkit.quantization.equalize.conditioning import condition
 from quantkit.quantization.tied_weights import separate_transposes
 from quantkit.temporary import TemporaryFolder
 
-# DynamicQuantizeLinear and per-channel QuantizeLinear are both there from opset 13 on.
-_LOWEST_OPSET = 13
+_LOG = logging.getLogger(__name__)
 
 _QUANTIZED = frozenset(
-    {"DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger", "QLinearConv"}
+    {
+        *("DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger"),
+        *("QLinearConv", "QLinearMatMul", "MatMulIntegerToFloat", "DynamicQuantizeMatMul"),
+        *("DynamicQuantizeLSTM", "QAttention", "QEmbedLayerNormalization", "QGemm", "QMoE"),
+        *("MatMulNBits", "MatMulBnb4", "MatMulFpQ4", "GatherBlockQuantized"),
+        *("QLinearAdd", "QLinearMul", "QLinearSigmoid", "QOrderedMatMul", "QOrderedAttention"),
+    }
 )
 
 # Weights that a pass has made anew, of at least so many bytes, go to a temporary file.
@@ -63,14 +73,18 @@ class PreparedModel:
             was adopted from; None: where it was adopted.
 
     Attributes:
-        original: the graph as the file has it. It must not be changed: copy it.
+        original: the graph of the file, converted where it needs that. It must not be changed:
+            copy it.
         size_bytes: of all files of the model.
         info: its metadata.
         keep_interface: as above, decided.
+        conversion: what was done to the graph that the file has.
         cache: see above.
 
     Raises:
-        ModelError: it is missing, damaged, quantized already, or of an opset before 13.
+        ModelError: it is missing, damaged, quantized already, or cannot be converted; see
+            :func:`~quantkit.conversion.convert.convert`.
+        ParityError: the converted graph differs from the file.
         InputError: ``keep_interface`` of a model that was adopted by an earlier version.
     """
 
@@ -84,6 +98,12 @@ class PreparedModel:
         self.keep_interface = _kept_interface(self.original, source, keep_interface)
         self.cache = CalibrationCache()
         _refuse_quantized(self.original, self.info, source)
+        self.conversion = convert(self.original, source)
+        check_conversion(source, self.original, self.conversion)
+        # Where there is no layer at all, this is said by whatever wants one.
+        held = held_in_words(self.original) if find_layers(self.original) else ()
+        for line in (*self.conversion.steps, *held):
+            _LOG.warning("%s: %s", source, line)
         self._optimised: dict[tuple[str, ...], onnx.ModelProto] = {}
         self._digests: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {}
 
@@ -102,7 +122,7 @@ class PreparedModel:
         return CalibrationData.of(calibration, self.info, self.source)
 
     def copy_original(self) -> onnx.ModelProto:
-        """The graph as the file has it, for the caller to change."""
+        """A copy of :attr:`original`, for the caller to change."""
         return _copy(self.original)
 
     def graph(
@@ -128,12 +148,16 @@ class PreparedModel:
         """The layers of a graph that :meth:`graph` made.
 
         Raises:
-            ModelError: there are none.
+            NothingQuantized: there are none; the message names what holds the weights instead.
         """
         layers = tuple(find_layers(model))
         if not layers:
             names = ", ".join(each.name for each in operators())
-            raise ModelError(f"{self.source} has no layer: no {names} with a constant weight")
+            held = "; ".join(held_in_words(model)) or "it holds no weights"
+            raise NothingQuantized(
+                f"nothing is quantized: {self.source} has no layer, no {names} with a constant "
+                f"weight; {held}"
+            )
         return layers
 
     def graph_sha256(self, skip_passes: tuple[str, ...], balance: tuple[str, ...]) -> str:
@@ -247,6 +271,14 @@ def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
     return copied
 
 
+def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """Those of bodies, too."""
+    for node in graph.node:
+        yield node
+        for body in bodies(node):
+            yield from _nodes(body)
+
+
 def _refuse_quantized(model: onnx.ModelProto, info: ArtifactInfo, source: Path) -> None:
     made_by = [row for row in (info.plan or {}).get("layers", []) if row.get("codec") != "float32"]
     if made_by:
@@ -254,13 +286,9 @@ def _refuse_quantized(model: onnx.ModelProto, info: ArtifactInfo, source: Path) 
             f"{source} is quantized already (layer {made_by[0].get('name')} is stored as "
             f"{made_by[0].get('codec')}); give the float32 model"
         )
-    found = sorted({node.op_type for node in model.graph.node} & _QUANTIZED)
+    nodes = [*_nodes(model.graph), *(node for each in model.functions for node in each.node)]
+    found = sorted({node.op_type for node in nodes} & _QUANTIZED)
     if found:
         raise ModelError(
             f"{source} is quantized already (it has {', '.join(found)}); give the float32 model"
-        )
-    if GraphEditor(model).opset < _LOWEST_OPSET:
-        raise ModelError(
-            f"{source} has opset {GraphEditor(model).opset}; quantizing needs {_LOWEST_OPSET} or "
-            "later: export it anew"
         )

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from quantkit.printable import printable
 from quantkit.report.table import Table as ReportTable
 
 # Wider than any table.
@@ -78,12 +79,12 @@ def print_table(
             break
     plain = {"soft_wrap": True, "markup": False, "highlight": False}
     if title:
-        console.print(Text(title, style="bold"), soft_wrap=True, highlight=False)
+        console.print(Text(printable(title), style="bold"), soft_wrap=True, highlight=False)
     if needed > console.width:
         console = Console(file=console.file, width=needed, color_system=None)
     console.print(table, crop=False, highlight=False)
     if caption:
-        console.print(caption, **plain)  # type: ignore[arg-type]
+        console.print(printable(caption), **plain)  # type: ignore[arg-type]
     if dropped:
         names = ", ".join(dict.fromkeys(columns[i].title for i in sorted(dropped)))
         print(f"left out at this width: {names}", file=sys.stderr)
@@ -115,7 +116,10 @@ def _table(
         table.add_column(columns[i].title, justify=columns[i].justify, no_wrap=True)
     for row in rows:
         table.add_row(
-            *(Text(cell) if isinstance(cell, str) else cell for cell in (row[i] for i in kept))
+            *(
+                Text(printable(cell)) if isinstance(cell, str) else cell
+                for cell in (row[i] for i in kept)
+            )
         )
     return table
 

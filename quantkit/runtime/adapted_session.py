@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime
@@ -33,6 +33,15 @@ class Value:
     type: str = "tensor(float)"
 
 
+class Session(Protocol):
+    """What is needed of a session of ONNX Runtime."""
+
+    def get_inputs(self) -> Sequence[Any]: ...
+    def get_outputs(self) -> Sequence[Any]: ...
+    def get_modelmeta(self) -> Any: ...
+    def run(self, names: Sequence[str], feeds: Mapping[str, Array]) -> Sequence[Any]: ...
+
+
 class AdaptedSession:
     """A session of somebody else's model that answers like one of an artifact.
 
@@ -41,7 +50,9 @@ class AdaptedSession:
         interface: what it takes and gives.
     """
 
-    def __init__(self, session: onnxruntime.InferenceSession, interface: Interface) -> None:
+    def __init__(
+        self, session: onnxruntime.InferenceSession | Session, interface: Interface
+    ) -> None:
         self.session, self.interface = session, interface
 
     def get_inputs(self) -> list[Value]:

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from quantkit.errors import ModelError
 from quantkit.graph.tensors import (
-    element_bytes,
+    data_bytes,
     embed,
     leave_in_file,
     raw_bytes,
@@ -36,7 +36,7 @@ def test_elements_in_a_file(left: TensorProto) -> None:
     assert not left.raw_data
     np.testing.assert_array_equal(tensor_array(left), VALUES)
     assert raw_bytes(left) == VALUES.tobytes()
-    assert raw_size(left) == element_bytes(left) == VALUES.nbytes
+    assert raw_size(left) == data_bytes(left.data_type, left.dims) == VALUES.nbytes
 
 
 def test_elements_in_memory() -> None:

@@ -9,6 +9,7 @@ given twice is refused, ``--config``, ``--dump-config``, ``--dry-run``, ``--verb
 from quantkit.cli.framework.command import Command, is_given
 from quantkit.cli.framework.dry_run import begin_work
 from quantkit.cli.framework.numbers import NumberList
+from quantkit.cli.framework.output import echo
 from quantkit.cli.framework.parameters import Argument, CacheFolder, OutputFile, OutputFolder
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "OutputFile",
     "OutputFolder",
     "begin_work",
+    "echo",
     "is_given",
 ]

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from quantkit.cli.framework.output import echo
 from quantkit.cli.framework.parameters import Argument, CacheFolder, OutputFile, OutputFolder
 from quantkit.cli.framework.state import state
 from quantkit.cli.streams import echo_json
@@ -37,13 +38,13 @@ def begin_work(*steps: str) -> None:
         echo_json(document)
     else:
         for path in reads:
-            click.echo(f"would read   {path}")
+            echo(f"would read   {path}")
         for step in steps:
-            click.echo(f"would        {step}")
+            echo(f"would        {step}")
         for path in writes:
             replaces = " (which is there and is replaced)" if path.is_file() else ""
-            click.echo(f"would write  {path}{replaces}")
-        click.echo("dry run: nothing was written")
+            echo(f"would write  {path}{replaces}")
+        echo("dry run: nothing was written")
     ctx.exit(0)
 
 

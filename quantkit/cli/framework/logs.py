@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import click
+from quantkit.cli.framework.output import echo
 
 _LEVELS = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG}
 
@@ -15,7 +15,9 @@ class _ToStandardError(logging.Handler):
     """Asks for standard error with each line: a progress bar puts itself in its place."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(self.format(record), err=True)
+        # What failed is shown with its lines; what a record says is one.
+        for line in self.format(record).splitlines() or [""]:
+            echo(line, err=True)
 
 
 @contextmanager

@@ -29,8 +29,8 @@ def operator_named(name: str) -> Operator | None:
 
 
 def operator_of(node: onnx.NodeProto) -> Operator | None:
-    """The operator that ``node`` is of."""
-    return _REGISTRY.get(node.op_type)
+    """The operator that ``node`` is of; other domains may call something else alike."""
+    return _REGISTRY.get(node.op_type) if node.domain in ("", "ai.onnx") else None
 
 
 def operators() -> Iterator[Operator]:

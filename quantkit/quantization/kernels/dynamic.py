@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import onnx
 from onnx import helper
 
-from quantkit.errors import ModelError
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.operators import node_weights, unfolds
 from quantkit.quantization.choices.settings import LayerChoice
@@ -15,9 +14,6 @@ from quantkit.quantization.kernels.integer_conv import to_conv_integer
 from quantkit.quantization.kernels.integer_lstm import DOMAIN, to_dynamic_lstm
 from quantkit.quantization.kernels.integer_matmul import unfold
 from quantkit.quantization.weights import WeightStore
-
-# ReduceMax takes its axes as an input from here on; a per-clip range computes them.
-_PER_CLIP_OPSET = 18
 
 
 def quantize_dynamic_layers(
@@ -31,21 +27,13 @@ def quantize_dynamic_layers(
     one scale for a whole weight, and is slower than float32 on int8 weights.
 
     Args:
+        model: of opset 18 or later, in which ReduceMax takes its axes as an input.
         choices: of the layers to rewrite, by name.
         weights: encodes and remembers the weights.
-
-    Raises:
-        ModelError: a per-clip range on a model with an opset before 18.
     """
     if not choices:
         return
     editor = GraphEditor(model)
-    per_clip = any(choice.dynamic_range == "per-clip" for choice in choices.values())
-    if per_clip and editor.opset < _PER_CLIP_OPSET:
-        raise ModelError(
-            f"a range per clip needs opset {_PER_CLIP_OPSET}, the model has {editor.opset}; "
-            "export it anew, or choose a preset with a range per batch, such as int8"
-        )
     contributed = False
     for scope, node in editor.everywhere():
         layers = tuple(each for each in node_weights(scope, node) if each.name in choices)

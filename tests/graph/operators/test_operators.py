@@ -17,6 +17,7 @@ from quantkit.graph.operators import (
     layer_weights,
     lookups,
     operator_named,
+    operator_of,
     operators,
     products,
     register,
@@ -141,6 +142,13 @@ def test_kinds() -> None:
     assert products() == ("MatMul", "Gemm")
     assert lookups() == ("Gather",)
     assert operator_named("Relu") is None
+
+
+def test_an_operator_of_another_domain_is_another_operator() -> None:
+    node = onnx.helper.make_node("Conv", ["x", "w"], ["y"], domain="com.microsoft.nchwc")
+    assert operator_of(node) is None
+    node.domain = "ai.onnx"
+    assert operator_of(node) is not None
 
 
 def test_another_operator_can_be_registered(monkeypatch) -> None:
