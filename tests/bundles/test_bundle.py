@@ -197,10 +197,20 @@ class TestLicence:
         ship(artifact, tmp_path / "b", licence=tmp_path / "MY")
         assert (tmp_path / "b/LICENCE").read_text() == "mine\n"
 
-    def test_then_a_licence_file_beside_the_model(self, artifact: Path, tmp_path: Path) -> None:
-        (artifact.parent / "LICENSE").write_text("beside\n")
+    def test_a_text_beside_the_model_is_taken_if_it_is_that_of_the_metadata(
+        self, artifact: Path, tmp_path: Path
+    ) -> None:
+        (artifact.parent / "LICENSE").write_text("CC0 1.0 Universal\n")
         ship(artifact, tmp_path / "b")
-        assert (tmp_path / "b/LICENCE").read_text() == "beside\n"
+        assert (tmp_path / "b/LICENCE").read_text() == "CC0 1.0 Universal\n"
+
+    def test_another_licence_beside_the_model_stops(self, artifact: Path, tmp_path: Path) -> None:
+        (artifact.parent / "LICENSE").write_text("Apache License\nVersion 2.0, January 2004\n")
+        with pytest.raises(InputError, match=r"'CC0-1.0' by its .* holds Apache-2.0: .*--licence"):
+            ship(artifact, tmp_path / "b")
+        assert not (tmp_path / "b").exists()
+        ship(artifact, tmp_path / "b", licence="CC0-1.0")
+        assert (tmp_path / "b/LICENCE").read_text() == "Licence of this model: CC0-1.0\n"
 
     def test_then_the_metadata(self, bundle: Path) -> None:
         assert (bundle / "LICENCE").read_text() == "Licence of this model: CC0-1.0\n"
