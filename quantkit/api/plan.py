@@ -25,6 +25,7 @@ from quantkit.api.plan_result import PlanResult
 from quantkit.api.plan_settings import PlanSettings
 from quantkit.api.selection import Selection
 from quantkit.audio.utterance import Corpus
+from quantkit.calibration.heard import doubts, require_heard
 from quantkit.errors import InputError
 from quantkit.graph.plan import Plan, read_plan, write_plan
 from quantkit.planning.correction import Correction
@@ -107,6 +108,8 @@ def plan(
         prepared = PreparedModel(source)
         feeds = None if clips is None else prepared.feeds(clips)
         begin(_steps(model, method, limit, clips))
+        if feeds is not None:
+            require_heard(prepared.original, feeds)
         if limit is None or method == "manual":
             decisions = replace(settings.quantize, name="manual")
             made = with_sizes(prepared, decisions, limit, settings.fitting)
@@ -119,7 +122,8 @@ def plan(
                 made = found.optimum.plan
             else:
                 made = by_method(question, method)
-    result = PlanResult(made, task_of(prepared.info).unit, found, left_out(feeds))
+    warnings = () if feeds is None else doubts(feeds)
+    result = PlanResult(made, task_of(prepared.info).unit, found, left_out(feeds), warnings)
     return _finished(result, destination)
 
 

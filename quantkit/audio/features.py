@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -12,6 +12,14 @@ from quantkit.audio.frontends import AnyFrontend
 from quantkit.audio.samples import resampled
 from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.errors import AudioError
+
+#: Is shown a clip and its waveform before features are made of it; an
+#: :class:`~quantkit.errors.AudioError` leaves the clip out.
+Check = Callable[[Utterance, FloatArray], None]
+
+
+def no_check(_utterance: Utterance, _waveform: FloatArray) -> None:
+    """Every clip is taken."""
 
 
 def load_waveform(utterance: Utterance, sample_rate: int) -> FloatArray:
@@ -27,15 +35,20 @@ def load_waveform(utterance: Utterance, sample_rate: int) -> FloatArray:
     return read_audio(utterance.path, sample_rate)
 
 
-def load_features(utterance: Utterance, frontend: AnyFrontend) -> FloatArray:
+def load_features(
+    utterance: Utterance, frontend: AnyFrontend, check: Check = no_check
+) -> FloatArray:
     """(frames, bands) float32 of one utterance.
 
     Precomputed features (NumPy corpora) are returned unchanged. Audio is decoded at the front end's
     rate and passed through it.
 
+    Args:
+        check: is shown the waveform, where there is one.
+
     Raises:
         AudioError: the clip cannot be read, is shorter than one window, or precomputed features
-            have another number of bands or are not finite.
+            have another number of bands or are not finite; or what ``check`` raises.
     """
     if utterance.features is not None:
         bands = getattr(frontend, "mel_bands", 0)
@@ -46,13 +59,17 @@ def load_features(utterance: Utterance, frontend: AnyFrontend) -> FloatArray:
         raise AudioError(f"{utterance.identifier} has neither an audio file nor features")
     waveform = load_waveform(utterance, frontend.sample_rate)
     try:
+        check(utterance, waveform)
         return frontend(waveform)
     except AudioError as error:
         raise AudioError(f"{utterance.path or utterance.identifier}: {error}") from error
 
 
 def iter_features(
-    corpus: Corpus, frontend: AnyFrontend, skipped: list[str] | None = None
+    corpus: Corpus,
+    frontend: AnyFrontend,
+    skipped: list[str] | None = None,
+    check: Check = no_check,
 ) -> Iterator[tuple[Utterance, FloatArray]]:
     """Yield every usable utterance with its features, one at a time, in corpus order.
 
@@ -60,6 +77,7 @@ def iter_features(
         corpus: of audio or of precomputed features.
         frontend: computes the features.
         skipped: a list that receives ``path: reason`` for each clip that was skipped.
+        check: see :func:`load_features`.
 
     Raises:
         CorpusError: at the end, if no clip was usable.
@@ -68,7 +86,7 @@ def iter_features(
     usable = False
     for utterance in corpus:
         try:
-            features = load_features(utterance, frontend)
+            features = load_features(utterance, frontend, check)
         except AudioError as error:
             reasons.append(str(error))
             continue

@@ -48,6 +48,8 @@ class CalibrationData:
         self.model = model
         #: Why clips were left out in the last round.
         self.skipped: list[str] = []
+        #: Whether the float model is known to hear something in one of the clips.
+        self.heard = False
         self._kept: tuple[Feed, ...] | None = None
 
     @classmethod
@@ -112,6 +114,14 @@ class CalibrationData:
         if not isinstance(self.source, Corpus):
             return ()
         return self._inputs.unknown_languages(self.source.values("language"))
+
+    @property
+    def steady(self) -> tuple[str, ...]:
+        """Clips of the last round that are noise or a tone by their level.
+
+        See :func:`~quantkit.audio.level.is_steady`.
+        """
+        return tuple(self._inputs.steady)
 
     def only(self, positions: Collection[int]) -> CalibrationData:
         """The clips at ``positions``, counted from 0."""

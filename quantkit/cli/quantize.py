@@ -11,7 +11,7 @@ import click
 
 from quantkit.api.defaults import CALIBRATION_CLIPS
 from quantkit.api.quantize import quantize, quantize_presets
-from quantkit.cli.audio_options import AudioOptions, audio_options
+from quantkit.cli.audio_options import AudioOptions, audio_options, name_left_out
 from quantkit.cli.fitting_options import FittingOptions, fitting_given, fitting_options
 from quantkit.cli.framework import Argument, Command, OutputFile, begin_work
 from quantkit.cli.layer_options import (
@@ -21,7 +21,7 @@ from quantkit.cli.layer_options import (
     preset_option,
     refuse_layer_options,
 )
-from quantkit.cli.progress import progress_bar
+from quantkit.cli.progress import progress_bar, warn
 from quantkit.quantization.choices.presets import PRESETS
 from quantkit.quantization.pipeline import QuantizeResult
 
@@ -116,9 +116,12 @@ def command(
     if as_json:
         rows = [result.to_dict() for result in results]
         click.echo(json.dumps(rows if preset == "all" else rows[0], indent=2))
-        return
-    for result in results:
-        _report(result)
+    else:
+        for result in results:
+            _report(result)
+    name_left_out(results[0].skipped)
+    for warning in results[0].warnings:
+        warn(warning)
 
 
 def _report(result: QuantizeResult) -> None:
@@ -134,8 +137,3 @@ def _report(result: QuantizeResult) -> None:
             click.echo(f"  {layer.name} ({layer.compute}, {layer.codec}): {layer.note}", err=True)
     for row in result.lint.problems:
         click.echo(f"  warning: {row.name} ({row.kernel or '?'}): {row.remark}", err=True)
-    if result.skipped:
-        click.echo(
-            f"  left out {len(result.skipped)} calibration clips; the first: {result.skipped[0]}",
-            err=True,
-        )

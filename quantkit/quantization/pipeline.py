@@ -10,6 +10,7 @@ from typing import Any
 import onnx
 
 from quantkit.calibration.data import Calibration, CalibrationData
+from quantkit.calibration.heard import doubts, require_heard
 from quantkit.calibration.observations import Observations
 from quantkit.errors import FormatError, InputError
 from quantkit.graph.artifact import save_checked_model, total_size
@@ -52,6 +53,7 @@ class QuantizeResult:
         lint: which kernels ONNX Runtime really runs.
         skipped: calibration clips that were left out, and why.
         conditioned: what was done to the float model first, in words.
+        warnings: what makes the calibration less sure.
     """
 
     path: Path
@@ -61,6 +63,7 @@ class QuantizeResult:
     lint: LintReport
     skipped: tuple[str, ...] = ()
     conditioned: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def layers(self) -> tuple[LayerPlan, ...]:
@@ -76,6 +79,7 @@ class QuantizeResult:
             "source_bytes": self.source_bytes,
             "onnxruntime": self.lint.onnxruntime,
             "skipped_clips": list(self.skipped),
+            "warnings": list(self.warnings),
             "layers": self.rows(),
         }
 
@@ -123,7 +127,7 @@ def quantize_model(
             budget.
         InputError: unknown preset, an exclusion that matches nothing, or no calibration clips
             where a layer needs them.
-        CorpusError: none of the calibration clips is usable.
+        CorpusError: none of the calibration clips is usable, or the model hears nothing in them.
         OutputError: ``destination`` cannot be written.
     """
     prepared = PreparedModel.of(source)
@@ -135,6 +139,8 @@ def quantize_model(
         )
     source_bytes = prepared.size_bytes
     feeds = None if calibration is None else prepared.feeds(calibration)
+    if feeds is not None:
+        require_heard(prepared.original, feeds)
     assigned.condition(feeds)
     conditioned = assigned.conditioned
     observations = observations_of(assigned, feeds, progress)
@@ -165,6 +171,7 @@ def quantize_model(
         lint=lint,
         skipped=() if feeds is None else tuple(feeds.skipped),
         conditioned=conditioned,
+        warnings=() if feeds is None else doubts(feeds),
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from quantkit.calibration.data import Calibration, CalibrationData
+from quantkit.calibration.heard import require_heard
 from quantkit.calibration.observations import Observations
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import CorpusError, FormatError, InputError
@@ -100,7 +101,7 @@ def analyze(
     Raises:
         ModelError: ``source`` is damaged, quantized already, or has nothing to quantize; or it
             fails, or gives NaN, on a clip.
-        CorpusError: none of the clips is usable.
+        CorpusError: none of the clips is usable, or the model hears nothing in them.
     """
     settings = AnalysisSettings() if settings is None else settings
     prepared = PreparedModel.of(source)
@@ -108,6 +109,7 @@ def analyze(
     feeds = prepared.feeds(calibration)
     if not feeds.clips:
         raise CorpusError("the analysis needs at least one clip, and there is none")
+    require_heard(prepared.original, feeds)
     assigned.condition(feeds)
     kept = AnalysisCache(
         cache,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from quantkit.arrays import Array, FloatArray
-from quantkit.audio.features import iter_features, load_waveform
+from quantkit.audio.features import Check, iter_features, load_waveform, no_check
 from quantkit.audio.utterance import Corpus
 from quantkit.errors import AudioError, InputError, ModelError
 from quantkit.graph.info import ArtifactInfo
@@ -20,7 +20,8 @@ class CorpusInputs(ClipInputs):
 
     def feeds(self, corpus: Corpus, skipped: list[str]) -> Iterator[Feed]:
         """See :func:`corpus_feeds`."""
-        return corpus_feeds(corpus, self.info, skipped)
+        self.steady.clear()
+        return corpus_feeds(corpus, self.info, skipped, self.check)
 
     def portion(self, clip: str, inputs: Mapping[str, Array]) -> Portion:
         """One clip, as long as its longest input."""
@@ -33,7 +34,10 @@ class CorpusInputs(ClipInputs):
 
 
 def corpus_feeds(
-    corpus: Corpus, info: ArtifactInfo, skipped: list[str] | None = None
+    corpus: Corpus,
+    info: ArtifactInfo,
+    skipped: list[str] | None = None,
+    check: Check = no_check,
 ) -> Iterator[Feed]:
     """What the model takes for each usable clip of ``corpus``, one clip at a time.
 
@@ -41,6 +45,7 @@ def corpus_feeds(
         corpus: audio, or ready-made features for models without a fused front end.
         info: metadata of the model, with its front end.
         skipped: a list that receives why a clip was left out.
+        check: is shown the waveform of each clip; see :data:`~quantkit.audio.features.Check`.
 
     Raises:
         ModelError: the model carries no front end.
@@ -54,9 +59,9 @@ def corpus_feeds(
     reasons = [] if skipped is None else skipped
     usable = False
     clips = (
-        _waveforms(corpus, info.frontend.sample_rate, info.frontend.window, reasons)
+        _waveforms(corpus, info.frontend.sample_rate, info.frontend.window, reasons, check)
         if info.fused
-        else ((u.identifier, f) for u, f in iter_features(corpus, info.frontend, reasons))
+        else ((u.identifier, f) for u, f in iter_features(corpus, info.frontend, reasons, check))
     )
     name = "waveform" if info.fused else "features"
     for clip, values in clips:
@@ -70,7 +75,7 @@ def corpus_feeds(
 
 
 def _waveforms(
-    corpus: Corpus, sample_rate: int, window: int, skipped: list[str]
+    corpus: Corpus, sample_rate: int, window: int, skipped: list[str], check: Check
 ) -> Iterator[tuple[str, FloatArray]]:
     for utterance in corpus:
         if utterance.path is None and utterance.waveform is None:
@@ -85,5 +90,10 @@ def _waveforms(
         if waveform.size < window:
             clip = utterance.path or utterance.identifier
             skipped.append(f"{clip}: shorter than one window of the front end")
+            continue
+        try:
+            check(utterance, waveform)
+        except AudioError as error:
+            skipped.append(f"{utterance.path or utterance.identifier}: {error}")
             continue
         yield utterance.identifier, waveform

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from quantkit.arrays import Array, FloatArray
-from quantkit.audio.features import load_waveform
+from quantkit.audio.features import Check, load_waveform
 from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.audio.waveform import require_speech
 from quantkit.audio.whisper_frontend import WhisperFrontend
@@ -70,8 +70,9 @@ class WhisperInputs(ClipInputs):
             )
         model = WhisperModel.load(self.model, threads=0, check=False)
         frontend = model.listener.frontend
+        self.steady.clear()
         usable = False
-        for recording in _recordings(corpus, frontend, skipped):
+        for recording in _recordings(corpus, frontend, skipped, self.check):
             usable = True
             features = frontend(recording.samples)
             if recording.name not in self._windows:
@@ -112,7 +113,7 @@ class WhisperInputs(ClipInputs):
 
 
 def _recordings(
-    corpus: Corpus, frontend: WhisperFrontend, skipped: list[str]
+    corpus: Corpus, frontend: WhisperFrontend, skipped: list[str], check: Check
 ) -> Iterator[_Recording]:
     """Clips in their order; those that fit share a window with the one before."""
     rate = frontend.sample_rate
@@ -123,7 +124,7 @@ def _recordings(
         try:
             if clip.path is None and clip.waveform is None:
                 raise AudioError(f"{clip.identifier}: has features only, and Whisper has its own")
-            samples = _samples(clip, frontend)
+            samples = _samples(clip, frontend, check)
         except AudioError as error:
             skipped.append(str(error))
             continue
@@ -142,10 +143,11 @@ def _recordings(
         yield shared
 
 
-def _samples(clip: Utterance, frontend: WhisperFrontend) -> FloatArray:
+def _samples(clip: Utterance, frontend: WhisperFrontend, check: Check) -> FloatArray:
     samples = load_waveform(clip, frontend.sample_rate)
     try:
         require_speech(samples, frontend.window)
+        check(clip, samples)
     except AudioError as error:
         raise AudioError(f"{clip.path or clip.identifier}: {error}") from error
     return samples

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -146,6 +147,43 @@ class WrittenTextScoring:
 
     def covers(self, text: str) -> bool:
         """Always: such a model can write anything."""
+        return True
+
+
+@dataclass(frozen=True)
+class PlainTextScoring:
+    """Text as people write it, for two models against each other: in any language, case and
+    punctuation do not count.
+    """
+
+    @property
+    def unit(self) -> Unit:
+        """Characters."""
+        return CHARACTERS
+
+    @property
+    def has_words(self) -> bool:
+        """Always."""
+        return True
+
+    def normalized(self, text: str, language: str = "") -> str:
+        """In compatibility form, folded, without punctuation, words divided by single spaces."""
+        folded = unicodedata.normalize("NFKC", text).casefold()
+        # Within a word, as in "don't", an apostrophe divides nothing.
+        whole = folded.replace("'", "").replace("’", "")
+        kept = (" " if unicodedata.category(c).startswith("P") else c for c in whole)
+        return " ".join("".join(kept).split())
+
+    def heard(self, text: str, language: str = "") -> str:
+        """Normalised, like the other."""
+        return self.normalized(text, language)
+
+    def units(self, text: str) -> list[str]:
+        """Characters."""
+        return [*text]
+
+    def covers(self, text: str) -> bool:
+        """Always."""
         return True
 
 
