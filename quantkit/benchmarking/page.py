@@ -8,7 +8,7 @@ from pathlib import Path
 
 from quantkit.benchmarking.comparison import verdict
 from quantkit.benchmarking.plots import Plot, plots_of
-from quantkit.benchmarking.predictions import Kind, differences, select_predictions
+from quantkit.benchmarking.predictions import select_predictions
 from quantkit.benchmarking.schema import BenchReport, ModelResult, UtteranceResult
 from quantkit.benchmarking.tables import corpus_line, host_lines, tables_of
 from quantkit.files import write_text
@@ -22,6 +22,7 @@ from quantkit.report.html import (
 )
 from quantkit.report.plotting import MODEL_COLOURS
 from quantkit.report.table import Table
+from quantkit.report.text_pairs import differences, marked, pair_html
 
 _READING = (
     "<b>Levenshtein distance</b> is the fewest insertions, deletions and substitutions that turn "
@@ -159,22 +160,13 @@ def _utterance(utterance: UtteranceResult, report: BenchReport) -> str:
     edits = f"{utterance.distance} edit{'' if utterance.distance == 1 else 's'}"
     return (
         f'<div class="utterance"><div class="id">{edits} in {utterance.length} · '
-        f'{escape(utterance.id)} · {utterance.seconds:.1f} s</div><dl class="pair">'
-        f"<dt>ref</dt><dd>{_marked(left)}</dd><dt>hyp</dt><dd>{_marked(right)}</dd></dl></div>"
+        f"{escape(utterance.id)} · {utterance.seconds:.1f} s</div>"
+        f"{pair_html([('ref', marked(left)), ('hyp', marked(right))])}</div>"
     )
 
 
 def _units(text: str, report: BenchReport) -> list[str]:
     return [f"{unit} " for unit in text.split()] if report.counted.separated else [*text]
-
-
-def _marked(pieces: list[tuple[str, Kind]]) -> str:
-    if not pieces:
-        return '<span class="muted">(nothing)</span>'
-    return "".join(
-        escape(text) if kind == "same" else f'<mark class="{kind}">{escape(text)}</mark>'
-        for text, kind in pieces
-    )
 
 
 def _reading_section() -> str:

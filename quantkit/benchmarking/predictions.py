@@ -1,16 +1,11 @@
-"""Selected predictions, and their differences from the references."""
+"""Selected predictions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
-
-import Levenshtein
 
 from quantkit.benchmarking.schema import UtteranceResult
-
-Kind = Literal["same", "changed", "only"]
 
 
 @dataclass(frozen=True)
@@ -35,26 +30,3 @@ def select_predictions(utterances: Sequence[UtteranceResult], count: int = 5) ->
 
     typical = sorted(utterances, key=lambda u: (abs(u.distance - mean), -u.length, u.id))
     return Selection(best=ranked(1), average=tuple(typical[:count]), worst=ranked(-1))
-
-
-def differences(
-    reference: Sequence[str], hypothesis: Sequence[str]
-) -> tuple[list[tuple[str, Kind]], list[tuple[str, Kind]]]:
-    """Both sides of a shortest alignment in pieces.
-
-    Args:
-        reference, hypothesis: characters, or labels that end in their separator.
-
-    Returns:
-        pieces of the reference and of the hypothesis: ``same``, ``changed`` for substitutions,
-            ``only`` for units missing on the other side.
-    """
-    left: list[tuple[str, Kind]] = []
-    right: list[tuple[str, Kind]] = []
-    for kind, i0, i1, j0, j1 in Levenshtein.opcodes(reference, hypothesis):
-        mark: Kind = "same" if kind == "equal" else "changed" if kind == "replace" else "only"
-        if i1 > i0:
-            left.append(("".join(reference[i0:i1]), mark))
-        if j1 > j0:
-            right.append(("".join(hypothesis[j0:j1]), mark))
-    return left, right

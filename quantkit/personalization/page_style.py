@@ -14,6 +14,8 @@ STYLE = """
   }
 }
 .card .figure { font-size: 1.45rem; font-weight: 650; letter-spacing: -.01em; line-height: 1.3; }
+.examples .pair { grid-template-columns: 4.6em 1fr; }
+.examples .utterance:first-child { border-top: 0; }
 .legend.here { position: static; margin: 0 0 10px; }
 .legend .group { color: var(--muted); }
 span.bar { display: block; min-width: 9em; width: 100%; }

@@ -12,6 +12,7 @@ from typing import Any
 
 from quantkit.audio.utterance import Corpus
 from quantkit.calibration.data import Calibration, CalibrationData, evenly
+from quantkit.calibration.heard import doubts, require_heard
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.files import refuse_overwriting
 from quantkit.graph.plan import Plan
@@ -32,7 +33,7 @@ from quantkit.runtime.lint import LintReport
 from quantkit.runtime.malloc_trim import malloc_trim
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 from quantkit.sensitivity.divergence_settings import CANDIDATES, DivergenceSettings
-from quantkit.sensitivity.model_divergence import model_divergence
+from quantkit.sensitivity.model_divergence import compare_models
 from quantkit.sensitivity.table import Sensitivity
 
 _LOG = logging.getLogger(__name__)
@@ -134,7 +135,7 @@ def personalize(
         InputError: the budget is impossible; the message states the smallest size. Or
             ``destination`` is ``source``.
         ModelError: ``source`` is damaged, quantized already, or fails on a clip.
-        CorpusError: none of the clips is usable.
+        CorpusError: none of the clips is usable, or the model hears nothing in them.
         OutputError: ``destination`` cannot be written.
     """
     prepared = PreparedModel.of(source)
@@ -145,6 +146,7 @@ def personalize(
     divergence = DivergenceSettings(candidates=settings.candidates)
     clock = _Clock()
     with clock.step("listen"):
+        require_heard(prepared.original, feeds)
         if settings.balance:
             fitting = with_balance(prepared, feeds, settings.quantize, settings.fitting)
             settings = replace(settings, fitting=fitting)
@@ -173,7 +175,8 @@ def personalize(
     with clock.step("compare"):
         tell("compare", 0.0)
         compared = _compared(feeds)
-        measured = model_divergence(prepared, destination, compared, weighting=divergence.weighting)
+        comparison = compare_models(prepared, destination, compared, weighting=divergence.weighting)
+        measured = comparison.divergence
     summary = PersonalizeSummary(
         model=info.name or prepared.source.name,
         source_bytes=prepared.size_bytes,
@@ -184,6 +187,7 @@ def personalize(
         budget_bytes=budget_bytes,
         size_bytes=result.size_bytes,
         unit=feeds.task.unit,
+        changes=comparison.changes,
         predicted_divergence=found.foretold.mean,
         predicted_interval=found.foretold.interval,
         measured_divergence=measured.mean,
@@ -191,8 +195,15 @@ def personalize(
         compared_clips=compared.recordings,
         steps=clock.steps,
         reasons=reasons(table, result.plan),
-        warnings=audio_warnings(
-            table.clips, table.seconds, _skipped(feeds), feeds.unknown_languages
+        warnings=(
+            *audio_warnings(
+                table.clips,
+                table.seconds,
+                _skipped(feeds),
+                feeds.unknown_languages,
+                () if comparison.changes is None else comparison.changes.silent,
+            ),
+            *doubts(feeds),
         ),
     )
     return Personalized(summary, table, result.plan, front, result.lint)

@@ -8,8 +8,9 @@ import pytest
 
 from quantkit.benchmarking.comparison import paired_difference, pareto_front, verdict
 from quantkit.benchmarking.contestant import unique_names, variant_of
-from quantkit.benchmarking.predictions import differences, select_predictions
+from quantkit.benchmarking.predictions import select_predictions
 from quantkit.benchmarking.schema import BenchReport, UtteranceResult
+from quantkit.report.text_pairs import differences
 
 
 @pytest.mark.slow
