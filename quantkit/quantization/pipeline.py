@@ -125,7 +125,7 @@ def quantize_model(
         ModelError: ``source`` is damaged, already quantized, or has nothing to quantize.
         FormatError: the plan is for another model, is not feasible, or leads to a file beyond its
             budget.
-        InputError: unknown preset, an exclusion that matches nothing, or no calibration clips
+        InputError: unknown preset, a pattern that matches no layer, or no calibration clips
             where a layer needs them.
         CorpusError: none of the calibration clips is usable, or the model hears nothing in them.
         OutputError: ``destination`` cannot be written.
