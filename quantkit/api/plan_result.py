@@ -18,7 +18,7 @@ class PlanResult:
         unit: what divergences are per: frame, token or clip.
         correction: predicted and measured divergence, of the method ``optimal``; else None.
         skipped: clips that could not be used, and why.
-        warnings: what makes the clips less telling.
+        warnings: what makes the clips less telling, and a budget that float32 keeps to.
     """
 
     plan: Plan

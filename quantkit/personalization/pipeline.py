@@ -19,6 +19,7 @@ from quantkit.graph.plan import Plan
 from quantkit.personalization.outliers import with_balance
 from quantkit.personalization.reasons import reasons
 from quantkit.personalization.summary import PersonalizeSummary, Step, audio_warnings
+from quantkit.planning.budget import generous_budget
 from quantkit.planning.correction import Correction, PlanEvaluator, corrected_plan
 from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE
 from quantkit.planning.optimal import Planner
@@ -142,6 +143,8 @@ def personalize(
     refuse_overwriting(destination, [prepared.source])
     settings = PersonalizeSettings() if settings is None else settings
     tell = progress or no_progress
+    # A pattern that matches nothing is found out before anything is listened to.
+    settings.quantize.assign(prepared.layers_of(prepared.graph(settings.quantize.skip_passes)))
     info, feeds = prepared.info, prepared.feeds(calibration)
     divergence = DivergenceSettings(candidates=settings.candidates)
     clock = _Clock()
@@ -196,6 +199,7 @@ def personalize(
         steps=clock.steps,
         reasons=reasons(table, result.plan),
         warnings=(
+            *generous_budget(budget_bytes, prepared.size_bytes),
             *audio_warnings(
                 table.clips,
                 table.seconds,
