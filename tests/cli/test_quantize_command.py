@@ -64,6 +64,13 @@ def test_all_presets_beside_the_source(source: Path, audio: Path, capsys) -> Non
     assert source.read_bytes() == before
 
 
+def test_all_presets_are_no_single_file(source: Path, audio: Path, tmp_path: Path, capsys) -> None:
+    output = tmp_path / "all.onnx"
+    assert run("quantize", source, "--preset", "all", "--audio", audio, "-o", output) == 2
+    assert "all.onnx has the name of one; name a folder" in capsys.readouterr().err
+    assert not output.exists()
+
+
 def test_own_settings(source: Path, audio: Path, tmp_path: Path, capsys) -> None:
     arguments = ["quantize", source, "--compute", "static", "--exclude", "1", "--exclude", "-1"]
     arguments += ["--audio", audio, "--range", "percentile", "--percentile", "99.9", "--clips", "2"]
