@@ -302,8 +302,9 @@ def match_layers(patterns: Sequence[str], layers: Sequence[Layer], origin: str =
             names = ", ".join(layer.name for layer in layers[:4]) or "none"
             more = f", … ({len(layers)} in all)" if len(layers) > 4 else ""
             raise InputError(
-                f"{origin}pattern {pattern!r} matches no layer; give a name, a glob, an operator, or "
-                f"a position from 1 to {len(layers)} or -1 to -{len(layers)}; layers: {names}{more}"
+                f"{origin}pattern {pattern!r} matches no layer; give a name, a glob, an operator, "
+                f"or a position from 1 to {len(layers)} or -1 to -{len(layers)}; "
+                f"layers: {names}{more}"
             )
         chosen |= found
     return chosen
