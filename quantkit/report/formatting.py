@@ -1,6 +1,8 @@
-"""Formatting of figures; the same in the terminal, in Markdown and on the page."""
+"""Formatting of figures and names; the same in the terminal, in Markdown and on the page."""
 
 from __future__ import annotations
+
+import unicodedata
 
 #: Low and high end of a confidence interval.
 Interval = tuple[float, float]
@@ -83,3 +85,27 @@ def duration(seconds: float) -> str:
 def moment(iso: str) -> str:
     """``2026-11-21 06:15 UTC`` from ISO 8601 in UTC."""
     return f"{iso[:10]} {iso[11:16]} UTC"
+
+
+def printable(text: str) -> str:
+    """A name on one line that any file can hold: what is no character of a text is escaped.
+
+    >>> printable("two\\nlines"), printable("x\\udcff")
+    ('two\\\\nlines', 'x\\\\udcff')
+    """
+    odd = {"Cc", "Cs", "Zl", "Zp"}
+    return "".join(
+        c.encode("unicode_escape").decode() if unicodedata.category(c) in odd else c for c in text
+    )
+
+
+def shortened(text: str, longest: int) -> str:
+    """``text``, or its beginning and its end with an ellipsis between them.
+
+    >>> shortened("wav2letter-of-somebody-static-int8", 20)
+    'wav2letter…atic-int8'
+    """
+    if len(text) <= longest:
+        return text
+    end = (longest - 1) // 2
+    return f"{text[: longest - 1 - end]}…{text[-end:]}"

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from quantkit.benchmarking.schema import BenchReport, ModelResult
-from quantkit.report.plotting import GRID, INK, MUTED, Plot, model_colour, to_svg
+from quantkit.report.plotting import GRID, INK, MUTED, Plot, model_colour, short_name, to_svg
 
 _PAGE_WIDTH = 11.2
 _COLUMNS = 3
@@ -89,7 +89,7 @@ def _panels(
             axes.set_visible(False)
             continue
         draw(axes, index)
-        axes.set_title(models[index].name)
+        axes.set_title(short_name(models[index].name))
         axes.grid(True, color=GRID)
         if index % columns == 0:
             axes.set_ylabel(y_label)
