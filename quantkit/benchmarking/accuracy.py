@@ -12,7 +12,7 @@ from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.benchmarking.contestant import BenchModel
 from quantkit.benchmarking.schema import Edits, UtteranceResult
 from quantkit.errors import AudioError
-from quantkit.report.formatting import Interval
+from quantkit.report.formatting import Interval, printable
 from quantkit.text.distances import ErrorCounts, error_counts, levenshtein, ratio_interval
 from quantkit.text.scoring import TextScoring
 
@@ -181,7 +181,7 @@ def _scored(
     written = scoring.heard(hypothesis, clip.language)
     units = scoring.units(reference)
     return UtteranceResult(
-        id=clip.id,
+        id=printable(clip.id),
         reference=reference,
         hypothesis=written,
         distance=levenshtein(units, scoring.units(written)),

@@ -33,6 +33,13 @@ def notes_on(
             f"{uncovered} transcripts contain characters that the models cannot write; they count "
             "as errors, and their loss is left out."
         )
+    for model in models:
+        spoken = [each for each in model.utterances if each.reference.strip()]
+        if spoken and not any(each.hypothesis.strip() for each in spoken):
+            notes.append(
+                f"{model.name} writes nothing for any of the {len(spoken)} clips with a "
+                "transcript: they are silent, or it is broken. Its errors compare with nothing."
+            )
     losses = [utterance.loss for utterance in models[0].utterances]
     without_path = losses.count(None) - uncovered
     # Models without a loss have no alignments either.

@@ -27,6 +27,7 @@ from quantkit.benchmarking.schema import BatchRow, BenchReport, CorpusInfo, Late
 from quantkit.benchmarking.settings import BenchSettings
 from quantkit.benchmarking.sweep import sweep_batch_sizes
 from quantkit.progress import Progress, counted, no_progress
+from quantkit.report.formatting import printable
 from quantkit.tasks.open import open_speech_model
 
 _LOG = logging.getLogger(__name__)
@@ -90,12 +91,13 @@ def run_bench(
         for i, contestant in enumerate(contestants)
     )
     info = CorpusInfo(
-        name=corpus.name,
+        name=printable(corpus.name),
         split=split,
+        filters=tuple(map(printable, settings.filters)),
         utterances=recognised.utterances,
         seconds=recognised.seconds,
         labelled=recognised.labelled,
-        skipped=tuple(recognised.skipped[:_SHOWN_REASONS]),
+        skipped=tuple(map(printable, recognised.skipped[:_SHOWN_REASONS])),
         skipped_count=len(recognised.skipped),
     )
     host = describe_host()
@@ -236,7 +238,7 @@ def _result(
     accuracy = accuracy_of(utterances, contestant.model.scoring, seed)
     return ModelResult(
         name=contestant.name,
-        path=str(contestant.path),
+        path=printable(str(contestant.path)),
         sha256=contestant.sha256,
         size_bytes=contestant.size_bytes,
         variant=contestant.variant,

@@ -133,7 +133,8 @@ def _subtitle(summary: PersonalizeSummary) -> str:
     clips = f"{summary.clips} clip{'s' * (summary.clips != 1)}"
     length = f" of {f.duration(summary.seconds)} in all" if summary.seconds else ""
     where = f" from {summary.audio}" if summary.audio else ""
-    return f"Calibrated on {clips}{length}{where}"
+    chosen = "".join(f", {each}" for each in summary.filters)
+    return f"Calibrated on {clips}{length}{where}{chosen}"
 
 
 def _at_a_glance(summary: PersonalizeSummary, plan: Plan | None) -> str:

@@ -30,6 +30,7 @@ class PersonalizeSummary:
         model: name of the float model.
         source_bytes: size of the float model.
         audio: source of the clips; empty if there are none.
+        filters: which of its clips were chosen, in words.
         clips, seconds: usable audio.
         destination: the artifact; None if none was written.
         budget_bytes: largest allowed size of the file; None if not given.
@@ -50,6 +51,7 @@ class PersonalizeSummary:
     model: str
     source_bytes: int
     audio: str = ""
+    filters: tuple[str, ...] = ()
     clips: int = 0
     seconds: float = 0.0
     destination: Path | None = None
