@@ -99,13 +99,13 @@ def printable(text: str) -> str:
     )
 
 
-def shortened(text: str, longest: int) -> str:
-    """``text``, or its beginning and its end with an ellipsis between them.
+def shortened(text: str, length: int) -> str:
+    """``text`` with its middle left out if it is longer than ``length``.
 
-    >>> shortened("wav2letter-of-somebody-static-int8", 20)
-    'wav2letter…atic-int8'
+    >>> shortened("/encoder/layers.0/attention/k_proj/MatMul", 24)
+    '/encoder/la…_proj/MatMul'
     """
-    if len(text) <= longest:
+    if len(text) <= length:
         return text
-    end = (longest - 1) // 2
-    return f"{text[: longest - 1 - end]}…{text[-end:]}"
+    head = length // 2 - 1
+    return f"{text[:head]}…{text[head + 1 - length :]}"

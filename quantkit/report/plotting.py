@@ -24,7 +24,6 @@ from matplotlib.font_manager import get_font_names
 
 from quantkit.errors import InputError
 from quantkit.files import atomic_path
-from quantkit.report.formatting import shortened
 
 #: Number of distinct model colours; further models repeat them.
 MODEL_COLOURS = 8
@@ -118,8 +117,6 @@ def _settings(palette: Palette) -> Any:
         "svg.fonttype": "none",
         "font.size": 10.5,
         "font.family": ["DejaVu Sans", *_further_fonts()],
-        # A dollar sign in a name begins no formula.
-        "text.parse_math": False,
         "axes.edgecolor": palette.muted,
         "axes.labelcolor": palette.muted,
         "axes.titlecolor": palette.ink,
@@ -180,11 +177,6 @@ def style(palette: Palette = PAGE) -> Iterator[None]:
         # A page's text is drawn by the browser, which has the glyphs.
         warnings.filterwarnings("ignore", message="Glyph")
         yield
-
-
-def short_name(name: str) -> str:
-    """``name`` as it fits into a figure."""
-    return shortened(name, LONGEST_NAME)
 
 
 def new_figure(height: float) -> tuple[Figure, Axes]:

@@ -138,8 +138,8 @@ def text_changes(
 def excerpt(before: str, after: str, context: int = 24, longest: int = 72) -> tuple[str, str]:
     """The part of two texts around their first difference, quoted.
 
-    >>> excerpt("the cat sat on the mat and slept", "the cat sat on a mat and slept", 8, 16)
-    ('"…sat on the mat an…"', '"…sat on a mat and…"')
+    >>> excerpt("the cat sat on the mat and slept", "the cat sat on a mat and slept", 7, 16)
+    ('"…sat on the mat a…"', '"…sat on a mat and…"')
 
     Args:
         context: characters in front of the difference.

@@ -43,4 +43,4 @@ def test_any_name_is_one_line_that_any_file_can_hold(name: str, shown: str) -> N
 
 def test_long_names_keep_their_ends() -> None:
     assert shortened("short", 5) == "short"
-    assert shortened("abcdefghij", 5) == "ab…ij"
+    assert shortened("abcdefghij", 5) == "a…hij"
