@@ -83,7 +83,15 @@ class EncoderDecoderTask(Task):
         tokens, positions = inputs["tokens"], inputs["positions"]
         if not is_own_text(info.vocabulary, posteriors, tokens, positions):
             return None
-        return info.vocabulary.decode(tokens[0, int(positions[0]) + 1 :].tolist()).strip()
+        tokens_of_text = tokens[0, int(positions[0]) + 1 :]
+        written = tokens_of_text[tokens_of_text < info.vocabulary.end].tolist()
+        text = info.vocabulary.decode(written)
+        # Pieces without a character are no silence.
+        return None if written and not text else text
+
+    def says_nothing(self, text: str) -> bool:
+        """Whether there is no token of text: where nobody speaks, none is written."""
+        return not text
 
     def scoring(self, info: ArtifactInfo) -> TextScoring | None:
         """Without case and punctuation."""
@@ -113,7 +121,7 @@ class EncoderDecoderTask(Task):
                 inputs["tokens"],
                 inputs["positions"],
             )
-            yield Answer(clip, log_probs, info.vocabulary.decode(tokens).strip())
+            yield Answer(clip, log_probs, info.vocabulary.decode(tokens))
 
     def open(
         self, path: Path, threads: int = 1, *, check: bool = True, decoding: Decoding | None = None
