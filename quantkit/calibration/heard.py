@@ -75,8 +75,9 @@ def doubts(feeds: CalibrationData) -> tuple[str, ...]:
 def _refuse(feeds: CalibrationData, said: str) -> NoReturn:
     where = f"{feeds.source.name}: " if isinstance(feeds.source, Corpus) else ""
     answer = f"answers {said[:_SHOWN]!r}" if said.strip() else "writes nothing"
-    clips = "the only clip" if feeds.clips == 1 else f"all {feeds.clips} clips"
+    one = feeds.clips == 1
+    clips = "the only clip: it is" if one else f"all {feeds.clips} clips: they are"
     raise CorpusError(
-        f"{where}the float32 model {answer} for {clips}: they are silent, hold no speech, or not "
-        "the kind of speech that the model knows, and nothing can be learnt from them"
+        f"{where}the float32 model {answer} for {clips} silent, without speech, or of another kind "
+        "than the model knows, and nothing can be learnt from that"
     )

@@ -178,4 +178,5 @@ def _examples(
     order = [position for _, position in sorted(shares, key=lambda each: (-each[0], each[1]))]
     wanted = min(_EXAMPLES, len(order))
     places = [round(i * (len(order) - 1) / max(1, wanted - 1)) for i in range(wanted)]
-    return tuple(pairs[order[place]] for place in places)
+    chosen = (pairs[order[place]] for place in places)
+    return tuple(TextPair(p.clip, p.before.strip(), p.after.strip()) for p in chosen)
