@@ -12,6 +12,7 @@ from quantkit.api.inputs import Audio, PathLike, float_model, optional_path, pat
 from quantkit.api.listening import Cache, cache_folder, calibration_clips, in_words, left_out
 from quantkit.api.outputs import require_suffix, require_writable
 from quantkit.api.selection import Selection
+from quantkit.calibration.heard import doubts
 from quantkit.progress import Progress
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.sensitivity.analyze import AnalysisSettings
@@ -27,11 +28,13 @@ class AnalyzeResult:
         sensitivity: the table that plans are made from.
         unit: what divergences are per: frame, token or clip.
         skipped: clips that could not be used, and why.
+        warnings: what makes the clips less telling.
     """
 
     sensitivity: Sensitivity
     unit: str
     skipped: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The content of ``sensitivity.json``."""
@@ -98,7 +101,7 @@ def analyze(
         )
     if destination is not None:
         write_sensitivity(table, destination)
-    return AnalyzeResult(table, feeds.task.unit, left_out(feeds))
+    return AnalyzeResult(table, feeds.task.unit, left_out(feeds), doubts(feeds))
 
 
 def _row(layer: LayerSensitivity) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from quantkit.benchmarking.tables import write_markdown
 from quantkit.errors import InputError
 from quantkit.progress import Progress, no_progress
 
+_JSON, _MARKDOWN, _PAGE = "bench.json", "report.md", "index.html"
+
 
 def bench(
     models: PathLike | Sequence[PathLike],
@@ -64,9 +66,11 @@ def bench(
     folder = optional_path(report, "the report's folder")
     selection, settings = selection or Selection(), settings or BenchSettings()
     settings = _merged(settings, selection)
-    corpus = selection.filtered(corpus_of(data, sample_rate))
     if folder is not None:
         check_place(folder, folder=True)
+        for name in (_JSON, _MARKDOWN, _PAGE):
+            check_place(folder / name)
+    corpus = selection.filtered(corpus_of(data, sample_rate))
     clips, _ = measured_clips(corpus, settings)
     models_in_words = f"{len(named)} model{'s' * (len(named) != 1)}"
     begin(f"measure {models_in_words} on {len(clips)} clips of {corpus.name}")
@@ -79,9 +83,9 @@ def bench(
         # Whoever wants no page does not wait for matplotlib.
         from quantkit.benchmarking.page import write_page
 
-        write_report(found, folder / "bench.json")
-        write_markdown(found, folder / "report.md")
-        write_page(found, folder / "index.html")
+        write_report(found, folder / _JSON)
+        write_markdown(found, folder / _MARKDOWN)
+        write_page(found, folder / _PAGE)
     return found
 
 
@@ -91,6 +95,7 @@ def _merged(settings: BenchSettings, selection: Selection) -> BenchSettings:
     return replace(
         settings,
         split=settings.split or selection.splits,
+        filters=settings.filters or selection.filters,
         limit=settings.limit or selection.clips or 0,
         decoding=replace(decoding, language=decoding.language or selection.only_language),
     )

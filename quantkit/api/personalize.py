@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from quantkit.api.begin import Begin, nothing
 from quantkit.api.defaults import ANALYSIS_CLIPS
@@ -100,6 +101,8 @@ def personalize(
             progress=progress,
             notify=notify,
         )
+    filters = (selection or Selection()).filters
+    made = replace(made, summary=replace(made.summary, filters=filters))
     if plan_file is not None:
         write_plan(made.plan, plan_file)
     if page is not None:

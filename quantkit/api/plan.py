@@ -25,8 +25,10 @@ from quantkit.api.plan_result import PlanResult
 from quantkit.api.plan_settings import PlanSettings
 from quantkit.api.selection import Selection
 from quantkit.audio.utterance import Corpus
+from quantkit.calibration.heard import doubts, require_heard
 from quantkit.errors import InputError
 from quantkit.graph.plan import Plan, read_plan, write_plan
+from quantkit.planning.budget import generous_budget
 from quantkit.planning.correction import Correction
 from quantkit.planning.size import with_sizes
 from quantkit.progress import Progress
@@ -106,7 +108,11 @@ def plan(
     with float_model(model, begin) as source:
         prepared = PreparedModel(source)
         feeds = None if clips is None else prepared.feeds(clips)
+        # A pattern that matches nothing is found out before anything is listened to.
+        settings.quantize.assign(prepared.layers_of(prepared.graph(settings.quantize.skip_passes)))
         begin(_steps(model, method, limit, clips))
+        if feeds is not None:
+            require_heard(prepared.original, feeds)
         if limit is None or method == "manual":
             decisions = replace(settings.quantize, name="manual")
             made = with_sizes(prepared, decisions, limit, settings.fitting)
@@ -119,7 +125,10 @@ def plan(
                 made = found.optimum.plan
             else:
                 made = by_method(question, method)
-    result = PlanResult(made, task_of(prepared.info).unit, found, left_out(feeds))
+    warnings = () if limit is None else generous_budget(limit, prepared.size_bytes)
+    if feeds is not None:
+        warnings = (*warnings, *doubts(feeds))
+    result = PlanResult(made, task_of(prepared.info).unit, found, left_out(feeds), warnings)
     return _finished(result, destination)
 
 

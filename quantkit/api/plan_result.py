@@ -18,12 +18,14 @@ class PlanResult:
         unit: what divergences are per: frame, token or clip.
         correction: predicted and measured divergence, of the method ``optimal``; else None.
         skipped: clips that could not be used, and why.
+        warnings: what makes the clips less telling, and a budget that float32 keeps to.
     """
 
     plan: Plan
     unit: str
     correction: Correction | None = None
     skipped: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def size_bytes(self) -> int:

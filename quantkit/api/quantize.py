@@ -110,9 +110,14 @@ def quantize_presets(
             :func:`quantize`.
 
     Raises:
+        InputError: ``folder`` is called like a model.
         QuantkitError: see :func:`quantize`; nothing is written when clips are missing.
     """
     target = path_of(folder, "the folder")
+    if target.suffix == ".onnx" and not target.is_dir():
+        raise InputError(
+            f"all presets are a folder of models, and {target} has the name of one; name a folder"
+        )
     family = [resolve(each) for each in presets]
     clips = _clips(audio, sample_rate, selection, [])
     with float_model(model, begin) as source:

@@ -64,6 +64,23 @@ class Selection:
         languages = _names(self.language)
         return languages[0] if len(languages) == 1 else ""
 
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """What :meth:`filtered` keeps, in words, for reports.
+
+        >>> Selection(speaker=("ann", "bob"), gender="f", max_seconds=4).filters
+        ('speaker ann or bob', 'gender f', 'clips of at most 4 s')
+        """
+        named = (
+            ("speaker", self.speaker),
+            ("gender", self.gender),
+            ("language", self.language),
+        )
+        found = [f"{name} {' or '.join(_names(values))}" for name, values in named if values]
+        if self.max_seconds is not None:
+            found.append(f"clips of at most {self.max_seconds:g} s")
+        return tuple(found)
+
     def filtered(self, corpus: Corpus) -> Corpus:
         """The utterances of ``corpus`` that match, of all splits.
 

@@ -87,7 +87,8 @@ def ship(
         model: an artifact, or what :func:`quantkit.export` takes.
         output: folder of the bundle.
         bench: a ``bench.json`` with figures of this file, for the card.
-        licence: its text; None: a licence file beside the model, or what its metadata says.
+        licence: the file of its text, or the name of the licence in the model's metadata, to take
+            that; None: what the metadata say, in full where the text lies beside the model.
         about: card of the recogniser (Markdown) to include.
         name: for people; empty: from the metadata.
         pythons: further interpreters with ``onnxruntime`` and ``numpy`` to run the model in.
@@ -97,7 +98,8 @@ def ship(
     Raises:
         ModelError: the model is no artifact, lacks labels or a front end, or does not run.
         FormatError: ``bench`` does not hold figures of this file.
-        InputError: no licence is known, or a text cannot be read.
+        InputError: no licence is known, the file beside the model holds another than the metadata
+            name, or a text cannot be read.
         OutputError: ``output`` exists and may not be replaced, or cannot be written.
     """
     destination = path_of(output, "the output")

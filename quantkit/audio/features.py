@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -13,6 +13,14 @@ from quantkit.audio.samples import resampled
 from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.audio.windows import LONGEST_SECONDS, WINDOW_SECONDS, pieces, whole_or_blocks
 from quantkit.errors import AudioError
+
+#: Is shown a clip and its waveform before features are made of it; an
+#: :class:`~quantkit.errors.AudioError` leaves the clip out.
+Check = Callable[[Utterance, FloatArray], None]
+
+
+def no_check(_utterance: Utterance, _waveform: FloatArray) -> None:
+    """Every clip is taken."""
 
 
 def load_waveform(utterance: Utterance, sample_rate: int) -> FloatArray:
@@ -75,10 +83,39 @@ def waveform_windows(
         start += len(piece)
 
 
+def checked_windows(
+    utterance: Utterance,
+    sample_rate: int,
+    check: Check,
+    skipped: list[str],
+    longest: float = LONGEST_SECONDS,
+    window: float = WINDOW_SECONDS,
+) -> Iterator[tuple[str, FloatArray]]:
+    """As :func:`waveform_windows`, without clips and pieces that ``check`` refuses.
+
+    Args:
+        skipped: receives why one was left out.
+    """
+    for name, samples in waveform_windows(utterance, sample_rate, longest, window):
+        try:
+            check(utterance, samples)
+        except AudioError as error:
+            whole = name == utterance.identifier
+            skipped.append(f"{utterance.place if whole else name}: {error}")
+            continue
+        yield name, samples
+
+
 def feature_windows(
-    utterance: Utterance, frontend: AnyFrontend
+    utterance: Utterance,
+    frontend: AnyFrontend,
+    check: Check = no_check,
+    skipped: list[str] | None = None,
 ) -> Iterator[tuple[str, FloatArray]]:
     """Name and features of a clip; of a long one those of each piece, each as a clip of its own.
+
+    Args:
+        check, skipped: see :func:`checked_windows`.
 
     Raises:
         AudioError: as :func:`load_features`.
@@ -94,7 +131,8 @@ def feature_windows(
         return
     if not utterance.has_audio:
         raise AudioError(f"{utterance.identifier} has neither an audio file nor features")
-    for name, samples in waveform_windows(utterance, frontend.sample_rate):
+    reasons = [] if skipped is None else skipped
+    for name, samples in checked_windows(utterance, frontend.sample_rate, check, reasons):
         yield name, _featured(utterance, frontend, samples)
 
 
@@ -134,7 +172,9 @@ def _featured(utterance: Utterance, frontend: AnyFrontend, waveform: FloatArray)
 
 
 def iter_features(
-    corpus: Corpus, frontend: AnyFrontend, skipped: list[str] | None = None
+    corpus: Corpus,
+    frontend: AnyFrontend,
+    skipped: list[str] | None = None,
 ) -> Iterator[tuple[Utterance, FloatArray]]:
     """Yield every usable utterance with its features, one at a time, in corpus order.
 

@@ -12,6 +12,7 @@ from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.benchmarking.contestant import BenchModel
 from quantkit.benchmarking.schema import Edits, UtteranceResult
 from quantkit.errors import AudioError, ModelError
+from quantkit.printable import printable
 from quantkit.report.formatting import Interval
 from quantkit.text.distances import ErrorCounts, error_counts, levenshtein, ratio_interval
 from quantkit.text.normalizations import loses_vowel_signs
@@ -228,7 +229,7 @@ def _scored(
     written = scoring.heard(hypothesis, clip.language)
     units = scoring.units(reference)
     return UtteranceResult(
-        id=clip.id,
+        id=printable(clip.id),
         reference=reference,
         hypothesis=written,
         distance=levenshtein(units, scoring.units(written)),

@@ -54,10 +54,12 @@ def verdict(model: ModelResult, report: BenchReport) -> str:
     difference = paired_difference(model, first, report.seed)
     if difference is not None:
         mean, (low, high) = difference
-        relative = f" ({signed(100 * mean / first.levenshtein, 1)} %)" if first.levenshtein else ""
+        share = 100 * mean / first.levenshtein if first.levenshtein else None
         if low <= 0 <= high:
+            relative = "" if share is None else f" (edits {signed(share, 1)} %; + is worse)"
             parts.append(f"accuracy not measurably different{relative}")
         else:
             word = "worse" if mean > 0 else "better"
+            relative = "" if share is None else f" ({abs(share):.1f} %)"
             parts.append(f"{abs(mean):.2f} edits per utterance {word}{relative}")
     return ", ".join(parts)

@@ -11,6 +11,7 @@ from typing import Any
 from quantkit.errors import InputError
 from quantkit.files import sha256_of
 from quantkit.graph.artifact import total_size
+from quantkit.printable import printable
 from quantkit.runtime.speech_model import SpeechModel
 from quantkit.tasks.open import open_speech_model
 from quantkit.text.decoding import Decoding
@@ -63,7 +64,7 @@ def open_contestants(
         model = open_speech_model(path, threads, decoding=decoding)
         opened.append(
             BenchModel(
-                name=name,
+                name=printable(name),
                 path=path,
                 model=model,
                 scoring=scoring_of(model.scoring, normalization),

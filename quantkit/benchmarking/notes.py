@@ -53,6 +53,13 @@ def notes_on(
             f"The transcripts are written in {script}, without spaces between words: error rates "
             "are over characters, and there is no word error rate."
         )
+    for model in models:
+        spoken = [each for each in model.utterances if each.reference.strip()]
+        if spoken and not any(each.hypothesis.strip() for each in spoken):
+            notes.append(
+                f"{model.name} writes nothing for any of the {len(spoken)} clips with a "
+                "transcript: they are silent, or it is broken. Its errors compare with nothing."
+            )
     losses = [utterance.loss for utterance in models[0].utterances]
     without_path = losses.count(None) - uncovered
     # Models without a loss have no alignments either.

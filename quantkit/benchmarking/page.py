@@ -8,7 +8,7 @@ from pathlib import Path
 
 from quantkit.benchmarking.comparison import verdict
 from quantkit.benchmarking.plots import Plot, plots_of
-from quantkit.benchmarking.predictions import Kind, differences, select_predictions
+from quantkit.benchmarking.predictions import Change, changed_predictions, select_predictions
 from quantkit.benchmarking.schema import BenchReport, ModelResult, UtteranceResult
 from quantkit.benchmarking.tables import corpus_line, host_lines, tables_of
 from quantkit.files import write_text
@@ -22,6 +22,7 @@ from quantkit.report.html import (
 )
 from quantkit.report.plotting import MODEL_COLOURS
 from quantkit.report.table import Table
+from quantkit.report.text_pairs import differences, marked, pair_html
 
 _READING = (
     "<b>Levenshtein distance</b> is the fewest insertions, deletions and substitutions that turn "
@@ -125,30 +126,65 @@ def _plot_section(plots: list[Plot], report: BenchReport) -> str:
 
 
 def _prediction_section(report: BenchReport) -> str:
-    blocks = "".join(_predictions(i, model, report) for i, model in enumerate(report.models))
+    first, *others = report.models
+    blocks = "".join(_changes(i, model, report) for i, model in enumerate(others, 1))
+    what = f"of the others, the texts that are not those of {escape(first.name)}; " * bool(others)
     return (
-        '<h2 id="predictions">Predictions</h2><p class="muted">The five best, most average and '
-        "worst utterances of each model. <mark>Changed</mark> units replace one another; "
+        f'<h2 id="predictions">Predictions</h2><p class="muted">Of {escape(first.name)}, the best, '
+        f"most average and worst utterances; {what}at most five of each kind. "
+        "<mark>Changed</mark> units replace one another; "
         '<mark class="only">these</mark> are missing on the other side.</p>'
-        f"{blocks}\n"
+        f"{blocks}{_predictions(first, report, open_=not others)}\n"
     )
 
 
-def _predictions(index: int, model: ModelResult, report: BenchReport) -> str:
+def _predictions(model: ModelResult, report: BenchReport, *, open_: bool) -> str:
     selection = select_predictions(model.utterances)
-    groups = "".join(
-        f"<div><h3>{title}</h3>{''.join(_utterance(u, report) for u in utterances)}</div>"
-        for title, utterances in (
-            ("Best", selection.best),
-            ("Average", selection.average),
-            ("Worst", selection.worst),
-        )
+    groups = _groups(
+        ("Best", [_utterance(u, report) for u in selection.best]),
+        ("Average", [_utterance(u, report) for u in selection.average]),
+        ("Worst", [_utterance(u, report) for u in selection.worst]),
     )
     mean = "" if model.levenshtein is None else f"{model.levenshtein:.2f} edits on average"
+    return _folded(0, model, mean, groups, open_=open_)
+
+
+def _changes(index: int, model: ModelResult, report: BenchReport) -> str:
+    first = report.models[0]
+    changes = changed_predictions(first.utterances, model.utterances)
+    groups = _groups(
+        ("Worse", [_change(each, report) for each in changes.worse]),
+        ("Better", [_change(each, report) for each in changes.better]),
+        ("Different, with as many edits", [_change(each, report) for each in changes.equal]),
+    )
+    text = f"{changes.count} of {len(model.utterances)} texts differ from {first.name}'s"
+    return _folded(index, model, text, groups, open_=index == 1)
+
+
+def _groups(*groups: tuple[str, list[str]]) -> str:
+    return "".join(
+        f"<div><h3>{title}</h3>{''.join(utterances)}</div>"
+        for title, utterances in groups
+        if utterances
+    )
+
+
+def _folded(index: int, model: ModelResult, text: str, groups: str, *, open_: bool) -> str:
     return (
-        f"<details{' open' if index == 0 else ''}><summary>"
-        f"{model_chip(index)}{escape(model.name)}"
-        f'<span class="muted">{mean}</span></summary><div class="groups">{groups}</div></details>\n'
+        f"<details{' open' * open_}><summary>{model_chip(index)}{escape(model.name)}"
+        f'<span class="muted">{escape(text)}</span></summary><div class="groups">{groups}</div>'
+        "</details>\n"
+    )
+
+
+def _change(change: Change, report: BenchReport) -> str:
+    before, after = change.before, change.after
+    left, right = differences(_units(before.hypothesis, report), _units(after.hypothesis, report))
+    rows = [("ref", escape(after.reference)), ("before", marked(left)), ("now", marked(right))]
+    return (
+        f'<div class="utterance"><div class="id">{before.distance} edits before, '
+        f"{after.distance} now, in {after.length} · {escape(after.id)} · {after.seconds:.1f} s"
+        f"</div>{pair_html(rows)}</div>"
     )
 
 
@@ -159,22 +195,13 @@ def _utterance(utterance: UtteranceResult, report: BenchReport) -> str:
     edits = f"{utterance.distance} edit{'' if utterance.distance == 1 else 's'}"
     return (
         f'<div class="utterance"><div class="id">{edits} in {utterance.length} · '
-        f'{escape(utterance.id)} · {utterance.seconds:.1f} s</div><dl class="pair">'
-        f"<dt>ref</dt><dd>{_marked(left)}</dd><dt>hyp</dt><dd>{_marked(right)}</dd></dl></div>"
+        f"{escape(utterance.id)} · {utterance.seconds:.1f} s</div>"
+        f"{pair_html([('ref', marked(left)), ('hyp', marked(right))])}</div>"
     )
 
 
 def _units(text: str, report: BenchReport) -> list[str]:
     return [f"{unit} " for unit in text.split()] if report.counted.separated else [*text]
-
-
-def _marked(pieces: list[tuple[str, Kind]]) -> str:
-    if not pieces:
-        return '<span class="muted">(nothing)</span>'
-    return "".join(
-        escape(text) if kind == "same" else f'<mark class="{kind}">{escape(text)}</mark>'
-        for text, kind in pieces
-    )
 
 
 def _reading_section() -> str:

@@ -1,16 +1,11 @@
-"""Selected predictions, and their differences from the references."""
+"""Selected predictions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
-
-import Levenshtein
 
 from quantkit.benchmarking.schema import UtteranceResult
-
-Kind = Literal["same", "changed", "only"]
 
 
 @dataclass(frozen=True)
@@ -37,24 +32,56 @@ def select_predictions(utterances: Sequence[UtteranceResult], count: int = 5) ->
     return Selection(best=ranked(1), average=tuple(typical[:count]), worst=ranked(-1))
 
 
-def differences(
-    reference: Sequence[str], hypothesis: Sequence[str]
-) -> tuple[list[tuple[str, Kind]], list[tuple[str, Kind]]]:
-    """Both sides of a shortest alignment in pieces.
+@dataclass(frozen=True)
+class Change:
+    """One utterance whose text is not that of the first model.
 
     Args:
-        reference, hypothesis: characters, or labels that end in their separator.
-
-    Returns:
-        pieces of the reference and of the hypothesis: ``same``, ``changed`` for substitutions,
-            ``only`` for units missing on the other side.
+        before, after: of the first model, and of the other.
     """
-    left: list[tuple[str, Kind]] = []
-    right: list[tuple[str, Kind]] = []
-    for kind, i0, i1, j0, j1 in Levenshtein.opcodes(reference, hypothesis):
-        mark: Kind = "same" if kind == "equal" else "changed" if kind == "replace" else "only"
-        if i1 > i0:
-            left.append(("".join(reference[i0:i1]), mark))
-        if j1 > j0:
-            right.append(("".join(hypothesis[j0:j1]), mark))
-    return left, right
+
+    before: UtteranceResult
+    after: UtteranceResult
+
+    @property
+    def more(self) -> int:
+        """Edits beyond those of the first model; negative where there are fewer."""
+        return self.after.distance - self.before.distance
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a model writes differently from the first.
+
+    Args:
+        worse, better, equal: those with more edits, with fewer, and with as many, the most changed
+            ones first.
+        count: of all utterances whose text differs.
+    """
+
+    worse: tuple[Change, ...]
+    better: tuple[Change, ...]
+    equal: tuple[Change, ...]
+    count: int
+
+
+def changed_predictions(
+    first: Sequence[UtteranceResult], other: Sequence[UtteranceResult], count: int = 5
+) -> Changes:
+    """At most ``count`` of each kind; both models have the same utterances.
+
+    Among equals the shorter reference comes first: there one edit is more.
+    """
+    before = {u.id: u for u in first}
+    changes = [
+        Change(before[u.id], u)
+        for u in other
+        if u.id in before and before[u.id].hypothesis != u.hypothesis
+    ]
+    changes.sort(key=lambda each: (-abs(each.more), each.after.length, each.after.id))
+    return Changes(
+        worse=tuple(each for each in changes if each.more > 0)[:count],
+        better=tuple(each for each in changes if each.more < 0)[:count],
+        equal=tuple(each for each in changes if each.more == 0)[:count],
+        count=len(changes),
+    )

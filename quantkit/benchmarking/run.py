@@ -28,6 +28,7 @@ from quantkit.benchmarking.notes import notes_on
 from quantkit.benchmarking.schema import BatchRow, BenchReport, CorpusInfo, LatencyRow, ModelResult
 from quantkit.benchmarking.settings import BenchSettings
 from quantkit.benchmarking.sweep import sweep_batch_sizes
+from quantkit.printable import printable
 from quantkit.progress import Progress, counted, no_progress
 from quantkit.tasks.open import open_speech_model
 
@@ -92,12 +93,13 @@ def run_bench(
         for i, contestant in enumerate(contestants)
     )
     info = CorpusInfo(
-        name=corpus.name,
+        name=printable(corpus.name),
         split=split,
+        filters=tuple(map(printable, settings.filters)),
         utterances=recognised.utterances,
         seconds=recognised.seconds,
         labelled=recognised.labelled,
-        skipped=tuple(recognised.skipped[:_SHOWN_REASONS]),
+        skipped=tuple(map(printable, recognised.skipped[:_SHOWN_REASONS])),
         skipped_count=len(recognised.skipped),
     )
     host = describe_host()
@@ -265,7 +267,7 @@ def _result(
     accuracy = accuracy_of(utterances, contestant.scoring, seed)
     return ModelResult(
         name=contestant.name,
-        path=str(contestant.path),
+        path=printable(str(contestant.path)),
         sha256=contestant.sha256,
         size_bytes=contestant.size_bytes,
         variant=contestant.variant,

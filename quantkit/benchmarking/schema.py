@@ -63,6 +63,7 @@ class CorpusInfo:
         utterances: clips that were recognised.
         seconds: of audio in them.
         labelled: how many have a transcript.
+        filters: which clips of the split were chosen, such as ``speaker ann``; empty for all.
         skipped: one reason for each skipped clip, at most a few.
         skipped_count: number of all skipped clips.
     """
@@ -72,6 +73,7 @@ class CorpusInfo:
     utterances: int
     seconds: float
     labelled: int
+    filters: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     skipped_count: int = 0
 

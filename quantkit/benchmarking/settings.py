@@ -24,6 +24,7 @@ class BenchSettings:
             everything.
         batch_sizes: for latency and for accuracy by batch size.
         threads: numbers of threads; 0 is all cores. Accuracy and memory use the first.
+        filters: which clips of the corpus were chosen before, in words, for the record.
         limit: at most this many utterances, drawn at random; 0 takes all.
         sweep_utterances: accuracy by batch size uses at most this many; 0 skips it.
         effort: rounds per latency cell.
@@ -33,6 +34,7 @@ class BenchSettings:
     decoding: Decoding = field(default_factory=lambda: Decoding("beam"))
     normalization: str = ""
     split: str | tuple[str, ...] = ""
+    filters: tuple[str, ...] = ()
     batch_sizes: tuple[int, ...] = DEFAULT_BATCH_SIZES
     threads: tuple[int, ...] = (1, 0)
     limit: int = 0

@@ -121,8 +121,8 @@ def accuracy_table(report: BenchReport) -> Table:
         caption=(
             f"{report.corpus.labelled} utterances, decoder: {report.decoder}. {loss}"
             f"Levenshtein: {report.unit} edited per utterance. Change: against "
-            f"{report.models[0].name}, paired by utterance. ins, del, sub: words inserted, "
-            "deleted, substituted."
+            f"{report.models[0].name}, paired by utterance; + is worse. ins, del, sub: words "
+            "inserted, deleted, substituted."
         ),
         optional=(9, 7, 5, 3, 10, 11, 12),
     )
@@ -151,7 +151,7 @@ def keyword_table(report: BenchReport) -> Table:
         rows=tuple(rows),
         caption=(
             f"{report.corpus.labelled} keywords. Loss: cross entropy in nats. Change: of the "
-            f"accuracy against {report.models[0].name}, in points, paired by clip."
+            f"accuracy against {report.models[0].name}, in points, paired by clip; + is better."
         ),
         optional=(1,),
     )
@@ -235,9 +235,9 @@ def write_markdown(report: BenchReport, destination: Path) -> None:
 def corpus_line(report: BenchReport) -> str:
     """What was measured, in one line."""
     c = report.corpus
-    split = f", split {c.split}" if c.split else ""
+    chosen = "".join(f", {each}" for each in ((f"split {c.split}",) if c.split else ()) + c.filters)
     return (
-        f"{c.utterances} utterances of {c.name}{split}, {f.duration(c.seconds)} of audio; "
+        f"{c.utterances} utterances of {c.name}{chosen}, {f.duration(c.seconds)} of audio; "
         f"decoder: {report.decoder}; seed {report.seed}; {f.moment(report.created)}"
     )
 

@@ -14,6 +14,7 @@ from quantkit.audio.frontends import AnyFrontend
 from quantkit.benchmarking.schema import BenchReport, ModelResult, read_report
 from quantkit.bundles.card import CardFacts, one_line, write_card
 from quantkit.bundles.example import EXAMPLE_SOURCE
+from quantkit.bundles.licences import licence_text, read_text
 from quantkit.bundles.manifest import (
     CARD,
     EXAMPLE,
@@ -28,7 +29,7 @@ from quantkit.bundles.manifest import (
     write_manifest,
 )
 from quantkit.bundles.trial import run_once
-from quantkit.errors import BundleError, FormatError, InputError, OutputError
+from quantkit.errors import BundleError, FormatError, OutputError
 from quantkit.exporting.frontend_graph import can_fuse, fuse_frontend
 from quantkit.exporting.wrapping import wrap_again
 from quantkit.files import sha256_of, write_text
@@ -41,11 +42,8 @@ from quantkit.graph.artifact import (
 )
 from quantkit.graph.info import ArtifactInfo
 from quantkit.graph.interface import interface_in
-from quantkit.reading import read_text
 from quantkit.replacing import replaced_folder
 from quantkit.tasks.catalogue import task_of
-
-_LICENCE_NAMES = ("LICENCE", "LICENSE", "LICENCE.txt", "LICENSE.txt", "LICENCE.md", "LICENSE.md")
 
 
 def ship(
@@ -53,7 +51,7 @@ def ship(
     destination: Path,
     *,
     bench: Path | None = None,
-    licence: Path | None = None,
+    licence: Path | str | None = None,
     about: Path | None = None,
     name: str = "",
     pythons: Sequence[str] = (),
@@ -73,8 +71,8 @@ def ship(
     Args:
         model: an artifact of ``quantkit export`` or ``quantkit quantize``.
         bench: a ``bench.json`` with figures of exactly this file, for the card.
-        licence: file that becomes ``LICENCE``; else a licence file beside the model, else the
-            licence in its metadata.
+        licence: file that becomes ``LICENCE``, or the name of the licence in the metadata; see
+            :func:`~quantkit.bundles.licences.licence_text`.
         about: the recogniser's own card (Markdown), added to the bundle's.
         name: display name; else the name in the metadata with that of the file, such as
             ``wav2letter-en int8``.
@@ -86,14 +84,15 @@ def ship(
     Raises:
         ModelError: the model is not an artifact, lacks labels or a front end, or does not run.
         FormatError: ``bench`` has no figures of this file.
-        InputError: no licence is known, or a text cannot be read.
+        InputError: no licence is known, the one beside the model is another than that of the
+            metadata, or a text cannot be read.
         OutputError: ``destination`` exists and may not be replaced, or cannot be written.
     """
     info = read_info(model)
     labels, frontend = task_of(info).bundle_contents(info, model)
     measured = _measured(model, bench) if bench is not None else None
-    licence_text = _licence_text(model, info, licence)
-    about_text = _read_text(about) if about is not None else ""
+    text_of_licence = licence_text(model, info.licence, str(licence or ""))
+    about_text = read_text(about) if about is not None else ""
     require_replaceable(destination, force)
     with replaced_folder(
         destination, check=lambda: require_replaceable(destination, force)
@@ -102,7 +101,7 @@ def ship(
         write_text(folder / LABELS, _pretty(labels.to_json()))
         settings = json.dumps({**json.loads(frontend.to_json()), "fused": True})
         write_text(folder / FRONTEND, _pretty(settings))
-        write_text(folder / LICENCE, licence_text)
+        write_text(folder / LICENCE, text_of_licence)
         write_text(folder / EXAMPLE, EXAMPLE_SOURCE)
         runtimes = tuple(run_once(folder, python) for python in (sys.executable, *pythons))
         title = name or " ".join(filter(None, (info.name, model.stem)))
@@ -162,29 +161,6 @@ def _measured(model: Path, bench: Path) -> tuple[BenchReport, ModelResult]:
     names = ", ".join(result.name for result in report.models)
     reason = "measured another version of it" if same_name else f"measured only {names}"
     raise FormatError(f"{bench} has no figures of {model}: it {reason}; run `quantkit bench` on it")
-
-
-def _licence_text(model: Path, info: ArtifactInfo, licence: Path | None) -> str:
-    if licence is not None:
-        return _read_text(licence)
-    for name in _LICENCE_NAMES:
-        if (beside := model.parent / name).is_file():
-            return _read_text(beside)
-    if info.licence:
-        return f"Licence of this model: {info.licence}\n"
-    raise InputError(
-        f"no licence of {model} is known: give its text with --licence FILE, or put it beside the "
-        "model as LICENCE"
-    )
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return read_text(path)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text; convert it") from error
 
 
 def _pretty(text: str) -> str:

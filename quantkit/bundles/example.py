@@ -4,24 +4,69 @@ Stored as text, because it must not import quantkit: it needs only ONNX Runtime 
 """
 
 EXAMPLE_SOURCE = '''\
-"""What does a 16-bit WAV file say?   python example.py clip.wav"""
-import json, os, pathlib, re, sys, wave
+"""What does an audio file say?   python example.py clip.wav
+
+Reads WAV files of 16 bits. With the package soundfile, also FLAC, Ogg, MP3 and other WAV files.
+"""
+import json, os, re, sys, wave
+from pathlib import Path
 import numpy as np
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when ONNX Runtime is imported
 import onnxruntime as ort
 
-here = pathlib.Path(__file__).parent
+WINDOW, EDGE = 60, 2  # seconds that are heard at a time, and once more on either side of a cut
+
+
+def read(path):
+    """(samples,) float32 in [-1, 1] and their rate in hertz."""
+    try:
+        with wave.open(path) as clip:
+            rate, width, channels = clip.getframerate(), clip.getsampwidth(), clip.getnchannels()
+            if width != 2:
+                raise wave.Error(f"samples of {8 * width} bits")
+            content = clip.readframes(clip.getnframes())
+        whole = len(content) // (2 * channels) * 2 * channels
+        pcm = np.frombuffer(content[:whole], "<i2").reshape(-1, channels)
+        return pcm.mean(axis=1, dtype="float32") / 32768, rate
+    except OSError as error:
+        sys.exit(f"cannot read {path}: {error.strerror}")
+    except (wave.Error, EOFError) as error:
+        reason = error
+    try:
+        import soundfile
+    except ImportError:
+        sys.exit(f"{path}: not a WAV of 16 bits ({reason}); convert it, or install soundfile")
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except RuntimeError as error:
+        sys.exit(f"{path}: not audio that can be read ({error})")
+    return samples.mean(axis=1), rate
+
+
+def best_labels(session, waveform, rate):
+    """The likeliest label of each frame. Memory does not grow with the length of a clip."""
+    for start in range(0, waveform.size, WINDOW * rate):
+        end = min(start + WINDOW * rate, waveform.size)
+        first = max(0, start - EDGE * rate)
+        part = waveform[first : end + EDGE * rate]
+        feed = {"waveform": part[np.newaxis], "lengths": np.array([part.size], "int64")}
+        log_probs, frames = session.run(["log_probs", "output_lengths"], feed)
+        cut = [round((at - first) / part.size * int(frames[0])) for at in (start, end)]
+        yield from log_probs[0, cut[0] : cut[1]].argmax(axis=1)
+
+
+if len(sys.argv) != 2:
+    sys.exit(__doc__)
+here = Path(__file__).parent
 labels = json.loads((here / "labels.json").read_text("utf-8"))
-rate = json.loads((here / "frontend.json").read_text("utf-8"))["sample_rate"]
-with wave.open(sys.argv[1]) as clip:
-    if (clip.getframerate(), clip.getsampwidth()) != (rate, 2):
-        sys.exit(f"{sys.argv[1]}: needs 16-bit samples at {rate} Hz")
-    pcm = np.frombuffer(clip.readframes(clip.getnframes()), "<i2")
-waveform = (pcm.reshape(-1, clip.getnchannels()).mean(axis=1) / 32768).astype("float32")[np.newaxis]
+settings = json.loads((here / "frontend.json").read_text("utf-8"))
+waveform, rate = read(sys.argv[1])
+if rate != settings["sample_rate"]:
+    sys.exit(f"{sys.argv[1]}: has {rate} Hz, and the model needs {settings['sample_rate']}")
+if waveform.size < rate // 10:
+    sys.exit(f"{sys.argv[1]}: is too short, of {waveform.size} samples")
 session = ort.InferenceSession(str(here / "model.onnx"), providers=["CPUExecutionProvider"])
-feed = {"waveform": waveform, "lengths": np.array([waveform.size], "int64")}
-log_probs, frames = session.run(["log_probs", "output_lengths"], feed)
-best = log_probs[0, : frames[0]].argmax(axis=1)
+best = list(best_labels(session, waveform, rate))
 silent = {labels["blank"], *labels.get("silent", [])}
 kept = [i for i, last in zip(best, [-1, *best]) if i != last and i not in silent]
 text = labels["separator"].join(labels["tokens"][i] for i in kept)

@@ -15,10 +15,14 @@ from quantkit.errors import ModelError, VerificationError
 from quantkit.graph.artifact import model_files, read_info
 from quantkit.graph.info import ArtifactInfo
 from quantkit.graph.integrity import stored_checksum
+from quantkit.runtime.errors import runtime_errors
 from quantkit.runtime.session import create_session
 from quantkit.runtime.speech_model import SpeechModel
 from quantkit.tasks.catalogue import task_of
 from quantkit.tasks.open import open_speech_model
+
+# Of an axis of any length behind the batch, by the rank of the input: samples, or frames.
+_FREE_SIZES = {2: 16_000, 3: 100}
 
 
 @dataclass(frozen=True)
@@ -91,15 +95,45 @@ def _try(path: Path, info: ArtifactInfo) -> dict[str, Any]:
     """Load the model, and run it if its metadata describes its inputs."""
     begin = time.perf_counter()
     if not task_of(info).can_run(info):
-        for file in model_files(path):
-            create_session(file)
+        sessions = [create_session(file) for file in model_files(path)]
         rtf = None
         load_s = time.perf_counter() - begin
+        _require_numbers(path, sessions[0])
     else:
         model = open_speech_model(path, check=False)
         load_s = time.perf_counter() - begin
         rtf = _run_on_noise(path, model)
     return {"onnxruntime": onnxruntime.__version__, "load_s": round(load_s, 3), "rtf": rtf}
+
+
+def _require_numbers(path: Path, session: onnxruntime.InferenceSession) -> None:
+    """Run a model whose metadata do not tell what it takes on noise of the shapes that it declares.
+
+    Nothing is said of one that does not run on that.
+
+    Raises:
+        ModelError: not a single number of an output is finite.
+    """
+    random = np.random.default_rng(0)
+    feed = {}
+    for value in session.get_inputs():
+        free = iter((1, _FREE_SIZES.get(len(value.shape), 1)))
+        shape = [size if isinstance(size, int) else next(free, 1) for size in value.shape]
+        if "float" in value.type or "double" in value.type:
+            element = {"tensor(float16)": np.float16, "tensor(double)": np.float64}
+            noise = random.uniform(-0.1, 0.1, shape)
+            feed[value.name] = noise.astype(element.get(value.type, np.float32))
+        else:
+            feed[value.name] = np.full(shape, _FREE_SIZES[3], np.int64)
+    try:
+        with runtime_errors(str(path)):
+            found = session.run(None, feed)
+    except ModelError:
+        return
+    for value, output in zip(session.get_outputs(), found, strict=True):
+        numbers = np.asarray(output)
+        if numbers.dtype.kind == "f" and numbers.size and not np.isfinite(numbers).any():
+            raise ModelError(f"{path} returns no finite number for noise, in {value.name}")
 
 
 def _run_on_noise(path: Path, model: SpeechModel) -> float:
@@ -111,4 +145,8 @@ def _run_on_noise(path: Path, model: SpeechModel) -> float:
     seconds = time.perf_counter() - begin
     if problem := model.problem_of(output):
         raise ModelError(f"{path} returns {problem} for a second of noise")
+    try:
+        model.text_of(output)
+    except (TypeError, ValueError, LookupError) as error:
+        raise ModelError(f"{path} makes no text of a second of noise: {error}") from error
     return round(seconds, 4)

@@ -48,6 +48,8 @@ class CalibrationData:
         self.model = model
         self._unread: list[str] = []
         self._left_out: dict[str, str] = {}
+        #: Whether the float model is known to hear something in one of the clips.
+        self.heard = False
         self._kept: tuple[Feed, ...] | None = None
 
     @classmethod
@@ -142,6 +144,14 @@ class CalibrationData:
         """Why clips of the source are not among them, once they were gone through."""
         unopened = self.source.skipped if isinstance(self.source, Corpus) else ()
         return (*unopened, *self.skipped)
+
+    @property
+    def steady(self) -> tuple[str, ...]:
+        """Clips of the last round that are noise or a tone by their level.
+
+        See :func:`~quantkit.audio.level.is_steady`.
+        """
+        return tuple(self._inputs.steady)
 
     def only(self, positions: Collection[int]) -> CalibrationData:
         """The clips at ``positions``, counted from 0."""

@@ -144,6 +144,8 @@ def command(
     else:
         _print(found.sensitivity, output, found.unit)
     name_left_out(found.skipped)
+    for warning in found.warnings:
+        warn(warning)
 
 
 def _print(table: Sensitivity, output: Path, unit: str) -> None:

@@ -23,7 +23,6 @@ from quantkit.cli.progress import progress_bar, warn
 from quantkit.cli.streams import echo_json
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.personalization.pipeline import Personalized, PersonalizeSettings
-from quantkit.personalization.summary import PersonalizeSummary, agreement
 from quantkit.report.formatting import estimate
 from quantkit.sensitivity.divergence_settings import CANDIDATES
 
@@ -172,11 +171,6 @@ def command(
         _tell(made)
 
 
-def _counted(summary: PersonalizeSummary) -> str:
-    compared, clips = summary.compared_clips, summary.clips
-    return f"{compared} of these clips" if compared < clips else f"these {clips} clips"
-
-
 def _tell(made: Personalized) -> None:
     summary = made.summary
     echo(
@@ -184,11 +178,13 @@ def _tell(made: Personalized) -> None:
         f"{summary.source_bytes / max(1, summary.size_bytes or 1):.1f} times smaller than float32; "
         f"{made.lint.summary()}"
     )
+    for line in summary.changed_in_words():
+        echo(f"  {line}")
     if summary.measured_divergence is not None:
         measured = estimate(summary.measured_divergence, summary.measured_interval)
         echo(
-            f"  divergence from float32 on {_counted(summary)}: {measured} nats per {summary.unit} "
-            f"(agreement {agreement(summary.measured_divergence):.1%}; predicted "
+            f"  divergence from float32 on {summary.compared_in_words}: {measured} nats per "
+            f"{summary.unit} (predicted "
             f"{estimate(summary.predicted_divergence, summary.predicted_interval)})"
         )
     for line in summary.reasons:

@@ -140,6 +140,8 @@ def command(
         if found.correction is not None:
             echo(_divergence(found.correction, found.unit))
     name_left_out(found.skipped)
+    for warning in found.warnings:
+        warn(warning)
 
 
 def _summary(plan: Plan, output: Path) -> str:

@@ -21,7 +21,7 @@ from quantkit.cli.layer_options import (
     preset_option,
     refuse_layer_options,
 )
-from quantkit.cli.progress import progress_bar
+from quantkit.cli.progress import progress_bar, warn
 from quantkit.cli.streams import echo_json
 from quantkit.quantization.choices.presets import PRESETS
 from quantkit.quantization.pipeline import QuantizeResult
@@ -121,9 +121,12 @@ def command(
     if as_json:
         rows = [result.to_dict() for result in results]
         echo_json(rows if preset == "all" else rows[0])
-        return
-    for result in results:
-        _report(result)
+    else:
+        for result in results:
+            _report(result)
+    name_left_out(results[0].skipped)
+    for warning in results[0].warnings:
+        warn(warning)
 
 
 def _report(result: QuantizeResult) -> None:
@@ -139,4 +142,3 @@ def _report(result: QuantizeResult) -> None:
             echo(f"  {layer.name} ({layer.compute}, {layer.codec}): {layer.note}", err=True)
     for row in result.lint.problems:
         echo(f"  warning: {row.name} ({row.kernel or '?'}): {row.remark}", err=True)
-    name_left_out(result.skipped)

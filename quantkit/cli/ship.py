@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -27,7 +28,13 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--bench", type=_FILE, metavar="FILE", help="bench.json with figures of MODEL, for the card."
 )
-@click.option("--licence", type=_FILE, metavar="FILE", help="Its text; else LICENCE beside MODEL.")
+@click.option(
+    "--licence",
+    type=_FILE,
+    metavar="FILE",
+    help="Its text; or the name that the metadata have. Default: what the metadata say, with "
+    "the text of LICENCE beside MODEL if that is the same licence.",
+)
 @click.option(
     "--about", type=_FILE, metavar="FILE", help="Card of the recogniser (Markdown) to include."
 )
@@ -40,6 +47,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     help="Also run the model in this Python with its ONNX Runtime; may be repeated.",
 )
 @click.option("--force", is_flag=True, help="Replace an earlier bundle.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
 def command(
     model: Path,
     output: Path,
@@ -49,6 +57,7 @@ def command(
     name: str,
     pythons: tuple[str, ...],
     force: bool,
+    as_json: bool,
 ) -> None:
     """Make a bundle of MODEL: everything that a team needs to run it in stock ONNX Runtime.
 
@@ -72,6 +81,9 @@ def command(
             force=force,
             begin=begin_work,
         )
+    if as_json:
+        click.echo(json.dumps(made.to_dict(), indent=2, ensure_ascii=False))
+        return
     for entry in made.files:
         click.echo(f"{entry.size:>12,}  {entry.path}")
     versions = ", ".join(str(run["onnxruntime"]) for run in made.tested_on)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     help="CPU threads; 0 takes all cores.",
 )
 @click.option("--device", help="cpu, cuda, … [default: the GPU if there is one]")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     recipe: str,
     data: tuple[str, ...],
@@ -65,6 +67,7 @@ def command(
     steps: int | None,
     threads: int,
     device: str | None,
+    as_json: bool,
 ) -> None:
     """Train a Wav2Letter with CTC, or a keyword spotter.
 
@@ -95,6 +98,9 @@ def command(
             begin=begin_work,
             listener=_listener(tell),
         )
+    if as_json:
+        click.echo(json.dumps(made.to_dict(), indent=2))
+        return
     click.echo(f"best validation {made.measure} {made.best:.2%}: {made.path}")
 
 

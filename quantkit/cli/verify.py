@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from quantkit.api.verify import verify
+from quantkit.api.verify import VerifyResult, verify
 from quantkit.bundles.manifest import MANIFEST
 from quantkit.cli.framework import Argument, Command, echo
 from quantkit.cli.streams import echo_json
@@ -47,6 +47,12 @@ def command(path: Path, manifest_sha256: str | None, as_json: bool) -> None:
     if as_json or result.runtime is None:
         return
     kept = f"{result.files} files as shipped" if result.is_bundle else "checksum holds"
-    echo(f"{path}: {kept}; the model runs in ONNX Runtime {result.runtime['onnxruntime']}")
+    # Without labels or a front end nobody can tell whether what it gives is right.
+    does = "loads (it says too little of itself to be run)" if _only_loaded(result) else "runs"
+    echo(f"{path}: {kept}; the model {does} in ONNX Runtime {result.runtime['onnxruntime']}")
     if result.is_bundle:
         echo(f"SHA-256 of {MANIFEST}: {result.sha256}")
+
+
+def _only_loaded(result: VerifyResult) -> bool:
+    return result.runtime is not None and result.runtime["rtf"] is None

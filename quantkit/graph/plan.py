@@ -77,7 +77,7 @@ class LayerPlan:
             compute=found.choice("compute", COMPUTES),
             activation_bits=found.whole("activation_bits", default=8),
             range=found.text("range", default="none"),
-            bytes=found.whole("bytes", default=0),
+            bytes=found.whole("bytes", default=0, limits=Range(0)),
             options=found.table("options", default={}),
             note=found.text("note", default=""),
         )

@@ -24,7 +24,7 @@ from quantkit.personalization.plots.colours import (
 from quantkit.personalization.plots.front_plot import front_plot
 from quantkit.personalization.plots.layer_map import layer_map
 from quantkit.personalization.plots.sensitivity_plot import sensitivity_plot
-from quantkit.personalization.summary import PersonalizeSummary, agreement
+from quantkit.personalization.summary import PersonalizeSummary
 from quantkit.personalization.tables import (
     bytes_table,
     front_table,
@@ -45,6 +45,7 @@ from quantkit.report.html import (
     text_cell,
 )
 from quantkit.report.table import Table
+from quantkit.report.text_pairs import differences, marked, pair_html
 from quantkit.sensitivity.table import Sensitivity
 from quantkit.version import __version__
 
@@ -54,11 +55,13 @@ _READING = (
     "<b>Layers</b> are the parts that a model computes one after the other. Some tolerate coarse "
     "weights and some do not, and one may contain half of all weights while another contains "
     "hardly any. That is why they get different bits.",
+    "<b>Changed</b> words and characters are those that differ between the text of the quantized "
+    "model and that of the float32 model for the same clip, both decoded greedily, as a share of "
+    "float32's. No transcript is needed. Some changes are for the worse and some for the better: "
+    "the share does not show whether the float32 model was right.",
     "<b>Divergence</b> measures how far the output moves: the Kullback–Leibler divergence of the "
     "quantized model's probabilities from those of the float32 model, on these clips, in nats "
-    "per {unit}. 0 means identical. <b>Agreement</b> is the same figure as a share, "
-    "exp(−divergence). Neither needs a transcript, and neither shows whether the float32 model "
-    "was right.",
+    "per {unit}. 0 means identical.",
     "<b>Predicted</b> divergence is that of the plan, tried as a whole. For large models it is the "
     "sum over all layers, each measured alone. <b>Measured</b> divergence is that of the finished "
     "model. Brackets contain the mean over other audio of this kind with 95 % confidence.",
@@ -95,6 +98,7 @@ def render_page(
     """The page as HTML; see :func:`write_page`."""
     sections = [
         ("glance", "At a glance", _at_a_glance(summary, plan)),
+        ("changed", "What changed", _examples(summary)),
         ("layers", "Layers", _layers(plan, sensitivity)),
         ("sensitivity", "Sensitivity", _sensitivity(sensitivity, plan)),
         ("front", "Other sizes", _front(front, summary, plan)),
@@ -129,11 +133,17 @@ def _subtitle(summary: PersonalizeSummary) -> str:
     clips = f"{summary.clips} clip{'s' * (summary.clips != 1)}"
     length = f" of {f.duration(summary.seconds)} in all" if summary.seconds else ""
     where = f" from {summary.audio}" if summary.audio else ""
-    return f"Calibrated on {clips}{length}{where}"
+    chosen = "".join(f", {each}" for each in summary.filters)
+    return f"Calibrated on {clips}{length}{where}{chosen}"
 
 
 def _at_a_glance(summary: PersonalizeSummary, plan: Plan | None) -> str:
-    cards = [_size_card(summary, plan), _divergence_card(summary), _time_card(summary)]
+    cards = [
+        _size_card(summary, plan),
+        _changes_card(summary),
+        _divergence_card(summary),
+        _time_card(summary),
+    ]
     notes = "".join(f"<li>{escape(warning)}</li>" for warning in summary.warnings)
     if notes:
         notes = f'<ul class="notes">{notes}</ul>'
@@ -162,28 +172,46 @@ def _size_card(summary: PersonalizeSummary, plan: Plan | None) -> str:
     return _card(kind, f"{f.megabytes(size)} MB", lines)
 
 
+def _changes_card(summary: PersonalizeSummary) -> str:
+    if summary.changes is None:
+        return ""
+    first, *others = summary.changes.counts
+    lines = [f"{each.in_words[:1].upper()}{each.in_words[1:]}." for each in (first, *others)]
+    lines.append(f"Against float32, on {summary.compared_in_words}; in brackets, 95 % intervals.")
+    return _card("Text that changed", f"{f.percent(first.share)} % of {first.unit}", lines)
+
+
 def _divergence_card(summary: PersonalizeSummary) -> str:
     measured, predicted = summary.measured_divergence, summary.predicted_divergence
     best = predicted if measured is None else measured
     if best is None:
         return ""
-    lines = [
-        "The quantized model's probabilities as a share of float32's, on average over "
-        f"{_compared(summary)}."
-    ]
+    lines = []
     if measured is not None:
         text = f.estimate(measured, summary.measured_interval)
-        lines.append(f"Measured divergence: {text} nats per {summary.unit}.")
+        lines.append(f"Measured on {summary.compared_in_words}: {text}.")
     if predicted is not None:
-        text = f.estimate(predicted, summary.predicted_interval)
-        lines.append(f"Predicted divergence: {text} nats per {summary.unit}.")
-    kind = "Agreement with float32" + ("" if measured is not None else ", predicted")
-    return _card(kind, f"{f.percent(agreement(best))} %", lines)
+        lines.append(f"Predicted: {f.estimate(predicted, summary.predicted_interval)}.")
+    kind = "Divergence from float32" + ("" if measured is not None else ", predicted")
+    return _card(kind, f"{f.significant(best)} nats per {summary.unit}", lines)
 
 
-def _compared(summary: PersonalizeSummary) -> str:
-    some = 0 < summary.compared_clips < summary.clips
-    return f"{summary.compared_clips} of these clips" if some else "these clips"
+def _examples(summary: PersonalizeSummary) -> str:
+    if summary.changes is None or not summary.changes.examples:
+        return ""
+    shown = "".join(
+        f'<div class="utterance"><div class="id">{escape(each.clip)}</div>'
+        + pair_html([("float32", marked(left)), ("file", marked(right))])
+        + "</div>"
+        for each in summary.changes.examples
+        for left, right in (differences([*each.before], [*each.after]),)
+    )
+    return (
+        '<h2 id="changed">What changed</h2><p class="muted">From the clip whose text changed most '
+        "to one that changed least. <mark>Changed</mark> characters replace one another; "
+        '<mark class="only">these</mark> are missing on the other side.</p>'
+        f'<div class="card examples">{shown}</div>\n'
+    )
 
 
 def _time_card(summary: PersonalizeSummary) -> str:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 STYLE = """
 :root {
-  --scale-0: #f7cf83; --scale-1: #f3a953; --scale-2: #e87f50; --scale-3: #d35d6d;
-  --scale-4: #ad4f90; --scale-5: #7f55ab; --scale-6: #4f5cb0; --scale-7: #8a94a3;
+  --scale-0: #d5dcec; --scale-1: #b7c3df; --scale-2: #98a9d0; --scale-3: #7a8fc0;
+  --scale-4: #5e75ad; --scale-5: #455b96; --scale-6: #2e4279; --scale-7: #a3a3a3;
 }
 @media (prefers-color-scheme: dark) {
   :root {
-    --scale-0: #ffdf9a; --scale-1: #f8b968; --scale-2: #f0946b; --scale-3: #e4758b;
-    --scale-4: #c76db2; --scale-5: #a07cd4; --scale-6: #7d8ee6; --scale-7: #8d98a8;
+    --scale-0: #3a4670; --scale-1: #4a5a8c; --scale-2: #5e71a9; --scale-3: #7589c3;
+    --scale-4: #90a2d7; --scale-5: #afbde7; --scale-6: #d0d9f4; --scale-7: #8a8a8a;
   }
 }
 .card .figure { font-size: 1.45rem; font-weight: 650; letter-spacing: -.01em; line-height: 1.3; }
+.examples .utterance:first-child { border-top: 0; }
 .legend.here { position: static; margin: 0 0 10px; }
 .legend .group { color: var(--muted); }
 span.bar { display: block; min-width: 9em; width: 100%; }

@@ -12,12 +12,14 @@ from typing import Any
 
 from quantkit.audio.utterance import Corpus
 from quantkit.calibration.data import Calibration, CalibrationData, evenly
+from quantkit.calibration.heard import doubts, require_heard
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.files import refuse_overwriting
 from quantkit.graph.plan import Plan
 from quantkit.personalization.outliers import with_balance
 from quantkit.personalization.reasons import reasons
 from quantkit.personalization.summary import PersonalizeSummary, Step, audio_warnings
+from quantkit.planning.budget import generous_budget
 from quantkit.planning.correction import Correction, PlanEvaluator, corrected_plan
 from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE
 from quantkit.planning.optimal import Planner
@@ -32,7 +34,7 @@ from quantkit.runtime.lint import LintReport
 from quantkit.runtime.malloc_trim import malloc_trim
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 from quantkit.sensitivity.divergence_settings import CANDIDATES, DivergenceSettings
-from quantkit.sensitivity.model_divergence import model_divergence
+from quantkit.sensitivity.model_divergence import compare_models
 from quantkit.sensitivity.table import Sensitivity
 
 _LOG = logging.getLogger(__name__)
@@ -134,17 +136,20 @@ def personalize(
         InputError: the budget is impossible; the message states the smallest size. Or
             ``destination`` is ``source``.
         ModelError: ``source`` is damaged, quantized already, or fails on a clip.
-        CorpusError: none of the clips is usable.
+        CorpusError: none of the clips is usable, or the model hears nothing in them.
         OutputError: ``destination`` cannot be written.
     """
     prepared = PreparedModel.of(source)
     refuse_overwriting(destination, [prepared.source])
     settings = PersonalizeSettings() if settings is None else settings
     tell = progress or no_progress
+    # A pattern that matches nothing is found out before anything is listened to.
+    settings.quantize.assign(prepared.layers_of(prepared.graph(settings.quantize.skip_passes)))
     info, feeds = prepared.info, prepared.feeds(calibration)
     divergence = DivergenceSettings(candidates=settings.candidates)
     clock = _Clock()
     with clock.step("listen"):
+        require_heard(prepared.original, feeds)
         if settings.balance:
             fitting = with_balance(prepared, feeds, settings.quantize, settings.fitting)
             settings = replace(settings, fitting=fitting)
@@ -173,7 +178,8 @@ def personalize(
     with clock.step("compare"):
         tell("compare", 0.0)
         compared = _compared(feeds)
-        measured = model_divergence(prepared, destination, compared, weighting=divergence.weighting)
+        comparison = compare_models(prepared, destination, compared, weighting=divergence.weighting)
+        measured = comparison.divergence
     summary = PersonalizeSummary(
         model=info.name or prepared.source.name,
         source_bytes=prepared.size_bytes,
@@ -184,6 +190,7 @@ def personalize(
         budget_bytes=budget_bytes,
         size_bytes=result.size_bytes,
         unit=feeds.task.unit,
+        changes=comparison.changes,
         predicted_divergence=found.foretold.mean,
         predicted_interval=found.foretold.interval,
         measured_divergence=measured.mean,
@@ -191,8 +198,16 @@ def personalize(
         compared_clips=compared.recordings,
         steps=clock.steps,
         reasons=reasons(table, result.plan),
-        warnings=audio_warnings(
-            table.clips, table.seconds, feeds.left_out, feeds.unknown_languages
+        warnings=(
+            *generous_budget(budget_bytes, prepared.size_bytes),
+            *audio_warnings(
+                table.clips,
+                table.seconds,
+                feeds.left_out,
+                feeds.unknown_languages,
+                () if comparison.changes is None else comparison.changes.silent,
+            ),
+            *doubts(feeds),
         ),
     )
     return Personalized(summary, table, result.plan, front, result.lint)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from quantkit.report.left_out import left_out_in_words
+from quantkit.text.changes import TextChanges, excerpt
 
 #: With fewer clips than this, they are unlikely to represent the speech in use.
 ENOUGH_CLIPS = 10
@@ -30,10 +31,13 @@ class PersonalizeSummary:
         model: name of the float model.
         source_bytes: size of the float model.
         audio: source of the clips; empty if there are none.
+        filters: which of its clips were chosen, in words.
         clips, seconds: usable audio.
         destination: the artifact; None if none was written.
         budget_bytes: largest allowed size of the file; None if not given.
         size_bytes: size of the artifact; None if none was written.
+        changes: of the artifact's texts from the float model's on the compared clips; None if
+            there are none.
         unit: of the posteriors: frame, token or clip.
         predicted_divergence: of the posteriors, by the plan, in nats per unit; None if unknown.
         predicted_interval: 95 % interval on other audio of this kind; None if the plan was not
@@ -48,11 +52,13 @@ class PersonalizeSummary:
     model: str
     source_bytes: int
     audio: str = ""
+    filters: tuple[str, ...] = ()
     clips: int = 0
     seconds: float = 0.0
     destination: Path | None = None
     budget_bytes: int | None = None
     size_bytes: int | None = None
+    changes: TextChanges | None = None
     unit: str = "frame"
     predicted_divergence: float | None = None
     predicted_interval: tuple[float, float] | None = None
@@ -68,22 +74,31 @@ class PersonalizeSummary:
         """Of all steps."""
         return sum(step.seconds for step in self.steps)
 
+    @property
+    def compared_in_words(self) -> str:
+        """Which clips the file was compared on."""
+        compared, clips = self.compared_clips, self.clips
+        if 0 < compared < clips:
+            return f"{compared} of these clips"
+        return "this clip" if clips == 1 else f"these {clips} clips"
+
+    def changed_in_words(self) -> tuple[str, ...]:
+        """How much of the text is not float32's, and examples: a line each; none if unknown."""
+        if self.changes is None:
+            return ()
+        lead = f"against float32 on {self.compared_in_words}: {self.changes.in_words}"
+        examples = (
+            f"{each.clip}: {before} → {after}"
+            for each in self.changes.examples
+            for before, after in (excerpt(each.before, each.after),)
+        )
+        return (lead, *examples)
+
     def to_json(self) -> dict[str, Any]:
         """The object of ``quantkit personalize --json``."""
         destination = None if self.destination is None else str(self.destination)
-        return asdict(self) | {"destination": destination}
-
-
-def agreement(divergence: float) -> float:
-    """The mean ratio of the quantized model's probabilities to float32's, 0…1.
-
-    The divergence is E_p[log p/q], so exp(−divergence) is the geometric mean of q/p, weighted by
-    float32's probabilities p.
-
-    >>> round(agreement(0.02), 2)
-    0.98
-    """
-    return math.exp(-max(0.0, divergence))
+        changes = None if self.changes is None else self.changes.to_json()
+        return asdict(self) | {"destination": destination, "changes": changes}
 
 
 def audio_warnings(
@@ -91,6 +106,7 @@ def audio_warnings(
     seconds: float,
     skipped: tuple[str, ...] = (),
     unknown_languages: tuple[str, ...] = (),
+    silent: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """Caveats about the audio.
 
@@ -98,6 +114,7 @@ def audio_warnings(
         clips, seconds: usable ones; 0 seconds if their length is unknown.
         skipped: unusable clips, with reasons.
         unknown_languages: codes of languages of clips that the model does not support.
+        silent: clips in which the float model hears nothing.
     """
     found = []
     if clips < ENOUGH_CLIPS:
@@ -118,4 +135,7 @@ def audio_warnings(
         found.append(
             f"The model does not know the language {codes}: that of these clips was guessed."
         )
+    if silent:
+        more = f" and in {len(silent) - 1} more" if len(silent) > 1 else ""
+        found.append(f"The float32 model hears nothing in {silent[0]}{more}.")
     return tuple(found)

@@ -40,6 +40,20 @@ def parse_budget(text: str) -> int:
     return size
 
 
+def generous_budget(budget_bytes: int, float_bytes: int) -> tuple[str, ...]:
+    """What to say of a budget that the float32 model itself keeps to, in a sentence.
+
+    >>> generous_budget(1_000, 2_000)
+    ()
+    """
+    if budget_bytes < float_bytes:
+        return ()
+    return (
+        f"The float32 model itself takes {float_bytes:,} bytes, so it fits into the budget of "
+        f"{budget_bytes:,}: to fit, nothing has to be quantized.",
+    )
+
+
 def parse_latency(text: str, float32_ms: float) -> float:
     """Milliseconds of ``30ms``, ``0.5s`` or ``0.4x`` (a multiple of the float32 latency).
 

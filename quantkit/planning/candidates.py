@@ -18,7 +18,9 @@ from quantkit.graph.operators import layer_weights
 from quantkit.graph.plan import Compute
 from quantkit.planning.size_model import choice_label
 from quantkit.quantization.choices.settings import (
+    EXCLUSION,
     FLOAT_LAYER,
+    RULE,
     LayerChoice,
     QuantizeSettings,
     match_layers,
@@ -159,13 +161,13 @@ def _require_known(sensitivity: Sensitivity, codecs: Sequence[CodecChoice]) -> N
 
 
 def _pins(settings: QuantizeSettings, layers: Sequence[Layer]) -> dict[str, _Pin]:
-    excluded = match_layers(settings.exclude, layers)
+    excluded = match_layers(settings.exclude, layers, EXCLUSION)
     pins = {
         layer.name: _Pin("float32", FLOAT32) if layer.name in excluded else _Pin()
         for layer in layers
     }
     for rule in settings.rules:
-        for name in match_layers((rule.pattern,), layers):
+        for name in match_layers((rule.pattern,), layers, RULE):
             pin = pins[name]
             pins[name] = _Pin(
                 rule.compute or pin.compute,

@@ -11,6 +11,7 @@ from typing import Any
 import onnx
 
 from quantkit.calibration.data import Calibration, CalibrationData
+from quantkit.calibration.heard import doubts, require_heard
 from quantkit.calibration.observations import Observations
 from quantkit.errors import FormatError, InputError, NothingQuantized
 from quantkit.exporting.unwrapping import unwrap
@@ -55,6 +56,7 @@ class QuantizeResult:
         lint: which kernels ONNX Runtime really runs.
         skipped: calibration clips that were left out, and why.
         conditioned: what was done to the float model first, in words.
+        warnings: what makes the calibration less sure.
     """
 
     path: Path
@@ -64,6 +66,7 @@ class QuantizeResult:
     lint: LintReport
     skipped: tuple[str, ...] = ()
     conditioned: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def layers(self) -> tuple[LayerPlan, ...]:
@@ -79,6 +82,7 @@ class QuantizeResult:
             "source_bytes": self.source_bytes,
             "onnxruntime": self.lint.onnxruntime,
             "skipped_clips": list(self.skipped),
+            "warnings": list(self.warnings),
             "layers": self.rows(),
         }
 
@@ -127,9 +131,9 @@ def quantize_model(
         NothingQuantized: it has no layer, or all of them would stay float32; nothing is written.
         FormatError: the plan is for another model, is not feasible, or leads to a file beyond its
             budget.
-        InputError: unknown preset, an exclusion that matches nothing, or no calibration clips
+        InputError: unknown preset, a pattern that matches no layer, or no calibration clips
             where a layer needs them.
-        CorpusError: none of the calibration clips is usable.
+        CorpusError: none of the calibration clips is usable, or the model hears nothing in them.
         OutputError: ``destination`` cannot be written.
     """
     prepared = PreparedModel.of(source)
@@ -168,6 +172,7 @@ def quantize_model(
         lint=lint,
         skipped=() if feeds is None else feeds.left_out,
         conditioned=conditioned,
+        warnings=() if feeds is None else doubts(feeds),
     )
 
 
@@ -188,6 +193,8 @@ def _observed(
         raise InputError(
             f"{destination} is the float32 model itself; write the result to another file"
         )
+    if feeds is not None:
+        require_heard(prepared.original, feeds)
     assigned.condition(feeds)
     return assigned, observations_of(assigned, feeds, progress)
 

@@ -1,4 +1,4 @@
-"""Formatting of figures; the same in the terminal, in Markdown and on the page."""
+"""Formatting of figures and names; the same in the terminal, in Markdown and on the page."""
 
 from __future__ import annotations
 
@@ -83,3 +83,15 @@ def duration(seconds: float) -> str:
 def moment(iso: str) -> str:
     """``2026-11-21 06:15 UTC`` from ISO 8601 in UTC."""
     return f"{iso[:10]} {iso[11:16]} UTC"
+
+
+def shortened(text: str, length: int) -> str:
+    """``text`` with its middle left out if it is longer than ``length``.
+
+    >>> shortened("/encoder/layers.0/attention/k_proj/MatMul", 24)
+    '/encoder/la…_proj/MatMul'
+    """
+    if len(text) <= length:
+        return text
+    head = length // 2 - 1
+    return f"{text[:head]}…{text[head + 1 - length :]}"

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from typing import Any
 from matplotlib import rc_context, rcParamsDefault
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import get_font_names
 
 from quantkit.errors import InputError
 from quantkit.files import atomic_path
@@ -74,6 +77,26 @@ _VARIABLES = {
     **{colour: f"var(--scale-{i})" for i, colour in enumerate(_SCALE)},
 }
 
+_FALLBACKS = (
+    "Noto Sans",
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Noto Sans Devanagari",
+    "Noto Sans Thai",
+    "Noto Sans Arabic",
+    "Arial Unicode MS",
+    "Microsoft YaHei",
+    "PingFang SC",
+    "Hiragino Sans",
+    "Nirmala UI",
+    "Leelawadee UI",
+    "WenQuanYi Zen Hei",
+    "Droid Sans Fallback",
+)
+
+#: Characters of a name in a figure; the whole name stands in the legend and the tables.
+LONGEST_NAME = 26
+
 _WIDTH = 5.4
 _DPI = 200
 
@@ -89,6 +112,13 @@ _DRAWING = re.compile(
 _NOT_DRAWING = ("figure.raise_window", "savefig.directory", "figure.hooks")
 
 
+@cache
+def _further_fonts() -> tuple[str, ...]:
+    """Fonts of this host for scripts that the first one lacks; matplotlib warns of absent ones."""
+    known = set(get_font_names())
+    return tuple(name for name in _FALLBACKS if name in known)
+
+
 def _settings(palette: Palette) -> Any:
     # `Any`: matplotlib types the keys of settings differently from release to release.
     return {
@@ -100,7 +130,7 @@ def _settings(palette: Palette) -> Any:
         },
         "svg.fonttype": "none",
         "font.size": 10.5,
-        "font.family": "DejaVu Sans",
+        "font.family": ["DejaVu Sans", *_further_fonts()],
         "axes.edgecolor": palette.muted,
         "axes.labelcolor": palette.muted,
         "axes.titlecolor": palette.ink,
@@ -157,7 +187,9 @@ class Plot:
 @contextmanager
 def style(palette: Palette = PAGE) -> Iterator[None]:
     """Draw in the common style inside the block."""
-    with rc_context(_settings(palette)):
+    with rc_context(_settings(palette)), warnings.catch_warnings():
+        # A page's text is drawn by the browser, which has the glyphs.
+        warnings.filterwarnings("ignore", message="Glyph")
         yield
 
 
@@ -177,7 +209,7 @@ def to_svg(figure: Figure, name: str, description: str) -> str:
     """
     stream = io.StringIO()
     with rc_context({**_settings(PAGE), "svg.hashsalt": name}):
-        figure.savefig(stream, format="svg", metadata={"Date": None})
+        _save(figure, stream, format="svg", metadata={"Date": None})
     svg = stream.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
@@ -207,7 +239,13 @@ def save_figure(figure: Figure, path: Path) -> None:
         rc_context({**_settings(PAPER), "svg.hashsalt": path.stem}),
         atomic_path(path) as temporary,
     ):
-        figure.savefig(temporary, format=kind, dpi=_DPI, metadata=metadata)
+        _save(figure, temporary, format=kind, dpi=_DPI, metadata=metadata)
+
+
+def _save(figure: Figure, target: Any, **options: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")
+        figure.savefig(target, **options)
 
 
 def _only_used_ids(svg: str, name: str) -> str:

@@ -7,7 +7,7 @@ STYLE = """
   color-scheme: light dark;
   --ink: #1b2330; --muted: #5c6675; --grid: #e3e7ed; --page: #f5f6f8; --card: #ffffff;
   --line: #dfe3e9; --accent: #2f62c9; --head: #eef1f6;
-  --gone: #fbd9d6; --gone-ink: #9c1f14; --other: #fde9c4; --other-ink: #7a4a00;
+  --gone: #fbd9d6; --gone-ink: #9c1f14; --other: #d9e6fb; --other-ink: #173f80;
   --model-0: #4a5a74; --model-1: #d9722e; --model-2: #2c9c8c; --model-3: #b9467f;
   --model-4: #7d63cc; --model-5: #2f7dd1; --model-6: #84912b; --model-7: #b5433a;
 }
@@ -15,7 +15,7 @@ STYLE = """
   :root {
     --ink: #e7eaf0; --muted: #9aa5b5; --grid: #2b323d; --page: #12151a; --card: #1a1f26;
     --line: #2d3541; --accent: #86acf5; --head: #222933;
-    --gone: #54211d; --gone-ink: #ffb9b1; --other: #4d3913; --other-ink: #ffd993;
+    --gone: #54211d; --gone-ink: #ffb9b1; --other: #203a66; --other-ink: #bcd5ff;
     --model-0: #94a3bd; --model-1: #f0935a; --model-2: #50c4b2; --model-3: #e277ab;
     --model-4: #a893ee; --model-5: #6aabf2; --model-6: #b3c150; --model-7: #e5776d;
   }
@@ -38,15 +38,18 @@ a { color: var(--accent); }
 nav { display: flex; flex-wrap: wrap; gap: 4px 18px; margin-top: 14px; font-size: .92rem; }
 nav a { text-decoration: none; }
 nav a:hover { text-decoration: underline; }
-.cards { display: grid; gap: 14px; grid-template-columns: repeat(auto-fit, minmax(330px, 1fr)); }
+.cards { display: grid; gap: 14px;
+  grid-template-columns: repeat(auto-fit, minmax(min(330px, 100%), 1fr)); }
 .card, figure, .scroll, details {
   background: var(--card); border: 1px solid var(--line); border-radius: 10px;
 }
 .card { padding: 14px 16px; border-left: 4px solid var(--colour, var(--line)); }
+.card, .legend, h1, header p { overflow-wrap: anywhere; }
 .card p { margin: 0; font-size: .94rem; }
 .card .muted { margin-top: 3px; font-size: .84rem; }
-.notes { margin: 20px 0 0; padding: 12px 16px 12px 34px; background: var(--other);
-  color: var(--other-ink); border-radius: 10px; }
+.notes { margin: 20px 0 0; padding: 12px 16px 12px 34px; background: var(--head);
+  border: 1px solid var(--line); border-left: 4px solid var(--ink); border-radius: 10px;
+  overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem;
   font-variant-numeric: tabular-nums; }
@@ -55,6 +58,7 @@ th, td { padding: 8px 12px; text-align: right; white-space: nowrap;
 tbody tr:last-child > * { border-bottom: 0; }
 thead th { background: var(--head); font-weight: 600; color: var(--muted); font-size: .82rem; }
 tbody th { font-weight: 600; }
+tbody th.text { white-space: normal; overflow-wrap: anywhere; min-width: 8em; max-width: 24em; }
 .text { text-align: left; }
 td.interval { color: var(--muted); font-size: .84rem; padding-left: 0; }
 .wrap { white-space: normal; min-width: 9em; }
@@ -73,13 +77,14 @@ details { margin-bottom: 10px; }
 summary { padding: 11px 16px; cursor: pointer; font-weight: 600; }
 summary .muted { font-weight: 400; margin-left: .6em; }
 .groups { display: grid; gap: 0 26px; padding: 2px 16px 10px;
-  grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); }
+  grid-template-columns: repeat(auto-fit, minmax(min(300px, 100%), 1fr)); }
 .groups h3 { margin: 8px 0 0; }
 .utterance { padding: 9px 0; border-top: 1px solid var(--line); font-size: .9rem; }
 h3 + .utterance { border-top: 0; }
 .utterance .id { color: var(--muted); font-size: .76rem; overflow-wrap: anywhere; }
-.pair { display: grid; grid-template-columns: 2.6em 1fr; font-family: ui-monospace,
-  SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: .82rem;
+.pair { display: grid; grid-template-columns: max-content 1fr; column-gap: .8em;
+  font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace;
+  font-size: .82rem;
   line-height: 1.55; }
 .pair dt { color: var(--muted); }
 .pair dd { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; }

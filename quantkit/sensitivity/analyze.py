@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from quantkit.calibration.data import Calibration, CalibrationData
+from quantkit.calibration.heard import require_heard
 from quantkit.calibration.observations import Observations
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import CorpusError, FormatError, InputError
@@ -101,7 +102,7 @@ def analyze(
     Raises:
         ModelError: ``source`` is damaged, quantized already, or has nothing to quantize; or it
             fails, or gives NaN, on a clip.
-        CorpusError: none of the clips is usable.
+        CorpusError: none of the clips is usable, or the model hears nothing in them.
     """
     settings = AnalysisSettings() if settings is None else settings
     prepared = PreparedModel.of(source)
@@ -123,6 +124,7 @@ def _analyze(
     assigned = _assigned(prepared, settings)
     if not feeds.clips:
         raise CorpusError("the analysis needs at least one clip, and there is none")
+    require_heard(prepared.original, feeds)
     assigned.condition(feeds)
     kept = AnalysisCache(
         cache,

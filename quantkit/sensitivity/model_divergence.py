@@ -1,7 +1,9 @@
-"""How far the posteriors of one finished file are from those of another."""
+"""How far the posteriors and the texts of one finished file are from those of another."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from quantkit.calibration.clip_store import ClipStore
@@ -16,9 +18,23 @@ from quantkit.sensitivity.posteriors import Weighting
 from quantkit.sensitivity.reference import Reference
 from quantkit.tasks.posteriors import session_posteriors
 from quantkit.temporary import TemporaryFolder
+from quantkit.text.changes import TextChanges, TextPair, text_changes
 
 # Bytes of posteriors to keep; what is beyond lies on disk meanwhile.
 _MEMORY = 64_000_000
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How far one finished file is from another.
+
+    Args:
+        divergence: of the posteriors, per frame, token or clip, in nats.
+        changes: of the texts; None where the metadata do not tell what outputs mean.
+    """
+
+    divergence: Estimate
+    changes: TextChanges | None = None
 
 
 def model_divergence(
@@ -28,10 +44,22 @@ def model_divergence(
     *,
     weighting: Weighting = "uniform",
 ) -> Estimate:
-    """Mean divergence per frame, in nats, of ``other``'s posteriors from those of ``source``.
+    """The divergence alone of :func:`compare_models`."""
+    return compare_models(source, other, feeds, weighting=weighting).divergence
+
+
+def compare_models(
+    source: Path | PreparedModel,
+    other: Path,
+    feeds: CalibrationData,
+    *,
+    weighting: Weighting = "uniform",
+) -> Comparison:
+    """How far the posteriors and the texts of ``other`` are from those of ``source``.
 
     Both files are run as they are, so that nothing is left out: the packed weights, the integer
     kernels, the rounding of every activation; and ``other`` as it is used, such as token by token.
+    Texts are read from the same posteriors, greedily.
 
     Args:
         source: the float32 model, or its path.
@@ -43,34 +71,49 @@ def model_divergence(
         CorpusError: there is no clip.
     """
     prepared = PreparedModel.of(source)
-    return leaving_out(prepared, feeds, lambda: _divergence(prepared, other, feeds, weighting))
+    return leaving_out(prepared, feeds, lambda: _compared(prepared, other, feeds, weighting))
 
 
-def _divergence(
+def _compared(
     prepared: PreparedModel, other: Path, feeds: CalibrationData, weighting: Weighting
-) -> Estimate:
+) -> Comparison:
     output = posterior_output(prepared.original)
+    task, info = feeds.task, feeds.info
     with TemporaryFolder("compare") as folder:
-        clips, store = [], ClipStore(folder, _MEMORY)
+        clips, texts, store = [], [], ClipStore(folder, _MEMORY)
         session = float_session(prepared.original, folder)
-        for clip, values in session_posteriors(session, prepared.source, output, feeds):
+        for feed in feeds:
+            ((clip, values),) = session_posteriors(session, prepared.source, output, [feed])
             clips.append(clip)
+            texts.append(task.text_of(info, values, feed[1]))
             store.append({output: values})
         if not clips:
             raise CorpusError("there is no clip to compare the models on")
         # Memory for the other one; what a session returned keeps its arena alive, too.
-        del session, values
+        del session, values, feed
         malloc_trim()
         before = (store[index][output] for index in range(len(store)))
         reference = Reference(clips, before, weighting, folder, _MEMORY)
-        sums = []
-        for index, (clip, values) in enumerate(feeds.task.posteriors(other, output, feeds)):
+        sums, pairs = [], []
+        for index, answer in enumerate(task.answers(other, output, feeds, info)):
+            values = answer.posteriors
             expected = reference[index].shape
             found = (values.size // max(values.shape[-1], 1), values.shape[-1])
             if found != expected:
                 raise ModelError(
-                    f"{other} gives {found} frames and labels on clip {clip} where "
+                    f"{other} gives {found} frames and labels on clip {answer.clip} where "
                     f"{prepared.source} gives {expected}: they are not the same model"
                 )
             sums.append(reference.divergence(index, values))
-        return reference.estimate(sums)
+            said = texts[index]
+            if said is not None and answer.text is not None:
+                pairs.append(TextPair(answer.clip, said, answer.text))
+        return Comparison(reference.estimate(sums), _changes(pairs, feeds))
+
+
+def _changes(pairs: Sequence[TextPair], feeds: CalibrationData) -> TextChanges | None:
+    scoring = feeds.task.scoring(feeds.info)
+    if scoring is None or not pairs:
+        return None
+    silent = [pair.clip for pair in pairs if feeds.task.says_nothing(pair.before)]
+    return text_changes(pairs, scoring, silent)

@@ -13,10 +13,11 @@ from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import FormatError, InputError
 from quantkit.files import read_json, write_json
 from quantkit.graph.plan import COMPUTES, Compute
-from quantkit.json_fields import Fields
+from quantkit.json_fields import Fields, Range
 from quantkit.version import __version__
 
 SENSITIVITY_SCHEMA = "quantkit.sensitivity/1"
+_NOT_NEGATIVE = Range(0)
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ class WeightDivergence:
             raise FormatError(f"{row.where}: {error}") from error
         return cls(
             codec,
-            row.number("divergence", finite=False),
-            row.number("noise", finite=False),
+            row.number("divergence", limits=_NOT_NEGATIVE, finite=False),
+            row.number("noise", limits=_NOT_NEGATIVE, finite=False),
             row.flag("measured", default=True),
         )
 
@@ -98,8 +99,8 @@ class ActivationDivergence:
         return cls(
             row.choice("compute", COMPUTES),
             row.whole("bits"),
-            row.number("divergence", finite=False),
-            row.number("noise", finite=False),
+            row.number("divergence", limits=_NOT_NEGATIVE, finite=False),
+            row.number("noise", limits=_NOT_NEGATIVE, finite=False),
         )
 
 
@@ -224,7 +225,7 @@ class Sensitivity:
         return cls(
             model_sha256=found.text("model_sha256"),
             audio_sha256=found.text("audio_sha256"),
-            clips=found.whole("clips"),
+            clips=found.whole("clips", limits=Range(0)),
             seconds=found.number("seconds"),
             settings=found.table("settings"),
             layers=tuple(map(LayerSensitivity.from_json, found.children("layers"))),

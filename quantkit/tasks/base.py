@@ -25,9 +25,25 @@ if TYPE_CHECKING:
     from quantkit.tasks.inputs import ClipInputs, Feed
     from quantkit.text.decoding import Decoding
     from quantkit.text.labels import Labels
+    from quantkit.text.scoring import TextScoring
 
 #: What a model gives posteriors for, one after the other.
 PosteriorUnit = Literal["frame", "token", "clip"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model gives for one clip.
+
+    Args:
+        clip: its name.
+        posteriors: the labels are the last axis.
+        text: what they say; None where that is not known.
+    """
+
+    clip: str
+    posteriors: Array
+    text: str | None
 
 
 @dataclass(frozen=True)
@@ -119,6 +135,45 @@ class Task(ABC):
         with single_file(path) as whole:
             session = create_session(whole, threads=0)
         yield from session_posteriors(session, path, output, feeds)
+
+    # Which texts two models are compared by.
+
+    def text_of(
+        self, info: ArtifactInfo, posteriors: Array, inputs: Mapping[str, Array]
+    ) -> str | None:
+        """What the float model says for one clip; None where the metadata do not tell.
+
+        Args:
+            posteriors: its own for this clip.
+            inputs: those of the clip.
+        """
+        return None
+
+    def says_nothing(self, text: str) -> bool:
+        """Whether a text of :meth:`text_of` is that of a clip without speech."""
+        return not text.strip()
+
+    def scoring(self, info: ArtifactInfo) -> TextScoring | None:
+        """How texts of :meth:`text_of` are compared; None where there are none."""
+        return None
+
+    def answers(
+        self, path: Path, output: str, feeds: Iterable[Feed], info: ArtifactInfo
+    ) -> Iterator[Answer]:
+        """As :meth:`posteriors`, with the text that the model at ``path`` writes itself.
+
+        Args:
+            info: of the float model.
+        """
+        given: list[Mapping[str, Array]] = []
+
+        def noted() -> Iterator[Feed]:
+            for clip, inputs in feeds:
+                given.append(inputs)
+                yield clip, inputs
+
+        for clip, values in self.posteriors(path, output, noted()):
+            yield Answer(clip, values, self.text_of(info, values, given.pop(0)))
 
     # How a clip runs and becomes text, and how texts are scored.
 

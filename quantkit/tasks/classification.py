@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from quantkit.tasks.base import Adoption, Task
 from quantkit.tasks.names import CLASSIFICATION
 
 if TYPE_CHECKING:
+    from quantkit.arrays import Array
     from quantkit.graph.info import ArtifactInfo
     from quantkit.runtime.classifier import Classifier
     from quantkit.text.decoding import Decoding
+    from quantkit.text.scoring import TextScoring
+
+# What data sets call the class of clips in which nobody speaks.
+_SILENT_CLASSES = frozenset({"silence", "background", "background noise", "noise", "nonspeech"})
 
 
 def _classes(file: Path, outputs: int, _blank: int | None) -> dict[str, Any]:
@@ -29,6 +37,26 @@ class ClassificationTask(Task):
     # the divergence.
     patience = 3.0
     adoption = Adoption(per_frame=False, meaning=_classes)
+
+    def text_of(
+        self, info: ArtifactInfo, posteriors: Array, inputs: Mapping[str, Array]
+    ) -> str | None:
+        """The most likely class."""
+        row = posteriors.reshape(-1)
+        if row.size != len(info.classes) or np.isnan(row).any():
+            return None
+        return info.classes[int(row.argmax())]
+
+    def says_nothing(self, text: str) -> bool:
+        """Whether it is the class of silence, such as ``silence`` or ``_background_noise_``."""
+        words = text.casefold().replace("_", " ").replace("-", " ").split()
+        return " ".join(words) in _SILENT_CLASSES
+
+    def scoring(self, info: ArtifactInfo) -> TextScoring | None:
+        """By class."""
+        from quantkit.text.scoring import KeywordScoring
+
+        return KeywordScoring(info.classes) if info.classes else None
 
     def open(
         self, path: Path, threads: int = 1, *, check: bool = True, decoding: Decoding | None = None

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from quantkit.arrays import Array, FloatArray
-from quantkit.audio.features import feature_windows, waveform_windows
-from quantkit.audio.frontends import AnyFrontend
+from quantkit.audio.features import Check, checked_windows, feature_windows, no_check
 from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.errors import AudioError, InputError, ModelError
 from quantkit.graph.info import ArtifactInfo
@@ -27,7 +26,9 @@ class CorpusInputs(ClipInputs):
 
     def feeds(self, corpus: Corpus, skipped: list[str]) -> Iterator[Feed]:
         """See :func:`corpus_feeds`; a clip that is cut gives a feed for each of its parts."""
-        for clip, inputs in corpus_feeds(corpus, self.info, skipped, self._later_pieces):
+        self.steady.clear()
+        clips = corpus_feeds(corpus, self.info, skipped, self._later_pieces, self.check)
+        for clip, inputs in clips:
             name = "waveform" if self.info.fused else "features"
             start = 0
             for part in clip_parts(inputs[name][0], self.info):
@@ -54,6 +55,7 @@ def corpus_feeds(
     info: ArtifactInfo,
     skipped: list[str] | None = None,
     later_pieces: set[str] | None = None,
+    check: Check = no_check,
 ) -> Iterator[Feed]:
     """What the model takes for each usable clip of ``corpus``, one clip at a time.
 
@@ -64,6 +66,7 @@ def corpus_feeds(
         info: metadata of the model, with its front end.
         skipped: a list that receives why a clip was left out.
         later_pieces: receives the names of all pieces of clips but their first.
+        check: is shown the waveform of each clip; see :data:`~quantkit.audio.features.Check`.
 
     Raises:
         ModelError: the model carries no front end.
@@ -78,7 +81,7 @@ def corpus_feeds(
     name = "waveform" if info.fused else "features"
     usable = False
     for utterance in corpus:
-        windows = _windows(utterance, info.frontend, info.fused)
+        windows = _windows(utterance, info, check, reasons)
         try:
             for clip, values in windows:
                 if len(values) < MIN_FRAMES:
@@ -94,16 +97,18 @@ def corpus_feeds(
 
 
 def _windows(
-    utterance: Utterance, frontend: AnyFrontend, fused: bool
+    utterance: Utterance, info: ArtifactInfo, check: Check, skipped: list[str]
 ) -> Iterator[tuple[str, FloatArray]]:
-    if not fused:
-        yield from feature_windows(utterance, frontend)
+    frontend = info.frontend
+    assert frontend is not None
+    if not info.fused:
+        yield from feature_windows(utterance, frontend, check, skipped)
         return
     if not utterance.has_audio:
         raise InputError(
             f"{utterance.identifier}: has features only, but the model takes waveforms"
         )
-    for name, samples in waveform_windows(utterance, frontend.sample_rate):
+    for name, samples in checked_windows(utterance, frontend.sample_rate, check, skipped):
         if samples.size < frontend.window:
             raise AudioError(f"{utterance.place}: shorter than one window of the front end")
         yield name, samples

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from quantkit.errors import ModelError
 from quantkit.tasks.base import Adoption, Task
 from quantkit.tasks.names import CTC
 
 if TYPE_CHECKING:
+    from quantkit.arrays import Array
     from quantkit.audio.frontends import AnyFrontend
     from quantkit.graph.info import ArtifactInfo
     from quantkit.runtime.recognizer import Recognizer
     from quantkit.text.decoding import Decoding
     from quantkit.text.labels import Labels
+    from quantkit.text.scoring import TextScoring
 
 
 def _labels(file: Path, outputs: int, blank: int | None) -> dict[str, Any]:
@@ -29,6 +34,23 @@ class CtcTask(Task):
     name = CTC
     unit = "frame"
     adoption = Adoption(per_frame=True, meaning=_labels)
+
+    def text_of(
+        self, info: ArtifactInfo, posteriors: Array, inputs: Mapping[str, Array]
+    ) -> str | None:
+        """Decoded greedily."""
+        from quantkit.text.decoders import greedy_decoder
+
+        rows = posteriors.reshape(-1, posteriors.shape[-1])
+        if info.labels is None or len(info.labels) != rows.shape[1] or np.isnan(rows).any():
+            return None
+        return greedy_decoder(info.labels)(rows)
+
+    def scoring(self, info: ArtifactInfo) -> TextScoring | None:
+        """In its alphabet."""
+        from quantkit.text.scoring import LabelScoring
+
+        return None if info.labels is None else LabelScoring(info.labels)
 
     def open(
         self, path: Path, threads: int = 1, *, check: bool = True, decoding: Decoding | None = None

@@ -6,12 +6,12 @@ run is ``past.<layer>.key`` of the next (see :func:`quantkit.graph.roles.short_f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quantkit.graph.roles import DECODER, ENCODER
-from quantkit.tasks.base import Task
+from quantkit.tasks.base import Answer, Task
 from quantkit.tasks.names import WHISPER
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from quantkit.tasks.inputs import Feed
     from quantkit.tasks.whisper_inputs import WhisperInputs
     from quantkit.text.decoding import Decoding
+    from quantkit.text.scoring import TextScoring
 
 # Frames that the encoder hears at a time, however long the clip.
 _WINDOW_FRAMES = 3_000
@@ -65,6 +66,62 @@ class EncoderDecoderTask(Task):
         network = WhisperNetwork.load(encoder, decoder, threads=0)
         for clip, inputs in feeds:
             yield clip, network.read(inputs["features"], inputs["tokens"], inputs["positions"])
+
+    def text_of(
+        self, info: ArtifactInfo, posteriors: Array, inputs: Mapping[str, Array]
+    ) -> str | None:
+        """The text that the clip's inputs hold, which the float model wrote.
+
+        None for a window whose text follows that of the window before: without that text, another
+        model is asked for something else.
+        """
+        from quantkit.runtime.whisper.own_text import is_own_text
+        from quantkit.text.whisper_vocabulary import WhisperVocabulary
+
+        if not isinstance(info.vocabulary, WhisperVocabulary):
+            return None
+        tokens, positions = inputs["tokens"], inputs["positions"]
+        if not is_own_text(info.vocabulary, posteriors, tokens, positions):
+            return None
+        tokens_of_text = tokens[0, int(positions[0]) + 1 :]
+        written = tokens_of_text[tokens_of_text < info.vocabulary.end].tolist()
+        text = info.vocabulary.decode(written)
+        # Pieces without a character are no silence.
+        return None if written and not text else text
+
+    def says_nothing(self, text: str) -> bool:
+        """Whether there is no token of text: where nobody speaks, none is written."""
+        return not text
+
+    def scoring(self, info: ArtifactInfo) -> TextScoring | None:
+        """Without case and punctuation."""
+        from quantkit.text.scoring import PlainTextScoring
+
+        return PlainTextScoring()
+
+    def answers(
+        self, path: Path, output: str, feeds: Iterable[Feed], info: ArtifactInfo
+    ) -> Iterator[Answer]:
+        """With the text that it writes greedily, after the same prompt."""
+        from quantkit.graph.artifact import model_files
+        from quantkit.runtime.whisper.network import WhisperNetwork
+        from quantkit.runtime.whisper.own_text import read_and_write
+        from quantkit.text.whisper_vocabulary import WhisperVocabulary
+
+        if not isinstance(info.vocabulary, WhisperVocabulary):
+            yield from super().answers(path, output, feeds, info)
+            return
+        encoder, decoder = model_files(path)
+        network = WhisperNetwork.load(encoder, decoder, threads=0)
+        for clip, inputs in feeds:
+            log_probs, tokens = read_and_write(
+                network,
+                info.vocabulary,
+                inputs["features"],
+                inputs["tokens"],
+                inputs["positions"],
+            )
+            yield Answer(clip, log_probs, info.vocabulary.decode(tokens))
 
     def open(
         self, path: Path, threads: int = 1, *, check: bool = True, decoding: Decoding | None = None

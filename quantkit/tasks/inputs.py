@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from quantkit.arrays import Array
-from quantkit.audio.utterance import Corpus
+from quantkit.arrays import Array, FloatArray
+from quantkit.audio.level import is_steady, require_sound
+from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.graph.info import ArtifactInfo
 
 #: Name of a clip, and the model inputs for it as a batch of one.
@@ -39,6 +40,18 @@ class ClipInputs(ABC):
     def __init__(self, info: ArtifactInfo, model: Path | None = None) -> None:
         self.info = info
         self.model = model
+        #: Clips of the last round that are noise or a tone by their level.
+        self.steady: list[str] = []
+
+    def check(self, utterance: Utterance, waveform: FloatArray) -> None:
+        """Leave silent clips out, and note steady ones.
+
+        Raises:
+            AudioError: the clip is silent.
+        """
+        require_sound(waveform)
+        if is_steady(waveform):
+            self.steady.append(utterance.identifier)
 
     @abstractmethod
     def feeds(self, corpus: Corpus, skipped: list[str]) -> Iterator[Feed]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from quantkit.arrays import Array, FloatArray
-from quantkit.audio.features import waveform_windows
+from quantkit.audio.features import Check, checked_windows
 from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.audio.waveform import require_speech
 from quantkit.audio.whisper_frontend import WhisperFrontend
@@ -77,8 +77,9 @@ class WhisperInputs(ClipInputs):
             )
         model = WhisperModel.load(self.model, threads=0, check=False)
         frontend = model.listener.frontend
+        self.steady.clear()
         usable = False
-        for recording in _recordings(corpus, frontend, skipped):
+        for recording in _recordings(corpus, frontend, skipped, self.check):
             usable = True
             features = frontend(recording.samples)
             if recording.name not in self._windows:
@@ -119,7 +120,7 @@ class WhisperInputs(ClipInputs):
 
 
 def _recordings(
-    corpus: Corpus, frontend: WhisperFrontend, skipped: list[str]
+    corpus: Corpus, frontend: WhisperFrontend, skipped: list[str], check: Check
 ) -> Iterator[_Recording]:
     """Clips in their order; those that fit share a window with the one before."""
     rate = frontend.sample_rate
@@ -127,7 +128,7 @@ def _recordings(
     pause = np.zeros(round(rate * _PAUSE_SECONDS), np.float32)
     shared: _Recording | None = None
     for clip in corpus:
-        for own in _pieces(clip, frontend, skipped):
+        for own in _pieces(clip, frontend, skipped, check):
             if shared is None:
                 shared = own
                 continue
@@ -143,12 +144,16 @@ def _recordings(
         yield shared
 
 
-def _pieces(clip: Utterance, frontend: WhisperFrontend, skipped: list[str]) -> Iterator[_Recording]:
+def _pieces(
+    clip: Utterance, frontend: WhisperFrontend, skipped: list[str], check: Check
+) -> Iterator[_Recording]:
     """A clip, or the pieces of one of many minutes."""
     try:
         if not clip.has_audio:
             raise AudioError(f"{clip.identifier}: has features only, and Whisper has its own")
-        windows = waveform_windows(clip, frontend.sample_rate, _LONGEST_SECONDS, _PIECE_SECONDS)
+        windows = checked_windows(
+            clip, frontend.sample_rate, check, skipped, _LONGEST_SECONDS, _PIECE_SECONDS
+        )
         for name, samples in windows:
             try:
                 require_speech(samples, frontend.window)

@@ -8,8 +8,9 @@ import pytest
 
 from quantkit.benchmarking.comparison import paired_difference, pareto_front, verdict
 from quantkit.benchmarking.contestant import unique_names, variant_of
-from quantkit.benchmarking.predictions import differences, select_predictions
+from quantkit.benchmarking.predictions import changed_predictions, select_predictions
 from quantkit.benchmarking.schema import BenchReport, UtteranceResult
+from quantkit.report.text_pairs import differences
 
 
 @pytest.mark.slow
@@ -40,7 +41,7 @@ def test_verdict_in_words(report: BenchReport) -> None:
     assert "edits per utterance worse" in verdict(smaller, report)
     equal = replace(first, size_bytes=first.size_bytes * 2, speedup=0.5)
     assert verdict(equal, report) == (
-        "2.0× larger, 2.0× slower, accuracy not measurably different (0.0 %)"
+        "2.0× larger, 2.0× slower, accuracy not measurably different (edits 0.0 %; + is worse)"
     )
 
 
@@ -92,3 +93,20 @@ def test_variants_without_a_plan() -> None:
     assert variant_of(None) == "not recorded"
     assert variant_of({"layers": "none"}) == "not recorded"
     assert variant_of({"layers": []}) == "no layers"
+
+
+def test_what_changed_comes_by_what_it_cost() -> None:
+    def texts(*hypotheses: tuple[str, int]) -> list[UtteranceResult]:
+        return [
+            UtteranceResult(f"{i}.wav", "abcd", text, distance, 4, 1.0, None)
+            for i, (text, distance) in enumerate(hypotheses)
+        ]
+
+    before = texts(("abcd", 0), ("abxx", 2), ("abcx", 1), ("abc", 1))
+    after = texts(("xxcd", 2), ("abcx", 1), ("abcy", 1), ("abc", 1))
+    found = changed_predictions(before, after)
+    assert [each.after.id for each in found.worse] == ["0.wav"]
+    assert [each.after.id for each in found.better] == ["1.wav"]
+    assert [each.after.id for each in found.equal] == ["2.wav"]
+    assert found.count == 3
+    assert changed_predictions(before, before).count == 0

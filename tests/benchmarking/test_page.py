@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from io import StringIO
@@ -13,7 +14,7 @@ from rich.console import Console
 from quantkit.benchmarking.page import render_page
 from quantkit.benchmarking.plots import plots_of
 from quantkit.benchmarking.schema import BenchReport
-from quantkit.benchmarking.tables import markdown_report, tables_of
+from quantkit.benchmarking.tables import corpus_line, markdown_report, tables_of
 from quantkit.report.terminal import print_report_table
 from tests.pages import (
     Page,
@@ -59,6 +60,32 @@ def test_hostile_names_and_texts_stay_text(report: BenchReport) -> None:
     assert "script" not in page.tags
     assert evil in page.text
     assert "<script>" not in markdown_report(hostile).split("## Host")[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["$x^$ {_", "модель", "模型", "नमूना", "long-" * 30, "a|b*c`d"])
+def test_any_name_can_be_drawn(report: BenchReport, name: str) -> None:
+    models = tuple(replace(m, name=n) for m, n in zip(report.models, ("first", name), strict=True))
+    named = replace(report, models=models)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        page = parsed(named)
+    assert name in page.text
+    assert name.replace("|", "\\|") in markdown_report(named)
+
+
+def test_filters_are_recorded(report: BenchReport) -> None:
+    chosen = replace(report.corpus, split="test", filters=("speaker ann", "gender f"))
+    line = corpus_line(replace(report, corpus=chosen))
+    assert "of letters, split test, speaker ann, gender f, " in line
+
+
+@pytest.mark.slow
+def test_predictions_show_what_changed(report: BenchReport) -> None:
+    text = parsed(report).text
+    assert "5 of 5 texts differ from good's" in text
+    assert text.index("bad5 of 5 texts") < text.index("good0.60 edits on average")
+    assert "Worse0 edits before, " in text
 
 
 def test_a_page_without_transcripts(unlabelled: BenchReport) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from quantkit.audio.utterance import Corpus, Utterance
+from quantkit.benchmarking.notes import notes_on
 from quantkit.benchmarking.run import run_bench
 from quantkit.benchmarking.schema import BenchReport, Edits
 from quantkit.benchmarking.settings import BenchSettings
@@ -68,6 +69,13 @@ def test_costs_are_measured(report: BenchReport) -> None:
     assert [(row.batch_size, row.threads) for row in good.latency_ms] == [(1, 1), (4, 1)]
     assert (good.speedup, good.speedup_ci) == (1.0, (1.0, 1.0))
     assert bad.speedup == bad.latency_ms[0].speedup
+
+
+def test_a_model_that_writes_nothing_is_noted(report: BenchReport) -> None:
+    good, bad = report.models
+    mute = replace(bad, utterances=tuple(replace(u, hypothesis="") for u in bad.utterances))
+    (note,) = notes_on(report.corpus, (good, mute), replace(report.host, vnni=True), uncovered=0)
+    assert note.startswith("bad writes nothing for any of the 5 clips with a transcript")
 
 
 def test_corpus_and_host_are_described(report: BenchReport) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import pytest
+import soundfile
 
 from quantkit.bundles import ship, verify
 from quantkit.bundles.manifest import REQUIRED, read_manifest
@@ -24,6 +25,7 @@ from quantkit.files import sha256_of
 from quantkit.graph.artifact import read_info, save_model
 from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.runtime.recognizer import Recognizer
+from quantkit.text.distances import levenshtein
 from quantkit.text.labels import Labels
 from tests.bundles.conftest import recogniser
 
@@ -121,7 +123,9 @@ class TestExample:
                 imported |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
                 imported.add((node.module or "").split(".")[0])
-        assert imported - set(sys.stdlib_module_names) == {"numpy", "onnxruntime"}
+        # The last one only for what `wave` cannot read.
+        needed = {"numpy", "onnxruntime", "soundfile"}
+        assert imported - set(sys.stdlib_module_names) == needed
 
     def test_it_prints_pieces_as_words_and_bytes_as_characters(
         self, tmp_path: Path, clip: Path, info: ArtifactInfo, waveform: npt.NDArray[np.float32]
@@ -155,9 +159,9 @@ class TestExample:
         assert done.returncode == 0
         assert b"\\xfc" in done.stdout
 
-    def test_it_has_a_page_of_lines(self, bundle: Path) -> None:
+    def test_it_can_be_read_at_a_glance(self, bundle: Path) -> None:
         lines = (bundle / "example.py").read_text(encoding="utf-8").splitlines()
-        assert len(lines) <= 25
+        assert len(lines) <= 80
         assert max(map(len, lines)) <= 100
 
     def test_another_sample_rate_gets_one_clear_line(self, bundle: Path, clip: Path) -> None:
@@ -166,7 +170,72 @@ class TestExample:
         clip.write_bytes(data)
         done = run_example(bundle, clip)
         assert done.returncode == 1
-        assert done.stderr.strip().endswith("needs 16-bit samples at 16000 Hz")
+        assert done.stderr.strip().endswith("has 8000 Hz, and the model needs 16000")
+
+    @pytest.mark.parametrize(
+        ("name", "subtype"),
+        [("clip.wav", "FLOAT"), ("clip.wav", "PCM_24"), ("clip.flac", "PCM_16")],
+    )
+    def test_other_audio_is_read_with_soundfile(
+        self,
+        name: str,
+        subtype: str,
+        bundle: Path,
+        tmp_path: Path,
+        artifact: Path,
+        waveform: npt.NDArray[np.float32],
+    ) -> None:
+        soundfile.write(tmp_path / name, waveform, 16_000, subtype=subtype)
+        done = run_example(bundle, tmp_path / name)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.rstrip("\n") == greedy(artifact, waveform)
+
+    @pytest.mark.parametrize(
+        ("content", "line"),
+        [
+            (None, "cannot read"),
+            (b"no audio at all", "not audio that can be read"),
+            (b"", "not audio that can be read"),
+        ],
+    )
+    def test_what_cannot_be_read_is_one_line(
+        self, content: bytes | None, line: str, bundle: Path, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "clip.wav"
+        if content is not None:
+            path.write_bytes(content)
+        done = run_example(bundle, path)
+        assert done.returncode == 1
+        assert line in done.stderr
+        assert done.stderr.count("\n") == 1
+
+    def test_without_soundfile_it_says_what_would_help(
+        self, bundle: Path, tmp_path: Path, waveform: npt.NDArray[np.float32]
+    ) -> None:
+        soundfile.write(tmp_path / "clip.wav", waveform, 16_000, subtype="FLOAT")
+        (bundle / "soundfile.py").write_text("raise ImportError\n")
+        done = run_example(bundle, tmp_path / "clip.wav")
+        assert done.stderr.strip().endswith("convert it, or install soundfile")
+        assert done.stderr.count("\n") == 1
+
+    def test_a_clip_too_short_and_no_clip_at_all(self, bundle: Path, tmp_path: Path) -> None:
+        soundfile.write(tmp_path / "blip.wav", np.zeros(10), 16_000)
+        done = run_example(bundle, tmp_path / "blip.wav")
+        assert done.stderr.strip().endswith("is too short, of 10 samples")
+        none = run_example(bundle)
+        assert none.returncode == 1
+        assert none.stderr.startswith("What does an audio file say?   python example.py clip.wav")
+
+    @pytest.mark.slow
+    def test_a_long_clip_is_heard_in_windows(
+        self, bundle: Path, tmp_path: Path, artifact: Path
+    ) -> None:
+        noise = np.random.default_rng(2).integers(-9_000, 9_000, 130 * 16_000) / 32_768
+        soundfile.write(tmp_path / "long.wav", noise, 16_000)
+        said = run_example(bundle, tmp_path / "long.wav").stdout.rstrip("\n")
+        whole = greedy(artifact, noise.astype(np.float32))
+        # The front end takes the mean of a window, and not of the clip.
+        assert levenshtein(whole, said) < 0.05 * len(whole)
 
 
 class TestCard:
@@ -233,10 +302,20 @@ class TestLicence:
         ship(artifact, tmp_path / "b", licence=tmp_path / "MY")
         assert (tmp_path / "b/LICENCE").read_text() == "mine\n"
 
-    def test_then_a_licence_file_beside_the_model(self, artifact: Path, tmp_path: Path) -> None:
-        (artifact.parent / "LICENSE").write_text("beside\n")
+    def test_a_text_beside_the_model_is_taken_if_it_is_that_of_the_metadata(
+        self, artifact: Path, tmp_path: Path
+    ) -> None:
+        (artifact.parent / "LICENSE").write_text("CC0 1.0 Universal\n")
         ship(artifact, tmp_path / "b")
-        assert (tmp_path / "b/LICENCE").read_text() == "beside\n"
+        assert (tmp_path / "b/LICENCE").read_text() == "CC0 1.0 Universal\n"
+
+    def test_another_licence_beside_the_model_stops(self, artifact: Path, tmp_path: Path) -> None:
+        (artifact.parent / "LICENSE").write_text("Apache License\nVersion 2.0, January 2004\n")
+        with pytest.raises(InputError, match=r"'CC0-1.0' by its .* holds Apache-2.0: .*--licence"):
+            ship(artifact, tmp_path / "b")
+        assert not (tmp_path / "b").exists()
+        ship(artifact, tmp_path / "b", licence="CC0-1.0")
+        assert (tmp_path / "b/LICENCE").read_text() == "Licence of this model: CC0-1.0\n"
 
     def test_then_the_metadata(self, bundle: Path) -> None:
         assert (bundle / "LICENCE").read_text() == "Licence of this model: CC0-1.0\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,25 @@ def test_a_model_that_is_no_recogniser_is_loaded_only(anonymous: Path) -> None:
     assert result.problem == ""
     assert result.runtime is not None
     assert result.runtime["rtf"] is None
+
+
+def test_what_is_only_loaded_gives_numbers_all_the_same(anonymous: Path) -> None:
+    model = load_model(anonymous)
+    (weight, *_) = [t for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT]
+    spoilt = np.full_like(numpy_helper.to_array(weight), np.nan)
+    weight.CopyFrom(numpy_helper.from_array(spoilt, weight.name))
+    save_model(model, anonymous)
+    assert "returns no finite number for noise" in verify_artifact(anonymous).problem
+
+
+def test_labels_that_are_no_text(artifact: Path) -> None:
+    model = load_model(artifact)
+    for entry in model.metadata_props:
+        if entry.key == "quantkit.labels":
+            content = json.loads(entry.value)
+            entry.value = json.dumps(content | {"tokens": [*range(len(content["tokens"]))]})
+    save_model(model, artifact)
+    assert verify_artifact(artifact).problem
 
 
 def test_a_model_of_another_tool_has_nothing_to_compare(artifact: Path) -> None:

@@ -38,6 +38,8 @@ def audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
     random = np.random.default_rng(0)
     for i, seconds in enumerate((0.5, 1.0, 0.8)):
         noise = random.uniform(-0.3, 0.3, int(RATE * seconds))
+        # Its level changes, as that of speech does.
+        noise *= np.linspace(0.2, 1.0, noise.size)
         soundfile.write(folder / f"{i}.wav", noise, RATE)
     return folder
 
@@ -99,7 +101,7 @@ def test_cache_that_cannot_be_written_is_a_warning(source, audio, tmp_path, caps
 
 
 def awkward(folder: Path) -> None:
-    """Silence, a fifth of a second, speech-like noise that is clipped."""
+    """Silence, a fifth of a second, noise that is clipped."""
     random = np.random.default_rng(0)
     soundfile.write(folder / "silent.wav", np.zeros(RATE), RATE)
     soundfile.write(folder / "short.wav", random.uniform(-0.3, 0.3, RATE // 5), RATE)
@@ -118,16 +120,26 @@ def test_awkward_audio_gives_finite_numbers_and_broken_files_are_named(
     arguments = ["--audio", folder, "--candidate", "bitplane:3", "-o", output]
     assert run("analyze", source, *arguments) == 0
     errors = capsys.readouterr().err
-    assert "left out 2 clips: " in errors
+    assert "left out 3 clips: " in errors
     assert "broken.wav" in errors
     table = read_sensitivity(output)
-    assert table.clips == 3
+    assert table.clips == 2
     for layer in table.layers:
         assert all(np.isfinite(value) for value in layer.metrics.values())
         assert all(np.isfinite(each.divergence) for each in layer.weights)
 
 
-@pytest.mark.parametrize("name", ["silent", "short", "clipped"])
+def test_silence_alone_is_refused(source, tmp_path, capsys) -> None:
+    folder = tmp_path / "audio"
+    folder.mkdir()
+    soundfile.write(folder / "muted.wav", np.zeros(RATE), RATE)
+    output = tmp_path / "s.json"
+    assert run("analyze", source, "--audio", folder, "--no-divergence", "-o", output) == 2
+    assert "it is silent: all samples are 0" in capsys.readouterr().err
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("name", ["short", "clipped"])
 def test_one_awkward_clip_alone_is_enough(name, source, tmp_path, capsys) -> None:
     folder = tmp_path / "audio"
     folder.mkdir()

@@ -113,6 +113,15 @@ def test_json_goes_to_standard_output_alone(
     assert content["models"][0]["utterances"][0]["hypothesis"] == "a"
 
 
+def test_filters_are_recorded(
+    models: list[Path], labelled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("--language", "en", "--max-seconds", "0.3", "--json")
+    assert run(models[0], "--data", labelled, *QUICK, *arguments) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["corpus"]["filters"] == ["language en", "clips of at most 0.3 s"]
+
+
 def test_beam_search_is_the_default(
     models: list[Path], labelled: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -45,6 +45,8 @@ def audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
     random = np.random.default_rng(0)
     for i, seconds in enumerate((0.5, 1.0)):
         noise = random.uniform(-0.3, 0.3, int(16_000 * seconds))
+        # Its level changes, as that of speech does.
+        noise *= np.linspace(0.2, 1.0, noise.size)
         soundfile.write(folder / f"{i}.wav", noise, 16_000)
     return folder
 

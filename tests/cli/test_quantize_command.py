@@ -41,6 +41,8 @@ def audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
     random = np.random.default_rng(0)
     for i, seconds in enumerate((0.5, 1.0, 0.8)):
         noise = random.uniform(-0.3, 0.3, int(16_000 * seconds))
+        # Its level changes, as that of speech does.
+        noise *= np.linspace(0.2, 1.0, noise.size)
         soundfile.write(folder / f"{i}.wav", noise, 16_000)
     return folder
 
@@ -62,6 +64,13 @@ def test_all_presets_beside_the_source(source: Path, audio: Path, capsys) -> Non
     assert [result["method"] for result in results] == list(PRESETS)
     assert all(Path(result["path"]).stat().st_size == result["size_bytes"] for result in results)
     assert source.read_bytes() == before
+
+
+def test_all_presets_are_no_single_file(source: Path, audio: Path, tmp_path: Path, capsys) -> None:
+    output = tmp_path / "all.onnx"
+    assert run("quantize", source, "--preset", "all", "--audio", audio, "-o", output) == 2
+    assert "all.onnx has the name of one; name a folder" in capsys.readouterr().err
+    assert not output.exists()
 
 
 def test_own_settings(source: Path, audio: Path, tmp_path: Path, capsys) -> None:

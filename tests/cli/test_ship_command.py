@@ -54,6 +54,15 @@ def test_ship_then_verify(
     assert "6 files as shipped" in capsys.readouterr().out
 
 
+def test_programs_can_read_what_was_shipped(
+    artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("ship", artifact, "-o", tmp_path / "bundle", "--json") == 0
+    shipped = json.loads(capsys.readouterr().out)
+    assert shipped["manifest_sha256"] == sha256_of(tmp_path / "bundle" / "manifest.json")
+    assert {entry["path"] for entry in shipped["files"]} >= {"model.onnx", "LICENCE"}
+
+
 def test_verify_names_each_difference_and_ends_with_1(
     artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -115,11 +115,27 @@ def test_one_short_clip_does_and_is_warned_of(source: Path, tmp_path: Path) -> N
     assert "Only 1 clip" in made.summary.warnings[0]
 
 
-def test_silence_does_too(source: Path, tmp_path: Path) -> None:
+def test_clips_in_which_float32_hears_nothing_are_refused(source: Path, tmp_path: Path) -> None:
+    destination = tmp_path / "user.onnx"
+    destination.write_bytes(b"what was there")
     silent = [clip(seed, 30, scale=0.0) for seed in range(3)]
-    made = personalize(source, tmp_path / "user.onnx", silent, BUDGET, SETTINGS)
-    assert made.summary.measured_divergence is not None
-    assert np.isfinite(made.summary.measured_divergence)
+    with pytest.raises(CorpusError, match="float32 model writes nothing for all 3 clips"):
+        personalize(source, destination, silent, BUDGET, SETTINGS)
+    assert destination.read_bytes() == b"what was there"
+
+
+def test_what_changed_in_the_text_is_told(source: Path, tmp_path: Path) -> None:
+    made = personalize(source, tmp_path / "user.onnx", CLIPS, BUDGET, SETTINGS)
+    changes = made.summary.changes
+    assert changes is not None
+    assert changes.clips == len(CLIPS)
+    assert made.to_dict()["changes"]["counts"][-1]["of"] == changes.counts[-1].total > 0
+
+
+def test_a_budget_that_float32_keeps_to_is_said(source: Path, tmp_path: Path) -> None:
+    size = source.stat().st_size
+    made = personalize(source, tmp_path / "user.onnx", CLIPS, size, replace(SETTINGS, rounds=0))
+    assert made.summary.warnings[0].startswith(f"The float32 model itself takes {size:,} bytes")
 
 
 def test_no_clip_is_refused(source: Path, tmp_path: Path) -> None:

@@ -9,11 +9,8 @@ import pytest
 
 from quantkit.personalization.plots.colours import BIT_STEPS, bits_label, codec_colours, step_of
 from quantkit.personalization.plots.layer_map import column_edges, labelled, layer_map
-from quantkit.personalization.plots.sensitivity_plot import (
-    divergence_by_bits,
-    sensitivity_plot,
-    shortened,
-)
+from quantkit.personalization.plots.sensitivity_plot import divergence_by_bits, sensitivity_plot
+from quantkit.report.formatting import shortened
 
 
 def test_columns_are_as_wide_as_their_weights() -> None:

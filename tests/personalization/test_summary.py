@@ -8,12 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from quantkit.personalization.summary import agreement, audio_warnings
-
-
-@pytest.mark.parametrize(("divergence", "share"), [(0.0, 1.0), (0.6931, 0.5), (-1e-9, 1.0)])
-def test_agreement_is_the_share_of_probability_that_is_found_again(divergence, share) -> None:
-    assert agreement(divergence) == pytest.approx(share, abs=1e-4)
+from quantkit.personalization.summary import audio_warnings
+from quantkit.text.changes import Changed, TextChanges, TextPair
 
 
 def test_enough_audio_needs_no_words() -> None:
@@ -46,6 +42,28 @@ def test_languages_that_the_model_does_not_know_are_said() -> None:
     assert warning == (
         "The model does not know the language gsw, xx: that of these clips was guessed."
     )
+
+
+def test_clips_in_which_float32_hears_nothing_are_said() -> None:
+    (one,) = audio_warnings(32, 127.0, silent=("a.wav",))
+    assert one == "The float32 model hears nothing in a.wav."
+    (three,) = audio_warnings(32, 127.0, silent=("a.wav", "b.wav", "c.wav"))
+    assert three == "The float32 model hears nothing in a.wav and in 2 more."
+
+
+def test_what_changed_in_the_text_leads(summary) -> None:
+    counts = (Changed("words", 3, 20, (0.05, 0.3)), Changed("characters", 4, 100))
+    pair = TextPair("a.wav", "the cat sat", "the bat sat")
+    changed = replace(summary, changes=TextChanges(counts, 16, (pair,)))
+    lead, example = changed.changed_in_words()
+    assert lead.startswith("against float32 on ")
+    assert "15.0 % of words changed [5.0, 30.0], 4.0 % of characters changed (4 of 100)" in lead
+    assert example == 'a.wav: "the cat sat" → "the bat sat"'
+    assert list(changed.to_json()).index("changes") < list(changed.to_json()).index(
+        "measured_divergence"
+    )
+    assert changed.to_json()["changes"]["counts"][0]["share"] == pytest.approx(0.15)
+    assert summary.changed_in_words() == ()
 
 
 def test_programs_can_read_it(summary) -> None:

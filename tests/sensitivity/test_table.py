@@ -75,6 +75,16 @@ def changed(**fields: Any) -> dict[str, Any]:
             {**TABLE.to_json(), "clips": None},
             "clips is missing",
         ),
+        (
+            changed(weights=[{"codec": "bitplane:3", "divergence": -0.1, "noise": 0}]),
+            "divergence must be at least 0, not -0.1",
+        ),
+        (
+            changed(
+                activations=[{"compute": "static", "bits": 8, "divergence": 0, "noise": -1e-9}]
+            ),
+            "noise must be at least 0, not -1e-09",
+        ),
         (changed(shape="wide"), "shape must be a list, not 'wide'"),
         (changed(weights=[{"codec": "morse:3", "divergence": 1, "noise": 0}]), "morse"),
         (

@@ -9,8 +9,17 @@ from matplotlib.ticker import MaxNLocator
 
 from quantkit.benchmarking.comparison import paired_difference
 from quantkit.benchmarking.schema import BenchReport, LatencyRow, ModelResult
-from quantkit.report.formatting import Interval, signed, significant
-from quantkit.report.plotting import GRID, INK, MUTED, Plot, model_colour, new_figure, to_svg
+from quantkit.report.formatting import Interval, shortened, signed, significant
+from quantkit.report.plotting import (
+    GRID,
+    INK,
+    LONGEST_NAME,
+    MUTED,
+    Plot,
+    model_colour,
+    new_figure,
+    to_svg,
+)
 
 # The latency axis ends at this multiple of the slowest median; else a single outlier would compress
 # all bars.
@@ -80,7 +89,7 @@ def change_plot(report: BenchReport) -> Plot:
     axes.set_ylim(len(report.models) - 0.5, 0.5)
     axes.set_yticks(range(1, len(report.models)))
     return Plot(
-        f"Change against {first.name}",
+        f"Change against {shortened(first.name, LONGEST_NAME)}",
         "Change of the mean Levenshtein distance, paired by utterance, with 95 % interval. "
         "Left of zero is better; an interval that contains zero shows no difference.",
         to_svg(figure, "change", "Change of the Levenshtein distance against the first model"),
@@ -159,7 +168,9 @@ def _height(report: BenchReport) -> float:
 
 def _name_rows(axes: Axes, report: BenchReport) -> None:
     """Model names down the left, the first on top; only vertical grid lines."""
-    axes.set_yticks(range(len(report.models)), [model.name for model in report.models])
+    names = [shortened(model.name, LONGEST_NAME) for model in report.models]
+    # A dollar sign in a name begins no formula.
+    axes.set_yticks(range(len(names)), names, parse_math=False)
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.grid(False, axis="y")

@@ -11,7 +11,17 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from quantkit.benchmarking.comparison import pareto_front
 from quantkit.benchmarking.schema import BenchReport
-from quantkit.report.plotting import HEIGHT, INK, MUTED, Plot, model_colour, new_figure, to_svg
+from quantkit.report.formatting import shortened
+from quantkit.report.plotting import (
+    HEIGHT,
+    INK,
+    LONGEST_NAME,
+    MUTED,
+    Plot,
+    model_colour,
+    new_figure,
+    to_svg,
+)
 
 _FONT_SIZE = 9.5
 # Sizes of a label and of the gap to its point, in points (1/72 inch).
@@ -43,7 +53,7 @@ def pareto_plot(report: BenchReport) -> Plot:
     axes.set_ylabel("Levenshtein distance")
     # Labels are placed in pixels, which are known only after the layout.
     figure.canvas.draw()
-    _label(axes, points, [m.name for m in report.models])
+    _label(axes, points, [shortened(m.name, LONGEST_NAME) for m in report.models])
     return Plot(
         "Size against Levenshtein distance",
         "Down and left is better. The dashed line is the Pareto front: no model is below and "
@@ -100,6 +110,7 @@ def _label(axes: Axes, points: Sequence[tuple[float, float]], names: Sequence[st
             va="center",
             fontsize=_FONT_SIZE,
             color=INK,
+            parse_math=False,
             zorder=4,
             arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.8, "shrinkB": 5}
             if abs(dy) > _LINE

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from quantkit.benchmarking.schema import BenchReport, ModelResult
-from quantkit.report.plotting import GRID, INK, MUTED, Plot, model_colour, to_svg
+from quantkit.report.formatting import shortened
+from quantkit.report.plotting import GRID, INK, LONGEST_NAME, MUTED, Plot, model_colour, to_svg
 
 _PAGE_WIDTH = 11.2
 _COLUMNS = 3
@@ -89,7 +90,7 @@ def _panels(
             axes.set_visible(False)
             continue
         draw(axes, index)
-        axes.set_title(models[index].name)
+        axes.set_title(shortened(models[index].name, LONGEST_NAME), parse_math=False)
         axes.grid(True, color=GRID)
         if index % columns == 0:
             axes.set_ylabel(y_label)

@@ -30,6 +30,9 @@ def front_plot(
     with style():
         # The page has its own heading.
         axes.set_title("")
+        if len(axes.lines) == 1:
+            # The colours of models are those of codecs and kernels here.
+            axes.lines[0].set_color(INK)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         if budget_bytes is not None:
             axes.axvline(budget_bytes / 1e6, color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)))

@@ -11,6 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from quantkit.graph.plan import Plan
 from quantkit.personalization.plots.colours import step_of
+from quantkit.report.formatting import shortened
 from quantkit.report.plotting import GRID, INK, Plot, scale_colour, style, to_svg
 from quantkit.sensitivity.table import LayerSensitivity, Sensitivity
 
@@ -73,18 +74,6 @@ def divergence_by_bits(layer: LayerSensitivity) -> dict[int, float]:
         if bits == each.codec.bits and bits in BITS and each.codec.has_one_width:
             found[bits] = min(each.divergence, found.get(bits, each.divergence))
     return {bits: found[bits] for bits in BITS if bits in found}
-
-
-def shortened(name: str, length: int) -> str:
-    """``name`` with its middle left out if it is longer than ``length``.
-
-    >>> shortened("/encoder/layers.0/attention/k_proj/MatMul", 24)
-    '/encoder/la…_proj/MatMul'
-    """
-    if len(name) <= length:
-        return name
-    head = length // 2 - 1
-    return f"{name[:head]}…{name[head + 1 - length :]}"
 
 
 def _labels(sensitivity: Sensitivity, shown: Sequence[LayerSensitivity]) -> list[str]:

@@ -20,6 +20,9 @@ DynamicRange = Literal["per-batch", "per-clip"]
 RANGES: tuple[RangeMethod, ...] = get_args(RangeMethod)
 _DYNAMIC_RANGES = ("per-batch", "per-clip")
 _DYNAMIC_LABELS = tuple(f"dynamic {each}" for each in _DYNAMIC_RANGES)
+#: Where patterns come from, for messages.
+EXCLUSION, RULE = "--exclude: ", "--layer: "
+
 _RULE = re.compile(r"([^=]+)=([^@/]*)(?:@([^/]+))?(?:/(\d+))?")
 _INDEX = re.compile(r"[+-]?\d+")
 
@@ -194,8 +197,8 @@ class QuantizeSettings:
         Raises:
             InputError: a pattern that matches no layer, or a choice that contradicts itself.
         """
-        excluded = match_layers(self.exclude, layers)
-        matches = [(rule, match_layers((rule.pattern,), layers)) for rule in self.rules]
+        excluded = match_layers(self.exclude, layers, EXCLUSION)
+        matches = [(rule, match_layers((rule.pattern,), layers, RULE)) for rule in self.rules]
         choices: dict[str, LayerChoice] = {}
         for layer in layers:
             compute = self.operators.get(layer.op, self.compute)
@@ -280,11 +283,14 @@ def _choice_of(row: LayerPlan) -> LayerChoice:
         raise FormatError(f"layer {row.name} of the plan: {error}") from error
 
 
-def match_layers(patterns: Sequence[str], layers: Sequence[Layer]) -> set[str]:
+def match_layers(patterns: Sequence[str], layers: Sequence[Layer], origin: str = "") -> set[str]:
     """Names of the layers that any pattern picks.
 
     A pattern is a layer's name (``layer1.conv``), a glob (``layer[2-8].*``), a position
     (``1`` is the first layer, ``-1`` the last) or an operator (``Conv``).
+
+    Args:
+        origin: of the patterns, for the message.
 
     Raises:
         InputError: a pattern picks nothing; the message names it and what there is.
@@ -296,8 +302,9 @@ def match_layers(patterns: Sequence[str], layers: Sequence[Layer]) -> set[str]:
             names = ", ".join(layer.name for layer in layers[:4]) or "none"
             more = f", … ({len(layers)} in all)" if len(layers) > 4 else ""
             raise InputError(
-                f"pattern {pattern!r} matches no layer; give a name, a glob, an operator, or a "
-                f"position from 1 to {len(layers)} or -1 to -{len(layers)}; layers: {names}{more}"
+                f"{origin}pattern {pattern!r} matches no layer; give a name, a glob, an operator, "
+                f"or a position from 1 to {len(layers)} or -1 to -{len(layers)}; "
+                f"layers: {names}{more}"
             )
         chosen |= found
     return chosen
