@@ -31,10 +31,10 @@ _TEXTS: tuple[tuple[bytes, str], ...] = (
 def kind_of_file(path: Path) -> str:
     """What the file at ``path`` is, as the end of a sentence; empty where that is not known.
 
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = Path(folder, "m.onnx").write_bytes(b"<!DOCTYPE html>")
-    ...     kind_of_file(Path(folder, "m.onnx"))
+    >>> from quantkit.temporary import TemporaryFolder
+    >>> with TemporaryFolder() as folder:
+    ...     _ = (folder / "m.onnx").write_bytes(b"<!DOCTYPE html>")
+    ...     kind_of_file(folder / "m.onnx")
     'is a web page, not the model: download the file itself'
 
     Raises:

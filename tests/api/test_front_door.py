@@ -99,7 +99,12 @@ def test_every_verb_says_what_it_takes_and_raises(verb: str) -> None:
 
 
 # Functions that draw what a verb returned; a command prints with them.
-_VIEWS = ("quantkit.report.", "quantkit.benchmarking.tables", "quantkit.personalization.summary")
+_VIEWS = (
+    "quantkit.report.",
+    "quantkit.benchmarking.tables",
+    "quantkit.personalization.summary",
+    "quantkit.printable",
+)
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "cli").glob("*.py")), ids=lambda path: path.stem)

@@ -20,6 +20,7 @@ from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import find_layers
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.pipeline import quantize_model
+from quantkit.quantization.prepared import PreparedModel
 from tests.exporting.foreign_forms import (
     LABELS,
     half_inside,
@@ -89,7 +90,8 @@ def test_a_branch_that_reads_a_turned_weight_is_right(labels: Path, tmp_path: Pa
     theirs, ours = tmp_path / "theirs.onnx", tmp_path / "ours.onnx"
     theirs.write_bytes(with_branches().SerializeToString())
     adopt(theirs, ours, labels, "ctc")
-    quantize_model(ours, tmp_path / "q.onnx", "dynamic-int8")
+    prepared = PreparedModel(ours, keep_interface=False)
+    quantize_model(prepared, tmp_path / "q.onnx", "dynamic-int8")
     clip = np.random.default_rng(0).standard_normal((1, 4000)).astype(np.float32)
     feed = {"waveform": clip, "lengths": np.array([4000])}
     providers = ["CPUExecutionProvider"]
