@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
 
@@ -63,6 +64,16 @@ def error_line(capsys: pytest.CaptureFixture[str]) -> str:
     assert error.startswith("quantkit: ")
     assert error.count("\n") == 1
     return error
+
+
+def test_programs_can_read_what_it_did(
+    recipe: Path, tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "run"
+    assert run(recipe, "--data", f"tones={tones}", "-o", output, "--json") == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["path"] == str(output / "best")
+    assert made["steps"] == 2
 
 
 def test_an_earlier_run_is_not_replaced_unasked(
