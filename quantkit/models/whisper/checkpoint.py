@@ -18,7 +18,6 @@ from quantkit.models.pretrained import digest_of, load_weights
 from quantkit.models.pretrained_files import (
     CONFIG_NAME,
     licence_of,
-    optional_json_object,
     read_json_object,
     weights_files,
 )
@@ -29,11 +28,11 @@ from quantkit.models.whisper.ctranslate2 import (
     read_arrays,
     whisper_state,
 )
+from quantkit.models.whisper.generation import Generation, read_generation, token_list
 from quantkit.models.whisper.positions import restore_positions
 from quantkit.models.whisper.vocabulary_files import read_vocabulary
 from quantkit.text.whisper_vocabulary import DECODER_POSITIONS, WhisperVocabulary
 
-_GENERATION = "generation_config.json"
 # Encoder positions of a window, of two frames each.
 _AUDIO_POSITIONS = WhisperFrontend().window_frames // 2
 
@@ -89,12 +88,12 @@ def load_ctranslate2(folder: Path) -> WhisperCheckpoint:
     )
     _require_lengths(settings, folder)
     content = read_json_object(folder / CONFIG_NAME)
-    vocabulary = read_vocabulary(
-        folder,
-        tokens,
-        suppressed=content.get("suppress_ids"),
-        suppressed_first=content.get("suppress_ids_begin"),
+    suppressed, first = (
+        token_list(content.get(key) or [], folder / CONFIG_NAME)
+        for key in ("suppress_ids", "suppress_ids_begin")
     )
+    generation = Generation(suppressed, first)
+    vocabulary = read_vocabulary(folder, tokens, bands, generation)
     return WhisperCheckpoint(
         _with_state(settings, state, weights),
         vocabulary,
@@ -112,13 +111,9 @@ def load_transformers(folder: Path) -> WhisperCheckpoint:
     """
     files = weights_files(folder)
     settings = read_json_object(folder / CONFIG_NAME)
-    generation = optional_json_object(folder / _GENERATION)
+    bands = settings.get("num_mel_bins", WhisperFrontend.mel_bands)
     vocabulary = read_vocabulary(
-        folder,
-        settings.get("vocab_size", 51_865),
-        suppressed=generation.get("suppress_tokens") or settings.get("suppress_tokens"),
-        suppressed_first=generation.get("begin_suppress_tokens")
-        or settings.get("begin_suppress_tokens"),
+        folder, settings.get("vocab_size", 51_865), bands, read_generation(folder, settings)
     )
     # Typed as Any, because the parts of transformers models are not typed.
     model: Any = load_weights(folder, WhisperForConditionalGeneration, files)
