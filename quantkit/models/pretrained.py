@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from quantkit.audio.waveform_frontend import WaveformFrontend
 from quantkit.errors import CheckpointError
 from quantkit.files import sha256_of
 from quantkit.models.adapters import Architecture, architecture_names, find_architecture
+from quantkit.models.config_limits import require_sensible
 from quantkit.models.pretrained_files import (
     CONFIG_NAME,
     licence_of,
@@ -24,9 +26,15 @@ from quantkit.models.pretrained_files import (
     read_json_object,
     weights_files,
 )
+from quantkit.models.tensor_shapes import require_fitting
 from quantkit.models.vocabulary import class_names, ctc_labels
 from quantkit.text.labels import Labels
 
+PREPROCESSOR_NAME = "preprocessor_config.json"
+
+_LOGGER = logging.getLogger(__name__)
+# Hertz, where no file says it.
+_SAMPLE_RATE = 16_000
 # Used in training only; models are saved with and without it.
 _FOR_TRAINING = "masked_spec_embed"
 
@@ -74,6 +82,7 @@ def load_pretrained(folder: Path) -> Pretrained:
         raise CheckpointError(f"{folder} is not a model: it has no {CONFIG_NAME}")
     config = read_json_object(config_path)
     architecture = _architecture(config, config_path)
+    require_sensible(config, config_path)
     frontend, standardized = _frontend(folder, config)
     files = weights_files(folder)
     # Checked before the weights, which take longer.
@@ -110,19 +119,24 @@ def _architecture(config: dict[str, Any], origin: Path) -> Architecture:
 
 
 def _frontend(folder: Path, config: dict[str, Any]) -> tuple[WaveformFrontend, bool]:
-    path = folder / "preprocessor_config.json"
+    path = folder / PREPROCESSOR_NAME
     if path.is_file():
         settings = read_json_object(path)
     else:
         # Where transformers 5 stores the parts of a processor.
         path = folder / "processor_config.json"
         settings = optional_json_object(path).get("feature_extractor", {})
-    if not isinstance(settings, dict) or not settings:
-        raise CheckpointError(
-            f"{folder} has no preprocessor_config.json, which says the sample rate and whether "
-            "clips are normalised"
+    if not isinstance(settings, dict):
+        raise CheckpointError(f"{path}: feature_extractor is not a JSON object; fetch it again")
+    if not settings:
+        # What transformers has for such a folder, too.
+        _LOGGER.warning(
+            "%s has no %s: taken for a model of clips at %d Hz that are normalised",
+            folder,
+            PREPROCESSOR_NAME,
+            _SAMPLE_RATE,
         )
-    rate = _count(settings, "sampling_rate", 16_000, path)
+    rate = _count(settings, "sampling_rate", _SAMPLE_RATE, path)
     window, reach = 1, 1
     kernels = config.get("conv_kernel", (10, 3, 3, 3, 3, 2, 2))
     strides = config.get("conv_stride", (5, 2, 2, 2, 2, 2, 2))
@@ -148,8 +162,10 @@ def load_weights(
         files: the weights; see :func:`~quantkit.models.pretrained_files.weights_files`.
 
     Raises:
-        CheckpointError: they are damaged, incomplete, or not finite.
+        CheckpointError: they are damaged, incomplete, not finite, or do not fit the configuration.
     """
+    origin = folder / CONFIG_NAME
+    require_fitting(kind, read_json_object(origin), files, origin)
     try:
         with _quiet():
             loaded: Any = kind.from_pretrained(

@@ -19,6 +19,9 @@ _WEIGHTS = (
     ("pytorch_model.bin", "pytorch_model.bin.index.json"),
 )
 
+# Of other libraries; where PyTorch's lie beside them, those are read.
+_OTHER_WEIGHTS = {"tf_model.h5": "TensorFlow", "flax_model.msgpack": "Flax"}
+
 # Content of a Git-LFS file that was not fetched.
 _POINTER = b"version https://git-lfs.github.com/spec/"
 
@@ -68,6 +71,12 @@ def weights_files(folder: Path) -> list[Path]:
         for file in files:
             _require_whole(file)
         return files
+    for name, library in _OTHER_WEIGHTS.items():
+        if (folder / name).is_file():
+            raise CheckpointError(
+                f"{folder} has its weights for {library} only, {name}: load them with "
+                "transformers 4 and save them for PyTorch with save_pretrained"
+            )
     raise CheckpointError(
         f"{folder} has no weights: neither {' nor '.join(name for name, _ in _WEIGHTS)} is there"
     )

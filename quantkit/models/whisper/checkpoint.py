@@ -14,6 +14,7 @@ from transformers import WhisperConfig, WhisperForConditionalGeneration
 from quantkit.audio.whisper_frontend import WhisperFrontend
 from quantkit.errors import CheckpointError
 from quantkit.files import sha256_of
+from quantkit.models.config_limits import require_sensible
 from quantkit.models.pretrained import digest_of, load_weights
 from quantkit.models.pretrained_files import (
     CONFIG_NAME,
@@ -111,6 +112,7 @@ def load_transformers(folder: Path) -> WhisperCheckpoint:
     """
     files = weights_files(folder)
     settings = read_json_object(folder / CONFIG_NAME)
+    require_sensible(settings, folder / CONFIG_NAME)
     bands = settings.get("num_mel_bins", WhisperFrontend.mel_bands)
     vocabulary = read_vocabulary(
         folder, settings.get("vocab_size", 51_865), bands, read_generation(folder, settings)
