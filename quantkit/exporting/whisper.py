@@ -25,11 +25,8 @@ from quantkit.graph.artifact import EXTERNAL_DATA_THRESHOLD
 from quantkit.graph.info import ArtifactInfo
 from quantkit.graph.joined import add_prefix, join
 from quantkit.graph.roles import DECODER, beside
-from quantkit.models.whisper.checkpoint import (
-    is_ctranslate2,
-    load_ctranslate2,
-    load_transformers,
-)
+from quantkit.models.pretrained_files import files_of, name_of
+from quantkit.models.whisper.checkpoint import load_whisper
 from quantkit.models.whisper.network import WhisperDecoder, WhisperEncoder
 from quantkit.tasks.encoder_decoder import EncoderDecoderTask
 from quantkit.version import __version__
@@ -41,22 +38,25 @@ _BATCH, _COUNT, _WANTED, _PAST, _FRAMES = 3, 7, 4, 5, 2_998
 
 
 def export_whisper(
-    folder: Path,
+    source: Path,
     destination: Path,
     *,
     opset: int = OPSET,
     name: str = "",
+    adapter: Path | None = None,
     external_threshold: int = EXTERNAL_DATA_THRESHOLD,
 ) -> ParityReport:
-    """Write the Whisper in ``folder`` and prove that it gives the numbers of ``transformers``.
+    """Write the Whisper in ``source`` and prove that it gives the numbers of ``transformers``.
 
     The encoder is written to ``destination``, the decoder beside it; see
     :mod:`quantkit.graph.joined`. Both appear only after the parity check has passed.
 
     Args:
-        folder: of ``transformers``, or of CTranslate2 with unquantized weights.
+        source: a folder of ``transformers``, or of CTranslate2 with unquantized weights, or a
+            ``.pt`` of OpenAI.
         opset: ONNX operator set, 18 to 23.
-        name: what the metadata says; by default the folder's.
+        name: what the metadata says; by default the source's.
+        adapter: folder of a LoRA adapter that is merged into the model.
         external_threshold: bytes of weights beyond which they go to a file of their own.
 
     Raises:
@@ -67,8 +67,8 @@ def export_whisper(
     """
     require_known_opset(opset)
     for target in (destination, beside(destination, DECODER)):
-        refuse_overwriting(target, [file for file in folder.iterdir() if file.is_file()])
-    checkpoint = load_ctranslate2(folder) if is_ctranslate2(folder) else load_transformers(folder)
+        refuse_overwriting(target, files_of(source))
+    checkpoint = load_whisper(source, adapter)
     whole = build_whisper(checkpoint.model, opset)
     info = ArtifactInfo(
         frontend=checkpoint.frontend,
@@ -76,7 +76,7 @@ def export_whisper(
         plan=float_plan(whole, checkpoint.sha256),
         model_sha256=checkpoint.sha256,
         version=__version__,
-        name=name or folder.resolve().name,
+        name=name or name_of(source),
         licence=checkpoint.licence,
         vocabulary=checkpoint.vocabulary,
     )

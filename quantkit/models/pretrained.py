@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,21 +15,21 @@ from transformers.utils import logging as transformers_logging
 
 from quantkit.audio.waveform_frontend import WaveformFrontend
 from quantkit.errors import CheckpointError
-from quantkit.files import sha256_of
 from quantkit.models.adapters import Architecture, architecture_names, find_architecture
 from quantkit.models.config_limits import require_sensible
+from quantkit.models.language_adapters import adapter_of, outputs_of, put_adapter
 from quantkit.models.pretrained_files import (
     CONFIG_NAME,
+    PREPROCESSOR_NAME,
+    digest_of,
+    feature_extractor,
     licence_of,
-    optional_json_object,
     read_json_object,
     weights_files,
 )
 from quantkit.models.tensor_shapes import require_fitting
 from quantkit.models.vocabulary import class_names, ctc_labels
 from quantkit.text.labels import Labels
-
-PREPROCESSOR_NAME = "preprocessor_config.json"
 
 _LOGGER = logging.getLogger(__name__)
 # Hertz, where no file says it.
@@ -67,11 +66,14 @@ class Pretrained(NamedTuple):
         return self.architecture.family.module(self.model, standardized=self.standardized)
 
 
-def load_pretrained(folder: Path) -> Pretrained:
+def load_pretrained(folder: Path, language: str = "") -> Pretrained:
     """Load the model that ``save_pretrained`` of ``transformers`` wrote to ``folder``.
 
     Weights come from safetensors, or from a ``.bin`` that is read with ``weights_only=True``; code
     in the folder is never run.
+
+    Args:
+        language: of a model that has an adapter for each of several; empty: that of its tokenizer.
 
     Raises:
         CheckpointError: files are missing, truncated or inconsistent, or the architecture is
@@ -89,9 +91,14 @@ def load_pretrained(folder: Path) -> Pretrained:
     labels: Labels | None = None
     classes: tuple[str, ...] = ()
     is_ctc = architecture.model is architecture.family.ctc
+    adapter = adapter_of(folder, language) if is_ctc or language else None
     if is_ctc:
-        labels = ctc_labels(folder, _count(config, "vocab_size", 32, config_path))
+        outputs = _count(config, "vocab_size", 32, config_path)
+        labels = ctc_labels(folder, outputs_of(adapter) if adapter else outputs, language)
     model = load_weights(folder, architecture.model, files)
+    if adapter is not None:
+        put_adapter(model, adapter)
+        files = [*files, adapter]
     if not is_ctc:
         classes = class_names(config, int(model.config.num_labels or 0), config_path)
     return Pretrained(
@@ -119,15 +126,7 @@ def _architecture(config: dict[str, Any], origin: Path) -> Architecture:
 
 
 def _frontend(folder: Path, config: dict[str, Any]) -> tuple[WaveformFrontend, bool]:
-    path = folder / PREPROCESSOR_NAME
-    if path.is_file():
-        settings = read_json_object(path)
-    else:
-        # Where transformers 5 stores the parts of a processor.
-        path = folder / "processor_config.json"
-        settings = optional_json_object(path).get("feature_extractor", {})
-    if not isinstance(settings, dict):
-        raise CheckpointError(f"{path}: feature_extractor is not a JSON object; fetch it again")
+    settings, path = feature_extractor(folder)
     if not settings:
         # What transformers has for such a folder, too.
         _LOGGER.warning(
@@ -198,14 +197,6 @@ def load_weights(
 
 def _more(names: list[str]) -> str:
     return f" and {len(names) - 1} more" if len(names) > 1 else ""
-
-
-def digest_of(files: Sequence[Path]) -> str:
-    """SHA-256 of the weights; of several files, the SHA-256 of their SHA-256s in hexadecimal."""
-    digests = [sha256_of(file) for file in files]
-    return (
-        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
-    )
 
 
 @contextmanager

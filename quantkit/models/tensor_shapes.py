@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from quantkit.errors import CheckpointError
 from quantkit.json_fields import parse_json
+from quantkit.models.state_dicts import load_pickle
 
 # A checkpoint that lacks more is no model of this configuration: parts that are stored under
 # other names, or made anew, are small.
@@ -95,11 +96,10 @@ def _safetensors(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _state_dict(path: Path) -> dict[str, tuple[int, ...]]:
-    try:
-        # On the meta device tensors have no memory.
-        content = torch.load(path, map_location="meta", weights_only=True)
-        return {name: tuple(tensor.shape) for name, tensor in content.items()}
-    # Damaged bytes raise errors of any kind in torch's unpickler.
-    except Exception as error:
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise CheckpointError(f"{path} cannot be loaded: {reason}") from error
+    # On the meta device tensors have no memory.
+    content = load_pickle(path, "meta")
+    if not isinstance(content, dict) or not all(
+        isinstance(name, str) and isinstance(each, torch.Tensor) for name, each in content.items()
+    ):
+        raise CheckpointError(f"{path} is no state_dict: save `model.state_dict()`")
+    return {name: tuple(tensor.shape) for name, tensor in content.items()}

@@ -240,7 +240,7 @@ class WhisperVocabulary:
         The text tokens are lines of GPT-2's printable characters, compressed by zlib and written
         in base64.
         """
-        lines = "\n".join(map(_spelled, self.pieces))
+        lines = "\n".join(map(spelled_in_gpt2, self.pieces))
         content: dict[str, Any] = {
             "kind": self.kind,
             "pieces": base64.b64encode(zlib.compress(lines.encode(), 9)).decode(),
@@ -253,7 +253,7 @@ class WhisperVocabulary:
         if self.outputs:
             content["outputs"] = self.outputs
         if self.added:
-            content["added"] = {token: _spelled(each) for token, each in self.added.items()}
+            content["added"] = {token: spelled_in_gpt2(each) for token, each in self.added.items()}
         if self.language:
             content["language"] = self.language
         return json.dumps(content)
@@ -324,8 +324,8 @@ def _bytes_of(spelled: str) -> bytes:
     return bytes(to_byte[character] for character in spelled)
 
 
-def _spelled(content: bytes) -> str:
-    """The inverse of :func:`_bytes_of`."""
+def spelled_in_gpt2(content: bytes) -> str:
+    """Bytes in the printable characters that GPT-2 maps them to."""
     characters = _characters()
     return "".join(characters[byte] for byte in content)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +11,15 @@ from typing import Any
 from quantkit.errors import CheckpointError, FormatError
 from quantkit.json_fields import parse_json
 from quantkit.models.pretrained_files import optional_json_object, read_json_object
+from quantkit.text.whisper_vocabulary import spelled_in_gpt2
 
-_TOKENIZER, _VOCABULARY, _WORDS = "tokenizer.json", "vocab.json", "added_tokens.json"
+TOKENIZER_NAME = "tokenizer.json"
+#: Of the package openai-whisper, for its multilingual models and for those of English.
+TIKTOKEN_NAMES = ("multilingual.tiktoken", "gpt2.tiktoken")
+_VOCABULARY, _WORDS = "vocab.json", "added_tokens.json"
+_LINES, _LIST = "vocabulary.txt", "vocabulary.json"
+# Outputs of the smallest multilingual model that has times.
+_MULTILINGUAL = 51_865
 _SETTINGS, _SPECIAL = "tokenizer_config.json", "special_tokens_map.json"
 
 
@@ -44,13 +52,14 @@ def read_names(folder: Path, outputs: int) -> TokenNames:
     """The names of a model's ``outputs``.
 
     CTranslate2 has a list, ``vocabulary.txt`` or ``vocabulary.json``; ``transformers`` has
-    ``tokenizer.json``, or ``vocab.json`` with ``added_tokens.json``, and settings of both.
+    ``tokenizer.json``, or ``vocab.json`` with ``added_tokens.json``, and settings of both; OpenAI
+    has the text tokens alone, ``*.tiktoken``.
 
     Raises:
         CheckpointError: there is none of these files, or one is damaged or of another tokenizer.
     """
     found = TokenNames()
-    listed = _listed(folder)
+    listed = _listed(folder, outputs)
     if listed is not None:
         for index, name in enumerate(listed):
             found.add(index, name, outputs)
@@ -66,16 +75,45 @@ def read_names(folder: Path, outputs: int) -> TokenNames:
     return found
 
 
-def _listed(folder: Path) -> list[str] | None:
-    lines, listed = folder / "vocabulary.txt", folder / "vocabulary.json"
+def has_names(folder: Path) -> bool:
+    """Whether there are any files of a tokenizer."""
+    known = (TOKENIZER_NAME, _VOCABULARY, _LINES, _LIST, *TIKTOKEN_NAMES)
+    return any((folder / name).is_file() for name in known)
+
+
+def _listed(folder: Path, outputs: int) -> list[str] | None:
+    lines, listed = folder / _LINES, folder / _LIST
     if lines.is_file():
         return _text(lines).split("\n")
-    return _list(listed) if listed.is_file() else None
+    if listed.is_file():
+        return _list(listed)
+    if any((folder / name).is_file() for name in (TOKENIZER_NAME, _VOCABULARY)):
+        return None
+    # Of both, the multilingual one is larger.
+    for name, least in zip(TIKTOKEN_NAMES, (_MULTILINGUAL, 0), strict=True):
+        if (folder / name).is_file() and outputs >= least:
+            return _tiktoken(folder / name)
+    return None
+
+
+def _tiktoken(path: Path) -> list[str]:
+    """Lines of the bytes of a token in base64 and its number, which counts the lines."""
+    names = []
+    for line in _text(path).splitlines():
+        content, _, index = line.partition(" ")
+        try:
+            # The last token of the multilingual file is empty, and written as a lone "=".
+            names.append(spelled_in_gpt2(base64.b64decode(content)))
+        except ValueError as error:
+            raise CheckpointError(f"{path} is no list of tokens: {line!r:.60}") from error
+        if index != str(len(names) - 1):
+            raise CheckpointError(f"{path} does not number its tokens in order: {line!r:.60}")
+    return names
 
 
 def _numbered(folder: Path) -> tuple[Path, dict[str, Any], list[tuple[int, str, bool]]]:
     """The file of the text tokens, their ids, and those that were added: id, name, special."""
-    path = folder / _TOKENIZER
+    path = folder / TOKENIZER_NAME
     if path.is_file():
         content = read_json_object(path)
         try:
@@ -91,7 +129,7 @@ def _numbered(folder: Path) -> tuple[Path, dict[str, Any], list[tuple[int, str, 
     path = folder / _VOCABULARY
     if not path.is_file():
         raise CheckpointError(
-            f"{folder} has no vocabulary: {_TOKENIZER}, {_VOCABULARY} or vocabulary.txt is "
+            f"{folder} has no vocabulary: {TOKENIZER_NAME}, {_VOCABULARY} or vocabulary.txt is "
             "missing; copy it from the model that this one was trained from"
         )
     tokens = read_json_object(path)
