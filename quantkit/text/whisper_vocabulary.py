@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 import zlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -29,17 +28,6 @@ _MOST_BYTES = 1 << 22
 LARGEST_VOCABULARY = 1 << 20
 #: Of those in a window of 30 seconds, with both of its ends.
 TIMESTAMP_COUNT = 1 + round(WINDOW_SECONDS / TIMESTAMP_STEP)
-#: Names of tokens that steer the decoder.
-END, START, PREVIOUS = "<|endoftext|>", "<|startoftranscript|>", "<|startofprev|>"
-TRANSLATE, TRANSCRIBE = "<|translate|>", "<|transcribe|>"
-NO_TIMESTAMPS, FIRST_TIMESTAMP = "<|notimestamps|>", "<|0.00|>"
-#: Older vocabularies call the token for silence "nocaptions".
-NO_SPEECH = ("<|nospeech|>", "<|nocaptions|>")
-#: ``<|endoftext|>`` of the published English-only vocabulary; each other names languages.
-ENGLISH_ONLY_END = 50_256
-_LANGUAGE = re.compile(r"<\|([a-z]{2,3})\|>")
-_TIMESTAMP = re.compile(r"<\|\d+\.\d\d\|>")
-_STEERS = re.compile(r"<\|.*\|>")
 
 
 @dataclass(frozen=True)
@@ -113,89 +101,6 @@ class WhisperVocabulary:
     def is_multilingual(self) -> bool:
         """Whether prompts name a language and a task."""
         return bool(self.languages)
-
-    @classmethod
-    def from_names(
-        cls,
-        names: Mapping[int, str],
-        suppressed: Iterable[int] = (),
-        suppressed_first: Iterable[int] = (),
-        *,
-        outputs: int = 0,
-        literal: Collection[int] = (),
-        silent: Collection[int] = (),
-        language: str = "",
-    ) -> WhisperVocabulary:
-        """Read the names of tokens by their ids, as tokenizers store them.
-
-        Text is spelled in the printable characters that GPT-2 maps bytes to. Times may lack names.
-
-        Args:
-            outputs: of the model; 0 for those of a vocabulary that ends with the times.
-            literal: ids of text tokens that are spelled as they are.
-            silent: ids of tokens that are not printed.
-            language: see the class; one that the vocabulary lacks is ignored.
-
-        Raises:
-            FormatError: a token that steers the decoder is missing, or a text token is not
-                spelled in those characters.
-        """
-        ids: dict[str, int] = {}
-        for index, name in names.items():
-            ids.setdefault(name, index)
-
-        def token(*known: str) -> int:
-            found = next((ids[name] for name in known if name in ids), None)
-            if found is None:
-                raise FormatError(f"the vocabulary has no token {known[0]}: it is not Whisper's")
-            return found
-
-        end = token(END)
-        languages = {
-            match[1]: index
-            for name, index in ids.items()
-            if index > end and (match := _LANGUAGE.fullmatch(name))
-        }
-        # The tokens of languages are there, but an English-only model was never trained on them.
-        is_multilingual = bool(languages) and end != ENGLISH_ONLY_END
-        tasks = [token(name) if is_multilingual else -1 for name in (TRANSCRIBE, TRANSLATE)]
-        start, previous, no_speech = token(START), token(PREVIOUS), token(*NO_SPEECH)
-
-        def content(index: int) -> bytes:
-            return _content(names.get(index, ""), is_literal=index in literal)
-
-        no_timestamps = token(NO_TIMESTAMPS)
-        first = ids.get(FIRST_TIMESTAMP, no_timestamps + 1)
-        is_timed = _has_times(names, first, outputs)
-        steering = {*range(end, no_timestamps + 1), *languages.values(), *tasks}
-        steering |= {start, previous, no_speech}
-        words = (
-            index
-            for index, name in names.items()
-            if name and index not in steering and not _TIMESTAMP.fullmatch(name)
-        )
-        size = outputs or first + TIMESTAMP_COUNT
-        return cls(
-            pieces=tuple(content(index) for index in range(end)),
-            end=end,
-            start=start,
-            previous=previous,
-            no_speech=no_speech,
-            no_timestamps=no_timestamps,
-            timestamps=first if is_timed else -1,
-            languages=languages if is_multilingual else None,
-            transcribe=tasks[0],
-            translate=tasks[1],
-            suppressed=tuple(sorted({i for i in suppressed if 0 <= i < size} - {end})),
-            suppressed_first=tuple(i for i in suppressed_first if 0 <= i < size),
-            outputs=0 if is_timed and size == first + TIMESTAMP_COUNT else size,
-            added={
-                index: b"" if index in silent or _STEERS.fullmatch(names[index]) else content(index)
-                for index in words
-                if end < index < size
-            },
-            language=language if is_multilingual and language in languages else "",
-        )
 
     def prompt(
         self, language: str = "en", *, translate: bool = False, timestamps: bool = False
@@ -272,13 +177,13 @@ class WhisperVocabulary:
         try:
             lines = _inflated(base64.b64decode(content.text("pieces"))).decode().split("\n")
             return cls(
-                pieces=tuple(map(_bytes_of, lines)),
+                pieces=tuple(map(bytes_of_gpt2, lines)),
                 **{name: content.whole(name) for name in _NUMBERS},
                 languages={name: languages.whole(name) for name in languages.names()} or None,
                 suppressed=content.wholes("suppressed"),
                 suppressed_first=content.wholes("suppressed_first"),
                 outputs=content.whole("outputs", 0, Range(0, LARGEST_VOCABULARY)),
-                added={int(token): _bytes_of(added.text(token)) for token in added.names()},
+                added={int(token): bytes_of_gpt2(added.text(token)) for token in added.names()},
                 language=content.text("language", ""),
             )
         except FormatError:
@@ -299,26 +204,7 @@ _NUMBERS = (
 )
 
 
-def _has_times(names: Mapping[int, str], first: int, outputs: int) -> bool:
-    """Whether the model has all times, and none of their ids was given to a word."""
-    times = range(first, first + TIMESTAMP_COUNT)
-    return (not outputs or times.stop <= outputs) and all(
-        not (name := names.get(index)) or _TIMESTAMP.fullmatch(name) for index in times
-    )
-
-
-def _content(name: str, *, is_literal: bool) -> bytes:
-    if is_literal:
-        return name.encode("utf-8", errors="replace")
-    try:
-        return _bytes_of(name)
-    except KeyError as error:
-        raise FormatError(
-            f"a text token holds {error.args[0]!r}: the vocabulary is not Whisper's"
-        ) from None
-
-
-def _bytes_of(spelled: str) -> bytes:
+def bytes_of_gpt2(spelled: str) -> bytes:
     """The bytes that GPT-2's characters stand for; KeyError for another one."""
     to_byte = gpt2_alphabet()
     return bytes(to_byte[character] for character in spelled)

@@ -211,3 +211,17 @@ def test_a_model_may_suppress_nothing(folders: tuple[Path, Path], tmp_path: Path
     checkpoint = load_ctranslate2(folder)
     assert checkpoint.vocabulary.suppressed == ()
     assert checkpoint.vocabulary.suppressed_first == ()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"hop_length": 320}, "hop_length is 320"), ({"sampling_rate": 8_000}, "sampling_rate is")],
+)
+def test_a_spectrogram_of_other_settings_is_refused(
+    settings: dict[str, int], message: str, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "theirs"
+    shutil.copytree(folders[0], folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+    with pytest.raises(CheckpointError, match=message):
+        export_source(str(folder), tmp_path / "out.onnx", ExportOptions())

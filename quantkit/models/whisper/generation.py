@@ -12,7 +12,7 @@ from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 
 from quantkit.errors import CheckpointError
 from quantkit.models.pretrained_files import CONFIG_NAME, optional_json_object
-from quantkit.text.whisper_vocabulary import NO_TIMESTAMPS, START, TRANSCRIBE, TRANSLATE
+from quantkit.text.whisper_names import NO_TIMESTAMPS, START, TRANSCRIBE, TRANSLATE
 
 GENERATION_NAME = "generation_config.json"
 

@@ -17,17 +17,17 @@ from transformers.models.whisper.configuration_whisper import (
 )
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
-from quantkit.text.whisper_vocabulary import (
+from quantkit.text.whisper_names import (
     END,
     ENGLISH_ONLY_END,
     NO_SPEECH,
     NO_TIMESTAMPS,
     PREVIOUS,
     START,
-    TIMESTAMP_COUNT,
     TRANSCRIBE,
     TRANSLATE,
 )
+from quantkit.text.whisper_vocabulary import TIMESTAMP_COUNT
 
 # Of every Whisper before large-v3.
 _FIRST_LANGUAGES = 99

@@ -14,6 +14,7 @@ from quantkit.models.pretrained_files import CONFIG_NAME
 from quantkit.models.whisper.generation import GENERATION_NAME, Generation, is_token
 from quantkit.models.whisper.layouts import LAYOUTS, Layout, layout_of
 from quantkit.models.whisper.token_names import TokenNames, read_names
+from quantkit.text.whisper_names import vocabulary_of_names
 from quantkit.text.whisper_vocabulary import (
     LARGEST_VOCABULARY,
     TIMESTAMP_COUNT,
@@ -46,7 +47,7 @@ def read_vocabulary(
     _require_own(found, layout, outputs, mel_bands, generation, folder)
     names = {**(layout.names if layout else {}), **generation.names, **found.names}
     try:
-        return WhisperVocabulary.from_names(
+        return vocabulary_of_names(
             {index: name for index, name in names.items() if index < outputs},
             _or_usual(generation.suppressed, [*layout.non_speech] if layout else []),
             _or_usual(generation.suppressed_first, layout.suppressed_first if layout else []),
