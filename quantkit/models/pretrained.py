@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
-from transformers.utils import logging as transformers_logging
 
 from quantkit.audio.waveform_frontend import WaveformFrontend
 from quantkit.errors import CheckpointError
@@ -27,6 +25,7 @@ from quantkit.models.pretrained_files import (
     read_json_object,
     weights_files,
 )
+from quantkit.models.quiet import quiet_transformers
 from quantkit.models.tensor_shapes import require_fitting
 from quantkit.models.vocabulary import class_names, ctc_labels
 from quantkit.text.labels import Labels
@@ -166,7 +165,7 @@ def load_weights(
     origin = folder / CONFIG_NAME
     require_fitting(kind, read_json_object(origin), files, origin)
     try:
-        with _quiet():
+        with quiet_transformers():
             loaded: Any = kind.from_pretrained(
                 folder,
                 local_files_only=True,
@@ -197,18 +196,3 @@ def load_weights(
 
 def _more(names: list[str]) -> str:
     return f" and {len(names) - 1} more" if len(names) > 1 else ""
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Suppress warnings and progress of transformers; problems that matter are errors here."""
-    remarks: Any = transformers_logging
-    level, shows_progress = remarks.get_verbosity(), remarks.is_progress_bar_enabled()
-    remarks.set_verbosity(remarks.CRITICAL)
-    remarks.disable_progress_bar()
-    try:
-        yield
-    finally:
-        remarks.set_verbosity(level)
-        if shows_progress:
-            remarks.enable_progress_bar()

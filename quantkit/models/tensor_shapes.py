@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from quantkit.errors import CheckpointError
 from quantkit.json_fields import parse_json
+from quantkit.models.quiet import quiet_transformers
 from quantkit.models.state_dicts import load_pickle
 
 # A checkpoint that lacks more is no model of this configuration: parts that are stored under
@@ -70,7 +71,7 @@ def shapes_in(files: Sequence[Path]) -> dict[str, tuple[int, ...]]:
 def _wanted(kind: type[PreTrainedModel], config: Mapping[str, Any], origin: Path) -> Shapes:
     any_kind: Any = kind
     try:
-        with torch.device("meta"):
+        with quiet_transformers(), torch.device("meta"):
             model: Any = any_kind(any_kind.config_class.from_dict(dict(config)))
         return {name: tuple(tensor.shape) for name, tensor in model.named_parameters()}
     # Settings that fit neither each other nor their types raise errors of any kind.
