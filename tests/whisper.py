@@ -39,20 +39,21 @@ def token_names() -> list[str]:
     return [*letters, *STEERING, *(f"<|{100 + i}|>" for i in range(filler)), *last]
 
 
-def tiny_whisper(seed: int = 0) -> Any:
+def tiny_whisper(seed: int = 0, **settings: Any) -> Any:
     """Two layers each, 16 channels, two heads."""
     torch.manual_seed(seed)
-    config = WhisperConfig(
-        vocab_size=TOKENS,
-        d_model=16,
-        encoder_layers=2,
-        decoder_layers=2,
-        encoder_attention_heads=2,
-        decoder_attention_heads=2,
-        encoder_ffn_dim=32,
-        decoder_ffn_dim=32,
-        init_std=0.3,
-    )
+    sizes = {
+        "vocab_size": TOKENS,
+        "d_model": 16,
+        "encoder_layers": 2,
+        "decoder_layers": 2,
+        "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2,
+        "encoder_ffn_dim": 32,
+        "decoder_ffn_dim": 32,
+        "init_std": 0.3,
+    }
+    config = WhisperConfig(**{**sizes, **settings})
     return WhisperForConditionalGeneration(config).eval()
 
 
@@ -134,6 +135,45 @@ def write_ctranslate2(folder: Path, model: Any) -> Path:
     config = {"suppress_ids": [1, 2], "suppress_ids_begin": [3, TEXT_TOKENS]}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     return folder
+
+
+def openai_checkpoint(model: Any) -> dict[str, Any]:
+    """What OpenAI's package saves of a model, whose feed-forward layers are 4 times as wide."""
+    names = {
+        ".layers.": ".blocks.",
+        ".fc1.": ".mlp.0.",
+        ".fc2.": ".mlp.2.",
+        ".final_layer_norm.": ".mlp_ln.",
+        ".self_attn_layer_norm.": ".attn_ln.",
+        ".encoder_attn_layer_norm.": ".cross_attn_ln.",
+        ".self_attn.": ".attn.",
+        ".encoder_attn.": ".cross_attn.",
+        ".q_proj.": ".query.",
+        ".k_proj.": ".key.",
+        ".v_proj.": ".value.",
+        ".out_proj.": ".out.",
+        "decoder.layer_norm.": "decoder.ln.",
+        "encoder.layer_norm.": "encoder.ln_post.",
+        ".embed_tokens.": ".token_embedding.",
+        ".embed_positions.weight": ".positional_embedding",
+    }
+    state = {}
+    for name, tensor in model.model.state_dict().items():
+        for ours, theirs in names.items():
+            name = name.replace(ours, theirs)
+        state[name] = tensor
+    config = model.config
+    sizes = {
+        "n_mels": config.num_mel_bins,
+        "n_audio_ctx": config.max_source_positions,
+        "n_text_ctx": config.max_target_positions,
+        "n_vocab": config.vocab_size,
+    }
+    for theirs, ours in (("audio", "encoder"), ("text", "decoder")):
+        sizes[f"n_{theirs}_state"] = config.d_model
+        sizes[f"n_{theirs}_head"] = getattr(config, f"{ours}_attention_heads")
+        sizes[f"n_{theirs}_layer"] = getattr(config, f"{ours}_layers")
+    return {"dims": sizes, "model_state_dict": state}
 
 
 def serialized(arrays: dict[str, np.ndarray], kind: str = "WhisperSpec", version: int = 6) -> bytes:

@@ -75,6 +75,7 @@ def export(
     normalize: bool = False,
     frontend: str = "",
     output_name: str = "",
+    language: str = "",
 ) -> ExportResult:
     """Write ``model`` as an artifact that computes what it computes.
 
@@ -88,8 +89,9 @@ def export(
 
     Args:
         model: a Wav2Letter checkpoint (a folder, or a ``.pt`` or ``.safetensors`` file beside its
-            ``config.json``), a folder of transformers or its name on the Hugging Face hub, a
-            Whisper in the format of CTranslate2, or an ``.onnx``.
+            ``config.json``), a folder of transformers or its name on the Hugging Face hub, a LoRA
+            adapter of PEFT, a Whisper in the format of CTranslate2 or of OpenAI (``.pt``), or an
+            ``.onnx``.
         output: the ``.onnx`` to write.
         with_frontend: put the front end in front of a model that takes features, as nodes.
         opset: ONNX operator set, 18 to 23; None: 18, which ONNX Runtime 1.15 and later loads.
@@ -103,6 +105,8 @@ def export(
         normalize: whether an ``.onnx`` wants clips of mean 0 and variance 1.
         frontend: what makes the features that an ``.onnx`` takes: one of :data:`FRONTENDS`.
         output_name: of an ``.onnx``: the output that holds the posteriors, where several could.
+        language: of a model with an adapter for each of several: which one, such as ``deu``; empty:
+            the one that its tokenizer is set to.
 
     Raises:
         InputError: the model is missing, damaged or of an unknown kind, or options do not fit it.
@@ -124,6 +128,7 @@ def export(
         normalize=normalize,
         frontend=frontend,
         output_name=output_name,
+        language=language,
     )
     parity = export_source(os.fspath(model), destination, options)
     made = open_model(destination, check=False)

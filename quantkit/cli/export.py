@@ -82,6 +82,12 @@ class _Export(Command):
     metavar="NAME",
     help="Of an .onnx: the output that holds the posteriors; beside -o also --output NAME.",
 )
+@click.option(
+    "--language",
+    default="",
+    metavar="CODE",
+    help="Of a model with an adapter for each language, as MMS is: which one; default: its own.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     source: str,
@@ -96,11 +102,13 @@ def command(
     normalize: bool,
     frontend: str | None,
     output_name: str,
+    language: str,
     as_json: bool,
 ) -> None:
     """Export MODEL: a Wav2Letter checkpoint (a folder, or a .pt or .safetensors file beside its
-    config.json), a folder of transformers or its name on the Hugging Face hub, a Whisper in the
-    format of CTranslate2 (faster-whisper), or somebody's .onnx. A Whisper is two files.
+    config.json), a folder of transformers or its name on the Hugging Face hub, a LoRA adapter of
+    PEFT, a Whisper in the format of CTranslate2 (faster-whisper) or of OpenAI (.pt), or somebody's
+    .onnx. A Whisper is two files.
 
     The file is written only after ONNX Runtime has given the model's own numbers on batches of
     several sizes and lengths.
@@ -129,6 +137,7 @@ def command(
             normalize=normalize,
             frontend=frontend or "",
             output_name=output_name,
+            language=language,
         )
     if as_json:
         echo_json(made.to_dict())

@@ -20,7 +20,9 @@ from quantkit.files import refuse_overwriting
 from quantkit.graph.artifact import EXTERNAL_DATA_THRESHOLD
 from quantkit.graph.info import ArtifactInfo
 from quantkit.models.layers.heads import CtcModel
+from quantkit.models.lora import merge_adapter
 from quantkit.models.pretrained import load_pretrained
+from quantkit.models.pretrained_files import files_of, name_of
 from quantkit.version import __version__
 
 # Deeper than a Wav2Letter, with normalisations that bring up the rounding of soft clips.
@@ -33,6 +35,8 @@ def export_pretrained(
     *,
     opset: int = OPSET,
     name: str = "",
+    language: str = "",
+    adapter: Path | None = None,
     external_threshold: int = EXTERNAL_DATA_THRESHOLD,
 ) -> ParityReport:
     """Write the ``transformers`` model in ``folder`` as an artifact that takes waveforms.
@@ -43,6 +47,8 @@ def export_pretrained(
     Args:
         opset: ONNX operator set, 18 to 23.
         name: what the metadata says; by default the folder's.
+        language: of a model that has an adapter for each of several; empty: that of its tokenizer.
+        adapter: folder of a LoRA adapter that is merged into the model.
         external_threshold: bytes of weights beyond which they go to ``<name>.onnx.data``.
 
     Raises:
@@ -52,9 +58,11 @@ def export_pretrained(
         OutputError: ``destination`` cannot be written.
     """
     require_known_opset(opset)
-    if folder.is_dir():
-        refuse_overwriting(destination, [file for file in folder.iterdir() if file.is_file()])
-    source = load_pretrained(folder)
+    refuse_overwriting(destination, files_of(folder))
+    source = load_pretrained(folder, language)
+    if adapter is not None:
+        digest = merge_adapter(source.model, adapter, source.sha256)
+        source = source._replace(sha256=digest)
     window = source.frontend.window
     reference = PretrainedReference(source.model, standardized=source.standardized, window=window)
     with folder_beside(destination) as scratch:
@@ -68,7 +76,7 @@ def export_pretrained(
             plan=float_plan(proto, source.sha256),
             model_sha256=source.sha256,
             version=__version__,
-            name=name or folder.resolve().name,
+            name=name or name_of(folder),
             licence=source.licence,
         )
         return save_artifact(

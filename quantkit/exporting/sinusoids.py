@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from quantkit.graph.tensors import tensor_array
 from quantkit.models.whisper.positions import frequencies, sinusoids
 
 _NAME = "embed_positions.weight"
@@ -26,7 +27,7 @@ def compute_positions(graph: onnx.GraphProto) -> None:
     A model that was trained with positions of its own keeps them.
     """
     tensor = next(each for each in graph.initializer if each.name == _NAME)
-    stored = numpy_helper.to_array(tensor)
+    stored = tensor_array(tensor)
     length, channels = stored.shape
     if channels % 2 or np.abs(stored - sinusoids(length, channels)).max() > _TOLERANCE:
         return

@@ -1,8 +1,8 @@
 """What can be exported, and by which of the modules here.
 
-A source is a checkpoint folder or file of Wav2Letter, a folder of ``transformers``, the name of one
-on the Hugging Face hub, a Whisper in the format of CTranslate2, or somebody's ``.onnx``. A further
-kind is one more exporter in :func:`_exporter_of`.
+A source is a path, or the name of a model on the Hugging Face hub. What a path holds is told by
+:data:`KINDS`; a further kind is one more row there. What is recognised, but cannot be exported, is
+a row of :data:`quantkit.exporting.other_formats.FORMATS`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from quantkit.errors import InputError, MissingDependencyError
+from quantkit.exporting.other_formats import other_format
 from quantkit.exporting.parity import ParityReport
 from quantkit.graph.artifact import read_info
+from quantkit.models.hub_cache import cached_name, snapshot_in
 from quantkit.models.hub_names import is_hub_name
-from quantkit.models.pretrained_files import CONFIG_NAME, optional_json_object
+from quantkit.models.pickled_names import is_openai
+from quantkit.models.pretrained_files import (
+    CONFIG_NAME,
+    folder_of_weights,
+    is_adapter,
+    is_ctranslate2,
+    optional_json_object,
+)
 
 #: See :data:`quantkit.exporting.tracing.OPSET`.
 DEFAULT_OPSET = 18
@@ -37,6 +46,8 @@ class ExportOptions:
         frontend: what makes the features of an ``.onnx``; one of
             :data:`~quantkit.audio.frontends.FRONTENDS`.
         output_name: of an ``.onnx``: name of the output that holds the posteriors.
+        language: of a model that has an adapter for each of several; empty: its own choice.
+        adapter: folder of a LoRA adapter that is merged into the source.
     """
 
     with_frontend: bool = False
@@ -49,6 +60,8 @@ class ExportOptions:
     normalize: bool = False
     frontend: str = ""
     output_name: str = ""
+    language: str = ""
+    adapter: Path | None = None
 
 
 # Folder or file, destination, options.
@@ -74,9 +87,9 @@ def export_source(source: str, destination: Path, options: ExportOptions) -> Par
     _refuse(options, "an .onnx", frontend="--frontend", output_name="--output-name")
     try:
         folder = _folder_of(source)
-        if not Path(source).exists():
-            # The folder in the cache is called after a commit.
-            options = replace(options, name=options.name or source.rpartition("/")[2])
+        # The folder in the cache is called after a commit.
+        name = cached_name(folder) if Path(source).exists() else source.rpartition("/")[2]
+        options = replace(options, name=options.name or name)
         return _exporter_of(folder)(folder, destination, options)
     except MissingDependencyError:
         raise
@@ -89,7 +102,7 @@ def export_source(source: str, destination: Path, options: ExportOptions) -> Par
 def _folder_of(source: str) -> Path:
     path = Path(source)
     if path.exists():
-        return path
+        return folder_of_weights(snapshot_in(path))
     if not is_hub_name(source):
         raise InputError(f"cannot read {source}: no such file or folder")
     # huggingface_hub comes with transformers, and only a name needs it.
@@ -98,19 +111,41 @@ def _folder_of(source: str) -> Path:
     return downloaded(source)
 
 
-def _exporter_of(folder: Path) -> _Exporter:
-    """The exporter for what ``folder`` holds; Wav2Letter's for what is no folder."""
-    config = optional_json_object(folder / CONFIG_NAME)
-    if (folder / "model.bin").is_file() or config.get("model_type") == "whisper":
-        return _export_whisper
-    if "schema" not in config and ("architectures" in config or "model_type" in config):
-        return _export_pretrained
+def _exporter_of(path: Path) -> _Exporter:
+    """The exporter for what ``path`` holds; Wav2Letter's for what is no other kind's.
+
+    Raises:
+        InputError: it is of a format that is not exported.
+    """
+    for kind in KINDS:
+        if kind.matches(path):
+            return kind.export
+    if other := other_format(path):
+        raise InputError(f"{path} is {other}")
     return _export_wav2letter
+
+
+def _architecture(path: Path) -> str:
+    """What ``config.json`` of a folder of ``transformers`` calls the model; empty for another."""
+    config = optional_json_object(path / CONFIG_NAME)
+    if "schema" in config:
+        return ""
+    named = config.get("model_type") or config.get("architectures")
+    return str(named) if named else ""
+
+
+def _is_whisper(path: Path) -> bool:
+    return _architecture(path) == "whisper" and not other_format(path)
+
+
+def _is_pretrained(path: Path) -> bool:
+    return bool(_architecture(path)) and not other_format(path)
 
 
 def _export_wav2letter(source: Path, destination: Path, options: ExportOptions) -> ParityReport:
     from quantkit.exporting.to_onnx import export_checkpoint
 
+    _refuse(options, "a model with an adapter for each language", language="--language")
     return export_checkpoint(
         source,
         destination,
@@ -125,7 +160,12 @@ def _export_pretrained(source: Path, destination: Path, options: ExportOptions) 
 
     _refuse(options, "a model that takes features", with_frontend="--with-frontend")
     return export_pretrained(
-        source, destination, opset=options.opset or DEFAULT_OPSET, name=options.name
+        source,
+        destination,
+        opset=options.opset or DEFAULT_OPSET,
+        name=options.name,
+        language=options.language,
+        adapter=options.adapter,
     )
 
 
@@ -133,15 +173,33 @@ def _export_whisper(source: Path, destination: Path, options: ExportOptions) -> 
     from quantkit.exporting.whisper import export_whisper
 
     _refuse(options, "a model of the log-mel front end", with_frontend="--with-frontend")
+    _refuse(options, "a model with an adapter for each language", language="--language")
     return export_whisper(
-        source, destination, opset=options.opset or DEFAULT_OPSET, name=options.name
+        source,
+        destination,
+        opset=options.opset or DEFAULT_OPSET,
+        name=options.name,
+        adapter=options.adapter,
     )
+
+
+def _export_adapter(source: Path, destination: Path, options: ExportOptions) -> ParityReport:
+    from quantkit.models.lora import base_of
+
+    base = base_of(source)
+    export = next((kind.export for kind in KINDS if kind.matches(base)), _export_adapter)
+    if export is _export_adapter:
+        raise InputError(
+            f"{source} is an adapter for {base}, which is no model of transformers with weights"
+        )
+    options = replace(options, name=options.name or source.resolve().name, adapter=source)
+    return export(base, destination, options)
 
 
 def _export_onnx(source: Path, destination: Path, options: ExportOptions) -> ParityReport:
     from quantkit.exporting.adopt import adopt
 
-    _refuse(options, "a model in PyTorch", opset="--opset")
+    _refuse(options, "a model in PyTorch", opset="--opset", language="--language")
     if not options.frontend:
         _refuse(options, "a model in PyTorch, or with --frontend", with_frontend="--with-frontend")
     if options.labels is None or not options.task:
@@ -163,6 +221,30 @@ def _export_onnx(source: Path, destination: Path, options: ExportOptions) -> Par
         output_name=options.output_name,
         with_frontend=options.with_frontend,
     )
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a path may hold.
+
+    Args:
+        name: in documents.
+        matches: whether an existing path holds it; asked in the order of :data:`KINDS`.
+        export: writes it as an artifact.
+    """
+
+    name: str
+    matches: Callable[[Path], bool]
+    export: _Exporter
+
+
+KINDS = (
+    Kind("LoRA adapter of PEFT", is_adapter, _export_adapter),
+    Kind("Whisper of CTranslate2", is_ctranslate2, _export_whisper),
+    Kind("Whisper of OpenAI", is_openai, _export_whisper),
+    Kind("Whisper of transformers", _is_whisper, _export_whisper),
+    Kind("wav2vec 2.0 and relatives", _is_pretrained, _export_pretrained),
+)
 
 
 def _refuse(options: ExportOptions, meant_for: str, **names: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,21 +17,19 @@ from quantkit.errors import ModelError
 from quantkit.exporting.canonicalize import clean
 from quantkit.exporting.naming import name_by_module
 from quantkit.exporting.parity import ParityReport
-from quantkit.exporting.saving import float_plan, save_artifact
+from quantkit.exporting.saving import float_plan, folder_beside, save_artifact
 from quantkit.exporting.sinusoids import compute_positions
-from quantkit.exporting.tracing import OPSET, require_known_opset, trace
-from quantkit.exporting.whisper_parity import check_whisper_parity
+from quantkit.exporting.tracing import OPSET, require_known_opset, trace, traced_into
+from quantkit.exporting.whisper_parity import check_whisper_parity, whisper_references
 from quantkit.files import refuse_overwriting
 from quantkit.graph.artifact import EXTERNAL_DATA_THRESHOLD
 from quantkit.graph.info import ArtifactInfo
 from quantkit.graph.joined import add_prefix, join
-from quantkit.graph.roles import DECODER, beside
-from quantkit.models.whisper.checkpoint import (
-    is_ctranslate2,
-    load_ctranslate2,
-    load_transformers,
-)
+from quantkit.graph.roles import DECODER, ENCODER, beside
+from quantkit.models.pretrained_files import files_of, name_of
+from quantkit.models.whisper.checkpoint import load_whisper
 from quantkit.models.whisper.network import WhisperDecoder, WhisperEncoder
+from quantkit.runtime.malloc_trim import malloc_trim
 from quantkit.tasks.encoder_decoder import EncoderDecoderTask
 from quantkit.version import __version__
 
@@ -41,22 +40,25 @@ _BATCH, _COUNT, _WANTED, _PAST, _FRAMES = 3, 7, 4, 5, 2_998
 
 
 def export_whisper(
-    folder: Path,
+    source: Path,
     destination: Path,
     *,
     opset: int = OPSET,
     name: str = "",
+    adapter: Path | None = None,
     external_threshold: int = EXTERNAL_DATA_THRESHOLD,
 ) -> ParityReport:
-    """Write the Whisper in ``folder`` and prove that it gives the numbers of ``transformers``.
+    """Write the Whisper in ``source`` and prove that it gives the numbers of ``transformers``.
 
     The encoder is written to ``destination``, the decoder beside it; see
     :mod:`quantkit.graph.joined`. Both appear only after the parity check has passed.
 
     Args:
-        folder: of ``transformers``, or of CTranslate2 with unquantized weights.
+        source: a folder of ``transformers``, or of CTranslate2 with unquantized weights, or a
+            ``.pt`` of OpenAI.
         opset: ONNX operator set, 18 to 23.
-        name: what the metadata says; by default the folder's.
+        name: what the metadata says; by default the source's.
+        adapter: folder of a LoRA adapter that is merged into the model.
         external_threshold: bytes of weights beyond which they go to a file of their own.
 
     Raises:
@@ -67,35 +69,42 @@ def export_whisper(
     """
     require_known_opset(opset)
     for target in (destination, beside(destination, DECODER)):
-        refuse_overwriting(target, [file for file in folder.iterdir() if file.is_file()])
-    checkpoint = load_ctranslate2(folder) if is_ctranslate2(folder) else load_transformers(folder)
-    whole = build_whisper(checkpoint.model, opset)
+        refuse_overwriting(target, files_of(source))
+    checkpoint = load_whisper(source, adapter)
     info = ArtifactInfo(
         frontend=checkpoint.frontend,
         task=_TASK.name,
-        plan=float_plan(whole, checkpoint.sha256),
         model_sha256=checkpoint.sha256,
         version=__version__,
-        name=name or folder.resolve().name,
+        name=name or name_of(source),
         licence=checkpoint.licence,
         vocabulary=checkpoint.vocabulary,
     )
-    return save_artifact(
-        whole,
-        info,
-        destination,
-        partial(check_whisper_parity, checkpoint.model),
-        external_threshold=external_threshold,
-    )
+    with folder_beside(destination) as scratch:
+        references = whisper_references(checkpoint.model)
+        whole = build_whisper(checkpoint.model, opset, scratch)
+        # Its weights are in files now; in memory, they would lie beside those of ONNX Runtime.
+        del checkpoint
+        malloc_trim()
+        return save_artifact(
+            whole,
+            replace(info, plan=float_plan(whole, info.model_sha256)),
+            destination,
+            partial(check_whisper_parity, references),
+            external_threshold=external_threshold,
+        )
 
 
-def build_whisper(model: Any, opset: int = OPSET) -> onnx.ModelProto:
+def build_whisper(model: Any, opset: int, scratch: Path) -> onnx.ModelProto:
     """The whole float32 graph, without metadata but the mark that it is to be cut.
 
     Inputs: ``features`` (clips, mel_bands, frames), ``tokens`` (batch, count), ``positions``
     (wanted,), ``past.<layer>.key`` and ``.value`` (batch, heads, past, head_size). Outputs:
     ``log_probs`` (batch, wanted, vocabulary), ``present.…`` as ``past.…`` with the new tokens,
     and ``cross.…``, where the graph is cut.
+
+    Args:
+        scratch: a folder for the weights, which must stay while the graph is used.
     """
     config = model.config
     layers, heads = int(config.decoder_layers), int(config.decoder_attention_heads)
@@ -109,6 +118,7 @@ def build_whisper(model: Any, opset: int = OPSET) -> onnx.ModelProto:
         crossing,
         ({0: any_size, 2: any_size},),
         opset,
+        scratch / ENCODER,
     )
     heard = _FRAMES // 2
     past = [torch.zeros(_BATCH, heads, _PAST, size) for _ in range(2 * layers)]
@@ -128,6 +138,7 @@ def build_whisper(model: Any, opset: int = OPSET) -> onnx.ModelProto:
             [{0: any_size, 3: any_size}, {0: any_size, 2: any_size}] * layers,
         ),
         opset,
+        scratch / DECODER,
     )
     _take_batch_from_tokens(decoder.graph)
     _tie_embedding(decoder.graph)
@@ -151,9 +162,11 @@ def _traced(
     outputs: Sequence[str],
     dynamic_shapes: tuple[Any, ...],
     opset: int,
+    folder: Path,
 ) -> onnx.ModelProto:
+    folder.mkdir()
     program = trace(module.eval(), example, inputs, outputs, dynamic_shapes, opset)
-    model = program.model_proto
+    model = traced_into(folder, program)
     clean(model, name_by_module)
     return model
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +25,51 @@ _BEAMS = 3
 _TOLERANCE = 10 * TOLERANCE
 
 
+@dataclass(frozen=True)
+class WhisperReference:
+    """What ``transformers`` makes of a window and texts.
+
+    Args:
+        features: (1, mel_bands, frames).
+        tokens: (hypotheses, tokens).
+        log_probs: (hypotheses, tokens, vocabulary).
+    """
+
+    features: FloatArray
+    tokens: IntArray
+    log_probs: FloatArray
+
+
+def whisper_references(model: Any, seed: int = 0) -> tuple[WhisperReference, ...]:
+    """Random windows and texts with the log-probabilities of ``transformers``.
+
+    They are made before the artifact, so that the model need not stay in memory beside it.
+
+    Args:
+        model: a ``transformers.WhisperForConditionalGeneration``.
+    """
+    config, random = model.config, np.random.default_rng(seed)
+    longest = 2 * int(config.max_source_positions)
+    found = []
+    for frames in dict.fromkeys(min(frames, longest) for frames in _FRAMES):
+        shape = (1, int(config.num_mel_bins), frames)
+        features = random.uniform(-1.0, 1.5, shape).astype(np.float32)
+        hidden = _heard(model, features)
+        for count in _COUNTS:
+            tokens = random.integers(0, int(config.vocab_size), (_BEAMS, count))
+            log_probs = _log_probs(model, hidden, tokens)
+            found.append(WhisperReference(features, tokens, log_probs))
+    return tuple(found)
+
+
 def check_whisper_parity(
-    model: Any, path: Path, tolerance: float = _TOLERANCE, seed: int = 0
+    references: Sequence[WhisperReference], path: Path, tolerance: float = _TOLERANCE
 ) -> ParityReport:
     """Compare an artifact with its source on random windows and tokens.
 
     Each text is given at once, token by token with what the decoder remembers, and as one of
     several hypotheses for the same clip. The difference is ``|a - b| / max(1, |a|)`` of
     log-probabilities.
-
-    Args:
-        model: a ``transformers.WhisperForConditionalGeneration``.
 
     Raises:
         ParityError: a difference above ``tolerance``.
@@ -42,7 +78,7 @@ def check_whisper_parity(
     read_info(path)
     encoder, decoder = model_files(path)
     network = WhisperNetwork.load(encoder, decoder, threads=0)
-    cases = tuple(_cases(model, network, np.random.default_rng(seed)))
+    cases = tuple(_cases(references, network))
     report = ParityReport(tolerance, cases)
     if not report.worst.difference <= tolerance:
         failed = sum(not case.difference <= tolerance for case in cases)
@@ -53,18 +89,12 @@ def check_whisper_parity(
     return report
 
 
-def _cases(
-    model: Any, network: WhisperNetwork, random: np.random.Generator
-) -> Iterator[ParityCase]:
-    config = model.config
-    longest = 2 * int(config.max_source_positions)
-    for frames in dict.fromkeys(min(frames, longest) for frames in _FRAMES):
-        shape = (1, int(config.num_mel_bins), frames)
-        features = random.uniform(-1.0, 1.5, shape).astype(np.float32)
-        encoded = network.encode(features)
-        for count in _COUNTS:
-            tokens = random.integers(0, int(config.vocab_size), (_BEAMS, count))
-            expected = _pytorch(model, features, tokens)
+def _cases(references: Sequence[WhisperReference], network: WhisperNetwork) -> Iterator[ParityCase]:
+    for features, group in _by_window(references):
+        encoded, frames = network.encode(features), features.shape[2]
+        for reference in group:
+            tokens, expected = reference.tokens, reference.log_probs
+            count = tokens.shape[1]
             at_once, _ = network.step(
                 tokens, encoded, network.empty_memory(_BEAMS), np.arange(count)
             )
@@ -84,8 +114,16 @@ def _cases(
                 yield ParityCase(len(found) if found.ndim == 3 else 1, frames, finite, where)
 
 
-def _pytorch(model: Any, features: FloatArray, tokens: IntArray) -> FloatArray:
-    """(hypotheses, tokens, vocabulary) log-probabilities of ``transformers``."""
+def _by_window(
+    references: Sequence[WhisperReference],
+) -> Iterator[tuple[FloatArray, Iterator[WhisperReference]]]:
+    for _, group in groupby(references, key=lambda each: id(each.features)):
+        first, *others = group
+        yield first.features, iter((first, *others))
+
+
+def _heard(model: Any, features: FloatArray) -> torch.Tensor:
+    """(1, frames / 2, width) of the encoder of ``transformers``."""
     # Its encoder insists on whole windows; all that it does with shorter ones is to refuse them.
     encoder = model.model.encoder
     with torch.no_grad():
@@ -96,9 +134,17 @@ def _pytorch(model: Any, features: FloatArray, tokens: IntArray) -> FloatArray:
         for layer in encoder.layers:
             made = layer(hidden, None)
             hidden = made[0] if isinstance(made, tuple) else made
-        hidden = encoder.layer_norm(hidden).expand(len(tokens), -1, -1)
+        result: torch.Tensor = encoder.layer_norm(hidden)
+    return result
+
+
+def _log_probs(model: Any, hidden: torch.Tensor, tokens: IntArray) -> FloatArray:
+    """(hypotheses, tokens, vocabulary) log-probabilities of ``transformers``."""
+    with torch.no_grad():
         logits = model(
-            encoder_outputs=(hidden,), decoder_input_ids=torch.from_numpy(tokens), use_cache=False
+            encoder_outputs=(hidden.expand(len(tokens), -1, -1),),
+            decoder_input_ids=torch.from_numpy(tokens),
+            use_cache=False,
         ).logits
         result: FloatArray = logits.log_softmax(-1).numpy()
     return result

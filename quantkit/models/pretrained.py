@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
-from transformers.utils import logging as transformers_logging
 
 from quantkit.audio.waveform_frontend import WaveformFrontend
 from quantkit.errors import CheckpointError
-from quantkit.files import sha256_of
 from quantkit.models.adapters import Architecture, architecture_names, find_architecture
+from quantkit.models.config_limits import require_sensible
+from quantkit.models.language_adapters import adapter_of, outputs_of, put_adapter
 from quantkit.models.pretrained_files import (
     CONFIG_NAME,
+    PREPROCESSOR_NAME,
+    digest_of,
+    feature_extractor,
     licence_of,
-    optional_json_object,
     read_json_object,
     weights_files,
 )
+from quantkit.models.quiet import quiet_transformers
+from quantkit.models.tensor_shapes import require_fitting
 from quantkit.models.vocabulary import class_names, ctc_labels
 from quantkit.text.labels import Labels
 
+_LOGGER = logging.getLogger(__name__)
+# Hertz, where no file says it.
+_SAMPLE_RATE = 16_000
 # Used in training only; models are saved with and without it.
 _FOR_TRAINING = "masked_spec_embed"
 
@@ -59,11 +65,14 @@ class Pretrained(NamedTuple):
         return self.architecture.family.module(self.model, standardized=self.standardized)
 
 
-def load_pretrained(folder: Path) -> Pretrained:
+def load_pretrained(folder: Path, language: str = "") -> Pretrained:
     """Load the model that ``save_pretrained`` of ``transformers`` wrote to ``folder``.
 
     Weights come from safetensors, or from a ``.bin`` that is read with ``weights_only=True``; code
     in the folder is never run.
+
+    Args:
+        language: of a model that has an adapter for each of several; empty: that of its tokenizer.
 
     Raises:
         CheckpointError: files are missing, truncated or inconsistent, or the architecture is
@@ -74,15 +83,21 @@ def load_pretrained(folder: Path) -> Pretrained:
         raise CheckpointError(f"{folder} is not a model: it has no {CONFIG_NAME}")
     config = read_json_object(config_path)
     architecture = _architecture(config, config_path)
+    require_sensible(config, config_path)
     frontend, standardized = _frontend(folder, config)
     files = weights_files(folder)
     # Checked before the weights, which take longer.
     labels: Labels | None = None
     classes: tuple[str, ...] = ()
     is_ctc = architecture.model is architecture.family.ctc
+    adapter = adapter_of(folder, language) if is_ctc or language else None
     if is_ctc:
-        labels = ctc_labels(folder, _count(config, "vocab_size", 32, config_path))
+        outputs = _count(config, "vocab_size", 32, config_path)
+        labels = ctc_labels(folder, outputs_of(adapter) if adapter else outputs, language)
     model = load_weights(folder, architecture.model, files)
+    if adapter is not None:
+        put_adapter(model, adapter)
+        files = [*files, adapter]
     if not is_ctc:
         classes = class_names(config, int(model.config.num_labels or 0), config_path)
     return Pretrained(
@@ -110,19 +125,16 @@ def _architecture(config: dict[str, Any], origin: Path) -> Architecture:
 
 
 def _frontend(folder: Path, config: dict[str, Any]) -> tuple[WaveformFrontend, bool]:
-    path = folder / "preprocessor_config.json"
-    if path.is_file():
-        settings = read_json_object(path)
-    else:
-        # Where transformers 5 stores the parts of a processor.
-        path = folder / "processor_config.json"
-        settings = optional_json_object(path).get("feature_extractor", {})
-    if not isinstance(settings, dict) or not settings:
-        raise CheckpointError(
-            f"{folder} has no preprocessor_config.json, which says the sample rate and whether "
-            "clips are normalised"
+    settings, path = feature_extractor(folder)
+    if not settings:
+        # What transformers has for such a folder, too.
+        _LOGGER.warning(
+            "%s has no %s: taken for a model of clips at %d Hz that are normalised",
+            folder,
+            PREPROCESSOR_NAME,
+            _SAMPLE_RATE,
         )
-    rate = _count(settings, "sampling_rate", 16_000, path)
+    rate = _count(settings, "sampling_rate", _SAMPLE_RATE, path)
     window, reach = 1, 1
     kernels = config.get("conv_kernel", (10, 3, 3, 3, 3, 2, 2))
     strides = config.get("conv_stride", (5, 2, 2, 2, 2, 2, 2))
@@ -148,10 +160,12 @@ def load_weights(
         files: the weights; see :func:`~quantkit.models.pretrained_files.weights_files`.
 
     Raises:
-        CheckpointError: they are damaged, incomplete, or not finite.
+        CheckpointError: they are damaged, incomplete, not finite, or do not fit the configuration.
     """
+    origin = folder / CONFIG_NAME
+    require_fitting(kind, read_json_object(origin), files, origin)
     try:
-        with _quiet():
+        with quiet_transformers():
             loaded: Any = kind.from_pretrained(
                 folder,
                 local_files_only=True,
@@ -182,26 +196,3 @@ def load_weights(
 
 def _more(names: list[str]) -> str:
     return f" and {len(names) - 1} more" if len(names) > 1 else ""
-
-
-def digest_of(files: Sequence[Path]) -> str:
-    """SHA-256 of the weights; of several files, the SHA-256 of their SHA-256s in hexadecimal."""
-    digests = [sha256_of(file) for file in files]
-    return (
-        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
-    )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Suppress warnings and progress of transformers; problems that matter are errors here."""
-    remarks: Any = transformers_logging
-    level, shows_progress = remarks.get_verbosity(), remarks.is_progress_bar_enabled()
-    remarks.set_verbosity(remarks.CRITICAL)
-    remarks.disable_progress_bar()
-    try:
-        yield
-    finally:
-        remarks.set_verbosity(level)
-        if shows_progress:
-            remarks.enable_progress_bar()

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import struct
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from quantkit.errors import CheckpointError, FormatError
-from quantkit.files import LFS_POINTER
+from quantkit.files import LFS_POINTER, sha256_of
 from quantkit.json_fields import parse_json
 from quantkit.models.archives import refuse_inflating
 from quantkit.reading import open_regular, read_bytes
 
 CONFIG_NAME = "config.json"
+PREPROCESSOR_NAME = "preprocessor_config.json"
+#: Weights of CTranslate2.
+CTRANSLATE2_NAME = "model.bin"
+#: Of adapters that PEFT saved.
+ADAPTER_CONFIG_NAME = "adapter_config.json"
+ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 
 # In the order of preference: safetensors cannot run code, and need no copy.
 _WEIGHTS = (
     ("model.safetensors", "model.safetensors.index.json"),
     ("pytorch_model.bin", "pytorch_model.bin.index.json"),
 )
+
+_SHARD = re.compile(r"(model|pytorch_model)-\d+-of-\d+\.(safetensors|bin)")
+
+# Of other libraries; where PyTorch's lie beside them, those are read.
+_OTHER_WEIGHTS = {"tf_model.h5": "TensorFlow", "flax_model.msgpack": "Flax"}
 
 # PyTorch's files are archives, whose directory comes last.
 _ZIP = b"PK\x03\x04"
@@ -54,6 +67,62 @@ def optional_json_object(path: Path) -> dict[str, Any]:
     return read_json_object(path) if path.is_file() else {}
 
 
+def has_weights(folder: Path) -> bool:
+    """Whether there are weights for PyTorch, whole or not."""
+    return any((folder / name).exists() for names in _WEIGHTS for name in names)
+
+
+def is_ctranslate2(folder: Path) -> bool:
+    """Whether ``folder`` looks like a model of CTranslate2."""
+    return (folder / CTRANSLATE2_NAME).is_file()
+
+
+def is_adapter(folder: Path) -> bool:
+    """Whether ``folder`` has weights that PEFT adds to those of another model."""
+    return (folder / ADAPTER_CONFIG_NAME).is_file() and not has_weights(folder)
+
+
+def files_of(source: Path) -> list[Path]:
+    """The files of a model: those in a folder, or the one file."""
+    if source.is_dir():
+        return [file for file in source.iterdir() if file.is_file()]
+    return [source]
+
+
+def name_of(source: Path) -> str:
+    """What a model is called after: its folder, or its file without the suffix."""
+    path = source.resolve()
+    return path.name if source.is_dir() else path.stem
+
+
+def folder_of_weights(path: Path) -> Path:
+    """The folder of a model of whose files one is named; else ``path`` itself."""
+    known = (CTRANSLATE2_NAME, *ADAPTER_WEIGHTS, *(name for names in _WEIGHTS for name in names))
+    if path.is_file() and (path.name in (*known, CONFIG_NAME) or _SHARD.fullmatch(path.name)):
+        folder = path.parent
+        config = optional_json_object(folder / CONFIG_NAME)
+        if is_adapter(folder) or (config and "schema" not in config):
+            return folder
+    return path
+
+
+def feature_extractor(folder: Path) -> tuple[dict[str, Any], Path]:
+    """Settings of the front end, empty where there are none, and the file that has them.
+
+    Raises:
+        CheckpointError: they are damaged.
+    """
+    path = folder / PREPROCESSOR_NAME
+    if path.is_file():
+        return read_json_object(path), path
+    # Where transformers 5 stores the parts of a processor.
+    path = folder / "processor_config.json"
+    settings = optional_json_object(path).get("feature_extractor", {})
+    if not isinstance(settings, dict):
+        raise CheckpointError(f"{path}: feature_extractor is not a JSON object; fetch it again")
+    return settings, path
+
+
 def weights_files(folder: Path) -> list[Path]:
     """The weights files, checked for completeness as far as their format allows.
 
@@ -70,8 +139,22 @@ def weights_files(folder: Path) -> list[Path]:
         for file in files:
             _require_whole(file)
         return files
+    for name, library in _OTHER_WEIGHTS.items():
+        if (folder / name).is_file():
+            raise CheckpointError(
+                f"{folder} has its weights for {library} only, {name}: load them with "
+                "transformers 4 and save them for PyTorch with save_pretrained"
+            )
     raise CheckpointError(
         f"{folder} has no weights: neither {' nor '.join(name for name, _ in _WEIGHTS)} is there"
+    )
+
+
+def digest_of(files: Sequence[Path]) -> str:
+    """SHA-256 of the weights; of several files, the SHA-256 of their SHA-256s in hexadecimal."""
+    digests = [sha256_of(file) for file in files]
+    return (
+        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
     )
 
 

@@ -11,7 +11,7 @@ from quantkit.text.label_files.meaning import labels_of_table
 from quantkit.text.labels import Labels
 
 
-def ctc_labels(folder: Path, outputs: int) -> Labels:
+def ctc_labels(folder: Path, outputs: int, language: str = "") -> Labels:
     """Labels from the files of the tokenizer in ``folder``.
 
     See :mod:`quantkit.text.label_files.transformers_tokenizer`. Case is kept,
@@ -19,12 +19,13 @@ def ctc_labels(folder: Path, outputs: int) -> Labels:
 
     Args:
         outputs: of the model.
+        language: whose vocabulary it is, of a file with several; empty: the tokenizer's own.
 
     Raises:
         CheckpointError: files are missing or damaged, or the tokens do not match the outputs.
     """
     try:
-        table = table_of_transformers(folder)
+        table = table_of_transformers(folder, language)
         if table.blank is not None and table.blank not in table.names:
             raise InputError(
                 f"{table.origin} lacks the padding token {table.blank!r}, which is the CTC blank"

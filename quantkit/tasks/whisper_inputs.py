@@ -175,7 +175,7 @@ def _listener(model: WhisperModel, language: str) -> Listener:
 def _feed(model: WhisperModel, features: FloatArray, window: HeardWindow) -> Mapping[str, Output]:
     length = model.listener.frontend.window_frames
     part = features[window.start : window.start + length]
-    times = any(token >= model.vocabulary.timestamps for token in window.tokens)
+    times = any(token in model.vocabulary.times for token in window.tokens)
     prompt = model.vocabulary.prompt(window.language, timestamps=times)
     tokens = [*prompt, *window.tokens]
     return {

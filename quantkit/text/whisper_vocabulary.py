@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from quantkit.errors import FormatError, InputError
-from quantkit.json_fields import Fields, parse_json
+from quantkit.json_fields import Fields, Range, parse_json
 from quantkit.text.byte_labels import gpt2_alphabet
 
 #: Seconds from one timestamp token to the next.
@@ -24,18 +24,19 @@ DECODER_POSITIONS = 448
 # Several times what the 50,257 text tokens of Whisper take.
 _MOST_BYTES = 1 << 22
 
-_END, _START = "<|endoftext|>", "<|startoftranscript|>"
-_LANGUAGE = re.compile(r"<\|([a-z]{2,3})\|>")
-# Older vocabularies call the token for silence "nocaptions".
-_NO_SPEECH = ("<|nospeech|>", "<|nocaptions|>")
+#: Beyond any vocabulary: of the published ones, the largest has 51,866 tokens.
+LARGEST_VOCABULARY = 1 << 20
+#: Of those in a window of 30 seconds, with both of its ends.
+TIMESTAMP_COUNT = 1 + round(WINDOW_SECONDS / TIMESTAMP_STEP)
 
 
 @dataclass(frozen=True)
 class WhisperVocabulary:
     """What the decoder's tokens mean.
 
-    Ids below ``end`` are pieces of text; those from ``timestamps`` on are times in the window, in
-    steps of :data:`TIMESTAMP_STEP`.
+    Ids below ``end`` are pieces of text; :data:`TIMESTAMP_COUNT` ids from ``timestamps`` on are
+    times in the window, in steps of :data:`TIMESTAMP_STEP`. Words that were added in fine-tuning
+    have ids of their own. Whatever is left has no meaning, and pads the outputs of the model.
 
     >>> vocabulary = WhisperVocabulary((b" caf", b"\\xc3", b"\\xa9"), 3, 4, 5, 6, 7, 8)
     >>> vocabulary.decode([0, 1, 2, 3])
@@ -48,11 +49,14 @@ class WhisperVocabulary:
         previous: begins the text of the window before.
         no_speech: says that nobody speaks.
         no_timestamps: asks for text without times.
-        timestamps: the time 0.
+        timestamps: the time 0; -1 for a model without times.
         languages: token of each language by its code; empty for an English-only model.
         transcribe, translate: tokens of the two tasks; -1 for an English-only model.
         suppressed: never sampled.
         suppressed_first: not sampled as the first token of a text.
+        outputs: of the model; 0 for those of a vocabulary that ends with the times.
+        added: bytes of the text tokens beyond ``end``; of one that is not printed, none.
+        language: of clips whose language nobody names; empty: it is detected.
     """
 
     #: In the JSON of :meth:`to_json`.
@@ -70,11 +74,20 @@ class WhisperVocabulary:
     translate: int = -1
     suppressed: tuple[int, ...] = ()
     suppressed_first: tuple[int, ...] = ()
+    outputs: int = 0
+    added: Mapping[int, bytes] = field(default_factory=dict)
+    language: str = ""
 
     @property
     def size(self) -> int:
-        """All tokens, with those of the times in a window of 30 seconds."""
-        return self.timestamps + 1 + round(WINDOW_SECONDS / TIMESTAMP_STEP)
+        """Outputs of the model."""
+        return self.outputs or self.timestamps + TIMESTAMP_COUNT
+
+    @property
+    def times(self) -> range:
+        """Tokens of times; empty for a model without them."""
+        first = self.timestamps
+        return range(first, first + TIMESTAMP_COUNT) if first >= 0 else range(0)
 
     def language_of(self, token: int) -> str:
         """The code of a language's token; empty for any other."""
@@ -89,61 +102,6 @@ class WhisperVocabulary:
         """Whether prompts name a language and a task."""
         return bool(self.languages)
 
-    @classmethod
-    def from_names(
-        cls,
-        names: Sequence[str],
-        suppressed: Iterable[int] = (),
-        suppressed_first: Iterable[int] = (),
-    ) -> WhisperVocabulary:
-        """Read the names of all tokens, in the order of their ids, as tokenizers store them.
-
-        Text is spelled in the printable characters that GPT-2 maps bytes to.
-
-        Raises:
-            FormatError: a token that steers the decoder is missing, or a text token is not
-                spelled in those characters.
-        """
-        ids = {name: index for index, name in enumerate(names)}
-
-        def token(*known: str) -> int:
-            found = next((ids[name] for name in known if name in ids), None)
-            if found is None:
-                raise FormatError(f"the vocabulary has no token {known[0]}: it is not Whisper's")
-            return found
-
-        end = token(_END)
-        first = token("<|translate|>")
-        languages = {
-            match[1]: index
-            for name, index in ids.items()
-            if end < index < first and (match := _LANGUAGE.fullmatch(name))
-        }
-        # The tokens of languages are there, but an English-only model was never trained on them.
-        is_multilingual = end > 50_256
-        to_byte = gpt2_alphabet()
-        try:
-            pieces = tuple(bytes(to_byte[c] for c in name) for name in names[:end])
-        except KeyError as error:
-            raise FormatError(
-                f"a text token holds {error.args[0]!r}: the vocabulary is not Whisper's"
-            ) from None
-        no_timestamps = token("<|notimestamps|>")
-        return cls(
-            pieces=pieces,
-            end=end,
-            start=token(_START),
-            previous=token("<|startofprev|>"),
-            no_speech=token(*_NO_SPEECH),
-            no_timestamps=no_timestamps,
-            timestamps=no_timestamps + 1,
-            languages=languages if is_multilingual else None,
-            transcribe=token("<|transcribe|>") if is_multilingual else -1,
-            translate=first if is_multilingual else -1,
-            suppressed=tuple(sorted({*suppressed} - {end, -1})),
-            suppressed_first=tuple(suppressed_first),
-        )
-
     def prompt(
         self, language: str = "en", *, translate: bool = False, timestamps: bool = False
     ) -> list[int]:
@@ -155,9 +113,11 @@ class WhisperVocabulary:
             timestamps: whether times are wanted.
 
         Raises:
-            InputError: a language that the model does not know, or a translation into the
-                language that it is.
+            InputError: a language that the model does not know, a translation into the language
+                that it is, or times of a model without them.
         """
+        if timestamps and not self.times:
+            raise InputError("the model has no tokens for times: leave out --timestamps")
         tokens = [self.start]
         if self.languages:
             if language not in self.languages:
@@ -173,7 +133,10 @@ class WhisperVocabulary:
 
     def decode(self, tokens: Iterable[int]) -> str:
         """Text of tokens; those that steer the decoder are left out."""
-        content = b"".join(self.pieces[token] for token in tokens if 0 <= token < self.end)
+        content = b"".join(
+            self.pieces[token] if 0 <= token < self.end else self.added.get(token, b"")
+            for token in tokens
+        )
         return content.decode("utf-8", errors="replace")
 
     def to_json(self) -> str:
@@ -182,8 +145,7 @@ class WhisperVocabulary:
         The text tokens are lines of GPT-2's printable characters, compressed by zlib and written
         in base64.
         """
-        character_of = {byte: character for character, byte in gpt2_alphabet().items()}
-        lines = "\n".join("".join(character_of[byte] for byte in piece) for piece in self.pieces)
+        lines = "\n".join(map(spelled_in_gpt2, self.pieces))
         content: dict[str, Any] = {
             "kind": self.kind,
             "pieces": base64.b64encode(zlib.compress(lines.encode(), 9)).decode(),
@@ -192,6 +154,13 @@ class WhisperVocabulary:
             "suppressed": list(self.suppressed),
             "suppressed_first": list(self.suppressed_first),
         }
+        # Entries that published models do not need, so that their artifacts stay what they were.
+        if self.outputs:
+            content["outputs"] = self.outputs
+        if self.added:
+            content["added"] = {token: spelled_in_gpt2(each) for token, each in self.added.items()}
+        if self.language:
+            content["language"] = self.language
         return json.dumps(content)
 
     @classmethod
@@ -204,15 +173,18 @@ class WhisperVocabulary:
         where = "the vocabulary"
         content = Fields(parse_json(text, where), where)
         languages = content.child("languages")
+        added = Fields(content.table("added", {}), f"{where}: added")
         try:
             lines = _inflated(base64.b64decode(content.text("pieces"))).decode().split("\n")
-            to_byte = gpt2_alphabet()
             return cls(
-                pieces=tuple(bytes(to_byte[c] for c in line) for line in lines),
+                pieces=tuple(map(bytes_of_gpt2, lines)),
                 **{name: content.whole(name) for name in _NUMBERS},
                 languages={name: languages.whole(name) for name in languages.names()} or None,
                 suppressed=content.wholes("suppressed"),
                 suppressed_first=content.wholes("suppressed_first"),
+                outputs=content.whole("outputs", 0, Range(0, LARGEST_VOCABULARY)),
+                added={int(token): bytes_of_gpt2(added.text(token)) for token in added.names()},
+                language=content.text("language", ""),
             )
         except FormatError:
             raise
@@ -230,6 +202,23 @@ _NUMBERS = (
     "transcribe",
     "translate",
 )
+
+
+def bytes_of_gpt2(spelled: str) -> bytes:
+    """The bytes that GPT-2's characters stand for; KeyError for another one."""
+    to_byte = gpt2_alphabet()
+    return bytes(to_byte[character] for character in spelled)
+
+
+def spelled_in_gpt2(content: bytes) -> str:
+    """Bytes in the printable characters that GPT-2 maps them to."""
+    characters = _characters()
+    return "".join(characters[byte] for byte in content)
+
+
+@lru_cache
+def _characters() -> dict[int, str]:
+    return {byte: character for character, byte in gpt2_alphabet().items()}
 
 
 def _inflated(packed: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from quantkit.exporting.parity import ParityReport
 from quantkit.exporting.sources import ExportOptions, export_source
 from quantkit.graph.artifact import save_model
 from tests.small_model import masked_convolutions
+
+PRETRAINED = "wav2vec 2.0 and relatives"
 
 
 @pytest.fixture
@@ -28,8 +31,10 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path]]:
 
         return exporter
 
-    for name in ("_export_onnx", "_export_pretrained", "_export_wav2letter"):
+    for name in ("_export_onnx", "_export_wav2letter"):
         monkeypatch.setattr(sources, name, note(name.removeprefix("_export_")))
+    kinds = tuple(replace(kind, export=note(kind.name)) for kind in sources.KINDS)
+    monkeypatch.setattr(sources, "KINDS", kinds)
     return found
 
 
@@ -37,8 +42,9 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path]]:
     ("config", "exporter"),
     [
         ('{"schema": "quantkit.checkpoint/1", "architecture": "wav2letter"}', "wav2letter"),
-        ('{"architectures": ["Wav2Vec2ForCTC"]}', "pretrained"),
-        ('{"model_type": "bert"}', "pretrained"),
+        ('{"architectures": ["Wav2Vec2ForCTC"]}', PRETRAINED),
+        ('{"model_type": "bert"}', PRETRAINED),
+        ('{"model_type": "whisper"}', "Whisper of transformers"),
     ],
 )
 def test_the_configuration_tells_what_a_folder_holds(
@@ -69,7 +75,7 @@ def test_a_name_is_looked_up_on_the_hub_and_names_the_model(
         found.append((source, options.name))
         return ParityReport(0.0, ())
 
-    monkeypatch.setattr(sources, "_export_pretrained", exporter)
+    monkeypatch.setattr(sources, "KINDS", (replace(sources.KINDS[-1], export=exporter),))
     hub = pytest.importorskip("quantkit.models.hub")
     (tmp_path / "config.json").write_text('{"architectures": ["HubertForCTC"]}')
     monkeypatch.setattr(hub, "downloaded", lambda name: tmp_path if name == "a/b" else None)
@@ -121,3 +127,64 @@ def test_without_torch_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'quantkit\[export\]'"):
         export_source(str(tmp_path), tmp_path / "a.onnx", ExportOptions())
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "pytorch_model.bin"])
+def test_a_file_of_a_model_stands_for_its_folder(
+    tmp_path: Path, called: list[tuple[str, Path]], name: str
+) -> None:
+    (tmp_path / "config.json").write_text('{"architectures": ["Wav2Vec2ForCTC"]}')
+    (tmp_path / "model.safetensors").touch()
+    (tmp_path / name).touch()
+    export_source(str(tmp_path / name), tmp_path / "a.onnx", ExportOptions())
+    assert called == [(PRETRAINED, tmp_path)]
+
+
+def test_a_model_in_the_cache_of_the_hub_has_its_own_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files of a commit are links into ``blobs``."""
+    found: list[tuple[Path, str]] = []
+
+    def exporter(source: Path, destination: Path, options: ExportOptions) -> ParityReport:
+        found.append((source, options.name))
+        return ParityReport(0.0, ())
+
+    monkeypatch.setattr(sources, "KINDS", (replace(sources.KINDS[-1], export=exporter),))
+    folder = tmp_path / "models--a--b"
+    (folder / "blobs").mkdir(parents=True)
+    (folder / "blobs" / "123").write_text('{"architectures": ["HubertForCTC"]}')
+    snapshot = folder / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").symlink_to("../../blobs/123")
+    for source in (folder, snapshot, snapshot / "config.json"):
+        export_source(str(source), tmp_path / "a.onnx", ExportOptions())
+    assert found == [(snapshot, "b")] * 3
+
+
+def test_an_adapter_is_merged_into_the_model_that_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    found: list[tuple[Path, ExportOptions]] = []
+
+    def exporter(source: Path, destination: Path, options: ExportOptions) -> ParityReport:
+        found.append((source, options))
+        return ParityReport(0.0, ())
+
+    pretrained = replace(sources.KINDS[-1], export=exporter)
+    monkeypatch.setattr(sources, "KINDS", (sources.KINDS[0], pretrained))
+    base, adapter = tmp_path / "base", tmp_path / "adapter"
+    for folder in (base, adapter):
+        folder.mkdir()
+    (base / "config.json").write_text('{"architectures": ["HubertForCTC"]}')
+    settings = adapter / "adapter_config.json"
+    settings.write_text('{"peft_type": "LORA", "base_model_name_or_path": "../base"}')
+    export_source(str(adapter), tmp_path / "a.onnx", ExportOptions())
+    ((source, options),) = found
+    assert source.samefile(base)
+    assert (options.name, options.adapter) == ("adapter", adapter)
+    # One that names itself goes round in a circle.
+    settings.write_text('{"peft_type": "LORA", "base_model_name_or_path": "."}')
+    with pytest.raises(InputError, match="no model of transformers"):
+        export_source(str(adapter), tmp_path / "a.onnx", ExportOptions())

@@ -13,7 +13,7 @@ import soundfile
 from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.errors import CheckpointError, InputError, ParityError
 from quantkit.exporting.sources import ExportOptions, export_source
-from quantkit.exporting.whisper_parity import check_whisper_parity
+from quantkit.exporting.whisper_parity import check_whisper_parity, whisper_references
 from quantkit.graph.artifact import open_model, read_info, total_size
 from quantkit.graph.layers import find_layers
 from quantkit.models.whisper.checkpoint import load_ctranslate2
@@ -78,7 +78,7 @@ def test_embedding_and_projection_are_stored_once(exported: Path) -> None:
 
 def test_a_changed_weight_is_found(exported: Path) -> None:
     with pytest.raises(ParityError, match="differs from PyTorch in 18 of 18"):
-        check_whisper_parity(tiny_whisper(seed=1), exported)
+        check_whisper_parity(whisper_references(tiny_whisper(seed=1)), exported)
 
 
 def test_it_transcribes_whatever_noise_means_to_it(exported: Path, clip: Path) -> None:
@@ -211,3 +211,17 @@ def test_a_model_may_suppress_nothing(folders: tuple[Path, Path], tmp_path: Path
     checkpoint = load_ctranslate2(folder)
     assert checkpoint.vocabulary.suppressed == ()
     assert checkpoint.vocabulary.suppressed_first == ()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"hop_length": 320}, "hop_length is 320"), ({"sampling_rate": 8_000}, "sampling_rate is")],
+)
+def test_a_spectrogram_of_other_settings_is_refused(
+    settings: dict[str, int], message: str, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "theirs"
+    shutil.copytree(folders[0], folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+    with pytest.raises(CheckpointError, match=message):
+        export_source(str(folder), tmp_path / "out.onnx", ExportOptions())

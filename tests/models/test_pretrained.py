@@ -85,7 +85,6 @@ def test_the_newer_place_of_the_feature_extractor(folder: Path) -> None:
     ("name", "message"),
     [
         ("config.json", "is not a model: it has no config.json"),
-        ("preprocessor_config.json", "has no preprocessor_config.json"),
         ("vocab.json", "has no vocab.json"),
         ("model.safetensors", "has no weights"),
     ],
@@ -153,7 +152,65 @@ def test_weights_of_another_head_are_refused(folder: Path) -> None:
 
 def test_weights_of_another_size_are_refused(folder: Path) -> None:
     edit(folder / "config.json", hidden_size=32)
-    with pytest.raises(CheckpointError, match="cannot be loaded"):
+    with pytest.raises(CheckpointError, match=r"tensor \S+ has shape .* config.json requires"):
+        load_pretrained(folder)
+
+
+def test_without_settings_of_a_front_end_those_of_transformers_hold(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "preprocessor_config.json").unlink()
+    loaded = load_pretrained(folder)
+    assert (loaded.frontend, loaded.standardized) == (WaveformFrontend(16_000, 30), True)
+    assert "has no preprocessor_config.json" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "library"), [("tf_model.h5", "TensorFlow"), ("flax_model.msgpack", "Flax")]
+)
+def test_weights_of_other_libraries_are_left_alone(folder: Path, name: str, library: str) -> None:
+    (folder / name).write_bytes(b"theirs")
+    assert load_pretrained(folder).labels is not None
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=f"weights for {library} only"):
+        load_pretrained(folder)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_every_precision_becomes_single(tmp_path: Path, dtype: torch.dtype) -> None:
+    loaded = load_pretrained(save(tmp_path, tiny("Wav2Vec2ForCTC").to(dtype)))
+    assert {p.dtype for p in loaded.model.parameters()} == {torch.float32}
+
+
+def test_code_in_a_folder_is_never_run(folder: Path) -> None:
+    (folder / "theirs.py").write_text("raise SystemExit('ran')")
+    edit(folder / "config.json", auto_map={"AutoModelForCTC": "theirs.Model"})
+    assert load_pretrained(folder).labels is not None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"conv_kernel": 5}, "conv_kernel must be a list with a number for each convolution"),
+        ({"conv_kernel": [10, "3", 2]}, "conv_kernel must have whole numbers .*, not '3'"),
+        ({"conv_stride": [5, 2]}, "3 in conv_kernel, 2 in conv_stride"),
+        ({"conv_dim": []}, "conv_dim must be a list"),
+        ({"hidden_size": -16}, "hidden_size must be a whole number from 1 to 65536, not -16"),
+        ({"hidden_size": "16"}, "hidden_size must be a whole number"),
+        ({"num_hidden_layers": 10**12}, "num_hidden_layers must be .* to 256"),
+        ({"vocab_size": None}, "vocab_size must be a whole number"),
+        ({"vocab_size": 10**300}, "vocab_size must be a whole number"),
+        ({"intermediate_size": 60_000}, r"tensor \S+ has shape"),
+        ({"hidden_act": "magic"}, "describes no Wav2Vec2ForCTC"),
+        ({"num_attention_heads": 3}, "describes no Wav2Vec2ForCTC"),
+        ({"num_hidden_layers": 200}, "describes a model of .* weights, but there are"),
+    ],
+)
+def test_settings_that_no_model_has_are_refused(
+    folder: Path, changes: dict[str, object], message: str
+) -> None:
+    edit(folder / "config.json", **changes)
+    with pytest.raises(CheckpointError, match=message):
         load_pretrained(folder)
 
 

@@ -9,6 +9,7 @@ import zlib
 import pytest
 
 from quantkit.errors import FormatError, InputError
+from quantkit.text.whisper_names import vocabulary_of_names
 from quantkit.text.whisper_vocabulary import WhisperVocabulary
 
 STEERING = [
@@ -27,20 +28,20 @@ WORDS = ["a", "b", "Ġcaf", "Ã", "©"]
 ENGLISH_ONLY_END = 50_256
 
 
-def names(text_tokens: int) -> list[str]:
-    filler = [""] * (text_tokens - len(WORDS))
-    return [*WORDS, *filler, "<|endoftext|>", *STEERING, "<|0.00|>"]
+def named(text_tokens: int, *behind: str) -> dict[int, str]:
+    names = dict(enumerate(WORDS))
+    return names | dict(enumerate(["<|endoftext|>", *STEERING, *behind], start=text_tokens))
 
 
 @pytest.fixture(scope="module")
 def multilingual() -> WhisperVocabulary:
     end = ENGLISH_ONLY_END + 1
-    return WhisperVocabulary.from_names(names(end), [-1, 1, end, end + 1], [0, end])
+    return vocabulary_of_names(named(end), [-1, 1, end, end + 1], [0, end])
 
 
 @pytest.fixture(scope="module")
 def english() -> WhisperVocabulary:
-    return WhisperVocabulary.from_names(names(ENGLISH_ONLY_END))
+    return vocabulary_of_names(named(ENGLISH_ONLY_END))
 
 
 def test_characters_may_be_spread_over_tokens(multilingual: WhisperVocabulary) -> None:
@@ -91,9 +92,9 @@ def test_a_damaged_one_is_refused(damaged: str) -> None:
 
 def test_another_models_tokens_are_refused() -> None:
     with pytest.raises(FormatError, match=r"no token <\|endoftext\|>"):
-        WhisperVocabulary.from_names(["<pad>", "a"])
+        vocabulary_of_names({0: "<pad>", 1: "a"})
     with pytest.raises(FormatError, match="holds ' '"):
-        WhisperVocabulary.from_names(["a b", "<|endoftext|>", *STEERING])
+        vocabulary_of_names(dict(enumerate(["a b", "<|endoftext|>", *STEERING])))
 
 
 @pytest.mark.parametrize("bomb", [zlib.compress(b"a" * (64 << 20), 9), zlib.compress(b"a\n")[:-4]])

@@ -1,39 +1,47 @@
-"""Whisper checkpoints: folders of ``transformers`` and of CTranslate2 (faster-whisper)."""
+"""Whisper checkpoints: of ``transformers``, of CTranslate2 (faster-whisper), and of OpenAI."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
+from torch import Tensor
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from quantkit.audio.whisper_frontend import WhisperFrontend
 from quantkit.errors import CheckpointError
 from quantkit.files import sha256_of
-from quantkit.models.pretrained import digest_of, load_weights
+from quantkit.models.config_limits import require_sensible
+from quantkit.models.lora import merge_adapter
+from quantkit.models.pickled_names import is_openai
+from quantkit.models.pretrained import load_weights
 from quantkit.models.pretrained_files import (
     CONFIG_NAME,
+    CTRANSLATE2_NAME,
+    digest_of,
+    feature_extractor,
+    is_ctranslate2,
     licence_of,
-    optional_json_object,
     read_json_object,
     weights_files,
 )
 from quantkit.models.whisper.ctranslate2 import (
-    MODEL_NAME,
     head_count,
     layer_count,
     read_arrays,
     whisper_state,
 )
+from quantkit.models.whisper.generation import Generation, read_generation, token_list
+from quantkit.models.whisper.openai import read_openai, vocabulary_folder
 from quantkit.models.whisper.positions import restore_positions
 from quantkit.models.whisper.vocabulary_files import read_vocabulary
 from quantkit.text.whisper_vocabulary import DECODER_POSITIONS, WhisperVocabulary
 
-_GENERATION = "generation_config.json"
+_EMBEDDING, _PROJECTION = "model.decoder.embed_tokens.weight", "proj_out.weight"
 # Encoder positions of a window, of two frames each.
 _AUDIO_POSITIONS = WhisperFrontend().window_frames // 2
 
@@ -55,9 +63,23 @@ class WhisperCheckpoint:
     licence: str
 
 
-def is_ctranslate2(folder: Path) -> bool:
-    """Whether ``folder`` looks like a model of CTranslate2."""
-    return (folder / MODEL_NAME).is_file()
+def load_whisper(path: Path, adapter: Path | None = None) -> WhisperCheckpoint:
+    """Load a Whisper in any of the formats.
+
+    Args:
+        adapter: folder of a LoRA adapter that is merged into it.
+
+    Raises:
+        CheckpointError: a file is missing, truncated, or belongs to another model.
+    """
+    load = next(
+        (load for is_format, load in _FORMATS if is_format(path)),
+        load_transformers,
+    )
+    loaded = load(path)
+    if adapter is None:
+        return loaded
+    return replace(loaded, sha256=merge_adapter(loaded.model, adapter, loaded.sha256))
 
 
 def load_ctranslate2(folder: Path) -> WhisperCheckpoint:
@@ -66,7 +88,7 @@ def load_ctranslate2(folder: Path) -> WhisperCheckpoint:
     Raises:
         CheckpointError: a file is missing, truncated, or belongs to another model.
     """
-    weights = folder / MODEL_NAME
+    weights = folder / CTRANSLATE2_NAME
     arrays = read_arrays(weights)
     state = whisper_state(arrays)
     width = state["model.encoder.layer_norm.weight"].shape[0]
@@ -89,18 +111,41 @@ def load_ctranslate2(folder: Path) -> WhisperCheckpoint:
     )
     _require_lengths(settings, folder)
     content = read_json_object(folder / CONFIG_NAME)
-    vocabulary = read_vocabulary(
-        folder,
-        tokens,
-        suppressed=content.get("suppress_ids"),
-        suppressed_first=content.get("suppress_ids_begin"),
+    suppressed, first = (
+        token_list(content.get(key) or [], folder / CONFIG_NAME)
+        for key in ("suppress_ids", "suppress_ids_begin")
     )
+    generation = Generation(suppressed, first)
+    vocabulary = read_vocabulary(folder, tokens, bands, generation)
+    # Copies, because the file is mapped read-only and torch requires writable memory.
+    tensors = {name: torch.from_numpy(np.array(values)) for name, values in state.items()}
     return WhisperCheckpoint(
-        _with_state(settings, state, weights),
+        _with_state(settings, tensors, weights),
         vocabulary,
         WhisperFrontend(mel_bands=bands),
         sha256_of(weights),
         licence_of(folder),
+    )
+
+
+def load_openai(path: Path) -> WhisperCheckpoint:
+    """Load a ``.pt`` of OpenAI's Whisper.
+
+    Raises:
+        CheckpointError: it is damaged or no whole Whisper, or there is no vocabulary for it.
+    """
+    settings, state = read_openai(path)
+    _require_lengths(settings, path)
+    bands, outputs = settings.num_mel_bins, settings.vocab_size
+    folder = vocabulary_folder(path, outputs)
+    vocabulary = read_vocabulary(folder, outputs, bands, Generation())
+    # Its own file, so the licence of the folder around it is not its licence.
+    return WhisperCheckpoint(
+        _with_state(settings, state, path),
+        vocabulary,
+        WhisperFrontend(mel_bands=bands),
+        sha256_of(path),
+        "",
     )
 
 
@@ -112,13 +157,11 @@ def load_transformers(folder: Path) -> WhisperCheckpoint:
     """
     files = weights_files(folder)
     settings = read_json_object(folder / CONFIG_NAME)
-    generation = optional_json_object(folder / _GENERATION)
+    require_sensible(settings, folder / CONFIG_NAME)
+    _require_frontend(folder)
+    bands = settings.get("num_mel_bins", WhisperFrontend.mel_bands)
     vocabulary = read_vocabulary(
-        folder,
-        settings.get("vocab_size", 51_865),
-        suppressed=generation.get("suppress_tokens") or settings.get("suppress_tokens"),
-        suppressed_first=generation.get("begin_suppress_tokens")
-        or settings.get("begin_suppress_tokens"),
+        folder, settings.get("vocab_size", 51_865), bands, read_generation(folder, settings)
     )
     # Typed as Any, because the parts of transformers models are not typed.
     model: Any = load_weights(folder, WhisperForConditionalGeneration, files)
@@ -138,24 +181,45 @@ def _require_lengths(settings: WhisperConfig, folder: Path) -> None:
         )
 
 
-def _with_state(
-    settings: WhisperConfig, state: dict[str, npt.NDArray[np.float32]], weights: Path
-) -> Any:
+def _require_frontend(folder: Path) -> None:
+    """Refuse spectrograms of other settings; what a folder leaves out are the published ones."""
+    settings, origin = feature_extractor(folder)
+    usual = WhisperFrontend()
+    for key, wanted in (
+        ("sampling_rate", usual.sample_rate),
+        ("n_fft", usual.window),
+        ("hop_length", usual.hop),
+        ("chunk_length", usual.window_seconds),
+    ):
+        if (found := settings.get(key, wanted)) != wanted:
+            raise CheckpointError(f"{origin}: {key} is {found!r:.40}, but Whisper's is {wanted}")
+
+
+def _with_state(settings: WhisperConfig, state: Mapping[str, Tensor], weights: Path) -> Any:
     try:
         with torch.device("meta"):
             model: Any = WhisperForConditionalGeneration(settings)
     except ValueError as error:
         raise CheckpointError(f"{weights} is not a Whisper: {error}") from error
-    # A copy, because the file is mapped read-only and torch requires writable memory.
-    tensors = {name: torch.from_numpy(np.array(values)) for name, values in state.items()}
-    tensors["proj_out.weight"] = tensors["model.decoder.embed_tokens.weight"]
-    for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
+    wanted = {name: parameter.shape for name, parameter in model.named_parameters()}
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        if name not in wanted:
+            raise CheckpointError(f"{weights} is not a Whisper: it has an unknown tensor {name}")
+        if tensor.shape != wanted[name]:
+            raise CheckpointError(
+                f"{weights}: tensor {name} has shape {tuple(tensor.shape)}, but its settings "
+                f"require {tuple(wanted[name])}"
+            )
+        tensors[name] = tensor.to(torch.float32)
+        if not torch.isfinite(tensors[name]).all():
             raise CheckpointError(f"{weights}: {name} has values that are not finite")
-    try:
-        model.load_state_dict(tensors, strict=True, assign=True)
-    except RuntimeError as error:
-        reason = next(iter(str(error).splitlines()[1:]), str(error)).strip()
-        raise CheckpointError(f"{weights} is not a complete Whisper: {reason}") from error
+    if missing := sorted(wanted.keys() - tensors.keys() - {_PROJECTION}):
+        raise CheckpointError(f"{weights} is not a complete Whisper: it lacks {missing[0]}")
+    tensors[_PROJECTION] = tensors[_EMBEDDING]
+    model.load_state_dict(tensors, strict=True, assign=True)
     restore_positions(model)
     return model.requires_grad_(False).eval()
+
+
+_FORMATS = ((is_ctranslate2, load_ctranslate2), (is_openai, load_openai))

@@ -18,7 +18,6 @@ import numpy.typing as npt
 from quantkit.arrays import Array
 from quantkit.errors import CheckpointError
 
-MODEL_NAME = "model.bin"
 #: Model type in the files of Whisper models.
 SPECIFICATION = "WhisperSpec"
 

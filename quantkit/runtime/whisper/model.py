@@ -50,10 +50,14 @@ class WhisperModel(SpeechModel):
         ):
             raise ModelError("the model carries no vocabulary or front end of a Whisper")
         width = 1 if decoding.decoder == "greedy" else decoding.width or _USUAL_WIDTH
-        if decoding.language or decoding.translate:
-            # An unknown language is refused before any audio is processed.
-            language = decoding.language or "en"
-            vocabulary.prompt(language, translate=decoding.translate)
+        if decoding.language or decoding.translate or decoding.timestamps:
+            # What the model cannot do is refused before any audio is processed.
+            known = next(iter(vocabulary.languages or ("en",)))
+            vocabulary.prompt(
+                decoding.language or known,
+                translate=decoding.translate,
+                timestamps=decoding.timestamps,
+            )
         if not vocabulary.is_multilingual:
             decoding = replace(decoding, language="")
         self.vocabulary = vocabulary
@@ -134,7 +138,7 @@ class WhisperModel(SpeechModel):
 
     def segments_of(self, output: Output) -> tuple[Segment, ...]:
         """The segments with times; empty without timestamps."""
-        first = self.vocabulary.timestamps
+        first, times = self.vocabulary.timestamps, self.vocabulary.times
         segments: list[Segment] = []
         for start, tokens in groupby(output.tolist(), key=lambda row: row[1]):
             offset = self.listener.frontend.seconds_of(start)
@@ -142,7 +146,7 @@ class WhisperModel(SpeechModel):
             text: list[int] = []
             # A text that is cut off at the end of its window ends there.
             for token in (*(row[0] for row in tokens), first + self._last_time):
-                if token < first:
+                if token not in times:
                     text.append(token)
                     continue
                 time = round(offset + (token - first) * TIMESTAMP_STEP, 2)

@@ -22,7 +22,8 @@ _MOST_OF_IT = 0.5
 class Rules:
     """What is ruled out, given the tokens of a window so far.
 
-    1. Tokens that write no speech, and those that steer the decoder, never.
+    1. Tokens that write no speech, those that steer the decoder, and outputs without a token,
+       never.
     2. At the beginning, no silence and no end.
     3. Without timestamps, no timestamp.
     4. With timestamps: they come in pairs, but for the one before the end and the first; they
@@ -61,10 +62,10 @@ class Rules:
     @cached_property
     def _always(self) -> npt.NDArray[np.intp]:
         vocabulary = self.vocabulary
-        # Of the tokens behind the end, a text without times has none.
-        behind = vocabulary.timestamps if self.timestamps else vocabulary.size
-        steering = range(vocabulary.end + 1, behind)
-        return np.array(sorted({*vocabulary.suppressed, *steering}), np.intp)
+        # Of the tokens behind the end, a text without times has added words only.
+        text = {*vocabulary.added, *(vocabulary.times if self.timestamps else ())}
+        others = {*range(vocabulary.end + 1, vocabulary.size)} - text
+        return np.array(sorted({*vocabulary.suppressed, *others}), np.intp)
 
     @cached_property
     def _first(self) -> npt.NDArray[np.intp]:
@@ -72,25 +73,29 @@ class Rules:
         return np.array(sorted(first), np.intp)
 
     def _time(self, allowed: FloatArray, text: Sequence[int]) -> None:
-        first, end = self.vocabulary.timestamps, self.vocabulary.end
-        is_time = [token >= first for token in text]
+        times, end = self.vocabulary.times, self.vocabulary.end
+        first, behind = times.start, times.stop
+        is_time = [token in times for token in text]
         if is_time[-1:] == [True]:
             if len(text) < 2 or is_time[-2]:
                 # A segment has begun: text follows.
-                allowed[first:] = -np.inf
+                allowed[first:behind] = -np.inf
             else:
                 # A segment has ended: the next one begins, or nothing follows.
                 allowed[:end] = -np.inf
-        times = [token for token in text if token >= first]
-        if times:
+                allowed[behind:] = -np.inf
+        written = [token for token in text if token in times]
+        if written:
             # The next segment may begin where the last one ended; no segment is empty.
             begins = is_time[-1] and len(text) > 1 and not is_time[-2]
-            allowed[first : times[-1] + (0 if begins else 1)] = -np.inf
+            allowed[first : written[-1] + (0 if begins else 1)] = -np.inf
         if not text:
             allowed[:first] = -np.inf
             allowed[first + round(_LATEST_BEGINNING / TIMESTAMP_STEP) + 1 :] = -np.inf
-        if _log_sum_exp(allowed[first:]) > allowed[:first].max():
+        others = max(allowed[:first].max(), allowed[behind:].max(initial=-np.inf))
+        if _log_sum_exp(allowed[first:behind]) > others:
             allowed[:first] = -np.inf
+            allowed[behind:] = -np.inf
 
 
 def _log_sum_exp(values: FloatArray) -> float:

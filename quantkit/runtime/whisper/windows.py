@@ -74,10 +74,10 @@ class Listener:
         """
         length = self.frontend.window_frames
         end = len(features) - length
-        timestamps = self.decoding.timestamps or end > length
+        timestamps = self.decoding.timestamps or (end > length and bool(self.vocabulary.times))
         rules = Rules(self.vocabulary, timestamps)
         random = np.random.default_rng(self.decoding.seed)
-        language, start = self.decoding.language, 0
+        language, start = self.decoding.language or self.vocabulary.language, 0
         before: tuple[int, ...] = ()
         while start < end:
             encoded = self.encode(features, start)
@@ -123,7 +123,7 @@ def _finished(
     Args:
         size: frames of the clip in this window.
     """
-    is_time = [token >= vocabulary.timestamps for token in tokens]
+    is_time = [token in vocabulary.times for token in tokens]
     # A segment ends and the next begins.
     pairs = [i + 1 for i in range(len(tokens) - 1) if is_time[i] and is_time[i + 1]]
     if not pairs or is_time[-2:] == [False, True]:

@@ -70,8 +70,11 @@ def table_of(path: Path) -> LabelTable:
     )
 
 
-def table_of_transformers(folder: Path) -> LabelTable:
+def table_of_transformers(folder: Path, language: str = "") -> LabelTable:
     """The labels of a CTC model of ``transformers`` in a folder.
+
+    Args:
+        language: whose vocabulary it is, of a file with several; empty: the tokenizer's own.
 
     Raises:
         InputError: as :func:`table_of`.
@@ -79,7 +82,7 @@ def table_of_transformers(folder: Path) -> LabelTable:
     name = next((each for each in (VOCABULARY, TOKENIZER) if (folder / each).is_file()), None)
     if name is None:
         raise InputError(f"{folder} has no {VOCABULARY} with the labels of its outputs")
-    return table_of_folder(_beside(folder / name), name, str(folder / name))
+    return table_of_folder(_beside(folder / name), name, str(folder / name), language)
 
 
 def _table_in_folder(folder: Path, name: str, names: list[str]) -> LabelTable | None:

@@ -27,7 +27,7 @@ _SPECIAL = ("unk_token", "bos_token", "eos_token")
 Beside = Callable[[str], bytes | None]
 
 
-def table_of_folder(beside: Beside, vocabulary: str, origin: str) -> LabelTable:
+def table_of_folder(beside: Beside, vocabulary: str, origin: str, language: str = "") -> LabelTable:
     """The labels of a tokenizer.
 
     The padding token is the CTC blank, and the word delimiter a space. Phonemes are printed with
@@ -36,6 +36,7 @@ def table_of_folder(beside: Beside, vocabulary: str, origin: str) -> LabelTable:
     Args:
         vocabulary: name of the file that numbers the tokens.
         origin: path of that file, for messages.
+        language: of a file with several vocabularies; empty: that of the settings.
 
     Raises:
         InputError: a file is damaged, or it has vocabularies of several languages and names none.
@@ -48,7 +49,8 @@ def table_of_folder(beside: Beside, vocabulary: str, origin: str) -> LabelTable:
         raise InputError(f"labels {origin} are not a JSON object")
     if vocabulary == VOCABULARY and numbers:
         if all(isinstance(each, dict) for each in numbers.values()):
-            numbers = one_language(numbers, str(settings.get("target_lang") or ""), origin)
+            wanted = language or str(settings.get("target_lang") or "")
+            numbers = one_language(numbers, wanted, origin)
         numbers = numbers | _object(beside, _ADDED, origin)
     table = table_of_json(numbers, origin)
     is_phonetic = "Phoneme" in str(settings.get("tokenizer_class", ""))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -62,3 +64,19 @@ def test_what_is_left_adds_up_to_one_however_much_is_ruled_out(
     log_probs[vocabulary.no_speech] = 0.0
     found = Rules(vocabulary).apply(log_probs, [0])
     assert np.exp(found).sum() == pytest.approx(1.0, rel=1e-4)
+
+
+def test_added_words_are_text_and_padding_is_nothing(vocabulary: WhisperVocabulary) -> None:
+    size = vocabulary.size
+    padded = replace(vocabulary, outputs=size + 6, added={size: b"word", size + 1: b""})
+    found = allowed(padded, [0], timestamps=False)
+    assert found == {0, 1, 3, 4, vocabulary.end, size, size + 1}
+    timed = allowed(padded, [vocabulary.timestamps], timestamps=True)
+    assert timed == found
+    assert max(allowed(padded, [], timestamps=True)) == vocabulary.timestamps + 50
+    log_probs = np.full(padded.size, -20.0, np.float32)
+    log_probs[size] = 0.0
+    assert Rules(padded, timestamps=True).apply(log_probs, [10, 0]).argmax() == size
+    # Behind the end of a segment no word follows, an added one no more than another.
+    ended = Rules(padded, timestamps=True).apply(log_probs, [10, 0, 11])
+    assert set(np.flatnonzero(np.isfinite(ended))) <= set(vocabulary.times)

@@ -122,3 +122,26 @@ def test_the_language_is_the_likeliest(scripted: type, vocabulary: WhisperVocabu
 @pytest.mark.parametrize(("text", "low", "high"), [("ab" * 200, 10, 100), ("abcdefg", 0, 1)])
 def test_compression_tells_repetition(text: str, low: float, high: float) -> None:
     assert low < compression(text) < high
+
+
+def test_a_model_without_times_hears_whole_windows(
+    scripted: type, vocabulary: WhisperVocabulary
+) -> None:
+    untimed = replace(vocabulary, timestamps=-1, outputs=vocabulary.size)
+    network = scripted(once)
+    windows = list(listener(network, untimed).windows(clip(50)))
+    assert [window.start for window in windows] == [0, 3_000]
+    assert [window.tokens for window in windows] == [(A,), (A,)]
+    assert all(prompt[-1] == vocabulary.no_timestamps for prompt in network.prompts)
+
+
+def test_the_language_of_the_settings_is_not_detected(
+    scripted: type, vocabulary: WhisperVocabulary
+) -> None:
+    german = replace(
+        vocabulary, languages={"en": 20, "de": 21}, transcribe=22, translate=23, language="de"
+    )
+    network = scripted(once)
+    (window,) = listener(network, german).windows(clip(7))
+    assert window.language == "de"
+    assert len(network.prompts) == 1
