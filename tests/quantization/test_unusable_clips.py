@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import pytest
 import soundfile
@@ -28,21 +29,25 @@ LABELS = ("<blank>", "a", "b", "c")
 
 
 def dividing(path: Path) -> Path:
-    """A recogniser that divides by the deviation of the clip, which silence has none of."""
+    """A recogniser that divides by the deviation of a clip's beginning, which silence has not."""
     node = helper.make_node
     random = np.random.default_rng(0)
     constants = {
         "axis": np.array([1]),
+        "zero": np.array([0]),
+        "beginning": np.array([400]),
         "w": random.standard_normal((8, 1, 400)).astype(np.float32) / 20,
         "head": random.standard_normal((8, len(LABELS))).astype(np.float32),
     }
     nodes = [
-        node("ReduceMean", ["audio", "axis"], ["mean"]),
-        node("Sub", ["audio", "mean"], ["apart"]),
+        node("Slice", ["audio", "zero", "beginning", "axis"], ["begin"]),
+        node("ReduceMean", ["begin", "axis"], ["mean"]),
+        node("Sub", ["begin", "mean"], ["apart"]),
         node("Mul", ["apart", "apart"], ["square"]),
         node("ReduceMean", ["square", "axis"], ["variance"]),
         node("Sqrt", ["variance"], ["spread"]),
-        node("Div", ["apart", "spread"], ["scaled"]),
+        node("Sub", ["audio", "mean"], ["centred"]),
+        node("Div", ["centred", "spread"], ["scaled"]),
         node("Unsqueeze", ["scaled", "axis"], ["x"]),
         node("Conv", ["x", "w"], ["c"], "first", strides=[160]),
         node("Relu", ["c"], ["r"]),
@@ -73,20 +78,27 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    """Four clips of noise, and two of silence among them."""
+    """Four clips of noise, and two among them that begin with silence."""
     folder = tmp_path_factory.mktemp("clips")
     random = np.random.default_rng(0)
     for number in range(6):
-        noise = 0.1 * random.standard_normal(12_000)
-        soundfile.write(folder / f"{number}.wav", noise if number % 3 else 0 * noise, 16_000)
+        soundfile.write(folder / f"{number}.wav", sound(random, late=number % 3 == 0), 16_000)
     return open_corpus(folder)
+
+
+def sound(random: np.random.Generator, late: bool) -> npt.NDArray[np.float64]:
+    """Noise that becomes louder; ``late``: after a tenth of a second of silence."""
+    noise = 0.1 * random.standard_normal(12_000) * np.linspace(0.2, 1, 12_000)
+    noise[: 1_600 * late] = 0
+    return noise
 
 
 @pytest.fixture(scope="module")
 def silence(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     folder = tmp_path_factory.mktemp("silence")
+    random = np.random.default_rng(1)
     for number in range(2):
-        soundfile.write(folder / f"{number}.wav", np.zeros(12_000), 16_000)
+        soundfile.write(folder / f"{number}.wav", sound(random, late=True), 16_000)
     return open_corpus(folder)
 
 

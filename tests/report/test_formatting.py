@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from quantkit.report.formatting import (
     decimal,
     duration,
     megabytes,
     percent,
-    printable,
     shortened,
     signed,
     significant,
@@ -24,21 +21,6 @@ def test_figures_are_written_for_people() -> None:
     assert (signed(-0.001), signed(0.5), signed(-2.0, 1)) == ("0.00", "+0.50", "−2.0")
     assert (decimal(1.005, 1), decimal(None)) == ("1.0", "–")
     assert [duration(s) for s in (3.66, 48.2, 398.0)] == ["3.7 s", "48 s", "6 min 38 s"]
-
-
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [
-        ("wav2letter", "wav2letter"),
-        ("модель 模型 نموذج", "модель 模型 نموذج"),
-        ("two\nlines\ttab", r"two\nlines\ttab"),
-        ("x\udcff", r"x\udcff"),
-        ("क्\u200dष", "क्\u200dष"),  # a joiner is a part of its word
-    ],
-)
-def test_any_name_is_one_line_that_any_file_can_hold(name: str, shown: str) -> None:
-    assert printable(name) == shown
-    assert printable(name).encode("utf-8")
 
 
 def test_long_names_keep_their_ends() -> None:
