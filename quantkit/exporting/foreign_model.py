@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnxruntime
 
 from quantkit.arrays import Array, FloatArray
 from quantkit.audio.frontends import AnyFrontend
@@ -17,41 +14,12 @@ from quantkit.graph.interface import Interface
 from quantkit.runtime.adapted_session import AdaptedSession, feeds_of
 from quantkit.runtime.errors import runtime_errors
 from quantkit.runtime.session import open_session, session_options
+from quantkit.runtime.widened_session import WidenedSession
 
 _LOG_NOTHING = 4
 
 # Audio that every model takes, in seconds.
 _LONG, _SHORT = 3.0, 1.0
-
-
-class _Widened:
-    """A session that takes and gives float32 where the model has float16, as its conversion does.
-
-    Args:
-        session: of the model as it came.
-    """
-
-    def __init__(self, session: onnxruntime.InferenceSession) -> None:
-        self._session = session
-        self._halves = {v.name for v in session.get_inputs() if v.type == "tensor(float16)"}
-
-    def get_inputs(self) -> list[Any]:
-        return list(self._session.get_inputs())
-
-    def get_outputs(self) -> list[Any]:
-        return list(self._session.get_outputs())
-
-    def get_modelmeta(self) -> Any:
-        return self._session.get_modelmeta()
-
-    def run(self, names: Sequence[str], feeds: Mapping[str, Array]) -> list[Any]:
-        halves = {name: feeds[name].astype(np.float16) for name in self._halves & feeds.keys()}
-        found = self._session.run(names, {**feeds, **halves})
-        return [v.astype(np.float32) if _is_half(v) else v for v in found]
-
-
-def _is_half(value: object) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype == np.float16
 
 
 class ForeignModel:
@@ -66,7 +34,7 @@ class ForeignModel:
         options = session_options(threads=0)
         # Inputs that it cannot take are tried on purpose.
         options.log_severity_level = _LOG_NOTHING
-        self.session = _Widened(open_session(path, options))
+        self.session = WidenedSession(open_session(path, options))
 
     def all_outputs(self, interface: Interface, clip: FloatArray) -> dict[str, Array]:
         """Every output that is an array, by name, for a clip (samples,) or (frames, bands).

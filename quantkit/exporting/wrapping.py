@@ -61,7 +61,10 @@ def declared(
         now: the same of the graph that is worked on, which may have other types.
     """
     types = {value.name: type_of(value) for value in now}
-    found = (Declared(v.name, type_of(v), _shape(v)) for v in values)
+    kinds = {v.name: type_of(v) for v in values}
+    # Programs cannot hand bfloat16 to ONNX Runtime, which hardly runs it.
+    kinds |= {name: types.get(name, kind) for name, kind in kinds.items() if kind == "bfloat16"}
+    found = (Declared(v.name, kinds[v.name], _shape(v)) for v in values)
     return tuple(
         replace(each, computed=types[each.name])
         if types.get(each.name, each.type) != each.type

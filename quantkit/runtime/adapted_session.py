@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import onnxruntime
 
 from quantkit.arrays import Array, Booleans, FloatArray, IntArray
 from quantkit.errors import ModelError
 from quantkit.graph.interface import STEPS, Interface, Role
 from quantkit.runtime.output_scale import log_probabilities
+from quantkit.runtime.widened_session import Session, WidenedSession
 
 #: What ``Wav2Vec2FeatureExtractor`` adds to a variance, so that silence stays silence.
 LEAST_VARIANCE = 1e-7
@@ -33,15 +33,6 @@ class Value:
     type: str = "tensor(float)"
 
 
-class Session(Protocol):
-    """What is needed of a session of ONNX Runtime."""
-
-    def get_inputs(self) -> Sequence[Any]: ...
-    def get_outputs(self) -> Sequence[Any]: ...
-    def get_modelmeta(self) -> Any: ...
-    def run(self, names: Sequence[str], feeds: Mapping[str, Array]) -> Sequence[Any]: ...
-
-
 class AdaptedSession:
     """A session of somebody else's model that answers like one of an artifact.
 
@@ -50,10 +41,8 @@ class AdaptedSession:
         interface: what it takes and gives.
     """
 
-    def __init__(
-        self, session: onnxruntime.InferenceSession | Session, interface: Interface
-    ) -> None:
-        self.session, self.interface = session, interface
+    def __init__(self, session: Session, interface: Interface) -> None:
+        self.session, self.interface = WidenedSession(session), interface
 
     def get_inputs(self) -> list[Value]:
         """``waveform`` or ``features``, and ``lengths``."""

@@ -21,6 +21,7 @@ from quantkit.graph.layers import find_layers
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.pipeline import quantize_model
 from quantkit.quantization.prepared import PreparedModel
+from quantkit.runtime.session import create_session
 from tests.exporting.foreign_forms import (
     LABELS,
     half_inside,
@@ -84,6 +85,32 @@ def test_every_kind_is_adopted_and_packed(kind: str, labels: Path, tmp_path: Pat
     made = quantize_model(ours, tmp_path / "packed.onnx", PACKED)
     assert {row.codec for row in made.layers} == {"grouped"}
     assert made.lint.rows[-1].status == "int8"
+
+
+def test_what_takes_16_bits_takes_them_when_quantized(labels: Path, tmp_path: Path) -> None:
+    theirs, ours, made = (tmp_path / f"{name}.onnx" for name in ("theirs", "ours", "made"))
+    onnx.save(narrowed(plain(), TensorProto.FLOAT16), theirs)
+    adopt(theirs, ours, labels, "ctc")
+    quantize_model(ours, made, "dynamic-int8")
+    clip = np.random.default_rng(0).standard_normal((1, 4000)).astype(np.float32)
+    alone = onnxruntime.InferenceSession(made, providers=["CPUExecutionProvider"])
+    (theirs_input,) = alone.get_inputs()
+    assert theirs_input.type == "tensor(float16)"
+    (scores,) = alone.run(None, {theirs_input.name: clip.astype(np.float16)})
+    feed = {"waveform": clip, "lengths": np.array([4000])}
+    (log_probs,) = create_session(made).run(["log_probs"], feed)
+    assert log_probs.dtype == np.float32
+    assert (log_probs.argmax(-1) == scores.argmax(-1)).mean() > 0.99
+
+
+def test_what_takes_bfloat16_takes_float32_when_quantized(labels: Path, tmp_path: Path) -> None:
+    """No program can hand bfloat16 to ONNX Runtime."""
+    onnx.save(narrowed(plain(), TensorProto.BFLOAT16), tmp_path / "theirs.onnx")
+    adopt(tmp_path / "theirs.onnx", tmp_path / "ours.onnx", labels, "ctc")
+    quantize_model(tmp_path / "ours.onnx", tmp_path / "made.onnx", "dynamic-int8")
+    feed = {"waveform": np.zeros((1, 4000), np.float32), "lengths": np.array([4000])}
+    (log_probs,) = create_session(tmp_path / "made.onnx").run(["log_probs"], feed)
+    assert np.isfinite(log_probs).all()
 
 
 def test_a_branch_that_reads_a_turned_weight_is_right(labels: Path, tmp_path: Path) -> None:
