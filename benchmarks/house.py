@@ -45,7 +45,7 @@ OPERATOR_ROOMS = ("graph/operators/", "passes/", "codecs/", "conversion/", "expo
 #: Files that may name a task, and why.
 TASK_EXCEPTIONS: Mapping[str, str] = {
     "exporting/sources.py": "`model_type` of a config.json of transformers",
-    "models/whisper/openai.py": "the module of the package openai-whisper",
+    "models/whisper/vocabulary_places.py": "the module of the package openai-whisper",
     "text/units.py": "a unit of bench.json",
     "text/whisper_vocabulary.py": "`kind` in the JSON of a vocabulary",
 }

@@ -97,9 +97,12 @@ def _pickles(*modules: str) -> Callable[[Path], bool]:
 
 
 def _header(path: Path) -> bytes:
+    # A pipe would not end.
+    if not path.is_file():
+        return b""
     try:
         with path.open("rb") as stream:
-            return stream.read(_HEADER_BYTES) if path.is_file() else b""
+            return stream.read(_HEADER_BYTES)
     except OSError:
         return b""
 

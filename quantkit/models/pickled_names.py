@@ -6,6 +6,7 @@ import pickletools
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
@@ -31,6 +32,16 @@ class PickledNames:
 
 def names_in(path: Path) -> PickledNames:
     """What the checkpoint ``path`` names; nothing for another kind of file."""
+    try:
+        state = path.stat()
+    except OSError:
+        return PickledNames()
+    return _names_of(path, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=1)
+def _names_of(path: Path, changed: int, size: int) -> PickledNames:
+    """The same, once for each state of the file."""
     try:
         found = [*_names(_pickle_of(path))]
     # Damaged pickles and archives raise errors of any kind.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
 import zipfile
 from argparse import Namespace
@@ -136,3 +137,12 @@ def _made_in(module: str) -> Any:
 def test_names_that_are_no_kind_are_left_to_others(tmp_path: Path) -> None:
     assert other_format(written(tmp_path, {"config.json": json.dumps({}).encode()})) == ""
     assert other_format(tmp_path / "missing") == ""
+
+
+def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
+    """Reading from a pipe would wait for ever."""
+    os.mkfifo(tmp_path / "pipe.gguf")
+    assert other_format(tmp_path / "pipe.gguf") == ""
+    pytest.importorskip("torch")
+    with pytest.raises(InputError, match="is not a checkpoint"):
+        export_source(str(tmp_path / "pipe.gguf"), tmp_path / "a.onnx", ExportOptions())

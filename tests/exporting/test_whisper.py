@@ -16,6 +16,7 @@ from quantkit.exporting.sources import ExportOptions, export_source
 from quantkit.exporting.whisper_parity import check_whisper_parity, whisper_references
 from quantkit.graph.artifact import open_model, read_info, total_size
 from quantkit.graph.layers import find_layers
+from quantkit.models.whisper import vocabulary_places
 from quantkit.models.whisper.checkpoint import load_ctranslate2
 from quantkit.quantization import quantize_model
 from quantkit.runtime.whisper.model import WhisperModel
@@ -193,8 +194,13 @@ def _damaged_transformers(folder: Path, damage: str) -> None:
     ],
 )
 def test_damaged_transformers_folders_are_refused(
-    damage: str, message: str, folders: tuple[Path, Path], tmp_path: Path
+    damage: str,
+    message: str,
+    folders: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(vocabulary_places, "_elsewhere", lambda published: ())
     folder = tmp_path / "theirs"
     shutil.copytree(folders[0], folder)
     _damaged_transformers(folder, damage)

@@ -36,9 +36,10 @@ from quantkit.models.whisper.ctranslate2 import (
     whisper_state,
 )
 from quantkit.models.whisper.generation import Generation, read_generation, token_list
-from quantkit.models.whisper.openai import read_openai, vocabulary_folder
+from quantkit.models.whisper.openai import read_openai
 from quantkit.models.whisper.positions import restore_positions
 from quantkit.models.whisper.vocabulary_files import read_vocabulary
+from quantkit.models.whisper.vocabulary_places import vocabulary_folder
 from quantkit.text.whisper_vocabulary import DECODER_POSITIONS, WhisperVocabulary
 
 _EMBEDDING, _PROJECTION = "model.decoder.embed_tokens.weight", "proj_out.weight"
@@ -160,8 +161,9 @@ def load_transformers(folder: Path) -> WhisperCheckpoint:
     require_sensible(settings, folder / CONFIG_NAME)
     _require_frontend(folder)
     bands = settings.get("num_mel_bins", WhisperFrontend.mel_bands)
+    outputs = settings.get("vocab_size", 51_865)
     vocabulary = read_vocabulary(
-        folder, settings.get("vocab_size", 51_865), bands, read_generation(folder, settings)
+        vocabulary_folder(folder, outputs), outputs, bands, read_generation(folder, settings)
     )
     # Typed as Any, because the parts of transformers models are not typed.
     model: Any = load_weights(folder, WhisperForConditionalGeneration, files)

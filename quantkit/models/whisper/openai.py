@@ -1,26 +1,18 @@
-"""OpenAI's own checkpoints of Whisper: a ``.pt`` with ``dims`` and ``model_state_dict``.
-
-A checkpoint holds no vocabulary. That of its size is looked for beside it, in the package
-``openai-whisper``, and among the models of ``transformers`` that were downloaded before; nothing is
-downloaded for it.
-"""
+"""OpenAI's own checkpoints of Whisper: a ``.pt`` with ``dims`` and ``model_state_dict``."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from importlib.util import find_spec
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import try_to_load_from_cache
 from torch import Tensor
 from transformers import WhisperConfig
 
 from quantkit.errors import CheckpointError
 from quantkit.models.config_limits import require_sensible
 from quantkit.models.state_dicts import load_pickle
-from quantkit.models.whisper.token_names import TIKTOKEN_NAMES, TOKENIZER_NAME, has_names
 
 # Their names of modules, and those of transformers; a rule may change what an earlier one gave.
 _MODULES = (
@@ -54,12 +46,6 @@ _SIZES = {
     "n_text_layer": "decoder_layers",
 }
 _FEED_FORWARD = 4
-# Models whose tokenizer may have been downloaded, by outputs.
-_REPOSITORIES = {
-    51_864: ("tiny.en", "base.en", "small.en", "medium.en"),
-    51_865: ("tiny", "base", "small", "medium", "large-v2", "large"),
-    51_866: ("large-v3", "large-v3-turbo"),
-}
 
 
 def read_openai(path: Path) -> tuple[WhisperConfig, dict[str, Tensor]]:
@@ -80,22 +66,6 @@ def read_openai(path: Path) -> tuple[WhisperConfig, dict[str, Tensor]]:
     return _settings(sizes, path), {_renamed(name): tensor for name, tensor in state.items()}
 
 
-def vocabulary_folder(path: Path, outputs: int) -> Path:
-    """A folder with the vocabulary of the checkpoint ``path``.
-
-    Raises:
-        CheckpointError: there is none on this machine.
-    """
-    for folder in (path.parent, *_installed(), *_downloaded(outputs)):
-        if has_names(folder):
-            return folder
-    names = _REPOSITORIES.get(outputs, _REPOSITORIES[51_865])
-    raise CheckpointError(
-        f"{path} has no vocabulary: put {TOKENIZER_NAME} of openai/whisper-{names[0]} beside it, "
-        f"or {' or '.join(TIKTOKEN_NAMES)} of openai-whisper"
-    )
-
-
 def _settings(sizes: Mapping[str, Any], path: Path) -> WhisperConfig:
     found: dict[str, Any] = {}
     for theirs, ours in _SIZES.items():
@@ -113,17 +83,3 @@ def _renamed(name: str) -> str:
     for theirs, ours in _MODULES:
         name = re.sub(theirs, ours, name)
     return f"model.{name}"
-
-
-def _installed() -> Iterator[Path]:
-    """The files of the package, which is not imported."""
-    found = find_spec("whisper")
-    for folder in (found.submodule_search_locations or ()) if found else ():
-        yield Path(folder) / "assets"
-
-
-def _downloaded(outputs: int) -> Iterator[Path]:
-    for name in _REPOSITORIES.get(outputs, ()):
-        found = try_to_load_from_cache(f"openai/whisper-{name}", TOKENIZER_NAME)
-        if isinstance(found, str):
-            yield Path(found).parent

@@ -14,14 +14,14 @@ pytest.importorskip("transformers")
 
 from quantkit.errors import CheckpointError  # noqa: E402
 from quantkit.models.pickled_names import is_openai  # noqa: E402
-from quantkit.models.whisper import openai  # noqa: E402
+from quantkit.models.whisper import vocabulary_places  # noqa: E402
 from quantkit.models.whisper.checkpoint import load_whisper  # noqa: E402
 from tests.whisper import openai_checkpoint, tiny_whisper  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai, "_downloaded", lambda outputs: ())
+def no_vocabulary_lies_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vocabulary_places, "_elsewhere", lambda published: ())
 
 
 def wide() -> Any:
