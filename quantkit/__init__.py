@@ -14,7 +14,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from quantkit.telemetry import switch_off_telemetry
 from quantkit.version import __version__ as __version__
+
+# Here, so that it happens before any module imports ONNX Runtime.
+switch_off_telemetry()
 
 if TYPE_CHECKING:
     from quantkit.api.analyze import AnalyzeResult as AnalyzeResult
@@ -145,4 +149,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME_OF} - {"TYPE_CHECKING", "Any", "annotations", "importlib"})
+    private = {"TYPE_CHECKING", "Any", "annotations", "importlib", "switch_off_telemetry"}
+    return sorted({*globals(), *_HOME_OF} - private)

@@ -1,4 +1,5 @@
-"""Writing files so that a crash or a full disk never leaves half of one."""
+"""Reading files that can hang nobody, and writing them so that a crash or a full disk never leaves
+half of one."""
 
 from __future__ import annotations
 
@@ -6,14 +7,15 @@ import hashlib
 import json
 import os
 import stat
-import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from quantkit.errors import FormatError, InputError, OutputError
 from quantkit.json_fields import parse_json, shown
+from quantkit.reading import open_regular, read_bytes
+from quantkit.temporary import temporary_file
 
 _CHUNK_BYTES = 1 << 20
 
@@ -61,33 +63,32 @@ def atomic_path(destination: Path) -> Iterator[Path]:
             ``destination`` is there and no regular file.
     """
     target = output_target(destination)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix
-        )
-        os.close(handle)
-    except OSError as error:
-        raise OutputError(f"cannot write {destination}: {error.strerror or error}") from error
-    temporary = Path(name)
-    try:
-        yield temporary
-        # Without this, a power cut soon after the rename can leave an empty file behind it.
-        with temporary.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        # mkstemp makes private files; results are meant to be read by others.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(target)
-    except OutputError:
-        raise
-    except OSError as error:
-        if error.filename is not None and Path(str(error.filename)) not in (temporary, target):
+    with ExitStack() as stack:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = stack.enter_context(temporary_file(target.parent, target.suffix))
+        except OSError as error:
+            raise OutputError(f"cannot write {destination}: {error.strerror or error}") from error
+        try:
+            yield temporary
+            make_lasting(temporary)
+            temporary.replace(target)
+        except OutputError:
             raise
-        raise OutputError(f"cannot write {destination}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        except OSError as error:
+            if error.filename is not None and Path(str(error.filename)) not in (temporary, target):
+                raise
+            raise OutputError(f"cannot write {destination}: {error.strerror or error}") from error
+
+
+def make_lasting(temporary: Path) -> None:
+    """Bring a finished temporary file to the disk, and let others read it as any new file."""
+    # Without this, a power cut soon after the rename can leave an empty file behind it.
+    with temporary.open("rb+") as stream:
+        os.fsync(stream.fileno())
+    umask = os.umask(0)
+    os.umask(umask)
+    temporary.chmod(0o666 & ~umask)
 
 
 def write_bytes(destination: Path, content: bytes) -> None:
@@ -116,7 +117,7 @@ def read_json(source: Path, schema: str) -> dict[str, Any]:
         FormatError: missing file, not JSON, not an object, or another schema.
     """
     try:
-        text = source.read_bytes()
+        text = read_bytes(source)
     except OSError as error:
         raise FormatError(f"cannot read {source}: {error.strerror or error}") from error
     content = parse_json(text, str(source), finite=False)
@@ -129,7 +130,7 @@ def read_json(source: Path, schema: str) -> dict[str, Any]:
 def sha256_of(path: Path) -> str:
     """Hexadecimal SHA-256 of a file, read in chunks."""
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         while chunk := stream.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()

@@ -8,6 +8,8 @@ from pathlib import Path
 # Processes that share the tests would take each other's cores: of the models of tests, several
 # threads compute no faster. It is read when NumPy and PyTorch are imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Some tests import ONNX Runtime before quantkit, which would set it.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 # Processes of pytest-xdist name a width; without one, tables are as wide as they need to be.
 os.environ.pop("COLUMNS", None)
 

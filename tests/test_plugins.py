@@ -104,18 +104,14 @@ def quantkit(site: Path, *arguments: object) -> subprocess.CompletedProcess[str]
 
 
 @pytest.fixture
-def common_voice(tmp_path: Path) -> Path:
-    """A corpus of three clips in the layout of Common Voice."""
-    folder = tmp_path / "cv"
-    (folder / "clips").mkdir(parents=True)
+def lj_speech(tmp_path: Path) -> Path:
+    """A corpus of three clips in the layout of LJ Speech."""
+    folder = tmp_path / "lj"
+    (folder / "wavs").mkdir(parents=True)
     random = np.random.default_rng(0)
-    header = "client_id\tpath\tsentence\tgender\tlocale\n"
-    for table, names in (("train.tsv", ("a", "b")), ("test.tsv", ("c",))):
-        rows = [f'speaker {n}\t{n}.wav\tsay "{n}"\tfemale_feminine\tcy\n' for n in names]
-        (folder / table).write_text(header + "".join(rows))
-        for name in names:
-            noise = random.uniform(-0.3, 0.3, 16_000)
-            soundfile.write(folder / "clips" / f"{name}.wav", noise, 16_000)
+    (folder / "metadata.csv").write_text("".join(f'{n}|Say "{n}"!|say "{n}"\n' for n in "abc"))
+    for name in "abc":
+        soundfile.write(folder / "wavs" / f"{name}.wav", random.uniform(-0.3, 0.3, 16_000), 16_000)
     return folder
 
 
@@ -167,38 +163,38 @@ class TestCodec:
 
 @pytest.mark.usefixtures("installed")
 class TestCorpus:
-    def test_its_folders_are_recognised(self, common_voice: Path) -> None:
-        corpus = open_corpus(common_voice)
-        assert [(u.split, u.speaker, u.text) for u in corpus] == [
-            ("train", "speaker a", 'say "a"'),
-            ("train", "speaker b", 'say "b"'),
-            ("test", "speaker c", 'say "c"'),
+    def test_its_folders_are_recognised(self, lj_speech: Path) -> None:
+        corpus = open_corpus(lj_speech)
+        assert [(u.identifier, u.speaker, u.text) for u in corpus] == [
+            ("wavs/a.wav", "LJ", 'say "a"'),
+            ("wavs/b.wav", "LJ", 'say "b"'),
+            ("wavs/c.wav", "LJ", 'say "c"'),
         ]
 
-    def test_it_can_be_named(self, common_voice: Path) -> None:
-        assert len(open_corpus(common_voice, "common-voice")) == 3
-        assert layout_names()[-1] == "common-voice"
-        with pytest.raises(CorpusError, match=r"layouts are manifest, .*, plain, common-voice"):
-            open_corpus(common_voice, "kaldi")
+    def test_it_can_be_named(self, lj_speech: Path) -> None:
+        assert len(open_corpus(lj_speech, "lj-speech")) == 3
+        assert layout_names()[-1] == "lj-speech"
+        with pytest.raises(CorpusError, match=r"layouts are manifest, .*, plain, lj-speech"):
+            open_corpus(lj_speech, "kaldi")
 
-    def test_a_manifest_still_decides(self, common_voice: Path) -> None:
-        (common_voice / "manifest.tsv").write_text("path\ttext\nclips/a.wav\tother\n")
-        assert [u.text for u in open_corpus(common_voice)] == ["other"]
+    def test_a_manifest_still_decides(self, lj_speech: Path) -> None:
+        (lj_speech / "manifest.tsv").write_text("path\ttext\nwavs/a.wav\tother\n")
+        assert [u.text for u in open_corpus(lj_speech)] == ["other"]
 
-    def test_its_own_error_is_shown_as_it_is(self, common_voice: Path) -> None:
-        with (common_voice / "test.tsv").open("a") as table:
-            table.write("someone\t../../secret.wav\thello\t\tcy\n")
-        with pytest.raises(CorpusError, match=r"test\.tsv, line 3: path .* leaves the corpus"):
-            open_corpus(common_voice)
+    def test_its_own_error_is_shown_as_it_is(self, lj_speech: Path) -> None:
+        with (lj_speech / "metadata.csv").open("a") as table:
+            table.write("../../secret|hello|hello\n")
+        with pytest.raises(CorpusError, match=r"metadata\.csv, line 4: path .* leaves the corpus"):
+            open_corpus(lj_speech)
 
-    def test_an_error_that_it_did_not_foresee_names_the_package(self, common_voice: Path) -> None:
-        (common_voice / "test.tsv").write_text("clip\nc.wav\n")
-        with pytest.raises(CorpusError, match="a layout of package speech-extras: KeyError"):
-            open_corpus(common_voice)
+    def test_an_error_that_it_did_not_foresee_names_the_package(self, lj_speech: Path) -> None:
+        (lj_speech / "metadata.csv").write_text("a|hello\n")
+        with pytest.raises(CorpusError, match="a layout of package speech-extras: ValueError"):
+            open_corpus(lj_speech)
 
 
-def test_without_the_package_the_same_folder_is_plain_audio(common_voice: Path) -> None:
-    assert {u.text for u in open_corpus(common_voice)} == {None}
+def test_without_the_package_the_same_folder_is_plain_audio(lj_speech: Path) -> None:
+    assert {u.text for u in open_corpus(lj_speech)} == {None}
 
 
 class TestFamily:
@@ -255,11 +251,11 @@ class TestCommandLine:
     """A process of its own finds what is installed."""
 
     def test_a_model_is_quantized_with_the_codec_on_the_corpus(
-        self, site: Path, small_model: Path, common_voice: Path, tmp_path: Path
+        self, site: Path, small_model: Path, lj_speech: Path, tmp_path: Path
     ) -> None:
         output = tmp_path / "powers.onnx"
-        how = ("--compute", "static", "--codec", "powers:3", "--audio", common_voice)
-        done = quantkit(site, "quantize", small_model, *how, "--split", "train", "-o", output)
+        how = ("--compute", "static", "--codec", "powers:3", "--audio", lj_speech)
+        done = quantkit(site, "quantize", small_model, *how, "--speaker", "LJ", "-o", output)
         assert done.returncode == 0, done.stderr
         shown = json.loads(quantkit(site, "inspect", output, "--json").stdout)
         assert [(row["codec"], row["bits"]) for row in shown["layers"]] == [("powers", 3)] * 6
@@ -271,9 +267,9 @@ class TestCommandLine:
         assert quantkit(tmp_path, "inspect", output).returncode == 0
 
     def test_the_same_codec_without_the_package(
-        self, small_model: Path, common_voice: Path, tmp_path: Path
+        self, small_model: Path, lj_speech: Path, tmp_path: Path
     ) -> None:
-        how = ("--compute", "static", "--codec", "powers:3", "--audio", common_voice)
+        how = ("--compute", "static", "--codec", "powers:3", "--audio", lj_speech)
         done = quantkit(tmp_path, "quantize", small_model, *how, "-o", tmp_path / "q.onnx")
         assert done.returncode == 2
         assert done.stderr == (
@@ -358,7 +354,7 @@ class TestBroken:
             CodecChoice.parse("bent:4")
 
     def test_a_layout_that_fails_to_look_is_passed_over(
-        self, break_it: Callable[..., Path], common_voice: Path, caplog: pytest.LogCaptureFixture
+        self, break_it: Callable[..., Path], lj_speech: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         code = """
 from quantkit.audio.corpora import Layout
@@ -367,8 +363,8 @@ def look(folder): raise KeyError("size")
 X = Layout(load, look)
 """
         break_it(code, {"quantkit.corpora": {"bent": "broken:X"}})
-        assert len(open_corpus(common_voice)) == 3
-        assert len(open_corpus(common_voice)) == 3
+        assert len(open_corpus(lj_speech)) == 3
+        assert len(open_corpus(lj_speech)) == 3
         (warning,) = caplog.messages
         assert "corpus layout 'bent' of package broken-goods fails: KeyError" in warning
 
@@ -405,11 +401,11 @@ class TestOurOwnNames:
         ]
 
     def test_installed_packages_are_not_searched_for_them(
-        self, small_model: Path, common_voice: Path
+        self, small_model: Path, lj_speech: Path
     ) -> None:
         plugins.forget()
-        (common_voice / "manifest.tsv").write_text("path\ttext\nclips/a.wav\tx\n")
-        open_corpus(common_voice)
+        (lj_speech / "manifest.tsv").write_text("path\ttext\nwavs/a.wav\tx\n")
+        open_corpus(lj_speech)
         assert CodecChoice.parse("grouped:3").make().bits == 3
         assert plugins._entries.cache_info().misses == 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,12 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from quantkit.api.begin import Begin, nothing
-from quantkit.audio.corpora import open_corpus
+from quantkit.audio.corpora import is_table, open_corpus
 from quantkit.audio.decode import audio_seconds
 from quantkit.audio.samples import mono_waveform, require_length, require_rate
 from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.errors import CorpusError, InputError
+from quantkit.models.hub_names import is_hub_name
 from quantkit.planning.budget import parse_budget
+from quantkit.temporary import TemporaryFolder
 
 #: A path, or its name.
 PathLike: TypeAlias = str | os.PathLike[str]
@@ -95,7 +96,7 @@ def corpus_of(audio: Audio, sample_rate: float | None = None) -> Corpus:
         return audio
     if isinstance(audio, str | os.PathLike):
         path = path_of(audio, "the audio")
-        if not path.is_file():
+        if not path.is_file() or is_table(path):
             _refuse_rate(sample_rate, "a folder")
             return open_corpus(path)
     clips = _listed(audio)
@@ -175,14 +176,14 @@ def float_model(model: PathLike, begin: Begin = nothing) -> Iterator[Path]:
         QuantkitError: see :func:`quantkit.export`.
     """
     path = path_of(model, "the model")
-    if not _is_source(path):
+    if not _is_source(path, os.fspath(model)):
         yield path
         return
     from quantkit.exporting.sources import ExportOptions, export_source
 
     begin(f"export {path}, and go on with the result")
-    with tempfile.TemporaryDirectory(prefix="quantkit-export-") as folder:
-        exported = Path(folder) / f"{path.name}.onnx"
+    with TemporaryFolder("export") as folder:
+        exported = folder / f"{path.name}.onnx"
         try:
             export_source(os.fspath(model), exported, ExportOptions())
         except InputError as error:
@@ -190,11 +191,14 @@ def float_model(model: PathLike, begin: Begin = nothing) -> Iterator[Path]:
         yield exported
 
 
-def _is_source(path: Path) -> bool:
-    """Whether ``path`` has to be exported first."""
+def _is_source(path: Path, text: str) -> bool:
+    """Whether ``path`` has to be exported first.
+
+    Args:
+        text: as it was given; ``./a/b`` is a path, and no name on the hub.
+    """
     if path.suffix == ".onnx":
         return False
     if path.exists():
         return path.is_dir() or path.suffix in _CHECKPOINTS
-    # A name on the hub: its owner, and the model's own.
-    return len(path.parts) == 2 and not path.is_absolute() and path.parts[0] not in (".", "..")
+    return is_hub_name(text)

@@ -50,10 +50,7 @@ def in_words(corpus: Corpus) -> str:
 
 def left_out(feeds: CalibrationData | None) -> tuple[str, ...]:
     """Why clips could not be used, once the feeds were gone through; none without feeds."""
-    if feeds is None:
-        return ()
-    unopened = feeds.source.skipped if isinstance(feeds.source, Corpus) else ()
-    return (*unopened, *feeds.skipped)
+    return () if feeds is None else feeds.left_out
 
 
 def cache_folder(cache: Cache) -> Path | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, overload
 
@@ -95,8 +95,8 @@ class Model:
         >>> one, two = model.transcribe([samples, "two.mp3"], 48_000)  # doctest: +SKIP
 
         Args:
-            audio: a file (WAV, FLAC, Ogg or MP3, of any rate); an array (samples,), or of up to 8
-                channels, which are averaged; or a list of them, or a
+            audio: a file (WAV, FLAC, Ogg, MP3 and more, of any rate); an array (samples,), or of up
+                to 8 channels, which are averaged; or a list of them, or a
                 :class:`~quantkit.audio.utterance.Corpus`. Floats are in [-1, 1], integers are int16
                 or int32; see :func:`~quantkit.audio.samples.mono_waveform`.
             sample_rate: of the arrays, in hertz; a file says its own.
@@ -117,9 +117,16 @@ class Model:
         return list(self.transcribe_each(audio, sample_rate))
 
     def transcribe_each(
-        self, audio: Corpus | Sequence[Clip], sample_rate: float | None = None
+        self,
+        audio: Corpus | Sequence[Clip],
+        sample_rate: float | None = None,
+        *,
+        failed: Callable[[InputError], None] | None = None,
     ) -> Iterator[Transcript]:
         """As :meth:`transcribe`, but each text as soon as it is there.
+
+        Args:
+            failed: is told why a clip has no text, and the next one follows; None: it is raised.
 
         Raises:
             QuantkitError: see :meth:`transcribe`.
@@ -130,9 +137,9 @@ class Model:
                 f"{type(audio).__name__}"
             )
         if isinstance(audio, Corpus):
-            yield from transcribe(self._model, corpus_of(audio, sample_rate))
+            yield from transcribe(self._model, corpus_of(audio, sample_rate), failed)
         else:
-            yield from transcribe(self._model, utterances_of(audio, sample_rate))
+            yield from transcribe(self._model, utterances_of(audio, sample_rate), failed)
 
 
 def load(

@@ -1,49 +1,99 @@
 """Audio files → mono float32 waveforms at the sample rate of a front end.
 
-WAV, FLAC, Ogg (Vorbis, Opus) and MP3 go through libsndfile, resampling through soxr.
+A file is read in three steps: :mod:`~quantkit.audio.containers` finds the recordings in it,
+:mod:`~quantkit.audio.decoders` makes samples of each, and here they are mixed, resampled (soxr) and
+checked, a block at a time.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
+import io
+import logging
+import stat
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import BinaryIO, TypeAlias
 
 import numpy as np
-import soundfile
 import soxr
 
 from quantkit.arrays import FloatArray
-from quantkit.audio.mpeg import quiet_decoder
+from quantkit.audio.containers import Part, parts_of
+from quantkit.audio.containers.riff import TOLERATED_SECONDS, TOLERATED_SHARE
+from quantkit.audio.decoders import Decoded, decoding
 from quantkit.errors import AudioError
+from quantkit.printable import printable
 
-#: Suffixes of audio files, for folders without a list.
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3"})
-
-#: Longer clips are refused before they are decoded: one hour of float32 at 16 kHz is 230 MB.
+#: Longer clips are refused: nobody speaks to a recogniser for longer, and a small file can decode
+#: to days.
 MAX_SECONDS = 3600.0
 
-_BLOCK_SAMPLES = 1 << 20
-# libsndfile reports this count (2**63 - 1) for streams of unknown length.
-_UNKNOWN_FRAMES = 1 << 62
+#: Sample rates in hertz; beyond them a header is wrong.
+LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000
 
-# Placeholder sizes of programs that write a WAV into a pipe: 0, all bits set, or (SoX, arecord)
-# about 2 GiB.
-_SMALLEST_UNKNOWN_BYTES = 0x7FFF_F000
-# Otherwise a file of zeros would be read as empty chunks of eight bytes.
-_MOST_CHUNKS = 10_000
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class AudioBytes:
+    """An audio file that is no file of its own, such as a field of a table.
+
+    Args:
+        name: for messages.
+        read: its bytes, each time anew.
+        table: the file that holds it.
+    """
+
+    name: str
+    read: Callable[[], bytes]
+    table: Path
+
+    def __str__(self) -> str:
+        return self.name
+
+
+#: Where a clip is read from.
+Source: TypeAlias = Path | AudioBytes
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """A part of a file, in seconds from its beginning.
+
+    >>> Excerpt(2.5, 4.0).seconds
+    1.5
+    """
+
+    start: float = 0.0
+    stop: float = float("inf")
+
+    @property
+    def seconds(self) -> float:
+        """Its duration; infinite where it goes to the end of the file."""
+        return self.stop - self.start
+
+
+#: All of a file.
+WHOLE = Excerpt()
 
 
 def read_audio(
-    path: Path, sample_rate: int = 16_000, max_seconds: float = MAX_SECONDS
+    source: Source,
+    sample_rate: int = 16_000,
+    max_seconds: float = MAX_SECONDS,
+    excerpt: Excerpt = WHOLE,
 ) -> FloatArray:
     """Decode one clip, average its channels and resample it (soxr, high quality).
 
     Args:
-        path: WAV, FLAC, Ogg/Vorbis, Ogg/Opus or MP3, of any rate and number of channels.
+        source: any format of :mod:`quantkit.audio.suffixes`, of any rate and number of channels.
+            Its content says what it is, whatever its name ends in.
         sample_rate: of the result, in Hz.
         max_seconds: a longer clip is an error, raised before the rest is decoded.
+        excerpt: the part to read.
 
     Returns:
         (samples,) float32; full scale is [-1, 1], clips in float formats may exceed it.
@@ -51,120 +101,213 @@ def read_audio(
     Raises:
         AudioError: the file is missing, empty, not audio, truncated, too long, or contains NaN.
     """
-    with _opened(path) as stream:
-        rate = stream.samplerate
-        claimed = stream.frames
-        if claimed < _UNKNOWN_FRAMES:
-            _check_length(path, claimed / rate, max_seconds)
-        blocks = []
-        decoded = 0
-        for block in _mono_blocks(path, stream):
-            decoded += block.size
-            # A header may state fewer samples than the stream has, or none.
-            _check_length(path, decoded / rate, max_seconds)
-            blocks.append(block)
-    if not decoded:
-        raise AudioError(f"{path} holds no samples")
-    if decoded < claimed < _UNKNOWN_FRAMES:
-        raise AudioError(
-            f"{path} is cut off: {decoded / rate:.2f} of {claimed / rate:.2f} s could be decoded"
-        )
-    waveform = np.concatenate(blocks)
-    if not np.isfinite(waveform).all():
-        raise AudioError(f"{path} holds samples that are not finite (NaN or infinity)")
-    if rate != sample_rate:
-        waveform = soxr.resample(waveform, rate, sample_rate, quality="HQ")
-    return np.ascontiguousarray(waveform, dtype=np.float32)
+    blocks = [*audio_blocks(source, sample_rate, max_seconds, excerpt)]
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
 
-def audio_seconds(path: Path, max_seconds: float = MAX_SECONDS) -> float:
+def audio_blocks(
+    source: Source,
+    sample_rate: int = 16_000,
+    max_seconds: float = MAX_SECONDS,
+    excerpt: Excerpt = WHOLE,
+) -> Iterator[FloatArray]:
+    """As :func:`read_audio`, in blocks, so that memory does not grow with the clip.
+
+    Yields:
+        (samples,) float32 each; one after the other they are what :func:`read_audio` returns.
+
+    Raises:
+        AudioError: as :func:`read_audio`, where the fault is reached.
+    """
+    name = printable(source)
+    heard = 0.0
+    total = 0
+    with _opened(source) as parts:
+        for part in parts:
+            _warn(name, part.notes)
+            with _named(name), decoding(part) as decoded:
+                _check_rate(decoded.rate)
+                if decoded.frames is not None:
+                    stated = min(heard + decoded.frames / decoded.rate, excerpt.stop)
+                    _check_length(stated - excerpt.start, max_seconds)
+                clip = _Clip(name, decoded, heard, excerpt, max_seconds)
+                for block in _resampled(clip.blocks(), decoded.rate, sample_rate):
+                    total += block.size
+                    yield block
+                heard += clip.frames / decoded.rate
+            if heard >= excerpt.stop:
+                break
+        if not total:
+            begins = f" from {excerpt.start:g} s on" if heard and excerpt.start else ""
+            raise AudioError(f"{name} holds no samples{begins}")
+
+
+def audio_seconds(
+    source: Source, max_seconds: float = MAX_SECONDS, excerpt: Excerpt = WHOLE
+) -> float:
     """Duration in seconds, from the container's header if it states one (without decoding).
 
     Raises:
         AudioError: as :func:`read_audio`, for faults visible in the header.
     """
-    with _opened(path) as stream:
-        frames, rate = int(stream.frames), int(stream.samplerate)
-    if frames >= _UNKNOWN_FRAMES:
-        frames = read_audio(path, rate, max_seconds).size
-    if frames == 0:
-        raise AudioError(f"{path} holds no samples")
-    seconds = frames / rate
-    _check_length(path, seconds, max_seconds)
+    name = printable(source)
+    seconds = 0.0
+    with _opened(source) as parts:
+        for part in parts:
+            with _named(name), decoding(part) as decoded:
+                _check_rate(decoded.rate)
+                if decoded.frames is not None:
+                    seconds += decoded.frames / decoded.rate
+                elif decoded.seconds:
+                    seconds += decoded.seconds
+                else:
+                    clip = _Clip(name, decoded, seconds, excerpt, max_seconds)
+                    for _ in clip.blocks():
+                        pass
+                    seconds += clip.frames / decoded.rate
+    seconds = min(seconds, excerpt.stop) - excerpt.start
+    if seconds <= 0:
+        raise AudioError(f"{name} holds no samples")
+    with _named(name):
+        _check_length(seconds, max_seconds)
     return seconds
 
 
+def file_kind(mode: int) -> str | None:
+    """What is there instead of a file, by its ``st_mode``; None for a file."""
+    if stat.S_ISREG(mode):
+        return None
+    return "a folder" if stat.S_ISDIR(mode) else "a pipe or device"
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
+def _opened(source: Source) -> Iterator[list[Part]]:
+    """The recordings in a file; only a file is ever opened, so that nothing can hang."""
+    name = printable(source)
     try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise AudioError(f"cannot read {path}: {error.strerror or error}") from error
-    if not path.is_file():
-        kind = "a folder" if path.is_dir() else "a pipe or device"
-        raise AudioError(f"{path} is {kind}; an audio file is needed")
-    if size == 0:
-        raise AudioError(f"{path} is empty")
-    _check_riff(path, size)
-    with quiet_decoder(path), _sound_file(path) as stream:
-        yield stream
+        if isinstance(source, AudioBytes):
+            content = source.read()
+            stream: BinaryIO = io.BytesIO(content)
+            size = len(content)
+        else:
+            status = source.stat()
+            if kind := file_kind(status.st_mode):
+                raise AudioError(f"{name} is {kind}; an audio file is needed")
+            size = status.st_size
+            stream = source.open("rb")
+    # ValueError: a NUL in the name.
+    except (OSError, ValueError) as error:
+        if isinstance(error, AudioError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise AudioError(f"cannot read {name}: {reason}") from error
+    with stream:
+        if not size:
+            raise AudioError(f"{name} is empty")
+        try:
+            with _named(name):
+                parts = parts_of(stream, size)
+        except OSError as error:
+            raise AudioError(f"cannot read {name}: {error.strerror or error}") from error
+        yield parts
 
 
-def _check_riff(path: Path, size: int) -> None:
-    """Refuse a WAV that is shorter than its header says; libsndfile reads it silently."""
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Put a clip's name in front of what is wrong with it."""
     try:
-        with path.open("rb") as stream:
-            order = {b"RIFF": "<", b"RIFX": ">"}.get(stream.read(4))
-            if order is None:
+        yield
+    except AudioError as error:
+        raise AudioError(f"{name} {error}") from error
+
+
+@dataclass
+class _Clip:
+    """The samples of one recording, counted and checked while they come.
+
+    Args:
+        before: seconds of the recordings in front of it in the same file.
+        frames: samples of a channel that were decoded so far.
+    """
+
+    name: str
+    decoded: Decoded
+    before: float
+    excerpt: Excerpt
+    max_seconds: float
+    frames: int = 0
+
+    def blocks(self) -> Iterator[FloatArray]:
+        """(samples,) each, of the excerpt alone."""
+        rate, excerpt = self.decoded.rate, self.excerpt
+        first = round((excerpt.start - self.before) * rate)
+        last = round(min((excerpt.stop - self.before) * rate, 2.0**62))
+        for block in self.decoded.blocks:
+            begin, end = max(0, first - self.frames), max(0, last - self.frames)
+            self.frames += len(block)
+            # A header may state fewer samples than the stream has, or none.
+            seconds = min(self.before + self.frames / rate, excerpt.stop) - excerpt.start
+            _check_length(seconds, self.max_seconds)
+            mono = _mixed(block[begin:end])
+            if not np.isfinite(mono).all():
+                raise AudioError("holds samples that are not finite (NaN or infinity)")
+            if mono.size:
+                yield mono
+            if self.frames >= last:
                 return
-            position = 12
-            for _ in range(_MOST_CHUNKS):
-                stream.seek(position)
-                header = stream.read(8)
-                if len(header) < 8:
-                    return
-                name, promised = struct.unpack(f"{order}4sI", header)
-                position += 8
-                if name == b"data":
-                    break
-                # Chunks begin at even positions.
-                position += promised + promised % 2
-            else:
-                return
-    except OSError as error:
-        raise AudioError(f"cannot read {path}: {error.strerror or error}") from error
-    if size - position < promised < _SMALLEST_UNKNOWN_BYTES:
+        self._check_complete()
+
+    def _check_complete(self) -> None:
+        stated = self.decoded.frames
+        if stated is None or self.frames >= stated or not self.frames:
+            return
+        rate = self.decoded.rate
+        missing = stated - self.frames
+        sentence = f"{self.frames / rate:.2f} of {stated / rate:.2f} s could be decoded"
+        if missing > max(TOLERATED_SHARE * stated, min(TOLERATED_SECONDS * rate, stated / 4)):
+            raise AudioError(f"is cut off: {sentence}")
+        _warn(self.name, (f"it is cut off, {sentence}",))
+
+
+def _mixed(block: FloatArray) -> FloatArray:
+    """The mean of all channels."""
+    return block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
+
+
+def _resampled(blocks: Iterator[FloatArray], rate: int, wanted: int) -> Iterator[FloatArray]:
+    """The same samples at another rate; how they are cut into blocks changes nothing."""
+    if rate == wanted:
+        yield from (np.ascontiguousarray(block, dtype=np.float32) for block in blocks)
+        return
+    stream = soxr.ResampleStream(rate, wanted, 1, dtype="float32", quality="HQ")
+    for block in blocks:
+        changed = stream.resample_chunk(np.ascontiguousarray(block))
+        if changed.size:
+            yield changed
+    changed = stream.resample_chunk(np.zeros(0, np.float32), last=True)
+    if changed.size:
+        yield changed
+
+
+def _check_rate(rate: int) -> None:
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
         raise AudioError(
-            f"{path} is cut off: it holds {size - position} of {promised} bytes of samples"
+            f"states a sample rate of {rate:,} Hz; rates from {LOWEST_RATE:,} to "
+            f"{HIGHEST_RATE:,} Hz are read"
         )
 
 
-def _sound_file(path: Path) -> soundfile.SoundFile:
-    try:
-        return soundfile.SoundFile(str(path))
-    # TypeError: a .raw file has no header; UnicodeEncodeError: a name that cannot be encoded.
-    except (soundfile.SoundFileError, TypeError, UnicodeEncodeError, OSError) as error:
-        reason = getattr(error, "error_string", str(error)).rstrip(".")
-        raise AudioError(
-            f"{path} is not audio that can be read (WAV, FLAC, Ogg or MP3): {reason}"
-        ) from error
-
-
-def _mono_blocks(path: Path, stream: soundfile.SoundFile) -> Iterator[FloatArray]:
-    """Decode in blocks, so that a wrong header cannot exhaust the memory."""
-    frames = max(1, _BLOCK_SAMPLES // stream.channels)
-    while True:
-        try:
-            block = stream.read(frames, dtype="float32", always_2d=True)
-        except soundfile.SoundFileError as error:
-            reason = getattr(error, "error_string", str(error)).rstrip(".")
-            raise AudioError(f"{path} is damaged: {reason}") from error
-        if block.shape[0]:
-            yield block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
-        if block.shape[0] < frames:
-            return
-
-
-def _check_length(path: Path, seconds: float, max_seconds: float) -> None:
+def _check_length(seconds: float, max_seconds: float) -> None:
     if seconds > max_seconds:
-        raise AudioError(f"{path} lasts {seconds:.0f} s or more; the limit is {max_seconds:g} s")
+        raise AudioError(f"lasts {seconds:.0f} s or more; the limit is {max_seconds:g} s")
+
+
+def _warn(name: str, notes: tuple[str, ...]) -> None:
+    for note in notes:
+        _warn_once(f"{name}: {note}; the rest is heard")
+
+
+# A clip is decoded several times in a command.
+@cache
+def _warn_once(message: str) -> None:
+    _LOG.warning(message)

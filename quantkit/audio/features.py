@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from quantkit.arrays import FloatArray
-from quantkit.audio.decode import read_audio
-from quantkit.audio.frontends import AnyFrontend
+from quantkit.audio.decode import audio_blocks, read_audio
+from quantkit.audio.frontends import AnyFrontend, features_of_blocks
 from quantkit.audio.samples import resampled
 from quantkit.audio.utterance import Corpus, Utterance
+from quantkit.audio.windows import LONGEST_SECONDS, WINDOW_SECONDS, pieces, whole_or_blocks
 from quantkit.errors import AudioError
 
 
@@ -22,9 +23,83 @@ def load_waveform(utterance: Utterance, sample_rate: int) -> FloatArray:
     """
     if utterance.waveform is not None:
         return resampled(utterance.waveform, utterance.sample_rate, sample_rate)
-    if utterance.path is None:
+    if utterance.source is None:
         raise AudioError(f"{utterance.identifier}: has features only, and a waveform is needed")
-    return read_audio(utterance.path, sample_rate)
+    return read_audio(utterance.source, sample_rate, excerpt=utterance.excerpt)
+
+
+def waveform_blocks(utterance: Utterance, sample_rate: int) -> Iterator[FloatArray]:
+    """As :func:`load_waveform`, in blocks of (samples,).
+
+    Raises:
+        AudioError: as :func:`load_waveform`, where the fault is reached.
+    """
+    if utterance.waveform is not None or utterance.source is None:
+        yield load_waveform(utterance, sample_rate)
+    else:
+        yield from audio_blocks(utterance.source, sample_rate, excerpt=utterance.excerpt)
+
+
+def waveform_windows(
+    utterance: Utterance,
+    sample_rate: int,
+    longest: float = LONGEST_SECONDS,
+    window: float = WINDOW_SECONDS,
+) -> Iterator[tuple[str, FloatArray]]:
+    """Name and samples of a clip; of a long one those of each piece.
+
+    A long clip is decoded twice: no piece of a clip that turns out to be damaged is used.
+
+    Args:
+        longest: seconds of a clip that stays whole.
+        window: seconds of a piece of a longer one.
+
+    Raises:
+        AudioError: as :func:`load_waveform`, before the first piece.
+    """
+    most, size = round(longest * sample_rate), round(window * sample_rate)
+    first: list[FloatArray] = []
+    count = 0
+    for block in waveform_blocks(utterance, sample_rate):
+        count += len(block)
+        if count <= most:
+            first.append(block)
+        else:
+            first.clear()
+    if count <= most:
+        yield utterance.identifier, first[0] if len(first) == 1 else np.concatenate(first)
+        return
+    start = 0
+    for piece in pieces(waveform_blocks(utterance, sample_rate), most, size):
+        yield _piece_name(utterance, start / sample_rate), piece
+        start += len(piece)
+
+
+def feature_windows(
+    utterance: Utterance, frontend: AnyFrontend
+) -> Iterator[tuple[str, FloatArray]]:
+    """Name and features of a clip; of a long one those of each piece, each as a clip of its own.
+
+    Raises:
+        AudioError: as :func:`load_features`.
+    """
+    if utterance.features is not None:
+        features = load_features(utterance, frontend)
+        second = frontend.seconds_of(1)
+        most, size = (round(s / second) for s in (LONGEST_SECONDS, WINDOW_SECONDS))
+        start = 0
+        for piece in pieces([features], most, size):
+            yield _piece_name(utterance, start * second), piece
+            start += len(piece)
+        return
+    if not utterance.has_audio:
+        raise AudioError(f"{utterance.identifier} has neither an audio file nor features")
+    for name, samples in waveform_windows(utterance, frontend.sample_rate):
+        yield name, _featured(utterance, frontend, samples)
+
+
+def _piece_name(utterance: Utterance, start: float) -> str:
+    return f"{utterance.identifier} from {start:g} s on" if start else utterance.identifier
 
 
 def load_features(utterance: Utterance, frontend: AnyFrontend) -> FloatArray:
@@ -42,13 +117,20 @@ def load_features(utterance: Utterance, frontend: AnyFrontend) -> FloatArray:
         if not bands:
             raise AudioError(f"{utterance.identifier} has features, but the model takes waveforms")
         return _checked_features(utterance.features, utterance.identifier, bands)
-    if utterance.path is None and utterance.waveform is None:
+    if not utterance.has_audio:
         raise AudioError(f"{utterance.identifier} has neither an audio file nor features")
-    waveform = load_waveform(utterance, frontend.sample_rate)
+    longest = round(LONGEST_SECONDS * frontend.sample_rate)
+    clip = whole_or_blocks(waveform_blocks(utterance, frontend.sample_rate), longest)
+    if isinstance(clip, np.ndarray):
+        return _featured(utterance, frontend, clip)
+    return features_of_blocks(frontend, clip)
+
+
+def _featured(utterance: Utterance, frontend: AnyFrontend, waveform: FloatArray) -> FloatArray:
     try:
         return frontend(waveform)
     except AudioError as error:
-        raise AudioError(f"{utterance.path or utterance.identifier}: {error}") from error
+        raise AudioError(f"{utterance.place}: {error}") from error
 
 
 def iter_features(

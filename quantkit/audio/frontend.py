@@ -6,13 +6,22 @@ constants from :class:`Frontend`, which is stored in the artifact's metadata.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from quantkit.arrays import FloatArray
+from quantkit.arrays import Doubles, FloatArray
 from quantkit.audio.frontend_json import from_settings, settings_json
-from quantkit.audio.mel import band_powers, frames_at, hann_window, htk_filters
+from quantkit.audio.mel import (
+    CHUNK_FRAMES,
+    band_powers,
+    framed,
+    frames_at,
+    hann_window,
+    htk_filters,
+)
 from quantkit.audio.waveform import require_speech
 
 _KIND = "log-mel"
@@ -61,15 +70,46 @@ class Frontend:
         """
         require_speech(waveform, self.window)
         slices = frames_at(waveform, self.window, self.hop)
-        filters = htk_filters(
-            self.mel_bands, self.fft_size, self.sample_rate, self.low_hz, self.high_hz
-        )
         mel = np.empty((len(slices), self.mel_bands))
-        for place, bands in band_powers(slices, hann_window(self.window), self.fft_size, filters):
-            mel[place] = np.log(bands + self.log_offset)
+        self._fill(mel, slices)
         centred = mel - mel.mean(axis=0)
         scaled = centred / np.sqrt((centred**2).mean(axis=0) + self.variance_floor)
         return np.asarray(scaled, np.float32)
+
+    def of_blocks(self, blocks: Iterable[FloatArray]) -> FloatArray:
+        """As :meth:`__call__` for a long clip, in not much more memory than its features take.
+
+        Sums are made in another order, so the last digits may differ.
+
+        Args:
+            blocks: (samples,) each, finite, together one clip.
+
+        Raises:
+            AudioError: the clip is shorter than one window.
+        """
+        parts: list[FloatArray] = []
+        for slices in framed(blocks, self.window, self.hop):
+            parts.append(np.empty((len(slices), self.mel_bands), np.float32))
+            self._fill(parts[-1], slices)
+        if not parts:
+            require_speech(np.zeros(0, np.float32), self.window)
+        mel = np.concatenate(parts)
+        parts.clear()
+        mean = mel.mean(axis=0, dtype=np.float64)
+        mel -= mean.astype(np.float32)
+        variance = np.zeros(self.mel_bands)
+        for start in range(0, len(mel), CHUNK_FRAMES):
+            variance += (mel[start : start + CHUNK_FRAMES].astype(np.float64) ** 2).sum(axis=0)
+        mel /= np.sqrt(variance / len(mel) + self.variance_floor).astype(np.float32)
+        return mel
+
+    def _fill(self, mel: FloatArray | Doubles, slices: npt.NDArray[np.floating]) -> None:
+        """Write the log-mel energies of windows of samples, (frames, window), to ``mel``."""
+        filters = htk_filters(
+            self.mel_bands, self.fft_size, self.sample_rate, self.low_hz, self.high_hz
+        )
+        for place, bands in band_powers(slices, hann_window(self.window), self.fft_size, filters):
+            mel[place] = np.log(bands + self.log_offset)
 
     def to_json(self) -> str:
         """The JSON stored in an artifact's ``quantkit.frontend`` metadata."""

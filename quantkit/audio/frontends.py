@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import Protocol, runtime_checkable
+
+import numpy as np
 
 from quantkit.arrays import FloatArray
 from quantkit.audio.frontend import Frontend
@@ -47,6 +49,29 @@ class AnyFrontend(Protocol):
     def to_json(self) -> str:
         """A JSON object with its ``kind``: an artifact's ``quantkit.frontend`` metadata."""
         ...
+
+
+@runtime_checkable
+class StreamingFrontend(Protocol):
+    """A front end that need not have the whole waveform in memory."""
+
+    def of_blocks(self, blocks: Iterable[FloatArray]) -> FloatArray:
+        """The model's input for the (samples,) blocks of one clip."""
+        ...
+
+
+def features_of_blocks(frontend: AnyFrontend, blocks: Iterable[FloatArray]) -> FloatArray:
+    """The model's input for a long clip.
+
+    Args:
+        blocks: (samples,) each, together one clip.
+
+    Raises:
+        AudioError: the clip is shorter than one window.
+    """
+    if isinstance(frontend, StreamingFrontend):
+        return frontend.of_blocks(blocks)
+    return frontend(np.concatenate([*blocks]))
 
 
 _READERS: dict[str, Callable[[str], AnyFrontend]] = {

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from quantkit.arrays import Doubles
+from quantkit.arrays import Doubles, FloatArray
 
-# Frames per block: their spectra fit into a core's cache; those of an hour would not fit in memory.
-_CHUNK_FRAMES = 512
+#: Frames per block: their spectra fit into a cache; those of an hour would not fit in memory.
+CHUNK_FRAMES = 512
 
 # Slaney's mel scale: up to the corner linear, logarithmic beyond.
 HERTZ_PER_MEL, CORNER_HERTZ = 200.0 / 3.0, 1_000.0
@@ -29,8 +29,8 @@ def band_powers(
         fft_size: points of the spectrum; a frame of fewer samples is followed by zeros.
         filters: (bands, fft_size // 2 + 1).
     """
-    for start in range(0, len(slices), _CHUNK_FRAMES):
-        windowed = slices[start : start + _CHUNK_FRAMES] * window
+    for start in range(0, len(slices), CHUNK_FRAMES):
+        windowed = slices[start : start + CHUNK_FRAMES] * window
         spectrum = np.fft.rfft(windowed, n=fft_size, axis=1)
         power = spectrum.real**2 + spectrum.imag**2
         yield slice(start, start + len(windowed)), power @ filters.T
@@ -39,6 +39,21 @@ def band_powers(
 def frames_at(waveform: npt.NDArray[np.floating], size: int, hop: int) -> npt.NDArray[np.floating]:
     """(frames, size) slices that begin at every ``hop``-th sample; no copy is made."""
     return np.lib.stride_tricks.sliding_window_view(waveform, size)[::hop]
+
+
+def framed(blocks: Iterable[FloatArray], window: int, hop: int) -> Iterator[FloatArray]:
+    """The windows of a clip that comes in blocks, (frames, window) at a time.
+
+    >>> [frames.tolist() for frames in framed([np.arange(3), np.arange(3, 6)], window=3, hop=2)]
+    [[[0, 1, 2]], [[2, 3, 4]]]
+    """
+    rest: FloatArray | None = None
+    for block in blocks:
+        rest = block if rest is None else np.concatenate((rest, block))
+        count = 1 + (len(rest) - window) // hop
+        if count > 0:
+            yield np.lib.stride_tricks.sliding_window_view(rest, window)[::hop][:count]
+            rest = rest[count * hop :]
 
 
 @lru_cache

@@ -11,7 +11,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 _STDERR = 2
 # Standard error belongs to the whole process: two threads that save and restore it at the same time
@@ -20,11 +19,8 @@ _lock = threading.RLock()
 
 
 @contextmanager
-def quiet_decoder(path: Path) -> Iterator[None]:
-    """Discard standard error (file descriptor 2) inside the block if ``path`` looks like an MP3."""
-    if not _looks_like_mp3(path):
-        yield
-        return
+def quiet_decoder() -> Iterator[None]:
+    """Discard standard error (file descriptor 2) inside the block."""
     with _lock:
         try:
             saved = os.dup(_STDERR)
@@ -42,15 +38,3 @@ def quiet_decoder(path: Path) -> Iterator[None]:
         finally:
             os.dup2(saved, _STDERR)
             os.close(saved)
-
-
-def _looks_like_mp3(path: Path) -> bool:
-    if path.suffix.lower() == ".mp3":
-        return True
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(3)
-    except OSError:
-        return False
-    # An ID3 tag, or the eleven set bits that begin a frame.
-    return start == b"ID3" or (len(start) == 3 and start[0] == 0xFF and start[1] >= 0xE0)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import soxr
 
 from quantkit.arrays import Array, FloatArray
-from quantkit.audio.decode import MAX_SECONDS
+from quantkit.audio.decode import HIGHEST_RATE, LOWEST_RATE, MAX_SECONDS
 from quantkit.errors import AudioError, InputError
 
 # More channels than this are no recording: the axes of the array mean something else.
@@ -16,7 +16,6 @@ _MOST_CHANNELS = 8
 # to float, without being divided, exceed it thousands of times.
 _LOUDEST = 8.0
 _FULL_SCALE = {"int16": 2.0**15, "int32": 2.0**31}
-_RATES = (1_000, 1_000_000)
 
 
 def mono_waveform(samples: npt.ArrayLike, name: str = "the clip") -> FloatArray:
@@ -80,7 +79,7 @@ def require_rate(sample_rate: float | None) -> int:
         raise InputError(
             "an array does not say its sample rate: give it in hertz, such as sample_rate=16000"
         )
-    lowest, highest = _RATES
+    lowest, highest = LOWEST_RATE, HIGHEST_RATE
     known = isinstance(sample_rate, int | float | np.number) and not isinstance(sample_rate, bool)
     if not known or not lowest <= sample_rate <= highest or sample_rate != int(sample_rate):
         raise InputError(

@@ -8,8 +8,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from quantkit.arrays import FloatArray
-from quantkit.audio.decode import MAX_SECONDS, audio_seconds
+from quantkit.audio.decode import (
+    MAX_SECONDS,
+    WHOLE,
+    AudioBytes,
+    Excerpt,
+    Source,
+    audio_seconds,
+)
 from quantkit.errors import AudioError, CorpusError, InputError
+from quantkit.printable import printable
 
 _REASONS_SHOWN = 3
 
@@ -28,6 +36,8 @@ class Utterance:
         name: unique in the corpus and the same on every machine: usually the relative path.
         waveform: (samples,) float32 in [-1, 1], of a clip in memory.
         sample_rate: of ``waveform``, in hertz.
+        content: the audio file, where it lies in a table.
+        excerpt: the part of the file that is meant.
     """
 
     path: Path | None
@@ -41,11 +51,28 @@ class Utterance:
     name: str = ""
     waveform: FloatArray | None = field(default=None, compare=False, repr=False)
     sample_rate: int = 0
+    content: AudioBytes | None = field(default=None, compare=False, repr=False)
+    excerpt: Excerpt = WHOLE
 
     @property
     def identifier(self) -> str:
         """A name that is unique in its corpus."""
-        return self.name or str(self.path)
+        return self.name or printable(self.path)
+
+    @property
+    def source(self) -> Source | None:
+        """Where its audio is read from; None for a clip in memory, and for one of features only."""
+        return self.content or self.path
+
+    @property
+    def has_audio(self) -> bool:
+        """Whether there is more than ready-made features."""
+        return self.source is not None or self.waveform is not None
+
+    @property
+    def place(self) -> str:
+        """Where it comes from, for messages: its file, else its name."""
+        return self.identifier if self.path is None else printable(self.path)
 
 
 @dataclass(frozen=True)
@@ -179,8 +206,8 @@ class Corpus:
         skipped = list(self.skipped)
         for utterance in self.utterances:
             try:
-                if utterance.seconds == 0.0 and utterance.path is not None:
-                    seconds = audio_seconds(utterance.path, max_seconds)
+                if utterance.seconds == 0.0 and utterance.source is not None:
+                    seconds = audio_seconds(utterance.source, max_seconds, utterance.excerpt)
                     utterance = replace(utterance, seconds=seconds)
                 elif utterance.seconds > max_seconds:
                     raise AudioError(

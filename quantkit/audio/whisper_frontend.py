@@ -3,13 +3,15 @@ Large-Scale Weak Supervision", section 2.2), as its published code computes it."
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from quantkit.arrays import FloatArray
+from quantkit.arrays import Doubles, FloatArray
 from quantkit.audio.frontend_json import from_settings, settings_json
-from quantkit.audio.mel import band_powers, frames_at, hann_window, slaney_filters
+from quantkit.audio.mel import band_powers, framed, frames_at, hann_window, slaney_filters
 from quantkit.audio.waveform import require_speech
 
 _KIND = "whisper-log-mel"
@@ -69,12 +71,48 @@ class WhisperFrontend:
         padded = np.concatenate((waveform[half:0:-1], waveform, np.zeros(self.window, np.float32)))
         slices = frames_at(padded, self.window, self.hop)
         mel = np.full((frames + self.window_frames, self.mel_bands), np.log10(SILENCE))
-        filters = slaney_filters(self.mel_bands, self.window, self.sample_rate)
-        spoken = slices[: len(mel)]
-        for place, bands in band_powers(spoken, hann_window(self.window), self.window, filters):
-            mel[place] = np.log10(np.maximum(bands, SILENCE))
+        self._fill(mel, slices[: len(mel)])
         loud = np.maximum(mel, mel.max() - DECADES)
         return np.asarray((loud + 4.0) / 4.0, np.float32)
+
+    def of_blocks(self, blocks: Iterable[FloatArray]) -> FloatArray:
+        """As :meth:`__call__` for a long clip, in not much more memory than its features take.
+
+        Single precision between the steps makes the last digits differ.
+
+        Args:
+            blocks: (samples,) each, finite, together one clip; the first holds half a window.
+        """
+        samples = 0
+        parts: list[FloatArray] = []
+
+        def padded() -> Iterator[FloatArray]:
+            nonlocal samples
+            for block in blocks:
+                if not samples:
+                    yield block[self.window // 2 : 0 : -1]
+                samples += len(block)
+                yield block
+            yield np.zeros(self.window, np.float32)
+
+        for slices in framed(padded(), self.window, self.hop):
+            parts.append(np.empty((len(slices), self.mel_bands), np.float32))
+            self._fill(parts[-1], slices)
+        total = self.frames_of(samples) + self.window_frames
+        silent = total - sum(map(len, parts))
+        parts.append(np.full((silent, self.mel_bands), np.log10(SILENCE), np.float32))
+        mel = np.concatenate(parts)
+        parts.clear()
+        np.maximum(mel, mel.max() - np.float32(DECADES), out=mel)
+        mel += np.float32(4.0)
+        mel /= np.float32(4.0)
+        return mel
+
+    def _fill(self, mel: FloatArray | Doubles, slices: npt.NDArray[np.floating]) -> None:
+        """Write logarithms of windows of samples, (frames, window), to the rows of ``mel``."""
+        filters = slaney_filters(self.mel_bands, self.window, self.sample_rate)
+        for place, bands in band_powers(slices, hann_window(self.window), self.window, filters):
+            mel[place] = np.log10(np.maximum(bands, SILENCE))
 
     def to_json(self) -> str:
         """The JSON stored in an artifact's ``quantkit.frontend`` metadata."""

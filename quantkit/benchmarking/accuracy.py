@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from quantkit.arrays import FloatArray
 from quantkit.audio.utterance import Corpus, Utterance
@@ -40,6 +40,14 @@ class Clip:
     seconds: float
     language: str = ""
     lost_vowels: bool = False
+
+
+def beginning_of(clip: Clip, seconds: float) -> Clip:
+    """The first ``seconds`` of a longer clip, without its reference, which is of all of it."""
+    inputs = tuple(
+        array[: max(1, round(len(array) * seconds / clip.seconds))].copy() for array in clip.inputs
+    )
+    return replace(clip, inputs=inputs, reference=None, seconds=seconds)
 
 
 @dataclass

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from quantkit.errors import ModelError
+from quantkit.processes import python_command
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ def measure_footprint(model: Path, length: int, threads: int = 1) -> Footprint:
     Raises:
         ModelError: the model does not load or run, or its process was killed.
     """
-    command = [sys.executable, "-m", "quantkit.benchmarking.memory_probe", str(model)]
-    command += ["--length", str(length), "--threads", str(threads)]
+    options = ["--length", str(length), "--threads", str(threads)]
+    command = python_command("quantkit.benchmarking.memory_probe", *options, "--", str(model))
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode < 0:
         raise ModelError(

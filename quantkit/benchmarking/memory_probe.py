@@ -1,6 +1,6 @@
 """Load one model, run it once, and print memory and times.
 
-Run as ``python -m quantkit.benchmarking.memory_probe``.
+Run by :func:`~quantkit.benchmarking.memory.measure_footprint`.
 
 It runs in a separate process, because resident memory does not shrink reliably and would include
 models loaded before. It opens the session like an edge program, without the ``onnx`` package, whose

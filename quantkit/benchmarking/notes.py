@@ -36,7 +36,7 @@ def notes_on(
             "over those."
         )
     if corpus.skipped_count:
-        notes.append(f"{_clips(corpus.skipped_count)} left out, such as {corpus.skipped[0]}.")
+        notes.append(f"{_clips(corpus.skipped_count)} left out: {_reasons(corpus)}.")
     if uncovered:
         notes.append(
             f"{uncovered} transcripts contain characters that the models cannot write; they count "
@@ -69,6 +69,12 @@ def notes_on(
             "CPU that has it, and 8-bit sums may saturate."
         )
     return tuple(notes)
+
+
+def _reasons(corpus: CorpusInfo) -> str:
+    """Those that the report knows, and how many more there are."""
+    more = corpus.skipped_count - len(corpus.skipped)
+    return "; ".join(corpus.skipped) + (f"; and {more} more" if more > 0 else "")
 
 
 def _clips(count: int) -> str:

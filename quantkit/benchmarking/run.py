@@ -11,10 +11,12 @@ from functools import partial
 from pathlib import Path
 
 from quantkit.audio.utterance import Corpus
+from quantkit.audio.windows import LONGEST_SECONDS, WINDOW_SECONDS
 from quantkit.benchmarking.accuracy import (
     Clip,
     Transcripts,
     accuracy_of,
+    beginning_of,
     iter_clips,
     transcribe_in_turns,
 )
@@ -150,6 +152,7 @@ def _recognise(
     recognised = _Recognised(skipped=list(corpus.skipped), longest=[0] * len(contestants))
     sample = corpus.sample(max(1, settings.sweep_utterances), settings.seed)
     wanted = {utterance.identifier for utterance in sample}
+    at_once = [contestant.model.longest_input for contestant in contestants]
 
     unusable: set[str] = set()
 
@@ -165,15 +168,21 @@ def _recognise(
             recognised.utterances += 1
             recognised.seconds += clip.seconds
             recognised.longest = [
-                max(longest, len(array))
-                for longest, array in zip(recognised.longest, clip.inputs, strict=True)
+                max(longest, len(array) if most is None else min(len(array), most))
+                for longest, array, most in zip(
+                    recognised.longest, clip.inputs, at_once, strict=True
+                )
             ]
             if clip.reference is not None:
                 recognised.labelled += 1
                 recognised.uncovered += not scoring.covers(clip.reference)
                 recognised.lost_vowels += clip.lost_vowels
-            # The first usable clip is kept in any case: all of the wanted ones may be broken.
-            if clip.id in wanted or not recognised.kept:
+            # The first usable clip is kept in any case: all of the wanted ones may be broken. Of a
+            # long one, its beginning is: many together would not fit in memory.
+            if clip.seconds > LONGEST_SECONDS:
+                if not recognised.kept:
+                    recognised.kept.append(beginning_of(clip, WINDOW_SECONDS))
+            elif clip.id in wanted or not recognised.kept:
                 recognised.kept.append(clip)
 
     clips = watched(iter_clips(contestants, corpus, recognised.skipped))

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
@@ -43,6 +41,8 @@ from quantkit.graph.artifact import (
 )
 from quantkit.graph.info import ArtifactInfo
 from quantkit.graph.interface import interface_in
+from quantkit.reading import read_text
+from quantkit.replacing import replaced_folder
 from quantkit.tasks.catalogue import task_of
 
 _LICENCE_NAMES = ("LICENCE", "LICENSE", "LICENCE.txt", "LICENSE.txt", "LICENCE.md", "LICENSE.md")
@@ -95,7 +95,9 @@ def ship(
     licence_text = _licence_text(model, info, licence)
     about_text = _read_text(about) if about is not None else ""
     require_replaceable(destination, force)
-    with _folder_beside(destination) as folder:
+    with replaced_folder(
+        destination, check=lambda: require_replaceable(destination, force)
+    ) as folder:
         opsets = _write_model(model, info, frontend, folder / MODEL, external_threshold)
         write_text(folder / LABELS, _pretty(labels.to_json()))
         settings = json.dumps({**json.loads(frontend.to_json()), "fused": True})
@@ -178,7 +180,7 @@ def _licence_text(model: Path, info: ArtifactInfo, licence: Path | None) -> str:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_text(path)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
@@ -217,42 +219,3 @@ def require_replaceable(destination: Path, force: bool) -> None:
                 f"{destination} contains {name}, which is not part of the bundle there; "
                 "move it away first"
             )
-
-
-@contextmanager
-def _folder_beside(destination: Path) -> Iterator[Path]:
-    """A temporary folder that becomes ``destination`` when the block succeeds.
-
-    Raises:
-        OutputError: it cannot be written; what was at ``destination`` is still there.
-    """
-    parent = destination.absolute().parent
-    temporary: Path | None = None
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=parent, prefix=f".{destination.name}."))
-        content = temporary / "new"
-        content.mkdir()  # with default permissions; those of mkdtemp are private
-        yield content
-        _swap(content, destination, temporary / "old")
-    except OutputError:
-        raise
-    except OSError as error:
-        raise OutputError(f"cannot write {destination}: {error.strerror or error}") from error
-    finally:
-        # An earlier bundle that could neither be replaced nor restored stays in the temporary
-        # folder.
-        if temporary is not None and (destination.exists() or not (temporary / "old").exists()):
-            shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _swap(new: Path, destination: Path, aside: Path) -> None:
-    if not destination.exists():
-        new.rename(destination)
-        return
-    destination.rename(aside)
-    try:
-        new.rename(destination)
-    except OSError:
-        aside.rename(destination)
-        raise

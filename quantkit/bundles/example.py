@@ -5,12 +5,12 @@ Stored as text, because it must not import quantkit: it needs only ONNX Runtime 
 
 EXAMPLE_SOURCE = '''\
 """What does a 16-bit WAV file say?   python example.py clip.wav"""
-import json, re, sys, wave
-from pathlib import Path
+import json, os, pathlib, re, sys, wave
 import numpy as np
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when ONNX Runtime is imported
 import onnxruntime as ort
 
-here = Path(__file__).parent
+here = pathlib.Path(__file__).parent
 labels = json.loads((here / "labels.json").read_text("utf-8"))
 rate = json.loads((here / "frontend.json").read_text("utf-8"))["sample_rate"]
 with wave.open(sys.argv[1]) as clip:

@@ -11,13 +11,13 @@ import json
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from quantkit.bundles.manifest import FRONTEND, LABELS, MODEL
 from quantkit.errors import InputError, ModelError
 from quantkit.json_fields import Fields, Range, parse_json
+from quantkit.temporary import TemporaryFolder
 from quantkit.text.labels import Labels
 
 _TIMEOUT_S = 600
@@ -101,7 +101,7 @@ def run_once(folder: Path, python: str = sys.executable) -> dict[str, Any]:
         *map(str, (len(labels), rate, _SECONDS_OF_SOUND)),
     ]
     # With -c, Python imports from its working folder, which must not be the bundle.
-    with tempfile.TemporaryDirectory() as empty:
+    with TemporaryFolder("trial") as empty:
         try:
             done = subprocess.run(
                 command, cwd=empty, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False

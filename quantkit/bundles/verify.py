@@ -13,6 +13,7 @@ from quantkit.bundles.trial import run_once
 from quantkit.errors import BundleError, ModelError, VerificationError
 from quantkit.files import sha256_of
 from quantkit.graph.artifact import read_info, total_size
+from quantkit.replacing import settled
 from quantkit.text.labels import Labels
 
 Problem = Literal[
@@ -68,7 +69,8 @@ def verify(bundle: Path, *, manifest_sha256: str | None = None) -> Verification:
         BundleError: no folder, no manifest, a malformed one, or one (or a model) that names a
             file outside the bundle.
     """
-    if not bundle.is_dir():
+    # Its replacement may have been cut short.
+    if not bundle.is_dir() and not (settled(bundle.absolute().parent) and bundle.is_dir()):
         raise BundleError(f"{bundle} is neither an .onnx nor the folder that `quantkit ship` wrote")
     manifest = read_manifest(bundle)
     digest = sha256_of(bundle / MANIFEST)

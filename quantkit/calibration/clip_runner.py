@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
@@ -21,6 +19,7 @@ from quantkit.runtime.errors import runtime_errors
 from quantkit.runtime.malloc_trim import malloc_trim
 from quantkit.runtime.session import open_session, session_options
 from quantkit.tasks.inputs import Feed
+from quantkit.temporary import TemporaryFolder
 
 __all__ = ["ClipRunner", "Feed", "Stage"]
 
@@ -62,8 +61,8 @@ class ClipRunner:
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        self._temporary = tempfile.TemporaryDirectory(prefix="quantkit-clips-")
-        self._folder = Path(self._temporary.name)
+        self._temporary = TemporaryFolder("clips")
+        self._folder = self._temporary.path
         self._runs = 0
         self._inputs = {value.name: _type_of(value) for value in model.graph.input}
         try:

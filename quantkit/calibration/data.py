@@ -137,6 +137,12 @@ class CalibrationData:
             return ()
         return self._inputs.unknown_languages(self.source.values("language"))
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Why clips of the source are not among them, once they were gone through."""
+        unopened = self.source.skipped if isinstance(self.source, Corpus) else ()
+        return (*unopened, *self.skipped)
+
     def only(self, positions: Collection[int]) -> CalibrationData:
         """The clips at ``positions``, counted from 0."""
         chosen = CalibrationData(_Some(self, frozenset(positions)), self.info, self.model)

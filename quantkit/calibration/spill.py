@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
-import weakref
 from pathlib import Path
 
 import numpy as np
 
 from quantkit.arrays import Array
 from quantkit.errors import OutputError
+from quantkit.temporary import TemporaryFolder
 
 
 class Spill:
@@ -25,7 +24,7 @@ class Spill:
     def __init__(self, memory: int) -> None:
         self._memory = memory
         self._held: dict[SpilledArray, int] = {}
-        self._path: Path | None = None
+        self._folder: TemporaryFolder | None = None
         self._files = 0
 
     def new_file(self) -> Path:
@@ -34,14 +33,10 @@ class Spill:
         Raises:
             OutputError: the folder cannot be made.
         """
-        if self._path is None:
-            try:
-                self._path = Path(tempfile.mkdtemp(prefix="quantkit-spill-"))
-            except OSError as error:
-                raise _refused(error) from error
-            weakref.finalize(self, shutil.rmtree, self._path, ignore_errors=True)
+        if self._folder is None:
+            self._folder = TemporaryFolder("spill")
         self._files += 1
-        return self._path / f"{self._files}.npy"
+        return self._folder.path / f"{self._files}.npy"
 
     def hold(self, array: SpilledArray, size: int) -> None:
         """Count ``array`` as used now, and make room for it.

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 
 import click
 from click.shell_completion import CompletionItem
 
+from quantkit.cli.framework.signals import EXIT_CODE_BASE, EndedBySignal, ended_by_signals
 from quantkit.cli.streams import accept_any_text
 from quantkit.errors import QuantkitError
 from quantkit.version import __version__
+
+# EX_SOFTWARE of sysexits.h.
+_INTERNAL_ERROR = 70
 
 # One line for each: `quantkit --help` and Tab need no more, and importing all takes seconds.
 _COMMANDS = {
@@ -76,13 +81,20 @@ def group() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 a check failed, 2 bad input."""
+    """Run the command line and exit: 0 done, 1 a check failed, 2 bad input.
+
+    70 is an error within quantkit, and 128 + n the end by signal n.
+    """
     accept_any_text()
     try:
-        status = group.main(args=arguments, prog_name="quantkit", standalone_mode=False)
-    except click.exceptions.Abort:
+        with ended_by_signals():
+            status = group.main(args=arguments, prog_name="quantkit", standalone_mode=False)
+    except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("quantkit: interrupted", err=True)
-        sys.exit(130)
+        sys.exit(EXIT_CODE_BASE + signal.SIGINT)
+    except EndedBySignal as ended:
+        click.echo(f"quantkit: ended by {ended.name}", err=True)
+        sys.exit(EXIT_CODE_BASE + ended.number)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
@@ -103,6 +115,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         click.echo(f"quantkit: {_one_line(error)}", err=True)
         sys.exit(2)
+    except Exception as error:
+        what = f"{type(error).__name__}: {_one_line(error)}"
+        click.echo(
+            f"quantkit: internal error, {what}; please report it with what --verbose prints",
+            err=True,
+        )
+        sys.exit(_INTERNAL_ERROR)
     sys.exit(status if isinstance(status, int) else 0)
 
 

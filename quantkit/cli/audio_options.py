@@ -13,6 +13,7 @@ from quantkit.api.defaults import ANALYSIS_CLIPS, CALIBRATION_SPLIT
 from quantkit.api.selection import Selection
 from quantkit.cli.corpus_options import OPTIONS, CorpusOptions, split_option
 from quantkit.cli.option_groups import option_group
+from quantkit.report.left_out import left_out_in_words
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -81,7 +82,6 @@ def audio_options(
 
 
 def name_left_out(reasons: Sequence[str]) -> None:
-    """Say how many clips could not be used, and why the first could not, if there are any."""
+    """Say how many clips could not be used, which and why, if there are any."""
     if reasons:
-        count = f"{len(reasons)} clip{'s' * (len(reasons) != 1)}"
-        click.echo(f"  left out {count}; the first: {reasons[0]}", err=True)
+        click.echo(f"  {left_out_in_words(reasons)}", err=True)

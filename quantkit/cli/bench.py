@@ -40,7 +40,7 @@ from quantkit.text.normalizations import NORMALIZATIONS
     required=True,
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Folder of a corpus: manifest.tsv, LibriSpeech, Speech Commands, NumPy, or audio files.",
+    help="Folder of a corpus, or a table of clips: manifest.tsv, Common Voice, NeMo, LibriSpeech …",
 )
 @click.option(
     "--report",

@@ -10,7 +10,7 @@ import click
 
 from quantkit.api.defaults import CALIBRATION_CLIPS
 from quantkit.api.quantize import quantize, quantize_presets
-from quantkit.cli.audio_options import AudioOptions, audio_options
+from quantkit.cli.audio_options import AudioOptions, audio_options, name_left_out
 from quantkit.cli.fitting_options import FittingOptions, fitting_given, fitting_options
 from quantkit.cli.framework import Argument, Command, OutputFile, begin_work
 from quantkit.cli.interface_options import keep_interface_option
@@ -139,8 +139,4 @@ def _report(result: QuantizeResult) -> None:
             click.echo(f"  {layer.name} ({layer.compute}, {layer.codec}): {layer.note}", err=True)
     for row in result.lint.problems:
         click.echo(f"  warning: {row.name} ({row.kernel or '?'}): {row.remark}", err=True)
-    if result.skipped:
-        click.echo(
-            f"  left out {len(result.skipped)} calibration clips; the first: {result.skipped[0]}",
-            err=True,
-        )
+    name_left_out(result.skipped)

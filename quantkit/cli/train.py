@@ -12,6 +12,7 @@ from quantkit.api.train import TrainListener, train
 from quantkit.cli.framework import Argument, Command, OutputFolder, begin_work
 from quantkit.cli.progress import Tell, progress_bar
 from quantkit.errors import InputError
+from quantkit.report.left_out import left_out_in_words
 
 if TYPE_CHECKING:
     from quantkit.training.run import Progress as TrainingProgress
@@ -121,6 +122,4 @@ def _listener(tell: Tell) -> TrainListener:
 
 
 def _name_skipped(source: str, reasons: Sequence[str]) -> None:
-    clips = "1 clip is" if len(reasons) == 1 else f"{len(reasons)} clips are"
-    first = " ".join(reasons[0].split())
-    click.echo(f"{source}: {clips} not used; the first: {first}", err=True)
+    click.echo(f"{source}: {left_out_in_words(reasons)}", err=True)

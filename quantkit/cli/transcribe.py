@@ -13,6 +13,7 @@ from quantkit.cli.decoder_options import DecoderOptions, decoder_options
 from quantkit.cli.framework import Argument, Command
 from quantkit.cli.progress import progress_bar
 from quantkit.cli.streams import echo_json
+from quantkit.errors import InputError
 from quantkit.runtime.transcriber import Transcript
 
 
@@ -48,7 +49,9 @@ def command(
     threads: int,
     as_json: bool,
 ) -> None:
-    """Transcribe CLIPS (WAV, FLAC, Ogg/Opus or MP3, any sample rate) with MODEL.
+    """Transcribe CLIPS (WAV, FLAC, Ogg/Opus, MP3 and more, any sample rate) with MODEL.
+
+    A clip that cannot be read is named, the others are transcribed, and the exit code is 2.
 
     \b
     Example:
@@ -58,13 +61,21 @@ def command(
       quantkit transcribe whisper-base.onnx anruf.wav --language de --timestamps --json
     """
     opened = load(model, threads=threads, decoding=decoder.decoding(language or ""))
-    for transcript in _told(opened.transcribe_each(clips), len(clips)):
+    failed: list[InputError] = []
+
+    def tell_failed(error: InputError) -> None:
+        failed.append(error)
+        click.echo(f"quantkit: {' '.join(str(error).split())}", err=True)
+
+    for transcript in _told(opened.transcribe_each(clips, failed=tell_failed), len(clips)):
         if as_json:
             echo_json(transcript.to_dict(), indent=None)
         elif len(clips) == 1:
             click.echo(transcript.text)
         else:
-            click.echo(f"{transcript.path}: {transcript.text}")
+            click.echo(f"{transcript.name}: {transcript.text}")
+    if failed:
+        click.get_current_context().exit(InputError.exit_code)
 
 
 def _told(transcripts: Iterator[Transcript], total: int) -> Iterator[Transcript]:

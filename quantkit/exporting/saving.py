@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.graph.layers import find_layers
 from quantkit.graph.plan import LayerPlan, Plan
 from quantkit.graph.tensors import raw_size
+from quantkit.temporary import TemporaryFolder
 
 
 def save_artifact(
@@ -57,8 +57,8 @@ def folder_beside(destination: Path) -> Iterator[Path]:
     path = output_target(destination)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-            yield Path(folder)
+        with TemporaryFolder(beside=path.parent) as folder:
+            yield folder
     except OutputError:
         raise
     except OSError as error:

@@ -16,6 +16,7 @@ from quantkit.exporting.other_formats import other_format
 from quantkit.exporting.parity import ParityReport
 from quantkit.graph.artifact import read_info
 from quantkit.models.hub_cache import cached_name, snapshot_in
+from quantkit.models.hub_names import is_hub_name
 from quantkit.models.pickled_names import is_openai
 from quantkit.models.pretrained_files import (
     CONFIG_NAME,
@@ -102,10 +103,12 @@ def _folder_of(source: str) -> Path:
     path = Path(source)
     if path.exists():
         return folder_of_weights(snapshot_in(path))
+    if not is_hub_name(source):
+        raise InputError(f"cannot read {source}: no such file or folder")
     # huggingface_hub comes with transformers, and only a name needs it.
-    from quantkit.models.hub import downloaded, is_hub_name
+    from quantkit.models.hub import downloaded
 
-    return downloaded(source) if is_hub_name(source) else path
+    return downloaded(source)
 
 
 def _exporter_of(path: Path) -> _Exporter:

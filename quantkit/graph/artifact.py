@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,8 @@ import onnx
 from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped]
 from onnx.external_data_helper import uses_external_data
 
-from quantkit.errors import FormatError, ModelError, OutputError
-from quantkit.files import atomic_path, output_target
+from quantkit.errors import FormatError, ModelError
+from quantkit.files import output_target
 from quantkit.graph.info import ArtifactInfo, info_of
 from quantkit.graph.integrity import CHECKSUM_KEY, append_checksum, check_integrity
 from quantkit.graph.joined import join, roles_of, set_files, split
@@ -27,6 +26,7 @@ from quantkit.graph.tensors import (
     raw_bytes,
     raw_size,
 )
+from quantkit.replacing import replaced_together, settled
 
 T = TypeVar("T")
 
@@ -50,9 +50,7 @@ def read_info(path: Path, *, check: bool = True) -> ArtifactInfo:
     Raises:
         ModelError: the file is missing, damaged, not ONNX, or its metadata is another model's.
     """
-    (_, first), *others = graphs = _read_graphs(path)
-    if check:
-        _require_intact(graphs)
+    (_, first), *others = _read_intact(path) if check else _read_graphs(path)
     for _, lazy in others:
         # The plan names the layers of all.
         first.model.graph.node.extend(lazy.model.graph.node)
@@ -99,10 +97,8 @@ def open_files(path: Path, *, check: bool = True) -> OpenedModel:
 
     Args, Raises: see :func:`load_model`.
     """
-    graphs = _read_graphs(path)
+    graphs = _read_intact(path) if check else _read_graphs(path)
     files = _files_of(graphs)
-    if check:
-        _require_intact(graphs)
     return OpenedModel(join([_opened(lazy, file) for file, lazy in graphs]), tuple(files))
 
 
@@ -142,8 +138,18 @@ def save_model(
         OutputError: the folder or disk refuses.
         ModelError: the graph without its weights is still too large for protobuf.
     """
-    # The weights belong beside the model itself, not beside a link to it.
-    path = output_target(path)
+    with replaced_together(path) as folder:
+        # The weights belong beside the model itself, not beside a link to it.
+        _save_graphs(model, folder / output_target(path).name, external_threshold)
+
+
+def _save_graphs(model: onnx.ModelProto, path: Path, external_threshold: int) -> None:
+    """Write all files of ``model`` into an empty folder, the first graph as ``path``.
+
+    Raises:
+        OSError: the folder or disk refuses.
+        ModelError: see :func:`save_model`.
+    """
     _drop_checksum(model)
     graphs = [model]
     if len(roles := roles_of(model)) > 1:
@@ -151,7 +157,6 @@ def save_model(
         set_files(graphs[0], path)
     files = [beside(path, role.role) for role in roles[1:]]
     written: list[Path] = []
-    # The others first: the first never points at one that is not there.
     for graph, file in zip(graphs[1:], files, strict=True):
         _save(graph, file, external_threshold, ())
         written += [file, *_external_files(_read_lazily(file).model, file)]
@@ -168,29 +173,26 @@ def _save(
     """
     if _weight_bytes(model) <= external_threshold:
         embed(model.graph.initializer)
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(_serialized(model, path))
-            if _is_ours(model):
-                append_checksum(temporary, beside)
+        path.write_bytes(_serialized(model, path))
+        if _is_ours(model):
+            append_checksum(path, beside)
         return
     data_path = path.with_name(path.name + ".data")
     moved: list[tuple[onnx.TensorProto, onnx.TensorProto]] = []
-    # The inner file is renamed first: the model never points at weights that are not there.
-    with atomic_path(path) as temporary, atomic_path(data_path) as temporary_data:
-        try:
-            with temporary_data.open("wb") as stream:
-                for tensor in _tensors(model):
-                    if raw_size(tensor) >= _SMALLEST_EXTERNAL_TENSOR:
-                        before = onnx.TensorProto()
-                        before.CopyFrom(tensor)
-                        moved.append((tensor, before))
-                        move_out(tensor, raw_bytes(tensor), stream, data_path.name)
-            temporary.write_bytes(_serialized(model, path))
-            if _is_ours(model):
-                append_checksum(temporary, [temporary_data, *beside])
-        finally:
-            for tensor, before in moved:
-                tensor.CopyFrom(before)
+    try:
+        with data_path.open("wb") as stream:
+            for tensor in _tensors(model):
+                if raw_size(tensor) >= _SMALLEST_EXTERNAL_TENSOR:
+                    before = onnx.TensorProto()
+                    before.CopyFrom(tensor)
+                    moved.append((tensor, before))
+                    move_out(tensor, raw_bytes(tensor), stream, data_path.name)
+        path.write_bytes(_serialized(model, path))
+        if _is_ours(model):
+            append_checksum(path, [data_path, *beside])
+    finally:
+        for tensor, before in moved:
+            tensor.CopyFrom(before)
 
 
 def save_checked_model(
@@ -209,21 +211,10 @@ def save_checked_model(
     Raises:
         OutputError, ModelError: see :func:`save_model`.
     """
-    path = output_target(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-            candidate = Path(folder) / path.name
-            save_model(model, candidate, external_threshold=external_threshold)
-            result = check(candidate)
-            # The weights move first: the model never points at weights that are not there.
-            for file in sorted(Path(folder).iterdir(), key=lambda f: f == candidate):
-                file.replace(output_target(path.parent / file.name))
-    except OutputError:
-        raise
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    return result
+    with replaced_together(path) as folder:
+        candidate = folder / output_target(path).name
+        _save_graphs(model, candidate, external_threshold)
+        return check(candidate)
 
 
 def total_size(path: Path) -> int:
@@ -348,7 +339,7 @@ def _serialized(model: onnx.ModelProto, path: Path) -> bytes:
     try:
         content: bytes = model.SerializeToString(deterministic=True)
     except (EncodeError, ValueError) as error:
-        raise ModelError(f"cannot write {path}: {error}") from error
+        raise ModelError(f"cannot write {path.name}: {error}") from error
     return content
 
 
@@ -370,6 +361,34 @@ def _read_graphs(path: Path) -> list[tuple[Path, LazyModel]]:
     first = _read_lazily(path)
     further = _further_graphs(first.model, path)
     return [(path, first), *((file, _read_lazily(file)) for file in further)]
+
+
+def _read_intact(path: Path) -> list[tuple[Path, LazyModel]]:
+    """As :func:`_read_graphs`, compared with the checksum.
+
+    Raises:
+        ModelError: the files are damaged, or are not of one model.
+    """
+    before = _stamps(path)
+    try:
+        graphs = _read_graphs(path)
+        _require_intact(graphs)
+    except ModelError:
+        # Another process may be replacing them just now, or was killed while it did.
+        if not settled(path.resolve().parent) and _stamps(path) == before:
+            raise
+        graphs = _read_graphs(path)
+        _require_intact(graphs)
+    return graphs
+
+
+def _stamps(path: Path) -> tuple[int, int] | None:
+    """What is another one after a file was replaced."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
 
 
 def _files_of(graphs: Sequence[tuple[Path, LazyModel]]) -> list[Path]:

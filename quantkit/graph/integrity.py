@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from quantkit.errors import ModelError
+from quantkit.reading import require_regular
 
 CHECKSUM_KEY = "quantkit.sha256"
 
@@ -64,6 +65,7 @@ def check_integrity(path: Path, external: Iterable[Path] = ()) -> None:
         ModelError: it has no checksum or another one, or a file cannot be read.
     """
     try:
+        require_regular(path)
         size = path.stat().st_size
         with path.open("rb") as stream:
             expected = _stored(stream, size)

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import onnx
 
+from quantkit.reading import open_regular
+
 # Field numbers of onnx.proto3, and of a wire type for values that say their length.
 _GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9
 _VARINT, _EIGHT_BYTES, _WITH_LENGTH, _FOUR_BYTES = 0, 1, 2, 5
@@ -46,7 +48,7 @@ def read_lazily(path: Path) -> LazyModel:
         OSError: it cannot be read.
         NotProtobuf, DecodeError: it is no ONNX model, or is cut off.
     """
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         if not stream.seek(0, 2):
             raise NotProtobuf("the file is empty")
         with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from quantkit.graph.artifact import model_files, open_model
 from quantkit.graph.external_data import with_external_data
+from quantkit.temporary import TemporaryFolder
 
 
 @contextmanager
@@ -27,8 +27,8 @@ def single_file(path: Path) -> Iterator[Path]:
     if len(model_files(path)) == 1:
         yield path
         return
-    with tempfile.TemporaryDirectory(prefix="quantkit-whole-") as folder:
-        whole = Path(folder) / path.name
-        light = with_external_data(open_model(path, check=False), Path(folder) / "weights")
+    with TemporaryFolder("whole") as folder:
+        whole = folder / path.name
+        light = with_external_data(open_model(path, check=False), folder / "weights")
         whole.write_bytes(light.SerializeToString())
         yield whole

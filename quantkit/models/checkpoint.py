@@ -15,8 +15,11 @@ from torch import Tensor
 
 from quantkit.audio.frontend import Frontend
 from quantkit.errors import CheckpointError, FormatError, InputError
-from quantkit.files import read_json, write_bytes, write_json
+from quantkit.files import read_json, write_json
+from quantkit.models.archives import refuse_inflating
 from quantkit.models.wav2letter import Wav2Letter, Wav2LetterConfig
+from quantkit.reading import require_regular
+from quantkit.replacing import replaced_together
 from quantkit.text.labels import Labels
 
 SCHEMA = "quantkit.checkpoint/1"
@@ -114,8 +117,9 @@ def save_wav2letter(
     if reserved:
         raise InputError(f"extra may not replace the checkpoint's own {sorted(reserved)}")
     tensors = stored_tensors(model.state_dict(), dtype)
-    write_bytes(folder / WEIGHTS_NAME, to_safetensors(tensors, {"format": "pt"}))
-    write_json(folder / CONFIG_NAME, {**content, **(extra or {})})
+    with replaced_together(folder / CONFIG_NAME) as new:
+        (new / WEIGHTS_NAME).write_bytes(to_safetensors(tensors, {"format": "pt"}))
+        write_json(new / CONFIG_NAME, {**content, **(extra or {})})
 
 
 def stored_tensors(state: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
@@ -194,11 +198,15 @@ def _first_line(error: BaseException) -> str:
 
 def _read_tensors(weights: Path) -> dict[str, Tensor]:
     try:
+        require_regular(weights)
         if weights.suffix == ".safetensors":
             return load_file(weights)
+        refuse_inflating(weights)
         content = torch.load(weights, map_location="cpu", weights_only=True)
     except OSError as error:
         raise CheckpointError(f"cannot read {weights}: {error.strerror or error}") from error
+    except CheckpointError:
+        raise
     # Damaged bytes raise errors of any kind in torch's unpickler: KeyError, IndexError, ….
     except Exception as error:
         raise CheckpointError(f"{weights} is damaged or truncated: {_first_line(error)}") from error

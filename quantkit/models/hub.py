@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import logging
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
@@ -16,24 +16,13 @@ from huggingface_hub.errors import (
 
 from quantkit.errors import InputError
 
+_LOG = logging.getLogger(__name__)
+
 # Configuration, vocabulary and card; weights as safetensors, else as a state_dict.
 _TEXTS = ("*.json", "*.txt", "README.md")
 _SAFETENSORS = "*.safetensors"
 # Of transformers, and of CTranslate2.
 _STATE_DICTS = ("pytorch_model*.bin", "model.bin")
-
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-
-
-def is_hub_name(source: str) -> bool:
-    """Whether ``source`` has the form ``owner/name`` and is not an existing path.
-
-    >>> is_hub_name("facebook/wav2vec2-base-960h")
-    True
-    >>> is_hub_name("./models/wav2letter-en")
-    False
-    """
-    return _NAME.fullmatch(source) is not None and not Path(source).exists()
 
 
 def downloaded(name: str) -> Path:
@@ -42,6 +31,7 @@ def downloaded(name: str) -> Path:
     Raises:
         InputError: there is no such model, it may not be read, or the hub cannot be reached.
     """
+    _LOG.warning("asking the Hugging Face hub for %s", name)
     try:
         folder = _fetched(name, (_SAFETENSORS,))
         if not any(folder.glob(_SAFETENSORS)):

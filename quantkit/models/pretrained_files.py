@@ -13,6 +13,8 @@ from typing import Any
 from quantkit.errors import CheckpointError, FormatError
 from quantkit.files import sha256_of
 from quantkit.json_fields import parse_json
+from quantkit.models.archives import refuse_inflating
+from quantkit.reading import open_regular, read_bytes
 
 CONFIG_NAME = "config.json"
 PREPROCESSOR_NAME = "preprocessor_config.json"
@@ -49,11 +51,13 @@ def read_json_object(path: Path) -> dict[str, Any]:
         CheckpointError: it cannot be read, or is not a JSON object.
     """
     try:
-        content = parse_json(path.read_bytes(), str(path), finite=False)
+        text = read_bytes(path)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+    try:
+        content = parse_json(text, str(path), finite=False)
     except FormatError as error:
-        if path.read_bytes().startswith(_POINTER):
+        if text.startswith(_POINTER):
             raise CheckpointError(f"{path} is a Git-LFS pointer: run `git lfs pull`") from error
         raise CheckpointError(f"{path} is not JSON, or is truncated; fetch it again") from error
     if not isinstance(content, dict):
@@ -186,7 +190,7 @@ def _shards(index: Path) -> list[Path]:
 
 def _require_whole(path: Path) -> None:
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             start = stream.read(1024)
             size = path.stat().st_size
             if start.startswith(_POINTER):
@@ -195,6 +199,8 @@ def _require_whole(path: Path) -> None:
                 )
             if start.startswith(_ZIP) and not zipfile.is_zipfile(path):
                 raise CheckpointError(f"{path} is truncated; {_ANEW}")
+            if start.startswith(_ZIP):
+                refuse_inflating(path)
             if path.suffix == ".safetensors":
                 stream.seek(8)
                 header = stream.read(_header_size(path, start, size))

@@ -192,7 +192,7 @@ def personalize(
         steps=clock.steps,
         reasons=reasons(table, result.plan),
         warnings=audio_warnings(
-            table.clips, table.seconds, _skipped(feeds), feeds.unknown_languages
+            table.clips, table.seconds, feeds.left_out, feeds.unknown_languages
         ),
     )
     return Personalized(summary, table, result.plan, front, result.lint)
@@ -251,8 +251,3 @@ def _compared(feeds: CalibrationData) -> CalibrationData:
 
 def _corpus_name(feeds: CalibrationData) -> str:
     return feeds.source.name if isinstance(feeds.source, Corpus) else ""
-
-
-def _skipped(feeds: CalibrationData) -> tuple[str, ...]:
-    before = feeds.source.skipped if isinstance(feeds.source, Corpus) else ()
-    return (*before, *feeds.skipped)

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from quantkit.report.left_out import left_out_in_words
+
 #: With fewer clips than this, they are unlikely to represent the speech in use.
 ENOUGH_CLIPS = 10
 ENOUGH_SECONDS = 20.0
@@ -109,8 +111,8 @@ def audio_warnings(
             f"Only {seconds:.0f} seconds of audio in {clips} clips: give longer clips or more."
         )
     if skipped:
-        more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
-        found.append(f"Left out: {skipped[0]}{more}.")
+        words = left_out_in_words(skipped)
+        found.append(f"{words[0].upper()}{words[1:]}.")
     if unknown_languages:
         codes = ", ".join(unknown_languages)
         found.append(

@@ -10,7 +10,6 @@ profiler measures wall time only, so its times are scaled to the processor time.
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
@@ -37,6 +36,7 @@ from quantkit.runtime.optimised import name_before_fusion
 from quantkit.runtime.processor import processor
 from quantkit.runtime.session import create_session
 from quantkit.sensitivity.cache import AnalysisCache
+from quantkit.temporary import TemporaryFolder
 
 Inputs = Mapping[str, npt.NDArray[Any]]
 
@@ -97,8 +97,8 @@ def _measured(
     source: PreparedModel, clip: Inputs, threads: int, runs: int
 ) -> tuple[dict[str, dict[Compute, float]], dict[Compute, float], float]:
     """Times of layers and of whole models, and the processor share of the measurement."""
-    with tempfile.TemporaryDirectory(prefix="quantkit-latency-") as folder:
-        models = {compute: Path(folder) / f"{compute}.onnx" for compute in TIMED}
+    with TemporaryFolder("latency") as folder:
+        models = {compute: folder / f"{compute}.onnx" for compute in TIMED}
         possible = {
             compute: _write(source, path, compute, clip) for compute, path in models.items()
         }

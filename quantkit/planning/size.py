@@ -8,7 +8,6 @@ quantization, one copy less is stored than predicted.
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from quantkit.quantization.prepare import prepare
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.quantization.rewrite import static_layout
 from quantkit.quantization.weights import WeightStore
+from quantkit.temporary import TemporaryFolder
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ def dry_build(
     tensors = static_layout(assigned.model, assigned.choices).tensors()
     observations = Observations(ranges=dict.fromkeys(tensors, Range(-1.0, 1.0)))
     model, plan = build(replace(assigned, plan=plan), observations, weights)
-    with tempfile.TemporaryDirectory(prefix="quantkit-size-") as folder:
-        path = Path(folder) / "dry.onnx"
+    with TemporaryFolder("size") as folder:
+        path = folder / "dry.onnx"
         save_model(model, path)
         size = total_size(path)
     size += len(str(size)) - len(str(stand_in))

@@ -161,7 +161,7 @@ def quantize_model(
         size_bytes=total_size(destination),
         source_bytes=source_bytes,
         lint=lint,
-        skipped=() if feeds is None else tuple(feeds.skipped),
+        skipped=() if feeds is None else feeds.left_out,
         conditioned=conditioned,
     )
 

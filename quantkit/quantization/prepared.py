@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -32,6 +31,7 @@ from quantkit.quantization.choices.settings import LayerChoice
 from quantkit.quantization.equalize.balancing import insert_balances
 from quantkit.quantization.equalize.conditioning import condition
 from quantkit.quantization.tied_weights import separate_transposes
+from quantkit.temporary import TemporaryFolder
 
 # DynamicQuantizeLinear and per-channel QuantizeLinear are both there from opset 13 on.
 _LOWEST_OPSET = 13
@@ -159,7 +159,7 @@ class PreparedModel:
         large = [t for t in model.graph.initializer if len(t.raw_data) >= _SMALLEST_EXTERNAL]
         if not large:
             return
-        path = Path(self._folder.name) / f"{len(self._optimised)}.weights"
+        path = self._folder.path / f"{len(self._optimised)}.weights"
         try:
             with path.open("wb") as stream:
                 for tensor in large:
@@ -171,9 +171,9 @@ class PreparedModel:
             ) from error
 
     @cached_property
-    def _folder(self) -> tempfile.TemporaryDirectory[str]:
+    def _folder(self) -> TemporaryFolder:
         """Goes with this object."""
-        return tempfile.TemporaryDirectory(prefix="quantkit-prepared-")
+        return TemporaryFolder("prepared")
 
 
 @dataclass

@@ -7,7 +7,6 @@ run of every clip, so they are looked for when the first one is met.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +22,7 @@ from quantkit.quantization.prepared import PreparedModel
 from quantkit.runtime.output_scale import posterior_output
 from quantkit.runtime.session import open_session, session_options
 from quantkit.tasks.posteriors import session_posteriors
+from quantkit.temporary import TemporaryFolder
 
 T = TypeVar("T")
 
@@ -65,9 +65,9 @@ def float_session(model: onnx.ModelProto, folder: Path) -> onnxruntime.Inference
 def _unusable(prepared: PreparedModel, feeds: CalibrationData) -> dict[str, str]:
     """The clips on which the model fails or gives NaN, and why they are left out."""
     found: dict[str, str] = {}
-    with tempfile.TemporaryDirectory(prefix="quantkit-unusable-") as folder:
+    with TemporaryFolder("unusable") as folder:
         output = posterior_output(prepared.original)
-        session = float_session(prepared.original, Path(folder))
+        session = float_session(prepared.original, folder)
         for clip, inputs in feeds:
             try:
                 one = session_posteriors(session, prepared.source, output, [(clip, inputs)])

@@ -15,7 +15,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from matplotlib import rc_context
+from matplotlib import rc_context, rcParamsDefault
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -81,9 +81,23 @@ _DPI = 200
 HEIGHT = 3.6
 
 
+# Settings that say how something is drawn; the others are about windows and back ends.
+_DRAWING = re.compile(
+    r"(axes|contour|figure|font|grid|hatch|image|legend|lines|markers|mathtext|patch|path|pdf|"
+    r"savefig|scatter|svg|text|xaxis|xtick|yaxis|ytick)[.0-9a-z_]*"
+)
+_NOT_DRAWING = ("figure.raise_window", "savefig.directory", "figure.hooks")
+
+
 def _settings(palette: Palette) -> Any:
     # `Any`: matplotlib types the keys of settings differently from release to release.
     return {
+        # matplotlib reads a `matplotlibrc` in the working folder, which could run LaTeX.
+        **{
+            key: value
+            for key, value in rcParamsDefault.items()
+            if _DRAWING.fullmatch(key) and key not in _NOT_DRAWING
+        },
         "svg.fonttype": "none",
         "font.size": 10.5,
         "font.family": "DejaVu Sans",

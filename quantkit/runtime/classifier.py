@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
 from quantkit.arrays import FloatArray
+from quantkit.audio.windows import LONGEST_SECONDS, WINDOW_SECONDS, pieces
 from quantkit.errors import ModelError
 from quantkit.graph.artifact import read_info
 from quantkit.graph.info import ArtifactInfo
@@ -54,7 +55,40 @@ class Classifier(SpeechModel):
         return KeywordScoring(self.info.classes)
 
     def outputs(self, batch: Sequence[FloatArray]) -> list[Output]:
-        """(classes,) natural log-probabilities of each clip."""
+        """(classes,) natural log-probabilities of each clip.
+
+        A clip of more than 40 seconds gets the mean of the probabilities of its pieces.
+        """
+        longest = self.longest_input
+        if longest is None or all(len(clip) <= longest for clip in batch):
+            return self._at_once(batch)
+        return [self._of_pieces([clip], longest) for clip in batch]
+
+    def long_output(self, blocks: Iterator[FloatArray]) -> Output:
+        """The mean of the probabilities of its pieces."""
+        longest = self.longest_input
+        if longest is None or not self.info.fused:
+            return super().long_output(blocks)
+        return self._of_pieces(blocks, longest)
+
+    @property
+    def longest_input(self) -> int | None:
+        """40 seconds."""
+        return round(LONGEST_SECONDS * self.steps_per_second) or None
+
+    def _of_pieces(self, blocks: Iterable[FloatArray], longest: int) -> Output:
+        size = round(WINDOW_SECONDS * self.steps_per_second)
+        total = np.zeros(len(self.scoring.classes))
+        steps = 0
+        for piece in pieces(blocks, longest, size):
+            total += len(piece) * np.exp(self._at_once([piece])[0])
+            steps += len(piece)
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(total / steps), np.float32)
+
+    def _at_once(self, batch: Sequence[FloatArray]) -> list[Output]:
+        if not batch:
+            return []
         shape = self.session.get_inputs()[0].shape
         parts = [clip_parts(clip, self.info)[0] for clip in batch]
         found: list[Output] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from quantkit.errors import ModelError
 from quantkit.graph.single_file import single_file
 from quantkit.runtime.session import open_session, session_options
+from quantkit.temporary import TemporaryFolder
 
 _KERNEL = "_kernel_time"
 
@@ -34,10 +34,10 @@ def node_milliseconds(
     Raises:
         ModelError: ONNX Runtime does not load the file, or its profile lacks a run.
     """
-    with tempfile.TemporaryDirectory(prefix="quantkit-profile-") as folder:
+    with TemporaryFolder("profile") as folder:
         options = session_options(threads)
         options.enable_profiling = True
-        options.profile_file_prefix = str(Path(folder) / "profile")
+        options.profile_file_prefix = str(folder / "profile")
         with single_file(path) as whole:
             session = open_session(whole, options)
         for _ in range(runs + 1):

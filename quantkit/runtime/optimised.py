@@ -7,13 +7,14 @@ Beside :mod:`quantkit.runtime.session` and not in it, because that opens models 
 from __future__ import annotations
 
 import re
-import tempfile
 from pathlib import Path
 
 import onnx
 
+from quantkit.errors import ModelError, OutputError
 from quantkit.graph.single_file import single_file
 from quantkit.runtime.session import open_session, session_options
+from quantkit.temporary import TemporaryFolder
 
 # What ONNX Runtime puts before the name of a node that does an activation function, too.
 _PREFIX = "fused "
@@ -39,9 +40,10 @@ def optimised_graph(path: Path) -> onnx.GraphProto:
 
     Raises:
         ModelError: ONNX Runtime does not load the file, or cannot save what it made of it.
+        OutputError: no room for temporary files.
     """
-    with tempfile.TemporaryDirectory(prefix="quantkit-optimised-") as folder:
-        written = Path(folder) / "optimised.onnx"
+    with TemporaryFolder("optimised") as folder:
+        written = folder / "optimised.onnx"
         # Nothing is run, so packing the weights for the kernels would be wasted.
         options = session_options(prepack=False)
         options.optimized_model_filepath = str(written)
@@ -52,6 +54,15 @@ def optimised_graph(path: Path) -> onnx.GraphProto:
         options.add_session_config_entry(
             "session.optimized_model_external_initializers_min_size_in_bytes", "1024"
         )
-        with single_file(path) as whole:
-            open_session(whole, options)
+        try:
+            with single_file(path) as whole:
+                open_session(whole, options)
+        except ModelError as error:
+            # If it names the file that it writes, the disk is to blame and not the model.
+            if str(folder) in str(error):
+                raise OutputError(
+                    f"cannot write temporary files to {folder.parent}; make room, or let TMPDIR "
+                    "name another folder"
+                ) from error
+            raise
         return onnx.load(str(written), load_external_data=False).graph

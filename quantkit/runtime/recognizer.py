@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from quantkit.errors import ModelError
 from quantkit.graph.artifact import read_info
 from quantkit.graph.info import ArtifactInfo
 from quantkit.runtime.clip_parts import clip_parts
+from quantkit.runtime.long_clips import LongClips
 from quantkit.runtime.padding import padded_batch, runs_of
 from quantkit.runtime.session import create_session
 from quantkit.runtime.speech_model import Output, SpeechModel, run_session
@@ -132,7 +134,8 @@ class Recognizer(SpeechModel):
         return decoder_for(self.labels, self.decoding)
 
     def log_probs(self, batch: Sequence[FloatArray]) -> list[FloatArray]:
-        """Run one padded batch.
+        """Run one padded batch; clips that last longer than 40 seconds alone and in windows, see
+        :mod:`~quantkit.runtime.long_clips`.
 
         Args:
             batch: what :meth:`features` returned for each clip.
@@ -144,6 +147,39 @@ class Recognizer(SpeechModel):
             InputError: clips of the wrong shape.
             ModelError: ONNX Runtime fails on the batch.
         """
+        if not batch:
+            return []
+        if self._in_windows is not None and any(map(self._is_long, batch)):
+            short = iter(self.log_probs([clip for clip in batch if not self._is_long(clip)]))
+            return [
+                self._in_windows.rows([clip]) if self._is_long(clip) else next(short)
+                for clip in batch
+            ]
+        return self._at_once(batch)
+
+    def long_output(self, blocks: Iterator[FloatArray]) -> Output:
+        """In windows; features of a front end are those of the whole clip."""
+        if self._in_windows is None or not self.info.fused:
+            return super().long_output(blocks)
+        return self._in_windows.rows(blocks)
+
+    @cached_property
+    def _in_windows(self) -> LongClips | None:
+        """None where nobody knows how long a step lasts."""
+        if not self.steps_per_second:
+            return None
+        return LongClips(lambda clip: self._at_once([clip])[0], self.steps_per_second)
+
+    @property
+    def longest_input(self) -> int | None:
+        """40 seconds, or a window with its context."""
+        return None if self._in_windows is None else self._in_windows.longest
+
+    def _is_long(self, clip: FloatArray) -> bool:
+        return self._in_windows is not None and len(clip) > self._in_windows.longest
+
+    def _at_once(self, batch: Sequence[FloatArray]) -> list[FloatArray]:
+        """As :meth:`log_probs`; clips for a model of one length are cut."""
         parts = [clip_parts(clip, self.info) for clip in batch]
         rows = iter(self._rows([part for clip in parts for part in clip]))
         return [_joined([next(rows) for _ in clip]) for clip in parts]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
 from quantkit.arrays import FloatArray
 from quantkit.audio.features import load_features, load_waveform
-from quantkit.audio.frontends import AnyFrontend
+from quantkit.audio.frontends import AnyFrontend, features_of_blocks
 from quantkit.audio.utterance import Utterance
 from quantkit.errors import InputError, ModelError
 from quantkit.graph.info import ArtifactInfo
@@ -91,6 +92,22 @@ class SpeechModel(ABC):
             ModelError: ONNX Runtime fails on the batch.
         """
 
+    def long_output(self, blocks: Iterator[FloatArray]) -> Output:
+        """The output of one clip whose waveform need not be in memory.
+
+        Args:
+            blocks: (samples,) each at the front end's sample rate, together one clip.
+
+        Raises:
+            AudioError, ModelError: see :meth:`features` and :meth:`outputs`.
+        """
+        if self.info.fused:
+            clip = np.concatenate([*blocks])
+        else:
+            clip = features_of_blocks(self.frontend, blocks)
+        (output,) = self.outputs([clip])
+        return output
+
     @abstractmethod
     def text_of(self, output: Output) -> str:
         """The text of one clip's output."""
@@ -129,6 +146,19 @@ class SpeechModel(ABC):
             )
         return self.info.frontend
 
+    @property
+    def steps_per_second(self) -> float:
+        """Of the model's input: samples, or frames of features; 0 without a front end."""
+        frontend = self.info.frontend
+        if frontend is None:
+            return 0.0
+        return frontend.sample_rate if self.info.fused else 1.0 / frontend.seconds_of(1)
+
+    @property
+    def longest_input(self) -> int | None:
+        """Steps of the longest input that is computed at once; None: all clips are."""
+        return None
+
     def features(self, clip: Utterance | FloatArray) -> FloatArray:
         """What this model takes as input for one clip.
 
@@ -146,7 +176,7 @@ class SpeechModel(ABC):
             return clip if self.info.fused else self.frontend(clip)
         if not self.info.fused:
             return load_features(clip, self.frontend)
-        if clip.path is None and clip.waveform is None:
+        if not clip.has_audio:
             raise InputError(f"{clip.identifier}: has features only, but the model takes waveforms")
         return load_waveform(clip, self.frontend.sample_rate)
 

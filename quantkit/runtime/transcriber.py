@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from quantkit.audio.features import load_waveform
+import numpy as np
+
+from quantkit.arrays import FloatArray
+from quantkit.audio.features import waveform_blocks
 from quantkit.audio.utterance import Utterance
-from quantkit.errors import AudioError
+from quantkit.audio.windows import LONGEST_SECONDS, whole_or_blocks
+from quantkit.errors import AudioError, InputError, ModelError
+from quantkit.printable import printable
 from quantkit.runtime.speech_model import Segment, SpeechModel
 
 
@@ -34,9 +39,14 @@ class Transcript:
     language: str = ""
     segments: tuple[Segment, ...] = ()
 
+    @property
+    def name(self) -> str:
+        """The path, as it can be printed anywhere; empty for samples in memory."""
+        return "" if self.path is None else printable(self.path)
+
     def to_dict(self) -> dict[str, Any]:
         """For programs: ``quantkit transcribe --json``."""
-        found: dict[str, Any] = {} if self.path is None else {"path": str(self.path)}
+        found: dict[str, Any] = {} if self.path is None else {"path": self.name}
         found |= {
             "text": self.text,
             "seconds": round(self.seconds, 3),
@@ -53,35 +63,74 @@ class Transcript:
         return [asdict(segment) for segment in self.segments]
 
 
-def transcribe(model: SpeechModel, clips: Iterable[Utterance | Path]) -> Iterator[Transcript]:
+def transcribe(
+    model: SpeechModel,
+    clips: Iterable[Utterance | Path],
+    failed: Callable[[InputError], None] | None = None,
+) -> Iterator[Transcript]:
     """Transcribe clips one by one.
+
+    Args:
+        failed: is told why a clip has no text, and the next one follows; None: it is raised.
 
     Raises:
         AudioError: a clip that cannot be read, is too short, or that the model gives no numbers
             for; the message names it.
         ModelError: the model fails on a clip.
     """
-    rate = model.frontend.sample_rate
     for each in clips:
         clip = Utterance(each) if isinstance(each, Path) else each
-        waveform = load_waveform(clip, rate)
-        start = time.perf_counter()
-        if waveform.size < model.frontend.window:
+        try:
+            transcript = _transcript(model, clip)
+        except (AudioError, ModelError) as error:
+            if failed is None:
+                raise
+            failed(error)
+        else:
+            yield transcript
+
+
+def _transcript(model: SpeechModel, clip: Utterance) -> Transcript:
+    rate = model.frontend.sample_rate
+    reader = _Reader(waveform_blocks(clip, rate))
+    whole = whole_or_blocks(reader, round(LONGEST_SECONDS * rate))
+    reader.seconds = 0.0
+    start = time.perf_counter()
+    if not isinstance(whole, np.ndarray):
+        output = model.long_output(whole)
+    else:
+        if reader.samples < model.frontend.window:
             # A fused graph cannot raise: it would answer with text for no speech at all.
             raise AudioError(
-                f"{clip.path or clip.identifier}: {waveform.size} samples are shorter than one "
+                f"{clip.place}: {reader.samples} samples are shorter than one "
                 f"window of the front end ({model.frontend.window})"
             )
-        (output,) = model.outputs([model.features(waveform)])
-        if problem := model.problem_of(output):
-            raise AudioError(f"{clip.path or clip.identifier}: the model gives {problem} for it")
-        text = model.text_of(output)
-        taken = time.perf_counter() - start
-        yield Transcript(
-            clip.path,
-            text,
-            waveform.size / rate,
-            taken,
-            model.language_of(output),
-            model.segments_of(output),
-        )
+        (output,) = model.outputs([model.features(whole)])
+    if problem := model.problem_of(output):
+        raise AudioError(f"{clip.place}: the model gives {problem} for it")
+    text = model.text_of(output)
+    taken = time.perf_counter() - start - reader.seconds
+    return Transcript(
+        clip.path,
+        text,
+        reader.samples / rate,
+        taken,
+        model.language_of(output),
+        model.segments_of(output),
+    )
+
+
+class _Reader(Iterator[FloatArray]):
+    """Blocks of a waveform; counts their samples and the seconds that reading them took."""
+
+    def __init__(self, blocks: Iterator[FloatArray]) -> None:
+        self._blocks = blocks
+        self.samples = 0
+        self.seconds = 0.0
+
+    def __next__(self) -> FloatArray:
+        start = time.perf_counter()
+        block = next(self._blocks)
+        self.seconds += time.perf_counter() - start
+        self.samples += block.size
+        return block

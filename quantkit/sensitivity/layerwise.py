@@ -7,11 +7,9 @@ and nothing else; to go on to the next layer, it runs the few nodes between the 
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -27,6 +25,7 @@ from quantkit.graph.partition import PartitionedGraph, ValueType
 from quantkit.runtime.errors import runtime_errors
 from quantkit.runtime.parallel import side_by_side
 from quantkit.runtime.session import open_session, session_options
+from quantkit.temporary import TemporaryFolder
 
 Values = Mapping[str, Array]
 Result = TypeVar("Result")
@@ -107,8 +106,8 @@ class Walk:
         self._pool = pool
         self.clips: list[str] = []
         self._memory = memory
-        self._temporary = tempfile.TemporaryDirectory(prefix="quantkit-walk-")
-        self.folder = Path(self._temporary.name)
+        self._temporary = TemporaryFolder("walk")
+        self.folder = self._temporary.path
         self._parts = 0
         self._position = 0
         try:

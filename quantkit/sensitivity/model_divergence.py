@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 from quantkit.calibration.clip_store import ClipStore
@@ -16,6 +15,7 @@ from quantkit.sensitivity.estimate import Estimate
 from quantkit.sensitivity.posteriors import Weighting
 from quantkit.sensitivity.reference import Reference
 from quantkit.tasks.posteriors import session_posteriors
+from quantkit.temporary import TemporaryFolder
 
 # Bytes of posteriors to keep; what is beyond lies on disk meanwhile.
 _MEMORY = 64_000_000
@@ -50,9 +50,9 @@ def _divergence(
     prepared: PreparedModel, other: Path, feeds: CalibrationData, weighting: Weighting
 ) -> Estimate:
     output = posterior_output(prepared.original)
-    with tempfile.TemporaryDirectory(prefix="quantkit-compare-") as folder:
-        clips, store = [], ClipStore(Path(folder), _MEMORY)
-        session = float_session(prepared.original, Path(folder))
+    with TemporaryFolder("compare") as folder:
+        clips, store = [], ClipStore(folder, _MEMORY)
+        session = float_session(prepared.original, folder)
         for clip, values in session_posteriors(session, prepared.source, output, feeds):
             clips.append(clip)
             store.append({output: values})
@@ -62,7 +62,7 @@ def _divergence(
         del session, values
         malloc_trim()
         before = (store[index][output] for index in range(len(store)))
-        reference = Reference(clips, before, weighting, Path(folder), _MEMORY)
+        reference = Reference(clips, before, weighting, folder, _MEMORY)
         sums = []
         for index, (clip, values) in enumerate(feeds.task.posteriors(other, output, feeds)):
             expected = reference[index].shape

@@ -11,7 +11,6 @@ import importlib.util
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -25,6 +24,7 @@ import soundfile
 
 from quantkit.errors import InputError, MissingDependencyError, QuantkitError
 from quantkit.synthesis.voices import Voice
+from quantkit.temporary import TemporaryFolder
 
 Waveform = npt.NDArray[np.float32]
 
@@ -87,8 +87,8 @@ def speak(voice: Voice, requests: Sequence[Request]) -> Iterator[tuple[Waveform,
     if voice.engine == "piper":
         yield from (_checked(*_piper(voice, request), voice, request) for request in requests)
         return
-    with tempfile.TemporaryDirectory(prefix="quantkit-speech-") as folder:
-        paths = [Path(folder) / f"{place}.wav" for place in range(len(requests))]
+    with TemporaryFolder("speech") as folder:
+        paths = [folder / f"{place}.wav" for place in range(len(requests))]
         if voice.engine == "festival":
             _festival(voice, requests, paths)
         for request, path in zip(requests, paths, strict=True):

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from quantkit.arrays import Array, FloatArray
-from quantkit.audio.features import iter_features, load_waveform
-from quantkit.audio.utterance import Corpus
+from quantkit.audio.features import feature_windows, waveform_windows
+from quantkit.audio.frontends import AnyFrontend
+from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.errors import AudioError, InputError, ModelError
 from quantkit.graph.info import ArtifactInfo
 from quantkit.runtime.clip_parts import clip_parts
@@ -18,45 +19,51 @@ from quantkit.tasks.inputs import ClipInputs, Feed, Portion
 
 
 class CorpusInputs(ClipInputs):
-    """Each clip alone, through the model's front end; see :func:`corpus_feeds`."""
+    """Each clip alone, through the model's front end; a long one in pieces."""
 
     def __init__(self, info: ArtifactInfo, model: Path | None = None) -> None:
         super().__init__(info, model)
-        self._later: set[str] = set()
+        self._later_pieces: set[str] = set()
 
     def feeds(self, corpus: Corpus, skipped: list[str]) -> Iterator[Feed]:
         """See :func:`corpus_feeds`; a clip that is cut gives a feed for each of its parts."""
-        for clip, inputs in corpus_feeds(corpus, self.info, skipped):
+        for clip, inputs in corpus_feeds(corpus, self.info, skipped, self._later_pieces):
             name = "waveform" if self.info.fused else "features"
             start = 0
             for part in clip_parts(inputs[name][0], self.info):
                 feed: dict[str, Array] = {name: part[None], "lengths": np.array([len(part)])}
                 if start:
-                    self._later.add(f"{clip} at {start}")
+                    self._later_pieces.add(f"{clip} at {start}")
                 yield (f"{clip} at {start}" if start else clip), feed
                 start += len(part)
 
     def portion(self, clip: str, inputs: Mapping[str, Array]) -> Portion:
-        """One clip, as long as its longest input, or a later part of one."""
+        """One clip or a piece of one, as long as its longest input."""
         frontend = self.info.frontend
-        recordings = int(clip not in self._later)
+        recordings = 0 if clip in self._later_pieces else 1
         if frontend is None or not inputs:
             return Portion(recordings, 0.0)
         length = max(values.shape[1] for values in inputs.values() if values.ndim > 1)
-        if self.info.fused:
-            return Portion(recordings, length / frontend.sample_rate)
-        return Portion(recordings, frontend.seconds_of(length))
+        fused = self.info.fused
+        seconds = length / frontend.sample_rate if fused else frontend.seconds_of(length)
+        return Portion(recordings, seconds)
 
 
 def corpus_feeds(
-    corpus: Corpus, info: ArtifactInfo, skipped: list[str] | None = None
+    corpus: Corpus,
+    info: ArtifactInfo,
+    skipped: list[str] | None = None,
+    later_pieces: set[str] | None = None,
 ) -> Iterator[Feed]:
     """What the model takes for each usable clip of ``corpus``, one clip at a time.
+
+    A clip of more than :data:`~quantkit.audio.windows.LONGEST_SECONDS` comes in pieces.
 
     Args:
         corpus: audio, or ready-made features for models without a fused front end.
         info: metadata of the model, with its front end.
         skipped: a list that receives why a clip was left out.
+        later_pieces: receives the names of all pieces of clips but their first.
 
     Raises:
         ModelError: the model carries no front end.
@@ -68,38 +75,35 @@ def corpus_feeds(
             "fed to it; make it with `quantkit export`"
         )
     reasons = [] if skipped is None else skipped
-    usable = False
-    clips = (
-        _waveforms(corpus, info.frontend.sample_rate, info.frontend.window, reasons)
-        if info.fused
-        else ((u.identifier, f) for u, f in iter_features(corpus, info.frontend, reasons))
-    )
     name = "waveform" if info.fused else "features"
-    for clip, values in clips:
-        if len(values) < MIN_FRAMES:
-            reasons.append(f"{clip}: {len(values)} frame is too short for the model")
-            continue
-        usable = True
-        yield clip, {name: values[None], "lengths": np.array([len(values)], np.int64)}
+    usable = False
+    for utterance in corpus:
+        windows = _windows(utterance, info.frontend, info.fused)
+        try:
+            for clip, values in windows:
+                if len(values) < MIN_FRAMES:
+                    raise AudioError(f"{clip}: {len(values)} frame is too short for the model")
+                usable = True
+                if later_pieces is not None and clip != utterance.identifier:
+                    later_pieces.add(clip)
+                yield clip, {name: values[None], "lengths": np.array([len(values)], np.int64)}
+        except AudioError as error:
+            reasons.append(str(error))
     if not usable:
         raise corpus.none_usable(reasons)
 
 
-def _waveforms(
-    corpus: Corpus, sample_rate: int, window: int, skipped: list[str]
+def _windows(
+    utterance: Utterance, frontend: AnyFrontend, fused: bool
 ) -> Iterator[tuple[str, FloatArray]]:
-    for utterance in corpus:
-        if utterance.path is None and utterance.waveform is None:
-            raise InputError(
-                f"{utterance.identifier}: has features only, but the model takes waveforms"
-            )
-        try:
-            waveform = load_waveform(utterance, sample_rate)
-        except AudioError as error:
-            skipped.append(str(error))
-            continue
-        if waveform.size < window:
-            clip = utterance.path or utterance.identifier
-            skipped.append(f"{clip}: shorter than one window of the front end")
-            continue
-        yield utterance.identifier, waveform
+    if not fused:
+        yield from feature_windows(utterance, frontend)
+        return
+    if not utterance.has_audio:
+        raise InputError(
+            f"{utterance.identifier}: has features only, but the model takes waveforms"
+        )
+    for name, samples in waveform_windows(utterance, frontend.sample_rate):
+        if samples.size < frontend.window:
+            raise AudioError(f"{utterance.place}: shorter than one window of the front end")
+        yield name, samples

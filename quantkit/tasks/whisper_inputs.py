@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from quantkit.arrays import Array, FloatArray
-from quantkit.audio.features import load_waveform
+from quantkit.audio.features import waveform_windows
 from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.audio.waveform import require_speech
 from quantkit.audio.whisper_frontend import WhisperFrontend
@@ -29,17 +29,24 @@ from quantkit.tasks.inputs import ClipInputs, Feed, Portion
 from quantkit.text.decoding import TEMPERATURES, Decoding
 from quantkit.text.whisper_vocabulary import WhisperVocabulary
 
+# A clip that is heard as one, and the pieces of a longer one: their spectrograms are in memory.
+_LONGEST_SECONDS, _PIECE_SECONDS = 400.0, 300.0
 # Between clips that share a window.
 _PAUSE_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
 class _Recording:
-    """One long clip, or some short ones."""
+    """One long clip, a piece of a very long one, or some short ones.
+
+    Args:
+        clips: of the corpus that begin in it: none, where it is a later piece of one.
+    """
 
     names: tuple[str, ...]
     language: str
     samples: FloatArray
+    clips: int = 1
 
     @property
     def name(self) -> str:
@@ -81,7 +88,7 @@ class WhisperInputs(ClipInputs):
                 name = f"{recording.name} at {window.start}" if window.start else recording.name
                 left = len(features) - window.start - frontend.window_frames
                 seconds = frontend.seconds_of(min(left, frontend.window_frames))
-                recordings = 0 if window.start else len(recording.names)
+                recordings = 0 if window.start else recording.clips
                 self._portions[name] = Portion(recordings, seconds)
                 yield name, _feed(model, features, window)
         if not usable:
@@ -120,35 +127,36 @@ def _recordings(
     pause = np.zeros(round(rate * _PAUSE_SECONDS), np.float32)
     shared: _Recording | None = None
     for clip in corpus:
-        try:
-            if clip.path is None and clip.waveform is None:
-                raise AudioError(f"{clip.identifier}: has features only, and Whisper has its own")
-            samples = _samples(clip, frontend)
-        except AudioError as error:
-            skipped.append(str(error))
-            continue
-        own = _Recording((clip.identifier,), clip.language, samples)
-        if shared is None:
-            shared = own
-            continue
-        together = len(shared.samples) + len(pause) + len(samples)
-        if shared.language == own.language and together <= longest:
-            joined = np.concatenate((shared.samples, pause, samples))
-            shared = _Recording((*shared.names, *own.names), own.language, joined)
-        else:
-            yield shared
-            shared = own
+        for own in _pieces(clip, frontend, skipped):
+            if shared is None:
+                shared = own
+                continue
+            together = len(shared.samples) + len(pause) + len(own.samples)
+            if shared.language == own.language and together <= longest:
+                joined = np.concatenate((shared.samples, pause, own.samples))
+                names = (*shared.names, *own.names)
+                shared = _Recording(names, own.language, joined, shared.clips + own.clips)
+            else:
+                yield shared
+                shared = own
     if shared is not None:
         yield shared
 
 
-def _samples(clip: Utterance, frontend: WhisperFrontend) -> FloatArray:
-    samples = load_waveform(clip, frontend.sample_rate)
+def _pieces(clip: Utterance, frontend: WhisperFrontend, skipped: list[str]) -> Iterator[_Recording]:
+    """A clip, or the pieces of one of many minutes."""
     try:
-        require_speech(samples, frontend.window)
+        if not clip.has_audio:
+            raise AudioError(f"{clip.identifier}: has features only, and Whisper has its own")
+        windows = waveform_windows(clip, frontend.sample_rate, _LONGEST_SECONDS, _PIECE_SECONDS)
+        for name, samples in windows:
+            try:
+                require_speech(samples, frontend.window)
+            except AudioError as error:
+                raise AudioError(f"{clip.place}: {error}") from error
+            yield _Recording((name,), clip.language, samples, clips=int(name == clip.identifier))
     except AudioError as error:
-        raise AudioError(f"{clip.path or clip.identifier}: {error}") from error
-    return samples
+        skipped.append(str(error))
 
 
 def _listener(model: WhisperModel, language: str) -> Listener:

@@ -19,6 +19,7 @@ from typing import Any
 
 from quantkit.arrays import FloatArray
 from quantkit.errors import InputError, MissingDependencyError
+from quantkit.reading import require_regular
 from quantkit.text.flashlight_search import BEAM_THRESHOLD, flashlight, free_search
 from quantkit.text.labels import Labels
 from quantkit.text.normalize import normalized
@@ -66,6 +67,7 @@ def arpa_vocabulary(path: Path) -> list[str]:
     found: list[str] = []
     inside = False
     try:
+        require_regular(path)
         with path.open(encoding="utf-8") as stream:
             for line in stream:
                 line = line.strip()

@@ -6,7 +6,6 @@ the package (:func:`preset`). The recipe of a shipped checkpoint is in its folde
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from quantkit.json_dataclass import build, build_list
 from quantkit.json_fields import Range
 from quantkit.models.checkpoint import LARGEST_SIZE
 from quantkit.models.wav2letter import Wav2LetterConfig
+from quantkit.reading import parse_toml
 from quantkit.tasks.names import CLASSIFICATION, CTC
 
 OptimizerName = Literal["adam", "adamw", "sgd"]
@@ -191,7 +191,7 @@ def read_recipe(path: Path, task: str) -> dict[str, Any]:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse_toml(path)
     except OSError as error:
         raise InputError(f"cannot read recipe {path}: {error.strerror or error}") from error
     except ValueError as error:

@@ -124,7 +124,7 @@ def left_out(corpora: Sequence[Corpus], waveforms: WaveformStore) -> list[str]:
         waveforms.problem_of(u)
         for corpus in corpora
         for u in corpus
-        if u.path is not None and u not in waveforms
+        if u.source is not None and u not in waveforms
     ]
     return list(dict.fromkeys(reasons))
 

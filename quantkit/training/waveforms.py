@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from quantkit.arrays import FloatArray
-from quantkit.audio.decode import read_audio
+from quantkit.audio.decode import WHOLE, AudioBytes
+from quantkit.audio.features import load_waveform
 from quantkit.audio.utterance import Utterance
 from quantkit.errors import AudioError, CorpusError
 from quantkit.files import atomic_path
@@ -34,23 +35,24 @@ class WaveformStore:
         sample_rate: int,
         on_progress: Callable[[int], None] = lambda count: None,
     ) -> None:
-        paths = [u.path for u in utterances if u.path is not None]
+        clips = [u for u in utterances if u.source is not None]
         key = hashlib.sha256()
-        for path in paths:
-            key.update(f"{path}:{_version(path)}:{sample_rate};".encode())
+        for clip in clips:
+            entry = f"{_key(clip)}:{_version(clip)}:{sample_rate};"
+            key.update(entry.encode("utf-8", "surrogateescape"))
         self._samples_path = folder / f"{key.hexdigest()[:24]}.i16"
         index_path = self._samples_path.with_suffix(".json")
         if not (self._samples_path.exists() and index_path.exists()):
-            self._build(paths, index_path, sample_rate, on_progress)
+            self._build(clips, index_path, sample_rate, on_progress)
         index = json.loads(index_path.read_text(encoding="utf-8"))
         self._places: dict[str, tuple[int, int]] = {
             name: (start, stop) for name, start, stop in index["clips"]
         }
         self._problems: dict[str, str] = dict(index["unreadable"])
         self.unreadable: list[str] = list(self._problems.values())
-        if paths and not self._places:
+        if clips and not self._places:
             raise CorpusError(
-                f"none of {len(paths)} clips could be decoded; the first: {self.unreadable[0]}"
+                f"none of {len(clips)} clips could be decoded; the first: {self.unreadable[0]}"
             )
         self._samples: npt.NDArray[np.int16] = (
             np.memmap(self._samples_path, dtype=np.int16, mode="r")
@@ -59,32 +61,32 @@ class WaveformStore:
         )
 
     def __contains__(self, utterance: Utterance) -> bool:
-        return str(utterance.path) in self._places
+        return _key(utterance) in self._places
 
     def problem_of(self, utterance: Utterance) -> str:
         """Why a clip could not be decoded; empty if it could."""
-        return self._problems.get(str(utterance.path), "")
+        return self._problems.get(_key(utterance), "")
 
     def length(self, utterance: Utterance) -> int:
         """Samples of a clip."""
-        start, stop = self._places[str(utterance.path)]
+        start, stop = self._places[_key(utterance)]
         return stop - start
 
     def __getitem__(self, utterance: Utterance) -> FloatArray:
         """(samples,) float32 in [-1, 1]."""
-        start, stop = self._places[str(utterance.path)]
+        start, stop = self._places[_key(utterance)]
         return self._samples[start:stop].astype(np.float32) / np.float32(_SCALE)
 
     def _build(
         self,
-        paths: Sequence[Path],
+        utterances: Sequence[Utterance],
         index_path: Path,
         sample_rate: int,
         on_progress: Callable[[int], None],
     ) -> None:
-        def decode(path: Path) -> npt.NDArray[np.int16] | str:
+        def decode(utterance: Utterance) -> npt.NDArray[np.int16] | str:
             try:
-                waveform = read_audio(path, sample_rate)
+                waveform = load_waveform(utterance, sample_rate)
             except AudioError as error:
                 return str(error)
             return (np.clip(waveform, -1.0, 1.0) * _SCALE).round().astype(np.int16)
@@ -97,22 +99,33 @@ class WaveformStore:
             temporary.open("wb") as stream,
             ThreadPoolExecutor(2) as pool,
         ):
-            for start in range(0, len(paths), 256):
-                group = paths[start : start + 256]
-                for path, samples in zip(group, pool.map(decode, group), strict=True):
+            for start in range(0, len(utterances), 256):
+                group = utterances[start : start + 256]
+                for utterance, samples in zip(group, pool.map(decode, group), strict=True):
                     if isinstance(samples, str):
-                        unreadable.append((str(path), samples))
+                        unreadable.append((_key(utterance), samples))
                         continue
                     samples.tofile(stream)
-                    clips.append((str(path), position, position + samples.size))
+                    clips.append((_key(utterance), position, position + samples.size))
                     position += samples.size
                 on_progress(len(group))
         with atomic_path(index_path) as temporary:
             temporary.write_text(json.dumps({"clips": clips, "unreadable": unreadable}))
 
 
-def _version(path: Path) -> str:
+def _key(utterance: Utterance) -> str:
+    """The clip by its file, and the part of it."""
+    name = str(utterance.source)
+    part = utterance.excerpt
+    return name if part == WHOLE else f"{name}#{part.start:g}-{part.stop:g}"
+
+
+def _version(utterance: Utterance) -> str:
     """A version of the file; not only its size, because a new recording can have the same size."""
+    source = utterance.source
+    if source is None:
+        return ""
+    path = source.table if isinstance(source, AudioBytes) else source
     try:
         status = path.stat()
     except OSError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 
@@ -33,7 +34,9 @@ def test_no_field_takes_what_is_no_setting(frontend: AnyFrontend, wrong: object)
             del changed[name]
         with pytest.raises(FormatError) as found:
             frontend_from_json(json.dumps(changed))
-        assert name in str(found.value)
+        # JSON has no such numbers, so that the document itself is refused.
+        no_json = isinstance(wrong, float) and not math.isfinite(wrong)
+        assert ("it has no number" if no_json else name) in str(found.value)
         assert "\n" not in str(found.value)
 
 
@@ -61,7 +64,7 @@ def test_what_is_wrong_is_said(change: dict[str, object], message: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '"log-mel"', "[" * 100_000])
 def test_what_is_no_json_object_is_refused(text: str) -> None:
-    with pytest.raises(FormatError, match="not readable"):
+    with pytest.raises(FormatError, match=r"not (readable|JSON|usable)"):
         frontend_from_json(text)
 
 

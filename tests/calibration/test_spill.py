@@ -85,5 +85,5 @@ def test_no_room_is_said_in_words(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     spill = Spill(0)
     SpilledArray(spill).put(np.ones(3))
-    with pytest.raises(OutputError, match=r"cannot keep second moments in .*missing"):
+    with pytest.raises(OutputError, match=r"cannot write temporary files in .*missing"):
         SpilledArray(spill).put(np.ones(3))

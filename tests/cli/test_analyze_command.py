@@ -118,7 +118,7 @@ def test_awkward_audio_gives_finite_numbers_and_broken_files_are_named(
     arguments = ["--audio", folder, "--candidate", "bitplane:3", "-o", output]
     assert run("analyze", source, *arguments) == 0
     errors = capsys.readouterr().err
-    assert "left out 2 clips; the first: " in errors
+    assert "left out 2 clips: " in errors
     assert "broken.wav" in errors
     table = read_sensitivity(output)
     assert table.clips == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 from quantkit.cli import group, main
+from quantkit.cli.framework import Command
+from quantkit.errors import InputError
+from tests.api.small import write_model
+from tests.cli.shell import run
 
 _COMMANDS = group.list_commands(click.Context(group))
 
@@ -71,3 +76,95 @@ def test_commands_that_need_no_pytorch_do_not_import_it() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def _with_body(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Let ``quantkit verify`` raise ``error``."""
+
+    @click.command(cls=Command)
+    def body() -> None:
+        raise error
+
+    monkeypatch.setattr("quantkit.cli.verify.command", body)
+
+
+class TestInternalErrors:
+    def test_they_are_one_line_and_no_traceback(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        _with_body(monkeypatch, KeyError("conv\n1"))
+        assert run("verify") == 70
+        complaint = capsys.readouterr().err
+        assert complaint.count("\n") == 1
+        assert "internal error, KeyError: 'conv\\n1'" in complaint
+        assert "--verbose" in complaint
+
+    def test_verbose_shows_where(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        _with_body(monkeypatch, KeyError("conv1"))
+        assert run("verify", "--verbose") == 70
+        assert "in body" in capsys.readouterr().err
+
+    def test_bad_input_has_no_traceback_even_then(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        _with_body(monkeypatch, InputError("no model"))
+        assert run("verify", "--verbose") == 2
+        assert capsys.readouterr().err == "quantkit: no model\n"
+
+    def test_too_little_memory_is_one_line(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        _with_body(monkeypatch, MemoryError())
+        assert run("verify") == 2
+        assert capsys.readouterr().err == "quantkit: out of memory\n"
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    program = "from quantkit.cli import main; main(['export', '--help'])"
+    with subprocess.Popen(
+        [sys.executable, "-u", "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["export", "PIPE", "-o", "out.onnx"],
+        ["export", "model.onnx", "--task", "ctc", "--labels", "PIPE", "-o", "out.onnx"],
+        ["quantize", "PIPE", "--preset", "int8", "-o", "out.onnx"],
+        ["quantize", "model.onnx", "--plan", "PIPE", "-o", "out.onnx"],
+        ["quantize", "model.onnx", "--preset", "int8", "--audio", "PIPE", "-o", "out.onnx"],
+        ["plan", "PIPE", "--budget", "1MB", "-o", "plan.json"],
+        ["plan", "model.onnx", "--sensitivity", "PIPE", "--budget", "1MB", "-o", "plan.json"],
+        ["bench", "PIPE", "--data", "PIPE", "--report", "report"],
+        ["gate", "PIPE", "--baseline", "PIPE"],
+        ["transcribe", "model.onnx", "clip.wav", "--language-model", "PIPE"],
+        ["transcribe", "PIPE", "clip.wav"],
+        ["inspect", "PIPE"],
+        ["inspect", "model.onnx", "--config", "PIPE"],
+        ["ship", "model.onnx", "--licence", "PIPE", "-o", "bundle"],
+        ["ship", "model.onnx", "--about", "PIPE", "-o", "bundle"],
+        ["verify", "PIPE"],
+        ["train", "PIPE", "--data", ".", "-o", "run"],
+    ],
+)
+def test_a_pipe_is_refused_and_never_waited_for(
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe.onnx")
+    write_model(tmp_path).rename("model.onnx")
+    assert run(*[each.replace("PIPE", "pipe.onnx") for each in arguments]) == 2
+    complaint = capsys.readouterr().err
+    assert "pipe.onnx" in complaint
+    assert complaint.count("\n") == 1

@@ -357,7 +357,7 @@ def test_clips_that_are_left_out_are_named(source, sensitivity, audio, tmp_path,
     arguments = ["--budget", "150kB", "--sensitivity", sensitivity, "--audio", folder]
     arguments += ["--no-verify", "-o", tmp_path / "plan.json"]
     assert run("plan", source, *arguments) == 0
-    assert "left out 1 clip; the first: " in capsys.readouterr().err
+    assert "left out 1 clip: " in capsys.readouterr().err
 
 
 def test_plan_that_was_edited_beyond_its_budget_writes_nothing(

@@ -122,7 +122,7 @@ def test_clips_that_are_not_used_are_named(
     command = (recipe, "--data", f"tones={tones}", "-o", tmp_path / "run", "--device", "cpu")
     assert run(*command) == 0
     error = capsys.readouterr().err
-    assert "tones: 2 clips are not used; the first: " in error
+    assert "tones: left out 2 clips: " in error
     assert "is cut off" in error
 
 

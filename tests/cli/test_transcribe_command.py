@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import partial
 from pathlib import Path
 
@@ -135,3 +136,50 @@ def test_bad_files_are_named_in_one_line(
         error = capsys.readouterr().err
         assert error.startswith("quantkit: ")
         assert error.count("\n") == 1
+
+
+class TestClipsThatCannotBeRead:
+    @pytest.fixture
+    def bad(self, tmp_path: Path) -> Path:
+        path = tmp_path / "bad.wav"
+        path.write_text("no sound")
+        return path
+
+    def test_the_others_are_transcribed_and_the_exit_code_is_2(
+        self, model: Path, clip: Path, bad: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(model, clip, bad, clip) == 2
+        said = capsys.readouterr()
+        assert said.out == f"{clip}: a\n{clip}: a\n"
+        assert f"quantkit: {bad} is not audio that can be read" in said.err
+        assert said.err.count("not audio") == 1
+
+    def test_also_as_json(
+        self, model: Path, clip: Path, bad: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(model, bad, clip, "--json") == 2
+        (line,) = capsys.readouterr().out.splitlines()
+        assert json.loads(line)["text"] == "a"
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+    def test_a_pipe_is_never_opened(
+        self, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        os.mkfifo(tmp_path / "pipe.wav")
+        assert run(model, tmp_path / "pipe.wav") == 2
+        assert "pipe.wav is a pipe or device" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names of files are text there")
+def test_a_name_that_is_no_utf8(
+    model: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9\nclip.flac"))
+    try:
+        odd.write_bytes(clip.read_bytes())
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    assert run(model, odd, clip) == 0
+    assert capsys.readouterr().out == f"{tmp_path}/caf\\xe9\\nclip.flac: a\n{clip}: a\n"
+    assert run(model, odd, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["path"].endswith("caf\\xe9\\nclip.flac")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import onnx
@@ -19,6 +21,7 @@ from quantkit.graph.artifact import (
     total_size,
 )
 from quantkit.graph.info import ArtifactInfo, set_info
+from quantkit.locks import HAVE_LOCKS
 from quantkit.text.labels import Labels
 
 
@@ -165,3 +168,37 @@ def test_what_is_no_file_is_not_replaced(model: onnx.ModelProto, tmp_path: Path)
     assert pipe.is_fifo()
     assert folder.is_dir()
     assert checked == []
+
+
+_WRITTEN_AND_KILLED = """
+import os, pathlib, sys
+source, target, rename = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), int(sys.argv[3])
+count, real = -1, pathlib.Path.replace
+def replace(self, target):
+    global count
+    count += 1
+    return os._exit(9) if count == rename else real(self, target)
+pathlib.Path.replace = replace
+from quantkit.graph.artifact import load_model, save_model
+save_model(load_model(source), target, external_threshold=0)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HAVE_LOCKS, reason="needs locks of POSIX")
+@pytest.mark.parametrize("rename", range(4))
+def test_a_model_of_two_files_opens_after_a_kill_between_their_renames(
+    model: onnx.ModelProto, tmp_path: Path, rename: int
+) -> None:
+    target, source = tmp_path / "m.onnx", tmp_path / "new.onnx"
+    for name, path in (("old", target), ("new", source)):
+        set_info(model, ArtifactInfo(name=name))
+        model.graph.initializer[0].raw_data = bytes(
+            255 - byte for byte in model.graph.initializer[0].raw_data
+        )
+        save_model(model, path, external_threshold=0)
+    command = [sys.executable, "-c", _WRITTEN_AND_KILLED, str(source), str(target), str(rename)]
+    subprocess.run(command, check=False)
+    # The checksum covers both files.
+    assert read_info(target).name == ("old" if rename < 2 else "new")
+    assert open_model(target).graph.initializer[0].name == model.graph.initializer[0].name

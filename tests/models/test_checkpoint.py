@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,21 @@ def test_bytes_that_are_no_weights_give_one_line(folder: Path, content: bytes, s
     assert "\n" not in str(caught.value)
 
 
+def test_a_pt_file_that_inflates_is_refused_before_it_does(folder: Path) -> None:
+    tensors = load_wav2letter(folder).model.state_dict()
+    zeros = {name: torch.zeros_like(tensor) for name, tensor in tensors.items()}
+    torch.save(zeros, folder / "a.pt")
+    with (
+        zipfile.ZipFile(folder / "a.pt") as archive,
+        zipfile.ZipFile(folder / "small.pt", "w", zipfile.ZIP_DEFLATED) as small,
+    ):
+        for name in archive.namelist():
+            small.writestr(name, archive.read(name))
+    with pytest.raises(CheckpointError, match="unpacks to"):
+        load_wav2letter(folder / "small.pt")
+    load_wav2letter(folder / "a.pt")
+
+
 @pytest.mark.slow
 def test_a_pt_file_damaged_anywhere_is_a_checkpoint_error_or_loads(folder: Path) -> None:
     expected = load_wav2letter(folder).model.state_dict()
@@ -184,7 +200,7 @@ def test_missing_and_unknown_tensors_are_named(folder: Path) -> None:
         ({"config": {"labels": 5}}, "4 labels, but config.labels 5"),
         ({"config": {"labels": 4, "features": 80}}, "front end of 40 bands"),
         ({"labels": {"tokens": ["a", "a"], "blank": 0}}, "repeat a token"),
-        ({"frontend": {"kind": "mfcc"}}, "not a log-mel"),
+        ({"frontend": {"kind": "mfcc"}}, "kind is not 'log-mel'"),
     ],
 )
 def test_config_that_cannot_be_used(folder: Path, changes: dict[str, Any], message: str) -> None:

@@ -13,22 +13,33 @@ from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
 from quantkit.errors import InputError
 from quantkit.models import hub
+from quantkit.models.hub_names import is_hub_name
 
 
 @pytest.mark.parametrize("name", ["facebook/wav2vec2-base-960h", "a/b.c"])
 def test_owner_and_name_make_a_hub_name(name: str) -> None:
-    assert hub.is_hub_name(name)
+    assert is_hub_name(name)
 
 
-@pytest.mark.parametrize("path", ["model", "./a/b", "/a/b", "a/b/c", "../b", "a/"])
+@pytest.mark.parametrize(
+    "path", ["model", "./a/b", "/a/b", "a/b/c", "../b", "a/", "models/x", "a/b.pt"]
+)
 def test_paths_are_no_hub_names(path: str) -> None:
-    assert not hub.is_hub_name(path)
+    assert not is_hub_name(path)
 
 
 def test_what_is_here_is_no_hub_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    assert not hub.is_hub_name("a/b")
+    assert not is_hub_name("a/b")
+
+
+def test_a_slip_beside_a_folder_is_no_hub_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "speech").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert not is_hub_name("speech/wav2leter")
 
 
 def test_safetensors_are_preferred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

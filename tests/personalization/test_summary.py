@@ -36,9 +36,9 @@ def test_little_audio_is_said(clips, seconds, words) -> None:
 
 def test_clips_that_were_left_out_are_said() -> None:
     (one,) = audio_warnings(32, 127.0, ("a.wav: silent",))
-    assert one == "Left out: a.wav: silent."
+    assert one == "Left out 1 clip: a.wav: silent."
     (three,) = audio_warnings(32, 127.0, ("a.wav: silent", "b.wav", "c.wav"))
-    assert three == "Left out: a.wav: silent (and 2 more)."
+    assert three == "Left out 3 clips: a.wav: silent; b.wav; c.wav."
 
 
 def test_languages_that_the_model_does_not_know_are_said() -> None:

@@ -106,3 +106,13 @@ def test_bench_shows_accuracy(model: Path, tmp_path: Path) -> None:
     assert report.models[0].cer == pytest.approx(1 / 3)
     table = next(t for t in tables_of(report) if "accuracy %" in t.columns)
     assert table.rows[0][table.columns.index("accuracy %")] == "66.7"
+
+
+def test_a_long_clip_gets_the_mean_of_its_pieces(tmp_path: Path) -> None:
+    model = Classifier.load(loudness_model(tmp_path / "model.onnx"))
+    clip = np.zeros(80 * 16_000, np.float32)
+    clip[:4] = 2.0
+    (output,) = model.outputs([clip])
+    # 30 of 80 seconds are loud for certain, the others soft.
+    np.testing.assert_allclose(np.exp(output), [50 / 80, 30 / 80], atol=1e-4)
+    np.testing.assert_allclose(model.long_output(iter([clip[:100], clip[100:]])), output)

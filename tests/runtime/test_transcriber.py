@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from quantkit.errors import AudioError
+from quantkit.audio.utterance import Utterance
+from quantkit.errors import AudioError, InputError
 from quantkit.runtime.recognizer import Recognizer
 from quantkit.runtime.speech_model import Output
 from quantkit.runtime.transcriber import transcribe
@@ -34,3 +35,25 @@ def test_a_file_too_short_is_named(artifact: Path, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "blip.wav", np.zeros(10), 16_000)
     with pytest.raises(AudioError, match=r"blip\.wav: 10 samples are shorter"):
         list(transcribe(FrameCounter.load(artifact), [tmp_path / "blip.wav"]))
+
+
+def test_a_clip_that_cannot_be_read_does_not_end_the_others(artifact: Path, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.wav", tmp_path / "bad.wav"
+    soundfile.write(good, 0.1 * np.random.default_rng(0).standard_normal(8_000), 16_000)
+    bad.write_text("no sound")
+    failed: list[InputError] = []
+    found = transcribe(FrameCounter.load(artifact), [good, bad, good], failed.append)
+    assert [each.path for each in found] == [good, good]
+    assert [str(error).startswith(f"{bad} is not audio") for error in failed] == [True]
+
+
+@pytest.mark.slow
+def test_a_long_clip_is_heard_in_windows_and_gives_the_same(artifact: Path, tmp_path: Path) -> None:
+    noise = 0.1 * np.random.default_rng(0).standard_normal(100 * 8_000)
+    soundfile.write(tmp_path / "long.wav", noise, 8_000)
+    model = FrameCounter.load(artifact)
+    (long,) = transcribe(model, [tmp_path / "long.wav"])
+    assert (long.seconds, long.text) == (100.0, "9998 frames")
+    features = model.features(Utterance(tmp_path / "long.wav"))
+    (windowed,) = model.outputs([features])
+    np.testing.assert_allclose(windowed, model._at_once([features])[0], atol=1e-5)

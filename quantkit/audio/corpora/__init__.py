@@ -7,25 +7,33 @@ from pathlib import Path
 from typing import TypeGuard
 
 from quantkit.audio.corpora.files import list_folder
+from quantkit.audio.corpora.kaldi import is_kaldi, load_kaldi
 from quantkit.audio.corpora.layout import Layout
 from quantkit.audio.corpora.librispeech import is_librispeech, load_librispeech
 from quantkit.audio.corpora.manifest import MANIFEST_NAME, load_manifest
 from quantkit.audio.corpora.numpy_layout import is_numpy_layout, load_numpy
+from quantkit.audio.corpora.parquet import is_parquet, load_parquet
 from quantkit.audio.corpora.plain import load_plain
 from quantkit.audio.corpora.speech_commands import is_speech_commands, load_speech_commands
+from quantkit.audio.corpora.tables import is_table, is_tables, load_table, load_tables
 from quantkit.audio.utterance import Corpus
 from quantkit.errors import CorpusError, QuantkitError
 from quantkit.plugins import Plugin, PluginGroup
+from quantkit.printable import printable
 
 __all__ = [
     "LAYOUTS",
     "Layout",
+    "is_table",
     "layout_names",
+    "load_kaldi",
     "load_librispeech",
     "load_manifest",
     "load_numpy",
+    "load_parquet",
     "load_plain",
     "load_speech_commands",
+    "load_tables",
     "open_corpus",
 ]
 
@@ -38,6 +46,9 @@ LAYOUTS: dict[str, Layout] = {
     "librispeech": Layout(load_librispeech, is_librispeech),
     "speech-commands": Layout(load_speech_commands, is_speech_commands),
     "numpy": Layout(load_numpy, is_numpy_layout),
+    "kaldi-data": Layout(load_kaldi, is_kaldi),
+    "parquet": Layout(load_parquet, is_parquet),
+    "tables": Layout(load_tables, is_tables),
     "plain": Layout(load_plain),
 }
 
@@ -66,7 +77,7 @@ def open_corpus(path: str | Path, layout: str | None = None) -> Corpus:
     folder of no known layout is read as plain audio files without text.
 
     Args:
-        path: the folder.
+        path: the folder, or a table of clips in it.
         layout: one of :func:`layout_names`, to say instead of guess.
 
     Raises:
@@ -74,9 +85,11 @@ def open_corpus(path: str | Path, layout: str | None = None) -> Corpus:
             error in its lists or files, or no usable clip.
     """
     path = Path(path)
+    if is_table(path) and path.is_file():
+        return _told(load_table(path), path, "tables")
     if not path.is_dir():
         problem = "is a file; name its folder" if path.exists() else "does not exist"
-        raise CorpusError(f"{path} {problem}")
+        raise CorpusError(f"{printable(path)} {problem}")
     chosen = layout or detect_layout(path)
     if chosen in LAYOUTS:
         corpus = LAYOUTS[chosen].load(path)
@@ -84,7 +97,11 @@ def open_corpus(path: str | Path, layout: str | None = None) -> Corpus:
         corpus = _load_by(plugin, path)
     else:
         raise CorpusError(f"unknown layout {chosen!r}; the layouts are {', '.join(layout_names())}")
-    _LOG.info("%s: %d clips in the layout %s", path, len(corpus), chosen)
+    return _told(corpus, path, chosen)
+
+
+def _told(corpus: Corpus, path: Path, layout: str) -> Corpus:
+    _LOG.info("%s: %d clips in the layout %s", printable(path), len(corpus), layout)
     for reason in corpus.skipped:
         _LOG.info("left out: %s", reason)
     return corpus

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from quantkit.audio.decode import AUDIO_SUFFIXES
+from quantkit.audio.decode import file_kind
+from quantkit.audio.suffixes import AUDIO_SUFFIXES
 from quantkit.errors import CorpusError
+from quantkit.printable import printable
+from quantkit.reading import open_regular
 
 
 def read_lines(path: Path) -> list[str]:
@@ -17,7 +21,8 @@ def read_lines(path: Path) -> list[str]:
         CorpusError: the file cannot be read, or is not UTF-8 (with the line).
     """
     try:
-        content = path.read_bytes()
+        with open_regular(path) as stream:
+            content = stream.read()
     except OSError as error:
         raise CorpusError(f"cannot read {path}: {error.strerror or error}") from error
     try:
@@ -77,11 +82,20 @@ def clip_problem(folder: Path, root: Path, name: str) -> str | None:
 def file_problem(path: Path) -> str | None:
     """Why ``path`` cannot be a clip, by its file type and size; ``None`` if it can."""
     try:
-        if not path.is_file():
-            return "is a folder" if path.is_dir() else "no such file"
-        return None if path.stat().st_size else "is empty"
-    except OSError as error:
-        return error.strerror or str(error)
+        status = path.stat()
+    # ValueError: a NUL in the name.
+    except (OSError, ValueError) as error:
+        if getattr(error, "errno", None) in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return "no such file"
+        return getattr(error, "strerror", None) or str(error)
+    if kind := file_kind(status.st_mode):
+        return f"is {kind}"
+    return None if status.st_size else "is empty"
+
+
+def clip_name(folder: Path, path: Path) -> str:
+    """Name of the clip at ``path``: relative to ``folder``, the same on every machine."""
+    return printable(path.relative_to(folder).as_posix())
 
 
 def is_audio(path: Path) -> bool:
@@ -101,17 +115,25 @@ def list_folder(folder: Path) -> list[Path]:
         raise CorpusError(f"cannot list {folder}: {error.strerror or error}") from error
 
 
-def walk_files(folder: Path, depth: int | None = None) -> Iterator[Path]:
+def walk_files(
+    folder: Path, depth: int | None = None, skipped: list[str] | None = None
+) -> Iterator[Path]:
     """Every file in ``folder`` and at most ``depth`` levels below it, in sorted order.
 
     Hidden files and folders are skipped, and linked folders are not entered.
 
+    Args:
+        skipped: receives which folders inside cannot be listed.
+
     Raises:
-        CorpusError: a folder cannot be listed.
+        CorpusError: ``folder`` itself cannot be listed, or one in it without ``skipped``.
     """
 
     def refuse(error: OSError) -> None:
-        raise CorpusError(f"cannot list {error.filename}: {error.strerror}") from error
+        place = Path(error.filename)
+        if skipped is None or place == folder:
+            raise CorpusError(f"cannot list {printable(place)}: {error.strerror}") from error
+        skipped.append(f"{printable(place)}: cannot be listed: {error.strerror}")
 
     for parent, folders, names in os.walk(folder, onerror=refuse):
         level = len(Path(parent).relative_to(folder).parts)

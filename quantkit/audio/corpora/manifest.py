@@ -1,7 +1,8 @@
 """A folder of audio with a ``manifest.tsv``.
 
-The first line names the tab-separated columns ``path split speaker gender language seconds text``.
-``path`` and ``text`` are required, the other columns are optional, and unknown columns are ignored.
+The first line names the tab-separated columns ``path split speaker gender language seconds text``,
+or other names of :mod:`~quantkit.audio.corpora.columns`. ``path`` and ``text`` are required, the
+other columns are optional, and unknown columns are ignored.
 Paths are relative to the folder. An empty field means unknown; an empty ``text`` means that the
 clip has no transcript.
 """
@@ -10,17 +11,19 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Mapping
 from pathlib import Path
 
+from quantkit.audio.corpora.columns import gender_of, renamed
 from quantkit.audio.corpora.files import contained_path, file_problem, read_lines
 from quantkit.audio.decode import MAX_SECONDS
 from quantkit.audio.utterance import Corpus, Utterance, usable_corpus
 from quantkit.errors import CorpusError
+from quantkit.printable import printable
 
 MANIFEST_NAME = "manifest.tsv"
 COLUMNS = ("path", "split", "speaker", "gender", "language", "seconds", "text")
 _NEEDED = ("path", "text")
-_GENDERS = {"": "", "m": "m", "f": "f", "male": "m", "female": "f"}
 
 
 def load_manifest(folder: Path, max_seconds: float = MAX_SECONDS) -> Corpus:
@@ -39,7 +42,8 @@ def load_manifest(folder: Path, max_seconds: float = MAX_SECONDS) -> Corpus:
     if not lines:
         raise CorpusError(f"{manifest} is empty; its first line must name the columns")
     header = [name.strip() for name in lines[0].split("\t")]
-    _check_header(manifest, header)
+    columns = renamed(header)
+    _check_header(manifest, header, columns)
 
     root = folder.resolve()
     utterances: list[Utterance] = []
@@ -55,7 +59,8 @@ def load_manifest(folder: Path, max_seconds: float = MAX_SECONDS) -> Corpus:
                 f"{where}: {len(fields)} fields, but the header names {len(header)} columns; "
                 "separate them with single tabs"
             )
-        row = {name: value.strip() for name, value in zip(header, fields, strict=True)}
+        values = {name: value.strip() for name, value in zip(header, fields, strict=True)}
+        row = {ours: values[theirs] for ours, theirs in columns.items()}
         name = row["path"]
         path = contained_path(folder, root, name, where)
         key = path.as_posix()
@@ -67,7 +72,7 @@ def load_manifest(folder: Path, max_seconds: float = MAX_SECONDS) -> Corpus:
         if problem is None and seconds > max_seconds:
             problem = f"lasts {seconds:.0f} s; the limit is {max_seconds:g} s"
         if problem is not None:
-            skipped.append(f"{path}: {problem}")
+            skipped.append(f"{printable(path)}: {problem}")
             continue
         utterances.append(
             Utterance(
@@ -80,14 +85,14 @@ def load_manifest(folder: Path, max_seconds: float = MAX_SECONDS) -> Corpus:
                 language=row.get("language", ""),
                 split=row.get("split", ""),
                 seconds=seconds,
-                name=name,
+                name=printable(name),
             )
         )
     return usable_corpus(str(folder), utterances, skipped)
 
 
-def _check_header(manifest: Path, header: list[str]) -> None:
-    missing = [name for name in _NEEDED if name not in header]
+def _check_header(manifest: Path, header: list[str], columns: Mapping[str, str]) -> None:
+    missing = [name for name in _NEEDED if name not in columns]
     if missing:
         raise CorpusError(
             f"{manifest}, line 1: no column {' and '.join(missing)}; "
@@ -109,7 +114,7 @@ def _seconds(value: str, where: str) -> float:
 
 
 def _gender(value: str, where: str) -> str:
-    try:
-        return _GENDERS[value.lower()]
-    except KeyError:
-        raise CorpusError(f"{where}: gender is {value!r}; m, f or nothing is needed") from None
+    gender = gender_of(value)
+    if value and not gender:
+        raise CorpusError(f"{where}: gender is {value!r}; m, f or nothing is needed")
+    return gender

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from quantkit.audio.corpora.files import clip_problem, is_audio, walk_files
+from quantkit.audio.corpora.files import clip_name, clip_problem, is_audio, walk_files
 from quantkit.audio.decode import MAX_SECONDS
 from quantkit.audio.utterance import Corpus, Utterance, usable_corpus
+from quantkit.printable import printable
 
 
 def load_plain(folder: Path, max_seconds: float = MAX_SECONDS) -> Corpus:
-    """Every WAV, FLAC, Ogg, Opus and MP3 file below ``folder``, sorted by path.
+    """Every file of audio below ``folder``, sorted by path.
 
-    No list says which files are usable, so each header is read. Unusable files are skipped and
-    listed in ``Corpus.skipped``.
+    No list says which files are usable, so each header is read. Unusable files, and those whose
+    decoder is not installed, are skipped and listed in ``Corpus.skipped``.
 
     Raises:
         CorpusError: there is no audio file, or none is usable.
@@ -21,11 +22,10 @@ def load_plain(folder: Path, max_seconds: float = MAX_SECONDS) -> Corpus:
     root = folder.resolve()
     utterances: list[Utterance] = []
     skipped: list[str] = []
-    for path in filter(is_audio, walk_files(folder)):
-        name = path.relative_to(folder).as_posix()
-        problem = clip_problem(folder, root, name)
+    for path in filter(is_audio, walk_files(folder, skipped=skipped)):
+        problem = clip_problem(folder, root, path.relative_to(folder).as_posix())
         if problem is not None:
-            skipped.append(f"{path}: {problem}")
+            skipped.append(f"{printable(path)}: {problem}")
         else:
-            utterances.append(Utterance(path=path, name=name))
+            utterances.append(Utterance(path=path, name=clip_name(folder, path)))
     return usable_corpus(str(folder), utterances, skipped).screened(max_seconds)

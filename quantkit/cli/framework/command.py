@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource, iter_params_for_processing
+from click.exceptions import Abort, Exit
 
 from quantkit.cli.framework import help as help_page
 from quantkit.cli.framework.common import NAMES, general_options, take_state, threads_option
@@ -15,7 +17,11 @@ from quantkit.cli.framework.config import dumped, read_config, without_alternati
 from quantkit.cli.framework.logs import logging_to_stderr
 from quantkit.cli.framework.places import settle_outputs
 from quantkit.cli.framework.repeats import refuse_repeats
+from quantkit.errors import QuantkitError
 from quantkit.runtime.parallel import at_most_cores
+from quantkit.temporary import remove_abandoned
+
+_LOG = logging.getLogger(__name__)
 
 
 class Command(click.Command):
@@ -84,7 +90,15 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         with logging_to_stderr(ctx.obj.verbosity), at_most_cores(ctx.obj.threads):
-            return super().invoke(ctx)
+            remove_abandoned()
+            try:
+                return super().invoke(ctx)
+            except (QuantkitError, click.ClickException, Exit, Abort):
+                raise
+            except Exception:
+                # The user gets one line; `--verbose` shows this too.
+                _LOG.info("where it happened", exc_info=True)
+                raise
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         return help_page.usage_pieces(ctx, self.get_params(ctx))

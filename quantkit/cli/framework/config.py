@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import difflib
 import enum
-import tomllib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ import click
 
 from quantkit.cli.framework.toml import toml_value
 from quantkit.errors import InputError
+from quantkit.reading import parse_toml
 from quantkit.version import __version__
 
 _NUMBERS = (click.types.IntParamType, click.types.FloatParamType)
@@ -45,7 +45,7 @@ def read_config(path: Path, ctx: click.Context, options: Iterable[click.Option])
             gives an option a value of the wrong type.
     """
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = parse_toml(path)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:

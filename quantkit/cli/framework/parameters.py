@@ -27,7 +27,11 @@ class Argument(click.Argument):
     """
 
     def __init__(
-        self, *arguments: Any, help: str = "", may_name_file: bool = False, **keywords: Any
+        self,
+        *arguments: Any,
+        help: str = "",
+        may_name_file: bool = False,
+        **keywords: Any,
     ) -> None:
         super().__init__(*arguments, **keywords)
         self.help = help

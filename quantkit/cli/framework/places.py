@@ -11,16 +11,21 @@ from quantkit.api.outputs import check_outputs, check_place
 from quantkit.cli.framework.dry_run import is_input, paths_in, written
 from quantkit.cli.framework.parameters import OutputFile, OutputFolder
 from quantkit.cli.framework.state import state
+from quantkit.errors import InputError
+from quantkit.printable import printable
+from quantkit.reading import require_regular
 
 
 def settle_outputs(ctx: click.Context) -> None:
     """Complete the names of results in ``ctx.params``, and refuse those that cannot be written.
 
     Raises:
-        InputError: a suffix that the command does not write, a result that would replace an
-            input, or two results in one place.
+        InputError: an input that is a pipe or a device, a suffix that the command does not write,
+            a result that would replace an input, or two results in one place.
         OutputError: a place that cannot be written.
     """
+    for path in _inputs(ctx, lists=False):
+        _refuse_special(path)
     # A model that a slip of the fingers names as the result is worth more than a suffix.
     whole = [path for path in _files(ctx) if path.suffix or path.exists()]
     check_outputs(whole, _inputs(ctx))
@@ -31,13 +36,33 @@ def settle_outputs(ctx: click.Context) -> None:
     check_outputs(_files(ctx), _inputs(ctx))
 
 
-def _inputs(ctx: click.Context) -> list[Path]:
+def _inputs(ctx: click.Context, *, lists: bool = True) -> list[Path]:
+    """What the command reads.
+
+    Args:
+        lists: also of arguments that take any number; one that is bad does not end such a run.
+    """
     return [
         path
         for param in ctx.command.params
-        if is_input(param)
+        if is_input(param) and (lists or param.nargs != -1)
         for path in paths_in(ctx.params.get(str(param.name)))
     ]
+
+
+def _refuse_special(path: Path) -> None:
+    """Refuse a pipe or device before anything opens it and waits; what is missing is named later.
+
+    Raises:
+        InputError: it is one.
+    """
+    try:
+        require_regular(path, folder=True)
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot read {printable(path)}: {reason}") from error
 
 
 def _files(ctx: click.Context) -> list[Path]:

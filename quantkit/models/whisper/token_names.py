@@ -11,6 +11,7 @@ from typing import Any
 from quantkit.errors import CheckpointError, FormatError
 from quantkit.json_fields import parse_json
 from quantkit.models.pretrained_files import optional_json_object, read_json_object
+from quantkit.reading import read_text
 from quantkit.text.whisper_vocabulary import spelled_in_gpt2
 
 TOKENIZER_NAME = "tokenizer.json"
@@ -176,7 +177,7 @@ def _list(path: Path) -> list[str]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_text(path)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:

@@ -12,8 +12,9 @@ from safetensors.torch import save as to_safetensors
 from transformers import Wav2Vec2ConformerForSequenceClassification, Wav2Vec2FeatureExtractor
 
 from quantkit.errors import CheckpointError, FormatError
-from quantkit.files import read_json, write_bytes, write_json
+from quantkit.files import read_json, write_json
 from quantkit.models.checkpoint import stored_tensors
+from quantkit.replacing import replaced_together
 
 SCHEMA = "quantkit.keyword-spotter/1"
 CARD_NAME = "card.json"
@@ -50,7 +51,7 @@ def save_spotter(
     *,
     dtype: torch.dtype = torch.float32,
 ) -> None:
-    """Write a checkpoint folder; each file replaces the old one only when it is complete.
+    """Write a checkpoint folder; its files replace earlier ones together.
 
     Args:
         card: name, licence, recipe, results.
@@ -68,10 +69,11 @@ def save_spotter(
     extractor = Wav2Vec2FeatureExtractor(
         sampling_rate=sample_rate, do_normalize=True, return_attention_mask=False
     )
-    write_bytes(folder / WEIGHTS_NAME, to_safetensors(tensors, {"format": "pt"}))
-    write_json(folder / CONFIG_NAME, config)
-    write_json(folder / PREPROCESSOR_NAME, extractor.to_dict())
-    write_json(folder / CARD_NAME, {"schema": SCHEMA, **card})
+    with replaced_together(folder / CARD_NAME) as new:
+        (new / WEIGHTS_NAME).write_bytes(to_safetensors(tensors, {"format": "pt"}))
+        write_json(new / CONFIG_NAME, config)
+        write_json(new / PREPROCESSOR_NAME, extractor.to_dict())
+        write_json(new / CARD_NAME, {"schema": SCHEMA, **card})
 
 
 def load_spotter(folder: Path) -> Spotter:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 from quantkit.audio.utterance import Corpus
+from quantkit.temporary import TemporaryFolder
 from quantkit.training.keywords.checkpoint import Spotter
 from quantkit.training.keywords.clips import KeywordPreparer
 from quantkit.training.keywords.recipe import KeywordRecipe
@@ -24,8 +22,8 @@ def evaluate(spotter: Spotter, recipe: KeywordRecipe, corpus: Corpus) -> Accurac
     Raises:
         CorpusError: no clip of ``corpus`` can be decoded.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        waveforms = WaveformStore(corpus.utterances, Path(folder), spotter.sample_rate)
+    with TemporaryFolder("waveforms") as folder:
+        waveforms = WaveformStore(corpus.utterances, folder, spotter.sample_rate)
         samples = round(recipe.clip_seconds * spotter.sample_rate)
         preparer = KeywordPreparer(spotter.classes, waveforms, spotter.sample_rate, samples)
         return measure_accuracy(spotter.model, corpus.utterances, preparer)

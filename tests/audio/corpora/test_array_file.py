@@ -212,3 +212,51 @@ class TestDamage:
         np.save(tmp_path / "a.npy", array, allow_pickle=True)
         with pytest.raises(CorpusError, match="no readable"):
             load_array(tmp_path / "a.npy")
+
+
+class TestSmallFilesThatMeanMuch:
+    def test_lists_that_hold_the_same_list_many_times(self, tmp_path: Path) -> None:
+        inner: list[Any] = [1.5] * 200
+        for _ in range(2):
+            inner = [inner] * 200
+        path = write_pickle(tmp_path / "a.npy", pickle.dumps(objects(inner), protocol=2))
+        assert path.stat().st_size < 4_000
+        with pytest.raises(CorpusError, match="means more than it holds"):
+            load_array(path)
+
+    def test_a_place_in_the_table_of_the_unpickler_that_is_billions_away(
+        self, tmp_path: Path
+    ) -> None:
+        content = pickle.PROTO + b"\x02]" + pickle.LONG_BINPUT + b"\xff\xff\xff\xff" + b"."
+        with pytest.raises(CorpusError, match="not the array that its header describes"):
+            load_array(write_pickle(tmp_path / "a.npy", content))
+
+    @pytest.mark.parametrize("opcode", [pickle.BINBYTES8, pickle.FRAME, pickle.BINUNICODE8])
+    def test_a_length_beyond_the_file(self, tmp_path: Path, opcode: bytes) -> None:
+        content = pickle.PROTO + b"\x05" + opcode + (1 << 40).to_bytes(8, "little") + b"ab."
+        with pytest.raises(CorpusError, match="no readable"):
+            load_array(write_pickle(tmp_path / "a.npy", content))
+
+    def test_one_text_as_the_bytes_of_many_arrays(self, tmp_path: Path) -> None:
+        # Python 2 wrote bytes as text: here each array names the same text, place 0.
+        letters, times = 50_000, 500
+        text = b"X" + letters.to_bytes(4, "little") + b"a" * letters + b"q\x000"
+        array = (
+            b"cnumpy.core.multiarray\n_reconstruct\n(tR(I1\n(I%d\nt" % letters
+            + b"cnumpy\ndtype\n(S'u1'\ntRI00\nh\x00tb"
+        )
+        outer = (
+            b"cnumpy.core.multiarray\n_reconstruct\n(tR(I1\n(I%d\nt" % times
+            + b"cnumpy\ndtype\n(S'O'\ntRI00\n]("
+            + array * times
+            + b"etb."
+        )
+        path = write_pickle(tmp_path / "a.npy", b"\x80\x02" + text + outer, (times,))
+        with pytest.raises(CorpusError, match="means more than it holds"):
+            load_array(path)
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+    def test_a_pipe_is_not_waited_for(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "a.npy")
+        with pytest.raises(CorpusError, match="it is a pipe"):
+            load_array(tmp_path / "a.npy")

@@ -47,6 +47,13 @@ def test_columns_may_come_in_any_order_and_all_but_two_may_be_absent(folder: Pat
     assert (only.text, only.seconds, only.speaker) == ("yes", 0.0, "")
 
 
+def test_columns_by_their_other_names(folder: Path) -> None:
+    header = "file\tsentence\tsex\tduration\tlang\tclient_id\n"
+    (only,) = load_manifest(write(folder, f"{header}en/a.wav\tyes\tfemale\t0.25\ten\tann\n"))
+    assert (only.identifier, only.text, only.gender, only.seconds) == ("en/a.wav", "yes", "f", 0.25)
+    assert (only.language, only.speaker) == ("en", "ann")
+
+
 def test_an_empty_text_means_no_transcript(folder: Path) -> None:
     corpus = load_manifest(write(folder, "path\ttext\nen/a.wav\t\nen/b.flac\tno\n"))
     assert [u.text for u in corpus] == [None, "no"]
@@ -99,7 +106,7 @@ class TestRefused:
     def test_empty_manifest(self, folder: Path) -> None:
         assert "manifest.tsv is empty" in refusal(folder, "")
 
-    @pytest.mark.parametrize("header", ["path,split,text", "file\ttext", "path\tsplit\tspeaker"])
+    @pytest.mark.parametrize("header", ["path,split,text", "name\ttext", "path\tsplit\tspeaker"])
     def test_missing_columns(self, folder: Path, header: str) -> None:
         message = refusal(folder, header + "\n")
         assert "line 1: no column" in message

@@ -1,0 +1,68 @@
+"""What lies in a file of audio: its recordings, each as its decoder must see it.
+
+libsndfile decodes well, but believes every header, and stops at the end of the first of several
+files that were joined. So headers are read here first; a file that needs nothing is passed on as it
+is.
+"""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from quantkit.audio.containers.flac import flac_parts
+from quantkit.audio.containers.iff import caf_parts, is_caf, is_sun, sun_parts
+from quantkit.audio.containers.mpeg import is_mpeg, mpeg_parts
+from quantkit.audio.containers.ogg import ogg_parts
+from quantkit.audio.containers.part import Part
+from quantkit.audio.containers.riff import is_wave, wave_parts
+from quantkit.audio.containers.signatures import media_format
+from quantkit.audio.containers.tags import untagged
+from quantkit.audio.containers.view import View, bytes_at
+
+__all__ = ["Part", "parts_of"]
+
+_HEAD_BYTES = 256
+# GSM 06.10 full rate, as telephone systems store it: frames of 33 bytes, each marked by four bits.
+_GSM = {"format": "RAW", "subtype": "GSM610", "samplerate": 8_000, "channels": 1}
+_GSM_FRAME, _GSM_MARK = 33, 0xD
+
+
+def parts_of(stream: BinaryIO, size: int) -> list[Part]:
+    """The recordings in a file, in order.
+
+    Args:
+        stream: the file, opened; it must stay open while the parts are decoded.
+        size: of the file, in bytes.
+
+    Returns:
+        at least one; a file of no known format is a part that its decoder will refuse.
+
+    Raises:
+        AudioError: a file that holds samples in a way that no decoder is known for.
+        OSError: the file cannot be read.
+    """
+    start, end = untagged(stream, size)
+    head = bytes_at(stream, start, _HEAD_BYTES)
+    if is_wave(head):
+        return wave_parts(stream, start, size)
+    if head[:4] == b"fLaC":
+        return flac_parts(stream, start, end)
+    if head[:4] == b"OggS":
+        return ogg_parts(stream, start, end)
+    if is_caf(head):
+        return caf_parts(stream, start, size)
+    if is_sun(head):
+        return sun_parts(stream, start, size)
+    if known := media_format(head):
+        return [Part(View(stream, [(0, size)]), media=known)]
+    if is_mpeg(stream, start, end):
+        return mpeg_parts(stream, start, end, size)
+    if _is_gsm(head):
+        return [Part(View(stream, [(start, end)]), headerless=_GSM)]
+    # libsndfile may take it for an MP3, in whatever it finds.
+    return [Part(View(stream, [(0, size)]), noisy=True)]
+
+
+def _is_gsm(head: bytes) -> bool:
+    marks = head[::_GSM_FRAME]
+    return len(marks) > 3 and all(mark >> 4 == _GSM_MARK for mark in marks)

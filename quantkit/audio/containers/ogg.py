@@ -1,0 +1,93 @@
+"""Ogg (RFC 3533): chained streams, and audio beside pictures."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from quantkit.audio.containers.part import MediaFormat, Part
+from quantkit.audio.containers.view import View, bytes_at, find
+
+_PAGE = b"OggS"
+_HEADER_BYTES = 27
+_BEGINS = 0x02
+_VORBIS, _OPUS, _SPEEX, _FLAC = b"\x01vorbis", b"OpusHead", b"Speex   ", b"\x7fFLAC"
+# libsndfile fails on FLAC in Ogg that others write, and knows no Speex.
+_MEDIA = {_SPEEX: "Speex in Ogg", _FLAC: "FLAC in Ogg"}
+_AUDIO = (_VORBIS, _OPUS, *_MEDIA)
+
+
+@dataclass
+class _Link:
+    """Streams that begin together; a chain has several such links.
+
+    Args:
+        codecs: first bytes of each stream, by its number.
+        pages: where those of the stream that is heard lie, one behind the other where they touch.
+    """
+
+    codecs: dict[int, bytes] = field(default_factory=dict)
+    pages: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+
+    @property
+    def heard(self) -> int | None:
+        """Number of the first stream of audio."""
+        audio = (n for n, head in self.codecs.items() if head.startswith(_AUDIO))
+        return next(audio, next(iter(self.codecs), None))
+
+
+def ogg_parts(stream: BinaryIO, start: int, end: int) -> list[Part]:
+    """The stream of audio of each link.
+
+    Args:
+        start, end: first byte and last + 1, without tags.
+    """
+    parts = []
+    for link in _links(stream, start, end):
+        number = link.heard
+        if number is None:
+            continue
+        head = link.codecs[number]
+        name = next((name for magic, name in _MEDIA.items() if head.startswith(magic)), "")
+        media = MediaFormat("ogg", name) if name else None
+        parts.append(Part(View(stream, link.pages[number]), perhaps=media))
+    return parts or [Part(View(stream, [(start, end)]))]
+
+
+def _links(stream: BinaryIO, start: int, end: int) -> Iterator[_Link]:
+    link, beginning = _Link(), True
+    for number, kind, begin, stop in _pages(stream, start, end):
+        if kind & _BEGINS:
+            if not beginning:
+                yield link
+                link, beginning = _Link(), True
+            body = begin + _HEADER_BYTES + bytes_at(stream, begin + 26, 1)[0]
+            link.codecs[number] = bytes_at(stream, body, 8)
+        else:
+            beginning = False
+        extents = link.pages.setdefault(number, [])
+        if extents and extents[-1][1] == begin:
+            extents[-1] = (extents[-1][0], stop)
+        else:
+            extents.append((begin, stop))
+    yield link
+
+
+def _pages(stream: BinaryIO, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+    """Stream number, kind, first byte and last + 1 of each page."""
+    position = start
+    while position < end:
+        header = bytes_at(stream, position, _HEADER_BYTES + 255)
+        if header[:4] != _PAGE or len(header) < _HEADER_BYTES:
+            position = find(stream, _PAGE, position + 1, end)
+            if position < 0:
+                return
+            continue
+        segments = header[26]
+        length = sum(header[_HEADER_BYTES : _HEADER_BYTES + segments])
+        stop = min(end, position + _HEADER_BYTES + segments + length)
+        (number,) = struct.unpack_from("<I", header, 14)
+        yield number, header[5], position, stop
+        position = stop
