@@ -11,6 +11,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from quantkit.errors import CheckpointError
+from quantkit.models.archives import refuse_inflating
+from quantkit.reading import open_regular, require_regular
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -27,6 +29,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             return content
         raise CheckpointError(f"{path} is no state_dict: it holds something that is no tensor")
     try:
+        require_regular(path)
         return load_file(path)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
@@ -46,11 +49,14 @@ def load_pickle(path: Path, device: str = "cpu") -> Any:
         CheckpointError: the file is damaged, or would run code.
     """
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             is_archive = stream.read(2) == b"PK"
+        refuse_inflating(path)
         return torch.load(path, map_location=device, weights_only=True, mmap=is_archive)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+    except CheckpointError:
+        raise
     # Damaged bytes raise errors of any kind in torch's unpickler.
     except Exception as error:
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
