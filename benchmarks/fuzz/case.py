@@ -156,7 +156,7 @@ def _require_message(message: str) -> None:
         raise WrongResult("an error without a message")
     if len(message) > _LONGEST_MESSAGE:
         raise WrongResult(f"a message of {len(message)} characters: {message[:300]}…")
-    if "internal error" in message or "out of memory" in message:
+    if "quantkit: internal error" in message or "out of memory" in message:
         raise WrongResult(message)
     if _CONTROL.search(message):
         raise WrongResult(f"a message with control characters: {message!r}")

@@ -53,9 +53,9 @@ class Artifacts:
         elif way < 0.1:
             other = case.seeds / case.random.choice(_MODELS)
             harmed.write_bytes(other.read_bytes())
-            if harmed == files[0] and len(files) == 1:
-                # An intact model of another text, or one whose weights are missing.
-                seed, before = other, b"" if other.parent != case.seeds else other.read_bytes()
+            if harmed == files[0] and (other.parent == case.seeds or len(files) > 1):
+                # Another model, as intact as it was.
+                seed, before = other, other.read_bytes()
         else:
             harmed.write_bytes(damaged(before, case.random))
         is_same = harmed.exists() and harmed.read_bytes() == before
