@@ -24,10 +24,24 @@
 from __future__ import annotations
 
 
+# Characters of a message; names in a damaged file may be megabytes.
+_LONGEST_MESSAGE, _KEPT_AT_THE_END = 1_000, 200
+
+
 class QuantkitError(Exception):
-    """Base of all errors; ``exit_code`` is what the command line ends with."""
+    """Base of all errors; ``exit_code`` is what the command line ends with.
+
+    A message of more than 1,000 characters loses its middle.
+    """
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        if len(text) <= _LONGEST_MESSAGE:
+            return text
+        begin = text[: _LONGEST_MESSAGE - _KEPT_AT_THE_END]
+        return f"{begin} … {text[-_KEPT_AT_THE_END:]}"
 
 
 class InputError(QuantkitError, ValueError):

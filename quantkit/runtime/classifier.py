@@ -17,7 +17,7 @@ from quantkit.runtime.clip_parts import clip_parts
 from quantkit.runtime.padding import padded_batch, runs_of
 from quantkit.runtime.recognizer import require_values
 from quantkit.runtime.session import create_session
-from quantkit.runtime.speech_model import Output, SpeechModel, run_session
+from quantkit.runtime.speech_model import Output, SpeechModel, require_rows, run_session
 from quantkit.text.scoring import KeywordScoring
 
 
@@ -97,6 +97,7 @@ class Classifier(SpeechModel):
             name = "waveform" if self.info.fused else "features"
             feed: dict[str, Output] = {name: padded, "lengths": lengths}
             (log_probs,) = run_session(self.session, ["log_probs"], feed)
+            require_rows(log_probs, len(group), 2, "log_probs")
             found.extend(log_probs)
         return found
 

@@ -18,7 +18,7 @@ from quantkit.runtime.clip_parts import clip_parts
 from quantkit.runtime.long_clips import LongClips
 from quantkit.runtime.padding import padded_batch, runs_of
 from quantkit.runtime.session import create_session
-from quantkit.runtime.speech_model import Output, SpeechModel, run_session
+from quantkit.runtime.speech_model import Output, SpeechModel, require_rows, run_session
 from quantkit.text.ctc import ctc_loss
 from quantkit.text.decoders import Decoder, decoder_for
 from quantkit.text.decoding import Decoding
@@ -195,6 +195,10 @@ class Recognizer(SpeechModel):
         log_probs, valid = run_session(
             self.session, ["log_probs", "output_lengths"], {name: padded, "lengths": lengths}
         )
+        require_rows(log_probs, len(batch), 3, "log_probs")
+        require_rows(valid, len(batch), 1, "output_lengths")
+        if valid.dtype.kind not in "iu" or (valid < 0).any():
+            raise ModelError("the model's output output_lengths is no number of frames")
         return [rows[:count] for rows, count in zip(log_probs, valid, strict=True)]
 
     def pad(self, batch: Sequence[FloatArray]) -> tuple[FloatArray, npt.NDArray[np.int64]]:

@@ -18,8 +18,8 @@ from quantkit.runtime.parallel import core_limit
 
 _LOG = logging.getLogger(__name__)
 
-# Warnings about unused initializers and the like are for us, not for the user: errors only.
-_LOG_ERRORS_ONLY = 3
+# What ONNX Runtime logs as an error it raises, too; the rest is for us, not for the user.
+_LOG_FATAL_ONLY = 4
 
 _OPSET_TOO_NEW = re.compile(r"Opset (\d+) is under .* for domain ai\.onnx is till opset (\d+)")
 _IR_TOO_NEW = re.compile(r"Unsupported model IR version: (\d+), max supported IR version: (\d+)")
@@ -68,7 +68,7 @@ def session_options(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or core_limit()
     options.inter_op_num_threads = 1
-    options.log_severity_level = _LOG_ERRORS_ONLY
+    options.log_severity_level = _LOG_FATAL_ONLY
     if not spin:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if not prepack:

@@ -199,3 +199,21 @@ def run_session(
     with runtime_errors(f"the model fails on {shapes}"):
         found: list[Output] = session.run(list(names), feed)
     return found
+
+
+def require_rows(values: Output, clips: int, rank: int, name: str) -> None:
+    """Refuse an output that is not an array with a row for each clip.
+
+    Args:
+        rank: axes that it must have.
+        name: of the output.
+
+    Raises:
+        ModelError: what it is instead.
+    """
+    shape = np.shape(values) if isinstance(values, np.ndarray) else type(values).__name__
+    if not isinstance(values, np.ndarray) or values.ndim != rank or len(values) != clips:
+        raise ModelError(
+            f"the model's output {name} must have {rank} axes, the first of {clips} for as many "
+            f"clips, and is {shape}"
+        )

@@ -116,3 +116,15 @@ def test_a_long_clip_gets_the_mean_of_its_pieces(tmp_path: Path) -> None:
     # 30 of 80 seconds are loud for certain, the others soft.
     np.testing.assert_allclose(np.exp(output), [50 / 80, 30 / 80], atol=1e-4)
     np.testing.assert_allclose(model.long_output(iter([clip[:100], clip[100:]])), output)
+
+
+def test_an_output_of_another_shape_is_named(tmp_path: Path) -> None:
+    path = loudness_model(tmp_path / "m.onnx")
+    model = onnx.load(path)
+    model.graph.node[-1].op_type = "ReduceMax"
+    del model.graph.node[-1].attribute[:]
+    model.graph.node[-1].attribute.append(helper.make_attribute("keepdims", 0))
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    save_model(model, path)
+    with pytest.raises(ModelError, match="output log_probs must have 2 axes"):
+        Classifier.load(path).outputs([np.zeros(100, np.float32)])

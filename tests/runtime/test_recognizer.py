@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+from onnx import TensorProto, helper
 
 from quantkit.arrays import FloatArray
 from quantkit.audio.frontend import Frontend
@@ -129,3 +131,33 @@ def test_foreign_inputs_are_named(artifact: Path) -> None:
     save_model(model, artifact)
     with pytest.raises(ModelError, match=r"not a quantkit recogniser: .*\['lengths', 'pixels'\]"):
         Recognizer.load(artifact)
+
+
+@pytest.mark.parametrize(
+    ("name", "operator", "inputs"),
+    [
+        ("log_probs", "ReduceMax", ["kept.log_probs"]),
+        ("output_lengths", "ReduceMax", ["kept.output_lengths"]),
+        ("output_lengths", "Sub", ["kept.output_lengths", "many"]),
+        ("output_lengths", "Cast", ["kept.output_lengths"]),
+    ],
+)
+def test_outputs_of_other_shapes_and_types_are_named(
+    artifact: Path, name: str, operator: str, inputs: list[str]
+) -> None:
+    model = load_model(artifact)
+    for node in model.graph.node:
+        node.output[:] = [f"kept.{n}" if n == name else n for n in node.output]
+        node.input[:] = [f"kept.{n}" if n == name else n for n in node.input]
+    attributes: dict[str, Any] = {"ReduceMax": {"keepdims": 0}, "Cast": {"to": TensorProto.FLOAT}}
+    node = helper.make_node(operator, inputs, [name], **attributes.get(operator, {}))
+    model.graph.node.append(node)
+    model.graph.initializer.append(helper.make_tensor("many", TensorProto.INT64, [], [1_000]))
+    for value in model.graph.output:
+        if value.name == name:
+            value.type.tensor_type.ClearField("shape")
+            if operator == "Cast":
+                value.type.tensor_type.elem_type = TensorProto.FLOAT
+    save_model(model, artifact)
+    with pytest.raises(ModelError, match=f"output {name} (must have|is no number of frames)"):
+        Recognizer.load(artifact).log_probs([noise(5, 40)])

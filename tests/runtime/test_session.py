@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from quantkit.errors import InputError, ModelError
-from quantkit.graph.artifact import save_model
+from quantkit.graph.artifact import load_model, save_model
 from quantkit.runtime.session import create_session
 
 
@@ -116,3 +118,16 @@ class TestOldRuntimes:
 def test_negative_threads(artifact: Path) -> None:
     with pytest.raises(InputError, match="threads must be 0"):
         create_session(artifact, threads=-1)
+
+
+def test_a_failing_run_is_said_once(artifact: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    model = load_model(artifact)
+    model.graph.initializer.append(helper.make_tensor("shape", TensorProto.INT64, [1], [7]))
+    model.graph.node.append(helper.make_node("Reshape", ["features", "shape"], ["seven"]))
+    model.graph.output.append(helper.make_tensor_value_info("seven", TensorProto.FLOAT, [7]))
+    save_model(model, artifact)
+    session = create_session(artifact)
+    feed = {"features": np.zeros((1, 3, 40), np.float32), "lengths": np.array([3])}
+    with pytest.raises(Exception, match="Non-zero status code"):
+        session.run(None, feed)
+    assert capfd.readouterr().err == ""

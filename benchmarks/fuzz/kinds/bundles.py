@@ -1,0 +1,98 @@
+"""Bundles: ``verify`` passes what was shipped, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from benchmarks.fuzz.case import Answer, Case, Refused, WrongResult, command
+from benchmarks.fuzz.damage import damaged
+from benchmarks.fuzz.json_damage import changed_json, same_json
+from benchmarks.fuzz.models import write_models
+
+
+class Bundles:
+    """Files that are removed, swapped, altered, linked or added, and changed manifests."""
+
+    name, share = "bundles", 70
+
+    def prepare(self, seeds: Path) -> None:
+        if not (seeds / "model.onnx").exists():
+            write_models(seeds)
+        (seeds / "LICENCE.txt").write_text("CC0-1.0: do as you like.\n")
+        command(
+            *("ship", seeds / "model.onnx", "--licence", seeds / "LICENCE.txt"),
+            *("-o", seeds / "bundle"),
+            may_fail=False,
+        )
+
+    def run(self, case: Case) -> Answer:
+        bundle = case.folder / "bundle"
+        shutil.copytree(case.seeds / "bundle", bundle)
+        is_same = self._change(case, bundle)
+        try:
+            command("verify", bundle)
+        except Refused as refusal:
+            if is_same:
+                raise WrongResult(f"nothing was changed, and it is refused: {refusal}") from None
+            raise
+        if not is_same:
+            raise WrongResult("changed, and verified")
+        return "right"
+
+    def _change(self, case: Case, bundle: Path) -> bool:
+        """Change the bundle; returns whether it still says and holds the same."""
+        random = case.random
+        files = sorted(path for path in bundle.rglob("*") if path.is_file())
+        file, other = random.sample(files, 2)
+        before = file.read_bytes()
+        manifest = bundle / "manifest.json"
+        way = random.randrange(13)
+        if way == 0:
+            file.unlink()
+        elif way == 1:
+            file.rename(bundle / "aside")
+            other.rename(file)
+            (bundle / "aside").rename(other)
+        elif way == 2:
+            target = case.folder / "aside"
+            file.rename(target)
+            file.symlink_to(random.choice((target, other, file, Path("/etc/passwd"))))
+        elif way == 3:
+            file.unlink()
+            os.link(other, file)
+            return before == file.read_bytes()
+        elif way == 4:
+            (bundle / random.choice(("extra", ".hidden", "é", "model.onnx.data"))).write_bytes(b"x")
+        elif way == 5:
+            file.unlink()
+            random.choice((file.mkdir, lambda: os.mkfifo(file)))()
+        elif way == 6:
+            (bundle / "folder").mkdir()
+        elif way == 7:
+            file.rename(bundle / file.name.upper())
+            return file.name == file.name.upper()
+        elif way in (8, 9):
+            manifest.write_bytes(changed_json(manifest.read_text(), random))
+            return self._verifies_the_same(case, manifest)
+        elif way == 10:
+            manifest.write_bytes(same_json(manifest.read_text(), random))
+            return self._verifies_the_same(case, manifest)
+        else:
+            file.write_bytes(damaged(before, random))
+            return file.read_bytes() == before
+        return False
+
+    @staticmethod
+    def _verifies_the_same(case: Case, manifest: Path) -> bool:
+        """Whether a manifest lists the same files; the rest of it is for people."""
+        import json
+
+        try:
+            found = json.loads(manifest.read_bytes())
+            original = json.loads((case.seeds / "bundle" / "manifest.json").read_bytes())
+            keys = ("schema", "files", "name", "model_sha256", "frontend_added", "tested_on")
+            return all(found[key] == original[key] for key in keys)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return False
