@@ -23,6 +23,7 @@
 
 from __future__ import annotations
 
+from quantkit.printable import printable
 
 # Characters of a message; names in a damaged file may be megabytes.
 _LONGEST_MESSAGE, _KEPT_AT_THE_END = 1_000, 200
@@ -31,13 +32,14 @@ _LONGEST_MESSAGE, _KEPT_AT_THE_END = 1_000, 200
 class QuantkitError(Exception):
     """Base of all errors; ``exit_code`` is what the command line ends with.
 
-    A message of more than 1,000 characters loses its middle.
+    A message of more than 1,000 characters loses its middle, and what a terminal would obey instead
+    of print becomes an escape.
     """
 
     exit_code = 2
 
     def __str__(self) -> str:
-        text = super().__str__()
+        text = "\n".join(map(printable, super().__str__().split("\n")))
         if len(text) <= _LONGEST_MESSAGE:
             return text
         begin = text[: _LONGEST_MESSAGE - _KEPT_AT_THE_END]

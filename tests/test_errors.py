@@ -15,6 +15,11 @@ def test_a_long_message_loses_its_middle(kind: type[QuantkitError]) -> None:
     assert message.endswith("xxx stands in the plan twice")
 
 
+def test_what_a_terminal_would_obey_becomes_an_escape() -> None:
+    assert str(FormatError("unknown setting \x1b[31m")) == "unknown setting \\x1b[31m"
+    assert str(FormatError("one\ntwo")) == "one\ntwo"
+
+
 def test_other_messages_stay_as_they_are() -> None:
     assert str(UnusableClipError("it fails on a clip", "a.wav")) == "it fails on a clip"
     assert str(OutputError("x" * 1_000)) == "x" * 1_000

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from queue import Empty, Queue
+
+import psutil
 
 from benchmarks.cells import ROOT
 from benchmarks.fuzz.worker import SECONDS_LIMIT, Report, special_files
@@ -19,8 +24,9 @@ from quantkit.telemetry import switch_off_telemetry
 #: A kind and a number.
 Job = tuple[str, int]
 
-# Of the clock: other processes may be using the machine.
-_PATIENCE = 3 * SECONDS_LIMIT
+# A process hangs when it has computed for longer than it may, or waited for as long without
+# computing. Others may be using the machine, so the clock alone does not tell.
+_LOOK_EVERY, _IDLE_LOOKS, _IDLE_SECONDS = 5.0, 12, 0.02
 
 
 class _Process:
@@ -66,15 +72,40 @@ class _Process:
         assert self._process.stdin is not None
         self._process.stdin.write(f"{job[0]} {job[1]}\n")
         self._process.stdin.flush()
-        try:
-            line = self._answers.get(timeout=_PATIENCE)
-        except Empty:
+        line = self._answer()
+        if line is None:
+            self._process.send_signal(signal.SIGUSR1)
+            time.sleep(1)
             self.end()
-            return Report(*job, "failed", f"hangs{self._last_place()}", _PATIENCE)
+            return Report(*job, "failed", f"hangs{self._last_place()}", SECONDS_LIMIT)
         if line:
             return Report(**json.loads(line))
         status = self._process.wait()
         return Report(*job, "failed", f"crashed with exit code {status}{self._last_place()}")
+
+    def _answer(self) -> str | None:
+        """What it says; empty when it is over, None when it hangs."""
+        begin = last = self._seconds()
+        idle = 0
+        while True:
+            try:
+                return self._answers.get(timeout=_LOOK_EVERY)
+            except Empty:
+                now = self._seconds()
+                idle = idle + 1 if now - last < _IDLE_SECONDS else 0
+                if now - begin > 1.5 * SECONDS_LIMIT or idle >= _IDLE_LOOKS:
+                    return None
+                last = now
+
+    def _seconds(self) -> float:
+        """Of processor time, with that of the processes that it has started."""
+        total = 0.0
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(self._process.pid)
+            for each in (process, *process.children(recursive=True)):
+                with contextlib.suppress(psutil.Error):
+                    total += sum(each.cpu_times()[:2])
+        return total
 
     @property
     def is_over(self) -> bool:

@@ -41,12 +41,14 @@ def _text(random: Random) -> str:
 
 def _node(model: onnx.ModelProto, random: Random) -> onnx.NodeProto:
     nodes = model.graph.node
-    return nodes[random.randrange(len(nodes))] if nodes else nodes.add()
+    node: onnx.NodeProto = nodes[random.randrange(len(nodes))] if nodes else nodes.add()
+    return node
 
 
 def _weight(model: onnx.ModelProto, random: Random) -> TensorProto:
     tensors = model.graph.initializer
-    return tensors[random.randrange(len(tensors))] if tensors else tensors.add()
+    tensor: TensorProto = tensors[random.randrange(len(tensors))] if tensors else tensors.add()
+    return tensor
 
 
 def _values(model: onnx.ModelProto) -> list[str]:

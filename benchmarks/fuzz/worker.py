@@ -14,6 +14,7 @@ import os
 import random
 import resource
 import shutil
+import signal
 import sys
 import time
 import traceback
@@ -168,12 +169,12 @@ def main(seed: str, seeds: str, home: str, keep: str) -> None:
     os.dup2(handle, 2)
     crashes = (Path(home) / "crash.log").open("w")
     faulthandler.enable(crashes, all_threads=False)
+    # Who waits for an answer in vain asks with this signal where it is.
+    faulthandler.register(signal.SIGUSR1, file=crashes, all_threads=False)
     worker = Worker(int(seed), Path(seeds), Path(home), log, Path(keep))
     for line in sys.stdin:
         name, number = line.split()
-        faulthandler.dump_traceback_later(3 * SECONDS_LIMIT - 2, file=crashes)
         report = worker.run(KINDS[name], int(number))
-        faulthandler.cancel_dump_traceback_later()
         answers.write(json.dumps(asdict(report)) + "\n")
         answers.flush()
 

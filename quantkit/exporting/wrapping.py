@@ -48,8 +48,14 @@ def wrap_again(model: onnx.ModelProto) -> None:
         raise ModelError(f"its quantkit metadata is damaged: {error}") from error
     if not interface.kept:
         return
-    wrap(model, interface.as_kept(False))
-    entry.value = interface.as_kept(False).to_json()
+    # What was widened is narrowed within the graph.
+    inputs, outputs = (
+        tuple(replace(each, computed="") for each in declared)
+        for declared in (interface.inputs, interface.outputs)
+    )
+    ours = replace(interface.as_kept(False), inputs=inputs, outputs=outputs)
+    wrap(model, ours)
+    entry.value = ours.to_json()
 
 
 def declared(

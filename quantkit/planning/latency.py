@@ -127,12 +127,12 @@ class LayerTimes:
             model_sha256=found.text("model_sha256"),
             host=found.text("host"),
             onnxruntime=found.text("onnxruntime"),
-            threads=found.whole("threads"),
-            clip_seconds=found.number("clip_seconds"),
-            runs=found.whole("runs"),
+            threads=found.whole("threads", limits=Range(0)),
+            clip_seconds=found.number("clip_seconds", limits=Range(0)),
+            runs=found.whole("runs", limits=Range(0)),
             layers={name: _times(layers.child(name)) for name in layers.names()},
             whole=_times(found.child("whole")),
-            processor_share=found.number("processor_share"),
+            processor_share=found.number("processor_share", limits=Range(0)),
         )
 
 

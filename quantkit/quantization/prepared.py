@@ -92,14 +92,14 @@ class PreparedModel:
         self.source = source
         opened = open_files(source)
         self.original = opened.graph
-        wrap_again(self.original)
         self.size_bytes = opened.size_bytes
-        self.info: ArtifactInfo = info_of(self.original, str(source))
-        self.keep_interface = _kept_interface(self.original, source, keep_interface)
         self.cache = CalibrationCache()
-        _refuse_quantized(self.original, self.info, source)
+        _refuse_quantized(self.original, info_of(self.original, str(source)), source)
         self.conversion = convert(self.original, source)
         check_conversion(source, self.original, self.conversion)
+        wrap_again(self.original)
+        self.info: ArtifactInfo = info_of(self.original, str(source))
+        self.keep_interface = _kept_interface(self.original, source, keep_interface)
         # Where there is no layer at all, this is said by whatever wants one.
         held = held_in_words(self.original) if find_layers(self.original) else ()
         for line in (*self.conversion.steps, *held):

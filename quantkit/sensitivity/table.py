@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,10 @@ from quantkit.json_fields import Fields, Range
 from quantkit.version import __version__
 
 SENSITIVITY_SCHEMA = "quantkit.sensitivity/1"
-_NOT_NEGATIVE = Range(0)
+
+# A difference of logarithms that are rounded may come out a little below zero, and a model whose
+# numbers overflow is infinitely far away.
+_ERROR = Range(-1e-6)
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,8 @@ class WeightDivergence:
             raise FormatError(f"{row.where}: {error}") from error
         return cls(
             codec,
-            row.number("divergence", limits=_NOT_NEGATIVE, finite=False),
-            row.number("noise", limits=_NOT_NEGATIVE, finite=False),
+            row.number("divergence", limits=_ERROR, finite=False),
+            row.number("noise", limits=_ERROR, finite=False),
             row.flag("measured", default=True),
         )
 
@@ -98,9 +102,9 @@ class ActivationDivergence:
         """
         return cls(
             row.choice("compute", COMPUTES),
-            row.whole("bits"),
-            row.number("divergence", limits=_NOT_NEGATIVE, finite=False),
-            row.number("noise", limits=_NOT_NEGATIVE, finite=False),
+            row.whole("bits", limits=Range(1)),
+            row.number("divergence", limits=_ERROR, finite=False),
+            row.number("noise", limits=_ERROR, finite=False),
         )
 
 
@@ -145,8 +149,8 @@ class LayerSensitivity:
         return cls(
             name=row.text("name"),
             op=row.text("op"),
-            shape=row.wholes("shape"),
-            parameters=row.whole("parameters"),
+            shape=row.wholes("shape", Range(0)),
+            parameters=row.whole("parameters", limits=Range(0)),
             # Who decides by a metric refuses values that are not finite, and names another one.
             metrics=row.numbers("metrics", finite=False),
             weights=tuple(map(WeightDivergence.from_json, row.children("weights"))),
@@ -222,13 +226,17 @@ class Sensitivity:
                 f"schema {document.get('schema')!r} instead of {SENSITIVITY_SCHEMA!r}"
             )
         found = Fields(document, "the sensitivity table")
+        layers = tuple(map(LayerSensitivity.from_json, found.children("layers")))
+        times = Counter(layer.name for layer in layers)
+        if twice := next((name for name in times if times[name] > 1), None):
+            raise FormatError(f"layer {twice} stands in the sensitivity table twice")
         return cls(
             model_sha256=found.text("model_sha256"),
             audio_sha256=found.text("audio_sha256"),
             clips=found.whole("clips", limits=Range(0)),
-            seconds=found.number("seconds"),
+            seconds=found.number("seconds", limits=Range(0)),
             settings=found.table("settings"),
-            layers=tuple(map(LayerSensitivity.from_json, found.children("layers"))),
+            layers=layers,
         )
 
 

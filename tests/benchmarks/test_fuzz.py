@@ -95,7 +95,7 @@ def test_errors_of_ours_are_answers_and_others_are_not() -> None:
 
 def test_exit_codes_of_commands_are_answers() -> None:
     assert "quantkit" in command("--version").output
-    with pytest.raises(Refused, match="missing.onnx: No such file"):
+    with pytest.raises(Refused, match=r"missing\.onnx: No such file"):
         command("inspect", "missing.onnx")
     with pytest.raises(WrongResult, match="exit code 2"):
         command("inspect", "missing.onnx", may_fail=False)

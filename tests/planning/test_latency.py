@@ -123,6 +123,10 @@ def test_the_file_says_all(tmp_path: Path) -> None:
         ({"layers": {"first": {"float32": -1.0}}}, "float32 must be at least 0, not -1.0"),
         ({"layers": 3}, "layers must be a table of named values, not 3"),
         ({"threads": "many"}, "threads must be a whole number, not 'many'"),
+        ({"threads": -1}, "threads must be at least 0, not -1"),
+        ({"runs": -1}, "runs must be at least 0, not -1"),
+        ({"clip_seconds": -1.0}, "clip_seconds must be at least 0, not -1.0"),
+        ({"processor_share": -0.5}, "processor_share must be at least 0, not -0.5"),
     ],
 )
 def test_a_damaged_file_is_refused(damage, message, tmp_path: Path) -> None:

@@ -67,6 +67,12 @@ def changed(**fields: Any) -> dict[str, Any]:
     return document
 
 
+def test_an_overflow_is_infinitely_far_away() -> None:
+    row = {"codec": "int8", "divergence": float("inf"), "noise": 0.5}
+    found = Sensitivity.from_json(changed(weights=[row])).layers[0].weights[0]
+    assert found.divergence == float("inf")
+
+
 @pytest.mark.parametrize(
     ("document", "named"),
     [
@@ -91,6 +97,25 @@ def changed(**fields: Any) -> dict[str, Any]:
             changed(activations=[{"compute": "abacus", "bits": 8, "divergence": 1, "noise": 0}]),
             "abacus",
         ),
+        (
+            changed(weights=[{"codec": "int8", "divergence": -0.5, "noise": 0}]),
+            "divergence must be at least",
+        ),
+        (
+            changed(weights=[{"codec": "int8", "divergence": float("nan"), "noise": 0}]),
+            "divergence must be at least",
+        ),
+        (
+            changed(activations=[{"compute": "static", "bits": 0, "divergence": 1, "noise": 0}]),
+            "bits must be at least 1",
+        ),
+        (
+            changed(activations=[{"compute": "static", "bits": 8, "divergence": 1, "noise": -1}]),
+            "noise must be at least",
+        ),
+        (changed(shape=[-1]), "at least 0, not -1"),
+        (changed(name="output"), "layer output stands in the sensitivity table twice"),
+        ({**TABLE.to_json(), "seconds": -1.0}, "seconds must be at least 0"),
     ],
 )
 def test_a_damaged_table_is_refused(document: dict[str, Any], named: str) -> None:

@@ -112,7 +112,6 @@ def _save_pretrained(folder: Path) -> None:
             conv_dim=(8, 8, 8),
             conv_kernel=(10, 3, 2),
             conv_stride=(5, 2, 2),
-            num_feat_extract_layers=3,
             num_conv_pos_embeddings=16,
             num_conv_pos_embedding_groups=2,
             pad_token_id=0,
