@@ -31,6 +31,8 @@ from quantkit.models.vocabulary import class_names, ctc_labels
 from quantkit.text.labels import Labels
 
 _LOGGER = logging.getLogger(__name__)
+# Of Wav2Vec2ProcessorWithLM.
+_LANGUAGE_MODEL = "language_model"
 # Hertz, where no file says it.
 _SAMPLE_RATE = 16_000
 # Used in training only; models are saved with and without it.
@@ -90,6 +92,13 @@ def load_pretrained(folder: Path, language: str = "") -> Pretrained:
     labels: Labels | None = None
     classes: tuple[str, ...] = ()
     is_ctc = architecture.model is architecture.family.ctc
+    if (folder / _LANGUAGE_MODEL).is_dir():
+        _LOGGER.warning(
+            "%s has a language model in %s, which is no part of the artifact: an .arpa in there can "
+            "be given with --language-model",
+            folder,
+            _LANGUAGE_MODEL,
+        )
     adapter = adapter_of(folder, language) if is_ctc or language else None
     if is_ctc:
         outputs = _count(config, "vocab_size", 32, config_path)

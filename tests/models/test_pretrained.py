@@ -165,6 +165,14 @@ def test_without_settings_of_a_front_end_those_of_transformers_hold(
     assert "has no preprocessor_config.json" in caplog.text
 
 
+def test_a_language_model_beside_it_is_noted(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "language_model").mkdir()
+    assert load_pretrained(folder).labels is not None
+    assert "can be given with --language-model" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("name", "library"), [("tf_model.h5", "TensorFlow"), ("flax_model.msgpack", "Flax")]
 )
