@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
@@ -40,12 +42,25 @@ def optimised_graph(path: Path) -> onnx.GraphProto:
     Raises:
         ModelError: ONNX Runtime does not load the file, or cannot save what it made of it.
     """
+    with optimised_file(path) as written:
+        return onnx.load(str(written), load_external_data=False).graph
+
+
+@contextmanager
+def optimised_file(path: Path) -> Iterator[Path]:
+    """A temporary ``.onnx`` of the graph that ONNX Runtime would run.
+
+    Large constants lie in a second file beside it.
+
+    Raises:
+        ModelError: see :func:`optimised_graph`.
+    """
     with tempfile.TemporaryDirectory(prefix="quantkit-optimised-") as folder:
         written = Path(folder) / "optimised.onnx"
         # Nothing is run, so packing the weights for the kernels would be wasted.
         options = session_options(prepack=False)
         options.optimized_model_filepath = str(written)
-        # Weights go to a second file that is never read: this also works beyond 2 GB.
+        # In a second file, which most never read: this also works beyond 2 GB.
         options.add_session_config_entry(
             "session.optimized_model_external_initializers_file_name", "weights.bin"
         )
@@ -54,4 +69,4 @@ def optimised_graph(path: Path) -> onnx.GraphProto:
         )
         with single_file(path) as whole:
             open_session(whole, options)
-        return onnx.load(str(written), load_external_data=False).graph
+        yield written
