@@ -42,6 +42,7 @@ from quantkit.graph.artifact import (
     total_size,
 )
 from quantkit.graph.info import ArtifactInfo
+from quantkit.runtime.hosts import hosts_of
 from quantkit.tasks.catalogue import task_of
 
 _LICENCE_NAMES = ("LICENCE", "LICENSE", "LICENCE.txt", "LICENSE.txt", "LICENCE.md", "LICENSE.md")
@@ -103,6 +104,7 @@ def ship(
         write_text(folder / EXAMPLE, EXAMPLE_SOURCE)
         runtimes = tuple(run_once(folder, python) for python in (sys.executable, *pythons))
         title = name or " ".join(filter(None, (info.name, model.stem)))
+        hosts = hosts_of(folder / MODEL)
         facts = CardFacts(
             name=title,
             info=info,
@@ -115,6 +117,7 @@ def ship(
             runtimes=runtimes,
             measured=measured,
             about=about_text,
+            hosts=hosts,
         )
         write_text(folder / CARD, write_card(facts))
         manifest = Manifest(
@@ -123,6 +126,7 @@ def ship(
             frontend_added=not info.fused,
             tested_on=runtimes,
             files=describe(folder),
+            hosts=hosts,
         )
         write_manifest(manifest, folder)
     return manifest
