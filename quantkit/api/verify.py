@@ -11,6 +11,7 @@ from quantkit.bundles.verify import Finding, Verification
 from quantkit.bundles.verify import verify as verify_bundle
 from quantkit.bundles.verify_artifact import ArtifactVerification, verify_artifact
 from quantkit.errors import InputError
+from quantkit.runtime.hosts import Hosts
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class VerifyResult:
             does not hold.
         is_bundle: whether a folder was checked.
         runtime: versions and times of the run here; None when something was found.
+        hosts: on which processors the integer sums of the model are exact, whatever this one is;
+            None when something was found, or a bundle does not say it.
     """
 
     path: Path
@@ -33,6 +36,7 @@ class VerifyResult:
     sha256: str
     is_bundle: bool
     runtime: dict[str, Any] | None
+    hosts: Hosts | None = None
 
     @property
     def ok(self) -> bool:
@@ -61,6 +65,7 @@ class VerifyResult:
             checksum: self.sha256,
             "findings": self.rows(),
             "runtime": self.runtime,
+            "hosts": None if self.hosts is None else self.hosts.to_json(),
         }
 
     def rows(self) -> list[dict[str, Any]]:
@@ -93,11 +98,19 @@ def verify(path: PathLike, *, manifest_sha256: str | None = None) -> VerifyResul
     if not checked.is_file():
         found = verify_bundle(checked, manifest_sha256=manifest_sha256)
         return VerifyResult(
-            checked, found.files, found.findings, found.manifest_sha256, True, found.runtime
+            checked,
+            found.files,
+            found.findings,
+            found.manifest_sha256,
+            True,
+            found.runtime,
+            None if found.findings else found.hosts,
         )
     if manifest_sha256 is not None:
         raise InputError(f"the SHA-256 of a manifest is for bundles, and {checked} is a file")
     artifact = verify_artifact(checked)
     problem = artifact.problem
     findings = (Finding("model", checked.name, problem),) if problem else ()
-    return VerifyResult(checked, 1, findings, artifact.checksum, False, artifact.runtime)
+    return VerifyResult(
+        checked, 1, findings, artifact.checksum, False, artifact.runtime, artifact.hosts
+    )

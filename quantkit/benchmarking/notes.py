@@ -73,8 +73,9 @@ def notes_on(
     if not host.vnni and any("int8" in model.variant for model in models):
         notes.append(
             f"This CPU ({host.cpu or host.machine}) has no VNNI: int8 is slower here than on a "
-            "CPU that has it, and 8-bit sums may saturate."
+            "CPU that has it."
         )
+    notes += _on_processors(models, host)
     return tuple(notes)
 
 
@@ -82,6 +83,22 @@ def _reasons(corpus: CorpusInfo) -> str:
     """Those that the report knows, and how many more there are."""
     more = corpus.skipped_count - len(corpus.skipped)
     return "; ".join(corpus.skipped) + (f"; and {more} more" if more > 0 else "")
+
+
+def _on_processors(models: Sequence[ModelResult], host: Host) -> list[str]:
+    """Where the integer sums of the models are exact: those that agree share a sentence."""
+    named: dict[str, list[str]] = {}
+    for model in models:
+        if model.hosts is not None and model.hosts.layers:
+            named.setdefault(model.hosts.summary(), []).append(model.name)
+    notes = [f"{', '.join(names)}: {summary}." for summary, names in named.items()]
+    wrong = [model.name for model in models if model.hosts is not None and model.hosts.overflowing]
+    if wrong and "avx2" in host.flags and not host.vnni:
+        notes.append(
+            f"This CPU has AVX2 and no VNNI: the figures of {', '.join(wrong)} are those of sums "
+            "that may overflow."
+        )
+    return notes
 
 
 def _clips(count: int) -> str:

@@ -30,6 +30,7 @@ from quantkit.benchmarking.settings import BenchSettings
 from quantkit.benchmarking.sweep import sweep_batch_sizes
 from quantkit.printable import printable
 from quantkit.progress import Progress, counted, no_progress
+from quantkit.runtime.hosts import hosts_of
 from quantkit.tasks.open import open_speech_model
 
 _LOG = logging.getLogger(__name__)
@@ -292,4 +293,5 @@ def _result(
         wer_edits=accuracy.wer_edits,
         batches=batches,
         utterances=utterances,
+        hosts=hosts_of(contestant.path),
     )

@@ -17,10 +17,11 @@ from quantkit.errors import FormatError
 from quantkit.files import read_json, write_json
 from quantkit.json_dataclass import build
 from quantkit.report.formatting import Interval
+from quantkit.runtime.hosts import Hosts
 from quantkit.text.units import Unit, unit_named
 
 # Fields of a model that are tables themselves.
-_NESTED = frozenset({"latency_ms", "batches", "utterances", "cer_edits", "wer_edits"})
+_NESTED = frozenset({"latency_ms", "batches", "utterances", "cer_edits", "wer_edits", "hosts"})
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,7 @@ class ModelResult:
         cer, wer: label and word error rate of the corpus: edits over reference units.
         batches: accuracy by batch size.
         utterances: one result per labelled clip.
+        hosts: on which processors its integer sums are exact; None in reports of before.
     """
 
     name: str
@@ -207,6 +209,7 @@ class ModelResult:
     wer_edits: Edits | None
     batches: tuple[BatchRow, ...]
     utterances: tuple[UtteranceResult, ...]
+    hosts: Hosts | None = None
 
 
 @dataclass(frozen=True)

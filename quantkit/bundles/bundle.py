@@ -43,6 +43,7 @@ from quantkit.graph.artifact import (
 from quantkit.graph.info import ArtifactInfo
 from quantkit.graph.interface import interface_in
 from quantkit.replacing import replaced_folder
+from quantkit.runtime.hosts import hosts_of
 from quantkit.tasks.catalogue import task_of
 
 
@@ -105,6 +106,7 @@ def ship(
         write_text(folder / EXAMPLE, EXAMPLE_SOURCE)
         runtimes = tuple(run_once(folder, python) for python in (sys.executable, *pythons))
         title = name or " ".join(filter(None, (info.name, model.stem)))
+        hosts = hosts_of(folder / MODEL)
         facts = CardFacts(
             name=title,
             info=info,
@@ -117,6 +119,7 @@ def ship(
             runtimes=runtimes,
             measured=measured,
             about=about_text,
+            hosts=hosts,
         )
         write_text(folder / CARD, write_card(facts))
         manifest = Manifest(
@@ -125,6 +128,7 @@ def ship(
             frontend_added=not info.fused,
             tested_on=runtimes,
             files=describe(folder),
+            hosts=hosts,
         )
         write_manifest(manifest, folder)
     return manifest

@@ -10,6 +10,7 @@ from typing import Any
 from quantkit.audio.frontends import AnyFrontend
 from quantkit.benchmarking.schema import BenchReport, ModelResult
 from quantkit.graph.info import ArtifactInfo
+from quantkit.runtime.hosts import Hosts
 from quantkit.text.labels import Labels
 from quantkit.version import __version__
 
@@ -28,6 +29,7 @@ class CardFacts:
         runtimes: what :func:`quantkit.bundles.trial.run_once` returned.
         measured: the bench run and this model's result in it, if there was one.
         about: the recogniser's own card, Markdown; empty if there is none.
+        hosts: on which processors the model's integer sums are exact.
     """
 
     name: str
@@ -41,6 +43,7 @@ class CardFacts:
     runtimes: tuple[Mapping[str, Any], ...]
     measured: tuple[BenchReport, ModelResult] | None
     about: str
+    hosts: Hosts
 
 
 def write_card(facts: CardFacts) -> str:
@@ -197,16 +200,14 @@ def _limits(facts: CardFacts) -> str:
         "- Figures apply to speech like that of the bench corpus; expect worse results with "
         "noise, distant microphones and other accents.",
     ]
-    computes = {str(layer.get("compute")) for layer in _plan_layers(facts.info)}
     if _range_per_batch(facts.info):
         lines.append(
             "- Some activation ranges are computed at run time over the whole batch: the text of a "
             "clip can depend on the clips that share its batch. One clip per run avoids that."
         )
-    if computes & {"dynamic", "static"}:
+    if facts.hosts.layers:
         lines.append(
-            "- 8-bit layers are fast on CPUs with VNNI (or ARM dot product) instructions. x86 "
-            "CPUs without them are slower, and their 8-bit sums can saturate, which changes "
-            "results a little."
+            "- 8-bit layers are fast on CPUs with VNNI (or ARM dot product) instructions, and "
+            f"slower on x86 CPUs without them. Processors: {facts.hosts.summary()}."
         )
     return "\n".join(lines)

@@ -5,6 +5,7 @@
     {"schema": "quantkit.bundle/1", "quantkit": "0.1.0", "name": "wav2letter-en",
      "model_sha256": "… of the .onnx that was shipped", "frontend_added": true,
      "tested_on": [{"onnxruntime": "1.31.1", "python": "3.11.7", "os": "Linux", "…": "…"}],
+     "hosts": {"exact_on": ["vnni", "arm"], "…": "see quantkit.runtime.hosts"},
      "files": [{"path": "model.onnx", "bytes": 23700000, "sha256": "…"}]}
 
 A manifest is untrusted input for :func:`read_manifest`: a path must name a file inside the bundle
@@ -23,6 +24,7 @@ from typing import Any
 from quantkit.errors import BundleError, FormatError
 from quantkit.files import sha256_of, write_json
 from quantkit.json_fields import parse_json
+from quantkit.runtime.hosts import Hosts
 from quantkit.version import __version__
 
 BUNDLE_SCHEMA = "quantkit.bundle/1"
@@ -54,13 +56,23 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A bundle's contents; ``tested_on`` lists each runtime that ran the model at ship time."""
+    """A bundle's contents.
+
+    Args:
+        name: for people.
+        model_sha256: of the ``.onnx`` that was shipped.
+        frontend_added: whether it got its front end then.
+        tested_on: each runtime that ran the model at ship time.
+        files: all but the manifest.
+        hosts: on which processors the model's integer sums are exact; None in bundles of before.
+    """
 
     name: str
     model_sha256: str
     frontend_added: bool
     tested_on: tuple[Mapping[str, Any], ...]
     files: tuple[FileEntry, ...]
+    hosts: Hosts | None = None
 
 
 def describe(folder: Path) -> tuple[FileEntry, ...]:
@@ -81,6 +93,7 @@ def write_manifest(manifest: Manifest, folder: Path) -> None:
         "model_sha256": manifest.model_sha256,
         "frontend_added": manifest.frontend_added,
         "tested_on": [dict(runtime) for runtime in manifest.tested_on],
+        **({} if manifest.hosts is None else {"hosts": manifest.hosts.to_json()}),
         "files": [
             {"path": entry.path, "bytes": entry.size, "sha256": entry.sha256}
             for entry in manifest.files
@@ -118,7 +131,15 @@ def read_manifest(folder: Path) -> Manifest:
         content["frontend_added"],
         tuple(tested_on),
         entries,
+        _hosts(content["hosts"], path) if "hosts" in content else None,
     )
+
+
+def _hosts(content: Any, path: Path) -> Hosts:
+    try:
+        return Hosts.from_json(content, f"{path}: 'hosts'")
+    except FormatError as error:
+        raise BundleError(str(error)) from error
 
 
 def why_unsafe(path: str) -> str:

@@ -14,6 +14,7 @@ from quantkit.errors import BundleError, ModelError, VerificationError
 from quantkit.files import sha256_of
 from quantkit.graph.artifact import read_info, total_size
 from quantkit.replacing import settled
+from quantkit.runtime.hosts import Hosts
 from quantkit.text.labels import Labels
 
 Problem = Literal[
@@ -40,12 +41,15 @@ class Verification:
             rule that out.
         runtime: versions and timing of the run; ``None`` if files differ, because a model that was
             tampered with is not run.
+        hosts: on which processors the model's integer sums are exact; ``None`` where the manifest
+            does not say it, as in bundles of before.
     """
 
     files: int
     findings: tuple[Finding, ...]
     manifest_sha256: str
     runtime: dict[str, Any] | None
+    hosts: Hosts | None = None
 
     def require(self, bundle: Path) -> None:
         """Raise if there are findings.
@@ -81,7 +85,7 @@ def verify(bundle: Path, *, manifest_sha256: str | None = None) -> Verification:
     runtime = None
     if not findings:
         findings, runtime = _check_model(bundle)
-    return Verification(len(manifest.files), tuple(findings), digest, runtime)
+    return Verification(len(manifest.files), tuple(findings), digest, runtime, manifest.hosts)
 
 
 def _refuse_escaping_links(bundle: Path, manifest: Manifest) -> None:

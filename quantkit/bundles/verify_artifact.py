@@ -16,6 +16,7 @@ from quantkit.graph.artifact import model_files, read_info
 from quantkit.graph.info import ArtifactInfo
 from quantkit.graph.integrity import stored_checksum
 from quantkit.runtime.errors import runtime_errors
+from quantkit.runtime.hosts import Hosts, hosts_of
 from quantkit.runtime.session import create_session
 from quantkit.runtime.speech_model import SpeechModel
 from quantkit.tasks.catalogue import task_of
@@ -35,11 +36,13 @@ class ArtifactVerification:
         runtime: the version of ``onnxruntime`` that it runs in, ``load_s`` (seconds), and ``rtf``
             (computing time per second of audio, first run), None for a model that is not a
             recogniser and was only loaded. None if the check failed.
+        hosts: on which processors its integer sums are exact; None likewise.
     """
 
     checksum: str
     problem: str = ""
     runtime: dict[str, Any] | None = None
+    hosts: Hosts | None = None
 
     def require(self) -> None:
         """Raise if the artifact is damaged or does not run.
@@ -74,7 +77,7 @@ def verify_artifact(path: Path) -> ArtifactVerification:
         raise ModelError(f"{path} has no checksum to compare with: quantkit did not write it")
     try:
         _require_runtime(path, info)
-        return ArtifactVerification(checksum, runtime=_try(path, info))
+        return ArtifactVerification(checksum, runtime=_try(path, info), hosts=hosts_of(path))
     except ModelError as error:
         return ArtifactVerification(checksum, str(error))
 

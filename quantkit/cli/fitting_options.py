@@ -17,6 +17,7 @@ from quantkit.quantization.choices.ptq import (
     Rounding,
     WeightRange,
 )
+from quantkit.quantization.choices.target_cpu import TARGET_CPUS, TargetCpu
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -59,6 +60,15 @@ _OPTIONS = [
         help="Move outliers of activations into weights first, as SmoothQuant does; 0: don't.",
     ),
     click.option(
+        "--target-cpu",
+        type=click.Choice(TARGET_CPUS),
+        default=_USUAL.target_cpu,
+        show_default=True,
+        help="The processors that the file must be right on: x86 with AVX2 or AVX-512 and without "
+        "VNNI, x86 with VNNI, 64-bit ARM, or any of them. For avx2 and any, weights of integer "
+        "layers keep within ±64, so that no sum of products overflows.",
+    ),
+    click.option(
         "--balance",
         multiple=True,
         metavar="LAYER",
@@ -77,6 +87,7 @@ class FittingOptions:
     bias_correction: bool
     equalization: bool
     smoothing: float
+    target_cpu: TargetCpu
     balance: tuple[str, ...]
 
     @property
@@ -88,6 +99,7 @@ class FittingOptions:
             bias_correction=self.bias_correction,
             equalization=self.equalization,
             smoothing=self.smoothing,
+            target_cpu=self.target_cpu,
             balance=tuple(dict.fromkeys(self.balance)),
         )
 

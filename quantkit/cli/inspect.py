@@ -25,8 +25,8 @@ def command(model: Path, as_json: bool, runtime: bool) -> None:
     """Show operator, shape, codec, bits, compute and bytes of each layer of MODEL.
 
     Bytes are those in the file: weight, scales, tables, zero points and bias; `stored` is the same
-    in bits per weight. A file that does not match
-    its checksum is refused with exit code 2.
+    in bits per weight. The last line says on which processors the integer sums are exact. A file
+    that does not match its checksum is refused with exit code 2.
 
     \b
     Example:
@@ -46,6 +46,10 @@ def command(model: Path, as_json: bool, runtime: bool) -> None:
         f"on disk {inspection.size_bytes:,} bytes = {inspection.size_bytes / 1e6:.1f} MB; "
         f"{checksum}"
     )
+    made_for = f"made for {inspection.target_cpu} processors" if inspection.target_cpu else ""
+    exact = inspection.hosts.summary() if inspection.hosts is not None else ""
+    if made_for or exact:
+        click.echo("  " + "; ".join(filter(None, (made_for, exact))))
 
 
 def _print_layers(inspection: Inspection, runtime: bool) -> None:

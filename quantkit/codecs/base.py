@@ -93,6 +93,8 @@ class Weight:
             is rounded to the nearest level; else rounding errors are compensated by other weights.
         scale: (channels,) given steps of evenly spaced levels; None: the codec searches them.
             Ignored by codecs with tables.
+        largest_level: no level may be further from zero, because the kernel would overflow; None:
+            as far as the codec's own levels go.
         channel_importance: (channels,) what a squared error in each output channel costs, in any
             unit; None if unknown. Only ``tiered`` uses it.
         for_estimate: only the size of the error matters, and not the levels. Then compensated
@@ -104,6 +106,7 @@ class Weight:
     importance: FloatArray | None = None
     second_moments: SecondMoments | None = None
     scale: FloatArray | None = None
+    largest_level: int | None = None
     channel_importance: FloatArray | None = None
     for_estimate: bool = False
 

@@ -131,7 +131,8 @@ def lay_and_round(weight: Weight, lay: Callable[[Weight], Laid[GridType]]) -> La
     largest = float(np.abs(rows.values).max())
     values = (rows.values / largest).astype(np.float32)
     given = None if rows.scale is None else (rows.scale / largest).astype(np.float32)
-    best = lay(Weight(values, 0, rows.importance, scale=given))
+    fitted = replace(rows, values=values, second_moments=None, scale=given)
+    best = lay(fitted)
     compensation = _Compensation.of(moments, len(values), best.grid.group)
     if compensation is None:
         return lay(replace(rows, second_moments=None))
@@ -147,7 +148,7 @@ def lay_and_round(weight: Weight, lay: Callable[[Weight], Laid[GridType]]) -> La
         little = best_error.sum() > _LEAST_GAIN * before
         if given is not None or little or number == rounds:
             break
-        laid = lay(Weight(decided, 0, compensation.masses()))
+        laid = lay(replace(fitted, values=decided, importance=compensation.masses(), scale=None))
     if not weight.for_estimate:
         compensation.improve(values, best)
     scale = best.grid.scale.astype(np.float64) * largest

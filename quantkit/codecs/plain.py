@@ -12,6 +12,7 @@ from onnx import TensorProto
 from quantkit.arrays import FloatArray
 from quantkit.codecs.base import DecodeBuilder, Encoded, Levels, Packed, Part, Weight
 from quantkit.codecs.uniform import UniformGrid, fit_uniform
+from quantkit.codecs.uniform_rounding import round_uniform
 
 _HALF = np.finfo(np.float16)
 
@@ -37,8 +38,9 @@ class _Plain:
 class Int8(_Plain):
     """Levels from −127 to 127, with each channel's scale searched.
 
-    Always the nearest levels, without compensation: rounding activations to 8 bits costs more than
-    compensation could gain here.
+    The nearest levels, without compensation: rounding activations to 8 bits costs more than
+    compensation could gain here. Where the weight has a ``largest_level``, as with fewer bits,
+    compensation gains what half the levels cost.
     """
 
     name: ClassVar[str] = "int8"
@@ -51,8 +53,11 @@ class Int8(_Plain):
         return UniformGrid(-127, 127)
 
     def encode(self, weight: Weight) -> Encoded:
-        """See :func:`fit_uniform`."""
-        return _on_grid(weight, self.spacing)
+        """See :func:`fit_uniform` and :func:`round_uniform`."""
+        if weight.largest_level is None:
+            return _on_grid(weight, self.spacing)
+        levels, scale = round_uniform(weight, self.spacing)
+        return Encoded(levels, scale, weight.axis, (Packed.of("weight", levels),))
 
 
 @dataclass(frozen=True)

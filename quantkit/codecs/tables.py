@@ -23,6 +23,7 @@ from quantkit.codecs.kmeans import Float64Array, k_means
 from quantkit.codecs.lookup import CodeArray, TableArray
 from quantkit.codecs.uniform import VANISHING, normal_scale
 
+#: The largest level of int8, unless the weight says another one.
 _LIMIT = 127
 #: Weights that tables are learned from; more change the result little. A single table costs less,
 #: and is learned from whole channels, of which there should be many.
@@ -37,8 +38,9 @@ _SCALE_ROUNDS_OF_OWN_TABLES = 3
 _BLOCK = 1 << 15
 #: The same where many channels at once matter more.
 _LARGE_BLOCK = 1 << 20
-#: Candidates for ±127, as shares of the outermost level. Smaller shares clip a few weights and give
-#: all others a finer grid. At 6 bits that reduces the error by up to a third.
+#: Candidates for what becomes the largest level, as shares of the outermost one. Smaller shares
+#: clip a few weights and give all others a finer grid. At 6 bits that reduces the error by up to a
+#: third.
 _REACHES = (1.0, 0.8, 0.65, 0.5)
 #: Lower bound of importance, as a share of its mean: users may say what calibration did not
 #: contain.
@@ -76,8 +78,9 @@ def fit_tables(
     Weights are divided by the root mean square of their channel. Tables are learned from a sample
     of the groups, as in k-means: alternately, each table's levels become the one-dimensional
     k-means of its groups, and each group chooses the table with the least error. Then the choices
-    and the least-squares scales of the channels are found alternately. Levels are rounded to int8;
-    a few may be clipped if a finer grid reduces the total error.
+    and the least-squares scales of the channels are found alternately. Levels are rounded to int8,
+    up to the weight's ``largest_level``; a few may be clipped if a finer grid reduces the total
+    error.
 
     Args:
         weight: to fit.
@@ -88,7 +91,7 @@ def fit_tables(
     """
     groups = _Groups.of(weight, group_size)
     units = groups.root_mean_squares()
-    return _fit_scales(groups, units, _learn(groups, units, levels, tables))
+    return _fit_scales(groups, units, _learn(groups, units, levels, tables), _limit(weight))
 
 
 def fit_scales(weight: Weight, levels: Float64Array) -> Fitted:
@@ -99,14 +102,15 @@ def fit_scales(weight: Weight, levels: Float64Array) -> Fitted:
         levels: (levels,) ascending, in units of a channel's root mean square.
     """
     groups = _Groups.of(weight, None)
-    return _fit_scales(groups, groups.root_mean_squares(), levels[None])
+    return _fit_scales(groups, groups.root_mean_squares(), levels[None], _limit(weight))
 
 
 def fit_channel_tables(weight: Weight, levels: int) -> Fitted:
     """A table for each channel, with a small importance-weighted squared error.
 
     Its levels are the one-dimensional k-means of the channel's weights, rounded to a grid on which
-    the outermost is ±127. Then nearest levels and least-squares scale are found alternately.
+    the outermost is ±127, or the weight's ``largest_level``. Then nearest levels and least-squares
+    scale are found alternately.
 
     Args:
         weight: to fit; its channels are the groups, each with its own table.
@@ -119,11 +123,12 @@ def fit_channel_tables(weight: Weight, levels: int) -> Fitted:
     tables = np.zeros((channels, levels), np.int8)
     scale = np.zeros(channels, np.float32)
     vanishing = (units.max(initial=0) or 1.0) * VANISHING
+    limit = _limit(weight)
     for block, values, importance in groups.blocks(_LARGE_BLOCK):
         unit = units[block]
         centers = _centers_of_channels(values, importance, unit, levels)
         largest = np.abs(centers).max(axis=1)
-        steps = _LIMIT / np.where(largest > 0, largest, 1)
+        steps = limit / np.where(largest > 0, largest, 1)
         rounded = np.rint(centers * steps[:, None]).astype(np.float32)
         own = normal_scale(np.where(unit > 0, unit / steps, vanishing))
         for _ in range(_SCALE_ROUNDS_OF_OWN_TABLES):
@@ -362,9 +367,15 @@ def choose_tables(bins: IndexArray, masses: FloatArray, distances: FloatArray) -
     return choices
 
 
-def _fit_scales(groups: _Groups, units: Float64Array, tables: Float64Array) -> Fitted:
-    """Round ``tables`` to int8, and find scale, choices and codes alternately."""
-    steps, rounded = _on_int8(groups, units, tables)
+def _limit(weight: Weight) -> int:
+    """How far from zero the levels of a table may be."""
+    return _LIMIT if weight.largest_level is None else min(weight.largest_level, _LIMIT)
+
+
+def _fit_scales(groups: _Groups, units: Float64Array, tables: Float64Array, limit: int) -> Fitted:
+    """Round ``tables`` to whole numbers up to ± ``limit``, and find scale, choices and codes
+    alternately."""
+    steps, rounded = _on_integers(groups, units, tables, limit)
     level_of = rounded.astype(np.float32).reshape(-1)
     code_of, distances = LEVEL_BINS.nearest(rounded)
     codes = np.empty(groups.values.shape, np.uint8)
@@ -389,10 +400,10 @@ def _fit_scales(groups: _Groups, units: Float64Array, tables: Float64Array) -> F
     )
 
 
-def _on_int8(
-    groups: _Groups, units: Float64Array, tables: Float64Array
+def _on_integers(
+    groups: _Groups, units: Float64Array, tables: Float64Array, limit: int
 ) -> tuple[float, Float64Array]:
-    """Steps of the int8 grid in a channel's root mean square, and ``tables`` on it.
+    """Steps of the grid in a channel's root mean square, and ``tables`` on its whole numbers.
 
     The best of :data:`_REACHES` by the error on a sample.
     """
@@ -401,7 +412,7 @@ def _on_int8(
     largest = float(np.abs(tables).max(initial=0)) or 1.0
 
     def rounded(steps: float) -> Float64Array:
-        found: Float64Array = np.clip(np.rint(tables * steps), -_LIMIT, _LIMIT)
+        found: Float64Array = np.clip(np.rint(tables * steps), -limit, limit)
         return found
 
     def error(steps: float) -> float:
@@ -409,7 +420,7 @@ def _on_int8(
         chosen = choose_tables(bins, masses, distances)
         return float((masses * distances[bins, chosen[:, None]]).sum(dtype=np.float64))
 
-    best = min((_LIMIT / (reach * largest) for reach in _REACHES), key=error)
+    best = min((limit / (reach * largest) for reach in _REACHES), key=error)
     return best, rounded(best)
 
 

@@ -211,4 +211,4 @@ def _some_rows(rows: Weight, chosen: IndexArray) -> Weight:
         # Channels of a grouped convolution have moments by group.
         moments = None
     scale = None if rows.scale is None else rows.scale[chosen]
-    return Weight(rows.values[chosen], 0, importance, moments, scale)
+    return Weight(rows.values[chosen], 0, importance, moments, scale, rows.largest_level)

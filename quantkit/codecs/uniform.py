@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -60,6 +60,20 @@ class UniformGrid:
             f"there is no {name} grid of {bits} bits; choose mid-tread with 2 to 8 or midrise "
             f"with 1 to 7"
         )
+
+    def within(self, largest: int | None) -> UniformGrid:
+        """The levels that are at most ``largest`` away from zero; None: all.
+
+        >>> UniformGrid(-128, 127).within(64)
+        UniformGrid(lowest=-64, highest=64, step=1)
+        >>> UniformGrid(-127, 127, step=2).within(64)
+        UniformGrid(lowest=-63, highest=63, step=2)
+        """
+        if largest is None:
+            return self
+        # All levels of a grid of odd numbers are odd.
+        bound = largest if self.step == 1 else largest - 1 + largest % 2
+        return replace(self, lowest=max(self.lowest, -bound), highest=min(self.highest, bound))
 
     def nearest(self, ratios: FloatArray) -> FloatArray:
         """The level nearest to each of ``ratios``, as floats."""
@@ -145,6 +159,8 @@ def fit_uniform(weight: Weight, grid: UniformGrid) -> tuple[Levels, FloatArray]:
     "Least squares quantization in PCM", 1982), which never increases the error. The step that clips
     nothing is among the candidates, so the result is never worse than min-max scaling.
 
+    Levels beyond the weight's ``largest_level`` are left out of the grid.
+
     If the weight has given steps, they become the scales, and the levels are the nearest ones.
 
     Returns:
@@ -152,6 +168,7 @@ def fit_uniform(weight: Weight, grid: UniformGrid) -> tuple[Levels, FloatArray]:
         (channels,), positive and finite. A channel of zeros gets a scale that is negligible beside
         the weight's largest value.
     """
+    grid = grid.within(weight.largest_level)
     values = weight.values
     levels = np.empty(values.shape, np.int8 if grid.highest <= 127 else np.int16)
     levels_by_channel = np.moveaxis(levels, weight.axis, 0)

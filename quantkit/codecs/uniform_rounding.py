@@ -25,9 +25,10 @@ def round_uniform(
 
     Args:
         weight: to round.
-        grid: its levels.
+        grid: its levels; those beyond the weight's ``largest_level`` are left out.
         kept: mask in the shape of the weight; other weights become zero. None: all are kept.
     """
+    grid = grid.within(weight.largest_level)
     kept_rows = None if kept is None else to_rows(kept, weight.axis)
 
     def lay(rows: Weight) -> Laid[_Evenly]:

@@ -81,7 +81,9 @@ def dry_build(
     stand_in = 10 * assigned.prepared.size_bytes
     plan = replace(assigned.plan, budget_bytes=budget_bytes, predicted_bytes=stand_in)
     weights = WeightStore(
-        {name: choice.codec.make() for name, choice in assigned.choices.items()}, dry=True
+        {name: choice.codec.make() for name, choice in assigned.choices.items()},
+        dry=True,
+        largest_levels=assigned.largest_levels(),
     )
     tensors = static_layout(assigned.model, assigned.choices).tensors()
     observations = Observations(ranges=dict.fromkeys(tensors, Range(-1.0, 1.0)))

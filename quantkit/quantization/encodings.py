@@ -108,7 +108,8 @@ def encoding_key(codec: Codec, weight: Weight, moments: MomentsChoice | None) ->
         weight: without second moments.
         moments: which it will get.
     """
-    found = hashlib.sha256(f"{codec!r} {weight.axis} {weight.for_estimate}".encode())
+    settings = f"{codec!r} {weight.axis} {weight.for_estimate} {weight.largest_level}"
+    found = hashlib.sha256(settings.encode())
     if moments is not None:
         found.update(moments.digest())
     arrays = (weight.values, weight.importance, weight.scale, weight.channel_importance)

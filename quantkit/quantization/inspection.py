@@ -7,10 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from quantkit.errors import ModelError
 from quantkit.graph.artifact import load_model, total_size
 from quantkit.graph.info import info_of
 from quantkit.graph.integrity import stored_checksum
+from quantkit.quantization.choices.target_cpu import UNRESTRICTED
 from quantkit.quantization.storage import StoredLayer, stored_layers
+from quantkit.runtime.hosts import Hosts, hosts_of
 from quantkit.runtime.lint import LintReport, lint_model
 
 _INTEGER_OPERATORS = {
@@ -71,6 +74,9 @@ class Inspection:
         size_bytes: of the file with its external files.
         method: what made the plan, such as ``static-int8``; empty without a plan.
         model_sha256: of the model that it was made from; empty without a plan.
+        target_cpu: the processors that it was made for; empty without a plan.
+        hosts: on which processors its integer sums are exact; None where ONNX Runtime does not
+            load it.
         checksum: the SHA-256 that the file carries and that its content has; empty for a file
             without one, which quantkit did not write.
     """
@@ -80,6 +86,8 @@ class Inspection:
     size_bytes: int
     method: str = ""
     model_sha256: str = ""
+    target_cpu: str = ""
+    hosts: Hosts | None = None
     checksum: str = ""
 
     @property
@@ -98,6 +106,8 @@ class Inspection:
             "path": str(self.path),
             "method": self.method,
             "model_sha256": self.model_sha256,
+            "target_cpu": self.target_cpu,
+            "hosts": None if self.hosts is None else self.hosts.to_json(),
             "checksum": self.checksum,
             "size_bytes": self.size_bytes,
             "layer_bytes": self.layer_bytes,
@@ -138,8 +148,26 @@ def inspect_model(path: Path, *, runtime: bool = False) -> Inspection:
         size_bytes=total_size(path),
         method=str(plan.get("method", "")),
         model_sha256=info.model_sha256,
+        target_cpu=_target_cpu(plan),
+        hosts=_hosts(path),
         checksum=stored_checksum(path),
     )
+
+
+def _target_cpu(plan: dict[str, Any]) -> str:
+    if not plan:
+        return ""
+    fitting = plan.get("fitting")
+    named = fitting.get("target_cpu") if isinstance(fitting, dict) else None
+    return str(named or UNRESTRICTED)
+
+
+def _hosts(path: Path) -> Hosts | None:
+    try:
+        return hosts_of(path)
+    except ModelError:
+        # What lies in the file can be shown all the same.
+        return None
 
 
 def _inspected(

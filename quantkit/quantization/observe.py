@@ -19,8 +19,9 @@ from quantkit.graph.operators import layer_weights
 from quantkit.quantization.channel_use import channel_use, counted
 from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import LayerChoice
+from quantkit.quantization.choices.target_cpu import is_fitted
 from quantkit.quantization.rewrite import static_layout
-from quantkit.quantization.tied_weights import share_moments, shared_weights
+from quantkit.quantization.tied_weights import limited_layers, share_moments, shared_weights
 
 TrackerType = TypeVar("TrackerType", bound=Tracker)
 
@@ -61,17 +62,23 @@ def observe(
         fresh = tracker(label, bits)
         ranges[value] = followed.add(value, name, (label, bits), fresh)
     weights = layer_weights(GraphEditor(model))
-    few_bits = [layer.name for layer in _fitted(layers, choices)]
+    limited = limited_layers(model, layers, choices, fitting)
+    few_levels = [
+        layer
+        for layer in layers
+        if is_fitted(choices[layer.name].codec.make(), limited=layer.name in limited)
+    ]
+    fitted = [layer.name for layer in few_levels]
     moments = {
         name: followed.add(value, name, axis, Moments(axis))
-        for name in few_bits
+        for name in fitted
         if (weight := weights[name]).meets_first_input
         for value in (str(weight.node.input[0]),)
         if value not in constants
         for axis in (weight.operator.input_axis(weight.editor, weight.node),)
     }
     # What a recurrent weight meets is a result of its node.
-    recurrent = [name for name in few_bits if not weights[name].operator.is_linear]
+    recurrent = [name for name in fitted if not weights[name].operator.is_linear]
     with_matrix = {*moments, *recurrent} if fitting.rounding == "compensated" else set()
     matrices = {
         name: followed.add(each.geometry.value, name, each.geometry, each)
@@ -84,7 +91,7 @@ def observe(
     }
     uses = {
         name: replace(each, tracker=followed.add(each.value, name, each.channels, each.tracker))
-        for name, each in channel_use(model, _fitted(layers, choices)).items()
+        for name, each in channel_use(model, few_levels).items()
     }
     followed.run(model, feeds, advance)
     squares = {name: each.mean_square() for name, each in moments.items()}
@@ -99,14 +106,6 @@ def observe(
         samples=samples,
         channel_use=counted(uses, shared),
     )
-
-
-def _fitted(layers: Sequence[Layer], choices: Mapping[str, LayerChoice]) -> list[Layer]:
-    """The layers whose levels are fitted to what they meet."""
-    codecs = {layer.name: choices[layer.name].codec for layer in layers}
-    return [
-        layer for layer in layers if not codecs[layer.name].is_float and codecs[layer.name].bits < 8
-    ]
 
 
 def _searched(choices: Mapping[str, LayerChoice], fitting: PtqSettings) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -146,12 +147,14 @@ def quantize_model(
     assigned, observations = leaving_out(prepared, feeds, observing)
     conditioned = assigned.conditioned
     _LOG.info("%d layers are observed; their weights are next", len(assigned.layers))
-    _encode_ahead(assigned, observations)
+    limits = assigned.largest_levels()
+    _encode_ahead(assigned, observations, limits)
     weights = WeightStore(
         {name: choice.codec.make() for name, choice in assigned.choices.items()},
         observations,
         assigned.fitting,
         encodings=prepared.cache.encodings,
+        largest_levels=limits,
     )
     model, plan = build(assigned, observations, weights, pack=pack)
     # Checking the file takes as much memory again.
@@ -209,7 +212,9 @@ def _require_something(assigned: AssignedModel) -> None:
         )
 
 
-def _encode_ahead(assigned: AssignedModel, observations: Observations) -> None:
+def _encode_ahead(
+    assigned: AssignedModel, observations: Observations, limits: Mapping[str, int]
+) -> None:
     """Encode the weights side by side; rewriting, layer by layer, then finds them."""
     placed = layer_weights(GraphEditor(assigned.model))
     # The largest first, so that no thread waits long for the last.
@@ -223,6 +228,7 @@ def _encode_ahead(assigned: AssignedModel, observations: Observations) -> None:
             observations,
             assigned.fitting,
             assigned.prepared.cache.encodings,
+            largest_level=limits.get(layer.name),
         )
 
     # Kernels read weights of convolutions in orders of their own.

@@ -35,7 +35,7 @@ from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import LayerChoice
 from quantkit.quantization.equalize.balancing import insert_balances
 from quantkit.quantization.equalize.conditioning import condition
-from quantkit.quantization.tied_weights import separate_transposes
+from quantkit.quantization.tied_weights import limited_layers, separate_transposes
 from quantkit.temporary import TemporaryFolder
 
 _LOG = logging.getLogger(__name__)
@@ -234,6 +234,10 @@ class AssignedModel:
     def is_unchanged(self) -> bool:
         """Whether nothing is to be quantized."""
         return all(choice.is_plain_float for choice in self.choices.values())
+
+    def largest_levels(self) -> dict[str, int]:
+        """Of layers whose weight could overflow on the target processors, by name."""
+        return limited_layers(self.model, self.layers, self.choices, self.fitting)
 
     def condition(self, feeds: CalibrationData | None) -> None:
         """Equalize, smooth and balance the graph as the fitting says; see

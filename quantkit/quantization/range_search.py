@@ -29,7 +29,7 @@ from quantkit.quantization.choices.settings import LayerChoice
 from quantkit.quantization.kernels.static import StaticLayout
 from quantkit.quantization.output_error import OUTPUT_ERRORS
 from quantkit.quantization.rewrite import static_layout
-from quantkit.quantization.tied_weights import share_moments, shared_weights
+from quantkit.quantization.tied_weights import limited_layers, share_moments, shared_weights
 
 
 def search_ranges(
@@ -56,11 +56,12 @@ def search_ranges(
     weights = layer_weights(editor)
     layout = static_layout(model, choices)
     makers = layout.tensors()
+    limits = limited_layers(model, layers, choices, fitting)
     ranges, scales = dict(observations.ranges), dict(observations.scales)
     for value, names in _readers(layers, layout):
         products: dict[str, Product] = {}
         for name in names:
-            spaced = _levels(choices[name], fitting)
+            spaced = _levels(choices[name], fitting, limits.get(name))
             product = _product(weights[name], spaced, observations.samples.get(name))
             if product is not None:
                 products[name] = product
@@ -94,11 +95,11 @@ def _readers(layers: Sequence[Layer], layout: StaticLayout) -> list[tuple[str, l
     return [*readers.items(), *alone]
 
 
-def _levels(choice: LayerChoice, fitting: PtqSettings) -> UniformGrid | None:
+def _levels(choice: LayerChoice, fitting: PtqSettings, largest: int | None) -> UniformGrid | None:
     codec = choice.codec.make()
     if fitting.weight_range == "search" or not isinstance(codec, EvenlySpaced):
         return None
-    return codec.spacing
+    return codec.spacing.within(largest)
 
 
 def _product(

@@ -26,7 +26,9 @@ from quantkit.graph.layers import Layer
 from quantkit.graph.operators import layer_weights, lookups, products
 from quantkit.graph.partition import reads
 from quantkit.graph.tensors import end_bytes, tensor_array
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import LayerChoice
+from quantkit.quantization.choices.target_cpu import largest_levels, restricts
 
 # Sharing less than this saves nothing, and small weights may be equal by chance.
 _SMALLEST = 1024
@@ -106,6 +108,22 @@ def agree(
                 if wanted.compute == "matmul-nbits":
                     notes[name] += " and compute matmul-nbits"
     return agreed, notes
+
+
+def limited_layers(
+    model: onnx.ModelProto,
+    layers: Sequence[Layer],
+    choices: Mapping[str, LayerChoice],
+    fitting: PtqSettings,
+) -> dict[str, int]:
+    """The largest level of each layer whose weight could overflow on the target processors.
+
+    See :mod:`quantkit.quantization.choices.target_cpu`.
+    """
+    if not restricts(fitting.target_cpu):
+        return {}
+    integer = [name for name, choice in choices.items() if choice.multiplies_bytes]
+    return largest_levels(fitting.target_cpu, integer, shared_weights(model, layers))
 
 
 def share_moments(moments: Mapping[str, _Moments], groups: Groups) -> dict[str, _Moments]:

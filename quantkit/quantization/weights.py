@@ -21,18 +21,19 @@ from quantkit.calibration.input_moments import InputMoments
 from quantkit.calibration.observations import Observations
 from quantkit.codecs.base import Codec, DecodeBuilder, Encoded, Weight, blank
 from quantkit.codecs.catalogue import CodecChoice
-from quantkit.errors import ModelError
+from quantkit.errors import InputError, ModelError
 from quantkit.graph.editor import GraphEditor, copy_node
 from quantkit.graph.operators import LayerWeight, node_weights
 from quantkit.quantization.choices.ptq import PtqSettings
+from quantkit.quantization.choices.target_cpu import is_fitted
 from quantkit.quantization.encodings import Encodings, MomentsChoice, encoding_key
 
 _FLOATS = ("float16", "float32")
 _SMALL_BYTES = 4096
 
 
-# Codec, axis, shape and content of a weight, and what it meets.
-_Key = tuple[Codec, int, tuple[int, ...], bytes, InputMoments | None]
+# Codec, axis, shape, largest level and content of a weight, and what it meets.
+_Key = tuple[Codec, int, tuple[int, ...], int | None, bytes, InputMoments | None]
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class WeightStore:
             size, in a fraction of the time, and no use.
         encodings: to share with others.
         for_estimates: see :class:`~quantkit.codecs.base.Weight`.
+        largest_levels: of layers whose kernel would overflow beyond, by name; see
+            :mod:`quantkit.quantization.choices.target_cpu`.
     """
 
     codecs: Mapping[str, Codec]
@@ -61,6 +64,7 @@ class WeightStore:
     dry: bool = False
     encodings: Encodings = field(default_factory=lambda: Encodings(memory=0))
     for_estimates: bool = False
+    largest_levels: Mapping[str, int] = field(default_factory=dict)
     _encoded: dict[_Key, Encoded] = field(default_factory=dict)
     _stored: dict[str, _Stored] = field(default_factory=dict)
     _scales: dict[str, FloatArray] = field(default_factory=dict)
@@ -105,8 +109,9 @@ class WeightStore:
         moments = self.observations.matrices.get(layer)
         by_channel = np.moveaxis(values, axis, 0)
         content = hashlib.sha256(np.ascontiguousarray(by_channel).data).digest()
-        key = (codec, axis, values.shape, content, moments)
-        transposed = (codec, 1 - axis, values.shape[::-1], content, moments)
+        largest = self.largest_levels.get(layer)
+        key = (codec, axis, values.shape, largest, content, moments)
+        transposed = (codec, 1 - axis, values.shape[::-1], largest, content, moments)
         if key not in self._encoded:
             if values.ndim == 2 and transposed in self._encoded:
                 self._encoded[key] = _transposed(self._encoded[transposed])
@@ -124,6 +129,7 @@ class WeightStore:
                     axis,
                     importance,
                     scale=self.observations.scales.get(layer),
+                    largest_level=largest,
                     channel_importance=self.observations.channel_use.get(layer),
                     for_estimate=self.for_estimates,
                 )
@@ -148,7 +154,9 @@ class WeightStore:
     ) -> Encoded:
         def encode() -> Encoded:
             moments = None if chosen is None else self.encodings.moments(chosen)
-            return codec.encode(replace(weight, second_moments=moments))
+            encoded = codec.encode(replace(weight, second_moments=moments))
+            _require_within(encoded, codec, weight.largest_level)
+            return encoded
 
         key = encoding_key(codec, weight, chosen)
         return self.encodings.get(key, encode)
@@ -185,8 +193,7 @@ class WeightStore:
 
     def is_corrected(self, layer: str) -> bool:
         """Whether errors of the weight of ``layer`` are large enough for its bias to take up."""
-        codec = self.codecs[layer]
-        return codec.bits < 8 and codec.name not in _FLOATS
+        return is_fitted(self.codecs[layer], limited=layer in self.largest_levels)
 
     def keep_unmerged(self, layer: str, bias: str) -> None:
         """The initializer ``bias`` is that of ``layer``, and of no other.
@@ -259,15 +266,17 @@ def quantized_weight(
     encodings: Encodings | None = None,
     *,
     for_estimate: bool = False,
+    largest_level: int | None = None,
 ) -> FloatArray:
     """The weight of a float layer as ``codec`` would rebuild it, as the layer's node reads it.
 
     Args:
         encodings: to share with others; None: none.
-        for_estimate: see :class:`~quantkit.codecs.base.Weight`.
+        for_estimate, largest_level: see :class:`~quantkit.codecs.base.Weight`.
 
     Raises:
         ModelError: the weight is not a constant tensor.
+        InputError: the codec cannot keep to ``largest_level``.
     """
     values = require_constant(weight)
     store = WeightStore(
@@ -276,6 +285,7 @@ def quantized_weight(
         fitting,
         encodings=encodings or Encodings(memory=0),
         for_estimates=for_estimate,
+        largest_levels={} if largest_level is None else {weight.name: largest_level},
     )
     return store.encode_layer(weight).dequantized().reshape(values.shape)
 
@@ -309,6 +319,18 @@ def _random(codec: Codec, shape: tuple[int, ...], axis: int, content: bytes) -> 
     levels = random.integers(-9, 9, shape).astype(np.int16 if codec.bits > 8 else np.int8)
     scale = random.uniform(1e-3, 2e-3, channels).astype(np.float32)
     return Encoded(levels, scale, axis, packed)
+
+
+def _require_within(encoded: Encoded, codec: Codec, largest: int | None) -> None:
+    """Refuse levels beyond ``largest``, which codecs of other packages may give."""
+    if largest is None or not encoded.levels.size:
+        return
+    found = max(int(encoded.levels.max()), -int(encoded.levels.min()))
+    if found > largest:
+        raise InputError(
+            f"codec {codec.name} gives levels up to {found}, and sums of products overflow beyond "
+            f"{largest} on processors without VNNI: choose another codec, or --target-cpu vnni"
+        )
 
 
 def _transposed(encoded: Encoded) -> Encoded:

@@ -7,6 +7,8 @@ Beside :mod:`quantkit.runtime.session` and not in it, because that opens models 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
@@ -42,12 +44,25 @@ def optimised_graph(path: Path) -> onnx.GraphProto:
         ModelError: ONNX Runtime does not load the file, or cannot save what it made of it.
         OutputError: no room for temporary files.
     """
+    with optimised_file(path) as written:
+        return onnx.load(str(written), load_external_data=False).graph
+
+
+@contextmanager
+def optimised_file(path: Path) -> Iterator[Path]:
+    """A temporary ``.onnx`` of the graph that ONNX Runtime would run.
+
+    Large constants lie in a second file beside it.
+
+    Raises:
+        ModelError, OutputError: see :func:`optimised_graph`.
+    """
     with TemporaryFolder("optimised") as folder:
         written = folder / "optimised.onnx"
         # Nothing is run, so packing the weights for the kernels would be wasted.
         options = session_options(prepack=False)
         options.optimized_model_filepath = str(written)
-        # Weights go to a second file that is never read: this also works beyond 2 GB.
+        # In a second file, which most never read: this also works beyond 2 GB.
         options.add_session_config_entry(
             "session.optimized_model_external_initializers_file_name", "weights.bin"
         )
@@ -65,4 +80,4 @@ def optimised_graph(path: Path) -> onnx.GraphProto:
                     "name another folder"
                 ) from error
             raise
-        return onnx.load(str(written), load_external_data=False).graph
+        yield written

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,13 +16,19 @@ from quantkit.codecs.catalogue import CodecChoice
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer
 from quantkit.graph.operators import LayerWeight, layer_weights, node_weights
+from quantkit.graph.plan import Compute
 from quantkit.quantization.choices.ptq import PtqSettings
+from quantkit.quantization.choices.settings import LayerChoice
+from quantkit.quantization.choices.target_cpu import largest_levels
 from quantkit.quantization.encodings import Encodings
-from quantkit.quantization.kernels.eligibility import reason_to_stay_plain
+from quantkit.quantization.kernels.eligibility import reason_to_stay_float, reason_to_stay_plain
 from quantkit.quantization.tied_weights import shared_weights
 from quantkit.quantization.weights import quantized_weight, require_constant
 
 Channels = npt.NDArray[np.int64]
+
+# What multiplies bytes, where there is a kernel for it.
+_OF_BYTES: tuple[Compute, ...] = ("static", "dynamic")
 
 
 @dataclass(frozen=True)
@@ -159,18 +165,44 @@ class CandidateWeights:
         """All layers with the same weight as that of layer ``name``, itself included."""
         return self._groups.get(name, (name,))
 
-    def stored_by(self, layer: FloatLayer, codec: CodecChoice) -> FloatArray:
+    def largest_levels(self, choices: Mapping[str, LayerChoice] | None = None) -> dict[str, int]:
+        """Of layers whose weight has a limit on the target processors, by name.
+
+        Args:
+            choices: what the layers are; None: whatever an integer kernel could compute is limited.
+        """
+        if choices is None:
+            integer = [
+                name
+                for name, placed in self._placed.items()
+                if not all(reason_to_stay_float(placed, each) for each in _OF_BYTES)
+            ]
+        else:
+            integer = [name for name, choice in choices.items() if choice.multiplies_bytes]
+        return largest_levels(self.fitting.target_cpu, integer, set(self._groups.values()))
+
+    def stored_by(
+        self, layer: FloatLayer, codec: CodecChoice, largest_level: int | None
+    ) -> FloatArray:
         """The weight of ``layer`` as ``codec`` would rebuild it.
 
         Layers that share a weight get the levels of the first of them.
+
+        Args:
+            largest_level: one of :meth:`largest_levels`, or None.
         """
         if layer.channels is not None:
-            return self._stored_in_part(layer, layer.channels, codec)
+            return self._stored_in_part(layer, layer.channels, codec, largest_level)
         first = self.sharing(layer.name)[0]
         leader = layer if first == layer.name else self.layer(first)
         assert leader is not None
         weight = quantized_weight(
-            leader.placed, codec, self.observations, self.fitting, self._encodings
+            leader.placed,
+            codec,
+            self.observations,
+            self.fitting,
+            self._encodings,
+            largest_level=largest_level,
         )
         return weight if leader is layer else _in_layout(weight, leader.axis, layer.axis)
 
@@ -184,7 +216,11 @@ class CandidateWeights:
         return found
 
     def _stored_in_part(
-        self, layer: FloatLayer, channels: Channels, codec: CodecChoice
+        self,
+        layer: FloatLayer,
+        channels: Channels,
+        codec: CodecChoice,
+        largest_level: int | None,
     ) -> FloatArray:
         """Tables are learned from these channels alone, and rounding is done once.
 
@@ -200,7 +236,13 @@ class CandidateWeights:
         observations = replace(self.observations, scales=scales)
         (placed,) = layer_weights(GraphEditor(model)).values()
         return quantized_weight(
-            placed, codec, observations, self.fitting, self._encodings, for_estimate=True
+            placed,
+            codec,
+            observations,
+            self.fitting,
+            self._encodings,
+            for_estimate=True,
+            largest_level=largest_level,
         )
 
     def _mean_input(self, placed: LayerWeight, values: FloatArray) -> FloatArray | None:

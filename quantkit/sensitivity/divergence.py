@@ -175,6 +175,7 @@ class _Pass:
         self.listened = listened_codecs(settings.for_all_layers, self.probes)
         self.all_grids = wanted.all_grids
         self.repeated = repeated_nodes(model)
+        self.limits = weights.largest_levels()
         self.pool = pool
 
     def measure(self, layer: Layer, found: Mapping[str, Divergences]) -> Divergences:
@@ -212,7 +213,7 @@ class _Pass:
 
         def changes(codec: CodecChoice) -> Iterator[Change]:
             for fold in self.folds:
-                weight = fold.weights.stored_by(layer, codec)
+                weight = fold.weights.stored_by(layer, codec, self.limits.get(layer.name))
                 shared = fold.weights.replacements(layer, weight)
                 for clip in fold.clips:
                     yield trial.with_weight(clip, weight, shared)
@@ -228,7 +229,7 @@ class _Pass:
 
         def errors(codec: CodecChoice) -> Iterator[Change]:
             for fold in self.folds:
-                weight = fold.weights.stored_by(part, codec)
+                weight = fold.weights.stored_by(part, codec, self.limits.get(part.name))
                 for clip in fold.clips:
                     yield trial.error_of(clip, part, weight)
 

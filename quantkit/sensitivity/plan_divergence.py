@@ -153,10 +153,12 @@ class PlanTrial:
     def _encode(self, choices: Mapping[str, LayerChoice]) -> None:
         """Have all weights ready, side by side; simulating then finds them kept."""
 
+        limits = self._weights.largest_levels(choices)
+
         def encode(name: str) -> None:
             layer = self._weights.layer(name)
             if layer is not None and not choices[name].is_plain_float:
-                self._weights.stored_by(layer, choices[name].codec)
+                self._weights.stored_by(layer, choices[name].codec, limits.get(name))
 
         # The largest first, so that no thread waits long for the last.
         ordered = sorted(self._layers, key=lambda layer: -layer.parameters)

@@ -22,6 +22,7 @@ from quantkit.graph.joined import repeated_nodes
 from quantkit.graph.operators import node_weights
 from quantkit.graph.partition import reads
 from quantkit.quantization.choices.settings import LayerChoice
+from quantkit.quantization.choices.target_cpu import is_fitted
 from quantkit.quantization.kernels.activations import (
     never_negative,
     quantize_per_batch,
@@ -68,6 +69,7 @@ def simulate(
     editor = GraphEditor(changed)
     layout = static_layout(model, choices)
     repeated = repeated_nodes(model)
+    limits = weights.largest_levels(choices)
     quantized: dict[str, str] = {}
     replaced: set[str] = set()
     made_of: dict[int, list[onnx.NodeProto]] = {}
@@ -77,11 +79,12 @@ def simulate(
         if choice.is_plain_float or layer is None:
             continue
         before = {id(each) for each in editor.nodes}
-        values = weights.stored_by(layer, choice.codec)
+        values = weights.stored_by(layer, choice.codec, limits.get(name))
         replaced.add(layer.weight)
         quantized[name] = editor.constant(f"{name}.stored", values)
         # Files correct the biases of no others; see WeightStore.is_corrected.
-        shift = layer.shift(values) if choice.codec.bits < 8 else None
+        fitted = is_fitted(choice.codec.make(), limited=name in limits)
+        shift = layer.shift(values) if fitted else None
         node = _named(scope, node.name)
         _replace(scope, node, layer, quantized[name], shift)
         product = _named(scope, node.name)

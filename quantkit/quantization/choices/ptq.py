@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from quantkit.errors import FormatError, InputError
+from quantkit.quantization.choices.target_cpu import TARGET_CPUS, UNRESTRICTED, TargetCpu
 
 Rounding = Literal["nearest", "compensated"]
 WeightRange = Literal["search", "min-max", "cosine", "hessian"]
@@ -40,6 +41,9 @@ class PtqSettings:
             :mod:`quantkit.quantization.equalize.equalization`.
         smoothing: α of SmoothQuant, which moves activations' outliers into weights; 0 leaves it
             out. Needs audio; see :mod:`quantkit.quantization.equalize.smoothing`.
+        target_cpu: the processors that the file must be right on; the first two keep the levels of
+            integer layers' weights within ±64. See
+            :mod:`quantkit.quantization.choices.target_cpu`.
         balance: names of layers that get a multiplication in front for outliers that have nowhere
             else to go. Needs audio; see :mod:`quantkit.quantization.equalize.balancing`.
 
@@ -52,12 +56,14 @@ class PtqSettings:
     bias_correction: bool = True
     equalization: bool = False
     smoothing: float = 0.0
+    target_cpu: TargetCpu = "any"
     balance: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for what, value, known in (
             ("rounding", self.rounding, ROUNDINGS),
             ("weight range", self.weight_range, WEIGHT_RANGES),
+            ("target CPU", self.target_cpu, TARGET_CPUS),
         ):
             if value not in known:
                 raise InputError(f"unknown {what} {value!r}; choose one of {', '.join(known)}")
@@ -69,11 +75,14 @@ class PtqSettings:
         document = asdict(self) | {"balance": list(self.balance)}
         if not self.balance:
             del document["balance"]
+        if self.target_cpu == UNRESTRICTED:
+            del document["target_cpu"]
         return document
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> PtqSettings:
-        """Read what :meth:`to_json` wrote, or a person edited; what is missing has its default.
+        """Read what :meth:`to_json` wrote, or a person edited; what is missing has its default,
+        but for the target CPU: it is VNNI.
 
         Raises:
             FormatError: an unknown field or value.
@@ -96,6 +105,6 @@ class PtqSettings:
         if twice := [name for name, count in Counter(names).items() if count > 1]:
             raise FormatError(f"fitting: its balance names {twice[0]} twice")
         try:
-            return cls(**{**document, "balance": tuple(names)})
+            return cls(**{"target_cpu": UNRESTRICTED, **document, "balance": tuple(names)})
         except InputError as error:
             raise FormatError(f"fitting: {error}") from error

@@ -83,6 +83,11 @@ class LayerChoice:
         )
 
     @property
+    def multiplies_bytes(self) -> bool:
+        """Whether a kernel for uint8 activations and int8 weights computes the layer."""
+        return self.compute in ("static", "dynamic") and not self.is_emulated
+
+    @property
     def dynamic_range(self) -> DynamicRange:
         """The range of a dynamic layer."""
         return "per-clip" if self.range == "dynamic per-clip" else "per-batch"
