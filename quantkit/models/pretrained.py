@@ -94,8 +94,8 @@ def load_pretrained(folder: Path, language: str = "") -> Pretrained:
     is_ctc = architecture.model is architecture.family.ctc
     if (folder / _LANGUAGE_MODEL).is_dir():
         _LOGGER.warning(
-            "%s has a language model in %s, which is no part of the artifact: an .arpa in there can "
-            "be given with --language-model",
+            "%s has a language model in %s, which is no part of the artifact: an .arpa in there "
+            "can be given with --language-model",
             folder,
             _LANGUAGE_MODEL,
         )

@@ -22,6 +22,7 @@ SENSITIVITY_SCHEMA = "quantkit.sensitivity/1"
 # A difference of logarithms that are rounded may come out a little below zero, and a model whose
 # numbers overflow is infinitely far away.
 _ERROR = Range(-1e-6)
+_NOISE = Range(0)
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class WeightDivergence:
         return cls(
             codec,
             row.number("divergence", limits=_ERROR, finite=False),
-            row.number("noise", limits=_ERROR, finite=False),
+            row.number("noise", limits=_NOISE, finite=False),
             row.flag("measured", default=True),
         )
 
@@ -104,7 +105,7 @@ class ActivationDivergence:
             row.choice("compute", COMPUTES),
             row.whole("bits", limits=Range(1)),
             row.number("divergence", limits=_ERROR, finite=False),
-            row.number("noise", limits=_ERROR, finite=False),
+            row.number("noise", limits=_NOISE, finite=False),
         )
 
 

@@ -86,9 +86,8 @@ def test_errors_of_ours_are_answers_and_others_are_not() -> None:
 
     with pytest.raises(Refused, match="too short"):
         attempt(lambda: refuse("too short"))
-    for odd in ("", "a\x1b[31m", "x" * 5_000):
-        with pytest.raises(WrongResult):
-            attempt(lambda odd=odd: refuse(odd))  # type: ignore[misc]
+    with pytest.raises(WrongResult):
+        attempt(lambda: refuse(""))
     with pytest.raises(ZeroDivisionError):
         attempt(lambda: 1 / 0)
 

@@ -83,7 +83,7 @@ def test_an_overflow_is_infinitely_far_away() -> None:
         ),
         (
             changed(weights=[{"codec": "bitplane:3", "divergence": -0.1, "noise": 0}]),
-            "divergence must be at least 0, not -0.1",
+            "divergence must be at least -1e-06, not -0.1",
         ),
         (
             changed(
