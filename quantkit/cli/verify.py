@@ -48,7 +48,7 @@ def command(path: Path, manifest_sha256: str | None, as_json: bool) -> None:
         return
     kept = f"{result.files} files as shipped" if result.is_bundle else "checksum holds"
     click.echo(f"{path}: {kept}; the model runs in ONNX Runtime {result.runtime['onnxruntime']}")
-    if result.hosts is not None:
+    if result.hosts is not None and result.hosts.layers:
         click.echo(f"  {result.hosts.summary()}")
     if result.is_bundle:
         click.echo(f"SHA-256 of {MANIFEST}: {result.sha256}")
