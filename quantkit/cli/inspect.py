@@ -46,10 +46,9 @@ def command(model: Path, as_json: bool, runtime: bool) -> None:
         f"on disk {inspection.size_bytes:,} bytes = {inspection.size_bytes / 1e6:.1f} MB; "
         f"{checksum}"
     )
-    made_for = f"made for {inspection.target_cpu} processors" if inspection.target_cpu else ""
-    exact = inspection.hosts.summary() if inspection.hosts is not None else ""
-    if made_for or exact:
-        click.echo("  " + "; ".join(filter(None, (made_for, exact))))
+    if inspection.hosts is not None and inspection.hosts.layers:
+        made_for = f"--target-cpu {inspection.target_cpu}: " if inspection.target_cpu else ""
+        click.echo(f"  {made_for}{inspection.hosts.summary()}")
 
 
 def _print_layers(inspection: Inspection, runtime: bool) -> None:

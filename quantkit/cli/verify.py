@@ -50,7 +50,7 @@ def command(path: Path, manifest_sha256: str | None, as_json: bool) -> None:
     # Without labels or a front end nobody can tell whether what it gives is right.
     does = "loads (it says too little of itself to be run)" if _only_loaded(result) else "runs"
     echo(f"{path}: {kept}; the model {does} in ONNX Runtime {result.runtime['onnxruntime']}")
-    if result.hosts is not None:
+    if result.hosts is not None and result.hosts.layers:
         echo(f"  {result.hosts.summary()}")
     if result.is_bundle:
         echo(f"SHA-256 of {MANIFEST}: {result.sha256}")

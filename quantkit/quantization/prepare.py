@@ -56,7 +56,8 @@ def prepare(
     prepared = PreparedModel.of(source)
     settings = settings if isinstance(settings, Plan) else resolve(settings)
     if fitting is None:
-        fitting = PtqSettings.from_json(settings.fitting if isinstance(settings, Plan) else {})
+        said = settings.fitting if isinstance(settings, Plan) else None
+        fitting = PtqSettings() if said is None else PtqSettings.from_json(said)
     skip_passes = () if isinstance(settings, Plan) else settings.skip_passes
     model = prepared.graph(skip_passes, fitting.balance)
     layers = prepared.layers_of(model)

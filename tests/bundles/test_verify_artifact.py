@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,13 @@ from onnx import numpy_helper
 
 from quantkit.bundles import verify_artifact
 from quantkit.errors import ModelError, VerificationError
-from quantkit.graph.artifact import load_model, save_model
+from quantkit.graph.artifact import load_model, read_info, save_model
 from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.graph.integrity import stored_checksum
+from quantkit.quantization import QuantizeSettings, quantize_model
+from quantkit.quantization.choices.ptq import PtqSettings
+from quantkit.runtime.hosts import Hosts
+from tests.bundles.conftest import recogniser
 
 
 def test_a_sound_artifact_passes_and_runs(artifact: Path, fused_artifact: Path) -> None:
@@ -26,6 +31,24 @@ def test_a_sound_artifact_passes_and_runs(artifact: Path, fused_artifact: Path) 
         assert result.runtime is not None
         assert result.runtime["onnxruntime"] == onnxruntime.__version__
         assert result.runtime["rtf"] > 0
+
+
+def test_it_says_where_integer_sums_are_exact(tmp_path: Path, artifact: Path) -> None:
+    """Whatever this processor is."""
+    info = read_info(artifact)
+    for target, exact in (("any", True), ("vnni", False)):
+        model = recogniser(replace(info, plan=None))
+        save_model(model, tmp_path / "float32.onnx")
+        quantize_model(
+            tmp_path / "float32.onnx",
+            tmp_path / "q.onnx",
+            QuantizeSettings(compute="dynamic"),
+            fitting=PtqSettings(target_cpu=target),
+        )
+        hosts = verify_artifact(tmp_path / "q.onnx").hosts
+        assert hosts is not None
+        assert ("avx2" in hosts.exact_on) == exact
+    assert verify_artifact(artifact).hosts == Hosts(())
 
 
 def test_any_flipped_byte_fails_the_check(artifact: Path) -> None:

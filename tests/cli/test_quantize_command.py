@@ -54,6 +54,27 @@ def test_one_preset(source: Path, audio: Path, tmp_path: Path, capsys) -> None:
     assert read_info(output).plan["method"] == "static-int8"
 
 
+@pytest.mark.parametrize(
+    ("options", "target", "sentence"),
+    [
+        ((), "any", "exact on x86 with and without VNNI and on 64-bit ARM"),
+        (("--target-cpu", "vnni"), "vnni", "may overflow in 11 of 11 integer layers"),
+    ],
+)
+def test_the_processors_that_a_file_is_for(
+    options, target, sentence, source: Path, tmp_path: Path, capsys
+) -> None:
+    output = tmp_path / "q.onnx"
+    assert run("quantize", source, "--preset", "dynamic-int8", *options, "-o", output) == 0
+    capsys.readouterr()
+    assert run("inspect", output) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith(f"  --target-cpu {target}: ")
+    assert sentence in last
+    assert run("verify", output) == 0
+    assert sentence in capsys.readouterr().out
+
+
 def test_all_presets_beside_the_source(source: Path, audio: Path, capsys) -> None:
     before = source.read_bytes()
     assert (

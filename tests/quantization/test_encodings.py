@@ -59,6 +59,7 @@ def test_the_key_is_of_all_that_matters() -> None:
         encoding_key(CODEC, Weight(values, 0, np.ones((1, 3), np.float32)), None),
         encoding_key(CODEC, Weight(values, 0, scale=np.ones(2, np.float32)), None),
         encoding_key(CODEC, Weight(values, 0, channel_importance=np.ones(2, np.float32)), None),
+        encoding_key(CODEC, Weight(values, 0, largest_level=64), None),
         encoding_key(CodecChoice.parse("bitplane:3").make(), Weight(values, 0), None),
     }
-    assert len(others | {key}) == 7
+    assert len(others | {key}) == 8

@@ -14,8 +14,15 @@ def test_it_reads_back_what_a_plan_says() -> None:
 
 
 def test_what_a_plan_leaves_out_is_as_usual() -> None:
-    assert PtqSettings.from_json({"weight_range": "min-max"}) == PtqSettings(weight_range="min-max")
-    assert PtqSettings.from_json({}) == PtqSettings()
+    read = PtqSettings.from_json({"weight_range": "min-max", "target_cpu": "any"})
+    assert read == PtqSettings(weight_range="min-max")
+
+
+def test_a_plan_that_names_no_target_is_from_before_there_were_any() -> None:
+    """Such a plan gives the bytes that it gave."""
+    assert PtqSettings.from_json({}) == PtqSettings(target_cpu="vnni")
+    assert "target_cpu" not in PtqSettings(target_cpu="vnni").to_json()
+    assert PtqSettings().to_json()["target_cpu"] == "any"
 
 
 @pytest.mark.parametrize(
@@ -26,6 +33,7 @@ def test_what_a_plan_leaves_out_is_as_usual() -> None:
         ({"bias_correction": "yes"}, "bias_correction cannot be 'yes'"),
         ({"smoothing": 1.5}, "0 to 1"),
         ({"dithering": True}, "'dithering'"),
+        ({"target_cpu": "mips"}, "unknown target CPU 'mips'; choose one of any, avx2, vnni, arm"),
         ({"balance": ["a", "b", "a"]}, "its balance names a twice"),
     ],
 )

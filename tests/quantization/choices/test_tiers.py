@@ -76,7 +76,7 @@ def test_rows_that_are_read_have_the_most_bits(form, tmp_path) -> None:
         return float(((embedded(path, ids) - rows) ** 2).sum() / (rows**2).sum())
 
     # Twenty rows were read a dozen times each; others have 2 bits, some of them 4.
-    assert error(np.unique(READ)[None]) < 1e-4
+    assert error(np.unique(READ)[None]) < 2e-4
     assert error(np.arange(100)[None]) > 1e-2
 
 
