@@ -40,13 +40,13 @@ def _text(random: Random) -> str:
 
 
 def _node(model: onnx.ModelProto, random: Random) -> onnx.NodeProto:
-    nodes = model.graph.node
-    return nodes[random.randrange(len(nodes))] if nodes else nodes.add()
+    nodes: list[onnx.NodeProto] = [*model.graph.node]
+    return random.choice(nodes) if nodes else onnx.NodeProto()
 
 
 def _weight(model: onnx.ModelProto, random: Random) -> TensorProto:
-    tensors = model.graph.initializer
-    return tensors[random.randrange(len(tensors))] if tensors else tensors.add()
+    tensors: list[TensorProto] = [*model.graph.initializer]
+    return random.choice(tensors) if tensors else TensorProto()
 
 
 def _values(model: onnx.ModelProto) -> list[str]:

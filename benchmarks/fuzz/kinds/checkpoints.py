@@ -102,22 +102,21 @@ def _save_pretrained(folder: Path) -> None:
     from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC
 
     tokens = ("<pad>", "<s>", "</s>", "<unk>", "|", "E", "T", "A")
-    model = Wav2Vec2ForCTC(
-        Wav2Vec2Config(
-            vocab_size=len(tokens),
-            hidden_size=16,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            intermediate_size=24,
-            conv_dim=(8, 8, 8),
-            conv_kernel=(10, 3, 2),
-            conv_stride=(5, 2, 2),
-            num_feat_extract_layers=3,
-            num_conv_pos_embeddings=16,
-            num_conv_pos_embedding_groups=2,
-            pad_token_id=0,
-        )
-    )
+    sizes: dict[str, Any] = {
+        "vocab_size": len(tokens),
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 24,
+        "conv_dim": (8, 8, 8),
+        "conv_kernel": (10, 3, 2),
+        "conv_stride": (5, 2, 2),
+        "num_feat_extract_layers": 3,
+        "num_conv_pos_embeddings": 16,
+        "num_conv_pos_embedding_groups": 2,
+        "pad_token_id": 0,
+    }
+    model = Wav2Vec2ForCTC(Wav2Vec2Config(**sizes))
     hub = folder / "hub"
     model.save_pretrained(hub)
     Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=False).save_pretrained(hub)
