@@ -18,6 +18,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import click
 import numpy as np
@@ -56,7 +57,7 @@ def run_on(processor: Processor, models: Path, inputs: Arrays) -> dict[str, np.n
     """
     with tempfile.TemporaryDirectory() as folder:
         given, made = Path(folder) / "inputs.npz", Path(folder) / "results.npz"
-        np.savez(given, **inputs)
+        np.savez(given, **cast(dict[str, Any], inputs))
         processor.run([WORKER, models, given, made])
         with np.load(made) as found:
             return {key: found[key] for key in found.files}
@@ -106,7 +107,7 @@ def write_files(folder: Path, audio: Corpus, targets: Sequence[TargetCpu]) -> li
 
 def inputs_of(corpus: Corpus) -> dict[str, np.ndarray]:
     """The inputs of the shipped model for each clip."""
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for number, (_, feed) in enumerate(CalibrationData(corpus, read_info(SOURCE))):
         found |= {f"{number}/{name}": value for name, value in feed.items()}
     return found
@@ -120,14 +121,14 @@ def moved(before: Arrays, after: Arrays, first: str, second: str) -> float:
         if key.rpartition("/")[0] == first
     ]
     total = sum(divergence(one, other, np.ones(len(one), np.float32)) for one, other in pairs)
-    return total / sum(len(one) for one, _ in pairs)
+    return float(total / sum(len(one) for one, _ in pairs))
 
 
 def changed(before: Arrays, after: Arrays, model: str) -> float:
     """Share of frames whose most likely label is another one."""
     keys = [key for key in before if key.rpartition("/")[0] == model]
     labels = [(before[key].argmax(-1), after[key].argmax(-1)) for key in keys]
-    return sum(int((a != b).sum()) for a, b in labels) / sum(a.size for a, _ in labels)
+    return float(sum((a != b).sum() for a, b in labels) / sum(a.size for a, _ in labels))
 
 
 def kernel_table(errors: Mapping[str, Mapping[tuple[str, int], float]]) -> str:

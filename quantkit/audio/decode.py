@@ -130,7 +130,7 @@ def audio_blocks(
                 if decoded.frames is not None:
                     stated = min(heard + decoded.frames / decoded.rate, excerpt.stop)
                     _check_length(stated - excerpt.start, max_seconds)
-                clip = _Clip(name, decoded, heard, excerpt, max_seconds)
+                clip = _Clip(name, decoded, heard, excerpt, max_seconds, part.missing)
                 for block in _resampled(clip.blocks(), decoded.rate, sample_rate):
                     total += block.size
                     yield block
@@ -227,6 +227,7 @@ class _Clip:
 
     Args:
         before: seconds of the recordings in front of it in the same file.
+        missing: share of its samples that the file does not hold.
         frames: samples of a channel that were decoded so far.
     """
 
@@ -235,6 +236,7 @@ class _Clip:
     before: float
     excerpt: Excerpt
     max_seconds: float
+    missing: float = 0.0
     frames: int = 0
 
     def blocks(self) -> Iterator[FloatArray]:
@@ -259,6 +261,9 @@ class _Clip:
 
     def _check_complete(self) -> None:
         stated = self.decoded.frames
+        if self.missing and self.frames:
+            # The decoder has counted what is there.
+            stated = round(self.frames / max(1 - self.missing, 1e-9))
         if stated is None or self.frames >= stated or not self.frames:
             return
         rate = self.decoded.rate

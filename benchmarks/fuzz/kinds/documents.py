@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,12 @@ from quantkit.sensitivity.table import read_sensitivity, write_sensitivity
 from quantkit.text.labels import Labels
 
 _MODEL = "model.onnx"
+# Counts, sizes and times, by what their names end in.
+_NEVER_NEGATIVE = (
+    r"(bytes|bits|clips|seconds|runs|threads|utterances|parameters|cores|batch_size|identical|p50|p95"
+    r"|labelled|speedup|load_s|rtf|levenshtein|length|insertions|deletions|substitutions|shape"
+    r"|sample_rate|window|hop|fft_size|mel_bands)(\.\d+)?"
+)
 # What wrote a document decides nothing, and is written anew.
 _VERSIONS = frozenset({"quantkit", "onnxruntime"})
 
@@ -128,6 +135,8 @@ class Documents:
         # A table keeps figures that overflowed, and who decides by a metric looks at it first.
         if name != "sensitivity" and (place := _not_finite(written)):
             raise WrongResult(f"accepted, and {place} is not finite")
+        if place := _negative(written):
+            raise WrongResult(f"accepted, and {place} is negative")
         last = case.folder / "last.json"
         document.write(document.read(again), last)
         if last.read_bytes() != again.read_bytes():
@@ -141,6 +150,14 @@ def _not_finite(value: Any, place: str = "") -> str:
         return ""
     inner = value.items() if isinstance(value, dict) else enumerate(value)
     return next(filter(None, (_not_finite(each, f"{place}.{key}") for key, each in inner)), "")
+
+
+def _negative(value: Any, place: str = "") -> str:
+    if isinstance(value, dict | list):
+        inner = value.items() if isinstance(value, dict) else enumerate(value)
+        return next(filter(None, (_negative(each, f"{place}.{key}") for key, each in inner)), "")
+    named = re.search(rf"(^|\.|_){_NEVER_NEGATIVE}$", place)
+    return place if named and isinstance(value, int | float) and value < 0 else ""
 
 
 def _quantize(case: Case, path: Path, plan: Plan) -> None:

@@ -14,6 +14,7 @@ from quantkit.audio.containers.iff import caf_parts, is_caf, is_sun, sun_parts
 from quantkit.audio.containers.mpeg import is_mpeg, mpeg_parts
 from quantkit.audio.containers.ogg import ogg_parts
 from quantkit.audio.containers.part import Part
+from quantkit.audio.containers.promises import missing_share
 from quantkit.audio.containers.riff import is_wave, wave_parts
 from quantkit.audio.containers.signatures import media_format
 from quantkit.audio.containers.tags import untagged
@@ -60,7 +61,8 @@ def parts_of(stream: BinaryIO, size: int) -> list[Part]:
     if _is_gsm(head):
         return [Part(View(stream, [(start, end)]), headerless=_GSM)]
     # libsndfile may take it for an MP3, in whatever it finds.
-    return [Part(View(stream, [(0, size)]), noisy=True)]
+    missing = missing_share(stream, start, size)
+    return [Part(View(stream, [(0, size)]), missing=missing, noisy=True)]
 
 
 def _is_gsm(head: bytes) -> bool:

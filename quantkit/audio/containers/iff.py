@@ -6,6 +6,7 @@ import struct
 from typing import BinaryIO
 
 from quantkit.audio.containers.part import MediaFormat, Part
+from quantkit.audio.containers.promises import missing_share
 from quantkit.audio.containers.view import View, bytes_at
 
 _CAF, _SUN = b"caff", b".snd"
@@ -43,7 +44,8 @@ def caf_parts(stream: BinaryIO, start: int, size: int) -> list[Part]:
             break
         position += 12 + length
     shown = codec.decode("latin-1").strip()
-    return [Part(whole, perhaps=MediaFormat("caf", f"CAF with codec {shown!r}"))]
+    form = MediaFormat("caf", f"CAF with codec {shown!r}")
+    return [Part(whole, missing=missing_share(stream, start, size), perhaps=form)]
 
 
 def sun_parts(stream: BinaryIO, start: int, size: int) -> list[Part]:
@@ -51,4 +53,4 @@ def sun_parts(stream: BinaryIO, start: int, size: int) -> list[Part]:
     head = bytes_at(stream, start, 12)
     if head[8:12] == b"\0\0\0\0":
         return [Part(View(stream, [head[:8] + _UNKNOWN_SUN, (start + 12, size)]))]
-    return [Part(View(stream, [(0, size)]))]
+    return [Part(View(stream, [(0, size)]), missing=missing_share(stream, start, size))]

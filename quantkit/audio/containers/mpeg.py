@@ -90,7 +90,8 @@ def mpeg_parts(stream: BinaryIO, start: int, end: int, size: int = 0) -> list[Pa
         start, end: first byte and last + 1, without tags.
         size: of the file, where the samples are all that it is for.
     """
-    whole = View(stream, [(0, size)] if size else [(start, end)])
+    # libsndfile takes an empty tag for no MP3.
+    whole = View(stream, [(start, size or end)])
     count = _xing(stream, start)
     if count is not None and count.frames and count.size >= end - start:
         return [Part(whole, noisy=True)]

@@ -44,6 +44,7 @@ class Part:
         content: what the decoder reads.
         counted: whether its header says how many samples there are; otherwise the content is
             decoded as far as it goes.
+        missing: share of its samples that its header promises and the file does not hold.
         notes: what was mended or cannot be heard, to warn of.
         media: set for what libsndfile does not know.
         perhaps: the format, where libsndfile does not know all of it.
@@ -54,6 +55,7 @@ class Part:
 
     content: View
     counted: bool = True
+    missing: float = 0.0
     notes: tuple[str, ...] = ()
     media: MediaFormat | None = None
     perhaps: MediaFormat | None = None

@@ -50,6 +50,14 @@ def test_tags_on_both_sides_are_no_sound(tmp_path: Path, suffix: str) -> None:
         np.testing.assert_array_equal(tagged, one)
 
 
+def test_an_empty_tag_in_front_is_no_sound(tmp_path: Path) -> None:
+    content = encoded(tmp_path, "mp3")
+    tag = b"ID3\x02" + bytes(6)
+    np.testing.assert_array_equal(
+        heard(tmp_path / "tagged.mp3", tag + content), heard(tmp_path / "one.mp3", content)
+    )
+
+
 def test_the_ending_of_a_name_means_nothing(tmp_path: Path) -> None:
     content = encoded(tmp_path, "mp3")
     np.testing.assert_array_equal(
