@@ -159,7 +159,8 @@ def file_table(names: Sequence[str], results: Mapping[str, Arrays]) -> str:
     for name in names:
         row = [name]
         for processor, found in results.items():
-            cell = f"{moved(here, found, 'float32', name):.5f}"
+            # Of a float file it may lie below zero by rounding.
+            cell = f"{max(moved(here, found, 'float32', name), 0.0):.5f}"
             if processor != native().name:
                 cell += f" ({changed(here, found, name):.1%})"
             row.append(cell)
