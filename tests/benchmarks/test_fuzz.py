@@ -122,7 +122,11 @@ class TestWatch:
     @pytest.mark.slow
     def test_what_a_case_may_not_do_is_noted(self, tmp_path: Path) -> None:
         script = Path(__file__).with_name("fuzz_misdeeds.py")
-        done = os.spawnv(os.P_WAIT, sys.executable, [sys.executable, str(script), str(tmp_path)])
+        # pytest's own ``pythonpath`` does not reach a child process.
+        there = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        done = os.spawnve(
+            os.P_WAIT, sys.executable, [sys.executable, str(script), str(tmp_path)], there
+        )
         assert done == 0
         found = json.loads((tmp_path / "reports.json").read_text())
         assert "socket" in found["connect"]
