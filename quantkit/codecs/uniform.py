@@ -75,12 +75,12 @@ class UniformGrid:
         bound = largest if self.step == 1 else largest - 1 + largest % 2
         return replace(self, lowest=max(self.lowest, -bound), highest=min(self.highest, bound))
 
-    def nearest(self, ratios: FloatArray) -> FloatArray:
-        """The level nearest to each of ``ratios``, as floats."""
+    def nearest(self, ratios: FloatArray, out: FloatArray | None = None) -> FloatArray:
+        """The level nearest to each of ``ratios``, as floats; in ``out``, or a new array."""
         if self.step == 1:
-            levels = np.rint(ratios)
+            levels = np.rint(ratios, out=out)
         else:
-            levels = np.floor(ratios * np.float32(0.5))
+            levels = np.floor(np.multiply(ratios, np.float32(0.5), out=out), out=out)
             levels += levels
             levels += 1
         # Called for every column of a weight: the method is faster than np.clip.
@@ -206,14 +206,18 @@ def _block_scales(matrix: FloatArray, importance: FloatArray | None, grid: Unifo
         unobserved = ~weighted.any(axis=1)
         importance[unobserved], weighted[unobserved] = 1, shares[unobserved]
 
+    held = np.empty_like(shares)
+
     def best_scale(steps: Doubles) -> tuple[Doubles, Doubles]:
         """The least-squares scale for each channel's step, and its reduction of the error."""
-        levels = grid.nearest(shares / steps.astype(np.float32)[:, None])
-        product = np.einsum("ci,ci->c", levels, weighted).astype(np.float64)
+        np.multiply(shares, (1 / steps).astype(np.float32)[:, None], out=held)
+        levels = grid.nearest(held, out=held)
+        product = np.vecdot(levels, weighted).astype(np.float64)
         if importance is None:
-            square = np.einsum("ci,ci->c", levels, levels)
+            square = np.vecdot(levels, levels)
         else:
-            square = np.einsum("ci,ci,ci->c", levels, levels, importance)
+            levels *= levels
+            square = np.vecdot(levels, importance)
         scale = product / np.where(square > 0, square, 1)
         return scale, np.where(product > 0, scale * product, 0)
 

@@ -136,15 +136,24 @@ class WeightStore:
                 self._encoded[key] = self._encode(codec, weight, chosen)
         return self._encoded[key]
 
-    def encode_layer(self, weight: LayerWeight) -> Encoded:
-        """A constant weight on its grid, in the layout in which its operator stores it."""
+    def encode_layer(
+        self, weight: LayerWeight, channels: npt.NDArray[np.int64] | None = None
+    ) -> Encoded:
+        """A constant weight on its grid, in the layout in which its operator stores it.
+
+        Args:
+            channels: which output channels, as if the layer had no others; None: all.
+        """
         values = require_constant(weight)
         rows = weight.rows()
+        axis = weight.axis(rows.ndim)
         moments = None if weight.stands_left else self.second_moments.get(weight.name)
         importance = weight.by_input(values.shape, moments)
-        return self.encode(
-            weight.name, rows, weight.axis(rows.ndim), importance, bias=weight.has_bias
-        )
+        if channels is not None:
+            rows = np.take(rows, channels, axis=axis)
+            if importance is not None and importance.shape[axis] > 1:
+                importance = np.take(importance, channels, axis=axis)
+        return self.encode(weight.name, rows, axis, importance, bias=weight.has_bias)
 
     def _encode(
         self,
@@ -265,29 +274,39 @@ def quantized_weight(
     fitting: PtqSettings,
     encodings: Encodings | None = None,
     *,
-    for_estimate: bool = False,
+    channels: npt.NDArray[np.int64] | None = None,
     largest_level: int | None = None,
 ) -> FloatArray:
     """The weight of a float layer as ``codec`` would rebuild it, as the layer's node reads it.
 
     Args:
         encodings: to share with others; None: none.
-        for_estimate, largest_level: see :class:`~quantkit.codecs.base.Weight`.
+        channels: output channels to rebuild for an estimate of the error that ``codec`` makes: as
+            if the layer had no others, and with less effort (``for_estimate`` of
+            :class:`~quantkit.codecs.base.Weight`). None: all, as they are stored.
+        largest_level: see :class:`~quantkit.codecs.base.Weight`.
 
     Raises:
         ModelError: the weight is not a constant tensor.
         InputError: the codec cannot keep to ``largest_level``.
     """
-    values = require_constant(weight)
+    shape = list(require_constant(weight).shape)
+    if channels is not None:
+        shape[weight.axis(len(shape))] = len(channels)
+        scales = {
+            name: np.take(scale, channels) if name == weight.name else scale
+            for name, scale in observations.scales.items()
+        }
+        observations = replace(observations, scales=scales)
     store = WeightStore(
         {weight.name: codec.make()},
         observations,
         fitting,
         encodings=encodings or Encodings(memory=0),
-        for_estimates=for_estimate,
+        for_estimates=channels is not None,
         largest_levels={} if largest_level is None else {weight.name: largest_level},
     )
-    return store.encode_layer(weight).dequantized().reshape(values.shape)
+    return store.encode_layer(weight, channels).dequantized().reshape(shape)
 
 
 def require_constant(weight: LayerWeight) -> FloatArray:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import numpy_helper
 
 from quantkit.arrays import FloatArray
 from quantkit.calibration.observations import Observations
@@ -192,19 +191,25 @@ class CandidateWeights:
             largest_level: one of :meth:`largest_levels`, or None.
         """
         if layer.channels is not None:
-            return self._stored_in_part(layer, layer.channels, codec, largest_level)
+            return self._stored(layer, codec, largest_level)
         first = self.sharing(layer.name)[0]
         leader = layer if first == layer.name else self.layer(first)
         assert leader is not None
-        weight = quantized_weight(
-            leader.placed,
+        weight = self._stored(leader, codec, largest_level)
+        return weight if leader is layer else _in_layout(weight, leader.axis, layer.axis)
+
+    def _stored(
+        self, layer: FloatLayer, codec: CodecChoice, largest_level: int | None
+    ) -> FloatArray:
+        return quantized_weight(
+            layer.placed,
             codec,
             self.observations,
             self.fitting,
             self._encodings,
+            channels=layer.channels,
             largest_level=largest_level,
         )
-        return weight if leader is layer else _in_layout(weight, leader.axis, layer.axis)
 
     def replacements(self, layer: FloatLayer, weight: FloatArray) -> dict[str, FloatArray]:
         """Weights of the other layers that share that of ``layer``, by the value's name."""
@@ -214,36 +219,6 @@ class CandidateWeights:
             if other is not None and name != layer.name:
                 found[other.weight] = _in_layout(weight, layer.axis, other.axis)
         return found
-
-    def _stored_in_part(
-        self,
-        layer: FloatLayer,
-        channels: Channels,
-        codec: CodecChoice,
-        largest_level: int | None,
-    ) -> FloatArray:
-        """Tables are learned from these channels alone, and rounding is done once.
-
-        That is enough to estimate the error.
-        """
-        model = onnx.ModelProto()
-        model.graph.node.append(layer.node)
-        model.graph.initializer.append(numpy_helper.from_array(layer.values, layer.weight))
-        scales = {
-            name: np.take(scale, channels) if name == layer.name else scale
-            for name, scale in self.observations.scales.items()
-        }
-        observations = replace(self.observations, scales=scales)
-        (placed,) = layer_weights(GraphEditor(model)).values()
-        return quantized_weight(
-            placed,
-            codec,
-            observations,
-            self.fitting,
-            self._encodings,
-            for_estimate=True,
-            largest_level=largest_level,
-        )
 
     def _mean_input(self, placed: LayerWeight, values: FloatArray) -> FloatArray | None:
         means = self.observations.means.get(placed.name)

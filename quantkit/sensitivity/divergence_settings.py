@@ -40,9 +40,9 @@ CANDIDATES = tuple(
 )
 
 # Weights times layers times seconds of audio times runs of what lies behind a layer: what the pass
-# costs, up to the speed of the host. It is 80 seconds, five codecs and two grids of the shipped
+# costs, up to the speed of the host. It is 70 seconds, five codecs and two grids of the shipped
 # model: half a minute on two cores.
-_AFFORDABLE = 3.5e10
+_AFFORDABLE = 3.0e10
 _FEWEST_SECONDS = 8.0
 _WIDEST_PROBE = 3
 # Of a Whisper, around which its layers end up. Errors of few bits grow faster than in proportion to
@@ -218,12 +218,10 @@ def listened_codecs(
 ) -> tuple[CodecChoice, ...]:
     """Candidates of which the noise is measured, without running what lies behind the layer.
 
-    All that are not run; for a large model, of which few are run, the narrowest, the widest and one
-    in the middle of each codec: between them, each bit takes about as much of the noise.
+    Of each codec the narrowest, the widest and one in the middle, unless they are run: between
+    them, each bit takes about as much of the noise.
     """
     others = [codec for codec in candidates if str(codec) not in set(map(str, probes))]
-    if len(probes) > len(_FEW_WIDTHS):
-        return tuple(others)
     kinds: dict[tuple[str, str], list[CodecChoice]] = {}
     for codec in sorted(candidates, key=lambda codec: codec.bits):
         kinds.setdefault((codec.name, str(codec.options)), []).append(codec)
