@@ -46,7 +46,7 @@ $(READY): pyproject.toml
 
 export: $(BUILD)/float32.onnx ## PyTorch checkpoint -> build/<model>/float32.onnx, parity checked
 
-$(BUILD)/float32.onnx: $(READY) quantkit/files.py $(call code,audio text graph models exporting) $(wildcard $(MODEL)/config.json $(MODEL)/*.safetensors)
+$(BUILD)/float32.onnx: $(READY) $(call code,disk audio text graph models exporting) $(wildcard $(MODEL)/config.json $(MODEL)/*.safetensors)
 	$(QUANTKIT) export $(MODEL) -o $@
 
 quantize: $(VARIANTS) ## float32.onnx -> <preset>.onnx for every preset

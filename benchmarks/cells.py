@@ -39,8 +39,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import click
 
+from quantkit.disk.files import sha256_of, write_text
 from quantkit.errors import InputError, QuantkitError
-from quantkit.files import sha256_of, write_text
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -14,7 +14,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from quantkit.files import write_text
+from quantkit.disk.files import write_text
 
 P = TypeVar("P")
 

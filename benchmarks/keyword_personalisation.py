@@ -26,8 +26,8 @@ from benchmarks.personalisation import frequent_speakers, halves, require_disjoi
 from benchmarks.results import host, replace_section, table
 from benchmarks.scoring import HeldOut, corpus_digest
 from quantkit.audio.utterance import Corpus
+from quantkit.disk.files import sha256_of
 from quantkit.errors import InputError
-from quantkit.files import sha256_of
 from quantkit.graph.artifact import total_size
 from quantkit.personalization.pipeline import personalize
 from quantkit.planning.methods import PlanRequest, method_named

@@ -28,7 +28,7 @@ from benchmarks.scoring import corpus_digest
 from benchmarks.whisper import LANGUAGES, float_model, spoken
 from quantkit.audio.decode import read_audio
 from quantkit.audio.utterance import Corpus
-from quantkit.files import sha256_of
+from quantkit.disk.files import sha256_of
 from quantkit.graph.artifact import model_files, total_size
 from quantkit.personalization.pipeline import personalize
 from quantkit.planning.methods import PlanRequest, method_named

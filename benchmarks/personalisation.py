@@ -26,8 +26,8 @@ from benchmarks.scoring import HeldOut, corpus_digest
 from benchmarks.shipped_model import test_sets
 from quantkit.audio.corpora import open_corpus
 from quantkit.audio.utterance import Corpus, Utterance
+from quantkit.disk.files import sha256_of
 from quantkit.errors import InputError
-from quantkit.files import sha256_of
 from quantkit.graph.artifact import total_size
 from quantkit.personalization.pipeline import personalize
 from quantkit.planning.methods import PlanRequest, method_named

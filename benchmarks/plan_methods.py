@@ -29,7 +29,7 @@ from quantkit.audio.corpora import open_corpus
 from quantkit.audio.utterance import Corpus
 from quantkit.calibration.data import CalibrationData
 from quantkit.codecs.catalogue import CodecChoice
-from quantkit.files import sha256_of
+from quantkit.disk.files import sha256_of
 from quantkit.graph.artifact import read_info, total_size
 from quantkit.graph.plan import Plan
 from quantkit.personalization.pipeline import PersonalizeSettings

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import onnxruntime
 
-from quantkit.files import write_text
+from quantkit.disk.files import write_text
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 

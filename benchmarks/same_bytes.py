@@ -29,7 +29,7 @@ import onnx
 
 from benchmarks.cells import ROOT
 from benchmarks.results import host
-from quantkit.files import sha256_of, write_text
+from quantkit.disk.files import sha256_of, write_text
 
 RECORD = Path(__file__).with_suffix(".json")
 

@@ -12,8 +12,8 @@ import numpy as np
 from quantkit.arrays import FloatArray
 from quantkit.audio.features import iter_features
 from quantkit.audio.utterance import Corpus
+from quantkit.disk.files import sha256_of
 from quantkit.errors import CorpusError
-from quantkit.files import sha256_of
 from quantkit.report.formatting import Interval
 from quantkit.runtime.speech_model import Output, SpeechModel
 from quantkit.sensitivity.posteriors import divergence

@@ -13,8 +13,8 @@ from quantkit.benchmarking.baseline import Baseline, read_baseline, write_baseli
 from quantkit.benchmarking.figures import Figures, figures_of, read_figures
 from quantkit.benchmarking.gate import GateResult, compare
 from quantkit.benchmarking.schema import BenchReport
+from quantkit.disk.files import refuse_overwriting
 from quantkit.errors import FormatError
-from quantkit.files import refuse_overwriting
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from quantkit.audio.corpora import is_table, open_corpus
 from quantkit.audio.decode import audio_seconds
 from quantkit.audio.samples import mono_waveform, require_length, require_rate
 from quantkit.audio.utterance import Corpus, Utterance
+from quantkit.disk.temporary import TemporaryFolder
 from quantkit.errors import CorpusError, InputError
 from quantkit.models.hub_names import is_hub_name
 from quantkit.planning.budget import parse_budget
-from quantkit.temporary import TemporaryFolder
 
 #: A path, or its name.
 PathLike: TypeAlias = str | os.PathLike[str]

@@ -6,8 +6,8 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from quantkit.disk.files import output_target, refuse_overwriting
 from quantkit.errors import InputError, OutputError
-from quantkit.files import output_target, refuse_overwriting
 
 
 def check_place(path: Path, *, folder: bool = False) -> None:

@@ -12,7 +12,7 @@ from quantkit.api.inputs import PathLike, float_model, optional_path, path_of
 from quantkit.bundles.bundle import require_replaceable
 from quantkit.bundles.bundle import ship as make_bundle
 from quantkit.bundles.manifest import MANIFEST, FileEntry, Manifest
-from quantkit.files import sha256_of
+from quantkit.disk.files import sha256_of
 
 
 @dataclass(frozen=True)

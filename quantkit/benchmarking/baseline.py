@@ -30,8 +30,8 @@ from quantkit.benchmarking.figures import (
     read_host,
     read_model,
 )
+from quantkit.disk.files import read_json, write_json
 from quantkit.errors import FormatError
-from quantkit.files import read_json, write_json
 from quantkit.json_fields import Fields, Range
 from quantkit.version import __version__
 

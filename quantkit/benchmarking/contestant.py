@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from quantkit.disk.files import sha256_of
 from quantkit.errors import InputError
-from quantkit.files import sha256_of
 from quantkit.graph.artifact import total_size
 from quantkit.printable import printable
 from quantkit.runtime.speech_model import SpeechModel

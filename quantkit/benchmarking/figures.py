@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from quantkit.disk.files import read_json
 from quantkit.errors import FormatError
-from quantkit.files import read_json
 from quantkit.json_fields import Fields, Range
 
 BENCH_SCHEMA = "quantkit.bench/1"

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.text import Text
 
 from quantkit.benchmarking.gate import Check, GateResult
-from quantkit.files import write_bytes, write_text
+from quantkit.disk.files import write_bytes, write_text
 from quantkit.report.terminal import Column, print_table
 
 _TITLES = {"levenshtein": "edits per utterance", "size_bytes": "file size", "speedup": "speed-up"}

@@ -11,7 +11,7 @@ from quantkit.benchmarking.plots import Plot, plots_of
 from quantkit.benchmarking.predictions import Change, changed_predictions, select_predictions
 from quantkit.benchmarking.schema import BenchReport, ModelResult, UtteranceResult
 from quantkit.benchmarking.tables import corpus_line, host_lines, tables_of
-from quantkit.files import write_text
+from quantkit.disk.files import write_text
 from quantkit.report.html import (
     document,
     figures_html,

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from quantkit.benchmarking.figures import BENCH_SCHEMA
+from quantkit.disk.files import read_json, write_json
 from quantkit.errors import FormatError
-from quantkit.files import read_json, write_json
 from quantkit.json_dataclass import build
 from quantkit.report.formatting import Interval
 from quantkit.runtime.hosts import Hosts

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from quantkit.benchmarking.comparison import paired_difference
 from quantkit.benchmarking.schema import BenchReport
-from quantkit.files import write_text
+from quantkit.disk.files import write_text
 from quantkit.report import formatting as f
 from quantkit.report.table import Table, to_markdown
 

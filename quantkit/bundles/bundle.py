@@ -29,10 +29,11 @@ from quantkit.bundles.manifest import (
     write_manifest,
 )
 from quantkit.bundles.trial import run_once
+from quantkit.disk.files import sha256_of, write_text
+from quantkit.disk.replacing import replaced_folder
 from quantkit.errors import BundleError, FormatError, OutputError
 from quantkit.exporting.frontend_graph import can_fuse, fuse_frontend
 from quantkit.exporting.wrapping import wrap_again
-from quantkit.files import sha256_of, write_text
 from quantkit.graph.artifact import (
     EXTERNAL_DATA_THRESHOLD,
     load_model,
@@ -42,7 +43,6 @@ from quantkit.graph.artifact import (
 )
 from quantkit.graph.info import ArtifactInfo
 from quantkit.graph.interface import interface_in
-from quantkit.replacing import replaced_folder
 from quantkit.runtime.hosts import hosts_of
 from quantkit.tasks.catalogue import task_of
 

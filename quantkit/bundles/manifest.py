@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from quantkit.disk.files import sha256_of, write_json
 from quantkit.errors import BundleError, FormatError
-from quantkit.files import sha256_of, write_json
 from quantkit.json_fields import parse_json
 from quantkit.runtime.hosts import Hosts
 from quantkit.version import __version__

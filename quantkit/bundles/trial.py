@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from quantkit.bundles.manifest import FRONTEND, LABELS, MODEL
+from quantkit.disk.temporary import TemporaryFolder
 from quantkit.errors import InputError, ModelError
 from quantkit.json_fields import Fields, Range, parse_json
-from quantkit.temporary import TemporaryFolder
 from quantkit.text.labels import Labels
 
 _TIMEOUT_S = 600

@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 from quantkit.bundles.manifest import LABELS, MANIFEST, MODEL, Manifest, read_manifest
 from quantkit.bundles.trial import run_once
+from quantkit.disk.files import sha256_of
+from quantkit.disk.replacing import settled
 from quantkit.errors import BundleError, ModelError, VerificationError
-from quantkit.files import sha256_of
 from quantkit.graph.artifact import read_info, total_size
-from quantkit.replacing import settled
 from quantkit.runtime.hosts import Hosts
 from quantkit.text.labels import Labels
 

@@ -12,6 +12,7 @@ import onnxruntime
 from onnx import helper
 
 from quantkit.calibration.clip_store import ClipStore
+from quantkit.disk.temporary import TemporaryFolder
 from quantkit.errors import CorpusError, ModelError, UnusableClipError
 from quantkit.graph.external_data import external_tensors, with_external_data
 from quantkit.graph.partition import PartitionedGraph, ValueType
@@ -19,7 +20,6 @@ from quantkit.runtime.errors import runtime_errors
 from quantkit.runtime.malloc_trim import malloc_trim
 from quantkit.runtime.session import open_session, session_options
 from quantkit.tasks.inputs import Feed
-from quantkit.temporary import TemporaryFolder
 
 __all__ = ["ClipRunner", "Feed", "Stage"]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from quantkit.arrays import Array
+from quantkit.disk.temporary import TemporaryFolder
 from quantkit.errors import OutputError
-from quantkit.temporary import TemporaryFolder
 
 
 class Spill:

@@ -11,9 +11,9 @@ from quantkit.conversion.contrib import take_apart
 from quantkit.conversion.functions import inline_functions
 from quantkit.conversion.upgrade import upgrade
 from quantkit.conversion.widen import halves_in, widen
+from quantkit.disk.temporary import TemporaryFolder
 from quantkit.errors import ModelError
 from quantkit.graph.editor import fix_defaults, name_all_nodes
-from quantkit.temporary import TemporaryFolder
 
 # How far results may be apart, |a − b| / max(1, |a|): rounding of float32, and of each of a few
 # dozen layers to the 11 and the 8 bits that the narrower types have.

@@ -14,10 +14,10 @@ from onnx import TensorProto, helper
 
 from quantkit.arrays import Array
 from quantkit.conversion.convert import Conversion
+from quantkit.disk.temporary import TemporaryFolder
 from quantkit.errors import ModelError, ParityError
 from quantkit.graph.external_data import with_external_data
 from quantkit.runtime.session import open_session, session_options
-from quantkit.temporary import TemporaryFolder
 
 _LOG = logging.getLogger(__name__)
 

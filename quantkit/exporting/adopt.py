@@ -21,6 +21,7 @@ from quantkit.audio.frontends import AnyFrontend, frontend_named
 from quantkit.audio.waveform_frontend import WaveformFrontend
 from quantkit.conversion.convert import convert
 from quantkit.conversion.parity import runs_as
+from quantkit.disk.files import refuse_overwriting, sha256_of
 from quantkit.errors import InputError
 from quantkit.exporting.foreign import inputs_of
 from quantkit.exporting.foreign_model import ForeignModel, shortest_clip
@@ -30,7 +31,6 @@ from quantkit.exporting.recognise import recognise
 from quantkit.exporting.saving import float_plan, save_artifact
 from quantkit.exporting.shortest import pad_to_shortest
 from quantkit.exporting.wrapping import declared, wrap
-from quantkit.files import refuse_overwriting, sha256_of
 from quantkit.graph.artifact import open_files
 from quantkit.graph.editor import name_all_nodes
 from quantkit.graph.info import ArtifactInfo, info_of, set_info

@@ -9,6 +9,7 @@ import onnx
 import torch
 from torch import nn
 
+from quantkit.disk.files import refuse_overwriting
 from quantkit.exporting.canonicalize import clean
 from quantkit.exporting.naming import name_by_module
 from quantkit.exporting.parity import ParityReport, check_parity
@@ -16,7 +17,6 @@ from quantkit.exporting.references import PretrainedReference
 from quantkit.exporting.saving import float_plan, folder_beside, save_artifact
 from quantkit.exporting.shortest import pad_to_shortest
 from quantkit.exporting.tracing import OPSET, require_known_opset, trace, traced_into
-from quantkit.files import refuse_overwriting
 from quantkit.graph.artifact import EXTERNAL_DATA_THRESHOLD
 from quantkit.graph.info import ArtifactInfo
 from quantkit.models.layers.heads import CtcModel

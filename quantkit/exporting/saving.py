@@ -9,15 +9,15 @@ from typing import Any
 
 import onnx
 
+from quantkit.disk.files import output_target
+from quantkit.disk.temporary import TemporaryFolder
 from quantkit.errors import OutputError
 from quantkit.exporting.parity import ParityReport
-from quantkit.files import output_target
 from quantkit.graph.artifact import EXTERNAL_DATA_THRESHOLD, save_checked_model
 from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.graph.layers import find_layers
 from quantkit.graph.plan import LayerPlan, Plan
 from quantkit.graph.tensors import raw_size
-from quantkit.temporary import TemporaryFolder
 
 
 def save_artifact(

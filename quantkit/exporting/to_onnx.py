@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from quantkit.audio.frontend import Frontend
+from quantkit.disk.files import refuse_overwriting, sha256_of
 from quantkit.errors import InputError
 from quantkit.exporting.canonicalize import clean
 from quantkit.exporting.fold import fold_batch_norm
@@ -20,7 +21,6 @@ from quantkit.exporting.parity import ParityReport, check_parity
 from quantkit.exporting.references import Wav2LetterReference
 from quantkit.exporting.saving import float_plan, save_artifact
 from quantkit.exporting.tracing import OPSET, require_known_opset, trace
-from quantkit.files import refuse_overwriting, sha256_of
 from quantkit.graph.artifact import EXTERNAL_DATA_THRESHOLD
 from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.models.checkpoint import CONFIG_NAME, load_wav2letter, weights_path

@@ -13,6 +13,7 @@ import torch
 from onnx import helper
 from torch import Tensor, nn
 
+from quantkit.disk.files import refuse_overwriting
 from quantkit.errors import ModelError
 from quantkit.exporting.canonicalize import clean
 from quantkit.exporting.naming import name_by_module
@@ -21,7 +22,6 @@ from quantkit.exporting.saving import float_plan, folder_beside, save_artifact
 from quantkit.exporting.sinusoids import compute_positions
 from quantkit.exporting.tracing import OPSET, require_known_opset, trace, traced_into
 from quantkit.exporting.whisper_parity import check_whisper_parity, whisper_references
-from quantkit.files import refuse_overwriting
 from quantkit.graph.artifact import EXTERNAL_DATA_THRESHOLD
 from quantkit.graph.info import ArtifactInfo
 from quantkit.graph.joined import add_prefix, join

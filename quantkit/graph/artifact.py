@@ -11,8 +11,9 @@ import onnx
 from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 from onnx.external_data_helper import uses_external_data
 
+from quantkit.disk.files import output_target
+from quantkit.disk.replacing import replaced_together, settled
 from quantkit.errors import FormatError, ModelError
-from quantkit.files import output_target
 from quantkit.graph.external_place import ExternalPlace
 from quantkit.graph.info import ArtifactInfo, info_of
 from quantkit.graph.integrity import CHECKSUM_KEY, append_checksum, check_integrity
@@ -21,7 +22,6 @@ from quantkit.graph.lazy import LazyModel
 from quantkit.graph.model_file import read_model_file
 from quantkit.graph.roles import GraphRole, beside, roles_in
 from quantkit.graph.tensors import embed, leave_in_file, move_out, raw_bytes, raw_size
-from quantkit.replacing import replaced_together, settled
 
 T = TypeVar("T")
 

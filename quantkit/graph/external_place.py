@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import onnx
 
+from quantkit.disk.files import LFS_POINTER
 from quantkit.errors import ModelError
-from quantkit.files import LFS_POINTER
 from quantkit.graph.tensors import data_bytes
 
 

@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
+from quantkit.disk.reading import require_regular
 from quantkit.errors import ModelError
-from quantkit.reading import require_regular
 
 CHECKSUM_KEY = "quantkit.sha256"
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import onnx
 
-from quantkit.reading import open_regular
+from quantkit.disk.reading import open_regular
 
 # Field numbers of onnx.proto3, and of a wire type for values that say their length.
 _GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9

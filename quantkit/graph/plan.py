@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from quantkit.disk.files import read_json, write_json
 from quantkit.errors import FormatError
-from quantkit.files import read_json, write_json
 from quantkit.json_fields import Fields, Range
 
 Compute = Literal["float32", "dynamic", "static", "matmul-nbits"]

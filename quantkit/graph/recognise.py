@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from quantkit.files import LFS_POINTER
+from quantkit.disk.files import LFS_POINTER
 
 _HEAD_BYTES = 512
 
@@ -31,7 +31,7 @@ _TEXTS: tuple[tuple[bytes, str], ...] = (
 def kind_of_file(path: Path) -> str:
     """What the file at ``path`` is, as the end of a sentence; empty where that is not known.
 
-    >>> from quantkit.temporary import TemporaryFolder
+    >>> from quantkit.disk.temporary import TemporaryFolder
     >>> with TemporaryFolder() as folder:
     ...     _ = (folder / "m.onnx").write_bytes(b"<!DOCTYPE html>")
     ...     kind_of_file(folder / "m.onnx")

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from quantkit.disk.temporary import TemporaryFolder
 from quantkit.graph.artifact import model_files, open_model
 from quantkit.graph.external_data import with_external_data
-from quantkit.temporary import TemporaryFolder
 
 
 @contextmanager

@@ -14,12 +14,12 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from quantkit.audio.frontend import Frontend
+from quantkit.disk.files import read_json, write_json
+from quantkit.disk.reading import require_regular
+from quantkit.disk.replacing import replaced_together
 from quantkit.errors import CheckpointError, FormatError, InputError
-from quantkit.files import read_json, write_json
 from quantkit.models.archives import refuse_inflating
 from quantkit.models.wav2letter import Wav2Letter, Wav2LetterConfig
-from quantkit.reading import require_regular
-from quantkit.replacing import replaced_together
 from quantkit.text.labels import Labels
 
 SCHEMA = "quantkit.checkpoint/1"

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from quantkit.disk.files import LFS_POINTER, sha256_of
+from quantkit.disk.reading import open_regular, read_bytes
 from quantkit.errors import CheckpointError, FormatError
-from quantkit.files import LFS_POINTER, sha256_of
 from quantkit.json_fields import parse_json
 from quantkit.models.archives import refuse_inflating
-from quantkit.reading import open_regular, read_bytes
 
 CONFIG_NAME = "config.json"
 PREPROCESSOR_NAME = "preprocessor_config.json"

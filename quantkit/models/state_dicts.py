@@ -10,9 +10,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from quantkit.disk.reading import open_regular, require_regular
 from quantkit.errors import CheckpointError
 from quantkit.models.archives import refuse_inflating
-from quantkit.reading import open_regular, require_regular
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from functools import partial
 from html import escape
 from pathlib import Path
 
-from quantkit.files import write_text
+from quantkit.disk.files import write_text
 from quantkit.graph.plan import Plan
 from quantkit.personalization.page_style import STYLE
 from quantkit.personalization.plots.colours import (

@@ -14,7 +14,7 @@ from quantkit.audio.utterance import Corpus
 from quantkit.calibration.data import Calibration, CalibrationData, evenly
 from quantkit.calibration.heard import doubts, require_heard
 from quantkit.codecs.catalogue import CodecChoice
-from quantkit.files import refuse_overwriting
+from quantkit.disk.files import refuse_overwriting
 from quantkit.graph.plan import Plan
 from quantkit.personalization.outliers import with_balance
 from quantkit.personalization.reasons import reasons

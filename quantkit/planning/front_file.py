@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from quantkit.disk.files import write_json, write_text
 from quantkit.errors import InputError
-from quantkit.files import write_json, write_text
 from quantkit.planning.pareto import Front
 
 _TABLES = (".tsv", ".md", ".json")

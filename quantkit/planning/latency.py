@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from quantkit.disk.files import read_json, write_json
 from quantkit.errors import FormatError, InputError
-from quantkit.files import read_json, write_json
 from quantkit.graph.plan import COMPUTES, Compute, LayerPlan, Plan
 from quantkit.json_fields import Fields, Range
 

@@ -22,6 +22,7 @@ import onnxruntime
 
 from quantkit.calibration.data import Calibration, CalibrationData
 from quantkit.codecs.catalogue import INT8
+from quantkit.disk.temporary import TemporaryFolder
 from quantkit.errors import CorpusError, InputError
 from quantkit.graph.layers import locate_layers
 from quantkit.graph.plan import Compute
@@ -36,7 +37,6 @@ from quantkit.runtime.optimised import name_before_fusion
 from quantkit.runtime.processor import processor
 from quantkit.runtime.session import create_session
 from quantkit.sensitivity.cache import AnalysisCache
-from quantkit.temporary import TemporaryFolder
 
 Inputs = Mapping[str, npt.NDArray[Any]]
 

@@ -15,6 +15,7 @@ import onnx
 
 from quantkit.calibration.observations import Observations
 from quantkit.calibration.ranges import Range
+from quantkit.disk.temporary import TemporaryFolder
 from quantkit.graph.artifact import save_model, total_size
 from quantkit.graph.plan import Plan
 from quantkit.quantization.choices.ptq import PtqSettings
@@ -25,7 +26,6 @@ from quantkit.quantization.prepare import prepare
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.quantization.rewrite import static_layout
 from quantkit.quantization.weights import WeightStore
-from quantkit.temporary import TemporaryFolder
 
 
 @dataclass(frozen=True)

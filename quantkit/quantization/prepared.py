@@ -13,10 +13,11 @@ import onnx
 from quantkit.calibration.data import Calibration, CalibrationData
 from quantkit.conversion.convert import convert
 from quantkit.conversion.parity import check_conversion
+from quantkit.disk.files import sha256_of
+from quantkit.disk.temporary import TemporaryFolder
 from quantkit.errors import InputError, ModelError, NothingQuantized, OutputError
 from quantkit.exporting.unwrapping import wrapped_interface
 from quantkit.exporting.wrapping import PREFIX, wrap_again
-from quantkit.files import sha256_of
 from quantkit.graph.artifact import open_files
 from quantkit.graph.body_constants import hoist_weights
 from quantkit.graph.digest import graph_digest
@@ -36,7 +37,6 @@ from quantkit.quantization.choices.settings import LayerChoice
 from quantkit.quantization.equalize.balancing import insert_balances
 from quantkit.quantization.equalize.conditioning import condition
 from quantkit.quantization.tied_weights import limited_layers, separate_transposes
-from quantkit.temporary import TemporaryFolder
 
 _LOG = logging.getLogger(__name__)
 

@@ -16,13 +16,13 @@ import onnx
 import onnxruntime
 
 from quantkit.calibration.data import CalibrationData
+from quantkit.disk.temporary import TemporaryFolder
 from quantkit.errors import ModelError, UnusableClipError
 from quantkit.graph.external_data import with_external_data
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.runtime.output_scale import posterior_output
 from quantkit.runtime.session import open_session, session_options
 from quantkit.tasks.posteriors import session_posteriors
-from quantkit.temporary import TemporaryFolder
 
 T = TypeVar("T")
 

@@ -22,8 +22,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import get_font_names
 
+from quantkit.disk.files import atomic_path
 from quantkit.errors import InputError
-from quantkit.files import atomic_path
 
 #: Number of distinct model colours; further models repeat them.
 MODEL_COLOURS = 8

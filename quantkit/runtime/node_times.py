@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy.typing as npt
 
+from quantkit.disk.temporary import TemporaryFolder
 from quantkit.errors import ModelError
 from quantkit.graph.single_file import single_file
 from quantkit.runtime.session import open_session, session_options
-from quantkit.temporary import TemporaryFolder
 
 _KERNEL = "_kernel_time"
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import onnx
 
+from quantkit.disk.temporary import TemporaryFolder
 from quantkit.errors import ModelError, OutputError
 from quantkit.graph.single_file import single_file
 from quantkit.runtime.session import open_session, session_options
-from quantkit.temporary import TemporaryFolder
 
 # What ONNX Runtime puts before the name of a node that does an activation function, too.
 _PREFIX = "fused "

@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from quantkit.disk.files import read_json, write_json
 from quantkit.errors import FormatError, OutputError
-from quantkit.files import read_json, write_json
 from quantkit.version import __version__
 
 #: Part of every key; raise it when the same inputs give other results than before.

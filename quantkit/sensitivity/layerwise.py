@@ -19,13 +19,13 @@ import onnxruntime
 from quantkit.arrays import Array
 from quantkit.calibration.calibrate import Feed
 from quantkit.calibration.clip_store import ClipStore
+from quantkit.disk.temporary import TemporaryFolder
 from quantkit.errors import CorpusError, ModelError
 from quantkit.graph.external_data import with_external_data
 from quantkit.graph.partition import PartitionedGraph, ValueType
 from quantkit.runtime.errors import runtime_errors
 from quantkit.runtime.parallel import side_by_side
 from quantkit.runtime.session import open_session, session_options
-from quantkit.temporary import TemporaryFolder
 
 Values = Mapping[str, Array]
 Result = TypeVar("Result")

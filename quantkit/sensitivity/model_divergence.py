@@ -8,6 +8,7 @@ from pathlib import Path
 
 from quantkit.calibration.clip_store import ClipStore
 from quantkit.calibration.data import CalibrationData
+from quantkit.disk.temporary import TemporaryFolder
 from quantkit.errors import CorpusError, ModelError
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.quantization.unusable_clips import float_session, leaving_out
@@ -17,7 +18,6 @@ from quantkit.sensitivity.estimate import Estimate
 from quantkit.sensitivity.posteriors import Weighting
 from quantkit.sensitivity.reference import Reference
 from quantkit.tasks.posteriors import session_posteriors
-from quantkit.temporary import TemporaryFolder
 from quantkit.text.changes import TextChanges, TextPair, text_changes
 
 # Bytes of posteriors to keep; what is beyond lies on disk meanwhile.

@@ -11,8 +11,8 @@ from typing import Any
 import onnxruntime
 
 from quantkit.codecs.catalogue import CodecChoice
+from quantkit.disk.files import read_json, write_json
 from quantkit.errors import FormatError, InputError
-from quantkit.files import read_json, write_json
 from quantkit.graph.plan import COMPUTES, Compute
 from quantkit.json_fields import Fields, Range
 from quantkit.version import __version__

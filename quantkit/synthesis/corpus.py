@@ -19,8 +19,8 @@ import numpy as np
 import soundfile
 import soxr
 
+from quantkit.disk.files import write_text
 from quantkit.errors import InputError, MissingDependencyError, OutputError
-from quantkit.files import write_text
 from quantkit.synthesis.engines import Request, Waveform, available_voices, speak
 from quantkit.synthesis.sentences import Kind, sentence
 from quantkit.synthesis.vocabulary import COMMANDS

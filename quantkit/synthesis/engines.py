@@ -22,9 +22,9 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from quantkit.disk.temporary import TemporaryFolder
 from quantkit.errors import InputError, MissingDependencyError, QuantkitError
 from quantkit.synthesis.voices import Voice
-from quantkit.temporary import TemporaryFolder
 
 Waveform = npt.NDArray[np.float32]
 

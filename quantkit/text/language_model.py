@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from quantkit.arrays import FloatArray
+from quantkit.disk.reading import require_regular
 from quantkit.errors import InputError, MissingDependencyError
-from quantkit.reading import require_regular
 from quantkit.text.flashlight_search import BEAM_THRESHOLD, flashlight, free_search
 from quantkit.text.labels import Labels
 from quantkit.text.normalize import normalized

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from quantkit.disk.reading import parse_toml
 from quantkit.errors import InputError
 from quantkit.json_dataclass import build, build_list
 from quantkit.json_fields import Range
 from quantkit.models.checkpoint import LARGEST_SIZE
 from quantkit.models.wav2letter import Wav2LetterConfig
-from quantkit.reading import parse_toml
 from quantkit.tasks.names import CLASSIFICATION, CTC
 
 OptimizerName = Literal["adam", "adamw", "sgd"]

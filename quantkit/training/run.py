@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import torch
 
+from quantkit.disk.files import atomic_path, write_json
 from quantkit.errors import CheckpointError
-from quantkit.files import atomic_path, write_json
 from quantkit.training.recipe import Precision
 
 _STATE_NAME = "last.pt"

@@ -15,8 +15,8 @@ from quantkit.arrays import FloatArray
 from quantkit.audio.decode import WHOLE, AudioBytes
 from quantkit.audio.features import load_waveform
 from quantkit.audio.utterance import Utterance
+from quantkit.disk.files import atomic_path
 from quantkit.errors import AudioError, CorpusError
-from quantkit.files import atomic_path
 
 _SCALE = 32_767.0
 

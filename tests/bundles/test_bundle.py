@@ -20,8 +20,8 @@ import soundfile
 
 from quantkit.bundles import ship, verify
 from quantkit.bundles.manifest import REQUIRED, read_manifest
+from quantkit.disk.files import sha256_of
 from quantkit.errors import FormatError, InputError, ModelError, OutputError
-from quantkit.files import sha256_of
 from quantkit.graph.artifact import read_info, save_model
 from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.runtime.recognizer import Recognizer

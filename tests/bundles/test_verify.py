@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from quantkit.bundles import verify
 from quantkit.bundles.manifest import read_manifest, why_unsafe
+from quantkit.disk.files import sha256_of
 from quantkit.errors import BundleError, VerificationError
-from quantkit.files import sha256_of
 
 
 def edit(bundle: Path, change: Callable[[dict[str, Any]], None]) -> None:

@@ -17,8 +17,8 @@ _COMMAND = """
 import signal, sys, time, types
 import click
 from quantkit.cli import main
-from quantkit.files import atomic_path
-from quantkit.temporary import TemporaryFolder
+from quantkit.disk.files import atomic_path
+from quantkit.disk.temporary import TemporaryFolder
 from pathlib import Path
 
 # A shell has what it starts in the background ignore this one.

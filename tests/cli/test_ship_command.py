@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from quantkit.audio.frontend import Frontend
-from quantkit.files import sha256_of
+from quantkit.disk.files import sha256_of
 from quantkit.graph.artifact import save_model
 from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.text.labels import Labels

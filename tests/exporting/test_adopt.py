@@ -15,9 +15,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from quantkit.audio.frontend import Frontend
 from quantkit.audio.waveform_frontend import WaveformFrontend
+from quantkit.disk.files import sha256_of
 from quantkit.errors import InputError, ModelError
 from quantkit.exporting.adopt import adopt
-from quantkit.files import sha256_of
 from quantkit.graph.artifact import load_model, read_info
 from quantkit.graph.layers import find_layers
 from quantkit.runtime.recognizer import Recognizer

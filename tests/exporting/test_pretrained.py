@@ -13,10 +13,10 @@ pytest.importorskip("transformers")
 import onnx  # noqa: E402
 
 from quantkit.audio.waveform_frontend import WaveformFrontend  # noqa: E402
+from quantkit.disk.files import sha256_of  # noqa: E402
 from quantkit.errors import InputError, ParityError  # noqa: E402
 from quantkit.exporting import pretrained  # noqa: E402
 from quantkit.exporting.pretrained import export_pretrained  # noqa: E402
-from quantkit.files import sha256_of  # noqa: E402
 from quantkit.graph.artifact import load_model, read_info  # noqa: E402
 from quantkit.graph.layers import find_layers  # noqa: E402
 from quantkit.runtime.recognizer import Recognizer  # noqa: E402

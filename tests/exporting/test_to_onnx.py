@@ -14,10 +14,10 @@ torch = pytest.importorskip("torch")
 import onnx  # noqa: E402
 
 from quantkit.audio.frontend import Frontend  # noqa: E402
+from quantkit.disk.files import sha256_of  # noqa: E402
 from quantkit.errors import InputError, OutputError, ParityError  # noqa: E402
 from quantkit.exporting import to_onnx  # noqa: E402
 from quantkit.exporting.to_onnx import export_checkpoint, export_wav2letter  # noqa: E402
-from quantkit.files import sha256_of  # noqa: E402
 from quantkit.graph.artifact import load_model, read_info, total_size  # noqa: E402
 from quantkit.graph.layers import find_layers  # noqa: E402
 from quantkit.models.checkpoint import save_wav2letter  # noqa: E402

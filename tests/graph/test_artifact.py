@@ -11,6 +11,7 @@ import onnx
 import pytest
 
 from quantkit.audio.frontend import Frontend
+from quantkit.disk.locks import HAVE_LOCKS
 from quantkit.errors import ModelError, OutputError
 from quantkit.graph.artifact import (
     load_model,
@@ -21,7 +22,6 @@ from quantkit.graph.artifact import (
     total_size,
 )
 from quantkit.graph.info import ArtifactInfo, set_info
-from quantkit.locks import HAVE_LOCKS
 from quantkit.text.labels import Labels
 
 

@@ -12,8 +12,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from quantkit.audio.waveform_frontend import WaveformFrontend  # noqa: E402
+from quantkit.disk.files import sha256_of  # noqa: E402
 from quantkit.errors import CheckpointError  # noqa: E402
-from quantkit.files import sha256_of  # noqa: E402
 from quantkit.models.pretrained import load_pretrained  # noqa: E402
 from tests.pretrained import CLASSES, save, tiny  # noqa: E402
 

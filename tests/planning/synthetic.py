@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from quantkit.codecs.catalogue import CodecChoice
-from quantkit.files import sha256_of
+from quantkit.disk.files import sha256_of
 from quantkit.graph.artifact import load_model
 from quantkit.graph.layers import find_layers
 from quantkit.planning.latency import LayerTimes

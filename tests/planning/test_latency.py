@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from onnx import numpy_helper
 
+from quantkit.disk.files import sha256_of, write_json
 from quantkit.errors import CorpusError, FormatError, InputError
-from quantkit.files import sha256_of, write_json
 from quantkit.graph.artifact import save_model
 from quantkit.graph.plan import Plan
 from quantkit.planning import latency, measure_latency

@@ -13,8 +13,8 @@ from onnx import helper
 
 from quantkit.audio.frontend import Frontend
 from quantkit.audio.utterance import Corpus, Utterance
+from quantkit.disk.files import sha256_of
 from quantkit.errors import CorpusError, InputError, ModelError, NothingQuantized, OutputError
-from quantkit.files import sha256_of
 from quantkit.graph.artifact import read_info, save_model
 from quantkit.quantization import PRESETS, QuantizeSettings, preset, quantize_model
 from quantkit.quantization.family import quantize_family

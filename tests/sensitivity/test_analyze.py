@@ -13,8 +13,8 @@ import pytest
 from onnx import numpy_helper
 
 from quantkit.codecs.catalogue import CodecChoice
+from quantkit.disk.files import sha256_of
 from quantkit.errors import CorpusError, InputError, ModelError
-from quantkit.files import sha256_of
 from quantkit.graph.artifact import load_model, save_model
 from quantkit.quantization import quantize_model
 from quantkit.sensitivity import analyze as module

@@ -23,8 +23,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from quantkit.disk.reading import open_regular
 from quantkit.errors import CorpusError
-from quantkit.reading import open_regular
 
 # Numbers, strings and objects; no dates, records or variable-width strings.
 _KINDS = "biufSUO"

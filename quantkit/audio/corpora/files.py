@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from quantkit.audio.decode import file_kind
 from quantkit.audio.suffixes import AUDIO_SUFFIXES
+from quantkit.disk.reading import open_regular
 from quantkit.errors import CorpusError
 from quantkit.printable import printable
-from quantkit.reading import open_regular
 
 
 def read_lines(path: Path) -> list[str]:

@@ -17,9 +17,9 @@ from quantkit.cli.framework.config import dumped, read_config, without_alternati
 from quantkit.cli.framework.logs import logging_to_stderr
 from quantkit.cli.framework.places import settle_outputs
 from quantkit.cli.framework.repeats import refuse_repeats
+from quantkit.disk.temporary import remove_abandoned
 from quantkit.errors import QuantkitError
 from quantkit.runtime.parallel import at_most_cores
-from quantkit.temporary import remove_abandoned
 
 _LOG = logging.getLogger(__name__)
 

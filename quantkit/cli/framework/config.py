@@ -22,8 +22,8 @@ from typing import Any
 import click
 
 from quantkit.cli.framework.toml import toml_value
+from quantkit.disk.reading import parse_toml
 from quantkit.errors import InputError
-from quantkit.reading import parse_toml
 from quantkit.version import __version__
 
 _NUMBERS = (click.types.IntParamType, click.types.FloatParamType)

@@ -11,9 +11,9 @@ from quantkit.api.outputs import check_outputs, check_place
 from quantkit.cli.framework.dry_run import is_input, paths_in, written
 from quantkit.cli.framework.parameters import OutputFile, OutputFolder
 from quantkit.cli.framework.state import state
+from quantkit.disk.reading import require_regular
 from quantkit.errors import InputError
 from quantkit.printable import printable
-from quantkit.reading import require_regular
 
 
 def settle_outputs(ctx: click.Context) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from quantkit.temporary import remove_abandoned, remove_all_of_this_process
+from quantkit.disk.temporary import remove_abandoned, remove_all_of_this_process
 
 # Python acts on a signal between two of its own instructions, and one call into native code can
 # take minutes. Whoever sent the signal waits for ten seconds at least, by custom.

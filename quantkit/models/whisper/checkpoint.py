@@ -13,8 +13,8 @@ from torch import Tensor
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from quantkit.audio.whisper_frontend import WhisperFrontend
+from quantkit.disk.files import sha256_of
 from quantkit.errors import CheckpointError
-from quantkit.files import sha256_of
 from quantkit.models.config_limits import require_sensible
 from quantkit.models.lora import merge_adapter
 from quantkit.models.pickled_names import is_openai

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from quantkit.disk.reading import read_text
 from quantkit.errors import CheckpointError, FormatError
 from quantkit.json_fields import parse_json
 from quantkit.models.pretrained_files import optional_json_object, read_json_object
-from quantkit.reading import read_text
 from quantkit.text.whisper_vocabulary import spelled_in_gpt2
 
 TOKENIZER_NAME = "tokenizer.json"

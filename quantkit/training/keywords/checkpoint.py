@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import save as to_safetensors
 from transformers import Wav2Vec2ConformerForSequenceClassification, Wav2Vec2FeatureExtractor
 
+from quantkit.disk.files import read_json, write_json
+from quantkit.disk.replacing import replaced_together
 from quantkit.errors import CheckpointError, FormatError
-from quantkit.files import read_json, write_json
 from quantkit.models.checkpoint import stored_tensors
-from quantkit.replacing import replaced_together
 
 SCHEMA = "quantkit.keyword-spotter/1"
 CARD_NAME = "card.json"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quantkit.audio.utterance import Corpus
-from quantkit.temporary import TemporaryFolder
+from quantkit.disk.temporary import TemporaryFolder
 from quantkit.training.keywords.checkpoint import Spotter
 from quantkit.training.keywords.clips import KeywordPreparer
 from quantkit.training.keywords.recipe import KeywordRecipe

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from quantkit.codecs.catalogue import CodecChoice
-from quantkit.files import sha256_of
+from quantkit.disk.files import sha256_of
 from quantkit.graph.artifact import save_model
 from quantkit.graph.plan import Plan
 from quantkit.planning.methods import Method, PlanRequest

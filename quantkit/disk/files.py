@@ -12,10 +12,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from quantkit.disk.reading import open_regular, read_bytes
+from quantkit.disk.temporary import temporary_file
 from quantkit.errors import FormatError, InputError, OutputError
 from quantkit.json_fields import parse_json, shown
-from quantkit.reading import open_regular, read_bytes
-from quantkit.temporary import temporary_file
 
 #: What a Git-LFS file begins with that was not fetched.
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from quantkit import temporary
-from quantkit.errors import OutputError
-from quantkit.locks import HAVE_LOCKS
-from quantkit.temporary import (
+from quantkit.disk import temporary
+from quantkit.disk.locks import HAVE_LOCKS
+from quantkit.disk.temporary import (
     TemporaryFolder,
     remove_abandoned,
     remove_all_of_this_process,
     temporary_file,
 )
+from quantkit.errors import OutputError
 
 needs_locks = pytest.mark.skipif(not HAVE_LOCKS, reason="needs locks of POSIX")
 
@@ -30,7 +30,7 @@ needs_locks = pytest.mark.skipif(not HAVE_LOCKS, reason="needs locks of POSIX")
 _LIVING = """
 import sys, time
 from pathlib import Path
-from quantkit.temporary import TemporaryFolder, temporary_file
+from quantkit.disk.temporary import TemporaryFolder, temporary_file
 beside = Path(sys.argv[1])
 folder, file = TemporaryFolder("size", beside), temporary_file(beside, ".onnx")
 (folder.path / "weights").write_text("w")
@@ -92,7 +92,7 @@ class TestOneProcess:
 
 
 def test_nothing_else_makes_temporary_files() -> None:
-    package = Path(temporary.__file__).parent
+    package = Path(temporary.__file__).parents[1]
     makers = re.compile(r"mkdtemp|mkstemp|TemporaryDirectory|NamedTemporaryFile")
     found = {
         path.relative_to(package).as_posix()
@@ -158,7 +158,7 @@ class TestOtherProcesses:
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
     def test_a_forked_process_takes_nothing_along(self, tmp_path: Path) -> None:
         code = (
-            "import os, sys; from pathlib import Path; from quantkit.temporary import *; "
+            "import os, sys; from pathlib import Path; from quantkit.disk.temporary import *; "
             f"folder = TemporaryFolder('size', Path({str(tmp_path)!r}))\n"
             "if os.fork() == 0: sys.exit()\n"
             "os.wait(); print(folder.path.exists())"

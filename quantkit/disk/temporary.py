@@ -23,9 +23,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
+from quantkit.disk.journal import finish_renames, has_unfinished_renames
+from quantkit.disk.locks import HAVE_LOCKS, try_lock
 from quantkit.errors import OutputError
-from quantkit.journal import finish_renames, has_unfinished_renames
-from quantkit.locks import HAVE_LOCKS, try_lock
 
 # Locks are known to the processes of one host; folders may be shared between several.
 _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]

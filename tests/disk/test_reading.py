@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from quantkit.disk.files import read_json
+from quantkit.disk.reading import parse_toml, read_bytes, read_text, require_regular
 from quantkit.errors import FormatError
-from quantkit.files import read_json
-from quantkit.reading import parse_toml, read_bytes, read_text, require_regular
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs files of POSIX")
 

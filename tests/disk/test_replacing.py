@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from quantkit import replacing
+from quantkit.disk import replacing
+from quantkit.disk.journal import finish_renames, rename_together
+from quantkit.disk.locks import HAVE_LOCKS
+from quantkit.disk.replacing import replaced_folder, replaced_together, settled
+from quantkit.disk.temporary import TemporaryFolder
 from quantkit.errors import OutputError
-from quantkit.journal import finish_renames, rename_together
-from quantkit.locks import HAVE_LOCKS
-from quantkit.replacing import replaced_folder, replaced_together, settled
-from quantkit.temporary import TemporaryFolder
 
 
 def write(folder: Path, word: str, names: tuple[str, ...] = ("m.onnx", "m.onnx.data")) -> None:
@@ -43,12 +43,12 @@ def replace(self, target):
     return real(self, target)
 pathlib.Path.replace = replace
 from pathlib import Path
-from tests.test_replacing import *
+from tests.disk.test_replacing import *
 os.chdir({str(folder)!r})
 {code}
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], check=False, cwd=Path(__file__).parents[1]
+        [sys.executable, "-c", program], check=False, cwd=Path(__file__).parents[2]
     )
     assert done.returncode in (0, 9)
 
@@ -122,13 +122,13 @@ class TestFiles:
     @pytest.mark.skipif(not HAVE_LOCKS, reason="needs locks of POSIX")
     def test_of_two_processes_at_once_one_wins_whole(self, tmp_path: Path) -> None:
         code = (
-            "import os, sys\nfrom pathlib import Path\nfrom tests.test_replacing import *\n"
+            "import os, sys\nfrom pathlib import Path\nfrom tests.disk.test_replacing import *\n"
             "for number in range(40):\n"
             "    with replaced_together(Path(sys.argv[1])) as folder:\n"
             "        write(folder, f'{os.getpid()}-{number}')\n"
         )
         command = [sys.executable, "-c", code, str(tmp_path / "m.onnx")]
-        repository = Path(__file__).parents[1]
+        repository = Path(__file__).parents[2]
         writers = [subprocess.Popen(command, cwd=repository) for _ in range(2)]
         while any(writer.poll() is None for writer in writers):
             with replacing._alone_in(tmp_path):

@@ -1,8 +1,8 @@
 """Several files, or a folder, that take the place of earlier ones all at once.
 
 After a process was killed at any moment, the earlier ones are there or the new ones: what cannot be
-one rename is noted before it begins (:mod:`quantkit.journal`), and what was begun is finished by
-the next process that meets it. Of two processes that write to the same place, the one that ends
+one rename is noted before it begins (:mod:`~quantkit.disk.journal`), and what was begun is finished
+by the next process that meets it. Of two processes that write to the same place, the one that ends
 last wins whole.
 """
 
@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from quantkit.disk.files import make_lasting, output_target
+from quantkit.disk.journal import has_unfinished_renames, rename_together
+from quantkit.disk.locks import HAVE_LOCKS, try_lock
+from quantkit.disk.temporary import TemporaryFolder, finish_interrupted, is_own_folder
 from quantkit.errors import OutputError
-from quantkit.files import make_lasting, output_target
-from quantkit.journal import has_unfinished_renames, rename_together
-from quantkit.locks import HAVE_LOCKS, try_lock
-from quantkit.temporary import TemporaryFolder, finish_interrupted, is_own_folder
 
 # Renames take less than a millisecond; whoever holds the lock for longer is none of us.
 _LOCK_SECONDS = 10.0

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from quantkit.disk.files import atomic_path, refuse_overwriting, write_text
 from quantkit.errors import InputError, OutputError
-from quantkit.files import atomic_path, refuse_overwriting, write_text
 
 
 def test_a_failure_leaves_the_old_content_and_nothing_else(tmp_path: Path) -> None:
