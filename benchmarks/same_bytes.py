@@ -60,11 +60,10 @@ INTENDED: dict[str, str] = {
     **dict.fromkeys(
         ("preset *", "codecs *", "quantize plan *", "personalize *"),
         "weights of integer layers lie within ±64, which is right on any processor; scales are "
-        "searched with sums in another order; weights are optimised a second time, given all "
-        "others, only where the first time took off more than a twentieth of the error",
+        "searched with sums in another order",
     ),
     "plan *": "plans say which processors they are for, and follow from the table of analyze",
-    "analyze": "70 seconds are heard instead of 80; where only the size of an error matters, "
+    "analyze": "60 seconds are heard instead of 80; where only the size of an error matters, "
     "weights are rounded once, by the moments that the whole layer is rounded by, tables are "
     "learned in fewer rounds, and candidates between others are interpolated",
 }

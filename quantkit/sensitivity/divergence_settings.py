@@ -40,9 +40,9 @@ CANDIDATES = tuple(
 )
 
 # Weights times layers times seconds of audio times runs of what lies behind a layer: what the pass
-# costs, up to the speed of the host. It is 70 seconds, five codecs and two grids of the shipped
+# costs, up to the speed of the host. It is 60 seconds, five codecs and two grids of the shipped
 # model: half a minute on two cores.
-_AFFORDABLE = 3.0e10
+_AFFORDABLE = 2.6e10
 _FEWEST_SECONDS = 8.0
 _WIDEST_PROBE = 3
 # Of a Whisper, around which its layers end up. Errors of few bits grow faster than in proportion to

@@ -25,13 +25,13 @@ LARGE = layers(82, 1_150_000)
 
 
 def test_shipped_model_affords_enough_audio_and_all_candidates_that_matter() -> None:
-    found = effort(DivergenceSettings(), SHIPPED, clips=32, seconds=64)
+    found = effort(DivergenceSettings(), SHIPPED, clips=32, seconds=58)
     assert found.clips == tuple(range(32))
     assert {codec.bits for codec in probe_codecs(FOR_ALL, found.probes)} == {1, 2, 3}
     assert found.probes == 5
     assert found.all_grids
     more = effort(DivergenceSettings(), SHIPPED, clips=32, seconds=320)
-    assert 6 <= len(more.clips) <= 10
+    assert 4 <= len(more.clips) <= 8
     assert (more.probes, more.all_grids) == (5, True)
 
 
