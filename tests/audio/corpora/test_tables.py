@@ -174,6 +174,15 @@ def test_damage_is_named_with_its_line(folder: Path, content: str, problem: str)
         open_corpus(folder)
 
 
+def test_a_manifest_that_is_damaged_in_its_first_line_is_one_all_the_same(folder: Path) -> None:
+    (folder / "all.jsonl").write_text(
+        '{"audio_filepath": "a.wav", "text": "x"\n{"path": "b.wav"}\n'
+    )
+    for source in (folder, folder / "all.jsonl"):
+        with pytest.raises(CorpusError, match=r"all\.jsonl, line 1: not JSON"):
+            open_corpus(source)
+
+
 def test_a_table_without_paths_says_which_columns_it_needs(folder: Path) -> None:
     (folder / "notes.csv").write_text("who,what\nann,x\n")
     with pytest.raises(CorpusError, match=r"notes\.csv has no column of paths, such as path"):
