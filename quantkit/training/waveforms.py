@@ -136,7 +136,7 @@ class WaveformStore:
                     if isinstance(samples, str):
                         unreadable.append((_key(utterance), samples))
                         continue
-                    samples.tofile(stream)
+                    stream.write(samples.tobytes())
                     clips.append((_key(utterance), position, position + samples.size))
                     position += samples.size
                 on_progress(len(group))
