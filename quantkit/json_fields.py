@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
@@ -39,6 +40,7 @@ def parse_json(text: str | bytes, where: str, *, finite: bool = True) -> Any:
         content = json.loads(
             text,
             parse_float=_finite_float,
+            parse_int=_whole,
             parse_constant=_no_constant if finite else None,
         )
     except RecursionError:
@@ -53,6 +55,13 @@ def _finite_float(text: str) -> float:
     if math.isinf(value := float(text)):
         raise ValueError(f"{text:.20} is beyond the range of numbers")
     return value
+
+
+def _whole(text: str) -> int:
+    # Python reads no more digits than this, and says so with advice for programmers.
+    if len(text) > sys.get_int_max_str_digits() > 0:
+        raise ValueError(f"a number of {len(text):,} digits is beyond the range of numbers")
+    return int(text)
 
 
 def _no_constant(name: str) -> NoReturn:

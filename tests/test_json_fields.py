@@ -97,7 +97,7 @@ def test_what_is_no_object_has_no_fields() -> None:
         ("{", "x.json is not JSON"),
         ("[1e999]", "1e999 is beyond the range of numbers"),
         ("[-1e999]", "-1e999 is beyond the range of numbers"),
-        ("9" * 5000, "x.json is not JSON"),
+        ("9" * 5000, "a number of 5,000 digits is beyond the range of numbers"),
         ("[NaN]", "it has no number NaN"),
         ("[-Infinity]", "it has no number -Infinity"),
         ("[" * 100_000 + "]" * 100_000, "nested too deeply"),

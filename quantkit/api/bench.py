@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 from quantkit.api.begin import Begin, nothing
 from quantkit.api.inputs import Audio, PathLike, corpus_of, float_model, optional_path
@@ -14,6 +15,7 @@ from quantkit.benchmarking.run import measured_clips, run_bench
 from quantkit.benchmarking.schema import BenchReport, write_report
 from quantkit.benchmarking.settings import BenchSettings
 from quantkit.benchmarking.tables import write_markdown
+from quantkit.disk.replacing import replaced_together
 from quantkit.errors import InputError
 from quantkit.progress import Progress, no_progress
 
@@ -80,13 +82,28 @@ def bench(
     if finished is not None:
         finished(found)
     if folder is not None:
-        # Whoever wants no page does not wait for matplotlib.
-        from quantkit.benchmarking.page import write_page
-
-        write_report(found, folder / _JSON)
-        write_markdown(found, folder / _MARKDOWN)
-        write_page(found, folder / _PAGE)
+        _write(found, folder)
     return found
+
+
+def _write(report: BenchReport, folder: Path) -> None:
+    """Replace an earlier report as a whole."""
+    # Whoever wants no page does not wait for matplotlib.
+    from quantkit.benchmarking.page import write_page
+
+    undrawn = None
+    with replaced_together(folder / _JSON) as new:
+        write_report(report, new / _JSON)
+        write_markdown(report, new / _MARKDOWN)
+        try:
+            write_page(report, new / _PAGE)
+        except OSError:
+            raise
+        except Exception as error:
+            # What took minutes to measure is worth more than its page.
+            undrawn = error
+    if undrawn is not None:
+        raise undrawn
 
 
 def _merged(settings: BenchSettings, selection: Selection) -> BenchSettings:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from quantkit.disk.files import output_target, refuse_overwriting
+from quantkit.disk.reading import require_utf8
 from quantkit.errors import InputError, OutputError
 
 
@@ -20,8 +21,11 @@ def check_place(path: Path, *, folder: bool = False) -> None:
         path: the file to write; the folder to fill, if ``folder``.
 
     Raises:
+        InputError: a model would have a path that is not UTF-8.
         OutputError: the place is taken by something else, or its folder cannot be written.
     """
+    if path.suffix.lower() == ".onnx":
+        require_utf8(path)
     try:
         place = path.resolve()
         if folder and place.exists() and not place.is_dir():

@@ -114,7 +114,7 @@ def quantize_presets(
         QuantkitError: see :func:`quantize`; nothing is written when clips are missing.
     """
     target = path_of(folder, "the folder")
-    if target.suffix == ".onnx" and not target.is_dir():
+    if target.suffix.lower() == ".onnx" and not target.is_dir():
         raise InputError(
             f"all presets are a folder of models, and {target} has the name of one; name a folder"
         )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from quantkit.bundles.manifest import FRONTEND, LABELS, MODEL
+from quantkit.disk.reading import require_utf8
 from quantkit.disk.temporary import TemporaryFolder
 from quantkit.errors import InputError, ModelError
 from quantkit.json_fields import Fields, Range, parse_json
@@ -77,11 +78,12 @@ def run_once(folder: Path, python: str = sys.executable) -> dict[str, Any]:
         of audio, first run).
 
     Raises:
-        InputError: the interpreter does not start.
+        InputError: the interpreter does not start, or the path of the model is not UTF-8.
         ModelError: the model does not load, crashes, hangs, or does not return log-probabilities
             over the bundle's labels.
     """
     model = folder / MODEL
+    require_utf8(model.resolve())
     try:
         labels = Labels.from_json((folder / LABELS).read_bytes())
         settings = Fields(parse_json((folder / FRONTEND).read_bytes(), FRONTEND), FRONTEND)

@@ -14,7 +14,7 @@ from quantkit.benchmarking.settings import DEFAULT_BATCH_SIZES, BenchSettings
 from quantkit.benchmarking.tables import corpus_line, tables_of
 from quantkit.cli.corpus_options import CorpusOptions, corpus_options, split_option
 from quantkit.cli.decoder_options import DecoderOptions, decoder_options
-from quantkit.cli.framework import Argument, Command, NumberList, OutputFolder, begin_work
+from quantkit.cli.framework import Argument, Command, NumberList, OutputFolder, begin_work, echo
 from quantkit.cli.progress import progress_bar
 from quantkit.cli.streams import echo_json
 from quantkit.report.terminal import print_report_table, terminal_console
@@ -133,7 +133,7 @@ def command(
         )
     if report is not None:
         written = f"written: {report / 'index.html'}, bench.json and report.md beside it"
-        click.echo(written, err=as_json)
+        echo(written, err=as_json)
 
 
 def _show(report: BenchReport, as_json: bool) -> None:

@@ -8,7 +8,7 @@ import click
 
 from quantkit.api.gate import gate, update_baseline
 from quantkit.benchmarking import gate_report
-from quantkit.cli.framework import Argument, Command, OutputFile, begin_work
+from quantkit.cli.framework import Argument, Command, OutputFile, begin_work, echo
 from quantkit.cli.streams import echo_json
 from quantkit.text.normalizations import NORMALIZATIONS
 
@@ -66,9 +66,9 @@ def command(
     """
     if update:
         accepted = update_baseline(bench, baseline, begin=begin_work)
-        click.echo(f"{baseline}: {len(accepted.models)} models accepted", err=as_json)
+        echo(f"{baseline}: {len(accepted.models)} models accepted", err=as_json)
         if accepted.dropped:
-            click.echo(f"no longer gated: {', '.join(accepted.dropped)}", err=as_json)
+            echo(f"no longer gated: {', '.join(accepted.dropped)}", err=as_json)
     result = gate(
         bench,
         baseline,
@@ -82,5 +82,5 @@ def command(
     else:
         gate_report.print_checks(result)
         if result.ungated:
-            click.echo(f"not in the baseline, so not gated: {', '.join(result.ungated)}")
+            echo(f"not in the baseline, so not gated: {', '.join(result.ungated)}")
     result.require()

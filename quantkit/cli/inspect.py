@@ -48,7 +48,7 @@ def command(model: Path, as_json: bool, runtime: bool) -> None:
     )
     if inspection.hosts is not None and inspection.hosts.layers:
         made_for = f"--target-cpu {inspection.target_cpu}: " if inspection.target_cpu else ""
-        click.echo(f"  {made_for}{inspection.hosts.summary()}")
+        echo(f"  {made_for}{inspection.hosts.summary()}")
 
 
 def _print_layers(inspection: Inspection, runtime: bool) -> None:

@@ -131,10 +131,8 @@ def command(
 
 def _report(result: QuantizeResult) -> None:
     ratio = result.source_bytes / result.size_bytes
-    echo(
-        f"{result.path}: {result.size_bytes / 1e6:.1f} MB ({ratio:.2f} times smaller), "
-        f"{result.lint.summary()}"
-    )
+    change = f"{ratio:.2f} times smaller" if ratio >= 1 else f"{1 / ratio:.2f} times larger"
+    echo(f"{result.path}: {result.size_bytes / 1e6:.1f} MB ({change}), {result.lint.summary()}")
     for done in result.conditioned:
         echo(f"  {done}", err=True)
     for layer in result.layers:

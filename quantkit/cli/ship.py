@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from quantkit.api.ship import ship
 from quantkit.bundles.manifest import MANIFEST
-from quantkit.cli.framework import Argument, Command, OutputFolder, begin_work
+from quantkit.cli.framework import Argument, Command, OutputFolder, begin_work, echo
 from quantkit.cli.progress import progress_bar
+from quantkit.cli.streams import echo_json
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -82,10 +82,10 @@ def command(
             begin=begin_work,
         )
     if as_json:
-        click.echo(json.dumps(made.to_dict(), indent=2, ensure_ascii=False))
+        echo_json(made.to_dict())
         return
     for entry in made.files:
-        click.echo(f"{entry.size:>12,}  {entry.path}")
+        echo(f"{entry.size:>12,}  {entry.path}")
     versions = ", ".join(str(run["onnxruntime"]) for run in made.tested_on)
-    click.echo(f"{output}: {made.name}, runs in ONNX Runtime {versions}")
-    click.echo(f"SHA-256 of {MANIFEST}: {made.manifest_sha256}")
+    echo(f"{output}: {made.name}, runs in ONNX Runtime {versions}")
+    echo(f"SHA-256 of {MANIFEST}: {made.manifest_sha256}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from quantkit.api.train import TrainListener, train
-from quantkit.cli.framework import Argument, Command, OutputFolder, begin_work
+from quantkit.cli.framework import Argument, Command, OutputFolder, begin_work, echo
 from quantkit.cli.progress import Tell, progress_bar
+from quantkit.cli.streams import echo_json
 from quantkit.errors import InputError
 from quantkit.report.left_out import left_out_in_words
 
@@ -99,21 +99,21 @@ def command(
             listener=_listener(tell),
         )
     if as_json:
-        click.echo(json.dumps(made.to_dict(), indent=2))
+        echo_json(made.to_dict())
         return
-    click.echo(f"best validation {made.measure} {made.best:.2%}: {made.path}")
+    echo(f"best validation {made.measure} {made.best:.2%}: {made.path}")
 
 
 def _listener(tell: Tell) -> TrainListener:
     """A bar for the work at hand, and a line for each validation."""
 
     def resumed(step: int, measure: str, best: float) -> None:
-        click.echo(f"resuming at step {step}, best {measure} {best:.2%}", err=True)
+        echo(f"resuming at step {step}, best {measure} {best:.2%}", err=True)
 
     def show(progress: TrainingProgress) -> None:
         tell.count("training", progress.step, progress.steps, f"loss {progress.loss:.3f}")
         if progress.score:
-            click.echo(
+            echo(
                 f"step {progress.step}: loss {progress.loss:.3f}, "
                 f"{progress.audio_seconds_per_second:.0f} s/s, {progress.score.summary}",
                 err=True,
@@ -128,4 +128,4 @@ def _listener(tell: Tell) -> TrainListener:
 
 
 def _name_skipped(source: str, reasons: Sequence[str]) -> None:
-    click.echo(f"{source}: {left_out_in_words(reasons)}", err=True)
+    echo(f"{source}: {left_out_in_words(reasons)}", err=True)

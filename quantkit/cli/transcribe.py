@@ -65,7 +65,7 @@ def command(
 
     def tell_failed(error: InputError) -> None:
         failed.append(error)
-        click.echo(f"quantkit: {' '.join(str(error).split())}", err=True)
+        echo(f"quantkit: {' '.join(str(error).split())}", err=True)
 
     for transcript in _told(opened.transcribe_each(clips, failed=tell_failed), len(clips)):
         if as_json:

@@ -8,7 +8,7 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,30 @@ def refuse_overwriting(destination: Path, inputs: Iterable[Path]) -> None:
 
 
 @contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """Make ``folder`` and those above it for what the block writes there.
+
+    Those that were missing go again if the block fails and they are still empty.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    missing = []
+    for each in (folder, *folder.parents):
+        if each.exists():
+            break
+        missing.append(each)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for each in missing:
+            with suppress(OSError):
+                each.rmdir()
+        raise
+
+
+@contextmanager
 def atomic_path(destination: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``destination`` that replaces it when the block succeeds.
 
@@ -68,7 +92,7 @@ def atomic_path(destination: Path) -> Iterator[Path]:
     target = output_target(destination)
     with ExitStack() as stack:
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(made_folder(target.parent))
             temporary = stack.enter_context(temporary_file(target.parent, target.suffix))
         except OSError as error:
             raise OutputError(f"cannot write {destination}: {error.strerror or error}") from error

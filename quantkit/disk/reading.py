@@ -13,6 +13,8 @@ import tomllib
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from quantkit.errors import InputError
+
 #: Bytes that a JSON document or a list may have: the largest tokenizers take a third of it.
 TEXT_LIMIT = 64_000_000
 #: Bytes that settings written by hand may have.
@@ -44,6 +46,20 @@ def require_regular(path: Path, *, folder: bool = False) -> None:
     if kind in _KINDS:
         reason = f"it is {_KINDS[kind]}; give a file"
         raise OSError(errno.EINVAL, reason, str(path))
+
+
+def require_utf8(path: Path) -> None:
+    """Refuse a name that ONNX and ONNX Runtime cannot hold; files of other kinds may have it.
+
+    Raises:
+        InputError: ``path`` holds bytes that are not UTF-8.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"{path}: a model must have a path in UTF-8, and this one holds other bytes; rename it"
+        ) from None
 
 
 def open_regular(path: Path) -> BinaryIO:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from quantkit.disk.files import make_lasting, output_target
+from quantkit.disk.files import made_folder, make_lasting, output_target
 from quantkit.disk.journal import has_unfinished_renames, rename_together
 from quantkit.disk.locks import HAVE_LOCKS, try_lock
 from quantkit.disk.temporary import TemporaryFolder, finish_interrupted, is_own_folder
@@ -43,9 +43,9 @@ def replaced_together(destination: Path) -> Iterator[Path]:
     """
     target = output_target(destination)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with _temporary_beside(target.parent) as folder:
-            yield folder
+        with made_folder(target.parent), _temporary_beside(target.parent) as folder:
+            with _named_as(destination.parent, folder):
+                yield folder
             found = (file.name for file in folder.iterdir())
             names = sorted(found, key=lambda name: (name == target.name, name))
             for name in names:
@@ -75,11 +75,11 @@ def replaced_folder(destination: Path, check: Callable[[], None]) -> Iterator[Pa
     """
     place = destination.absolute()
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with _temporary_beside(place.parent) as folder:
+        with made_folder(place.parent), _temporary_beside(place.parent) as folder:
             content = folder / "new"
             content.mkdir()  # with default permissions; those of the folder around it are private
-            yield content
+            with _named_as(destination, content):
+                yield content
             with _alone_in(place.parent):
                 check()
                 if not place.exists():
@@ -103,6 +103,16 @@ def settled(folder: Path) -> bool:
     with contextlib.suppress(OSError), _alone_in(folder):
         return finish_interrupted(folder)
     return False
+
+
+@contextmanager
+def _named_as(destination: Path, inside: Path) -> Iterator[None]:
+    """Let errors name the place that the user knows, and not the temporary folder."""
+    try:
+        yield
+    except OutputError as error:
+        text = str(error).replace(str(inside), str(destination))
+        raise OutputError(text) from error.__cause__
 
 
 @contextmanager

@@ -18,6 +18,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from quantkit.arrays import Array
+from quantkit.disk.reading import require_utf8
 from quantkit.errors import ModelError
 
 # Page-aligned tensors can be mapped into memory instead of being read.
@@ -86,7 +87,12 @@ def raw_size(tensor: TensorProto) -> int:
 
 
 def leave_in_file(tensor: TensorProto, path: Path | str, offset: int, length: int) -> None:
-    """Let ``tensor`` have its elements in a file, and forget those in memory."""
+    """Let ``tensor`` have its elements in a file, and forget those in memory.
+
+    Raises:
+        InputError: the path is not UTF-8.
+    """
+    require_utf8(Path(path))
     tensor.ClearField("raw_data")
     del tensor.external_data[:]
     tensor.data_location = TensorProto.EXTERNAL

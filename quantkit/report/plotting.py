@@ -26,7 +26,7 @@ from quantkit.disk.files import atomic_path
 from quantkit.errors import InputError
 
 #: Number of distinct model colours; further models repeat them.
-MODEL_COLOURS = 8
+MODEL_COLOURS = 16
 #: Steps of the colour scale for ordered values, such as bits.
 SCALE_COLOURS = 8
 
@@ -50,7 +50,7 @@ class Palette:
 
 INK, MUTED, GRID = "#b00001", "#b00002", "#b00003"
 #: Placeholders for the colours of the page's style sheet.
-PAGE = Palette(INK, MUTED, GRID, tuple(f"#a0000{i}" for i in range(MODEL_COLOURS)))
+PAGE = Palette(INK, MUTED, GRID, tuple(f"#a000{i:02}" for i in range(MODEL_COLOURS)))
 #: The style sheet's colours for a light page.
 PAPER = Palette(
     ink="#1b2330",
@@ -65,6 +65,14 @@ PAPER = Palette(
         "#2f7dd1",
         "#84912b",
         "#b5433a",
+        "#8a5a2b",
+        "#1f6f4a",
+        "#c79a00",
+        "#6b2d5c",
+        "#56a5c9",
+        "#e58a9b",
+        "#3a3f9e",
+        "#7a8a8c",
     ),
     paper="#ffffff",
 )

@@ -10,6 +10,8 @@ STYLE = """
   --gone: #fbd9d6; --gone-ink: #9c1f14; --other: #d9e6fb; --other-ink: #173f80;
   --model-0: #4a5a74; --model-1: #d9722e; --model-2: #2c9c8c; --model-3: #b9467f;
   --model-4: #7d63cc; --model-5: #2f7dd1; --model-6: #84912b; --model-7: #b5433a;
+  --model-8: #8a5a2b; --model-9: #1f6f4a; --model-10: #c79a00; --model-11: #6b2d5c;
+  --model-12: #56a5c9; --model-13: #e58a9b; --model-14: #3a3f9e; --model-15: #7a8a8c;
 }
 @media (prefers-color-scheme: dark) {
   :root {
@@ -18,6 +20,8 @@ STYLE = """
     --gone: #54211d; --gone-ink: #ffb9b1; --other: #203a66; --other-ink: #bcd5ff;
     --model-0: #94a3bd; --model-1: #f0935a; --model-2: #50c4b2; --model-3: #e277ab;
     --model-4: #a893ee; --model-5: #6aabf2; --model-6: #b3c150; --model-7: #e5776d;
+    --model-8: #c99a6a; --model-9: #5fc392; --model-10: #ecc94b; --model-11: #c98bb8;
+    --model-12: #9ad8f2; --model-13: #ffb8c4; --model-14: #9297f0; --model-15: #b4c3c5;
   }
 }
 * { box-sizing: border-box; }
@@ -58,7 +62,8 @@ th, td { padding: 8px 12px; text-align: right; white-space: nowrap;
 tbody tr:last-child > * { border-bottom: 0; }
 thead th { background: var(--head); font-weight: 600; color: var(--muted); font-size: .82rem; }
 tbody th { font-weight: 600; }
-tbody th.text { white-space: normal; overflow-wrap: anywhere; min-width: 8em; max-width: 24em; }
+tbody th.text { white-space: normal; overflow-wrap: anywhere; min-width: 12em; max-width: 24em; }
+tbody th.text .chip { float: left; margin-top: .4em; }
 .text { text-align: left; }
 td.interval { color: var(--muted); font-size: .84rem; padding-left: 0; }
 .wrap { white-space: normal; min-width: 9em; }

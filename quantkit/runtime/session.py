@@ -9,6 +9,7 @@ from pathlib import Path
 
 import onnxruntime
 
+from quantkit.disk.reading import require_utf8
 from quantkit.errors import FormatError, InputError, ModelError
 from quantkit.graph.interface import interface_in
 from quantkit.runtime.adapted_session import AdaptedSession
@@ -38,7 +39,7 @@ def create_session(path: Path, *, threads: int = 1) -> onnxruntime.InferenceSess
 
     Raises:
         ModelError: the file is missing, damaged, or not loadable by this ONNX Runtime.
-        InputError: ``threads`` is negative.
+        InputError: ``threads`` is negative, or the path is not UTF-8.
     """
     if threads < 0:
         raise InputError(f"threads must be 0 (all cores) or more, not {threads}")
@@ -80,8 +81,10 @@ def open_session(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime
     """A session on the CPU provider with options of one's own.
 
     Raises:
+        InputError: the path is not UTF-8.
         ModelError: the file is damaged or not loadable by this ONNX Runtime.
     """
+    require_utf8(path)
     began = time.perf_counter()
     try:
         session = onnxruntime.InferenceSession(

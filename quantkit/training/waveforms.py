@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +17,32 @@ from quantkit.audio.decode import WHOLE, AudioBytes
 from quantkit.audio.features import load_waveform
 from quantkit.audio.utterance import Utterance
 from quantkit.disk.files import atomic_path
-from quantkit.errors import AudioError, CorpusError
+from quantkit.errors import AudioError, CorpusError, FormatError, OutputError
+from quantkit.json_dataclass import build
+from quantkit.json_fields import parse_json
 
 _SCALE = 32_767.0
+_SAMPLE_BYTES = 2
+
+
+@dataclass(frozen=True)
+class _Index:
+    """The file beside the samples.
+
+    Args:
+        clips: each with its first sample and the one behind its last, one after another.
+        unreadable: the others, with the reasons.
+    """
+
+    clips: tuple[tuple[str, int, int], ...]
+    unreadable: tuple[tuple[str, str], ...]
 
 
 class WaveformStore:
     """16-bit samples of many clips in one memory-mapped file.
 
-    Opening the same clips again reuses the file, unless one of them has changed. A clip that cannot
-    be decoded has no samples; ``unreadable`` lists the reasons.
+    Opening the same clips again reuses the file, unless it is damaged or one of them has changed.
+    A clip that cannot be decoded has no samples; ``unreadable`` lists the reasons.
     """
 
     def __init__(
@@ -42,13 +59,13 @@ class WaveformStore:
             key.update(entry.encode("utf-8", "surrogateescape"))
         self._samples_path = folder / f"{key.hexdigest()[:24]}.i16"
         index_path = self._samples_path.with_suffix(".json")
-        if not (self._samples_path.exists() and index_path.exists()):
+        if (index := self._read(index_path)) is None:
             self._build(clips, index_path, sample_rate, on_progress)
-        index = json.loads(index_path.read_text(encoding="utf-8"))
-        self._places: dict[str, tuple[int, int]] = {
-            name: (start, stop) for name, start, stop in index["clips"]
-        }
-        self._problems: dict[str, str] = dict(index["unreadable"])
+            index = self._read(index_path)
+            if index is None:
+                raise OutputError(f"{folder} does not hold what was written there; free some room")
+        self._places = {name: (start, stop) for name, start, stop in index.clips}
+        self._problems = dict(index.unreadable)
         self.unreadable: list[str] = list(self._problems.values())
         if clips and not self._places:
             raise CorpusError(
@@ -76,6 +93,20 @@ class WaveformStore:
         """(samples,) float32 in [-1, 1]."""
         start, stop = self._places[_key(utterance)]
         return self._samples[start:stop].astype(np.float32) / np.float32(_SCALE)
+
+    def _read(self, index_path: Path) -> _Index | None:
+        """What an earlier run left, if all of it is there and sound."""
+        try:
+            index = build(_Index, parse_json(index_path.read_bytes(), "the index"), "the index")
+            samples = self._samples_path.stat().st_size // _SAMPLE_BYTES
+        except (OSError, FormatError):
+            return None
+        position = 0
+        for _, start, stop in index.clips:
+            if start != position or stop < start:
+                return None
+            position = stop
+        return index if position == samples else None
 
     def _build(
         self,
@@ -105,7 +136,7 @@ class WaveformStore:
                     if isinstance(samples, str):
                         unreadable.append((_key(utterance), samples))
                         continue
-                    samples.tofile(stream)
+                    stream.write(samples.tobytes())
                     clips.append((_key(utterance), position, position + samples.size))
                     position += samples.size
                 on_progress(len(group))

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from quantkit.benchmarking.page import render_page
 from quantkit.benchmarking.plots import plots_of
+from quantkit.benchmarking.plots.pareto import pareto_plot
 from quantkit.benchmarking.schema import BenchReport
 from quantkit.benchmarking.tables import corpus_line, markdown_report, tables_of
 from quantkit.report.terminal import print_report_table
@@ -72,6 +73,26 @@ def test_any_name_can_be_drawn(report: BenchReport, name: str) -> None:
         page = parsed(named)
     assert name in page.text
     assert name.replace("|", "\\|") in markdown_report(named)
+
+
+@pytest.mark.slow
+def test_many_models_have_a_colour_each_and_names_that_do_not_overlap(report: BenchReport) -> None:
+    first, second = report.models
+    models = [first, *(replace(second, name=f"a model of some name, {i}") for i in range(1, 16))]
+    many = replace(report, models=tuple(models))
+    html = render_page(many)
+    legend = html[html.index('<div class="legend">') :].partition("</div>")[0]
+    colours = re.findall(r"var\((--model-\d+)\)", legend)
+    assert len(set(colours)) == len(models)
+    values = [re.findall(rf"{colour}: (#[0-9a-f]{{6}});", html) for colour in colours]
+    light, dark = zip(*values, strict=True)
+    assert len(set(light)) == len(set(dark)) == len(models)
+    # All but one lie at the same place, where there is not room for fifteen names.
+    plot = pareto_plot(many)
+    written = re.findall(r"a model of some name, \d+", plot.svg)
+    assert 1 < len(written) < 15
+    assert "Where there was no room for a name, the table has it." in plot.caption
+    assert "no room" not in pareto_plot(report).caption
 
 
 def test_filters_are_recorded(report: BenchReport) -> None:

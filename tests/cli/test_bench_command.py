@@ -236,3 +236,45 @@ def test_what_was_measured_is_shown_even_if_it_cannot_be_written(
     printed = capsys.readouterr()
     assert shown in printed.out
     assert "cannot write" in printed.err
+
+
+@pytest.mark.parametrize("error", [OutputError("cannot write: the disk is full"), KeyError("x")])
+def test_an_earlier_report_is_replaced_as_a_whole_or_by_all_but_its_page(
+    models: list[Path],
+    labelled: Path,
+    tmp_path: Path,
+    error: Exception,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    report = tmp_path / "report"
+    report.mkdir()
+    for name in ("bench.json", "report.md", "index.html"):
+        (report / name).write_text("earlier")
+    monkeypatch.setattr("quantkit.benchmarking.page.write_page", fail)
+    is_full = isinstance(error, OSError)
+    code = run(models[0], "--data", labelled, "--report", report, *QUICK)
+    assert code == (2 if is_full else 70)
+    kept = {path.name for path in report.iterdir() if path.read_text() == "earlier"}
+    assert kept == {"index.html", *(("bench.json", "report.md") if is_full else ())}
+    assert len(list(report.iterdir())) == 3
+
+
+def test_no_empty_folder_is_left_where_a_report_could_not_be_written(
+    models: list[Path],
+    labelled: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_: object, place: Path) -> None:
+        raise OutputError(f"cannot write {place}: the disk is full")
+
+    monkeypatch.setattr("quantkit.api.bench.write_report", fail)
+    report = tmp_path / "deep" / "report"
+    assert run(models[0], "--data", labelled, "--report", report, *QUICK) == 2
+    assert f"cannot write {report}/bench.json: the disk is full" in capsys.readouterr().err
+    assert not (tmp_path / "deep").exists()

@@ -18,6 +18,7 @@ from quantkit.graph.artifact import read_info  # noqa: E402
 from quantkit.models.wav2letter import Wav2Letter, Wav2LetterConfig  # noqa: E402
 from quantkit.quantization.choices.presets import PRESETS  # noqa: E402
 from quantkit.text.labels import Labels  # noqa: E402
+from tests.api.small import write_model  # noqa: E402
 from tests.cli.shell import run  # noqa: E402
 
 
@@ -208,3 +209,11 @@ def test_calibration_hears_only_the_chosen_speaker_and_part(
     assert "left out" not in capsys.readouterr().err
     assert run(*common, "--speaker", "eva", "-o", tmp_path / "d.onnx") == 2
     assert "speaker=eva" in capsys.readouterr().err
+
+
+def test_a_file_that_grew_is_not_called_smaller(tmp_path: Path, capsys) -> None:
+    source, output = write_model(tmp_path), tmp_path / "same.onnx"
+    assert run("quantize", source, "--preset", "float32", "-o", output) == 0
+    grown = output.stat().st_size / source.stat().st_size
+    assert grown > 1
+    assert f"({grown:.2f} times larger)" in capsys.readouterr().out

@@ -97,3 +97,16 @@ def test_a_result_may_not_replace_its_source(tmp_path: Path) -> None:
 def test_text_is_utf_8_whatever_it_holds(tmp_path: Path) -> None:
     write_text(tmp_path / "a.txt", "é \udcff\n")
     assert (tmp_path / "a.txt").read_bytes() == "é \\udcff\n".encode()
+
+
+def test_folders_that_were_made_for_nothing_go_again(tmp_path: Path) -> None:
+    def fail(place: Path) -> None:
+        with atomic_path(place) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    (tmp_path / "there").mkdir()
+    for name in ("new/deep/a.txt", "there/deep/a.txt"):
+        with pytest.raises(RuntimeError):
+            fail(tmp_path / name)
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]

@@ -54,3 +54,22 @@ def test_no_clip_at_all_is_an_error_with_the_first_reason(tmp_path: Path) -> Non
     (tmp_path / "b.wav").write_text("no sound")
     with pytest.raises(CorpusError, match=r"none of 1 clips.*b\.wav is not audio"):
         WaveformStore([Utterance(tmp_path / "b.wav", "b")], tmp_path / "audio", 16_000)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"clips": [], "unreadable": []}'])
+def test_a_damaged_index_counts_as_missing(tmp_path: Path, damage: bytes) -> None:
+    clip = _write(tmp_path / "a.wav", 0.25)
+    WaveformStore([clip], tmp_path / "audio", 16_000)
+    next((tmp_path / "audio").glob("*.json")).write_bytes(damage)
+    np.testing.assert_allclose(
+        WaveformStore([clip], tmp_path / "audio", 16_000)[clip], 0.25, atol=1e-4
+    )
+
+
+def test_samples_that_were_cut_off_are_decoded_anew(tmp_path: Path) -> None:
+    clips = [_write(tmp_path / f"{level}.wav", level) for level in (0.25, 0.5)]
+    WaveformStore(clips, tmp_path / "audio", 16_000)
+    samples = next((tmp_path / "audio").glob("*.i16"))
+    samples.write_bytes(samples.read_bytes()[:4_000])
+    store = WaveformStore(clips, tmp_path / "audio", 16_000)
+    assert [store[clip].size for clip in clips] == [1_600, 1_600]

@@ -127,4 +127,6 @@ class Rows:
             paths.append(contained_path(self.folder, self._root, inner or name, where))
             if paths[-1].exists():
                 return paths[-1]
-        return paths[0]
+        # The first releases of Common Voice have the clips' names without their endings.
+        bare = [] if paths[0].suffix else [path.with_name(f"{path.name}.mp3") for path in paths]
+        return next((path for path in bare if path.exists()), paths[0])

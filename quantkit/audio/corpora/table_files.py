@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".json", ".jsonl", ".ndjson"})
 
 _DELIMITERS = (",", "\t", ";", "|")
 _HEAD_BYTES = 65_536
+_KEY = re.compile(r'"(\w+)"\s*:')
 
 #: Where it stands, and its values by our names of columns.
 Row = tuple[str, dict[str, str]]
@@ -63,7 +65,8 @@ def _first_object(text: str) -> Mapping[str, Any]:
     try:
         found, _ = json.JSONDecoder().raw_decode(text, start)
     except (ValueError, RecursionError):
-        return {}
+        # A damaged manifest is one all the same, and whoever reads it names the line.
+        return dict.fromkeys(_KEY.findall(text.partition("\n")[0]), "")
     return found if isinstance(found, dict) else {}
 
 

@@ -53,11 +53,12 @@ def pareto_plot(report: BenchReport) -> Plot:
     axes.set_ylabel("Levenshtein distance")
     # Labels are placed in pixels, which are known only after the layout.
     figure.canvas.draw()
-    _label(axes, points, [shortened(m.name, LONGEST_NAME) for m in report.models])
+    named = _label(axes, points, [shortened(m.name, LONGEST_NAME) for m in report.models])
     return Plot(
         "Size against Levenshtein distance",
         "Down and left is better. The dashed line is the Pareto front: no model is below and "
-        "left of it. The vertical axis does not start at zero.",
+        "left of it. The vertical axis does not start at zero."
+        + ("" if named else " Where there was no room for a name, the table has it."),
         to_svg(figure, "pareto", "Size against Levenshtein distance with the Pareto front"),
     )
 
@@ -83,23 +84,25 @@ def _limits(axes: Axes, points: Sequence[tuple[float, float]]) -> bool:
     return True
 
 
-def _label(axes: Axes, points: Sequence[tuple[float, float]], names: Sequence[str]) -> None:
-    """Write each name at the nearest free place to its point."""
+def _label(axes: Axes, points: Sequence[tuple[float, float]], names: Sequence[str]) -> bool:
+    """Write each name at the nearest free place to its point, if there is one.
+
+    Returns:
+        whether all are written.
+    """
     scale = 72.0 / axes.figure.dpi
     spots = [(float(x) * scale, float(y) * scale) for x, y in _pixels(axes, points)]
     window = axes.get_window_extent()
     frame = tuple(float(v) * scale for v in (window.x0, window.y0, window.x1, window.y1))
     taken: list[Box] = [(x - 6, y - 6, x + 6, y + 6) for x, y in spots]
+    all_named = True
     for i in sorted(range(len(points)), key=lambda i: spots[i]):
         width = _CHARACTER * len(names[i])
-        dx, dy = next(
-            (
-                place
-                for place in _places(width)
-                if _free(_box(spots[i], place, width), frame, taken)
-            ),
-            (_GAP, 0.0),
-        )
+        free = (p for p in _places(width) if _free(_box(spots[i], p, width), frame, taken))
+        if (place := next(free, None)) is None:
+            all_named = False
+            continue
+        dx, dy = place
         taken.append(_box(spots[i], (dx, dy), width))
         axes.annotate(
             names[i],
@@ -116,6 +119,7 @@ def _label(axes: Axes, points: Sequence[tuple[float, float]], names: Sequence[st
             if abs(dy) > _LINE
             else None,
         )
+    return all_named
 
 
 def _pixels(axes: Axes, points: Sequence[tuple[float, float]]) -> np.ndarray:

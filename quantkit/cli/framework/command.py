@@ -13,6 +13,7 @@ from click.exceptions import Abort, Exit
 
 from quantkit.cli.framework import help as help_page
 from quantkit.cli.framework.common import NAMES, general_options, take_state, threads_option
+from quantkit.cli.framework.compiler_cache import own_compiler_cache
 from quantkit.cli.framework.config import dumped, read_config, without_alternatives
 from quantkit.cli.framework.logs import logging_to_stderr
 from quantkit.cli.framework.places import settle_outputs
@@ -89,7 +90,11 @@ class Command(click.Command):
         return rest
 
     def invoke(self, ctx: click.Context) -> Any:
-        with logging_to_stderr(ctx.obj.verbosity), at_most_cores(ctx.obj.threads):
+        with (
+            logging_to_stderr(ctx.obj.verbosity),
+            at_most_cores(ctx.obj.threads),
+            own_compiler_cache(),
+        ):
             remove_abandoned()
             try:
                 return super().invoke(ctx)

@@ -9,6 +9,7 @@ import click
 
 from quantkit.api.outputs import check_outputs, check_place
 from quantkit.cli.framework.dry_run import is_input, paths_in, written
+from quantkit.cli.framework.output import echo
 from quantkit.cli.framework.parameters import OutputFile, OutputFolder
 from quantkit.cli.framework.state import state
 from quantkit.disk.reading import require_regular
@@ -95,6 +96,6 @@ def _settled(
         return path
     named = kind.named(path, param.opts[-1])
     if named != path and not state(ctx).quiet:
-        click.echo(f"{param.opts[-1]} {path} has no suffix: writing {named}", err=True)
+        echo(f"{param.opts[-1]} {path} has no suffix: writing {named}", err=True)
     check_place(named)
     return named

@@ -104,6 +104,16 @@ def test_common_voice(folder: Path, write_clip: WriteClip) -> None:
     ]
 
 
+def test_common_voice_of_2019_names_no_endings(folder: Path, write_clip: WriteClip) -> None:
+    write_clip("clips/0af3.mp3")
+    rows = "abc\t0af3\tyes\t2\t0\nabc\t77b1\tno\t2\t0\n"
+    (folder / "train.tsv").write_text(f"client_id\tpath\tsentence\tup_votes\tdown_votes\n{rows}")
+    corpus = open_corpus(folder)
+    assert [utterance.name for utterance in corpus.utterances] == ["clips/0af3.mp3"]
+    assert len(corpus.skipped) == 1
+    assert "77b1: no such file" in corpus.skipped[0]
+
+
 class TestAudioFolder:
     def test_csv_with_quotes_and_newlines(self, folder: Path) -> None:
         (folder / "metadata.csv").write_text(
@@ -172,6 +182,15 @@ def test_damage_is_named_with_its_line(folder: Path, content: str, problem: str)
     (folder / "all.jsonl").write_text(content)
     with pytest.raises(CorpusError, match=rf"all\.jsonl, {problem}"):
         open_corpus(folder)
+
+
+def test_a_manifest_that_is_damaged_in_its_first_line_is_one_all_the_same(folder: Path) -> None:
+    (folder / "all.jsonl").write_text(
+        '{"audio_filepath": "a.wav", "text": "x"\n{"path": "b.wav"}\n'
+    )
+    for source in (folder, folder / "all.jsonl"):
+        with pytest.raises(CorpusError, match=r"all\.jsonl, line 1: not JSON"):
+            open_corpus(source)
 
 
 def test_a_table_without_paths_says_which_columns_it_needs(folder: Path) -> None:
