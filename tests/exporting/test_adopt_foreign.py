@@ -233,3 +233,25 @@ def test_what_is_quantized_already_is_called_so(op: str, tmp_path: Path) -> None
     onnx.save(model, tmp_path / "theirs.onnx")
     with pytest.raises(ModelError, match=rf"is quantized already \(it has {op}\)"):
         quantize_model(tmp_path / "theirs.onnx", tmp_path / "q.onnx", "int8")
+
+
+def test_weights_that_levels_and_a_scale_make_are_layers(labels: Path, tmp_path: Path) -> None:
+    model = plain()
+    head = next(tensor for tensor in model.graph.initializer if tensor.name == "head")
+    scale = np.abs(numpy_helper.to_array(head)).max(0) / 127
+    levels = np.round(numpy_helper.to_array(head) / scale).astype(np.int8)
+    model.graph.initializer.remove(head)
+    model.graph.initializer.append(numpy_helper.from_array(levels, "levels"))
+    model.graph.initializer.append(numpy_helper.from_array(scale.astype(np.float32), "scale"))
+    more = [
+        helper.make_node("Cast", ["levels"], ["wide"], "wide", to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["wide", "scale"], ["head"], "rebuilt"),
+    ]
+    nodes = [*more, *model.graph.node]
+    kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+    onnx.save(model, tmp_path / "theirs.onnx")
+    adopt(tmp_path / "theirs.onnx", tmp_path / "ours.onnx", labels, "ctc")
+    made = quantize_model(tmp_path / "ours.onnx", tmp_path / "made.onnx", "dynamic-int8")
+    assert [(row.name, row.codec) for row in made.layers][-1] == ("product", "int8")
