@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from quantkit.api.analyze import AnalyzeResult
 from quantkit.api.begin import Begin, nothing
@@ -20,6 +21,7 @@ from quantkit.api.inputs import (
 )
 from quantkit.api.listening import Cache, cache_folder, calibration_clips, in_words, left_out
 from quantkit.api.outputs import require_suffix, require_writable
+from quantkit.api.plan_fitting import fitting_of
 from quantkit.api.plan_question import PlanQuestion, by_method, optimal
 from quantkit.api.plan_result import PlanResult
 from quantkit.api.plan_settings import PlanSettings
@@ -47,6 +49,7 @@ def plan(
     sample_rate: float | None = None,
     selection: Selection | None = None,
     settings: PlanSettings | None = None,
+    keep_interface: bool | None = None,
     output: PathLike | None = None,
     cache: Cache = True,
     begin: Begin = nothing,
@@ -72,6 +75,8 @@ def plan(
         sample_rate: of arrays, in hertz.
         selection: which clips; None: 32 of the split ``calibration``, where there is one.
         settings: how the plan is made.
+        keep_interface: see :func:`quantkit.quantize`; the size of the file depends on it, and the
+            plan says it.
         output: the ``plan.json`` to write; None: none.
         cache: where an analysis is kept for the next time: True, the user's cache folder; False,
             nowhere; or a folder.
@@ -106,7 +111,7 @@ def plan(
         raise InputError(f"--method {method} needs a --budget")
     found: Correction | None = None
     with float_model(model, begin) as source:
-        prepared = PreparedModel(source)
+        prepared = PreparedModel(source, keep_interface)
         feeds = None if clips is None else prepared.feeds(clips)
         # A pattern that matches nothing is found out before anything is listened to.
         settings.quantize.assign(prepared.layers_of(prepared.graph(settings.quantize.skip_passes)))
@@ -138,6 +143,8 @@ def resize_plan(
     budget: Budget | None = None,
     *,
     settings: PlanSettings | None = None,
+    changes: Mapping[str, Any] | None = None,
+    keep_interface: bool | None = None,
     output: PathLike | None = None,
     begin: Begin = nothing,
 ) -> PlanResult:
@@ -148,6 +155,9 @@ def resize_plan(
         edited: the plan, or its file.
         budget: see :func:`plan`; is checked, and noted in the plan.
         settings: only their fitting matters; None: as the plan says.
+        changes: fields of the plan's own fitting, by name, that have other values now; see
+            :class:`~quantkit.quantization.choices.ptq.PtqSettings`.
+        keep_interface: see :func:`plan`; None: as the plan says.
         output: the ``plan.json`` to write; None: none.
         begin: see :data:`~quantkit.api.begin.Begin`.
 
@@ -165,9 +175,11 @@ def resize_plan(
     limit = None if budget is None else budget_bytes(budget)
     before = edited if isinstance(edited, Plan) else read_plan(path_of(edited, "the plan"))
     with float_model(model, begin) as source:
-        prepared = PreparedModel(source)
+        kept = before.keep_interface if keep_interface is None else keep_interface
+        prepared = PreparedModel(source, kept)
         begin(_steps(model, "manual", limit, None))
-        made = with_sizes(prepared, replace(before, method="manual"), limit, settings.fitting)
+        fitting = settings.fitting or fitting_of(before, changes)
+        made = with_sizes(prepared, replace(before, method="manual"), limit, fitting)
     return _finished(PlanResult(made, task_of(prepared.info).unit), destination)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from quantkit.planning.optimal import Planner
 from quantkit.planning.pareto import pareto_front
 from quantkit.progress import Progress
 from quantkit.quantization.choices.ptq import PtqSettings
+from quantkit.quantization.choices.target_cpu import UNRESTRICTED, restricts
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.quantization.unusable_clips import leaving_out
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
@@ -67,6 +68,8 @@ class PlanQuestion:
             InputError: there is neither.
         """
         if self.table is not None:
+            if self.notify is not None and (doubt := _of_another_target(self.table, self.fitting)):
+                self.notify(doubt)
             return self.table
         if self.feeds is None:
             raise InputError(
@@ -82,6 +85,20 @@ class PlanQuestion:
             progress=self.progress,
             notify=self.notify,
         )
+
+
+def _of_another_target(table: Sensitivity, fitting: PtqSettings) -> str:
+    """A warning where divergences were measured with other levels of the weights; else empty."""
+    said = table.settings.get("fitting")
+    made_for = said.get("target_cpu", UNRESTRICTED) if isinstance(said, Mapping) else UNRESTRICTED
+    measured = any(layer.weights for layer in table.layers)
+    if not measured or restricts(made_for) == restricts(fitting.target_cpu):
+        return ""
+    return (
+        f"the sensitivity table was made for --target-cpu {made_for}, and the plan is for "
+        f"{fitting.target_cpu}: its divergences are those of other levels; analyze anew, or give "
+        f"--target-cpu {made_for}"
+    )
 
 
 def optimal(question: PlanQuestion) -> Correction:

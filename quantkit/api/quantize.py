@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from quantkit.api.begin import Begin, nothing
 from quantkit.api.defaults import CALIBRATION_CLIPS
 from quantkit.api.inputs import Audio, PathLike, float_model, path_of
 from quantkit.api.listening import calibration_clips, in_words
 from quantkit.api.outputs import require_suffix, require_writable
+from quantkit.api.plan_fitting import fitting_of
 from quantkit.api.plan_result import PlanResult
 from quantkit.api.selection import Selection
 from quantkit.audio.utterance import Corpus
-from quantkit.errors import InputError, NothingQuantized
+from quantkit.errors import InputError
 from quantkit.graph.plan import Plan, read_plan
 from quantkit.progress import Progress
 from quantkit.quantization.choices.presets import PRESETS, resolve
@@ -22,6 +24,7 @@ from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.family import quantize_family
 from quantkit.quantization.pipeline import QuantizeResult, quantize_model
 from quantkit.quantization.prepared import PreparedModel
+from quantkit.quantization.something import require_something_of
 
 
 def quantize(
@@ -33,6 +36,7 @@ def quantize(
     sample_rate: float | None = None,
     selection: Selection | None = None,
     fitting: PtqSettings | None = None,
+    changes: Mapping[str, Any] | None = None,
     keep_interface: bool | None = None,
     begin: Begin = nothing,
     progress: Progress | None = None,
@@ -57,8 +61,11 @@ def quantize(
         sample_rate: of arrays, in hertz.
         selection: which clips; None: 128 of the split ``calibration``, where there is one.
         fitting: how the numbers are found; None: as the plan says, or the usual way.
+        changes: fields of a plan's own fitting, by name, that have other values now; see
+            :class:`~quantkit.quantization.choices.ptq.PtqSettings`.
         keep_interface: whether the file has the inputs, outputs and metadata of the ``.onnx`` that
-            ``model`` was exported from, so that it takes its place; None: where there was one.
+            ``model`` was exported from, so that it takes its place; None: as the plan says, else
+            where there was one.
         begin: see :data:`~quantkit.api.begin.Begin`.
         progress: see :data:`~quantkit.progress.Progress`.
 
@@ -76,6 +83,9 @@ def quantize(
     require_writable([destination], [plan_file])
     chosen = _decided(decisions, plan_file)
     clips = _clips(audio, sample_rate, selection, [destination])
+    if isinstance(chosen, Plan):
+        fitting = fitting or fitting_of(chosen, changes)
+        keep_interface = chosen.keep_interface if keep_interface is None else keep_interface
     with float_model(model, begin) as source:
         begin(_steps(model, plan_file or chosen, clips))
         return quantize_model(
@@ -111,6 +121,7 @@ def quantize_presets(
 
     Raises:
         InputError: ``folder`` is called like a model.
+        NothingQuantized: no preset quantizes any layer; nothing is written.
         QuantkitError: see :func:`quantize`; nothing is written when clips are missing.
     """
     target = path_of(folder, "the folder")
@@ -122,24 +133,11 @@ def quantize_presets(
     clips = _clips(audio, sample_rate, selection, [])
     with float_model(model, begin) as source:
         begin(_steps(model, "all presets", clips))
-        results = tuple(
-            quantize_family(
-                PreparedModel(source, keep_interface),
-                target,
-                family,
-                clips,
-                fitting=fitting,
-                progress=progress,
-            )
+        prepared = PreparedModel(source, keep_interface)
+        require_something_of(prepared, family, fitting)
+        return tuple(
+            quantize_family(prepared, target, family, clips, fitting=fitting, progress=progress)
         )
-    rows = [row for result in results for row in result.layers]
-    kept = next((row for row in rows if row.note), None)
-    if kept is not None and all(row.codec == "float32" for row in rows):
-        raise NothingQuantized(
-            f"nothing is quantized: all layers of {model} stay float32 with every preset; "
-            f"{kept.name}: {kept.note}"
-        )
-    return results
 
 
 def _steps(model: PathLike, decisions: object, clips: Corpus | None) -> str:

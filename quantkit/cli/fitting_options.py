@@ -109,6 +109,7 @@ def fitting_options(function: F) -> F:
     return option_group(FittingOptions, "fitting", _OPTIONS)(function)
 
 
-def fitting_given() -> bool:
-    """Whether one of the options was given to the current command."""
-    return any(is_given(field.name) for field in fields(FittingOptions))
+def fitting_changes(options: FittingOptions) -> dict[str, Any]:
+    """What was given to the current command, by name: a plan says the rest itself."""
+    said = {field.name: getattr(options.fitting, field.name) for field in fields(FittingOptions)}
+    return {name: value for name, value in said.items() if is_given(name)}

@@ -10,8 +10,9 @@ import click
 from quantkit.api.plan import plan, resize_plan
 from quantkit.api.plan_settings import PLAN_METHODS
 from quantkit.cli.audio_options import AudioOptions, audio_options, name_left_out
-from quantkit.cli.fitting_options import FittingOptions, fitting_given, fitting_options
+from quantkit.cli.fitting_options import FittingOptions, fitting_changes, fitting_options
 from quantkit.cli.framework import Argument, Command, OutputFile, begin_work, echo
+from quantkit.cli.interface_options import keep_interface_option
 from quantkit.cli.layer_options import (
     LayerOptions,
     base_settings,
@@ -76,6 +77,7 @@ from quantkit.report.formatting import estimate
 @preset_option()
 @layer_options
 @fitting_options
+@keep_interface_option
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 def command(
     model: Path,
@@ -89,6 +91,7 @@ def command(
     preset: str | None,
     layers: LayerOptions,
     fitting: FittingOptions,
+    keep_interface: bool | None,
     as_json: bool,
 ) -> None:
     """Decide how the layers of the float32 MODEL are stored, and what the file will take.
@@ -110,13 +113,20 @@ def command(
     rules = layers if method == "manual" else replace(layers, codec=None)
     settings = planning.settings(
         rules.adjusted(base_settings(preset)),
-        fitting.fitting if plan_file is None or fitting_given() else None,
+        fitting.fitting if plan_file is None else None,
         codec,
     )
     if plan_file is not None:
         refuse_layer_options("the plan says it")
         found = resize_plan(
-            model, plan_file, budget, settings=settings, output=output, begin=begin_work
+            model,
+            plan_file,
+            budget,
+            settings=settings,
+            changes=fitting_changes(fitting),
+            keep_interface=keep_interface,
+            output=output,
+            begin=begin_work,
         )
     else:
         with progress_bar("planning") as tell:
@@ -128,6 +138,7 @@ def command(
                 audio=audio.audio,
                 selection=audio.chosen,
                 settings=settings,
+                keep_interface=keep_interface,
                 output=output,
                 begin=begin_work,
                 progress=tell,

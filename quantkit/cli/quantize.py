@@ -11,7 +11,7 @@ import click
 from quantkit.api.defaults import CALIBRATION_CLIPS
 from quantkit.api.quantize import quantize, quantize_presets
 from quantkit.cli.audio_options import AudioOptions, audio_options, name_left_out
-from quantkit.cli.fitting_options import FittingOptions, fitting_given, fitting_options
+from quantkit.cli.fitting_options import FittingOptions, fitting_changes, fitting_options
 from quantkit.cli.framework import Argument, Command, OutputFile, begin_work, echo
 from quantkit.cli.interface_options import keep_interface_option
 from quantkit.cli.layer_options import (
@@ -91,7 +91,6 @@ def command(
         raise click.UsageError("give one of --plan, --preset and --compute")
     if plan_file is not None:
         refuse_layer_options("the plan says it; edit the plan, or make another with quantkit plan")
-    chosen = fitting.fitting if plan_file is None or fitting_given() else None
     with progress_bar("quantizing") as tell:
         if preset == "all":
             results = quantize_presets(
@@ -100,7 +99,7 @@ def command(
                 audio.audio,
                 presets=[layers.adjusted(settings) for settings in PRESETS.values()],
                 selection=audio.chosen,
-                fitting=chosen,
+                fitting=fitting.fitting,
                 keep_interface=keep_interface,
                 begin=begin_work,
                 progress=tell,
@@ -112,7 +111,8 @@ def command(
                 plan_file or layers.adjusted(base_settings(preset)),
                 audio.audio,
                 selection=audio.chosen,
-                fitting=chosen,
+                fitting=fitting.fitting if plan_file is None else None,
+                changes=fitting_changes(fitting),
                 keep_interface=keep_interface,
                 begin=begin_work,
                 progress=tell,

@@ -9,10 +9,12 @@ import onnx
 
 from quantkit.conversion.contrib import take_apart
 from quantkit.conversion.functions import inline_functions
+from quantkit.conversion.plain_constants import make_constants_plain
 from quantkit.conversion.upgrade import upgrade
 from quantkit.conversion.widen import halves_in, widen
 from quantkit.disk.temporary import TemporaryFolder
 from quantkit.errors import ModelError
+from quantkit.graph.dead_code import drop_dead_nodes
 from quantkit.graph.editor import fix_defaults, name_all_nodes
 
 # How far results may be apart, |a − b| / max(1, |a|): rounding of float32, and of each of a few
@@ -44,8 +46,9 @@ class Conversion:
 def convert(model: onnx.ModelProto, origin: Path, *, keep_interface: bool = True) -> Conversion:
     """Make ``model`` a float32 graph of standard operators of opset 18 or later, in place.
 
-    Its functions are inlined, its opset is raised, 16-bit floats are widened, and operators of ONNX
-    Runtime's own are taken apart. A graph that needs nothing of it stays as it is.
+    Its functions are inlined, its opset is raised, 16-bit floats are widened, sparse constants are
+    made dense, and operators of ONNX Runtime's own are taken apart. A graph that needs nothing of
+    it stays as it is, but for nodes whose results nothing reads: those go.
 
     Args:
         model: its large weights may be left in a file.
@@ -58,13 +61,15 @@ def convert(model: onnx.ModelProto, origin: Path, *, keep_interface: bool = True
     """
     folder = None
     try:
-        steps = [inline_functions(model)]
+        steps = [inline_functions(model), make_constants_plain(model)]
         if halves := halves_in(model):
             folder = TemporaryFolder("widened")
             steps.append(widen(model, folder.path / "weights", keep_interface=keep_interface))
         steps += [upgrade(model), take_apart(model)]
     except ModelError as error:
         raise ModelError(f"{origin}: {error}") from error
+    # Layers among them would be planned for, and would not be in the file.
+    drop_dead_nodes(model.graph)
     done = tuple(step for step in steps if step)
     if done:
         fix_defaults(model)

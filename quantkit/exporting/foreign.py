@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,12 @@ from quantkit.graph.interface import Role
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 _INTEGERS = (TensorProto.INT64, TensorProto.INT32)
 _SAMPLE_INTEGERS = (TensorProto.INT16, TensorProto.INT32)
-_MASK_TYPES = (*_INTEGERS, TensorProto.BOOL, *_FLOATS)
+_SMALL_INTEGERS = (TensorProto.UINT8, TensorProto.INT8, TensorProto.INT16)
+_MASK_TYPES = (*_INTEGERS, *_SMALL_INTEGERS, TensorProto.BOOL, *_FLOATS)
+
+_RATE = re.compile(r"(^|[_.])(sr|fs|rate)$|sampl\w*_?rate", re.IGNORECASE)
+# What models that hear piece by piece call what they remember.
+_STATES = ("cache", "state", "hidden", "past", "prev", "memory")
 
 Axes = tuple[Role, ...]
 
@@ -82,14 +88,16 @@ class ForeignInputs:
 
     Args:
         audio: samples or features, and the ways in which its axes can be read.
-        lengths: of the clips in a batch; of floating point where they are relative.
-        mask: (batch, steps), one or true where there is audio.
+        lengths: of the clips in a batch; of floating point, relative or not.
+        mask: (batch, steps), whether there is audio, or whether there is none.
+        rate: the sample rate.
     """
 
     audio: Value
     layouts: tuple[Axes, ...]
     lengths: Value | None
     mask: Value | None
+    rate: Value | None = None
 
 
 def inputs_of(model: onnx.ModelProto, bands: int, origin: Path) -> ForeignInputs:
@@ -103,12 +111,14 @@ def inputs_of(model: onnx.ModelProto, bands: int, origin: Path) -> ForeignInputs
     """
     constants = {tensor.name for tensor in model.graph.initializer}
     inputs = [Value.of(v) for v in model.graph.input if v.name not in constants]
+    rates = [v for v in inputs if _may_be_rate(v)][:1]
+    inputs = [v for v in inputs if v not in rates]
     audio = _audio_among(inputs, bands)
     if len(audio) != 1:
         raise ModelError(
             f"{origin} has inputs {in_words(inputs)}; it needs one of float32 for audio: "
             f"(samples), (batch, samples) or features (batch, frames, bands)"
-            f"{_advice(inputs, bands)}"
+            f"{_advice(inputs, bands)}{_on_states(inputs)}"
         )
     rest = [v for v in inputs if v is not audio[0]]
     lengths = [v for v in rest if _may_be_lengths(v, audio[0])]
@@ -117,13 +127,14 @@ def inputs_of(model: onnx.ModelProto, bands: int, origin: Path) -> ForeignInputs
     if strange or len(lengths) > 1 or len(masks) > 1:
         raise ModelError(
             f"{origin} has inputs {in_words(inputs)}; besides the audio it may have lengths "
-            "(batch), integer or relative, and a mask (batch, samples)"
+            f"(batch), integer or relative, and a mask (batch, samples){_on_states(strange)}"
         )
     return ForeignInputs(
         audio[0],
         layouts_of(audio[0], bands),
         lengths[0] if lengths else None,
         masks[0] if masks else None,
+        rates[0] if rates else None,
     )
 
 
@@ -184,9 +195,24 @@ def _audio_among(inputs: Sequence[Value], bands: int) -> list[Value]:
 def _may_be_lengths(value: Value, audio: Value) -> bool:
     if value.rank is None:
         return value.says("len") and (value.type in _INTEGERS or value.is_float)
+    if value.rank == 2:
+        # A column.
+        return value.axes[1:] == (1,) and value.says("len") if value.axes else False
     if value.is_float:
         return value.rank == 1 and audio.rank != 1
     return value.rank in (0, 1) and value.type in _INTEGERS
+
+
+def _may_be_rate(value: Value) -> bool:
+    numeric = value.type in _INTEGERS or value.is_float
+    return numeric and value.rank in (0, 1) and _RATE.search(value.name) is not None
+
+
+def _on_states(inputs: Sequence[Value]) -> str:
+    states = [v.name for v in inputs if any(v.says(word) for word in _STATES)]
+    if not states:
+        return ""
+    return f"; {states[0]} looks like a state between calls: export the model for whole clips"
 
 
 def _may_be_mask(value: Value) -> bool:

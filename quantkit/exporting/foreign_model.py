@@ -36,14 +36,20 @@ class ForeignModel:
         options.log_severity_level = _LOG_NOTHING
         self.session = WidenedSession(open_session(path, options))
 
-    def all_outputs(self, interface: Interface, clip: FloatArray) -> dict[str, Array]:
+    def all_outputs(
+        self, interface: Interface, clip: FloatArray, length: int | None = None
+    ) -> dict[str, Array]:
         """Every output that is an array, by name, for a clip (samples,) or (frames, bands).
+
+        Args:
+            length: of what of ``clip`` is the clip itself; None: all.
 
         Raises:
             ModelError: ONNX Runtime fails on it.
         """
         names = [value.name for value in self.session.get_outputs()]
-        feeds = feeds_of(interface, clip[None], np.array([len(clip)]))
+        own = len(clip) if length is None else length
+        feeds = feeds_of(interface, clip[None], np.array([own]))
         with runtime_errors(f"the model fails on a clip of {len(clip)}"):
             found = self.session.run(names, feeds)
         return {n: v for n, v in zip(names, found, strict=True) if isinstance(v, np.ndarray)}

@@ -20,6 +20,7 @@ from quantkit.arrays import Array
 from quantkit.errors import InputError, ModelError
 from quantkit.exporting.foreign import Axes, ForeignInputs, Value, in_words
 from quantkit.exporting.foreign_model import ForeignModel, framing_of
+from quantkit.exporting.meanings import most_plausible, readings_of, require_lengths
 from quantkit.graph.interface import STEPS, Interface, Port, Role
 from quantkit.runtime.adapted_session import posteriors_of
 from quantkit.runtime.output_scale import scale_of
@@ -27,10 +28,16 @@ from quantkit.runtime.output_scale import scale_of
 # Pairs of lengths to try, in seconds: some models take no short clips.
 _TRIALS = ((1.0, 1.6), (4.0, 6.0))
 _HINT = " (if these are features, say which with --frontend)"
+# Of an output; those that are neither of clips, frames nor labels have one element.
+_MOST_AXES = 4
 _NAMES = ("logits", "log_probs", "logprobs", "probs")
 
 #: Raises InputError where the labels are not those of so many outputs.
 LabelCheck = Callable[[int], object]
+
+
+class _OneLength(ModelError):
+    """The model runs on clips of some lengths only."""
 
 
 @dataclass(frozen=True)
@@ -73,18 +80,23 @@ def recognise(
     failure: ModelError | None = None
     seen: list[dict[str, Array]] = []
     for axes, seconds in itertools.product(inputs.layouts, _TRIALS):
-        interface = _with_inputs(inputs, axes, normalize)
-        try:
-            made = _trials(run, interface, seconds)
-        except ModelError as error:
-            failure = failure or error
-            continue
-        seen = seen or made
-        readings = _readings(made, interface, per_frame, fits, output)
-        if readings:
-            chosen = _chosen(readings, origin)
-            return _with_outputs(run, interface, chosen, made, outputs)
+        complete: list[tuple[Interface, _Reading, list[dict[str, Array]]]] = []
+        first = _with_inputs(inputs, axes, normalize, run.frontend.sample_rate)
+        for interface in readings_of(first):
+            try:
+                made = _trials(run, interface, seconds)
+            except ModelError as error:
+                if failure is None or isinstance(error, _OneLength):
+                    failure = error
+                continue
+            seen = seen or made
+            if readings := _readings(made, interface, per_frame, fits, output):
+                complete.append((interface, _chosen(readings, origin), made))
+        if complete:
+            return _most_plausible(run, complete, inputs, outputs, origin)
     if not seen:
+        if isinstance(failure, _OneLength):
+            raise ModelError(f"{origin}: {failure}")
         hint = "" if inputs.layouts[0][-1] in ("bands", "frames") else _HINT
         raise ModelError(
             f"{origin} has inputs {in_words([inputs.audio])}, and fails{hint}: {failure}"
@@ -92,6 +104,30 @@ def recognise(
     _say_what_is_wrong(seen, per_frame, labels, output)
     what = "(batch, frames, labels)" if per_frame else "(batch, classes)"
     raise ModelError(f"{origin} has outputs {in_words(outputs)}; it needs one of float32 {what}")
+
+
+def _most_plausible(
+    run: ForeignModel,
+    complete: Sequence[tuple[Interface, _Reading, list[dict[str, Array]]]],
+    inputs: ForeignInputs,
+    outputs: Sequence[Value],
+    origin: Path,
+) -> Interface:
+    """The interface whose lengths and mask are read as the model means them."""
+    ported = [
+        replace(interface, output=_port(chosen, made)) for interface, chosen, made in complete
+    ]
+    interface = most_plausible(run, ported)
+    _, chosen, made = complete[ported.index(interface)]
+    try:
+        require_lengths(run, interface, inputs)
+    except ModelError as error:
+        raise ModelError(f"{origin}: {error}") from error
+    return _with_outputs(run, interface, chosen, made, outputs)
+
+
+def _port(chosen: _Reading, made: Sequence[Mapping[str, Array]]) -> Port:
+    return Port(chosen.name, str(made[0][chosen.name].dtype), chosen.axes)
 
 
 def _holds(labels: LabelCheck, size: int) -> bool:
@@ -102,12 +138,14 @@ def _holds(labels: LabelCheck, size: int) -> bool:
     return True
 
 
-def _with_inputs(inputs: ForeignInputs, axes: Axes, normalize: bool) -> Interface:
+def _with_inputs(inputs: ForeignInputs, axes: Axes, normalize: bool, sample_rate: int) -> Interface:
     """An interface whose output is still unknown."""
     sizes = dict(zip(axes, inputs.audio.axes or (), strict=False))
     lengths, mask = inputs.lengths, inputs.mask
     kind: Role = "bands" if "bands" in axes else "samples"
-    counted: Axes = () if lengths is not None and lengths.rank == 0 else ("batch",)
+    counted: Axes = ("batch",)
+    if lengths is not None and lengths.rank in (0, 2):
+        counted = ("batch", "channel") if lengths.rank else ()
     steps: Role = "frames" if kind == "bands" else "samples"
     return Interface(
         audio=Port(inputs.audio.name, inputs.audio.numpy, axes),
@@ -116,17 +154,35 @@ def _with_inputs(inputs: ForeignInputs, axes: Axes, normalize: bool) -> Interfac
         lengths=Port(lengths.name, lengths.numpy, counted) if lengths else None,
         relative=lengths is not None and lengths.is_float,
         mask=Port(mask.name, mask.numpy, ("batch", steps)) if mask else None,
+        rate=_rate_port(inputs.rate) if inputs.rate else None,
+        sample_rate=sample_rate if inputs.rate else 0,
         steps=next((sizes[role] for role in STEPS if role in sizes), 0),
         batch=sizes.get("batch", 0),
         normalize=normalize,
     )
 
 
+def _rate_port(value: Value) -> Port:
+    axes: Axes = ("batch",) if value.rank else ()
+    return Port(value.name, value.numpy, ("channel",) if value.axes == (1,) else axes)
+
+
 def _trials(
     run: ForeignModel, interface: Interface, seconds: Sequence[float]
 ) -> list[dict[str, Array]]:
-    lengths = dict.fromkeys(run.steps(interface, each) for each in seconds)
-    return [run.all_outputs(interface, run.noise(interface, length)) for length in lengths]
+    lengths = list(dict.fromkeys(run.steps(interface, each) for each in seconds))
+    made: list[dict[str, Array]] = []
+    for length in lengths:
+        try:
+            made.append(run.all_outputs(interface, run.noise(interface, length)))
+        except ModelError as error:
+            if not made:
+                raise
+            raise _OneLength(
+                f"it runs on a clip of {lengths[0]} and not on one of {length}, so the length of "
+                f"its example may be fixed in the graph: export it for any length: {error}"
+            ) from error
+    return made
 
 
 def _readings(
@@ -158,9 +214,9 @@ def _axes(rank: int, per_frame: bool) -> list[Axes]:
     """All orders of the axes of an output, the usual one first."""
     roles: tuple[Role, ...] = ("batch", "frames", "labels") if per_frame else ("batch", "labels")
     chosen: tuple[Role, ...] = roles[1:] if rank == len(roles) - 1 else roles
-    if rank == len(roles) + 1:
-        chosen = ("batch", "channel", *roles[1:])
-    return [*itertools.permutations(chosen)] if rank == len(chosen) else []
+    if len(roles) < rank <= _MOST_AXES:
+        chosen = ("batch", *("channel",) * (rank - len(roles)), *roles[1:])
+    return [*dict.fromkeys(itertools.permutations(chosen))] if rank == len(chosen) else []
 
 
 def _may_be(
@@ -210,8 +266,7 @@ def _with_outputs(
     outputs: Sequence[Value],
 ) -> Interface:
     values = made[0][chosen.name]
-    port = Port(chosen.name, str(values.dtype), chosen.axes)
-    interface = replace(interface, output=port)
+    interface = replace(interface, output=_port(chosen, made))
     interface = replace(interface, scale=scale_of(posteriors_of(interface, values)))
     if not interface.per_frame:
         return interface

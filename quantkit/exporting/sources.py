@@ -86,7 +86,7 @@ def export_source(source: str, destination: Path, options: ExportOptions) -> Par
     _refuse(options, "an .onnx", sample_rate="--sample-rate", normalize="--normalize")
     _refuse(options, "an .onnx", frontend="--frontend", output_name="--output-name")
     try:
-        folder = _folder_of(source)
+        folder = _folder_of(source, options.language)
         # The folder in the cache is called after a commit.
         name = cached_name(folder) if Path(source).exists() else source.rpartition("/")[2]
         options = replace(options, name=options.name or name)
@@ -99,7 +99,7 @@ def export_source(source: str, destination: Path, options: ExportOptions) -> Par
         ) from error
 
 
-def _folder_of(source: str) -> Path:
+def _folder_of(source: str, language: str) -> Path:
     path = Path(source)
     if path.exists():
         return folder_of_weights(snapshot_in(path))
@@ -108,7 +108,7 @@ def _folder_of(source: str) -> Path:
     # huggingface_hub comes with transformers, and only a name needs it.
     from quantkit.models.hub import downloaded
 
-    return downloaded(source)
+    return downloaded(source, language)
 
 
 def _exporter_of(path: Path) -> _Exporter:

@@ -46,13 +46,20 @@ def unwrap(model: onnx.ModelProto) -> None:
     if not any(renamed(interface.audio.name) in node.output for node in graph.node):
         raise ModelError(_LOST.format(f"{interface.audio.name} is not read any more"))
     _cut_before(graph, set(inputs))
+    # Of sequences and the like, which have no element type that NumPy knows.
+    others = {value.name: value.type for value in graph.output}
+    kinds = {
+        each.name: onnx.TypeProto.FromString(others[source].SerializeToString())
+        for source, each in sources.items()
+        if not each.type and source in others
+    }
     # Names only: drop_dead_nodes looks at nothing else.
     del graph.output[:]
     graph.output.extend(onnx.ValueInfoProto(name=name) for name in sources)
     drop_dead_nodes(graph)
     drop_unread_initializers(graph)
     _rename_back(graph, inputs, sources)
-    _declare(graph, interface)
+    _declare(graph, interface, kinds)
     for entry in model.metadata_props:
         if entry.key == INTERFACE_KEY:
             entry.value = interface.as_kept(True).to_json()
@@ -112,14 +119,19 @@ def _rename_back(
     graph.node.extend([*casts[:ahead], *nodes, *casts[ahead:]])
 
 
-def _declare(graph: onnx.GraphProto, interface: Interface) -> None:
+def _declare(
+    graph: onnx.GraphProto, interface: Interface, kinds: dict[str, onnx.TypeProto]
+) -> None:
+    """``kinds``: the types of what is no tensor, by name."""
     for values, declared in (
         (graph.input, interface.inputs),
         (graph.output, interface.outputs),
     ):
         del values[:]
         values.extend(
-            helper.make_tensor_value_info(each.name, _kind(each.type), each.sizes)
+            onnx.ValueInfoProto(name=each.name, type=kinds[each.name])
+            if each.name in kinds
+            else helper.make_tensor_value_info(each.name, _kind(each.type), each.sizes)
             for each in declared
         )
 

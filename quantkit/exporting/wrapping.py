@@ -7,7 +7,7 @@ names of its layers, stay as they are; outputs that are no posteriors stay outpu
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,12 +17,15 @@ from onnx import TensorProto, helper, numpy_helper
 
 from quantkit.errors import FormatError, ModelError
 from quantkit.graph.interface import INTERFACE_KEY, STEPS, Declared, Interface
+from quantkit.graph.layers import FRONTEND_PREFIX
+from quantkit.graph.partition import bodies
 from quantkit.runtime.adapted_session import FULL_SCALE, LEAST_VARIANCE
 
 #: What the names of the added nodes and values begin with.
 PREFIX = "adopted."
 _OURS = ("waveform", "features", "lengths", "log_probs", "output_lengths")
 _ORIGINAL = ".original"
+_THEIRS = "original."
 _TINY = np.finfo(np.float32).tiny
 
 
@@ -87,7 +90,17 @@ def type_of(value: onnx.ValueInfoProto) -> str:
 
 def renamed(name: str) -> str:
     """What a value of the original is called in the wrapped graph."""
-    return name + _ORIGINAL if name in _OURS else name
+    return name + _ORIGINAL if name in _OURS or name.startswith(PREFIX) else name
+
+
+def set_nodes_apart(graph: onnx.GraphProto) -> None:
+    """Rename nodes whose names begin as those that quantkit adds do, in bodies too."""
+    for node in graph.node:
+        if node.name.startswith((PREFIX, FRONTEND_PREFIX)):
+            node.name = _THEIRS + node.name
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                set_nodes_apart(inner)
 
 
 def rename_values(graph: onnx.GraphProto, names: dict[str, str]) -> None:
@@ -101,7 +114,18 @@ def rename_values(graph: onnx.GraphProto, names: dict[str, str]) -> None:
         node.output[:] = [names.get(name, name) for name in node.output]
         for attribute in node.attribute:
             for inner in (attribute.g, *attribute.graphs):
+                for value in (*inner.input, *inner.output):
+                    value.name = names.get(value.name, value.name)
                 rename_values(inner, names)
+
+
+def _values_like_ours(graph: onnx.GraphProto) -> Iterator[str]:
+    names = [value.name for value in (*graph.input, *graph.initializer, *graph.value_info)]
+    names += [name for node in graph.node for name in node.output]
+    yield from (name for name in names if name.startswith(PREFIX))
+    for node in graph.node:
+        for body in bodies(node):
+            yield from _values_like_ours(body)
 
 
 def _shape(value: onnx.ValueInfoProto) -> str:
@@ -131,7 +155,8 @@ class _Wrapper:
     def apply(self) -> None:
         graph, posteriors = self.graph, self.interface.output.name
         others = [value for value in graph.output if value.name != posteriors]
-        rename_values(graph, {name: renamed(name) for name in _OURS})
+        set_nodes_apart(graph)
+        rename_values(graph, {name: renamed(name) for name in (*_OURS, *_values_like_ours(graph))})
         self._before()
         ahead, self.nodes = self.nodes, []
         self._behind()
@@ -166,7 +191,22 @@ class _Wrapper:
         self._lengths(valid, shape)
         if interface.mask is not None:
             name = interface.mask.name
-            self._add("Cast", [inside], "", renamed(name), to=self.types[name])
+            marked = self._add("Not", [inside], "outside") if interface.inverted else inside
+            self._add("Cast", [marked], "", renamed(name), to=self.types[name])
+        self._rate()
+
+    def _rate(self) -> None:
+        port = self.interface.rate
+        if port is None:
+            return
+        if "batch" in port.axes and not self.interface.batch:
+            sizes = self._add("Shape", [self.audio], "rate_sizes", start=0, end=1)
+        else:
+            count = self.interface.batch if "batch" in port.axes else 1
+            sizes = self._constant("rate_sizes", [count] * len(port.axes))
+        rate = self._constant("rate", self.interface.sample_rate)
+        value = self._add("Cast", [rate], "rate_of_type", to=self.types[port.name])
+        self._add("Expand", [value, sizes], "", renamed(port.name))
 
     def _lengths(self, valid: str, shape: str) -> None:
         port = self.interface.lengths
@@ -179,6 +219,9 @@ class _Wrapper:
             valid = self._add("Div", [own, all_steps], "share")
         if not port.axes:
             valid = self._add("Squeeze", [valid, self._constant("only_axis", [0])], "only_length")
+        elif "channel" in port.axes:
+            axis = self._constant("behind_axis", [1])
+            valid = self._add("Unsqueeze", [valid, axis], "lengths_in_a_column")
         self._add("Cast", [valid], "", renamed(port.name), to=self.types[port.name])
 
     def _arrange(self, audio: str) -> None:
@@ -253,7 +296,8 @@ class _Wrapper:
             found = self._add("Cast", [found], "wide", to=TensorProto.FLOAT)
         axes = [role for role in port.axes if role != "channel"]
         if len(axes) < len(port.axes):
-            single = self._constant("single_axis", [port.axes.index("channel")])
+            places = [place for place, role in enumerate(port.axes) if role == "channel"]
+            single = self._constant("single_axis", places)
             found = self._add("Squeeze", [found, single], "without_channel")
         if "batch" not in axes:
             found = self._add("Unsqueeze", [found, self._constant("clip_axis", [0])], "batched")

@@ -79,6 +79,8 @@ class Interface:
         lengths: how many steps of the audio are the clip's own.
         relative: whether ``lengths`` are shares of the longest clip, in (0, 1].
         mask: one or true where there is audio.
+        inverted: whether ``mask`` is one or true where there is none.
+        rate: an input that says the sample rate, as ``sample_rate`` has it, in hertz.
         frames: an output with the number of output frames of each clip.
         steps: the one length of audio that the model takes; 0 if it takes any.
         batch: the one number of clips that it takes; 0 if it takes any.
@@ -106,6 +108,9 @@ class Interface:
     kept: bool = False
     inputs: tuple[Declared, ...] = ()
     outputs: tuple[Declared, ...] = ()
+    inverted: bool = False
+    rate: Port | None = None
+    sample_rate: int = 0
 
     @property
     def is_features(self) -> bool:
@@ -138,8 +143,10 @@ class Interface:
 
     def to_json(self) -> str:
         """The metadata entry."""
-        unsaid = {"lengths": None, "mask": None, "frames": None}
-        content = {k: v for k, v in asdict(self).items() if k not in unsaid or v is not None}
+        unsaid: dict[str, object] = {"lengths": None, "mask": None, "frames": None}
+        # What earlier versions did not know is left out where it says nothing.
+        unsaid |= {"rate": None, "sample_rate": 0, "inverted": False}
+        content = {k: v for k, v in asdict(self).items() if k not in unsaid or v != unsaid[k]}
         return json.dumps(content, ensure_ascii=False)
 
     @classmethod
@@ -157,8 +164,8 @@ class Interface:
                     raise FormatError(f"{where}: {each.name} has no proper shape")
         except (ValueError, RecursionError) as error:
             raise FormatError(f"{where} is not readable: {error}") from error
-        if min(found.steps, found.batch, found.stride) < 0:
-            raise FormatError(f"{where}: steps, batch and stride must not be negative")
+        if min(found.steps, found.batch, found.stride, found.sample_rate) < 0:
+            raise FormatError(f"{where}: steps, batch, stride and rate must not be negative")
         return found
 
     def as_kept(self, kept: bool) -> Interface:

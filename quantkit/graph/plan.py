@@ -99,6 +99,8 @@ class Plan:
         predicted_bytes: what the file will take, its external files included; None where that
             was not computed.
         target_runtime: the oldest ONNX Runtime that must load the file; empty for the newest.
+        keep_interface: whether the file has the inputs and outputs of the ``.onnx`` that the model
+            was adopted from; None: as is usual.
         fitting: how the numbers are found; see
             :class:`quantkit.quantization.choices.ptq.PtqSettings`. Empty if not recorded.
     """
@@ -109,6 +111,7 @@ class Plan:
     budget_bytes: int | None = None
     predicted_bytes: int | None = None
     target_runtime: str = ""
+    keep_interface: bool | None = None
     fitting: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -120,6 +123,7 @@ class Plan:
             "predicted_bytes": self.predicted_bytes,
             "method": self.method,
             **({"target_runtime": self.target_runtime} if self.target_runtime else {}),
+            **({} if self.keep_interface is None else {"keep_interface": self.keep_interface}),
             **({"fitting": dict(self.fitting)} if self.fitting else {}),
             "layers": [row.to_row() for row in self.layers],
         }
@@ -152,6 +156,7 @@ class Plan:
             budget_bytes=size("budget_bytes"),
             predicted_bytes=size("predicted_bytes"),
             target_runtime=found.text("target_runtime", default=""),
+            keep_interface=(found.flag("keep_interface") if found.has("keep_interface") else None),
             fitting=found.table("fitting", default={}),
         )
 

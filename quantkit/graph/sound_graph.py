@@ -23,7 +23,7 @@ from quantkit.graph.sound_tensors import (
     require_sound_tensor,
     require_sound_tensors,
 )
-from quantkit.graph.topological import in_order
+from quantkit.graph.topological import put_in_order
 
 _ATTRIBUTES = frozenset(AttributeProto.AttributeType.values()) - {AttributeProto.UNDEFINED}
 _STANDARD = ("", "ai.onnx")
@@ -108,13 +108,8 @@ class _Soundness:
                     raise ModelError(
                         f"{self.damaged} node {_named(node)} reads {name}, which nothing computes"
                     )
-        ordered = in_order(nodes, known)
-        if ordered is None:
+        if not put_in_order(nodes, known):
             raise ModelError(f"{self.damaged} its graph goes round in a circle")
-        if ordered != list(range(len(nodes))):
-            sorted_nodes = [NodeProto.FromString(nodes[i].SerializeToString()) for i in ordered]
-            del nodes[:]
-            nodes.extend(sorted_nodes)
 
     def _node(self, node: NodeProto) -> None:
         _require_texts(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import onnx
+from onnx import NodeProto
 
 from quantkit.graph.partition import reads
 
@@ -41,3 +43,24 @@ def in_order(nodes: Sequence[onnx.NodeProto], known: Collection[str]) -> list[in
             if not waiting[reader]:
                 heapq.heappush(free, reader)
     return ordered if len(ordered) == len(nodes) else None
+
+
+def put_in_order(nodes: Any, known: Collection[str]) -> bool:
+    """Sort the nodes of a graph or function, in place; nothing is done where they are in order.
+
+    Args:
+        nodes: its field ``node``.
+        known: see :func:`in_order`.
+
+    Returns:
+        False where the graph goes round in a circle.
+    """
+    ordered = in_order(nodes, known)
+    if ordered is None:
+        return False
+    if ordered != list(range(len(nodes))):
+        # Copies, because nodes go with the field that they lie in.
+        moved = [NodeProto.FromString(nodes[i].SerializeToString()) for i in ordered]
+        del nodes[:]
+        nodes.extend(moved)
+    return True

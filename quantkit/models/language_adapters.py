@@ -6,7 +6,6 @@ behind each layer of the encoder, and an output layer with the letters of the la
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,11 @@ import torch
 from torch import nn
 
 from quantkit.errors import CheckpointError
-from quantkit.models.pretrained_files import optional_json_object
+from quantkit.models.adapter_names import ADAPTER_ENDINGS, LANGUAGE, target_language
 from quantkit.models.state_dicts import read_tensors
 from quantkit.models.tensor_shapes import shapes_in
 
 _HEAD = "lm_head.weight"
-_LANGUAGE = re.compile(r"[\w-]+")
 
 
 def adapter_of(folder: Path, language: str) -> Path | None:
@@ -32,10 +30,9 @@ def adapter_of(folder: Path, language: str) -> Path | None:
     """
     is_asked = bool(language)
     if not is_asked:
-        named = optional_json_object(folder / "tokenizer_config.json").get("target_lang")
-        language = named if isinstance(named, str) else ""
-    if language and _LANGUAGE.fullmatch(language):
-        for suffix in ("safetensors", "bin"):
+        language = target_language(folder)
+    if language and LANGUAGE.fullmatch(language):
+        for suffix in ADAPTER_ENDINGS:
             path = folder / f"adapter.{language}.{suffix}"
             if path.is_file():
                 return path

@@ -28,6 +28,8 @@ _FOLDABLE = frozenset(
     {
         *("Add", "Sub", "Mul", "Div", "Sqrt", "Pow", "Abs", "Neg", "Reciprocal"),
         *("ReduceL2", "ReduceSum", "ReduceSumSquare", "ReduceMean", "ReduceMax"),
+        # Of levels that a weight is the product of with a scale.
+        "Cast",
         *("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Expand", "Concat", "Slice", "Identity"),
     }
 )

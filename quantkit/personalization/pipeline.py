@@ -30,6 +30,7 @@ from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.pipeline import quantize_model
 from quantkit.quantization.prepared import PreparedModel
+from quantkit.quantization.something import require_something_of
 from quantkit.runtime.lint import LintReport
 from quantkit.runtime.malloc_trim import malloc_trim
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
@@ -133,6 +134,7 @@ def personalize(
         notify: called if the cache cannot be written.
 
     Raises:
+        NothingQuantized: all layers would stay float32 with any candidate.
         InputError: the budget is impossible; the message states the smallest size. Or
             ``destination`` is ``source``.
         ModelError: ``source`` is damaged, quantized already, or fails on a clip.
@@ -145,6 +147,9 @@ def personalize(
     tell = progress or no_progress
     # A pattern that matches nothing is found out before anything is listened to.
     settings.quantize.assign(prepared.layers_of(prepared.graph(settings.quantize.skip_passes)))
+    # So is a model that cannot be made any smaller.
+    candidates = (replace(settings.quantize, codec=codec) for codec in settings.candidates)
+    require_something_of(prepared, candidates, settings.fitting)
     info, feeds = prepared.info, prepared.feeds(calibration)
     divergence = DivergenceSettings(candidates=settings.candidates)
     clock = _Clock()

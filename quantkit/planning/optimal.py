@@ -101,6 +101,10 @@ class Planner:
         prepared = PreparedModel.of(source)
         every_layer = replace(settings, codec=INT8, rules=(), exclude=())
         assigned = prepare(prepared, every_layer, fitting)
+        if assigned.is_unchanged:
+            # Layers of which none has an integer kernel can be stored in fewer bits all the same.
+            stored = CodecChoice("bitplane", 4)
+            assigned = prepare(prepared, replace(every_layer, codec=stored), fitting)
         if times is not None:
             times.require_model(prepared.sha256)
         sensitivity.require_model(prepared.sha256)

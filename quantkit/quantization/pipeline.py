@@ -14,7 +14,7 @@ import onnx
 from quantkit.calibration.data import Calibration, CalibrationData
 from quantkit.calibration.heard import doubts, require_heard
 from quantkit.calibration.observations import Observations
-from quantkit.errors import FormatError, InputError, NothingQuantized
+from quantkit.errors import FormatError, InputError
 from quantkit.exporting.unwrapping import unwrap
 from quantkit.graph.artifact import save_checked_model, total_size
 from quantkit.graph.editor import GraphEditor
@@ -33,6 +33,7 @@ from quantkit.quantization.prepare import prepare
 from quantkit.quantization.prepared import AssignedModel, PreparedModel
 from quantkit.quantization.range_search import search_ranges
 from quantkit.quantization.rewrite import rewrite
+from quantkit.quantization.something import require_something
 from quantkit.quantization.storage import stored_layers
 from quantkit.quantization.unusable_clips import leaving_out
 from quantkit.quantization.weights import WeightStore, quantized_weight
@@ -191,7 +192,7 @@ def _observed(
     """The choices for all layers, and what the clips show of them."""
     assigned = prepare(prepared, settings, fitting)
     if not allow_nothing:
-        _require_something(assigned)
+        require_something([assigned])
     if _same_file(prepared.source, destination) and not assigned.is_unchanged:
         raise InputError(
             f"{destination} is the float32 model itself; write the result to another file"
@@ -200,16 +201,6 @@ def _observed(
         require_heard(prepared.original, feeds)
     assigned.condition(feeds)
     return assigned, observations_of(assigned, feeds, progress)
-
-
-def _require_something(assigned: AssignedModel) -> None:
-    """Some layer is quantized, unless none was to be."""
-    kept = [row for row in assigned.plan.layers if row.note]
-    if assigned.is_unchanged and kept:
-        raise NothingQuantized(
-            f"nothing is quantized: all {len(assigned.layers)} layers of "
-            f"{assigned.prepared.source} stay float32; {kept[0].name}: {kept[0].note}"
-        )
 
 
 def _encode_ahead(

@@ -77,7 +77,13 @@ def prepare(
     else:
         plan = Plan((), prepared.sha256, settings.name, target_runtime=settings.target_runtime)
     rows = tuple(row_of(layer, choices[layer.name], notes.get(layer.name, "")) for layer in layers)
-    plan = replace(plan, layers=rows, model_sha256=prepared.sha256, fitting=fitting.to_json())
+    plan = replace(
+        plan,
+        layers=rows,
+        model_sha256=prepared.sha256,
+        keep_interface=None if prepared.is_usual_interface else prepared.keep_interface,
+        fitting=fitting.to_json(),
+    )
     if all(choice.is_plain_float for choice in choices.values()):
         # Nothing was requested, so nothing is done.
         model = prepared.copy_original()

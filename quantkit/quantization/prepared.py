@@ -17,7 +17,7 @@ from quantkit.disk.files import sha256_of
 from quantkit.disk.temporary import TemporaryFolder
 from quantkit.errors import InputError, ModelError, NothingQuantized, OutputError
 from quantkit.exporting.unwrapping import wrapped_interface
-from quantkit.exporting.wrapping import PREFIX, wrap_again
+from quantkit.exporting.wrapping import PREFIX, set_nodes_apart, wrap_again
 from quantkit.graph.artifact import open_files
 from quantkit.graph.body_constants import hoist_weights
 from quantkit.graph.digest import graph_digest
@@ -78,6 +78,7 @@ class PreparedModel:
         size_bytes: of all files of the model.
         info: its metadata.
         keep_interface: as above, decided.
+        is_usual_interface: whether that is what it would be without being asked for.
         conversion: what was done to the graph that the file has.
         cache: see above.
 
@@ -98,8 +99,12 @@ class PreparedModel:
         self.conversion = convert(self.original, source)
         check_conversion(source, self.original, self.conversion)
         wrap_again(self.original)
+        if not info_of(self.original, str(source)).task:
+            set_nodes_apart(self.original.graph)
         self.info: ArtifactInfo = info_of(self.original, str(source))
         self.keep_interface = _kept_interface(self.original, source, keep_interface)
+        usual = _kept_interface(self.original, source, None)
+        self.is_usual_interface = self.keep_interface == usual
         # Where there is no layer at all, this is said by whatever wants one.
         held = held_in_words(self.original) if find_layers(self.original) else ()
         for line in (*self.conversion.steps, *held):

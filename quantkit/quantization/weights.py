@@ -17,7 +17,6 @@ import numpy.typing as npt
 import onnx
 
 from quantkit.arrays import FloatArray
-from quantkit.calibration.input_moments import InputMoments
 from quantkit.calibration.observations import Observations
 from quantkit.codecs.base import Codec, DecodeBuilder, Encoded, Weight, blank
 from quantkit.codecs.catalogue import CodecChoice
@@ -32,8 +31,9 @@ _FLOATS = ("float16", "float32")
 _SMALL_BYTES = 4096
 
 
-# Codec, axis, shape, largest level and content of a weight, and what it meets.
-_Key = tuple[Codec, int, tuple[int, ...], int | None, bytes, InputMoments | None]
+# Codec, axis, shape, largest level and content of a weight. What it meets is no part of it: how
+# often equal weights are stored would depend on the clips then, and the size was foretold.
+_Key = tuple[Codec, int, tuple[int, ...], int | None, bytes]
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,8 @@ class WeightStore:
         by_channel = np.moveaxis(values, axis, 0)
         content = hashlib.sha256(np.ascontiguousarray(by_channel).data).digest()
         largest = self.largest_levels.get(layer)
-        key = (codec, axis, values.shape, largest, content, moments)
-        transposed = (codec, 1 - axis, values.shape[::-1], largest, content, moments)
+        key = (codec, axis, values.shape, largest, content)
+        transposed = (codec, 1 - axis, values.shape[::-1], largest, content)
         if key not in self._encoded:
             if values.ndim == 2 and transposed in self._encoded:
                 self._encoded[key] = _transposed(self._encoded[transposed])

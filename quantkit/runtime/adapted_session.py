@@ -113,9 +113,16 @@ def feeds_of(interface: Interface, audio: FloatArray, lengths: IntArray) -> dict
     if interface.lengths is not None:
         port = interface.lengths
         values: Array = valid / max(1, audio.shape[1]) if interface.relative else valid
-        feeds[port.name] = (values if port.axes else values[0]).astype(port.type)
+        if "channel" in port.axes:
+            values = values[:, None]
+        # What has no axes is an array all the same.
+        feeds[port.name] = np.asarray(values if port.axes else values[0], port.type)
     if interface.mask is not None:
-        feeds[interface.mask.name] = inside.astype(interface.mask.type)
+        marked = ~inside if interface.inverted else inside
+        feeds[interface.mask.name] = marked.astype(interface.mask.type)
+    if interface.rate is not None:
+        sizes = [len(audio) if role == "batch" else 1 for role in interface.rate.axes]
+        feeds[interface.rate.name] = np.full(sizes, interface.sample_rate, interface.rate.type)
     return feeds
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import soundfile
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.cli.shell import run
@@ -34,8 +35,8 @@ def test_all_layers_stay_float32(
     code = run("quantize", source, "--preset", "int8", "-o", tmp_path / "q.onnx")
     assert code == 1
     assert capsys.readouterr().err.splitlines() == [
-        f"quantkit: nothing is quantized: all 1 layers of {source} stay float32; narrow: the float "
-        "kernel is faster: too few inputs per output value"
+        f"quantkit: nothing is quantized: the only layer of {source} stays float32; narrow: the "
+        "float kernel is faster: too few inputs per output value"
     ]
     assert not (tmp_path / "q.onnx").exists()
 
@@ -59,3 +60,65 @@ def test_no_layer_at_all(source: Path, tmp_path: Path, capsys: pytest.CaptureFix
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"quantkit: nothing is quantized: {source} has no layer, ")
     assert line.endswith("hold weights: com.someone:Conv (512)")
+
+
+def test_all_presets_are_asked_before_any_is_written(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 8_000), 16_000)
+    folder = tmp_path / "all"
+    code = run("quantize", source, "--preset", "all", "--audio", tmp_path / "a.wav", "-o", folder)
+    assert code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"quantkit: nothing is quantized: the only layer of {source} stays")
+    assert not folder.exists()
+
+
+@pytest.fixture
+def adopted(tmp_path: Path) -> Path:
+    """A recogniser whose only layer has a weight that is no tensor, and whose head is no layer."""
+    random = np.random.default_rng(0)
+    constants = {
+        "axis": np.array([1]),
+        "w": random.standard_normal((16, 1, 400)).astype(np.float32),
+        "head": random.standard_normal((16, 29)).astype(np.float32),
+    }
+    make, info = helper.make_node, helper.make_tensor_value_info
+    nodes = [
+        make("Unsqueeze", ["audio", "axis"], ["x"], "unsqueeze"),
+        make("Tanh", ["w"], ["bent"], "bend"),
+        make("Conv", ["x", "bent"], ["c"], "bent_conv", strides=[160]),
+        make("Transpose", ["c"], ["t"], "turn", perm=[0, 2, 1]),
+        make("Einsum", ["t", "head"], ["logits"], "einsum", equation="btc,cl->btl"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [info("audio", TensorProto.FLOAT, ["b", "n"])],
+        [info("logits", TensorProto.FLOAT, ["b", "f", 29])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    onnx.save(model, tmp_path / "theirs.onnx")
+    letters = ["<blank>", "|", "'", *"abcdefghijklmnopqrstuvwxyz"]
+    (tmp_path / "labels.txt").write_text("\n".join(letters) + "\n")
+    arguments = ["--task", "ctc", "--labels", tmp_path / "labels.txt", "-o", tmp_path / "o.onnx"]
+    assert run("export", tmp_path / "theirs.onnx", *arguments) == 0
+    return tmp_path / "o.onnx"
+
+
+def test_personalize_says_so_before_it_listens(
+    adopted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = np.random.default_rng(0).uniform(-0.5, 0.5, 8_000)
+    soundfile.write(tmp_path / "a.wav", clip, 16_000)
+    capsys.readouterr()
+    arguments = ["--audio", tmp_path / "a.wav", "--budget", "1MB", "-o", tmp_path / "u.onnx"]
+    assert run("personalize", adopted, *arguments) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        f"quantkit: nothing is quantized: the only layer of {adopted} stays float32; bent_conv: "
+        "its weight is not a constant tensor; operators that cannot be quantized hold weights: "
+        "Einsum (464)"
+    )
+    assert not (tmp_path / "u.onnx").exists()

@@ -295,6 +295,17 @@ def test_one_codec_at_the_widths_that_the_table_has(source, sensitivity, tmp_pat
     assert {row.codec for row in read_plan(plan).layers} <= {"grouped", "int8"}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("target", "told"), [("any", False), ("avx2", False), ("vnni", True)])
+def test_a_table_for_other_processors_is_told(
+    target, told, source, sensitivity, tmp_path, capsys
+) -> None:
+    arguments = ["--budget", "150kB", "--sensitivity", sensitivity, "--target-cpu", target]
+    assert run("plan", source, *arguments, "-o", tmp_path / "plan.json") == 0
+    error = capsys.readouterr().err
+    assert ("table was made for --target-cpu any, and the plan is for vnni" in error) == told
+
+
 def test_sensitivity_of_another_model_is_refused(source, sensitivity, tmp_path, capsys) -> None:
     other = tmp_path / "other.onnx"
     save_model(masked_convolutions(seed=5, width=4), other)

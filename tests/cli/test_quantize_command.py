@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,6 +75,33 @@ def test_the_processors_that_a_file_is_for(
     assert sentence in last
     assert run("verify", output) == 0
     assert sentence in capsys.readouterr().out
+
+
+def test_a_plan_says_all_that_the_command_does_not(
+    source: Path, audio: Path, tmp_path: Path
+) -> None:
+    plan, output = tmp_path / "plan.json", tmp_path / "q.onnx"
+    said = ["--method", "manual", "--compute", "dynamic", "--codec", "bitplane:4"]
+    said += ["--rounding", "nearest", "--no-bias-correction", "--target-cpu", "any"]
+    assert run("plan", source, *said, "-o", plan) == 0
+    made = ["--plan", plan, "--audio", audio, "--target-cpu", "vnni", "-o", output]
+    assert run("quantize", source, *made) == 0
+    before, after = (each["fitting"] for each in (read_json(plan), read_info(output).plan))
+    assert before.pop("target_cpu") == "any"
+    # What is for VNNI does not say so.
+    assert after == before
+    assert (after["rounding"], after["bias_correction"]) == ("nearest", False)
+    assert run("plan", source, "--from", plan, "--smoothing", "0.5", "-o", tmp_path / "p.json") == 0
+    assert read_json(tmp_path / "p.json")["fitting"] == {
+        **before,
+        "target_cpu": "any",
+        "smoothing": 0.5,
+    }
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def test_all_presets_beside_the_source(source: Path, audio: Path, capsys) -> None:

@@ -12,12 +12,14 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import InputError, ModelError, NothingQuantized
 from quantkit.exporting.adopt import adopt
 from quantkit.graph.artifact import load_model
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import find_layers
+from quantkit.planning.size import with_sizes
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.pipeline import quantize_model
 from quantkit.quantization.prepared import PreparedModel
@@ -233,3 +235,43 @@ def test_what_is_quantized_already_is_called_so(op: str, tmp_path: Path) -> None
     onnx.save(model, tmp_path / "theirs.onnx")
     with pytest.raises(ModelError, match=rf"is quantized already \(it has {op}\)"):
         quantize_model(tmp_path / "theirs.onnx", tmp_path / "q.onnx", "int8")
+
+
+def test_weights_that_levels_and_a_scale_make_are_layers(labels: Path, tmp_path: Path) -> None:
+    model = plain()
+    head = next(tensor for tensor in model.graph.initializer if tensor.name == "head")
+    scale = np.abs(numpy_helper.to_array(head)).max(0) / 127
+    levels = np.round(numpy_helper.to_array(head) / scale).astype(np.int8)
+    model.graph.initializer.remove(head)
+    model.graph.initializer.append(numpy_helper.from_array(levels, "levels"))
+    model.graph.initializer.append(numpy_helper.from_array(scale.astype(np.float32), "scale"))
+    more = [
+        helper.make_node("Cast", ["levels"], ["wide"], "wide", to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["wide", "scale"], ["head"], "rebuilt"),
+    ]
+    nodes = [*more, *model.graph.node]
+    kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+    onnx.save(model, tmp_path / "theirs.onnx")
+    adopt(tmp_path / "theirs.onnx", tmp_path / "ours.onnx", labels, "ctc")
+    made = quantize_model(tmp_path / "ours.onnx", tmp_path / "made.onnx", "dynamic-int8")
+    assert [(row.name, row.codec) for row in made.layers][-1] == ("product", "int8")
+
+
+def test_equal_weights_are_stored_as_often_as_was_foretold(labels: Path, tmp_path: Path) -> None:
+    """Clips show what the layer outside of the branches meets, and not what those within do."""
+    theirs, ours = tmp_path / "theirs.onnx", tmp_path / "ours.onnx"
+    theirs.write_bytes(with_branches().SerializeToString())
+    adopt(theirs, ours, labels, "ctc")
+    settings = QuantizeSettings("few", compute="static", codec=CodecChoice.parse("bitplane:4"))
+    plan = with_sizes(ours, settings)
+    assert [layer.compute for layer in plan.layers] == [
+        "float32",
+        *["static"] * 2,
+        *["dynamic"] * 2,
+    ]
+    clip = (0.1 * np.random.default_rng(0).standard_normal(8_000)).astype(np.float32)
+    heard = Utterance(None, name="a", waveform=clip, sample_rate=16_000, seconds=0.5)
+    made = quantize_model(ours, tmp_path / "made.onnx", plan, Corpus("noise", (heard,)))
+    assert made.size_bytes == plan.predicted_bytes

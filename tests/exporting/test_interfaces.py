@@ -9,11 +9,14 @@ import onnx
 import onnxruntime
 import pytest
 
+import quantkit
 from quantkit.audio.utterance import Corpus, Utterance
+from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import InputError, ModelError
 from quantkit.exporting.adopt import adopt
 from quantkit.graph.artifact import read_info
 from quantkit.graph.interface import interface_in
+from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.pipeline import quantize_model
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.runtime.recognizer import Recognizer
@@ -259,3 +262,108 @@ def test_what_stays_unclear_is_said_with_the_option(tmp_path: Path, labels: Path
         adopt(features, ours, labels, "ctc")
     with pytest.raises(ModelError, match="of 128 bands, as the front end that was named"):
         adopt(features, ours, labels, "ctc", frontend="nemo-128")
+
+
+def test_what_is_no_tensor_stays_an_output(tmp_path: Path, labels: Path) -> None:
+    nodes = [*of_samples(), node("SplitToSequence", ["logits"], ["clips"], axis=0, keepdims=1)]
+    source = save(tmp_path / "theirs.onnx", nodes, *SAMPLES["plain"][1:])
+    model = onnx.load(source)
+    model.graph.output.append(onnx.helper.make_tensor_sequence_value_info("clips", FLOAT, None))
+    onnx.save(model, source)
+    adopt(source, tmp_path / "ours.onnx", labels, "ctc")
+    small = tmp_path / "small.onnx"
+    quantize_model(tmp_path / "ours.onnx", small, "dynamic-int8")
+    assert declared(small) == declared(source)
+    logits, clips = plain_session(small).run(None, {"audio": noise(8_000)[None]})
+    np.testing.assert_array_equal(clips[0], logits)
+
+
+def test_a_classifier_may_have_axes_of_one(tmp_path: Path) -> None:
+    classes = tmp_path / "classes.txt"
+    classes.write_text("\n".join(f"w{n}" for n in range(len(LABELS))) + "\n")
+    nodes = [
+        *of_samples("frames"),
+        node("ReduceMean", ["frames", "axis1"], ["mean"], keepdims=0),
+        node("Unsqueeze", ["mean", "axis2"], ["once"]),
+        node("Unsqueeze", ["once", "axis2"], ["logits"]),
+    ]
+    outputs: list[Port] = [("logits", FLOAT, ["batch", len(LABELS), 1, 1])]
+    source = save(tmp_path / "theirs.onnx", nodes, SAMPLES["plain"][1], outputs)
+    adopt(source, tmp_path / "ours.onnx", classes, "classification")
+    clip = noise(8_000)[None]
+    expected = posteriors(plain_session(source).run(None, {"audio": clip})[0][:, :, 0, 0])
+    feed = {"waveform": clip, "lengths": np.array([8_000])}
+    (found,) = plain_session(tmp_path / "ours.onnx").run(["log_probs"], feed)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("prefix", ["frontend.", "adopted."])
+def test_names_may_begin_as_those_of_added_nodes_do(
+    prefix: str, tmp_path: Path, labels: Path
+) -> None:
+    source = save(tmp_path / "theirs.onnx", *SAMPLES["plain"])
+    model = onnx.load(source)
+    inner = {"x", "conv", "relu", "hidden"}
+    for each in model.graph.node:
+        each.name = prefix + each.name
+        each.input[:] = [prefix + name if name in inner else name for name in each.input]
+        each.output[:] = [prefix + name if name in inner else name for name in each.output]
+    for value, name in ((model.graph.input[0], "audio"), (model.graph.output[0], "logits")):
+        value.name = f"{prefix}valid_{name}"
+        for each in model.graph.node:
+            each.input[:] = [value.name if n == name else n for n in each.input]
+            each.output[:] = [value.name if n == name else n for n in each.output]
+    onnx.save(model, source)
+    adopt(source, tmp_path / "ours.onnx", labels, "ctc")
+    for file in (tmp_path / "ours.onnx", source):
+        made = quantize_model(file, tmp_path / "small.onnx", "dynamic-int8")
+        assert [row.name for row in made.layers] == [
+            f"original.{prefix}conv",
+            f"original.{prefix}logits",
+        ]
+        assert made.layers[-1].codec == "int8"
+        assert declared(tmp_path / "small.onnx") == declared(source)
+    feed = {f"{prefix}valid_audio": noise(8_000)[None]}
+    expected, found = (
+        plain_session(path).run(None, feed)[0] for path in (source, tmp_path / "small.onnx")
+    )
+    assert np.abs(found - expected).mean() < 0.05 * np.abs(expected).mean()
+
+
+def test_layers_that_nothing_reads_are_none(tmp_path: Path, labels: Path) -> None:
+    nodes = [*of_samples(), node("MatMul", ["hidden", "head"], ["unread"])]
+    source = save(tmp_path / "theirs.onnx", nodes, *SAMPLES["plain"][1:])
+    adopt(source, tmp_path / "ours.onnx", labels, "ctc")
+    made = quantize_model(tmp_path / "ours.onnx", tmp_path / "small.onnx", "dynamic-int8")
+    assert [row.name for row in made.layers] == ["conv", "logits"]
+
+
+def test_a_bias_may_be_a_constant_node_of_numbers(tmp_path: Path, labels: Path) -> None:
+    nodes = of_samples()
+    nodes[1].input.append("bias")
+    nodes.insert(0, node("Constant", [], ["bias"], value_floats=[0.1] * 6))
+    source = save(tmp_path / "theirs.onnx", nodes, *SAMPLES["plain"][1:])
+    adopt(source, tmp_path / "ours.onnx", labels, "ctc")
+    everything = QuantizeSettings("static", compute="static", codec=CodecChoice.parse("bitplane:4"))
+    made = quantize_model(
+        tmp_path / "ours.onnx", tmp_path / "small.onnx", everything, corpus(8_000)
+    )
+    assert {row.codec for row in made.layers} == {"bitplane"}
+
+
+@pytest.mark.parametrize("keep", [None, False])
+def test_the_size_of_a_file_with_either_interface_is_known(
+    keep: bool | None, tmp_path: Path, labels: Path
+) -> None:
+    source = save(tmp_path / "theirs.onnx", *SAMPLES["lengths in and out"])
+    ours, small, written = (tmp_path / name for name in ("ours.onnx", "q.onnx", "plan.json"))
+    adopt(source, ours, labels, "ctc")
+    made = quantkit.plan(ours, "1MB", method="uniform", keep_interface=keep, output=written)
+    assert made.plan.keep_interface is keep
+    # The plan says which one it is for.
+    quantkit.quantize(ours, small, written, [noise(8_000)], sample_rate=RATE)
+    assert small.stat().st_size == made.predicted_bytes
+    names = [value.name for value in plain_session(small).get_inputs()]
+    assert names == (["audio", "lens"] if keep is None else ["waveform", "lengths"])
+    again = quantkit.resize_plan(ours, written, "1MB")
+    assert again.predicted_bytes == made.predicted_bytes - len("uniform") + len("manual")

@@ -25,6 +25,7 @@ PLAN = Plan(
     budget_bytes=1_000,
     predicted_bytes=900,
     target_runtime="1.17",
+    keep_interface=False,
 )  # fmt: skip
 
 

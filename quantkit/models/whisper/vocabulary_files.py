@@ -7,6 +7,7 @@ the published layouts have them.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from quantkit.errors import CheckpointError, FormatError
@@ -20,6 +21,8 @@ from quantkit.text.whisper_vocabulary import (
     TIMESTAMP_COUNT,
     WhisperVocabulary,
 )
+
+_LOG = logging.getLogger(__name__)
 
 # Outputs are padded to a multiple of 8 to this.
 _MULTIPLE = 128
@@ -46,6 +49,12 @@ def read_vocabulary(
     layout = layout_of({**generation.names, **found.names}, outputs, mel_bands)
     _require_own(found, layout, outputs, mel_bands, generation, folder)
     names = {**(layout.names if layout else {}), **generation.names, **found.names}
+    if generation.translates(names):
+        _LOG.warning(
+            "%s is set to translate into English, which an artifact does only where it is asked "
+            "to: give transcribe --translate",
+            folder,
+        )
     try:
         return vocabulary_of_names(
             {index: name for index, name in names.items() if index < outputs},

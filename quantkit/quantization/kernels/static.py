@@ -30,6 +30,7 @@ from quantkit.graph.editor import GraphEditor, copy_node
 from quantkit.graph.operators import unfolds
 from quantkit.graph.operators.sets import ACTIVATION_PARTS, VALUE_PRESERVING
 from quantkit.graph.tensors import raw_size
+from quantkit.graph.topological import put_in_order
 from quantkit.quantization.kernels.activations import clip_to_bits, static_grid
 from quantkit.quantization.kernels.bias_correction import correct_added_bias, store_bias
 from quantkit.quantization.kernels.fake_quantize import round_activation
@@ -204,6 +205,9 @@ def _to_qdq(
         # It appends its nodes at the end, in no order.
         quantizer.model.topological_sort()
     quantized: onnx.ModelProto = quantizer.model.model
+    # It does not see what bodies of control flow read.
+    graph = quantized.graph
+    put_in_order(graph.node, {each.name for each in (*graph.input, *graph.initializer)})
     _take_back(quantized, parked)
     _spare_float_readers(quantized, layout, chosen)
     _put_levels(quantized, encoded, weights)
@@ -313,6 +317,8 @@ def _derive_bias_scales(model: onnx.ModelProto, names: Collection[str]) -> None:
     for node in [n for n in editor.nodes if n.name in names and len(n.input) > 2]:
         activation, weight, bias = (editor.producers.get(name) for name in node.input)
         if activation is None or weight is None or bias is None:
+            continue
+        if bias.op_type != "DequantizeLinear":
             continue
         scale = editor.free_name(f"{node.name}.bias_scale")
         product = helper.make_node("Mul", [activation.input[1], weight.input[1]], [scale])

@@ -227,3 +227,23 @@ def test_settings_may_suppress_nothing(tmp_path: Path) -> None:
     (folder / "generation_config.json").write_text('{"suppress_tokens": ["a"]}')
     with pytest.raises(CheckpointError, match="are not a list of numbers"):
         read(folder, 51_865)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"task": "translate"}, True),
+        ({"forced_decoder_ids": [[1, 50_261], [2, 50_358]]}, True),
+        ({"task": "transcribe"}, False),
+        ({"forced_decoder_ids": [[1, 50_261], [2, 50_359]]}, False),
+        ({}, False),
+    ],
+)
+def test_a_folder_that_is_set_to_translate_is_told(
+    tmp_path: Path, settings: dict[str, Any], told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = written(tmp_path, steering(MULTILINGUAL), generation_config=settings)
+    read(folder, MULTILINGUAL.size)
+    said = [record.getMessage() for record in caplog.records]
+    assert any("set to translate into English" in line for line in said) == told
+    assert not told or "transcribe --translate" in said[-1]
