@@ -29,6 +29,7 @@ def build(
     where: str,
     ranges: Mapping[str, Range] = types.MappingProxyType({}),
     *,
+    others: Range | None = None,
     ignore_unknown: bool = False,
 ) -> T:
     """An instance of the dataclass ``cls`` from ``table``.
@@ -39,12 +40,15 @@ def build(
 
     Args:
         where: file and table, for messages.
-        ranges: of numeric fields, by name; of the values where the field is a list or a table.
+        ranges: of numeric fields, by name, those of inner dataclasses included; of the values where
+            the field is a list or a table.
+        others: of every numeric field that ``ranges`` does not name.
         ignore_unknown: whether a table may hold more than the dataclass has fields.
 
     Raises:
         FormatError: no table, an unknown or missing field, a wrong type, or out of range.
     """
+    rules = _Rules(ranges, others, ignore_unknown)
     content = Fields(table, where)
     known = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     unknown = sorted(set(content.names()) - known.keys())
@@ -54,9 +58,9 @@ def build(
     values = {}
     for name, field in known.items():
         if name in content.names():
-            hint, limits = hints[name], ranges.get(name)
+            hint, limits = hints[name], ranges.get(name, others)
             found = content.value(name) if content.has(name) else None
-            values[name] = _checked(found, hint, f"{where}: {name}", limits, ignore_unknown)
+            values[name] = _checked(found, hint, f"{where}: {name}", limits, rules)
         elif field.default is field.default_factory is dataclasses.MISSING:
             raise FormatError(f"{where}: {name} is missing")
     return cls(**values)
@@ -77,20 +81,27 @@ def build_list(
     )
 
 
-def _checked(
-    value: Any, hint: Any, where: str, limits: Range | None, ignore_unknown: bool = False
-) -> Any:
+@dataclasses.dataclass(frozen=True)
+class _Rules:
+    """What holds for inner dataclasses, too: see :func:`build`."""
+
+    ranges: Mapping[str, Range]
+    others: Range | None
+    ignore_unknown: bool
+
+
+def _checked(value: Any, hint: Any, where: str, limits: Range | None, rules: _Rules) -> Any:
     """``value`` as an instance of the annotation ``hint``."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         # Of unions, the fields that files hold have only "or None".
         inner = next(each for each in arguments if each is not types.NoneType)
-        return None if value is None else _checked(value, inner, where, limits, ignore_unknown)
+        return None if value is None else _checked(value, inner, where, limits, rules)
     if origin is Literal:
         return choice_of(value, arguments, where)
     if origin is dict:
         return {
-            name: _checked(each, arguments[1], f"{where}.{name}", limits, ignore_unknown)
+            name: _checked(each, arguments[1], f"{where}.{name}", limits, rules)
             for name, each in _table(value, where).items()
         }
     if origin is tuple:
@@ -99,13 +110,14 @@ def _checked(
         if len(kinds) != len(items):
             raise FormatError(f"{where} must hold {len(kinds)} values, not {len(items)}")
         return tuple(
-            _checked(item, kind, f"{where}[{i}]", limits, ignore_unknown)
+            _checked(item, kind, f"{where}[{i}]", limits, rules)
             for i, (kind, item) in enumerate(zip(kinds, items, strict=True))
         )
     if dataclasses.is_dataclass(hint):
         if isinstance(value, hint):  # type: ignore[arg-type]
             return value
-        return build(hint, value, where, ignore_unknown=ignore_unknown)  # type: ignore[arg-type]
+        ranges, others, ignored = rules.ranges, rules.others, rules.ignore_unknown
+        return build(hint, value, where, ranges, others=others, ignore_unknown=ignored)  # type: ignore[arg-type]
     if hint is int:
         return whole_of(value, where, limits)
     if hint is float:

@@ -126,6 +126,16 @@ def test_a_place_deep_inside_is_named(table: dict[str, Any], complaint: str) -> 
     assert complaint in str(caught.value)
 
 
+def test_a_range_for_all_numbers_that_have_none_of_their_own() -> None:
+    table = {"points": [{"x": -1, "y": 2}], "size": [1, 1]}
+    with pytest.raises(InputError, match=r"p\.json: points\[0\]: x must be at least 0, not -1"):
+        build(_Picture, table, "p.json", others=Range(0))
+    assert build(_Picture, table, "p.json", {"x": Range(-2)}, others=Range(0)).points[0].x == -1
+    table = {"points": [], "size": [1, -1]}
+    with pytest.raises(InputError, match=r"p\.json: size\[1\] must be at least 0"):
+        build(_Picture, table, "p.json", {"x": Range(-2)}, others=Range(0))
+
+
 def test_unknown_fields_are_ignored_where_a_file_may_hold_more() -> None:
     table = {"x": 1, "colour": "red"}
     assert build(_Point, table, "p.json", ignore_unknown=True) == _Point(1.0)

@@ -13,18 +13,19 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from benchmarks.fuzz.kinds import KINDS
 from benchmarks.fuzz.pool import Job, run_jobs
-from benchmarks.fuzz.worker import Report
+from benchmarks.fuzz.worker import MEMORY_LIMIT, SECONDS_LIMIT, Report
 from benchmarks.results import host, replace_section, table
 from quantkit.telemetry import switch_off_telemetry
 
 _COUNTED = ("refused", "right", "failed")
+_HEADER = ("kind", "cases", *_COUNTED, "seconds", "longest")
 _TOLD_EVERY = 250
 
 
@@ -55,17 +56,31 @@ def prepared(kinds: Sequence[str], folder: Path) -> None:
 
 
 def summary(reports: Sequence[Report]) -> list[list[str]]:
-    """Rows by kind: cases, refused, right, failed; and their sum."""
-    counts: Mapping[str, Counter[str]] = {name: Counter() for name in KINDS}
-    for report in reports:
-        counts[report.kind][report.outcome] += 1
-    rows = [
-        [name, *(f"{n:,}" for n in (found.total(), *(found[each] for each in _COUNTED)))]
-        for name, found in counts.items()
-        if found
-    ]
-    both = sum(counts.values(), Counter[str]())
-    return [*rows, ["all", *(f"{n:,}" for n in (both.total(), *(both[e] for e in _COUNTED)))]]
+    """Rows by kind, and one for all: cases, outcomes, seconds in all and of the longest case."""
+    by_kind = {name: [each for each in reports if each.kind == name] for name in KINDS}
+    return [_row(name, each) for name, each in {**by_kind, "all": reports}.items() if each]
+
+
+def _row(name: str, reports: Sequence[Report]) -> list[str]:
+    outcomes = Counter(report.outcome for report in reports)
+    seconds = [report.seconds for report in reports]
+    counts = (len(reports), *(outcomes[each] for each in _COUNTED))
+    return [name, *(f"{n:,}" for n in counts), f"{sum(seconds):,.0f}", f"{max(seconds):.1f}"]
+
+
+def section(cases: int, seed: int, minutes: float, workers: int, printed: str) -> str:
+    """What RESULTS.md says of a run, with the table that was ``printed``."""
+    return f"""## Damaged and odd inputs
+
+`python -m benchmarks.fuzz --cases {cases} --seed {seed}`: {minutes:.0f} minutes with {workers}
+processes. {host()}.
+
+*Refused* is an error of quantkit's own in one line; *right* is what the unharmed input gives, or
+what the changed one says. Everything else has failed: a traceback, a crash, a wrong result, more
+than {SECONDS_LIMIT:.0f} s of processor time, more than {MEMORY_LIMIT / 1e9:.0f} GB, a file that is
+left behind, a connection. Seconds are of processor time, of all cases of a kind and of the longest.
+
+{printed}"""
 
 
 @click.command()
@@ -109,14 +124,10 @@ def main(
                 click.echo(f"{len(reports):,} of {len(jobs):,} cases", err=True)
     failed = sum(report.outcome == "failed" for report in reports)
     minutes = (time.monotonic() - started) / 60
-    rows = summary(reports)
-    printed = table(("kind", "cases", "refused", "right", "failed"), rows)
+    printed = table(_HEADER, summary(reports))
     click.echo(f"{printed}\n\n{minutes:.0f} minutes, {workers} processes")
     if record:
-        command = f"`python -m benchmarks.fuzz --cases {cases} --seed {seed}`, {host()}"
-        text = f"{minutes:.0f} minutes with {workers} processes."
-        section = f"## Damaged and odd inputs\n\n{command}; {text}\n\n{printed}"
-        replace_section("fuzz", section)
+        replace_section("fuzz", section(cases, seed, minutes, workers, printed))
     if failed:
         raise click.ClickException(f"{failed} cases failed; their inputs are in {out}")
     shutil.rmtree(out) if not any(out.iterdir()) else None

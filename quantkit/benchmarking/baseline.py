@@ -18,6 +18,7 @@ ones criterion by criterion.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from typing import Any
 from quantkit.benchmarking.figures import (
     CorpusIdentity,
     Figures,
+    ModelFigures,
     check_models,
     read_host,
     read_model,
@@ -87,8 +89,8 @@ def read_baseline(source: Path) -> Baseline:
     """Read ``baseline.json``.
 
     Raises:
-        FormatError: unreadable, another schema, a field is missing, or a tolerance is negative
-            or of an unknown criterion.
+        FormatError: unreadable, another schema, a field is missing, a mean is not that of its
+            distances, or a tolerance is negative or of an unknown criterion.
     """
     if not source.exists():
         raise FormatError(f"there is no baseline {source}; make one with: gate … --update")
@@ -100,6 +102,7 @@ def read_baseline(source: Path) -> Baseline:
         if not distances:
             raise FormatError(f"{entry.where}: distances is empty")
         model = read_model(entry, distances)
+        _require_own_mean(entry, model)
         models.append(model)
         if entry.has("tolerances"):
             own[model.name] = _read_tolerances(entry.child("tolerances"))
@@ -152,6 +155,18 @@ def write_baseline(baseline: Baseline, destination: Path) -> None:
         "models": models,
     }
     write_json(destination, content)
+
+
+def _require_own_mean(entry: Fields, model: ModelFigures) -> None:
+    """The distances decide; a mean that people read beside them must be theirs."""
+    if not entry.has("levenshtein"):
+        return
+    stated = entry.number("levenshtein")
+    if not math.isclose(stated, model.levenshtein, rel_tol=1e-9):
+        raise FormatError(
+            f"{entry.where}: levenshtein is {stated:g}, and the mean of its distances is "
+            f"{model.levenshtein:g}: one of them was changed; make the baseline anew"
+        )
 
 
 def _tolerances_json(tolerances: Mapping[str, Tolerance]) -> dict[str, dict[str, float]]:

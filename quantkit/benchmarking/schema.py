@@ -16,12 +16,16 @@ from quantkit.benchmarking.figures import BENCH_SCHEMA
 from quantkit.disk.files import read_json, write_json
 from quantkit.errors import FormatError
 from quantkit.json_dataclass import build
+from quantkit.json_fields import Range
 from quantkit.report.formatting import Interval
 from quantkit.runtime.hosts import Hosts
 from quantkit.text.units import Unit, unit_named
 
 # Fields of a model that are tables themselves.
 _NESTED = frozenset({"latency_ms", "batches", "utterances", "cer_edits", "wer_edits", "hosts"})
+
+# Rounding takes the loss of a sure model below zero.
+_SIGNED = {"seed": Range(-math.inf), "loss": Range(-math.inf)}
 
 
 @dataclass(frozen=True)
@@ -278,10 +282,12 @@ def read_report(source: Path) -> BenchReport:
     """Read a ``bench.json``.
 
     Raises:
-        FormatError: unreadable, another schema, or a field is missing or of the wrong type.
+        FormatError: unreadable, another schema, or a field is missing, of the wrong type, or a
+            size, count or time below zero.
     """
     content = read_json(source, BENCH_SCHEMA)
-    report = build(BenchReport, content, str(source), ignore_unknown=True)
+    where = str(source)
+    report = build(BenchReport, content, where, _SIGNED, others=Range(0), ignore_unknown=True)
     if not report.models:
         raise FormatError(f"{source} contains no model")
     return report

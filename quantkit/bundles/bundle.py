@@ -41,7 +41,7 @@ from quantkit.graph.artifact import (
     save_model,
     total_size,
 )
-from quantkit.graph.info import ArtifactInfo
+from quantkit.graph.info import ArtifactInfo, checked_plan
 from quantkit.graph.interface import interface_in
 from quantkit.runtime.hosts import hosts_of
 from quantkit.tasks.catalogue import task_of
@@ -90,6 +90,7 @@ def ship(
         OutputError: ``destination`` exists and may not be replaced, or cannot be written.
     """
     info = read_info(model)
+    checked_plan(info, str(model))
     labels, frontend = task_of(info).bundle_contents(info, model)
     measured = _measured(model, bench) if bench is not None else None
     text_of_licence = licence_text(model, info.licence, str(licence or ""))

@@ -14,7 +14,7 @@ from quantkit.errors import FormatError, ModelError
 from quantkit.graph.integrity import CHECKSUM_KEY
 from quantkit.graph.joined import graph_entries
 from quantkit.graph.layers import find_layers
-from quantkit.graph.plan import PLAN_SCHEMA
+from quantkit.graph.plan import PLAN_SCHEMA, Plan
 from quantkit.graph.roles import DECODER_KEY, GRAPHS_KEY
 from quantkit.json_fields import flag_of, parse_json
 from quantkit.text.labels import Labels
@@ -106,6 +106,24 @@ def info_of(model: onnx.ModelProto, origin: str = "the model") -> ArtifactInfo:
     if plan is not None:
         _require_own_plan(plan, model, origin)
     return info
+
+
+def checked_plan(info: ArtifactInfo, origin: str = "the model") -> Plan | None:
+    """The plan in the metadata with every field checked, or None without one.
+
+    To run a model takes no plan, so :func:`info_of` looks only at whose it is.
+
+    Raises:
+        ModelError: a field is missing, unknown, or of the wrong type.
+    """
+    if info.plan is None:
+        return None
+    try:
+        return Plan.from_json(info.plan)
+    except FormatError as error:
+        raise ModelError(
+            f"{origin}: its quantkit metadata is damaged: {error}; make the model again"
+        ) from error
 
 
 def set_info(model: onnx.ModelProto, info: ArtifactInfo) -> None:

@@ -80,7 +80,8 @@ def find_layers(model: onnx.ModelProto) -> list[Layer]:
     """The quantizable layers of all graphs of ``model``, in graph order.
 
     A weight counts as constant when everything that it is computed from is constant, so weights
-    behind DequantizeLinear, Cast, Transpose or a whole decoding subgraph are found too.
+    behind DequantizeLinear, Cast, Transpose or a whole decoding subgraph are found too. One whose
+    shape cannot be inferred is no layer.
     """
     return [found.layer for found in locate_layers(model)]
 
@@ -217,10 +218,17 @@ class _Finder:
                 graph.input.append(
                     onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
                 )
+        # Of operators in no set that the model names, nobody knows what they make.
+        named = {opset.domain for opset in light.opset_import}
+        domains = {*named, ""} if "ai.onnx" in named else named
         for node in self.model.graph.node:
-            if node.output[0] in self.constants:
+            if node.output[0] in self.constants and node.domain in domains:
                 graph.node.append(node)
-        inferred = onnx.shape_inference.infer_shapes(light, data_prop=True)
+        try:
+            inferred = onnx.shape_inference.infer_shapes(light, data_prop=True)
+        except (onnx.shape_inference.InferenceError, ValueError):
+            # What is wrong with the graph, the runtime says.
+            return []
         return list(inferred.graph.value_info)
 
     def _bias_size(self, node: onnx.NodeProto, operator: Operator | None) -> int:

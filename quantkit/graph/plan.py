@@ -139,8 +139,6 @@ class Plan:
             raise FormatError(f"schema {document.get('schema')!r} instead of {PLAN_SCHEMA!r}")
         found = Fields(document, "the plan")
         rows = found.items("layers") if found.has("layers") else []
-        if not rows:
-            raise FormatError("the plan has no layers")
         layers = tuple(LayerPlan.from_row(row) for row in rows)
         names = [layer.name for layer in layers]
         if twice := next((name for name in names if names.count(name) > 1), None):
@@ -165,13 +163,16 @@ def read_plan(path: Path) -> Plan:
     """The plan in a JSON file.
 
     Raises:
-        FormatError: not JSON, or not a plan.
+        FormatError: not JSON, not a plan, or one without layers.
     """
     document = read_json(path, schema=PLAN_SCHEMA)
     try:
-        return Plan.from_json(document)
+        plan = Plan.from_json(document)
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from error
+    if not plan.layers:
+        raise FormatError(f"{path}: the plan has no layers")
+    return plan
 
 
 def write_plan(plan: Plan, path: Path) -> None:

@@ -24,9 +24,12 @@ from quantkit.graph.sound_tensors import (
     require_sound_tensors,
 )
 from quantkit.graph.topological import put_in_order
+from quantkit.json_fields import shown
 
 _ATTRIBUTES = frozenset(AttributeProto.AttributeType.values()) - {AttributeProto.UNDEFINED}
 _STANDARD = ("", "ai.onnx")
+# Libraries keep versions in 32 bits, the file in 64.
+_LARGEST_VERSION = (1 << 31) - 1
 
 
 def require_sound(lazy: LazyModel, origin: Path) -> None:
@@ -185,6 +188,10 @@ class _Soundness:
             seen.add(name)
 
     def _context(self, ir_version: int, imports: Any) -> Any:
+        versions = [("ai.onnx" if e.domain in _STANDARD else e.domain, e.version) for e in imports]
+        for name, version in (("ONNX", ir_version), *versions):
+            if not 0 <= version <= _LARGEST_VERSION:
+                raise ModelError(f"{self.damaged} {shown(name)} has no version {version}")
         context = checker.C.CheckerContext()
         context.ir_version = ir_version
         context.opset_imports = {

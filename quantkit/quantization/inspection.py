@@ -9,8 +9,9 @@ from typing import Any
 
 from quantkit.errors import ModelError
 from quantkit.graph.artifact import load_model, total_size
-from quantkit.graph.info import info_of
+from quantkit.graph.info import checked_plan, info_of
 from quantkit.graph.integrity import stored_checksum
+from quantkit.graph.plan import LayerPlan
 from quantkit.quantization.choices.target_cpu import UNRESTRICTED
 from quantkit.quantization.storage import StoredLayer, stored_layers
 from quantkit.runtime.hosts import Hosts, hosts_of
@@ -128,38 +129,26 @@ def inspect_model(path: Path, *, runtime: bool = False) -> Inspection:
     """Read ``path``; with ``runtime``, also load it in ONNX Runtime to see which kernels run.
 
     Raises:
-        ModelError: the file is damaged, its metadata is another model's, or ONNX Runtime does not
-            load it.
+        ModelError: the file is damaged, a field of its plan is, its metadata is another model's, or
+            ONNX Runtime does not load it.
     """
     model = load_model(path)
     info = info_of(model, str(path))
-    plan = info.plan or {}
-    planned = {
-        row["name"]: row
-        for row in plan.get("layers", [])
-        if isinstance(row, dict) and "name" in row
-    }
+    plan = checked_plan(info, str(path))
+    rows = {row.name: row for row in plan.layers} if plan is not None else {}
     layers = stored_layers(model)
     del model
     lint = lint_model(path) if runtime else None
     return Inspection(
         path=path,
-        layers=tuple(_inspected(layer, planned.get(layer.name, {}), lint) for layer in layers),
+        layers=tuple(_inspected(layer, rows.get(layer.name), lint) for layer in layers),
         size_bytes=total_size(path),
-        method=str(plan.get("method", "")),
+        method=plan.method if plan is not None else "",
         model_sha256=info.model_sha256,
-        target_cpu=_target_cpu(plan),
+        target_cpu=str(plan.fitting.get("target_cpu") or UNRESTRICTED) if plan is not None else "",
         hosts=_hosts(path),
         checksum=stored_checksum(path),
     )
-
-
-def _target_cpu(plan: dict[str, Any]) -> str:
-    if not plan:
-        return ""
-    fitting = plan.get("fitting")
-    named = fitting.get("target_cpu") if isinstance(fitting, dict) else None
-    return str(named or UNRESTRICTED)
 
 
 def _hosts(path: Path) -> Hosts | None:
@@ -171,17 +160,17 @@ def _hosts(path: Path) -> Hosts | None:
 
 
 def _inspected(
-    layer: StoredLayer, planned: dict[str, Any], lint: LintReport | None
+    layer: StoredLayer, planned: LayerPlan | None, lint: LintReport | None
 ) -> InspectedLayer:
     row = next((r for r in lint.rows if r.name == layer.name), None) if lint else None
     guess = "float32" if layer.codec == "float32" else "static"
     return InspectedLayer(
         name=layer.name,
-        op=str(planned.get("op", layer.op)),
-        shape=tuple(planned.get("shape", layer.shape)),
-        codec=str(planned.get("codec", layer.codec)),
-        bits=planned.get("bits", layer.bits),
-        compute=str(planned.get("compute", _INTEGER_OPERATORS.get(layer.op, guess))),
+        op=planned.op if planned else layer.op,
+        shape=planned.shape if planned else layer.shape,
+        codec=planned.codec if planned else layer.codec,
+        bits=planned.bits if planned else layer.bits,
+        compute=planned.compute if planned else _INTEGER_OPERATORS.get(layer.op, guess),
         bytes=layer.bytes,
         kernel=row.kernel if row else "",
         status=row.status if row else "",

@@ -275,6 +275,19 @@ class TestBrokenFiles:
         with pytest.raises(FormatError, match=message):
             read_baseline(path)
 
+    @pytest.mark.parametrize("stated", [0, 1e9, -1.0])
+    def test_a_baseline_whose_mean_is_not_that_of_its_distances(
+        self, tmp_path: Path, stated: float
+    ) -> None:
+        path = tmp_path / "baseline.json"
+        (tmp_path / "bench.json").write_text(json.dumps(bench(INT8)))
+        write_baseline(Baseline(read_figures(tmp_path / "bench.json")), path)
+        content = json.loads(path.read_text())
+        content["models"][0]["levenshtein"] = stated
+        path.write_text(json.dumps(content))
+        with pytest.raises(FormatError, match=r"levenshtein is .* mean of its distances is"):
+            read_baseline(path)
+
     def test_no_baseline_yet(self, tmp_path: Path) -> None:
         with pytest.raises(FormatError, match="--update"):
             read_baseline(tmp_path / "baseline.json")

@@ -74,6 +74,18 @@ def object_for_list(content: dict[str, Any]) -> None:
     content["models"][0]["utterances"] = {}
 
 
+def negative_time(content: dict[str, Any]) -> None:
+    content["corpus"]["seconds"] = -1.0
+
+
+def negative_count_deep_inside(content: dict[str, Any]) -> None:
+    content["models"][1]["utterances"][0]["length"] = -1
+
+
+def negative_end_of_an_interval(content: dict[str, Any]) -> None:
+    content["models"][0]["cer_ci"] = [-0.5, 0.1]
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -83,6 +95,9 @@ def object_for_list(content: dict[str, Any]) -> None:
         (flag_for_number, "seed must be a whole number, not True"),
         (short_interval, r"models\[1\]: cer_ci must hold 2 values, not 1"),
         (object_for_list, "utterances must be a list"),
+        (negative_time, "corpus: seconds must be at least 0, not -1"),
+        (negative_count_deep_inside, r"utterances\[0\]: length must be at least 0, not -1"),
+        (negative_end_of_an_interval, r"models\[0\]: cer_ci\[0\] must be at least 0"),
     ],
 )
 def test_damage_is_named(
@@ -96,3 +111,12 @@ def test_damage_is_named(
     (tmp_path / "bench.json").write_text(json.dumps(content))
     with pytest.raises(FormatError, match=message):
         read_report(tmp_path / "bench.json")
+
+
+def test_the_loss_of_a_sure_model_may_be_rounded_below_zero(
+    report: BenchReport, tmp_path: Path
+) -> None:
+    content = report.to_json()
+    content["models"][0]["loss"] = -1e-8
+    (tmp_path / "bench.json").write_text(json.dumps(content))
+    assert read_report(tmp_path / "bench.json").models[0].loss == -1e-8

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import pytest
 
-from benchmarks.fuzz.__main__ import jobs_of, prepared, summary
+from benchmarks.fuzz.__main__ import jobs_of, prepared, section, summary
 from benchmarks.fuzz.case import Answer, Case, Refused, WrongResult, attempt, command
 from benchmarks.fuzz.json_damage import changed_json, disagreement, same_json
 from benchmarks.fuzz.kinds import KINDS
@@ -143,12 +143,20 @@ def test_the_table_counts_by_kind() -> None:
     from benchmarks.fuzz.worker import Report
 
     reports = [
-        Report("audio", 0, "right"),
-        Report("audio", 1, "failed"),
-        Report("labels", 0, "refused"),
+        Report("audio", 0, "right", seconds=0.5),
+        Report("audio", 1, "failed", seconds=2.25),
+        Report("labels", 0, "refused", seconds=1.0),
     ]
     assert summary(reports) == [
-        ["audio", "2", "0", "1", "1"],
-        ["labels", "1", "1", "0", "0"],
-        ["all", "3", "1", "1", "1"],
+        ["audio", "2", "0", "1", "1", "3", "2.2"],
+        ["labels", "1", "1", "0", "0", "1", "1.0"],
+        ["all", "3", "1", "1", "1", "4", "2.2"],
     ]
+
+
+def test_the_section_says_how_it_was_made_and_what_its_words_mean() -> None:
+    text = section(300, 7, 2.4, 2, "| kind |")
+    assert text.startswith("## Damaged and odd inputs\n")
+    assert "`python -m benchmarks.fuzz --cases 300 --seed 7`: 2 minutes with 2\nprocesses." in text
+    assert "than 20 s of processor time, more than 1 GB" in text
+    assert text.endswith("| kind |")

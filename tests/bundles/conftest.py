@@ -53,7 +53,7 @@ def recogniser(info: ArtifactInfo) -> onnx.ModelProto:
 
 def tiny_info() -> ArtifactInfo:
     row = {"name": "layer1.matmul", "codec": "int8", "bits": 8, "compute": "dynamic"}
-    rows = [{**row, "range": "none"}]
+    rows = [{**row, "op": "MatMul", "shape": [40, 4], "range": "none"}]
     return ArtifactInfo(
         labels=LABELS,
         frontend=Frontend(),

@@ -255,6 +255,18 @@ class TestCard:
         assert "ONNX opset 18, standard operators only" in card
         assert "can depend on the clips that share its batch" in card
 
+    def test_a_damaged_plan_is_refused_before_anything_is_written(
+        self, artifact: Path, info: ArtifactInfo, tmp_path: Path
+    ) -> None:
+        assert info.plan is not None
+        info.plan["layers"][0]["codec"] = ["int8"]
+        model = onnx.load(str(artifact))
+        set_info(model, info)
+        save_model(model, artifact)
+        with pytest.raises(ModelError, match=r"codec must be a string"):
+            ship(artifact, tmp_path / "b")
+        assert not (tmp_path / "b").exists()
+
     def test_a_range_per_clip_has_no_such_limit(
         self, artifact: Path, info: ArtifactInfo, tmp_path: Path
     ) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import onnx
 import pytest
 
 from quantkit.errors import ModelError
-from quantkit.graph.info import ArtifactInfo, info_of, set_info
+from quantkit.graph.info import ArtifactInfo, checked_plan, info_of, set_info
+from quantkit.graph.plan import Plan
 from quantkit.text.labels import Labels
 
 
@@ -87,6 +90,37 @@ class TestPlan:
         set_info(model, self.info_with({"schema": "quantkit.plan/1", "layers": layers}))
         with pytest.raises(ModelError, match=r"plan .*; make the model again"):
             info_of(model)
+
+
+class TestCheckedPlan:
+    ROW: ClassVar[dict[str, object]] = {
+        "name": "dense",
+        "op": "MatMul",
+        "shape": [4, 2],
+        "codec": "int8",
+        "bits": 8,
+        "compute": "static",
+    }
+
+    def info(self, *rows: object) -> ArtifactInfo:
+        return ArtifactInfo(plan={"schema": "quantkit.plan/1", "layers": [*rows]})
+
+    def test_a_model_may_have_none_or_one_without_layers(self) -> None:
+        assert checked_plan(ArtifactInfo()) is None
+        assert checked_plan(self.info()) == Plan((), "", "manual")
+
+    def test_every_row_is_read(self) -> None:
+        plan = checked_plan(self.info(self.ROW))
+        assert plan is not None
+        assert [(row.name, row.shape, row.bits) for row in plan.layers] == [("dense", (4, 2), 8)]
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [("shape", [4, None]), ("shape", 4), ("bits", "8"), ("codec", ["int8"]), ("compute", 1)],
+    )
+    def test_a_damaged_field_is_named(self, field: str, value: object) -> None:
+        with pytest.raises(ModelError, match=f"x: its quantkit metadata is damaged.*{field}"):
+            checked_plan(self.info({**self.ROW, field: value}), "x")
 
 
 def test_what_a_task_has_beside_the_usual_is_kept(model: onnx.ModelProto) -> None:

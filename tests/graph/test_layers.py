@@ -104,6 +104,26 @@ def test_weight_behind_a_decoding_subgraph() -> None:
     assert find_layers(model) == [Layer(0, "conv", "Conv", "table", (6, 4, 3), 72)]
 
 
+@pytest.mark.parametrize("domain", ["unknown.tools", "ai.onnx.ml"])
+def test_a_weight_whose_shape_nobody_can_tell_is_no_layer(domain: str) -> None:
+    nodes = [
+        helper.make_node("Reshape", ["codes", "shape"], ["w"], domain=domain),
+        helper.make_node("Conv", ["x", "w"], ["c"], name="foreign"),
+        helper.make_node("Reshape", ["codes", "shape"], ["v"]),
+        helper.make_node("Conv", ["x", "v"], ["y"], name="known"),
+    ]
+    model = make_model(nodes, {"codes": random(18, 4), "shape": np.array([6, 4, 3])})
+    assert [layer.name for layer in find_layers(model)] == ["known"]
+
+
+def test_weights_of_a_graph_whose_shapes_contradict_each_other_are_no_layers() -> None:
+    nodes = [
+        helper.make_node("Concat", ["codes", "shape"], ["w"], axis=0),
+        helper.make_node("Conv", ["x", "w"], ["y"], name="conv"),
+    ]
+    assert find_layers(make_model(nodes, {"codes": random(18, 4), "shape": np.array([6])})) == []
+
+
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
     def __init__(self) -> None:
         self.batches = iter([{"x": random(1, 4, 20)}])

@@ -50,6 +50,18 @@ def plain() -> onnx.ModelProto:
     return model
 
 
+def giant_opset(model: onnx.ModelProto) -> None:
+    model.opset_import[0].version = 1 << 40
+
+
+def negative_opset(model: onnx.ModelProto) -> None:
+    model.opset_import.append(helper.make_opsetid("tools", -1))
+
+
+def giant_version_of_onnx(model: onnx.ModelProto) -> None:
+    model.ir_version = 1 << 40
+
+
 def circle(model: onnx.ModelProto) -> None:
     model.graph.node[0].input[0] = "made"
 
@@ -149,6 +161,9 @@ def order_of_another_rank(model: onnx.ModelProto) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
+        (giant_opset, "'ai.onnx' has no version 1099511627776"),
+        (negative_opset, "'tools' has no version -1"),
+        (giant_version_of_onnx, "'ONNX' has no version 1099511627776"),
         (circle, "its graph goes round in a circle"),
         (no_output, r"node silent \(Relu\) has no output"),
         (no_source, r"node relu \(Relu\) reads nowhere, which nothing computes"),

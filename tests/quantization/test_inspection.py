@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import onnx
+import pytest
 
+from quantkit.errors import ModelError
+from quantkit.graph.artifact import save_model
+from quantkit.graph.info import info_of, set_info
 from quantkit.quantization import quantize_model
 from quantkit.quantization.inspection import inspect_model
 from quantkit.quantization.storage import tensor_bytes
@@ -43,6 +47,18 @@ def test_json_has_every_field(source) -> None:
     content = inspect_model(source).to_json()
     assert content["size_bytes"] == source.stat().st_size
     assert content["layers"][0]["shape"] == [24, 40, 8]
+
+
+def test_a_damaged_plan_is_named(source, tmp_path, clips) -> None:
+    path = quantize_model(source, tmp_path / "int8.onnx", "int8", clips).path
+    model = onnx.load(path)
+    info = info_of(model)
+    assert info.plan is not None
+    info.plan["layers"][0]["shape"] = [24, None, 8]
+    set_info(model, info)
+    save_model(model, path)
+    with pytest.raises(ModelError, match=r"int8\.onnx: .*shape\[1\] must be a whole number"):
+        inspect_model(path)
 
 
 def test_foreign_quantized_model_without_a_plan(source, tmp_path) -> None:

@@ -133,6 +133,14 @@ def test_wavs_of_more_than_four_gigabytes_have_their_size_elsewhere(
     np.testing.assert_array_equal(heard(path, rebuilt), whole)
 
 
+@pytest.mark.parametrize("left", [12, 20, 27, 35])
+def test_one_of_more_than_four_gigabytes_that_ends_in_its_sizes(path: Path, left: int) -> None:
+    soundfile.write(path, NOISE, RATE, format="RF64")
+    path.write_bytes(path.read_bytes()[:left])
+    with pytest.raises(AudioError, match=r"clip\.wav"):
+        read_audio(path)
+
+
 @pytest.mark.parametrize(
     "subtype",
     [
