@@ -138,6 +138,9 @@ def _raise_unread(part: Part) -> None:
 
 def _reason(error: Exception) -> str:
     text = str(getattr(error, "error_string", "") or error)
+    if "not a regular file" in text:
+        # So says libsndfile of an MP3 without a frame that can be decoded.
+        return "nothing in it can be decoded"
     return " ".join(text.split()).rstrip(".") or "its decoder does not say why"
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import BinaryIO
 
@@ -107,18 +107,22 @@ def mpeg_parts(stream: BinaryIO, start: int, end: int, size: int = 0) -> list[Pa
     """
     # libsndfile takes an empty tag for no MP3.
     whole = View(stream, [(start, size or end)])
-    count = _xing(stream, start)
-    if count is not None and count.frames and count.size >= end - start:
-        return [Part(whole, noisy=True)]
-    parts = []
+    parts: list[Part] = []
+    last = end
     for pieces, frames in _streams(stream, start, end):
         begin, stop = pieces[0]
+        last = max(stop for begin, stop in pieces if stop > begin)
         count = _xing(stream, begin)
-        if count is not None and count.frames >= frames - 1:
-            parts.append(Part(View(stream, pieces), noisy=True))
+        content = View(stream, pieces)
+        # Of a file that is cut off, bytes are missing as well as frames.
+        is_right = count is not None and (
+            count.frames == frames - 1 or (count.frames >= frames and count.size > content.size)
+        )
+        if is_right:
+            parts.append(Part(content, noisy=True))
             continue
         if _layer(stream, begin) != _LAYER_3:
-            parts.append(Part(View(stream, pieces), counted=False, noisy=True))
+            parts.append(Part(content, counted=False, noisy=True))
             continue
         if count is not None:
             begin += _sized(stream, begin)
@@ -127,7 +131,11 @@ def mpeg_parts(stream: BinaryIO, start: int, end: int, size: int = 0) -> list[Pa
             content = View(stream, [(begin, stop), *pieces[1:]])
             header = _counting_header(stream, begin, frames, content.size)
             parts.append(Part(View(stream, [header, (begin, stop), *pieces[1:]]), noisy=True))
-    return parts or [Part(whole, noisy=True)]
+    if not parts:
+        return [Part(whole, noisy=True)]
+    if end - last > _LONGEST_FRAME:
+        parts[-1] = replace(parts[-1], notes=(f"{end - last} bytes behind its sound are none",))
+    return parts
 
 
 def _streams(stream: BinaryIO, start: int, end: int) -> Iterator[tuple[list[tuple[int, int]], int]]:
@@ -141,7 +149,7 @@ def _streams(stream: BinaryIO, start: int, end: int) -> Iterator[tuple[list[tupl
     position, frames = start, 0
     pieces = [(start, start)]
     kind: tuple[int, int, int] | None = None
-    limit = 0
+    limit = least = 0
     while position < end:
         head = reader.at(position, 10)
         frame = _frame(head)
@@ -154,14 +162,16 @@ def _streams(stream: BinaryIO, start: int, end: int) -> Iterator[tuple[list[tupl
             pieces = [*pieces, (position, position)] if frames else [(position, position)]
             continue
         marked = reader.at(position + _HEADER_BYTES + frame.side, 4) in _XING
-        if frames and (marked or frame.kind != kind or frames == limit):
+        is_full = frames == limit and position - pieces[0][0] >= least
+        if frames and (marked or frame.kind != kind or is_full):
             yield pieces, frames
             pieces, frames = [(position, position)], 0
         if not frames:
             kind, limit = frame.kind, 0
             count = _xing(stream, position) if marked else None
             if count is not None and count.frames:
-                limit = count.frames + 1
+                # One that counts too few of them has more bytes than they have.
+                limit, least = count.frames + 1, count.size - _LONGEST_FRAME
         frames += 1
         position += frame.size
         pieces[-1] = (pieces[-1][0], position)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from quantkit.audio.containers.part import MediaFormat, Part
@@ -49,7 +49,8 @@ def ogg_parts(stream: BinaryIO, start: int, end: int) -> list[Part]:
         start, end: first byte and last + 1, without tags.
     """
     parts = []
-    for link in _links(stream, start, end):
+    links = [*_links(stream, start, end)]
+    for link in links:
         number = link.heard
         if number is None:
             continue
@@ -61,7 +62,13 @@ def ogg_parts(stream: BinaryIO, start: int, end: int) -> list[Part]:
         notes = ("it has no mark of its end, and may be cut off",) if unsure else ()
         content = View(stream, link.pages[number])
         parts.append(Part(content, perhaps=media, notes=notes, ends=not is_cut))
-    return parts or [Part(View(stream, [(start, end)]))]
+    if not parts:
+        return [Part(View(stream, [(start, end)]))]
+    last = max(stop for link in links for pages in link.pages.values() for _, stop in pages)
+    if last < end:
+        note = f"{end - last} bytes behind its sound are none"
+        parts[-1] = replace(parts[-1], notes=(*parts[-1].notes, note))
+    return parts
 
 
 def _links(stream: BinaryIO, start: int, end: int) -> Iterator[_Link]:

@@ -226,3 +226,23 @@ def test_an_ogg_without_a_mark_of_its_end(tmp_path: Path, caplog: pytest.LogCapt
     (tmp_path / "cut.ogg").write_bytes(content[:-30])
     with pytest.raises(AudioError, match=r"cut\.ogg is cut off: its first"):
         read_audio(tmp_path / "cut.ogg")
+
+
+@pytest.mark.parametrize("count", [0, 5, 40, 50_000])
+def test_an_mp3_whose_header_counts_wrongly(tmp_path: Path, count: int) -> None:
+    content = bytearray(encoded(tmp_path, "mp3", bitrate_mode="CONSTANT"))
+    at = content.index(b"Info") if b"Info" in content else content.index(b"Xing")
+    struct.pack_into(">I", content, at + 8, count)
+    waveform = heard(tmp_path / "clip.mp3", content)
+    assert 0 <= waveform.size - 2 * RATE < 4 * 1_152
+
+
+@pytest.mark.parametrize("suffix", ["ogg", "mp3"])
+def test_a_file_of_another_kind_behind_it_is_told(
+    tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    content, other = encoded(tmp_path, suffix), encoded(tmp_path, "wav")
+    whole = heard(tmp_path / f"one.{suffix}", content)
+    assert "behind its sound" not in caplog.text
+    np.testing.assert_array_equal(heard(tmp_path / f"two.{suffix}", content + other), whole)
+    assert f"{len(other)} bytes behind its sound are none" in caplog.text
