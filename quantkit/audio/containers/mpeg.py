@@ -171,7 +171,7 @@ def _streams(stream: BinaryIO, start: int, end: int) -> Iterator[tuple[list[tupl
             count = _xing(stream, position) if marked else None
             if count is not None and count.frames:
                 # One that counts too few of them has more bytes than they have.
-                limit, least = count.frames + 1, count.size - _LONGEST_FRAME
+                limit, least = count.frames + 1, count.size - 2 * frame.size
         frames += 1
         position += frame.size
         pieces[-1] = (pieces[-1][0], position)
