@@ -103,7 +103,7 @@ def _read(stream: BinaryIO, start: int, size: int) -> _Recording:
             recording.notes.append(f"{size - position} bytes behind its samples are no sound")
             recording.end = size
             return recording
-        if name == b"ds64" and length >= 16:
+        if name == b"ds64" and length >= 16 and body + 16 <= size:
             (large,) = struct.unpack("<Q", bytes_at(stream, body + 8, 8))
         elif name == b"fmt ":
             recording.form = bytes_at(stream, body, min(length, _LONGEST_FORMAT))
