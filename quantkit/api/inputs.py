@@ -126,7 +126,7 @@ def _timed(utterance: Utterance) -> Utterance:
     """With its duration, which also shows that the file can be read."""
     if utterance.path is None:
         return utterance
-    return replace(utterance, seconds=audio_seconds(utterance.path))
+    return replace(utterance, seconds=audio_seconds(utterance.path, complete=False))
 
 
 def _utterance(clip: Clip, sample_rate: float | None, name: str) -> Utterance:

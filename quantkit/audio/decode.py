@@ -8,12 +8,10 @@ checked, a block at a time.
 from __future__ import annotations
 
 import io
-import logging
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
@@ -22,8 +20,15 @@ import soxr
 
 from quantkit.arrays import FloatArray
 from quantkit.audio.containers import Part, parts_of
-from quantkit.audio.containers.riff import TOLERATED_SECONDS, TOLERATED_SHARE
-from quantkit.audio.decoders import Decoded, decoding
+from quantkit.audio.decoders import decoding
+from quantkit.audio.recording import (
+    WHOLE,
+    Excerpt,
+    Recording,
+    require_end,
+    require_length,
+    warn,
+)
 from quantkit.errors import AudioError
 from quantkit.printable import printable
 
@@ -33,8 +38,6 @@ MAX_SECONDS = 3600.0
 
 #: Sample rates in hertz; beyond them a header is wrong.
 LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000
-
-_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,32 +62,13 @@ class AudioBytes:
 Source: TypeAlias = Path | AudioBytes
 
 
-@dataclass(frozen=True)
-class Excerpt:
-    """A part of a file, in seconds from its beginning.
-
-    >>> Excerpt(2.5, 4.0).seconds
-    1.5
-    """
-
-    start: float = 0.0
-    stop: float = float("inf")
-
-    @property
-    def seconds(self) -> float:
-        """Its duration; infinite where it goes to the end of the file."""
-        return self.stop - self.start
-
-
-#: All of a file.
-WHOLE = Excerpt()
-
-
 def read_audio(
     source: Source,
     sample_rate: int = 16_000,
     max_seconds: float = MAX_SECONDS,
     excerpt: Excerpt = WHOLE,
+    *,
+    complete: bool = True,
 ) -> FloatArray:
     """Decode one clip, average its channels and resample it (soxr, high quality).
 
@@ -94,14 +78,18 @@ def read_audio(
         sample_rate: of the result, in Hz.
         max_seconds: a longer clip is an error, raised before the rest is decoded.
         excerpt: the part to read.
+        complete: whether a file that is cut off or damaged is an error, as it is where a
+            transcript says what the whole of it holds. Otherwise what can be decoded is returned,
+            with a warning.
 
     Returns:
         (samples,) float32; full scale is [-1, 1], clips in float formats may exceed it.
 
     Raises:
-        AudioError: the file is missing, empty, not audio, truncated, too long, or contains NaN.
+        AudioError: the file is missing, empty, not audio, too long, contains NaN or floats far
+            outside [-1, 1], or is truncated although it is to be complete.
     """
-    blocks = [*audio_blocks(source, sample_rate, max_seconds, excerpt)]
+    blocks = [*audio_blocks(source, sample_rate, max_seconds, excerpt, complete=complete)]
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
 
@@ -110,6 +98,8 @@ def audio_blocks(
     sample_rate: int = 16_000,
     max_seconds: float = MAX_SECONDS,
     excerpt: Excerpt = WHOLE,
+    *,
+    complete: bool = True,
 ) -> Iterator[FloatArray]:
     """As :func:`read_audio`, in blocks, so that memory does not grow with the clip.
 
@@ -124,13 +114,13 @@ def audio_blocks(
     total = 0
     with _opened(source) as parts:
         for part in parts:
-            _warn(name, part.notes)
+            warn(name, part.notes)
             with _named(name), decoding(part) as decoded:
                 _check_rate(decoded.rate)
                 if decoded.frames is not None:
                     stated = min(heard + decoded.frames / decoded.rate, excerpt.stop)
-                    _check_length(stated - excerpt.start, max_seconds)
-                clip = _Clip(name, decoded, heard, excerpt, max_seconds, part.missing)
+                    require_length(stated - excerpt.start, max_seconds)
+                clip = Recording(name, decoded, heard, excerpt, max_seconds, part, complete)
                 for block in _resampled(clip.blocks(), decoded.rate, sample_rate):
                     total += block.size
                     yield block
@@ -143,9 +133,16 @@ def audio_blocks(
 
 
 def audio_seconds(
-    source: Source, max_seconds: float = MAX_SECONDS, excerpt: Excerpt = WHOLE
+    source: Source,
+    max_seconds: float = MAX_SECONDS,
+    excerpt: Excerpt = WHOLE,
+    *,
+    complete: bool = True,
 ) -> float:
     """Duration in seconds, from the container's header if it states one (without decoding).
+
+    Args:
+        source, max_seconds, excerpt, complete: as of :func:`read_audio`.
 
     Raises:
         AudioError: as :func:`read_audio`, for faults visible in the header.
@@ -157,11 +154,12 @@ def audio_seconds(
             with _named(name), decoding(part) as decoded:
                 _check_rate(decoded.rate)
                 if decoded.frames is not None:
+                    require_end(part, decoded, complete and excerpt == WHOLE)
                     seconds += decoded.frames / decoded.rate
                 elif decoded.seconds:
                     seconds += decoded.seconds
                 else:
-                    clip = _Clip(name, decoded, seconds, excerpt, max_seconds)
+                    clip = Recording(name, decoded, seconds, excerpt, max_seconds, part, complete)
                     for _ in clip.blocks():
                         pass
                     seconds += clip.frames / decoded.rate
@@ -169,7 +167,7 @@ def audio_seconds(
     if seconds <= 0:
         raise AudioError(f"{name} holds no samples")
     with _named(name):
-        _check_length(seconds, max_seconds)
+        require_length(seconds, max_seconds)
     return seconds
 
 
@@ -221,64 +219,6 @@ def _named(name: str) -> Iterator[None]:
         raise AudioError(f"{name} {error}") from error
 
 
-@dataclass
-class _Clip:
-    """The samples of one recording, counted and checked while they come.
-
-    Args:
-        before: seconds of the recordings in front of it in the same file.
-        missing: share of its samples that the file does not hold.
-        frames: samples of a channel that were decoded so far.
-    """
-
-    name: str
-    decoded: Decoded
-    before: float
-    excerpt: Excerpt
-    max_seconds: float
-    missing: float = 0.0
-    frames: int = 0
-
-    def blocks(self) -> Iterator[FloatArray]:
-        """(samples,) each, of the excerpt alone."""
-        rate, excerpt = self.decoded.rate, self.excerpt
-        first = round((excerpt.start - self.before) * rate)
-        last = round(min((excerpt.stop - self.before) * rate, 2.0**62))
-        for block in self.decoded.blocks:
-            begin, end = max(0, first - self.frames), max(0, last - self.frames)
-            self.frames += len(block)
-            # A header may state fewer samples than the stream has, or none.
-            seconds = min(self.before + self.frames / rate, excerpt.stop) - excerpt.start
-            _check_length(seconds, self.max_seconds)
-            mono = _mixed(block[begin:end])
-            if not np.isfinite(mono).all():
-                raise AudioError("holds samples that are not finite (NaN or infinity)")
-            if mono.size:
-                yield mono
-            if self.frames >= last:
-                return
-        self._check_complete()
-
-    def _check_complete(self) -> None:
-        stated = self.decoded.frames
-        if self.missing and self.frames:
-            # The decoder has counted what is there.
-            stated = round(self.frames / max(1 - self.missing, 1e-9))
-        if stated is None or self.frames >= stated or not self.frames:
-            return
-        rate = self.decoded.rate
-        missing = stated - self.frames
-        sentence = f"{self.frames / rate:.2f} of {stated / rate:.2f} s could be decoded"
-        if missing > max(TOLERATED_SHARE * stated, min(TOLERATED_SECONDS * rate, stated / 4)):
-            raise AudioError(f"is cut off: {sentence}")
-        _warn(self.name, (f"it is cut off, {sentence}",))
-
-
-def _mixed(block: FloatArray) -> FloatArray:
-    """The mean of all channels."""
-    return block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
-
-
 def _resampled(blocks: Iterator[FloatArray], rate: int, wanted: int) -> Iterator[FloatArray]:
     """The same samples at another rate; how they are cut into blocks changes nothing."""
     if rate == wanted:
@@ -300,19 +240,3 @@ def _check_rate(rate: int) -> None:
             f"states a sample rate of {rate:,} Hz; rates from {LOWEST_RATE:,} to "
             f"{HIGHEST_RATE:,} Hz are read"
         )
-
-
-def _check_length(seconds: float, max_seconds: float) -> None:
-    if seconds > max_seconds:
-        raise AudioError(f"lasts {seconds:.0f} s or more; the limit is {max_seconds:g} s")
-
-
-def _warn(name: str, notes: tuple[str, ...]) -> None:
-    for note in notes:
-        _warn_once(f"{name}: {note}; the rest is heard")
-
-
-# A clip is decoded several times in a command.
-@cache
-def _warn_once(message: str) -> None:
-    _LOG.warning(message)

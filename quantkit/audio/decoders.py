@@ -22,6 +22,8 @@ from quantkit.errors import AudioError
 BLOCK_SAMPLES = 1 << 20
 # libsndfile reports 2**63 - 1 for streams of unknown length.
 _UNKNOWN_FRAMES = 1 << 62
+# Whose headers state how long the sound lasts; of others it is an estimate from the bit rate.
+_TIMED = frozenset({"mov", "matroska"})
 _INSTALL = "pip install 'quantkit[media]'"
 
 
@@ -34,12 +36,14 @@ class Decoded:
         frames: samples of a channel that the header states; None where it states none.
         blocks: (samples, channels) each.
         seconds: about how long it lasts, where ``frames`` is not known and that is; else 0.
+        is_exact: whether ``seconds`` is what the header states, and not an estimate.
     """
 
     rate: int
     frames: int | None
     blocks: Iterator[FloatArray]
     seconds: float = 0.0
+    is_exact: bool = False
 
 
 @contextmanager
@@ -93,20 +97,25 @@ def _opened(part: Part) -> _Stream:
 @contextmanager
 def _sound_file(part: Part, stream: _Stream) -> Iterator[Decoded]:
     with stream:
-        frames = int(stream.frames) if part.counted else None
-        if frames is not None and frames >= _UNKNOWN_FRAMES:
-            frames = None
+        frames = part.frames
+        if frames is None and part.counted and stream.frames < _UNKNOWN_FRAMES:
+            frames = int(stream.frames)
         yield Decoded(int(stream.samplerate), frames, _blocks(part, stream))
 
 
 def _blocks(part: Part, stream: soundfile.SoundFile) -> Iterator[FloatArray]:
     size = max(1, BLOCK_SAMPLES // stream.channels)
     while True:
+        # Where a block is damaged, libsndfile does not say how much of it was decoded.
+        block = np.full((size, stream.channels), np.nan, np.float32)
         try:
             with _quiet(part):
-                block = stream.read(size, dtype="float32", always_2d=True)
+                block = stream.read(dtype="float32", out=block)
         except soundfile.SoundFileError as error:
             _raise_unread(part)
+            decoded = len(block) - int(np.isnan(block[::-1]).all(axis=1).argmin())
+            if not np.isnan(block[:1]).all():
+                yield block[:decoded]
             raise AudioError(f"is damaged: {_reason(error)}") from error
         _raise_unread(part)
         if len(block):
@@ -129,6 +138,9 @@ def _raise_unread(part: Part) -> None:
 
 def _reason(error: Exception) -> str:
     text = str(getattr(error, "error_string", "") or error)
+    if "not a regular file" in text:
+        # So says libsndfile of an MP3 without a frame that can be decoded.
+        return "nothing in it can be decoded"
     return " ".join(text.split()).rstrip(".") or "its decoder does not say why"
 
 
@@ -154,4 +166,4 @@ def _media(part: Part, form: MediaFormat) -> Iterator[Decoded]:
     from quantkit.audio.media import media_blocks
 
     with media_blocks(cast(BinaryIO, part.content), form) as (rate, seconds, blocks):
-        yield Decoded(rate, None, blocks, seconds)
+        yield Decoded(rate, None, blocks, seconds, seconds > 0 and form.demuxer in _TIMED)

@@ -33,7 +33,12 @@ def load_waveform(utterance: Utterance, sample_rate: int) -> FloatArray:
         return resampled(utterance.waveform, utterance.sample_rate, sample_rate)
     if utterance.source is None:
         raise AudioError(f"{utterance.identifier}: has features only, and a waveform is needed")
-    return read_audio(utterance.source, sample_rate, excerpt=utterance.excerpt)
+    return read_audio(
+        utterance.source,
+        sample_rate,
+        excerpt=utterance.excerpt,
+        complete=utterance.needs_its_end,
+    )
 
 
 def waveform_blocks(utterance: Utterance, sample_rate: int) -> Iterator[FloatArray]:
@@ -45,7 +50,12 @@ def waveform_blocks(utterance: Utterance, sample_rate: int) -> Iterator[FloatArr
     if utterance.waveform is not None or utterance.source is None:
         yield load_waveform(utterance, sample_rate)
     else:
-        yield from audio_blocks(utterance.source, sample_rate, excerpt=utterance.excerpt)
+        yield from audio_blocks(
+            utterance.source,
+            sample_rate,
+            excerpt=utterance.excerpt,
+            complete=utterance.needs_its_end,
+        )
 
 
 def waveform_windows(

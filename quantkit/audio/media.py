@@ -45,19 +45,37 @@ def media_blocks(
         if not rate:
             raise AudioError(f"is {form.name}, and no decoder knows its codec")
         seconds = float((track.duration or 0) * (track.time_base or 0))
+        if not seconds and len(container.streams) == 1:
+            seconds = (getattr(container, "duration", None) or 0) / av.time_base
         yield rate, seconds, _blocks(container, track, rate)
 
 
 def _blocks(container: Any, track: Any, rate: int) -> Iterator[FloatArray]:
     # Floats of all channels side by side, at the rate that the header states.
     converter = av.AudioResampler(format="flt", rate=rate or None)
+    damage: Exception | None = None
+    packets = container.demux(track)
+    while True:
+        try:
+            packet = next(packets, None)
+        except (av.FFmpegError, ValueError) as error:
+            damage = error
+            break
+        if packet is None:
+            break
+        try:
+            for frame in packet.decode():
+                frame.pts = None
+                yield from _converted(converter.resample(frame))
+        except (av.FFmpegError, ValueError) as error:
+            # As players do: the frames behind a damaged one are heard.
+            damage = error
     try:
-        for frame in container.decode(track):
-            frame.pts = None
-            yield from _converted(converter.resample(frame))
         yield from _converted(converter.resample(None))
     except (av.FFmpegError, ValueError) as error:
-        raise AudioError(f"is damaged: {_reason(error)}") from error
+        damage = error
+    if damage is not None:
+        raise AudioError(f"is damaged: {_reason(damage)}") from damage
 
 
 def _converted(frames: Any) -> Iterator[FloatArray]:

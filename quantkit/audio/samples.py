@@ -8,13 +8,11 @@ import soxr
 
 from quantkit.arrays import Array, FloatArray
 from quantkit.audio.decode import HIGHEST_RATE, LOWEST_RATE, MAX_SECONDS
+from quantkit.audio.recording import LOUDEST
 from quantkit.errors import AudioError, InputError
 
 # More channels than this are no recording: the axes of the array mean something else.
 _MOST_CHANNELS = 8
-# Samples of float formats may exceed full scale a little; 16-bit numbers that were only converted
-# to float, without being divided, exceed it thousands of times.
-_LOUDEST = 8.0
 _FULL_SCALE = {"int16": 2.0**15, "int32": 2.0**31}
 
 
@@ -123,7 +121,7 @@ def _scaled(array: Array, name: str) -> FloatArray:
         return np.asarray(array / _FULL_SCALE[kind], np.float32)
     if array.dtype.kind == "f" and array.dtype.itemsize <= 8:
         peak = float(np.nanmax(np.abs(array), initial=0.0))
-        if _LOUDEST < peak < np.inf:
+        if LOUDEST < peak < np.inf:
             raise AudioError(
                 f"{name}: its samples go up to {peak:g}, and floats are to be in [-1, 1]; divide "
                 "16-bit numbers by 32768, or give them as int16"

@@ -10,12 +10,11 @@ from pathlib import Path
 from quantkit.arrays import FloatArray
 from quantkit.audio.decode import (
     MAX_SECONDS,
-    WHOLE,
     AudioBytes,
-    Excerpt,
     Source,
     audio_seconds,
 )
+from quantkit.audio.recording import WHOLE, Excerpt
 from quantkit.errors import AudioError, CorpusError, InputError
 from quantkit.printable import printable
 
@@ -63,6 +62,11 @@ class Utterance:
     def source(self) -> Source | None:
         """Where its audio is read from; None for a clip in memory, and for one of features only."""
         return self.content or self.path
+
+    @property
+    def needs_its_end(self) -> bool:
+        """Whether a file that is cut off is of no use: its transcript says what the whole holds."""
+        return self.text is not None
 
     @property
     def has_audio(self) -> bool:
@@ -207,7 +211,12 @@ class Corpus:
         for utterance in self.utterances:
             try:
                 if utterance.seconds == 0.0 and utterance.source is not None:
-                    seconds = audio_seconds(utterance.source, max_seconds, utterance.excerpt)
+                    seconds = audio_seconds(
+                        utterance.source,
+                        max_seconds,
+                        utterance.excerpt,
+                        complete=utterance.needs_its_end,
+                    )
                     utterance = replace(utterance, seconds=seconds)
                 elif utterance.seconds > max_seconds:
                     raise AudioError(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import codecs
 import json
 import math
+import os
 import sys
 from typing import Any
 
 import click
 
+_STANDARD_ERROR = 2
 _ERRORS = "quantkit.plain"
 # What is printed of our own besides letters, in characters that every encoding has.
 _PLAIN = {
@@ -39,6 +41,7 @@ def accept_any_text() -> None:
     A stream of ASCII becomes one of UTF-8, as click treats it too. In other encodings, characters
     that they lack are written as escapes, or by others that look like them.
     """
+    _open_closed_streams()
     codecs.register_error(_ERRORS, _plain)
     for stream in (sys.stdout, sys.stderr):
         # A stream may be closed, or be somebody's who calls us.
@@ -51,6 +54,21 @@ def accept_any_text() -> None:
             reconfigure(encoding="utf-8", errors="backslashreplace")
         else:
             reconfigure(errors=_ERRORS)
+
+
+def _open_closed_streams() -> None:
+    """Put the null device in place of standard streams that the caller closed.
+
+    Otherwise the next file that is opened would have their number, and receive what is written
+    there.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STANDARD_ERROR:
+        pass
+    os.close(descriptor)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(_STANDARD_ERROR, "w", encoding="utf-8", closefd=False)
 
 
 def echo_json(content: Any, *, indent: int | None = 2) -> None:

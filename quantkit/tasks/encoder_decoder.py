@@ -94,10 +94,10 @@ class EncoderDecoderTask(Task):
         return not text
 
     def scoring(self, info: ArtifactInfo) -> TextScoring | None:
-        """Without case and punctuation."""
-        from quantkit.text.scoring import PlainTextScoring
+        """Without case and signs."""
+        from quantkit.text.scoring import NamedScoring, WrittenTextScoring
 
-        return PlainTextScoring()
+        return NamedScoring(WrittenTextScoring(), "basic")
 
     def answers(
         self, path: Path, output: str, feeds: Iterable[Feed], info: ArtifactInfo

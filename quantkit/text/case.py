@@ -8,7 +8,10 @@ from collections.abc import Collection
 
 # Whose dotted and dotless i are two letters: Turkish and Azerbaijani.
 _TURKIC = frozenset({"tr", "tur", "az", "aze", "azj"})
+# Of Greek: grave and circumflex became the one accent, breathings and others are written no more.
 _TONOS = "\u0301"
+_ACCENTS = str.maketrans({"\u0300": _TONOS, "\u0342": _TONOS})
+_ABOLISHED = re.compile("[\u0304\u0306\u0313\u0314\u0345]")
 
 
 def in_case_of(text: str, characters: Collection[str], language: str = "") -> str:
@@ -59,9 +62,12 @@ def other_cases(character: str, characters: Collection[str], language: str = "")
     if character in "ıİ":
         found += ["i", "I"]
     if _is_greek(character):
-        # Capitals are written without it.
-        bare = unicodedata.normalize("NFD", character).replace(_TONOS, "")
-        found += [unicodedata.normalize("NFC", bare).upper()]
+        apart = unicodedata.normalize("NFD", character)
+        modern = _ABOLISHED.sub("", apart.translate(_ACCENTS))
+        # Capitals are written without accent, and some labels hold none at all.
+        for each in (apart.replace(_TONOS, ""), modern, modern.replace(_TONOS, ""), apart[:1]):
+            composed = unicodedata.normalize("NFC", each)
+            found += [composed.upper(), composed]
     return [each for each in dict.fromkeys(found) if each != character]
 
 

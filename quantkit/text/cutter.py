@@ -39,15 +39,20 @@ class Cutter:
     ) -> None:
         self.written, self.separator, self.segmentation = written, separator, segmentation
         longer = [] if separator else [token for token in written if len(token) > 1]
-        self._letters_only = not separator and not longer
         #: Where pieces hold the space of their word: ``front``, ``back``, or nowhere.
         self.edge = ""
         if any(token.startswith(" ") for token in longer):
             self.edge = "front"
         elif any(token.endswith(" ") for token in longer):
             self.edge = "back"
+        #: Whether labels are pieces of words.
+        self.are_pieces = bool(self.edge)
         inner = (token[1:] if self.edge == "front" else token[:-1] for token in longer)
         self._spans_words = any(" " in text for text in inner)
+        # SentencePiece writes a space in front of a text, also where its pieces are characters.
+        if not self.edge and " " in written and segmentation is not None:
+            self.edge = "front" if segmentation.method in ("unigram", "bpe") else ""
+        self._letters_only = not separator and not longer and not self.edge
         self._forms: dict[str, _Spellings] = {}
 
     def __call__(self, text: str) -> list[int] | None:

@@ -37,6 +37,8 @@ class Labels:
         separator: between tokens in text: ``""`` for letters and pieces, ``" "`` for phonemes.
         silent: indices of further tokens that are never printed, such as ``<unk>``.
         segmentation: how a text is cut into tokens of several characters; None: the longest first.
+        alike: whether several tokens may be printed alike, as pieces of several languages are; a
+            text is written with the first of them.
     """
 
     tokens: tuple[str, ...]
@@ -44,13 +46,14 @@ class Labels:
     separator: str = ""
     silent: tuple[int, ...] = ()
     segmentation: Segmentation | None = None
+    alike: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.blank < len(self.tokens):
             raise InputError(f"blank index {self.blank} is outside the {len(self.tokens)} labels")
         if not all(0 <= index < len(self.tokens) for index in self.silent):
             raise InputError(f"silent labels {self.silent} are not all below {len(self.tokens)}")
-        if len(set(self.tokens)) != len(self.tokens):
+        if not self.alike and len(set(self.tokens)) != len(self.tokens):
             twice = next(token for token, times in Counter(self.tokens).items() if times > 1)
             raise InputError(f"labels repeat a token: {twice!r}")
         if self.segmentation is not None:
@@ -86,7 +89,9 @@ class Labels:
     def written(self) -> dict[str, int]:
         """Index of each token that a text may hold: all but the blank and the silent ones."""
         mute = {self.blank, *self.silent}
-        return {token: i for i, token in enumerate(self.tokens) if i not in mute}
+        backwards = reversed([*enumerate(self.tokens)])
+        found = {token: i for i, token in backwards if i not in mute}
+        return dict(sorted(found.items(), key=lambda pair: pair[1]))
 
     @cached_property
     def characters(self) -> frozenset[str]:
@@ -102,7 +107,7 @@ class Labels:
     @property
     def are_pieces(self) -> bool:
         """Whether tokens are pieces of words, with the space before or behind them."""
-        return bool(self._cut.edge)
+        return self._cut.are_pieces
 
     def encode(self, text: str) -> list[int]:
         """Token indices of ``text``, which must hold only what these tokens can write.
@@ -128,7 +133,7 @@ class Labels:
         text = self.separator.join(self.tokens[i] for i in indices if i not in self.silent)
         if self._holds_bytes:
             text = with_bytes_read(text)
-        return text.strip(" ") if self.are_pieces else text
+        return text.strip(" ") if self._cut.edge else text
 
     def to_json(self) -> str:
         """The JSON stored in an artifact's ``quantkit.labels`` metadata."""
@@ -141,6 +146,8 @@ class Labels:
             content["silent"] = list(self.silent)
         if self.segmentation is not None:
             content["segmentation"] = self.segmentation.to_json()
+        if self.alike:
+            content["alike"] = True
         return json.dumps(content, ensure_ascii=False)
 
     @classmethod
@@ -160,6 +167,7 @@ class Labels:
                 content.text("separator", default=""),
                 content.wholes("silent") if content.has("silent") else (),
                 Segmentation.from_fields(content.child("segmentation")) if cut else None,
+                content.flag("alike", default=False),
             )
         except FormatError:
             raise

@@ -211,48 +211,6 @@ class NamedScoring:
         return self.own.covers(self.own.normalized(text))
 
 
-@dataclass(frozen=True)
-class PlainTextScoring:
-    """Text as people write it, for two models against each other: in any language, case and
-    punctuation do not count.
-    """
-
-    @property
-    def unit(self) -> Unit:
-        """Characters."""
-        return CHARACTERS
-
-    @property
-    def normalization(self) -> str:
-        """None by name."""
-        return ""
-
-    @property
-    def has_words(self) -> bool:
-        """Always."""
-        return True
-
-    def normalized(self, text: str, language: str = "") -> str:
-        """In compatibility form, folded, without punctuation, words divided by single spaces."""
-        folded = unicodedata.normalize("NFKC", text).casefold()
-        # Within a word, as in "don't", an apostrophe divides nothing.
-        whole = folded.replace("'", "").replace("’", "")
-        kept = (" " if unicodedata.category(c).startswith("P") else c for c in whole)
-        return " ".join("".join(kept).split())
-
-    def heard(self, text: str, language: str = "") -> str:
-        """Normalised, like the other."""
-        return self.normalized(text, language)
-
-    def units(self, text: str) -> list[str]:
-        """Characters."""
-        return [*text]
-
-    def covers(self, text: str) -> bool:
-        """Always."""
-        return True
-
-
 def scoring_of(own: TextScoring, normalization: str) -> TextScoring:
     """How texts are compared under a normalisation; empty stands for the model's own.
 

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from quantkit.arrays import FloatArray
-from quantkit.audio.decode import WHOLE, AudioBytes
+from quantkit.audio.decode import AudioBytes
 from quantkit.audio.features import load_waveform
+from quantkit.audio.recording import WHOLE
 from quantkit.audio.utterance import Utterance
 from quantkit.disk.files import atomic_path
 from quantkit.errors import AudioError, CorpusError, FormatError, OutputError

@@ -153,7 +153,7 @@ class TestBadClips:
         for kept in (len(intact) - 4_000, len(intact) // 2, 50):
             path.write_bytes(intact[:kept])
             for read in (read_audio, audio_seconds):
-                with pytest.raises(AudioError, match=r"clip\.wav is cut off: .* of 32000 bytes"):
+                with pytest.raises(AudioError, match=r"clip\.wav is cut off: .* of 1\.00 s"):
                     read(path)
 
     @pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFF000])

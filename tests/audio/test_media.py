@@ -121,3 +121,39 @@ class TestWithoutTheLibrary:
             "page.webm",
             "phone.m4a",
         ]
+
+
+@pytest.mark.parametrize(
+    ("name", "container", "codec"), [("a.m4a", "ipod", "aac"), ("a.mp4", "mp4", "alac")]
+)
+def test_files_that_were_joined_are_all_heard(
+    tmp_path: Path, name: str, container: str, codec: str
+) -> None:
+    path = write(tmp_path / name, container, codec)
+    one = read_audio(path)
+    path.write_bytes(path.read_bytes() * 2)
+    np.testing.assert_array_equal(read_audio(path), np.concatenate([one, one]))
+    assert audio_seconds(path) == pytest.approx(2 * len(one) / 16_000, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("name", "container", "codec"),
+    [("a.aac", "adts", "aac"), ("a.mka", "matroska", "flac"), ("a.webm", "webm", "libopus")],
+)
+def test_what_is_cut_off_is_heard_where_no_transcript_speaks_of_the_rest(
+    tmp_path: Path, name: str, container: str, codec: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write(tmp_path / name, container, codec)
+    whole = read_audio(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 7 // 10])
+    left = read_audio(path, complete=False)
+    assert 0.4 * whole.size < left.size < 0.9 * whole.size
+    assert f"{name} is " in caplog.text
+    with pytest.raises(AudioError, match=r"is (cut off|damaged)"):
+        read_audio(path)
+
+
+@pytest.mark.parametrize(("name", "container"), [("a.sox", "sox"), ("a.nut", "nut")])
+def test_containers_of_programs(tmp_path: Path, name: str, container: str) -> None:
+    path = write(tmp_path / name, container, "pcm_s32le")
+    assert len(read_audio(path)) == pytest.approx(2 * 16_000, abs=500)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from quantkit.audio.utterance import Corpus, Utterance, usable_corpus
 from quantkit.errors import CorpusError, InputError
@@ -161,3 +163,13 @@ def test_several_parts_may_be_named(corpus: Corpus) -> None:
     assert names(corpus.part((), usually="test")) == "c"
     with pytest.raises(CorpusError, match="split=dev"):
         corpus.part(("train", "dev"), usually="train")
+
+
+def test_a_clip_that_is_cut_off_is_of_use_where_it_has_no_transcript(tmp_path: Path) -> None:
+    path = tmp_path / "clip.wav"
+    soundfile.write(path, np.zeros(16_000, np.float32), 16_000)
+    path.write_bytes(path.read_bytes()[:20_000])
+    (clip,) = Corpus("heard", (Utterance(path),)).screened().utterances
+    assert clip.seconds == pytest.approx(0.62, abs=0.01)
+    with pytest.raises(CorpusError, match="is cut off"):
+        Corpus("spoken", (Utterance(path, "a sentence"),)).screened()

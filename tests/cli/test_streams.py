@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
+import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 import pytest
@@ -80,3 +83,20 @@ def test_streams_of_other_kinds_are_left_alone(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     monkeypatch.setattr(sys, "stderr", None)
     accept_any_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_the_caller_closed(closed: str, tmp_path: Path) -> None:
+    """What is written there must not arrive in the next file that is opened."""
+    code = (
+        "from quantkit.cli.streams import accept_any_text; accept_any_text()\n"
+        "import sys; file = open('result', 'w'); assert file.fileno() > 2, file.fileno()\n"
+        "print('text'); print('text', file=sys.stderr)\n"
+        "file.write(str(sys.stdout.isatty() or sys.stderr.isatty()))\n"
+    )
+    (tmp_path / "run.py").write_text(code)
+    command = f"{shlex.join([sys.executable, str(tmp_path / 'run.py')])} {closed}"
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "result").read_text() == "False"

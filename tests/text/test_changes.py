@@ -6,9 +6,17 @@ import pytest
 
 from quantkit.text.changes import Changed, TextPair, excerpt, text_changes
 from quantkit.text.labels import Labels
-from quantkit.text.scoring import KeywordScoring, LabelScoring, PlainTextScoring
+from quantkit.text.scoring import (
+    KeywordScoring,
+    LabelScoring,
+    NamedScoring,
+    WrittenTextScoring,
+)
 
 ENGLISH = LabelScoring(Labels.english())
+
+
+PLAIN = NamedScoring(WrittenTextScoring(), "basic")
 
 
 def pairs(*texts: tuple[str, str]) -> list[TextPair]:
@@ -53,16 +61,16 @@ def test_labels_with_a_separator_have_no_words() -> None:
 
 
 def test_text_of_people_is_compared_without_case_and_punctuation() -> None:
-    found = text_changes(pairs(("Don’t, he said.", "don't he Said")), PlainTextScoring())
+    found = text_changes(pairs(("Don’t, he said.", "don't he Said")), PLAIN)
     assert found.counts[0].changed == 0
     # Vowel signs count, as they do to who reads them.
-    found = text_changes(pairs(("की बात", "का बात")), PlainTextScoring())
+    found = text_changes(pairs(("की बात", "का बात")), PLAIN)
     assert found.counts[0].changed == 1
 
 
 def test_where_spaces_divide_no_words_characters_are_counted() -> None:
     thai = "สวัสดีครับผมชื่อสมชายครับ"
-    (characters,) = text_changes(pairs((thai, thai[:-2])), PlainTextScoring()).counts
+    (characters,) = text_changes(pairs((thai, thai[:-2])), PLAIN).counts
     assert (characters.unit, characters.changed) == ("characters", 2)
 
 

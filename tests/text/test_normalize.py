@@ -109,3 +109,39 @@ def test_what_only_steers_drawing_is_left_out() -> None:
 
 def test_letters_outside_the_labels_stay() -> None:
     assert of(f" {LOWER}", "Café 42") == "café 42"
+
+
+@pytest.mark.parametrize(
+    ("text", "letters", "expected"),
+    [
+        ("السَّلَامُ", "السلام", "السلام"),
+        ("السَّلَامُ", "السلام\u064e\u0651\u064f", "السَّلَامُ"),
+        ("الســـلام", "السلام", "السلام"),
+        ("שָׁלוֹם", "שלומם", "שלום"),
+        ("\ufb2aלום", "שלום", "שלום"),
+        ("за́мок", "замок", "замок"),
+        ("Ёлка", "елка", "елка"),
+        ("ёлка", "ёлка", "ёлка"),
+        ("Ὀδυσσεύς", "οδυσεύς", "οδυσσεύς"),
+        ("Καλημέρα", "καλημερ", "καλημερα"),
+    ],
+)
+def test_marks_that_may_be_left_out_go_unless_they_are_labels(
+    text: str, letters: str, expected: str
+) -> None:
+    assert normalized(text, Labels(("<blk>", *dict.fromkeys(letters)))) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "letters", "expected"),
+    [
+        ("١٢ ３", "123 ", "12 3"),
+        ("ｶﾞｷﾞ", "ガギ", "ガギ"),
+        ("a\x00\x07b", "ab", "ab"),
+        ("a_b", "ab ", "a b"),
+    ],
+)
+def test_digits_half_width_letters_and_control_characters(
+    text: str, letters: str, expected: str
+) -> None:
+    assert normalized(text, Labels(("<blk>", *letters))) == expected

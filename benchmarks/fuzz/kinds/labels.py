@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import shutil
+import tarfile
 from pathlib import Path
 
 from benchmarks.fuzz.case import Answer, Case, Refused, WrongResult, attempt
@@ -50,6 +53,12 @@ class LabelFiles:
         shutil.copy(folder / "nested.json", tokenizer / "vocab.json")
         settings = {"target_lang": "eng", "pad_token": "<blank>", "word_delimiter_token": "▁"}
         (tokenizer / "tokenizer_config.json").write_text(json.dumps(settings))
+        config = json.dumps({"labels": [*_TOKENS]}, ensure_ascii=False).encode()
+        with tarfile.open(folder / "model.nemo", "w") as archive:
+            for name, body in (("weights.ckpt", bytes(700)), ("model_config.yaml", config)):
+                member = tarfile.TarInfo(f"./{name}")
+                member.size = len(body)
+                archive.addfile(member, io.BytesIO(body))
 
     def run(self, case: Case) -> Answer:
         folder = case.seeds / "label files"
@@ -59,7 +68,9 @@ class LabelFiles:
         file = copy if copy.is_file() else case.random.choice(sorted(copy.iterdir()))
         before = file.read_text(encoding="utf-8")
         is_same = case.random.random() < 0.2
-        if is_same:
+        if is_same and file.suffix == ".nemo":
+            file.write_bytes(gzip.compress(file.read_bytes()))
+        elif is_same:
             file.write_bytes(_respelled(before, case, file.suffix == ".json"))
         elif file.suffix == ".json" and case.random.random() < 0.7:
             file.write_bytes(changed_json(before, case.random))

@@ -29,11 +29,13 @@ def flac_parts(stream: BinaryIO, start: int, end: int) -> list[Part]:
 
 def _part(stream: BinaryIO, start: int, end: int) -> Part:
     head = bytes_at(stream, start, _TOTAL_AT + 8)
-    counted = len(head) == _TOTAL_AT + 8
-    if counted:
-        (packed,) = struct.unpack_from(">Q", head, _TOTAL_AT)
-        counted = packed & _TOTAL_BITS != 0
-    return Part(View(stream, [(start, end)]), counted=counted)
+    if len(head) < _TOTAL_AT + 8:
+        return Part(View(stream, [(start, end)]), counted=False)
+    (packed,) = struct.unpack_from(">Q", head, _TOTAL_AT)
+    # Its decoder stops where the header has it, although there may be more.
+    uncounted = head[:_TOTAL_AT] + struct.pack(">Q", packed & ~_TOTAL_BITS)
+    content = View(stream, [uncounted, (start + len(head), end)])
+    return Part(content, counted=False, frames=packed & _TOTAL_BITS or None)
 
 
 def _further(stream: BinaryIO, start: int, end: int) -> list[int]:

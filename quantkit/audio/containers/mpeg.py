@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import BinaryIO
 
@@ -37,6 +37,7 @@ _BITRATES_2 = {
 _MONO = 3
 # Frames in a row that make a stream: one alone occurs by chance.
 _SURE = 3
+_SURE_AMONG_OTHERS = 5
 _HEADER_BYTES = 4
 _BLOCK = 1 << 20
 _LONGEST_FRAME = 2_881
@@ -72,15 +73,29 @@ class _Count:
     size: int
 
 
-def is_mpeg(stream: BinaryIO, start: int, end: int) -> bool:
-    """Whether some frames stand in a row at ``start``."""
+def is_mpeg(stream: BinaryIO, start: int, end: int, count: int = _SURE) -> bool:
+    """Whether ``count`` frames stand in a row at ``start``."""
     position = start
-    for number in range(_SURE):
+    for number in range(count):
         frame = _frame(bytes_at(stream, position, _HEADER_BYTES))
         if frame is None:
             return number > 0 and position == end
         position += frame.size
     return True
+
+
+def first_frame(stream: BinaryIO, start: int, most: int, end: int) -> int:
+    """Where the first frames in a row begin; -1 if none do before ``most``.
+
+    More of them than elsewhere: among bytes that are anything, a few occur by chance.
+    """
+    reader = _Reader(stream, end)
+    position = start
+    while (position := reader.next_frame(position)) < most:
+        if is_mpeg(stream, position, end, _SURE_AMONG_OTHERS):
+            return position
+        position += 1
+    return -1
 
 
 def mpeg_parts(stream: BinaryIO, start: int, end: int, size: int = 0) -> list[Part]:
@@ -92,61 +107,76 @@ def mpeg_parts(stream: BinaryIO, start: int, end: int, size: int = 0) -> list[Pa
     """
     # libsndfile takes an empty tag for no MP3.
     whole = View(stream, [(start, size or end)])
-    count = _xing(stream, start)
-    if count is not None and count.frames and count.size >= end - start:
-        return [Part(whole, noisy=True)]
-    parts = []
-    for begin, stop, frames in _streams(stream, start, end):
+    parts: list[Part] = []
+    last = end
+    for pieces, frames in _streams(stream, start, end):
+        begin, stop = pieces[0]
+        last = max(stop for begin, stop in pieces if stop > begin)
         count = _xing(stream, begin)
-        if count is not None and count.frames >= frames - 1:
-            parts.append(Part(View(stream, [(begin, stop)]), noisy=True))
+        content = View(stream, pieces)
+        # Of a file that is cut off, bytes are missing as well as frames.
+        is_right = count is not None and (
+            count.frames == frames - 1 or (count.frames >= frames and count.size > content.size)
+        )
+        if is_right:
+            parts.append(Part(content, noisy=True))
             continue
         if _layer(stream, begin) != _LAYER_3:
-            parts.append(Part(View(stream, [(begin, stop)]), counted=False, noisy=True))
+            parts.append(Part(content, counted=False, noisy=True))
             continue
         if count is not None:
             begin += _sized(stream, begin)
             frames -= 1
         if frames:
-            header = _counting_header(stream, begin, frames, stop - begin)
-            parts.append(Part(View(stream, [header, (begin, stop)]), noisy=True))
-    return parts or [Part(whole, noisy=True)]
+            content = View(stream, [(begin, stop), *pieces[1:]])
+            header = _counting_header(stream, begin, frames, content.size)
+            parts.append(Part(View(stream, [header, (begin, stop), *pieces[1:]]), noisy=True))
+    if not parts:
+        return [Part(whole, noisy=True)]
+    if end - last > _LONGEST_FRAME:
+        parts[-1] = replace(parts[-1], notes=(f"{end - last} bytes behind its sound are none",))
+    return parts
 
 
-def _streams(stream: BinaryIO, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """First byte, last + 1 and number of frames of each stream.
+def _streams(stream: BinaryIO, start: int, end: int) -> Iterator[tuple[list[tuple[int, int]], int]]:
+    """Pieces (first byte, last + 1) and number of frames of each stream.
 
-    A stream ends where the next file begins: at a tag, at a Xing header, at another sample rate, or
-    behind as many frames as its own Xing header says.
+    Between two pieces lie bytes that are no frames. A stream ends where the next file begins: at a
+    tag, at a Xing header, at another sample rate, or behind as many frames as its own Xing header
+    says.
     """
     reader = _Reader(stream, end)
-    begin, position, frames = start, start, 0
+    position, frames = start, 0
+    pieces = [(start, start)]
     kind: tuple[int, int, int] | None = None
-    limit = 0
+    limit = least = 0
     while position < end:
         head = reader.at(position, 10)
         frame = _frame(head)
         if frame is None or position + frame.size > end:
             tag = id3_bytes(head)
-            if frames and (tag or frame is None):
-                yield begin, position, frames
-                frames, kind = 0, None
             position = position + tag if tag else reader.next_frame(position + 1)
-            begin = position
+            if frames and tag:
+                yield pieces, frames
+                frames = 0
+            pieces = [*pieces, (position, position)] if frames else [(position, position)]
             continue
         marked = reader.at(position + _HEADER_BYTES + frame.side, 4) in _XING
-        if frames and (marked or frame.kind != kind or frames == limit):
-            yield begin, position, frames
-            begin, frames = position, 0
+        is_full = frames == limit and position - pieces[0][0] >= least
+        if frames and (marked or frame.kind != kind or is_full):
+            yield pieces, frames
+            pieces, frames = [(position, position)], 0
         if not frames:
             kind, limit = frame.kind, 0
             count = _xing(stream, position) if marked else None
             if count is not None and count.frames:
-                limit = count.frames + 1
+                # One that counts too few of them has more bytes than they have.
+                limit, least = count.frames + 1, count.size - 2 * frame.size
         frames += 1
         position += frame.size
+        pieces[-1] = (pieces[-1][0], position)
     if frames:
-        yield begin, min(position, end), frames
+        yield pieces, frames
 
 
 class _Reader:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from quantkit.audio.containers.part import MediaFormat, Part
@@ -12,7 +12,7 @@ from quantkit.audio.containers.view import View, bytes_at, find
 
 _PAGE = b"OggS"
 _HEADER_BYTES = 27
-_BEGINS = 0x02
+_BEGINS, _ENDS = 0x02, 0x04
 _VORBIS, _OPUS, _SPEEX, _FLAC = b"\x01vorbis", b"OpusHead", b"Speex   ", b"\x7fFLAC"
 # libsndfile fails on FLAC in Ogg that others write, and knows no Speex.
 _MEDIA = {_SPEEX: "Speex in Ogg", _FLAC: "FLAC in Ogg"}
@@ -26,10 +26,14 @@ class _Link:
     Args:
         codecs: first bytes of each stream, by its number.
         pages: where those of the stream that is heard lie, one behind the other where they touch.
+        ended: streams whose last page says that it is the last.
+        cut: streams whose last page is not all there.
     """
 
     codecs: dict[int, bytes] = field(default_factory=dict)
     pages: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    ended: set[int] = field(default_factory=set)
+    cut: set[int] = field(default_factory=set)
 
     @property
     def heard(self) -> int | None:
@@ -45,20 +49,31 @@ def ogg_parts(stream: BinaryIO, start: int, end: int) -> list[Part]:
         start, end: first byte and last + 1, without tags.
     """
     parts = []
-    for link in _links(stream, start, end):
+    links = [*_links(stream, start, end)]
+    for link in links:
         number = link.heard
         if number is None:
             continue
         head = link.codecs[number]
         name = next((name for magic, name in _MEDIA.items() if head.startswith(magic)), "")
         media = MediaFormat("ogg", name) if name else None
-        parts.append(Part(View(stream, link.pages[number]), perhaps=media))
-    return parts or [Part(View(stream, [(start, end)]))]
+        is_cut = number in link.cut
+        unsure = not is_cut and number not in link.ended
+        notes = ("it has no mark of its end, and may be cut off",) if unsure else ()
+        content = View(stream, link.pages[number])
+        parts.append(Part(content, perhaps=media, notes=notes, ends=not is_cut))
+    if not parts:
+        return [Part(View(stream, [(start, end)]))]
+    last = max(stop for link in links for pages in link.pages.values() for _, stop in pages)
+    if last < end:
+        note = f"{end - last} bytes behind its sound are none"
+        parts[-1] = replace(parts[-1], notes=(*parts[-1].notes, note))
+    return parts
 
 
 def _links(stream: BinaryIO, start: int, end: int) -> Iterator[_Link]:
     link, beginning = _Link(), True
-    for number, kind, begin, stop in _pages(stream, start, end):
+    for number, kind, begin, stop, is_whole in _pages(stream, start, end):
         if kind & _BEGINS:
             if not beginning:
                 yield link
@@ -67,6 +82,10 @@ def _links(stream: BinaryIO, start: int, end: int) -> Iterator[_Link]:
             link.codecs[number] = bytes_at(stream, body, 8)
         else:
             beginning = False
+        if kind & _ENDS:
+            link.ended.add(number)
+        if not is_whole:
+            link.cut.add(number)
         extents = link.pages.setdefault(number, [])
         if extents and extents[-1][1] == begin:
             extents[-1] = (extents[-1][0], stop)
@@ -75,8 +94,8 @@ def _links(stream: BinaryIO, start: int, end: int) -> Iterator[_Link]:
     yield link
 
 
-def _pages(stream: BinaryIO, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Stream number, kind, first byte and last + 1 of each page."""
+def _pages(stream: BinaryIO, start: int, end: int) -> Iterator[tuple[int, int, int, int, bool]]:
+    """Stream number, kind, first byte and last + 1 of each page, and whether all of it is there."""
     position = start
     while position < end:
         header = bytes_at(stream, position, _HEADER_BYTES + 255)
@@ -87,7 +106,7 @@ def _pages(stream: BinaryIO, start: int, end: int) -> Iterator[tuple[int, int, i
             continue
         segments = header[26]
         length = sum(header[_HEADER_BYTES : _HEADER_BYTES + segments])
-        stop = min(end, position + _HEADER_BYTES + segments + length)
+        stop = position + _HEADER_BYTES + segments + length
         (number,) = struct.unpack_from("<I", header, 14)
-        yield number, header[5], position, stop
+        yield number, header[5], position, min(stop, end), stop <= end
         position = stop

@@ -44,6 +44,9 @@ class Part:
         content: what the decoder reads.
         counted: whether its header says how many samples there are; otherwise the content is
             decoded as far as it goes.
+        frames: samples of a channel that its header states, where the decoder is not to believe
+            it and sees none.
+        ends: whether it has its end; False where that shows in something else than a number.
         missing: share of its samples that its header promises and the file does not hold.
         notes: what was mended or cannot be heard, to warn of.
         media: set for what libsndfile does not know.
@@ -55,6 +58,8 @@ class Part:
 
     content: View
     counted: bool = True
+    frames: int | None = None
+    ends: bool = True
     missing: float = 0.0
     notes: tuple[str, ...] = ()
     media: MediaFormat | None = None

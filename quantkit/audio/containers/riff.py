@@ -10,7 +10,6 @@ from typing import BinaryIO
 from quantkit.audio.containers.mpeg import mpeg_parts
 from quantkit.audio.containers.part import MediaFormat, Part, WideSamples
 from quantkit.audio.containers.view import Piece, View, bytes_at, find
-from quantkit.errors import AudioError
 
 _ORDER = {b"RIFF": "<", b"RIFX": ">", b"RF64": "<", b"BW64": "<"}
 # Placeholder sizes of programs that write a WAV into a pipe: 0, all bits set, or (SoX, arecord)
@@ -38,6 +37,7 @@ class _Recording:
         form: its format chunk.
         samples: where they lie.
         exact: whether sizes and places are those of the headers.
+        missing: share of its samples that is not there, where that is more than a few.
         end: where the next recording may begin.
     """
 
@@ -46,6 +46,7 @@ class _Recording:
     samples: list[tuple[int, int]] = field(default_factory=list)
     exact: bool = True
     notes: list[str] = field(default_factory=list)
+    missing: float = 0.0
     end: int = 0
 
 
@@ -60,9 +61,6 @@ def wave_parts(stream: BinaryIO, start: int, size: int) -> list[Part]:
     Args:
         start: where the first begins; something may stand in front of it.
         size: of the file.
-
-    Raises:
-        AudioError: samples are missing, more than a few.
     """
     recordings = [*_recordings(stream, start, size)]
     if len(recordings) == 1 and recordings[0].exact and not start:
@@ -109,12 +107,18 @@ def _read(stream: BinaryIO, start: int, size: int) -> _Recording:
             (large,) = struct.unpack("<Q", bytes_at(stream, body + 8, 8))
         elif name == b"fmt ":
             recording.form = bytes_at(stream, body, min(length, _LONGEST_FORMAT))
+            # libsndfile wants to know the format first.
+            recording.exact &= not recording.samples
         elif name == b"data":
             promised = large if length == _IN_DS64 and large else length
             recording.exact &= magic != b"RF64" or promised != _IN_DS64
             length = _take(stream, recording, body, promised, size)
         # Chunks begin at even positions.
         position = body + length + length % 2
+        if length % 2 and not recording.samples and not _begins(stream, position, size):
+            # A writer that left out the byte behind an odd chunk.
+            position -= _begins(stream, position - 1, size)
+            recording.exact = False
     recording.end = size
     return recording
 
@@ -133,10 +137,11 @@ def _take(stream: BinaryIO, recording: _Recording, begin: int, promised: int, si
         promised = there
     elif promised > there:
         missing = promised - there
-        if missing > _tolerated(recording, promised):
-            raise AudioError(f"is cut off: it holds {there} of {promised} bytes of samples")
         recording.exact = False
-        recording.notes.append(f"its header promises {missing} bytes more than there are")
+        if missing > _tolerated(recording, promised):
+            recording.missing = missing / promised
+        else:
+            recording.notes.append(f"its header promises {missing} bytes more than there are")
         promised = there
     recording.samples.append((begin, begin + promised))
     return promised
@@ -156,6 +161,15 @@ def _tolerated(recording: _Recording, promised: int) -> float:
     if len(recording.form) >= 12:
         (per_second,) = struct.unpack_from(f"{recording.order}I", recording.form, 8)
     return max(TOLERATED_SHARE * promised, min(TOLERATED_SECONDS * per_second, promised / 4))
+
+
+def _begins(stream: BinaryIO, position: int, size: int) -> bool:
+    """Whether a chunk begins at ``position``; that of the samples may promise anything."""
+    header = bytes_at(stream, position, 8)
+    if len(header) < 8:
+        return False
+    (length,) = struct.unpack_from("<I", header, 4)
+    return header[:4] in (b"data", b"fmt ") or _is_chunk(header, position + 8 + length, size)
 
 
 def _is_chunk(header: bytes, end: int, size: int) -> bool:
@@ -202,9 +216,9 @@ def _rebuilt(recording: _Recording) -> Iterator[Piece]:
 
 def _decodable(stream: BinaryIO, recording: _Recording, content: View) -> list[Part]:
     """The recording for the decoder of its codec."""
-    notes = tuple(recording.notes)
+    notes, missing = tuple(recording.notes), recording.missing
     if len(recording.form) < 16:
-        return [Part(content, notes=notes)]
+        return [Part(content, notes=notes, missing=missing)]
     order = recording.order
     tag, channels, rate, _, align, bits = struct.unpack_from(f"{order}HHIIHH", recording.form)
     if tag == _EXTENSIBLE and len(recording.form) >= 26:
@@ -214,8 +228,9 @@ def _decodable(stream: BinaryIO, recording: _Recording, content: View) -> list[P
         begin, end = recording.samples[0]
         return mpeg_parts(stream, begin, end)
     if tag == _PCM and channels and align == 8 * channels and bits > 32:
-        return [Part(samples, notes=notes, wide=WideSamples(rate, channels, f"{order}i8"))]
+        form = WideSamples(rate, channels, f"{order}i8")
+        return [Part(samples, notes=notes, missing=missing, wide=form)]
     if tag not in _SOUND_FILE:
-        form = MediaFormat("wav", f"WAV with codec {tag:#06x}")
-        return [Part(content, notes=notes, perhaps=form)]
-    return [Part(content, notes=notes)]
+        other = MediaFormat("wav", f"WAV with codec {tag:#06x}")
+        return [Part(content, notes=notes, missing=missing, perhaps=other)]
+    return [Part(content, notes=notes, missing=missing)]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from quantkit.audio.containers.part import MediaFormat
 
-_MP4 = MediaFormat("mov", "MP4, M4A, MOV or 3GP")
+#: Of which several may be joined end to end.
+MP4 = MediaFormat("mov", "MP4, M4A, MOV or 3GP")
 _AT_4 = {
-    b"ftyp": _MP4,
-    b"moov": _MP4,
-    b"mdat": _MP4,
-    b"wide": _MP4,
-    b"free": _MP4,
-    b"skip": _MP4,
+    b"ftyp": MP4,
+    b"moov": MP4,
+    b"mdat": MP4,
+    b"wide": MP4,
+    b"free": MP4,
+    b"skip": MP4,
 }
 _AT_0 = {
     b"\x1aE\xdf\xa3": MediaFormat("matroska", "WebM or Matroska"),
@@ -28,6 +29,9 @@ _AT_0 = {
     b".RMF": MediaFormat("rm", "RealMedia"),
     b"\x0bw": MediaFormat("ac3", "AC-3"),
     b"\x7f\xfe\x80\x01": MediaFormat("dts", "DTS"),
+    b".SoX": MediaFormat("sox", "SoX"),
+    b"XoS.": MediaFormat("sox", "SoX"),
+    b"nut/multimedia container\0": MediaFormat("nut", "NUT"),
     b"DSD ": MediaFormat("dsf", "DSF"),
     b"\0\0\x01\xba": MediaFormat("mpeg", "MPEG program stream"),
 }

@@ -16,7 +16,7 @@ from pathlib import Path
 from quantkit.audio.corpora.columns import seconds_of, split_of
 from quantkit.audio.corpora.files import list_folder, read_lines
 from quantkit.audio.corpora.rows import Rows
-from quantkit.audio.decode import Excerpt
+from quantkit.audio.recording import Excerpt
 from quantkit.audio.utterance import Corpus
 from quantkit.errors import CorpusError
 from quantkit.printable import printable

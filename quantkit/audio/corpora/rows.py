@@ -9,7 +9,8 @@ from pathlib import Path
 
 from quantkit.audio.corpora.columns import gender_of, seconds_of
 from quantkit.audio.corpora.files import contained_path, file_problem
-from quantkit.audio.decode import MAX_SECONDS, WHOLE, Excerpt
+from quantkit.audio.decode import MAX_SECONDS
+from quantkit.audio.recording import WHOLE, Excerpt
 from quantkit.audio.utterance import Corpus, Utterance, usable_corpus
 from quantkit.printable import printable
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from quantkit.errors import InputError
 from quantkit.text.label_files.json_files import read_json, table_of_json
 from quantkit.text.label_files.nemo import table_of_config
+from quantkit.text.label_files.nemo_archive import CONFIG, table_of_archive
 from quantkit.text.label_files.plain_text import decoded, table_of_lines
 from quantkit.text.label_files.sentencepiece_model import table_of_model
 from quantkit.text.label_files.table import LabelTable
@@ -35,7 +36,7 @@ _PATTERNS = (
     "tokens.txt",
     "*_tokens.txt",
     "units.txt",
-    "model_config.yaml",
+    CONFIG,
     "labels.txt",
     "labels.json",
     "tokens.json",
@@ -46,6 +47,7 @@ _PATTERNS = (
     "dict.*.txt",
     "*.model",
     "*.vocab",
+    "*.nemo",
 )
 _MODEL = "*.model"
 
@@ -88,15 +90,9 @@ def table_of_transformers(folder: Path, language: str = "") -> LabelTable:
 def _table_in_folder(folder: Path, name: str, names: list[str]) -> LabelTable | None:
     """Of NeMo's configuration, which need not list them, None where it does not."""
     path = folder / name
-    if fnmatch(name, "model_config.yaml"):
-        content = _content(path, _MOST_BYTES_OF_YAML)
-        found = table_of_config(decoded(content, str(path)), str(path))
-        models = [each for each in names if fnmatch(each.lower(), _MODEL)]
-        if models:
-            pieces = _table_of_file(folder / models[0])
-            if found is None or len(found.names) == len(pieces.names):
-                return replace(pieces, blank_is_last=True)
-        return found
+    if fnmatch(name, CONFIG):
+        text = decoded(_content(path, _MOST_BYTES_OF_YAML), str(path))
+        return table_of_config(text, str(path), names, lambda each: _content(folder / each))
     return _with_scores(_table_of_file(path), folder, names)
 
 
@@ -116,6 +112,8 @@ def _with_scores(table: LabelTable, folder: Path, names: list[str]) -> LabelTabl
 
 def _table_of_file(path: Path) -> LabelTable:
     suffix, origin = path.suffix.lower(), str(path)
+    if suffix == ".nemo":
+        return table_of_archive(path)
     is_yaml = suffix in (".yaml", ".yml")
     content = _content(path, _MOST_BYTES_OF_YAML if is_yaml else _MOST_BYTES)
     if suffix == ".model":

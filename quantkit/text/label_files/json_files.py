@@ -48,6 +48,9 @@ def table_of_json(content: Any, origin: str, language: str = "") -> LabelTable:
     if content and all(key.isdecimal() and len(key) < 10 for key in content):
         pairs = [(int(key), _name(name, origin)) for key, name in content.items()]
         return LabelTable(tuple(ordered(pairs, origin)), origin)
+    if content and all(_is_number(_whole(number)) for number in content.values()):
+        numbers = {name: _whole(number) for name, number in content.items()}
+        return LabelTable(tuple(names_in_order(numbers, origin)), origin)
     if "is_bpe" in content and isinstance(content.get("labels"), list):
         return _of_pyctcdecode(content["labels"], origin)
     for key in _KEYS:
@@ -101,6 +104,13 @@ def _name(value: Any, origin: str) -> str:
     if not isinstance(value, str):
         raise InputError(f"labels {origin}: {shown(value)} is no label")
     return value
+
+
+def _whole(value: object) -> int:
+    """A number that some program wrote as text, or with a point; -1 for anything else."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 10:
+        return int(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else -1
 
 
 def _is_number(value: object) -> bool:

@@ -53,7 +53,8 @@ def labels_of_table(table: LabelTable, outputs: int, blank: int | None = None) -
         for i, name in enumerate(names)
         if name in table.silent or (is_special(name) and name != table.space)
     }
-    space = table.space if table.space is not None else space_of(names)
+    others = [*names[:place], *names[place + 1 :]]
+    space = table.space if table.space is not None else space_of(others)
     mute.discard(names.index(space) if space in names and names.index(space) != place else -1)
     printed = [name for i, name in enumerate(names) if i not in mute]
     spelling = table.spelling or spelling_of(printed)
@@ -67,10 +68,17 @@ def labels_of_table(table: LabelTable, outputs: int, blank: int | None = None) -
     if separator is None:
         separator = " " if spelling == "letters" and not space and are_units(printed) else ""
     silent = tuple(sorted(mute - {place}))
+    # Tokenizers with a delimiter of their own may have a space as well.
+    alike = table.alike or _only_spaces_repeat(texts)
     try:
-        return Labels(tuple(texts), place, separator, silent, _segmentation(table, names))
+        return Labels(tuple(texts), place, separator, silent, _segmentation(table, names), alike)
     except InputError as error:
         raise InputError(f"labels {table.origin}: {error}") from error
+
+
+def _only_spaces_repeat(texts: Sequence[str]) -> bool:
+    others = [text for text in texts if text != " "]
+    return texts.count(" ") > 1 and len({*others}) == len(others)
 
 
 def _with_blank(table: LabelTable, outputs: int, blank: int | None) -> tuple[list[str], int]:

@@ -23,7 +23,8 @@ _LINE_END = re.compile(r"\r\n|\n|\r")
 # A symbol that is a space leaves nothing, or a space, in front of its number.
 _NUMBERED = re.compile(r"(.*?)[ \t]+([0-9]{1,9})[ \t]*")
 _QUOTED = re.compile(r"""('[^']{1,80}'|"[^"]{1,80}") => ([0-9]{1,9})""")
-_NUMBER_FIRST = re.compile(r"([0-9]{1,9})[ \t](.+)")
+_NUMBER_FIRST = re.compile(r"([0-9]{1,9})(?:[ \t](.*))?")
+_COMMA = re.compile(r"(.+),([0-9]{1,9})[ \t]*")
 _SCORED = re.compile(r"(.+)\t(-?[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?)")
 _COMMENT = re.compile(r"#[ \t]+[^ \t]+[ \t]")
 _LONGEST_LINE = 1000
@@ -80,6 +81,7 @@ def table_of_lines(text: str, origin: str) -> LabelTable:
         _numbered(lines, origin)
         or _quoted(lines, origin)
         or _number_first(lines, origin)
+        or _with_commas(lines, origin)
         or _scored(lines, origin)
         or _listed(lines, origin)
     )
@@ -90,8 +92,14 @@ def _numbered(lines: list[str], origin: str) -> LabelTable | None:
     found = [_NUMBERED.fullmatch(line) for line in lines if line]
     pairs = [(match[1].strip(" \t") or " ", int(match[2])) for match in found if match]
     symbols, numbers = [symbol for symbol, _ in pairs], [number for _, number in pairs]
-    if len(pairs) != len(found) or len(pairs) < 2 or len({*symbols}) < len(symbols):
+    if len(pairs) != len(found) or len(pairs) < 2:
         return None
+    if len({*symbols}) < len(symbols):
+        # Names of several words may end in a number, too.
+        if {*numbers} != {*range(len(pairs))} or 2 * len({*symbols}) <= len(symbols):
+            return None
+        twice = next(symbol for symbol in symbols if symbols.count(symbol) > 1)
+        raise InputError(f"labels {origin} give several numbers to {twice!r}")
     if numbers[-1] > 0 and numbers == sorted(numbers, reverse=True) and numbers[0] > len(pairs):
         # How often each symbol occurs, as fairseq has it: its number is that of the line.
         return LabelTable((*_FAIRSEQ, *symbols), origin, blank="<s>")
@@ -118,9 +126,28 @@ def _quoted(lines: list[str], origin: str) -> LabelTable | None:
         raise InputError(f"labels {origin}: a name is not quoted as Python quotes it") from error
 
 
+def _with_commas(lines: list[str], origin: str) -> LabelTable | None:
+    """``symbol,id``, a table of two columns, with their names above or without."""
+    found = [_COMMA.fullmatch(line) for line in lines if line]
+    found = found if found[0] else found[1:]
+    pairs = [(int(match[2]), _unquoted(match[1])) for match in found if match]
+    if len(pairs) != len(found) or {number for number, _ in pairs} != {*range(len(pairs))}:
+        return None
+    return LabelTable(tuple(ordered(pairs, origin)), origin) if len(pairs) > 1 else None
+
+
+def _unquoted(field: str) -> str:
+    if len(field) > 2 and field[0] == field[-1] == '"':
+        return field[1:-1].replace('""', '"')
+    return field
+
+
 def _number_first(lines: list[str], origin: str) -> LabelTable | None:
+    """``id symbol``; of a symbol that is a space, nothing may be left at the end of its line."""
     found = [_NUMBER_FIRST.fullmatch(line) for line in lines if line]
-    pairs = [(int(match[1]), match[2]) for match in found if match]
+    pairs = [(int(match[1]), (match[2] or "").strip(" \t") or " ") for match in found if match]
+    if [symbol for _, symbol in pairs].count(" ") > 1:
+        return None
     if len(pairs) != len(found) or len(pairs) < 2:
         return None
     if {number for number, _ in pairs} != {*range(len(pairs))}:

@@ -47,13 +47,12 @@ def table_of_model(content: bytes, origin: str) -> LabelTable:
     if not names:
         raise InputError(f"{origin} is not a SentencePiece model: it has no pieces")
     method: Literal["unigram", "bpe"] = "bpe" if kind == _BPE else "unigram"
-    # Models of characters and of words have one way to cut a text.
-    cut = tuple(scores) if kind in (_UNIGRAM, _BPE) else ()
+    # Models of characters and of words have one way to cut a text, which the scores find too.
     return LabelTable(
         tuple(names),
         origin,
         silent=frozenset(silent),
-        scores=cut,
+        scores=tuple(scores),
         method=method,
     )
 

@@ -28,7 +28,10 @@ from quantkit.text.byte_labels import (
 from quantkit.text.label_files.table import Spelling
 
 #: Names of the space, the more certain ones first.
-SPACES = ("<space>", "<SPACE>", "[SPACE]", "<sp>", "▁", "|", "␣")
+SPACES = (
+    *("<space>", "<SPACE>", "<Space>", "[SPACE]", "[space]", "<sp>", "<SP>", "▁", "|", "␣"),
+    *("SPACE", "_"),
+)
 
 _SPECIAL = re.compile(r"<[^<>]+>|\[[A-Z]+\]|\[unused[0-9]+\]|#[0-9]+|⁇")
 _MARK = "▁"
@@ -83,7 +86,11 @@ def text_of(name: str, spelling: Spelling) -> str:
 
 
 def space_of(names: Sequence[str]) -> str:
-    """The name of the space among letters; empty if there is none."""
+    """The name of the space among letters; empty if there is none.
+
+    Args:
+        names: of the labels, but for the blank.
+    """
     if " " in names:
         return " "
     return next((name for name in SPACES if name in names), "")

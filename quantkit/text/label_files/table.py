@@ -31,6 +31,7 @@ class LabelTable:
         method: of cutting, with ``scores``.
         merges: pairs of positions in ``names`` that a tokenizer merges.
         lower: whether the tokenizer writes in lower case.
+        alike: whether names are repeated on purpose, as those of several languages are.
     """
 
     names: tuple[str, ...]
@@ -45,6 +46,7 @@ class LabelTable:
     method: Literal["unigram", "bpe"] = "unigram"
     merges: tuple[tuple[int, int], ...] = ()
     lower: bool = False
+    alike: bool = False
 
 
 def names_in_order(numbers: Mapping[str, int], origin: str) -> list[str]:

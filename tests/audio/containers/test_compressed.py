@@ -169,3 +169,80 @@ def test_an_aiff_whose_recorder_was_stopped(tmp_path: Path) -> None:
     for place in (4, content.index(b"SSND") + 4, content.index(b"COMM") + 10):
         content[place : place + 4] = bytes(4)
     np.testing.assert_allclose(heard(tmp_path / "stopped.aiff", content), NOISE, atol=1e-4)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+@pytest.mark.parametrize("front", [b"\0" * 3_000, b"HTTP/1.1 200 OK\r\n\r\n", b"\xff\xfb" * 50])
+def test_bytes_in_front_are_no_sound(
+    tmp_path: Path, suffix: str, front: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = encoded(tmp_path, suffix)
+    one = heard(tmp_path / f"one.{suffix}", content)
+    np.testing.assert_array_equal(heard(tmp_path / f"odd.{suffix}", front + content), one)
+    assert f"{len(front)} bytes in front of its sound are none" in caplog.text
+
+
+@pytest.mark.parametrize("behind", [b"\0" * 5_000, b"x" * 777])
+@pytest.mark.parametrize("suffix", ["flac", "ogg", "mp3"])
+def test_bytes_behind_are_no_sound(tmp_path: Path, suffix: str, behind: bytes) -> None:
+    content = encoded(tmp_path, suffix)
+    one = heard(tmp_path / f"one.{suffix}", content)
+    np.testing.assert_array_equal(heard(tmp_path / f"odd.{suffix}", content + behind), one)
+
+
+def test_a_flac_that_counts_too_few_samples(tmp_path: Path) -> None:
+    content = bytearray(encoded(tmp_path, "flac"))
+    whole = heard(tmp_path / "whole.flac", content)
+    (packed,) = struct.unpack_from(">Q", content, 18)
+    struct.pack_into(">Q", content, 18, packed - RATE)
+    (tmp_path / "clip.flac").write_bytes(content)
+    np.testing.assert_array_equal(read_audio(tmp_path / "clip.flac"), whole)
+
+
+@pytest.mark.parametrize("is_counted", [True, False])
+def test_an_mp3_with_other_bytes_between_its_frames(tmp_path: Path, is_counted: bool) -> None:
+    content = encoded(tmp_path, "mp3")
+    if not is_counted:
+        content = TestMp3WithoutACount.uncounted(tmp_path)
+    whole = heard(tmp_path / "whole.mp3", content)
+    half = len(content) // 2
+    (tmp_path / "odd.mp3").write_bytes(content[:half] + b"zz" * 300 + content[half:])
+    left = read_audio(tmp_path / "odd.mp3")
+    # The frame that is torn is lost.
+    assert whole.size - 2 * 1_152 <= left.size <= whole.size
+    end = slice(-RATE // 2, -RATE // 4)
+    assert (
+        max(np.corrcoef(left[end], np.roll(whole, -shift)[end])[0, 1] for shift in (0, 576)) > 0.9
+    )
+
+
+def test_an_ogg_without_a_mark_of_its_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    content = encoded(tmp_path, "ogg")
+    heard(tmp_path / "whole.ogg", content)
+    assert "mark of its end" not in caplog.text
+    left = heard(tmp_path / "clip.ogg", content[: content.rindex(b"OggS")])
+    assert left.size > RATE
+    assert "clip.ogg: it has no mark of its end, and may be cut off" in caplog.text
+    (tmp_path / "cut.ogg").write_bytes(content[:-30])
+    with pytest.raises(AudioError, match=r"cut\.ogg is cut off: its first"):
+        read_audio(tmp_path / "cut.ogg")
+
+
+@pytest.mark.parametrize("count", [0, 5, 40, 50_000])
+def test_an_mp3_whose_header_counts_wrongly(tmp_path: Path, count: int) -> None:
+    content = bytearray(encoded(tmp_path, "mp3", bitrate_mode="CONSTANT"))
+    at = content.index(b"Info") if b"Info" in content else content.index(b"Xing")
+    struct.pack_into(">I", content, at + 8, count)
+    waveform = heard(tmp_path / "clip.mp3", content)
+    assert 0 <= waveform.size - 2 * RATE < 4 * 1_152
+
+
+@pytest.mark.parametrize("suffix", ["ogg", "mp3"])
+def test_a_file_of_another_kind_behind_it_is_told(
+    tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    content, other = encoded(tmp_path, suffix), encoded(tmp_path, "wav")
+    whole = heard(tmp_path / f"one.{suffix}", content)
+    assert "behind its sound" not in caplog.text
+    np.testing.assert_array_equal(heard(tmp_path / f"two.{suffix}", content + other), whole)
+    assert f"{len(other)} bytes behind its sound are none" in caplog.text

@@ -204,3 +204,24 @@ def test_a_codec_that_nobody_knows_is_named(path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(AudioError, match=r"clip\.wav is (not )?WAV with codec 0xbeef"):
         read_audio(path)
+
+
+def test_the_format_may_follow_the_samples(path: Path, whole: np.ndarray) -> None:
+    content = bytes(wav(path))
+    at, form = content.index(b"data"), content[12:36]
+    np.testing.assert_array_equal(heard(path, content[:12] + content[at:] + form), whole)
+
+
+def test_an_odd_chunk_in_front_without_the_byte_behind_it(path: Path, whole: np.ndarray) -> None:
+    content = bytes(wav(path))
+    at = content.index(b"data")
+    note = b"LIST" + struct.pack("<I", 5) + b"INFO!"
+    np.testing.assert_array_equal(heard(path, content[:at] + note + content[at:]), whole)
+    np.testing.assert_array_equal(heard(path, content[:12] + note + content[12:]), whole)
+
+
+@pytest.mark.parametrize("front", [b"", b"x" * 9])
+def test_sizes_that_are_cut_off(path: Path, front: bytes) -> None:
+    path.write_bytes(front + b"RF64\xff\xff\xff\xffWAVEds64\x1c\0\0\0" + bytes(10))
+    with pytest.raises(AudioError, match=r"clip\.wav"):
+        read_audio(path)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import tarfile
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -122,3 +125,72 @@ class TestNemo:
         (tmp_path / "model_config.yaml").write_text(content)
         with pytest.raises(InputError):
             ctc_labels_of(tmp_path / "model_config.yaml", 2)
+
+
+def archive_of(mode: str = "w", **files: bytes) -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode=mode) as archive:  # type: ignore[call-overload]
+        for name, body in files.items():
+            member = tarfile.TarInfo(f"./{name}")
+            member.size = len(body)
+            archive.addfile(member, io.BytesIO(body))
+    return content.getvalue()
+
+
+class TestNemoArchives:
+    PIECES: ClassVar = model_of([("<unk>", 0.0), ("▁the", -1.0), ("s", -2.0)])
+    CONFIG = b"tokenizer: {type: bpe, model_path: 'nemo:a1_tokenizer.model'}\n"
+    AGGREGATE = (
+        b"tokenizer: {langs: {en: {model_path: 'nemo:en.model'}, es: {model_path: es.model}}}"
+    )
+
+    # The header alone.
+    LARGE: ClassVar = archive_of(**{"model_config.yaml": b""})[:124] + b"00200000001\0"
+    LARGE += archive_of(**{"model_config.yaml": b""})[136:512]
+
+    @pytest.fixture(autouse=True)
+    def _needs_yaml(self) -> None:
+        pytest.importorskip("yaml")
+
+    @pytest.mark.parametrize("mode", ["w", "w:gz"])
+    def test_labels_are_those_of_the_tokenizer(self, tmp_path: Path, mode: str) -> None:
+        files = {"model_weights.ckpt": b"x" * 9_999, "a1_tokenizer.model": self.PIECES}
+        content = archive_of(mode, **{"model_config.yaml": self.CONFIG}, **files)
+        (tmp_path / "m.nemo").write_bytes(content)
+        for path in (tmp_path / "m.nemo", tmp_path):
+            labels = ctc_labels_of(path, 4)
+            assert (labels.decode([1, 2]), labels.blank, labels.silent) == ("thes", 3, (0,))
+            assert labels.encode("thes") == [1, 2]
+
+    def test_labels_of_the_configuration(self, tmp_path: Path) -> None:
+        config = b"labels: [' ', a, b]\n"
+        (tmp_path / "m.nemo").write_bytes(archive_of(**{"model_config.yaml": config}))
+        assert ctc_labels_of(tmp_path / "m.nemo", 4).tokens == (" ", "a", "b", "<blank>")
+
+    def test_pieces_of_several_languages_follow_each_other(self, tmp_path: Path) -> None:
+        files = {"model_config.yaml": self.AGGREGATE, "en.model": self.PIECES}
+        spanish = model_of([("<unk>", 0.0), ("▁los", -1.0), ("s", -2.0)])
+        path = tmp_path / "m.nemo"
+        path.write_bytes(archive_of(**files, **{"es.model": spanish}))
+        labels = ctc_labels_of(path, 7)
+        assert labels.decode([1, 2, 4, 5]) == "thes loss"
+        assert (labels.blank, labels.silent) == (6, (0, 3))
+        path.write_bytes(archive_of(**files))
+        with pytest.raises(InputError, match="tokenizer of the language es is not beside it"):
+            ctc_labels_of(path, 7)
+
+    @pytest.mark.parametrize(
+        ("content", "reason"),
+        [
+            (b"", "has no model_config.yaml"),
+            (b"not a tar" * 100, "is not an archive"),
+            (b"\x1f\x8b\x08" + bytes(50), "is not an archive"),
+            (archive_of(**{"model_config.yaml": CONFIG})[:540], "is not an archive"),
+            (archive_of(**{"model_config.yaml": b"a: 1"}), "lists none, and names no tokenizer"),
+            (LARGE, "larger than any tokenizer"),
+        ],
+    )
+    def test_what_is_none_is_refused(self, tmp_path: Path, content: bytes, reason: str) -> None:
+        (tmp_path / "m.nemo").write_bytes(content)
+        with pytest.raises(InputError, match=reason):
+            ctc_labels_of(tmp_path / "m.nemo", 4)

@@ -70,3 +70,13 @@ def test_what_holds_no_labels_is_refused(content: Any, message: str) -> None:
 def test_what_is_no_json_is_refused(text: str) -> None:
     with pytest.raises(InputError, match=r"labels x\.json are not"):
         read_json(text.encode(), "x.json")
+
+
+@pytest.mark.parametrize("as_written", [str, float])
+def test_numbers_that_some_program_wrote_otherwise(as_written: type) -> None:
+    content = {name: as_written(number) for number, name in enumerate(("<blk>", " ", "a"))}
+    assert table_of_json(content, "vocab.json").names == ("<blk>", " ", "a")
+
+
+def test_digits_by_number() -> None:
+    assert table_of_json({"0": "5", "1": "7"}, "id2label.json").names == ("5", "7")

@@ -108,3 +108,18 @@ def test_letters_of_several_characters_are_letters() -> None:
 def test_names_that_would_print_the_same_are_refused() -> None:
     with pytest.raises(InputError, match="labels x: labels repeat a token: ' a'"):
         labels("<blk>", "▁a", " a")
+
+
+@pytest.mark.parametrize("space", ["<SP>", "[space]", "<Space>", "SPACE", "_"])
+def test_further_names_of_the_space(space: str) -> None:
+    assert labels("<blk>", space, "a", "b").decode([2, 1, 3]) == "a b"
+
+
+def test_the_blank_is_no_space() -> None:
+    assert labels("_", "SH", "IY").decode([1, 2]) == "SH IY"
+
+
+def test_a_delimiter_beside_a_space_is_one_too() -> None:
+    found = labels_of_table(LabelTable(("<pad>", "a", " ", "|"), "x", space="|"), 4)
+    assert found.decode([1, 3, 1, 2, 1]) == "a a a"
+    assert found.encode("a a") == [1, 2, 1]

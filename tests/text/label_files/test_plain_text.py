@@ -117,3 +117,21 @@ def test_pieces_of_sentencepiece_have_scores() -> None:
 def test_comments_in_front_of_an_alphabet_are_left_out() -> None:
     text = "# Each line in this file is a label.\n# And this one too.\n \na\n#\n"
     assert names(text) == (" ", "a", "#")
+
+
+def test_numbers_may_stand_in_front() -> None:
+    # Editors take away the space at the end of a line.
+    assert names("0 <blk>\n1 \n2 a\n") == ("<blk>", " ", "a")
+    assert names("1\ta\n0\t<blk>\n") == ("<blk>", "a")
+    assert names("0\n1\n2\n") == ("0", "1", "2")
+
+
+def test_tables_with_commas() -> None:
+    assert names("<blk>,0\n ,1\na,2\n") == ("<blk>", " ", "a")
+    assert names('token,id\n<blk>,0\n",",1\n') == ("<blk>", ",")
+    assert names("a,b\nc,d\n") == ("a,b", "c,d")
+
+
+def test_a_symbol_with_two_numbers_is_named() -> None:
+    with pytest.raises(InputError, match="several numbers to 'a'"):
+        names("<blk> 0\na 1\nb 2\na 3\n")
