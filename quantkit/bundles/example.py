@@ -11,7 +11,7 @@ Reads WAV files of 16 bits. With the package soundfile, also FLAC, Ogg, MP3 and 
 import json, os, re, sys, wave
 from pathlib import Path
 import numpy as np
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when ONNX Runtime is imported
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read when ONNX Runtime is imported
 import onnxruntime as ort
 
 WINDOW, EDGE = 60, 2  # seconds that are heard at a time, and once more on either side of a cut
