@@ -68,7 +68,10 @@ class PlanQuestion:
             InputError: there is neither.
         """
         if self.table is not None:
-            if self.notify is not None and (doubt := _of_another_target(self.table, self.fitting)):
+            # A table of another model is refused by whoever uses it.
+            own = self.table.model_sha256 == self.model.sha256
+            doubt = _of_another_target(self.table, self.fitting) if own else ""
+            if self.notify is not None and doubt:
                 self.notify(doubt)
             return self.table
         if self.feeds is None:

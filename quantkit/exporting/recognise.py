@@ -215,7 +215,8 @@ def _axes(rank: int, per_frame: bool) -> list[Axes]:
     roles: tuple[Role, ...] = ("batch", "frames", "labels") if per_frame else ("batch", "labels")
     chosen: tuple[Role, ...] = roles[1:] if rank == len(roles) - 1 else roles
     if len(roles) < rank <= _MOST_AXES:
-        chosen = ("batch", *("channel",) * (rank - len(roles)), *roles[1:])
+        single: tuple[Role, ...] = ("channel",)
+        chosen = ("batch", *single * (rank - len(roles)), *roles[1:])
     return [*dict.fromkeys(itertools.permutations(chosen))] if rank == len(chosen) else []
 
 

@@ -78,7 +78,9 @@ def test_a_name_is_looked_up_on_the_hub_and_names_the_model(
     monkeypatch.setattr(sources, "KINDS", (replace(sources.KINDS[-1], export=exporter),))
     hub = pytest.importorskip("quantkit.models.hub")
     (tmp_path / "config.json").write_text('{"architectures": ["HubertForCTC"]}')
-    monkeypatch.setattr(hub, "downloaded", lambda name: tmp_path if name == "a/b" else None)
+    monkeypatch.setattr(
+        hub, "downloaded", lambda name, language: tmp_path if name == "a/b" else None
+    )
     export_source("a/b", tmp_path / "a.onnx", ExportOptions())
     export_source("a/b", tmp_path / "a.onnx", ExportOptions(name="mine"))
     assert found == [(tmp_path, "b"), (tmp_path, "mine")]

@@ -33,7 +33,7 @@ class Generation:
         forced: ids of a prompt that the settings force, by position.
         language: a code, or a name in English; empty where none is set.
         is_in_config: whether ``forced`` comes from ``config.json``.
-        task: ``transcribe`` or ``translate``; empty where none is set.
+        does: ``transcribe`` or ``translate``; empty where none is set.
     """
 
     suppressed: list[int] | None = None
@@ -42,7 +42,7 @@ class Generation:
     forced: Mapping[int, int] = field(default_factory=dict)
     language: str = ""
     is_in_config: bool = False
-    task: str = ""
+    does: str = ""
 
     def translates(self, names: Mapping[int, str]) -> bool:
         """Whether the folder is set to translate into English.
@@ -50,7 +50,7 @@ class Generation:
         Args:
             names: of all tokens.
         """
-        return self.task == "translate" or TRANSLATE in (
+        return self.does == "translate" or TRANSLATE in (
             names.get(token, "") for token in self.forced.values()
         )
 
@@ -98,7 +98,7 @@ def read_generation(folder: Path, config: Mapping[str, Any]) -> Generation:
         forced=_forced(config.get("forced_decoder_ids")) if is_in_config else forced,
         language=language if isinstance(language, str) else "",
         is_in_config=is_in_config,
-        task=own["task"] if isinstance(own.get("task"), str) else "",
+        does=own["task"] if isinstance(own.get("task"), str) else "",
     )
 
 
