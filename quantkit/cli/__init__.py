@@ -14,10 +14,12 @@ from quantkit.cli.framework.signals import EXIT_CODE_BASE, EndedBySignal, ended_
 from quantkit.cli.streams import accept_any_text
 from quantkit.errors import QuantkitError
 from quantkit.printable import printable
+from quantkit.report.formatting import shortened
 from quantkit.version import __version__
 
 # EX_SOFTWARE of sysexits.h.
 _INTERNAL_ERROR = 70
+_LONGEST_WORD = 500
 
 # One line for each: `quantkit --help` and Tab need no more, and importing all takes seconds.
 _COMMANDS = {
@@ -101,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except click.UsageError as error:
         named = "quantkit" if error.ctx is None else error.ctx.command_path
-        reason = " ".join(error.format_message().split())
+        reason = _shortened_words(error.format_message())
         click.echo(f"quantkit: {reason.removesuffix('.')}; see `{named} --help`", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
@@ -127,4 +129,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _one_line(error: BaseException) -> str:
-    return printable(" ".join(str(error).split())) or type(error).__name__
+    return printable(_shortened_words(str(error))) or type(error).__name__
+
+
+def _shortened_words(text: str) -> str:
+    # A name too long for any file system would hide what is said of it.
+    return " ".join(shortened(word, _LONGEST_WORD) for word in text.split())

@@ -88,6 +88,24 @@ def _with_body(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     monkeypatch.setattr("quantkit.cli.verify.command", body)
 
 
+@pytest.mark.parametrize("arguments", [["verify", "x" * 10_000], ["verify", "-" + "x" * 10_000]])
+def test_a_name_that_is_too_long_is_shortened(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*arguments) == 2
+    assert len(capsys.readouterr().err) < 1500
+
+
+def test_an_error_of_the_system_about_such_a_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _with_body(monkeypatch, OSError(36, "File name too long", "x" * 10_000))
+    assert run("verify") == 2
+    complaint = capsys.readouterr().err
+    assert complaint.startswith("quantkit: [Errno 36] File name too long: 'xxx")
+    assert len(complaint) < 1500
+
+
 class TestInternalErrors:
     def test_they_are_one_line_and_no_traceback(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
