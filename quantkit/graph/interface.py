@@ -162,6 +162,8 @@ class Interface:
             for each in (*found.inputs, *found.outputs):
                 if each.shape and not isinstance(json.loads(each.shape), list):
                     raise FormatError(f"{where}: {each.name} has no proper shape")
+            # An escape such as \ud800 is half a character, which no name in a file can hold.
+            found.to_json().encode()
         except (ValueError, RecursionError) as error:
             raise FormatError(f"{where} is not readable: {error}") from error
         if min(found.steps, found.batch, found.stride, found.sample_rate) < 0:

@@ -63,6 +63,7 @@ def test_a_file_counts_only_when_it_is_named() -> None:
     [
         ("[toy]\nround = 5\n", "round in [toy] is no option of the command; did you mean rounds?"),
         ("[toy]\nconfig = 'x'\n", "config in [toy] is no option of the command"),
+        ('[toy]\nbudget = "a\\u0000b"\n', "budget in [toy] holds a NUL"),
         ("[toys]\nrounds = 5\n", "toys is no command; did you mean toy?"),
         ("toy = 5\n", "toy is a command; write its options below [toy]"),
         ("[toy]\nrounds = '5'\n", 'rounds in [toy] takes a number, not "5"'),

@@ -18,6 +18,7 @@ from quantkit.api.inspect import inspect
 from quantkit.audio.frontends import FRONTENDS, frontend_from_json, frontend_named
 from quantkit.benchmarking.baseline import read_baseline, write_baseline
 from quantkit.benchmarking.schema import read_report, write_report
+from quantkit.errors import FormatError
 from quantkit.graph.interface import Declared, Interface, Port
 from quantkit.graph.plan import Plan, read_plan, write_plan
 from quantkit.planning.latency import LayerTimes, read_layer_times, write_layer_times
@@ -141,6 +142,14 @@ class Documents:
         document.write(document.read(again), last)
         if last.read_bytes() != again.read_bytes():
             raise WrongResult("written and read again, it is another one")
+
+
+def _utf8(path: Path) -> str:
+    """A text as metadata of a model hold it: they can hold no other bytes."""
+    try:
+        return path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{path} is not UTF-8: {error}") from None
 
 
 def _not_finite(value: Any, place: str = "") -> str:
@@ -269,11 +278,11 @@ _DOCUMENTS = {
         lambda found, path: _write_text(found.to_json(), path),
     ),
     "frontend": _Document(
-        lambda path: frontend_from_json(path.read_bytes().decode("utf-8", "replace")),
+        lambda path: frontend_from_json(_utf8(path)),
         lambda found, path: _write_text(found.to_json(), path),
     ),
     "interface": _Document(
-        lambda path: Interface.from_json(path.read_bytes().decode("utf-8", "replace")),
+        lambda path: Interface.from_json(_utf8(path)),
         lambda found, path: _write_text(found.to_json(), path),
     ),
 }

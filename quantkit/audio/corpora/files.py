@@ -48,10 +48,13 @@ def contained_path(folder: Path, root: Path, name: str, where: str) -> Path:
         where: file and line, for the error.
 
     Raises:
-        CorpusError: an empty or absolute path, ``..``, or a link that leads out of the folder.
+        CorpusError: an empty or absolute path, a NUL, ``..``, or a link that leads out of the
+            folder.
     """
     if not name:
         raise CorpusError(f"{where}: the path is empty")
+    if "\0" in name:
+        raise CorpusError(f"{where}: path {name!r} holds a NUL, which no file name has")
     relative = PurePosixPath(name)
     if (
         relative.is_absolute()

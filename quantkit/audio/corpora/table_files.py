@@ -73,8 +73,15 @@ def _first_object(text: str) -> Mapping[str, Any]:
 def _header(line: str, suffix: str) -> list[str]:
     if suffix == ".tsv":
         return line.split("\t")
-    rows = (next(csv.reader([line], delimiter=mark), []) for mark in _DELIMITERS)
-    return max(rows, key=len)
+    return max((_split(line, mark) for mark in _DELIMITERS), key=len)
+
+
+def _split(line: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error:
+        # Such as a carriage return in the middle: then it is the header of no table.
+        return []
 
 
 def _tsv_rows(path: Path, lines: list[str]) -> Iterator[Row]:
@@ -89,10 +96,8 @@ def _tsv_rows(path: Path, lines: list[str]) -> Iterator[Row]:
 
 def _csv_rows(path: Path, lines: list[str]) -> Iterator[Row]:
     header = _header(lines[0], ".csv") if lines else []
-    delimiter = next(
-        (mark for mark in _DELIMITERS if next(csv.reader(lines[:1], delimiter=mark), []) == header),
-        ",",
-    )
+    marks = (mark for mark in _DELIMITERS if lines and _split(lines[0], mark) == header)
+    delimiter = next(marks, ",")
     columns = renamed(header)
     reader = csv.reader(io.StringIO("\n".join(lines[1:]), newline=""), delimiter=delimiter)
     while True:

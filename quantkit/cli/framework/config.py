@@ -141,6 +141,9 @@ def _single(option: click.Option, value: Any, where: str) -> Any:
     if is_number != isinstance(option.type, _NUMBERS):
         kind = "text in quotes" if is_number else "a number"
         raise InputError(f"{where} takes {kind}, not {toml_or_repr(value)}")
+    if isinstance(value, str) and "\0" in value:
+        # The command line can hold none, and no file name.
+        raise InputError(f"{where} holds a NUL: {toml_or_repr(value)}")
     return value
 
 

@@ -49,6 +49,17 @@ def test_columns_by_their_other_names(
     assert corpus.seconds == 0.25
 
 
+def test_a_name_with_a_nul_is_refused(folder: Path) -> None:
+    (folder / "metadata.jsonl").write_text(lines({"file_name": "a\0.wav", "text": "one"}))
+    with pytest.raises(CorpusError, match=r"metadata\.jsonl, line 1: path .* holds a NUL"):
+        open_corpus(folder)
+
+
+def test_a_csv_whose_first_line_is_none_is_no_table(folder: Path) -> None:
+    (folder / "metadata.csv").write_bytes(b"file_na\rme,text\na.wav,one\n")
+    assert [u.text for u in open_corpus(folder)] == [None, None, None]
+
+
 class TestNemo:
     def test_json_lines(self, folder: Path) -> None:
         (folder / "test_manifest.json").write_text(
