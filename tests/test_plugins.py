@@ -305,6 +305,7 @@ class TestBroken:
         assert reason in warning
         assert warning.endswith("; it is ignored")
 
+    @pytest.mark.slow
     def test_what_does_not_need_it_never_hears_of_it(
         self, break_it: Callable[..., Path], small_model: Path, tmp_path: Path
     ) -> None:
@@ -315,6 +316,7 @@ class TestBroken:
         )
         assert (done.returncode, done.stderr) == (0, "")
 
+    @pytest.mark.slow
     def test_a_command_that_asks_for_it_says_why_in_two_lines(
         self, break_it: Callable[..., Path], small_model: Path, tmp_path: Path
     ) -> None:

@@ -29,6 +29,7 @@ def trap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_process_imports_nothing_from_the_working_folder(trap: Path, tmp_path: Path) -> None:
     assert measure_footprint(write_model(tmp_path), length=100).weight_bytes > 0
     assert not (trap / "sprung").exists()
@@ -41,6 +42,7 @@ def test_a_model_is_tried_without_importing_from_the_working_folder(
     assert not (trap / "sprung").exists()
 
 
+@pytest.mark.slow
 def test_the_module_imports_nothing_from_the_working_folder(trap: Path, tmp_path: Path) -> None:
     # What Python itself imports before any of ours cannot be helped.
     for name in ("argparse", "json", "statistics"):

@@ -57,7 +57,8 @@ def base_of(adapter: Path) -> Path:
             f"{adapter} is a {_kind(config)} adapter that does not name the model that it was "
             f"trained for: {_MERGE}"
         )
-    for folder in (Path(name), adapter / name):
+    # Beside the adapter first: what the working folder holds is chance.
+    for folder in (adapter / name, Path(name)):
         if folder.is_dir():
             return snapshot_in(folder)
     if (cached := _cached(name)) is not None:

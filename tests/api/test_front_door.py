@@ -49,6 +49,7 @@ def test_importing_brings_in_no_library() -> None:
     assert not heavy & set(json.loads(found))
 
 
+@pytest.mark.slow
 def test_no_verb_needs_torch_or_matplotlib_before_it_is_called() -> None:
     code = f"import sys, quantkit; [getattr(quantkit, verb) for verb in {VERBS}]; "
     found = in_new_process(code + "print('torch' in sys.modules, 'matplotlib' in sys.modules)")

@@ -98,6 +98,7 @@ def test_transcripts_do_not_depend_on_the_batch(report: BenchReport) -> None:
         assert {row.levenshtein for row in model.batches} == {model.levenshtein}
 
 
+@pytest.mark.slow
 def test_a_model_that_listens_to_its_neighbours_is_shown(
     make_model: Callable[..., Path], spell: Callable[..., Utterance], quick: BenchSettings
 ) -> None:
@@ -116,6 +117,7 @@ def test_without_transcripts_accuracy_is_left_out(unlabelled: BenchReport) -> No
     assert "accuracy is left out" in unlabelled.notes[0]
 
 
+@pytest.mark.slow
 def test_only_labelled_clips_are_scored(
     make_model: Callable[..., Path], corpus: Corpus, quick: BenchSettings
 ) -> None:
@@ -125,6 +127,7 @@ def test_only_labelled_clips_are_scored(
     assert "4 of 5 clips have a transcript" in report.notes[0]
 
 
+@pytest.mark.slow
 def test_unusable_clips_are_left_out_and_counted(
     make_model: Callable[..., Path], corpus: Corpus, quick: BenchSettings
 ) -> None:
@@ -138,6 +141,7 @@ def test_unusable_clips_are_left_out_and_counted(
         run_bench([make_model("good")], Corpus("void", (broken,)), quick)
 
 
+@pytest.mark.slow
 def test_transcripts_outside_the_alphabet_count_as_errors(
     make_model: Callable[..., Path], spell: Callable[..., Utterance], quick: BenchSettings
 ) -> None:
@@ -149,6 +153,7 @@ def test_transcripts_outside_the_alphabet_count_as_errors(
     assert "characters that the models cannot write" in report.notes[0]
 
 
+@pytest.mark.slow
 def test_phonemes_are_counted_as_labels(
     make_model: Callable[..., Path], spell: Callable[..., Utterance], quick: BenchSettings
 ) -> None:
@@ -178,6 +183,7 @@ def test_limit_and_seed_choose_the_same_clips_again(
     assert len({tuple(chosen(seed)) for seed in range(4)}) > 1
 
 
+@pytest.mark.slow
 def test_sweep_can_be_left_out(
     make_model: Callable[..., Path], corpus: Corpus, quick: BenchSettings
 ) -> None:
@@ -186,6 +192,7 @@ def test_sweep_can_be_left_out(
     assert report.models[0].batches == ()
 
 
+@pytest.mark.slow
 def test_progress_reaches_the_end_of_every_stage(
     make_model: Callable[..., Path], corpus: Corpus, quick: BenchSettings
 ) -> None:
@@ -195,6 +202,7 @@ def test_progress_reaches_the_end_of_every_stage(
     assert set(seen.values()) == {1.0}
 
 
+@pytest.mark.slow
 def test_other_labels_are_refused(
     make_model: Callable[..., Path], corpus: Corpus, quick: BenchSettings
 ) -> None:

@@ -25,12 +25,14 @@ from tests.small_model import Clip, clips, model, source
 __all__ = ["clips", "model", "source"]
 
 
+@pytest.mark.slow
 def test_operators_are_named_in_their_own_rooms_only() -> None:
     found = named(OPERATORS, OPERATOR_ROOMS)
 
     assert found.keys() - OPERATOR_EXCEPTIONS.keys() == set()
 
 
+@pytest.mark.slow
 def test_each_exception_is_still_needed_and_has_a_reason() -> None:
     found = named(OPERATORS, OPERATOR_ROOMS)
 
@@ -38,6 +40,7 @@ def test_each_exception_is_still_needed_and_has_a_reason() -> None:
     assert all(OPERATOR_EXCEPTIONS.values())
 
 
+@pytest.mark.slow
 def test_tasks_are_named_in_their_own_room_only() -> None:
     found = named(TASKS, TASK_ROOMS)
 
@@ -46,6 +49,7 @@ def test_tasks_are_named_in_their_own_room_only() -> None:
     assert all(TASK_EXCEPTIONS.values())
 
 
+@pytest.mark.slow
 def test_outside_of_it_nobody_asks_which_task_a_model_is_of() -> None:
     assert asking_for_a_task() == {}
 

@@ -67,6 +67,7 @@ class TestContents:
         assert not manifest.frontend_added
         assert manifest.model_sha256 == sha256_of(fused_artifact)
 
+    @pytest.mark.slow
     def test_external_weights_travel_along(self, artifact: Path, tmp_path: Path) -> None:
         model = onnx.load(str(artifact))
         big = np.arange(2_000, dtype=np.float32)
@@ -83,6 +84,7 @@ class TestContents:
         assert runtime["onnxruntime"] == onnxruntime.__version__
         assert runtime["rtf"] > 0
 
+    @pytest.mark.slow
     def test_another_interpreter_is_tried_too(self, artifact: Path, tmp_path: Path) -> None:
         manifest = ship(artifact, tmp_path / "b", pythons=[sys.executable])
         assert len(manifest.tested_on) == 2

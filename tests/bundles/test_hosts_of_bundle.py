@@ -32,6 +32,7 @@ def shipped_for(target: TargetCpu, folder: Path) -> Path:
     return folder / "bundle"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "exact_on", "sentence"),
     [

@@ -226,6 +226,7 @@ class TestManifest:
             verify(bundle)
 
 
+@pytest.mark.slow
 @given(st.text(alphabet="ab./\\:~ \0", max_size=12))
 def test_a_path_that_is_called_safe_stays_inside(path: str) -> None:
     if not why_unsafe(path):

@@ -67,6 +67,7 @@ def test_with_enough_memory_nothing_is_written(temporary: Path) -> None:
     assert not list(temporary.iterdir())
 
 
+@pytest.mark.slow
 def test_folder_goes_with_the_last_array(temporary: Path) -> None:
     spill = Spill(0)
     array, later = SpilledArray(spill), SpilledArray(spill)

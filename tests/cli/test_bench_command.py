@@ -104,6 +104,7 @@ def test_report_and_tables(
     assert found.corpus.split == "test"
 
 
+@pytest.mark.slow
 def test_json_goes_to_standard_output_alone(
     models: list[Path], labelled: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -112,6 +112,7 @@ def test_front_of_what_is_possible(source, sensitivity, tmp_path) -> None:
     assert all(file.stat().st_size > 0 for file in files)
 
 
+@pytest.mark.slow
 def test_latency_limit_chooses_kernels(source, sensitivity, tmp_path) -> None:
     times = tmp_path / "times.json"
     write_layer_times(synthetic_times(read_sensitivity(sensitivity)), times)
@@ -160,6 +161,7 @@ def test_times_are_measured_once(source, sensitivity, audio, tmp_path) -> None:
     assert times.read_text() == written
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "options"),
     [
@@ -376,6 +378,7 @@ def test_clips_that_are_left_out_are_named(source, sensitivity, audio, tmp_path,
     assert "left out 1 clip: " in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_plan_that_was_edited_beyond_its_budget_writes_nothing(
     source, audio, tmp_path, capsys
 ) -> None:

@@ -49,6 +49,7 @@ def audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_one_preset(source: Path, audio: Path, tmp_path: Path, capsys) -> None:
     output = tmp_path / "out" / "q.onnx"
     assert run("quantize", source, "--preset", "static-int8", "--audio", audio, "-o", output) == 0
@@ -104,6 +105,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_all_presets_beside_the_source(source: Path, audio: Path, capsys) -> None:
     before = source.read_bytes()
     assert (
@@ -218,6 +220,7 @@ def test_help_shows_an_example(name: str, capsys) -> None:
     assert f"Example:\n    quantkit {name} " in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_calibration_hears_only_the_chosen_speaker_and_part(
     source: Path, audio: Path, tmp_path: Path, capsys
 ) -> None:

@@ -108,6 +108,7 @@ def test_an_existing_bundle_needs_force(
     assert json.loads((bundle / "manifest.json").read_text())["name"] == "renamed"
 
 
+@pytest.mark.slow
 def test_neither_command_imports_torch() -> None:
     code = (
         "import sys, quantkit.cli.ship, quantkit.cli.verify, quantkit.cli.gate;"

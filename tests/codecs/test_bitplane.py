@@ -12,6 +12,7 @@ from quantkit.codecs.bitplane import Bitplane
 from quantkit.errors import InputError
 
 
+@pytest.mark.slow
 @given(
     shape=st.lists(st.integers(0, 9), min_size=1, max_size=4),
     bits=st.integers(1, 8),

@@ -27,6 +27,7 @@ def error(codec, weight: Weight) -> float:
     return float((importance * difference**2).sum())
 
 
+@pytest.mark.slow
 @given(
     shape=st.lists(st.integers(0, 9), min_size=1, max_size=4),
     codec=st.sampled_from(CODECS),

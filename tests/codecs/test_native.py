@@ -13,6 +13,7 @@ from quantkit.codecs.native import Native
 from quantkit.errors import InputError
 
 
+@pytest.mark.slow
 @given(
     shape=st.lists(st.integers(0, 9), min_size=1, max_size=4),
     bits=st.sampled_from([2, 4]),

@@ -59,6 +59,7 @@ class TestOneProcess:
             assert folder.parent == Path(tempfile.gettempdir())
         assert not folder.exists()
 
+    @pytest.mark.slow
     def test_a_folder_goes_with_its_object(self) -> None:
         made = TemporaryFolder()
         path = made.path

@@ -312,6 +312,7 @@ def test_what_is_ours_or_lost_is_said(source: Path, labels: Path, tmp_path: Path
         adopt(tmp_path / "none.onnx", tmp_path / "again.onnx", labels, "ctc")
 
 
+@pytest.mark.slow
 def test_it_needs_no_torch(source: Path, labels: Path, tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['torch'] = None; sys.modules['transformers'] = None\n"

@@ -43,6 +43,7 @@ def graph_of(nodes, constants=None, inputs=("x",), outputs=("y",), **options) ->
     return helper.make_model(graph, opset_imports=opsets, ir_version=8, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [residual, attention])
 def test_prefix_and_suffix_compute_what_the_whole_does_at_every_cut(build) -> None:
     model, feed = build()

@@ -137,6 +137,7 @@ def test_metrics_without_divergence_have_no_picture(summary, sensitivity) -> Non
     assert "How much each layer matters" not in headings(html)
 
 
+@pytest.mark.slow
 def test_hostile_names_stay_text(summary, sensitivity, plan, front) -> None:
     rows = (replace(plan.layers[0], name=EVIL, note=EVIL), *plan.layers[1:])
     layers = (replace(sensitivity.layers[0], name=EVIL), *sensitivity.layers[1:])
@@ -158,6 +159,7 @@ def test_the_same_page_every_time(summary, sensitivity, plan, front) -> None:
     assert render_page(summary, sensitivity, plan, front) == first
 
 
+@pytest.mark.slow
 def test_it_is_written(summary, sensitivity, plan, front, tmp_path: Path) -> None:
     write_page(tmp_path / "out" / "page.html", summary, sensitivity, plan, front)
     written = (tmp_path / "out" / "page.html").read_text(encoding="utf-8")

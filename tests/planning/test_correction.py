@@ -85,6 +85,7 @@ def test_interaction_is_found_and_the_plan_made_anew(layer, factor, planner) -> 
     assert found.optimum.size <= BUDGET
 
 
+@pytest.mark.slow
 def test_correction_pays(planner) -> None:
     judge = Blaming(planner, {"layer2.conv": 8.0, "layer4.conv": 0.2})
     found = corrected_plan(planner, judge, BUDGET)
@@ -112,6 +113,7 @@ def test_the_best_of_those_tried_is_kept(planner) -> None:
     assert found.measured.mean == found.rounds[0].measured
 
 
+@pytest.mark.slow
 def test_blame_is_bounded(planner) -> None:
     """A layer that seems to make things better must not be starved for it."""
 

@@ -113,6 +113,7 @@ def test_larger_budget_is_never_worse(source, sensitivity) -> None:
     assert set(described(found[-1].plan)) == {"int8@static"}
 
 
+@pytest.mark.slow
 def test_same_question_gets_the_same_plan(source, sensitivity) -> None:
     assert optimal_plan(source, BUDGET, sensitivity) == optimal_plan(source, BUDGET, sensitivity)
 

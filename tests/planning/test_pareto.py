@@ -115,6 +115,7 @@ class TestFiles:
         assert lines[1].startswith("| ---: | ---: | ---: |")
         assert len(lines) == len(timed.points) + 2
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("suffix", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")]
     )

@@ -34,6 +34,7 @@ def assert_size_was_known(plan: Plan, size: int) -> None:
     assert plan.predicted_bytes - TOLERANCE <= size <= plan.predicted_bytes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize("compute", ["static", "dynamic", "float32"])
 def test_every_codec_and_compute(codec, compute, source, clips, tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ def choice(codec: str, compute: str) -> LayerChoice:
     return LayerChoice(compute, CodecChoice.parse(codec), range=RANGES[compute])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compute", RANGES)
 def test_every_codec_on_every_kernel(compute, source) -> None:
     sizes = SizeModel(source)

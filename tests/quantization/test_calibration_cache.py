@@ -85,6 +85,7 @@ def test_other_clips_are_heard_anew(source, counted, tmp_path) -> None:
     assert rounds_of(fewer, prepared.feeds(fewer), prepared, tmp_path / "b.onnx") == 1
 
 
+@pytest.mark.slow
 def test_another_model_is_heard_anew(source, counted, tmp_path) -> None:
     prepared = PreparedModel(source)
     feeds = prepared.feeds(counted)

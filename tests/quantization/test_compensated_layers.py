@@ -95,6 +95,7 @@ def test_so_do_blocks(case, tmp_path: Path) -> None:
     assert errors[0] < 0.6 * errors[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compute", ["static", "dynamic", "float32"])
 def test_a_whole_model_is_nearer_to_the_float_one(compute, source, clips, run, tmp_path) -> None:
     settings = QuantizeSettings(compute=compute, codec=CodecChoice.parse("codebook:3"))
@@ -107,6 +108,7 @@ def test_a_whole_model_is_nearer_to_the_float_one(compute, source, clips, run, t
     assert errors[0] < errors[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", ["bitplane:3", "codebook:2", "sparse:3,keep=30"])
 def test_neither_size_nor_kernels_depend_on_it(codec, source, clips, tmp_path: Path) -> None:
     settings = QuantizeSettings(compute="static", codec=CodecChoice.parse(codec))

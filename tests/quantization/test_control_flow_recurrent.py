@@ -95,6 +95,7 @@ def clips(within: str) -> list[tuple[str, dict[str, np.ndarray]]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("within", ["", "If", "nested"])
 @pytest.mark.parametrize(
     ("compute", "codec", "kernel"),

@@ -29,6 +29,7 @@ def test_float_model(source) -> None:
     assert first.kernel == first.status == ""
 
 
+@pytest.mark.slow
 def test_bytes_of_a_quantized_model_add_up_to_its_weights(source, tmp_path, clips) -> None:
     for name in ("int8", "dynamic-int8", "static-int8"):
         path = quantize_model(source, tmp_path / f"{name}.onnx", name, clips).path

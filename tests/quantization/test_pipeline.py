@@ -32,6 +32,7 @@ def test_every_preset_stays_close_to_float32(name, source, tmp_path, clips, run)
     assert result.size_bytes < 0.9 * result.source_bytes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BATCH_INDEPENDENT)
 def test_batch_of_64_equals_batch_of_1_bit_for_bit(name, source, tmp_path, clips, run) -> None:
     path = quantize_model(source, tmp_path / "q.onnx", name, clips).path

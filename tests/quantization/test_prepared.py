@@ -71,6 +71,7 @@ def test_a_graph_is_known_by_its_balances(source) -> None:
     assert plain.graph_sha256() == prepare(prepared, "dynamic-int8").graph_sha256()
 
 
+@pytest.mark.slow
 def test_weights_that_a_pass_makes_anew_leave_memory_and_go_with_the_model(tmp_path) -> None:
     # A transposed weight is folded: the pass stores it anew.
     weight = np.random.default_rng(0).standard_normal((256, 128)).astype(np.float32)

@@ -79,6 +79,7 @@ def test_every_range_stays_close_to_float32(method, source, tmp_path, clips, run
     assert {row["range"] for row in read_info(path).plan["layers"]} == {label}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["cosine", "hessian"])
 @pytest.mark.parametrize("compute", ["static", "dynamic"])
 def test_searched_steps_are_closer_than_unclipped_ones(

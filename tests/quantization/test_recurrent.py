@@ -187,6 +187,7 @@ def test_layout_that_onnxruntime_does_not_run_stays_plain() -> None:
     assert weight.geometry() is None
 
 
+@pytest.mark.slow
 def test_from_analysis_to_a_file_of_the_size_that_was_planned(
     source, clips, tmp_path: Path
 ) -> None:

@@ -35,6 +35,7 @@ SETTINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_any_processor_is_the_default(settings, source, clips, tmp_path: Path) -> None:
     made = quantize_model(source, tmp_path / "any.onnx", settings, clips)
@@ -94,6 +95,7 @@ def test_a_weight_that_is_looked_up_and_multiplied_is_stored_once(tmp_path: Path
     assert abs(sizes[0] - sizes[1]) < 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_sizes_are_foretold(settings, source, clips, tmp_path: Path) -> None:
     plan = with_sizes(source, settings)

@@ -92,6 +92,7 @@ def flips(content: bytes) -> Iterator[bytes]:
             yield bytes(damaged)
 
 
+@pytest.mark.slow
 def test_no_flipped_byte_gives_another_transcript_in_silence(artifact: Path) -> None:
     for damaged in flips(artifact.read_bytes()):
         artifact.write_bytes(damaged)
@@ -107,6 +108,7 @@ def test_without_the_checksum_some_would(artifact: Path) -> None:
     assert spelled(artifact, check=False) not in ("", sound)
 
 
+@pytest.mark.slow
 def test_no_cut_gives_a_transcript(artifact: Path) -> None:
     content = artifact.read_bytes()
     for kept in range(len(content)):

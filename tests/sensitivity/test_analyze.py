@@ -69,6 +69,7 @@ def test_only_the_metrics_that_were_asked_for(source, clips) -> None:
     assert table.settings["metrics"] == ["sqnr", "median"]
 
 
+@pytest.mark.slow
 def test_second_run_is_served_from_the_cache(source, clips, tmp_path, request) -> None:
     first = analyze(source, clips, SETTINGS, cache=tmp_path / "cache")
     request.getfixturevalue("measured_anew")
@@ -164,6 +165,7 @@ def test_killed_run_goes_on_where_it_was(parts, source, clips, tmp_path) -> None
     assert len(list(cache.rglob("*.json"))) == 13
 
 
+@pytest.mark.slow
 def test_cache_that_cannot_be_written_is_mentioned_once(source, clips, tmp_path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("no folder")
@@ -173,6 +175,7 @@ def test_cache_that_cannot_be_written_is_mentioned_once(source, clips, tmp_path)
     assert len(said) == 1
 
 
+@pytest.mark.slow
 def test_progress_names_each_stage_and_ends(source, clips) -> None:
     seen: dict[str, float] = {}
     analyze(source, clips, SETTINGS, progress=seen.__setitem__)

@@ -115,6 +115,7 @@ def test_only_quantized_layer_is_to_blame_for_all(planned) -> None:
     assert total == pytest.approx(weight.divergence, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "build"),
     [
@@ -152,6 +153,7 @@ def test_range_that_was_not_observed_is_named(planned) -> None:
         trial.divergence(plan.choices)
 
 
+@pytest.mark.slow
 def test_one_trial_takes_many_plans_in_any_order(planned) -> None:
     plan = planned(attention, compute="dynamic", rules=(LayerRule.parse("*=bitplane:3"),))
     floating = dict.fromkeys(plan.choices, FLOAT_LAYER)

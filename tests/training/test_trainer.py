@@ -126,6 +126,7 @@ def test_bfloat16_trains_too(tone_corpus: Path, tmp_path: Path) -> None:
     assert all(loss == loss for loss in losses)
 
 
+@pytest.mark.slow
 def test_a_run_does_not_go_on_with_another_alphabet_or_front_end(
     tone_corpus: Path, tmp_path: Path
 ) -> None:

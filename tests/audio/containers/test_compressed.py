@@ -89,6 +89,7 @@ class TestMp3WithoutACount:
         following = content.index(content[start : start + 2], first)
         return content[following:]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("mode", ["VARIABLE", "CONSTANT"])
     def test_all_frames_are_heard(self, tmp_path: Path, mode: str) -> None:
         content = self.uncounted(tmp_path, bitrate_mode=mode, compression_level=0.3)

@@ -37,6 +37,7 @@ def saved(folder: Path, content: Any, *, vocabulary: bool = True) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_it_is_the_model_of_transformers(tmp_path: Path) -> None:
     model = wide()
     path = saved(tmp_path, openai_checkpoint(model))
@@ -88,6 +89,7 @@ def _odd(content: dict[str, Any]) -> None:
     content["model_state_dict"]["odd"] = torch.zeros(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [

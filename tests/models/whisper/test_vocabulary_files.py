@@ -121,6 +121,7 @@ def test_the_other_form_of_a_tokenizer(tmp_path: Path) -> None:
     assert found.decode([0, 1, 51_865]) == "a bMüsli"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_what_no_file_names_stands_in_the_known_layout(tmp_path: Path, layout: Layout) -> None:
     text = {f"Ġ{i}": i for i in range(layout.end)}

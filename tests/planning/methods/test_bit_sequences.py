@@ -13,6 +13,7 @@ from quantkit.planning.methods.bit_sequences import by_value, candidates, in_tur
 VALUES = st.dictionaries(st.sampled_from("abcdefg"), st.floats(-1e3, 1e3), min_size=1)
 
 
+@pytest.mark.slow
 @given(st.permutations("abcde"), st.integers(0, 40))
 def test_rounds_keep_all_layers_within_one_bit_and_the_first_in_order_lower(order, taken) -> None:
     steps = list(candidates(dict.fromkeys("abcde", 9), in_turn(order, 8)))

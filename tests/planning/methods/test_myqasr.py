@@ -52,6 +52,7 @@ def test_every_method_is_described_and_others_are_refused() -> None:
         method_named("uniform", seed=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("direction", ["ascending", "descending"])
 def test_order_decides_which_layers_have_the_bit_more(
     direction, between, source, sensitivity
@@ -64,6 +65,7 @@ def test_order_decides_which_layers_have_the_bit_more(
     assert plan.method == f"myqasr {direction}"
 
 
+@pytest.mark.slow
 def test_no_step_before_the_plan_would_have_fitted(between, source, sensitivity) -> None:
     plan = plan_of(MyQasr(), source, between, sensitivity)
     bits = bits_of(plan)
@@ -73,6 +75,7 @@ def test_no_step_before_the_plan_would_have_fitted(between, source, sensitivity)
     assert plan.predicted_bytes <= between < before.predicted_bytes
 
 
+@pytest.mark.slow
 def test_another_metric_orders_by_it_and_the_plan_says_so(between, source, sensitivity) -> None:
     """The variances of the table fall where its medians rise."""
     plan = plan_of(MyQasr(metric="variance"), source, between, sensitivity)
@@ -103,6 +106,7 @@ def test_shuffled_deals_out_the_same_bits_by_its_seed(between, source, sensitivi
     assert again.method == "shuffled 1 of myqasr ascending"
 
 
+@pytest.mark.slow
 def test_shuffled_deals_out_the_bits_of_any_plan(between, source) -> None:
     rows = (2, 2, 3, 3, 5, 8)
     base = plan_of(Uniform(), source, 10**6)
@@ -119,6 +123,7 @@ def test_shuffled_deals_out_the_bits_of_any_plan(between, source) -> None:
     assert plan.method == "shuffled 0 of manual"
 
 
+@pytest.mark.slow
 def test_linear_gives_the_extremes_the_ends(source, sensitivity) -> None:
     """Medians 0.1 and 0.9 get 7 and 2 bits; 0.2, 0.3, 0.4, 0.5 lie ⅛, ¼, ⅜ and ½ of the way."""
     bits = dict(zip(NAMES, (6, 5, 7, 2, 5, 6), strict=True))
@@ -131,6 +136,7 @@ def test_linear_gives_the_extremes_the_ends(source, sensitivity) -> None:
     assert bits_of(other)[NAMES[2]] < bits_of(other)[NAMES[3]]
 
 
+@pytest.mark.slow
 def test_linear_stays_within_its_ends(source, sensitivity) -> None:
     most = plan_of(Linear(lowest=2, highest=7), source, 10**6, sensitivity)
     assert bits_of(most) == dict.fromkeys(NAMES, 7)
@@ -143,6 +149,7 @@ def test_linear_refuses_ends_that_are_no_range(source, sensitivity) -> None:
         plan_of(Linear(lowest=5, highest=5), source, 10**6, sensitivity)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["uniform", "shuffled", "linear", "myqasr"])
 def test_impossible_budget_says_what_is_possible(method, source, sensitivity) -> None:
     with pytest.raises(InputError) as caught:
@@ -154,6 +161,7 @@ def test_impossible_budget_says_what_is_possible(method, source, sensitivity) ->
     assert set(bits_of(plan).values()) == {1}
 
 
+@pytest.mark.slow
 def test_between_int8_and_float_layers_become_int8_one_after_the_other(source, sensitivity) -> None:
     small = plan_of(Uniform(), source, 10**6).predicted_bytes
     budget = (small + source.stat().st_size) // 2
@@ -170,6 +178,7 @@ def test_generous_budget_leaves_everything_as_it_is(source, sensitivity) -> None
     assert {row.codec for row in plan.layers} == {"float32"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", ["published", "released"])
 def test_computed_counts_fit_where_they_say_and_files_differ(count, source, sensitivity) -> None:
     """4 bits, as the count has it: half of the weights, and the rest in 1 byte or 4."""
@@ -196,6 +205,7 @@ def test_computed_counts_refuse_what_is_impossible(source, sensitivity) -> None:
         plan_of(MyQasr(size="guessed"), source, 10**6, sensitivity)
 
 
+@pytest.mark.slow
 def test_plan_as_published_has_activations_as_weights(between, source, sensitivity) -> None:
     plan = plan_of(MyQasr(), source, between, sensitivity, activation_bits="weights")
     assert [row.activation_bits for row in plan.layers] == [row.bits for row in plan.layers]

@@ -117,6 +117,7 @@ def test_no_clips_at_all() -> None:
         conditioned(transformer(), BOTH, [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fitting", [PtqSettings(), BOTH])
 @pytest.mark.parametrize("compute", ["static", "dynamic"])
 def test_size_is_what_was_foreseen(fitting: PtqSettings, compute, tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ def test_factors_are_those_of_the_paper(alpha: float) -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("affine", ["norm", "spelled"])
 @pytest.mark.parametrize("compute", ["static", "dynamic"])
 def test_planted_outliers_cost_less(compute, affine: str, tmp_path: Path) -> None:

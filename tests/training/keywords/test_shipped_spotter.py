@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from transformers import Wav2Vec2ConformerForSequenceClassification
 
 from quantkit.training.keywords.checkpoint import load_spotter
@@ -32,6 +33,7 @@ def test_it_is_small_and_loads_without_quantkit() -> None:
     assert len(model.config.id2label) == 12
 
 
+@pytest.mark.slow
 def test_its_accuracy_is_the_claimed_one(shared_data: Path) -> None:
     recipe = load_keyword_recipe(_MODEL / "recipe.toml")
     held_out = open_part(recipe.sources[0], shared_data / "speech_commands", "test")
