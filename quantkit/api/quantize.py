@@ -22,9 +22,9 @@ from quantkit.quantization.choices.presets import PRESETS, resolve
 from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.family import quantize_family
+from quantkit.quantization.nothing_quantized import require_quantized_by
 from quantkit.quantization.pipeline import QuantizeResult, quantize_model
 from quantkit.quantization.prepared import PreparedModel
-from quantkit.quantization.something import require_something_of
 
 
 def quantize(
@@ -134,7 +134,7 @@ def quantize_presets(
     with float_model(model, begin) as source:
         begin(_steps(model, "all presets", clips))
         prepared = PreparedModel(source, keep_interface)
-        require_something_of(prepared, family, fitting)
+        require_quantized_by(prepared, family, fitting)
         return tuple(
             quantize_family(prepared, target, family, clips, fitting=fitting, progress=progress)
         )

@@ -28,9 +28,9 @@ from quantkit.progress import Progress, no_progress
 from quantkit.quantization.choices.presets import preset
 from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import QuantizeSettings
+from quantkit.quantization.nothing_quantized import require_quantized_by
 from quantkit.quantization.pipeline import quantize_model
 from quantkit.quantization.prepared import PreparedModel
-from quantkit.quantization.something import require_something_of
 from quantkit.runtime.lint import LintReport
 from quantkit.runtime.malloc_trim import malloc_trim
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
@@ -149,7 +149,7 @@ def personalize(
     settings.quantize.assign(prepared.layers_of(prepared.graph(settings.quantize.skip_passes)))
     # So is a model that cannot be made any smaller.
     candidates = (replace(settings.quantize, codec=codec) for codec in settings.candidates)
-    require_something_of(prepared, candidates, settings.fitting)
+    require_quantized_by(prepared, candidates, settings.fitting)
     info, feeds = prepared.info, prepared.feeds(calibration)
     divergence = DivergenceSettings(candidates=settings.candidates)
     clock = _Clock()

@@ -28,12 +28,12 @@ from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import (
     QuantizeSettings,
 )
+from quantkit.quantization.nothing_quantized import require_quantized
 from quantkit.quantization.observe import observe
 from quantkit.quantization.prepare import prepare
 from quantkit.quantization.prepared import AssignedModel, PreparedModel
 from quantkit.quantization.range_search import search_ranges
 from quantkit.quantization.rewrite import rewrite
-from quantkit.quantization.something import require_something
 from quantkit.quantization.storage import stored_layers
 from quantkit.quantization.unusable_clips import leaving_out
 from quantkit.quantization.weights import WeightStore, quantized_weight
@@ -192,7 +192,7 @@ def _observed(
     """The choices for all layers, and what the clips show of them."""
     assigned = prepare(prepared, settings, fitting)
     if not allow_nothing:
-        require_something([assigned])
+        require_quantized([assigned])
     if _same_file(prepared.source, destination) and not assigned.is_unchanged:
         raise InputError(
             f"{destination} is the float32 model itself; write the result to another file"

@@ -13,7 +13,7 @@ from quantkit.quantization.prepare import prepare
 from quantkit.quantization.prepared import AssignedModel, PreparedModel
 
 
-def require_something(assigned: Iterable[AssignedModel]) -> None:
+def require_quantized(assigned: Iterable[AssignedModel]) -> None:
     """Some layer is quantized by one of ``assigned``, unless none was to be.
 
     Args:
@@ -41,13 +41,13 @@ def require_something(assigned: Iterable[AssignedModel]) -> None:
     )
 
 
-def require_something_of(
+def require_quantized_by(
     prepared: PreparedModel, family: Iterable[QuantizeSettings], fitting: PtqSettings | None
 ) -> None:
     """The same of what each of ``family`` makes of a model; the first that does is enough.
 
     Raises:
-        NothingQuantized: see :func:`require_something`.
+        NothingQuantized: see :func:`require_quantized`.
     """
 
     def assigned() -> Iterator[AssignedModel]:
@@ -56,4 +56,4 @@ def require_something_of(
             with suppress(InputError):
                 yield prepare(prepared, settings, fitting)
 
-    require_something(assigned())
+    require_quantized(assigned())
