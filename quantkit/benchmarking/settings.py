@@ -49,6 +49,8 @@ class BenchSettings:
             raise InputError("threads must be whole numbers; 0 takes all cores")
         if self.limit < 0 or self.sweep_utterances < 0:
             raise InputError("a number of utterances must not be negative")
+        if self.seed < 0:
+            raise InputError(f"a seed must be a whole number of at least 0, not {self.seed}")
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -84,7 +84,13 @@ from quantkit.text.normalizations import NORMALIZATIONS
     show_default=True,
     help="Utterances for accuracy by batch size; 0 leaves it out.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of every random choice.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print bench.json instead of tables.")
 def command(
     models: tuple[Path, ...],

@@ -66,7 +66,7 @@ class LayerPlan:
         name = row.get("name", "without a name") if isinstance(row, dict) else "of the plan"
         found = Fields(row, f"layer {name}")
         found.only(each.name for each in fields(cls))
-        found.number("bits")
+        found.number("bits", limits=Range(0, 64))
         return cls(
             name=found.text("name"),
             op=found.text("op"),

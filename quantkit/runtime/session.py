@@ -70,6 +70,8 @@ def session_options(
     options.intra_op_num_threads = threads or core_limit()
     options.inter_op_num_threads = 1
     options.log_severity_level = _LOG_FATAL_ONLY
+    # Allocators write to a log that is of no session.
+    onnxruntime.set_default_logger_severity(_LOG_FATAL_ONLY)
     if not spin:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if not prepack:

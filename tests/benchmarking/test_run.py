@@ -242,17 +242,3 @@ def test_the_test_split_is_the_default_and_the_report_names_it(
     assert (everything.split, everything.utterances) == ("", len(clips))
     with pytest.raises(CorpusError, match="dev"):
         run_bench([model], both, replace(quick, split="dev"))
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"batch_sizes": ()},
-        {"batch_sizes": (0,)},
-        {"threads": (-1,)},
-        {"limit": -1},
-    ],
-)
-def test_settings_are_checked(wrong: dict[str, object]) -> None:
-    with pytest.raises(InputError):
-        BenchSettings(**wrong)  # type: ignore[arg-type]

@@ -67,6 +67,7 @@ def test_person_may_leave_out_sizes_and_what_has_a_usual_value() -> None:
         ({"codec": None}, "layer second: codec is missing"),
         ({"bits": "3"}, "layer second: bits must be a number, not '3'"),
         ({"bits": True}, "layer second: bits must be a number, not True"),
+        ({"bits": -1}, "layer second: bits must be at least 0 and at most 64, not -1"),
         (
             {"compute": "int8"},
             "compute must be one of float32, dynamic, static, matmul-nbits, not 'int8'",

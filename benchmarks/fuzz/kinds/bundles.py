@@ -82,6 +82,8 @@ class Bundles:
             return True
         else:
             file.write_bytes(damaged(before, random))
+            if file == manifest:
+                return _lists_the_same(case, manifest)
             return file.read_bytes() == before
         return False
 
