@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 from click.shell_completion import CompletionItem
 
-from quantkit.cli.framework.signals import EXIT_CODE_BASE, EndedBySignal, ended_by_signals
+from quantkit.cli.framework.signals import EXIT_CODE_BASE, EndedBySignal, ended_by_signals, in_words
 from quantkit.cli.streams import accept_any_text
 from quantkit.errors import QuantkitError
 from quantkit.printable import printable
@@ -93,10 +93,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with ended_by_signals():
             status = group.main(args=arguments, prog_name="quantkit", standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        click.echo("quantkit: interrupted", err=True)
+        click.echo(f"quantkit: {in_words(signal.SIGINT)}", err=True)
         sys.exit(EXIT_CODE_BASE + signal.SIGINT)
     except EndedBySignal as ended:
-        click.echo(f"quantkit: ended by {ended.name}", err=True)
+        click.echo(f"quantkit: {in_words(ended.number)}", err=True)
         sys.exit(EXIT_CODE_BASE + ended.number)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()

@@ -86,8 +86,9 @@ def test_an_interruption_is_130(tmp_path: Path) -> None:
 
 
 def test_native_code_is_not_waited_for_without_end(tmp_path: Path) -> None:
-    code, _ = ended_by(signal.SIGTERM, tmp_path, "wait_in_native_code")
+    code, complaint = ended_by(signal.SIGTERM, tmp_path, "wait_in_native_code")
     assert code == 128 + signal.SIGTERM
+    assert complaint == "quantkit: ended by SIGTERM\n"
     assert left_in(tmp_path) == ["result.onnx", "tmp"]
 
 

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from quantkit.disk.temporary import remove_abandoned, remove_all_of_this_process
@@ -29,10 +29,12 @@ class EndedBySignal(BaseException):
         super().__init__(number)
         self.number = number
 
-    @property
-    def name(self) -> str:
-        """Such as ``SIGTERM``."""
-        return signal.Signals(self.number).name
+
+def in_words(number: int) -> str:
+    """What a command that a signal has ended says."""
+    if number == signal.SIGINT:
+        return "interrupted"
+    return f"ended by {signal.Signals(number).name}"
 
 
 @contextmanager
@@ -88,6 +90,8 @@ def _watched(numbers: list[int]) -> Iterator[None]:
         while number := os.read(reading, 1):
             if number[0] in numbers and not over.wait(_PATIENCE_SECONDS):
                 remove_all_of_this_process()
+                with suppress(OSError):
+                    os.write(2, f"quantkit: {in_words(number[0])}\n".encode())
                 os._exit(EXIT_CODE_BASE + number[0])
 
     watcher = threading.Thread(target=watch, name="signals", daemon=True)
