@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import onnx
 from onnx import AttributeProto, NodeProto, SparseTensorProto, TensorProto, helper, numpy_helper
 
 from quantkit.arrays import Array
-from quantkit.graph.partition import bodies
+from quantkit.graph.partition import graphs_within
 from quantkit.graph.tensors import tensor_array
 
 # Attributes of a Constant that are numbers themselves, and the type of its result.
@@ -30,7 +28,7 @@ def make_constants_plain(model: onnx.ModelProto) -> str:
         What was done, in words; empty where no constant was sparse.
     """
     sparse = 0
-    for graph in _graphs(model.graph):
+    for graph in graphs_within(model.graph):
         for each in graph.sparse_initializer:
             graph.initializer.append(_dense(each, each.values.name))
         sparse += len(graph.sparse_initializer)
@@ -47,7 +45,7 @@ def make_constants_plain(model: onnx.ModelProto) -> str:
 def _make_plain(node: NodeProto) -> bool:
     """Whether its value was sparse."""
     for attribute in node.attribute:
-        name = attribute.name
+        name = str(attribute.name)
         if name in _NUMBERS:
             value = np.array(helper.get_attribute_value(attribute), _NUMBERS[name])
             tensor = numpy_helper.from_array(value, node.output[0])
@@ -55,9 +53,8 @@ def _make_plain(node: NodeProto) -> bool:
             tensor = _dense(attribute.sparse_tensor, node.output[0])
         else:
             continue
-        was_sparse = bool(name == _SPARSE)
         attribute.CopyFrom(helper.make_attribute("value", tensor))
-        return was_sparse
+        return name == _SPARSE
     return False
 
 
@@ -70,10 +67,3 @@ def _dense(sparse: SparseTensorProto, name: str) -> TensorProto:
     else:
         full[tuple(places.T)] = values
     return numpy_helper.from_array(full, name)
-
-
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    yield graph
-    for node in graph.node:
-        for body in bodies(node):
-            yield from _graphs(body)

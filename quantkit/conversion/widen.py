@@ -13,7 +13,7 @@ from onnx import AttributeProto, NodeProto, TensorProto, helper
 from quantkit.conversion.types import inferred_types
 from quantkit.errors import OutputError
 from quantkit.graph.editor import GraphEditor, copy_node
-from quantkit.graph.partition import bodies
+from quantkit.graph.partition import graphs_within
 from quantkit.graph.tensors import move_out, set_raw_bytes, tensor_array
 
 #: Types of 16 bits that are widened.
@@ -28,7 +28,7 @@ _SMALLEST_LEFT = 1 << 16
 
 def halves_in(model: onnx.ModelProto) -> tuple[str, ...]:
     """Which of the types of 16 bits occur in ``model``, as ONNX calls them, in small letters."""
-    found = {type_ for graph in _graphs(model.graph) for type_ in _types_in(graph)}
+    found = {type_ for graph in graphs_within(model.graph) for type_ in _types_in(graph)}
     return tuple(str(TensorProto.DataType.Name(each)).lower() for each in HALVES if each in found)
 
 
@@ -61,7 +61,7 @@ def widen(model: onnx.ModelProto, weights: Path, *, keep_interface: bool) -> str
             f"cannot put weights into {weights.parent}: {error.strerror or error}; make room "
             "there, or let TMPDIR name another folder"
         ) from error
-    for graph in _graphs(model.graph):
+    for graph in graphs_within(model.graph):
         _widen_graph(graph)
     editor = GraphEditor(model)
     _remove_casts(editor, idle)
@@ -89,7 +89,7 @@ def _idle_casts(model: onnx.ModelProto) -> set[str]:
     """Results of casts between the types that become one."""
     types = inferred_types(model)
     found = set()
-    for graph in _graphs(model.graph):
+    for graph in graphs_within(model.graph):
         for node in graph.node:
             if node.op_type != "Cast" or node.domain not in ("", "ai.onnx"):
                 continue
@@ -172,13 +172,6 @@ def _widen_type(type_: onnx.TypeProto) -> None:
         type_.tensor_type.elem_type = TensorProto.FLOAT
     elif kind in ("sequence_type", "optional_type"):
         _widen_type(getattr(type_, kind).elem_type)
-
-
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    yield graph
-    for node in graph.node:
-        for body in bodies(node):
-            yield from _graphs(body)
 
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:

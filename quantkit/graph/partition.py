@@ -168,3 +168,11 @@ def bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
         if attribute.type == onnx.AttributeProto.GRAPH:
             yield attribute.g
         yield from attribute.graphs
+
+
+def graphs_within(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """``graph`` itself, and all that its nodes run, at any depth."""
+    yield graph
+    for node in graph.node:
+        for body in bodies(node):
+            yield from graphs_within(body)

@@ -57,12 +57,8 @@ def parts_of(stream: BinaryIO, size: int) -> list[Part]:
     """
     start, end = untagged(stream, size)
     head = bytes_at(stream, start, _HEAD_BYTES)
-    if is_wave(head):
-        return wave_parts(stream, start, size)
-    if head[:4] == b"fLaC":
-        return flac_parts(stream, start, end)
-    if head[:4] == b"OggS":
-        return ogg_parts(stream, start, end)
+    if (common := _common_parts(stream, start, end, size)) is not None:
+        return common
     if is_caf(head):
         return caf_parts(stream, start, size)
     if is_sun(head):
@@ -79,7 +75,7 @@ def parts_of(stream: BinaryIO, size: int) -> list[Part]:
     perhaps = next((form for magic, form in _PERHAPS if head.startswith(magic)), None)
     if not perhaps and (first := _first_sound(stream, start, end)) > start:
         note = f"{first - start} bytes in front of its sound are none"
-        parts = _known_parts(stream, first, end)
+        parts = _common_parts(stream, first, end, end) or mpeg_parts(stream, first, end)
         return [replace(parts[0], notes=(note, *parts[0].notes)), *parts[1:]]
     # libsndfile may take it for an MP3, in whatever it finds.
     return [Part(View(stream, [(0, size)]), missing=missing, perhaps=perhaps, noisy=True)]
@@ -95,15 +91,21 @@ def _first_sound(stream: BinaryIO, start: int, end: int) -> int:
     return min((each for each in (*found, at) if each >= 0), default=start)
 
 
-def _known_parts(stream: BinaryIO, start: int, end: int) -> list[Part]:
+def _common_parts(stream: BinaryIO, start: int, end: int, size: int) -> list[Part] | None:
+    """Of WAV, FLAC and Ogg; None of anything else.
+
+    Args:
+        start, end: first byte and last + 1, without tags.
+        size: last byte + 1 with them, which WAV has in chunks of its own.
+    """
     head = bytes_at(stream, start, _HEAD_BYTES)
     if is_wave(head):
-        return wave_parts(stream, start, end)
+        return wave_parts(stream, start, size)
     if head[:4] == b"fLaC":
         return flac_parts(stream, start, end)
     if head[:4] == b"OggS":
         return ogg_parts(stream, start, end)
-    return mpeg_parts(stream, start, end)
+    return None
 
 
 def _is_gsm(head: bytes) -> bool:
