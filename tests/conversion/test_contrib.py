@@ -33,7 +33,8 @@ def fused(
     **attributes: Any,
 ) -> onnx.ModelProto:
     node = helper.make_node(op, list(inputs), list(outputs), "node", domain=domain, **attributes)
-    types = {name: TensorProto.INT32 for name in free if name in ("mask", "ids")}
+    types = {name: TensorProto.INT32 for name in free if name in ("mask", "ids", "counts")}
+    types |= {name: TensorProto.INT64 for name in free if name == "steps"}
     return graph_of(
         [node], free, [o for o in outputs if o and o != "unread"], constants, types=types
     )
@@ -44,6 +45,7 @@ SOUND, TAPS = {"x": (B, 3, 20)}, {"w": some(4, 3, 5), "b": some(4)}
 ROWS = {"x": (B, S, WIDTH)}
 GAIN = {"g": some(WIDTH) + 1, "o": some(WIDTH)}
 QKV = {"w": some(WIDTH, 3 * WIDTH), "b": some(3 * WIDTH)}
+ANGLES = {"cos": some(9, H // 2), "sin": some(9, H // 2)}
 HEADS = {"q": (B, S, WIDTH), "k": (B, T, WIDTH), "v": (B, T, WIDTH)}
 
 CASES: dict[str, tuple[onnx.ModelProto, int]] = {
@@ -179,6 +181,26 @@ CASES: dict[str, tuple[onnx.ModelProto, int]] = {
         ),
         1,
     ),
+    "Attention, each query masked": (
+        fused("Attention", ["x", "w", "b", "mask"], QKV, ROWS | {"mask": (B, S, S)}, num_heads=N),
+        1,
+    ),
+    "Attention over as many keys as each clip has": (
+        fused("Attention", ["x", "w", "b", "counts"], QKV, ROWS | {"counts": (B,)}, num_heads=N),
+        1,
+    ),
+    "Attention with states": (
+        fused(
+            "Attention",
+            ["x", "w", "b", "", "past"],
+            QKV,
+            ROWS | {"past": (2, B, N, 3, H)},
+            ["y", "present"],
+            num_heads=N,
+            unidirectional=1,
+        ),
+        1,
+    ),
     "MultiHeadAttention": (fused("MultiHeadAttention", "qkv", {}, HEADS, num_heads=N), 0),
     "MultiHeadAttention with a bias and states": (
         fused(
@@ -212,6 +234,60 @@ CASES: dict[str, tuple[onnx.ModelProto, int]] = {
         ),
         0,
     ),
+    "MultiHeadAttention over as many keys as each clip has": (
+        fused(
+            "MultiHeadAttention",
+            ["q", "k", "v", "", "counts"],
+            {},
+            HEADS | {"counts": (B,)},
+            num_heads=N,
+        ),
+        0,
+    ),
+    "RotaryEmbedding": (
+        fused("RotaryEmbedding", ["x", "steps", "cos", "sin"], ANGLES, ROWS | {"steps": (B, S)}),
+        2,
+    ),
+    "RotaryEmbedding from one step on, in pairs": (
+        fused(
+            "RotaryEmbedding",
+            ["x", "steps", "cos", "sin"],
+            ANGLES,
+            ROWS | {"steps": (1,)},
+            interleaved=1,
+        ),
+        2,
+    ),
+    "RotaryEmbedding of a part of each head": (
+        fused(
+            "RotaryEmbedding",
+            ["x", "steps", "cos", "sin"],
+            {name: table[:, :1] for name, table in ANGLES.items()},
+            ROWS | {"steps": (1,)},
+            num_heads=N,
+            rotary_embedding_dim=2,
+        ),
+        2,
+    ),
+    "RotaryEmbedding by heads": (
+        fused(
+            "RotaryEmbedding",
+            ["x", "steps", "cos", "sin"],
+            ANGLES,
+            {"x": (B, N, S, H), "steps": (B, S)},
+        ),
+        2,
+    ),
+    "RotaryEmbedding by heads, from one step on": (
+        fused(
+            "RotaryEmbedding",
+            ["x", "steps", "cos", "sin"],
+            ANGLES,
+            {"x": (B, N, S, H), "steps": (1,)},
+            interleaved=1,
+        ),
+        2,
+    ),
 }
 
 
@@ -225,6 +301,10 @@ def test_parts_compute_what_the_whole_does(case: str, run: Runs) -> None:
         feed[value.name] = some(*shape)
         if value.name in ("mask", "ids"):
             feed[value.name] = np.tril(np.ones(shape, np.int32), S - 2)
+        if value.name == "counts":
+            feed[value.name] = np.array([3, 5], np.int32)
+        if value.name == "steps":
+            feed[value.name] = np.arange(np.prod(shape)).reshape(shape) % 9 + (len(shape) == 1)
     before = run(model, **feed)
     assert take_apart(model)
     assert {entry.domain for entry in model.opset_import} == {""}
@@ -239,6 +319,14 @@ def test_parts_compute_what_the_whole_does(case: str, run: Runs) -> None:
         fused("Attention", "xwb", QKV, ROWS, num_heads=N, do_rotary=1),
         fused("Gelu", "x", {}, ROWS, domain="com.someone"),
         fused("MultiHeadAttention", "q", {}, {"q": (B, S, N, 3, H)}, num_heads=N),
+        fused("Attention", ["x", "w", "b", "ends"], QKV, ROWS | {"ends": (2 * B,)}, num_heads=N),
+        fused(
+            "RotaryEmbedding",
+            ["x", "steps", "cos", "sin"],
+            ANGLES,
+            ROWS | {"steps": (1,)},
+            scale=0.5,
+        ),
     ],
 )
 def test_what_is_not_known_to_be_exact_stays(model: onnx.ModelProto) -> None:

@@ -9,6 +9,15 @@ import onnx
 
 from quantkit.conversion.contrib.activations import bias_gelu, fast_gelu, gelu, quick_gelu
 from quantkit.conversion.contrib.attention import attention, multi_head_attention
+from quantkit.conversion.contrib.blocked import (
+    BLOCKED,
+    blocked_average_pool,
+    blocked_conv,
+    blocked_global_pool,
+    blocked_max_pool,
+    reorder_input,
+    reorder_output,
+)
 from quantkit.conversion.contrib.builder import MICROSOFT, Parts, Unclear
 from quantkit.conversion.contrib.normalizations import (
     embed_layer_norm,
@@ -17,6 +26,7 @@ from quantkit.conversion.contrib.normalizations import (
     skip_simplified_layer_norm,
 )
 from quantkit.conversion.contrib.products import fused_conv, fused_gemm, fused_matmul
+from quantkit.conversion.contrib.rotary import rotary_embedding
 from quantkit.conversion.types import inferred_types
 from quantkit.graph.dead_code import drop_unread_initializers
 from quantkit.graph.editor import GraphEditor
@@ -35,6 +45,14 @@ _REWRITINGS: Mapping[tuple[str, str], Callable[[Parts], None]] = {
     (MICROSOFT, "EmbedLayerNormalization"): embed_layer_norm,
     (MICROSOFT, "Attention"): attention,
     (MICROSOFT, "MultiHeadAttention"): multi_head_attention,
+    (MICROSOFT, "RotaryEmbedding"): rotary_embedding,
+    (BLOCKED, "ReorderInput"): reorder_input,
+    (BLOCKED, "ReorderOutput"): reorder_output,
+    (BLOCKED, "Conv"): blocked_conv,
+    (BLOCKED, "MaxPool"): blocked_max_pool,
+    (BLOCKED, "AveragePool"): blocked_average_pool,
+    (BLOCKED, "GlobalMaxPool"): blocked_global_pool,
+    (BLOCKED, "GlobalAveragePool"): blocked_global_pool,
     # ONNX Runtime has it among the standard operators.
     ("", "SimplifiedLayerNormalization"): simplified_layer_norm,
 }

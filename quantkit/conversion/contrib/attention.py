@@ -6,6 +6,7 @@ Shapes are B clips, S queries, T keys, N heads and H numbers a head.
 from __future__ import annotations
 
 import numpy as np
+import onnx
 
 from quantkit.conversion.contrib.builder import Parts, Unclear
 
@@ -20,10 +21,11 @@ _LOWEST = float(np.finfo(np.float32).min)
 
 def attention(parts: Parts) -> None:
     """``Attention``: input (B, S, C), weights and biases of queries, keys and values side by side,
-    a mask (B, T) and a bias of the scores; without states."""
-    parts.require_only(_ATTENTION, 6, 1)
-    if parts.attributes.get("do_rotary") or parts.input(4):
-        raise Unclear("it turns its inputs, or has states")
+    a mask, keys and values of before (2, B, N, P, H), and a bias of the scores."""
+    parts.require_only(_ATTENTION, 6, 2)
+    # ONNX Runtime runs neither on a CPU.
+    if parts.attributes.get("do_rotary") or parts.attributes.get("past_present_share_buffer"):
+        raise Unclear("it turns its inputs, or shares a buffer")
     projected = parts.add("MatMul", [parts.input(0), parts.input(1)], "", parts.node.name)
     if parts.input(2):
         projected = parts.add("Add", [projected, parts.input(2)])
@@ -37,11 +39,13 @@ def attention(parts: Parts) -> None:
     queries, keys, values = parts.split(projected, sizes)
     heads = int(parts.attributes["num_heads"])
     size = int(sizes[0]) // heads
+    found = _with_both(
+        parts, [_heads(parts, keys, heads), _heads(parts, values, heads)], parts.input(4)
+    )
     _attend(
         parts,
         _heads(parts, queries, heads),
-        _heads(parts, keys, heads),
-        _heads(parts, values, heads),
+        *found,
         scale=parts.attributes.get("scale") or size**-0.5,
         mask=parts.input(3),
         bias=parts.input(5),
@@ -87,6 +91,19 @@ def _heads(parts: Parts, value: str, heads: int) -> str:
     return parts.add("Transpose", [shaped], perm=[0, 2, 1, 3])
 
 
+def _with_both(parts: Parts, found: list[str], past: str) -> list[str]:
+    """Keys and values with those of before, which are one tensor (2, B, N, P, H)."""
+    axis = parts.ints(0)
+    if past:
+        for position, each in enumerate(found):
+            before = parts.add("Gather", [past, parts.constant(np.int64(position))], axis=0)
+            found[position] = parts.add("Concat", [before, each], axis=2)
+    if present := parts.output(1):
+        both = [parts.add("Unsqueeze", [each, axis]) for each in found]
+        parts.add("Concat", both, present, axis=0)
+    return found
+
+
 def _with_past(parts: Parts, value: str, past: str, output: str) -> str:
     if past:
         return parts.add("Concat", [past, value], output, axis=2)
@@ -102,7 +119,7 @@ def _attend(
     if bias:
         scores = parts.add("Add", [scores, bias])
     if mask:
-        scores = parts.add("Add", [scores, _masked(parts, mask)])
+        scores = parts.add("Add", [scores, _masked(parts, mask, scores)])
     if parts.attributes.get("unidirectional"):
         scores = parts.add("Where", [_earlier(parts, scores), scores, parts.scalar(_LOWEST)])
     weights = parts.add("Softmax", [scores], axis=-1)
@@ -111,14 +128,46 @@ def _attend(
     parts.add("Reshape", [joined, parts.ints(0, 0, -1)], parts.output(0))
 
 
-def _masked(parts: Parts, mask: str) -> str:
-    """What is added to the scores: (B, 1, 1, T) from the mask, (B, T), of integers."""
-    if parts.rank(mask) != 2:
-        raise Unclear("its mask counts in another way")
+def _masked(parts: Parts, mask: str, scores: str) -> str:
+    """What is added to the scores (B, N, S, T), for a mask of integers.
+
+    It marks the keys that count as (B, T) or (B, S, T), or says how many do as (B,).
+    """
     nothing, much = parts.scalar(0), parts.attributes.get("mask_filter_value", _MASKED)
-    seen = parts.add("Greater", [mask, parts.constant(np.int32(0))])
+    rank = parts.rank(mask)
+    if rank == 1:
+        if not _same_length(parts, mask, parts.input(0)):
+            # (2B,) are ends and starts, and (3B + 2,) something else again.
+            raise Unclear("its mask counts in another way")
+        lengths = parts.add("Unsqueeze", [mask, parts.ints(1)])
+        keys = parts.add("Cast", [_keys(parts, scores)], to=onnx.TensorProto.INT32)
+        seen = parts.add("Less", [keys, lengths])
+    elif rank in (2, 3):
+        seen = parts.add("Greater", [mask, parts.constant(np.int32(0))])
+    else:
+        raise Unclear("its mask has more axes than are known")
     added = parts.add("Where", [seen, nothing, parts.scalar(much)])
-    return parts.add("Unsqueeze", [added, parts.ints(1, 2)])
+    return parts.add("Unsqueeze", [added, parts.ints(1) if rank == 3 else parts.ints(1, 2)])
+
+
+def _same_length(parts: Parts, mask: str, value: str) -> bool:
+    """Whether both are known to have the same number of clips."""
+    first, second = (
+        parts.types[name].tensor_type.shape.dim[0] if name in parts.types else None
+        for name in (mask, value)
+    )
+    if first is None or second is None:
+        return False
+    return (first.dim_value, first.dim_param) == (second.dim_value, second.dim_param) and bool(
+        first.dim_value or first.dim_param
+    )
+
+
+def _keys(parts: Parts, scores: str) -> str:
+    """(T,): 0, 1, … up to the number of keys."""
+    count = parts.add("Squeeze", [parts.add("Shape", [scores], start=3, end=4), parts.ints(0)])
+    zero, one = parts.constant(np.int64(0)), parts.constant(np.int64(1))
+    return parts.add("Range", [zero, count, one])
 
 
 def _earlier(parts: Parts, scores: str) -> str:
