@@ -131,7 +131,8 @@ def write_ctranslate2(folder: Path, model: Any) -> Path:
         copy(f"encoder/conv{number}", f"encoder.conv{number}", linear)
     copy("decoder/embeddings", "decoder.embed_tokens", {"weight": "weight"})
     (folder / "model.bin").write_bytes(serialized(arrays))
-    (folder / "vocabulary.txt").write_text("\n".join(token_names()), encoding="utf-8")
+    names = "".join(f"{name}\n" for name in token_names())
+    (folder / "vocabulary.txt").write_text(names, encoding="utf-8")
     config = {"suppress_ids": [1, 2], "suppress_ids_begin": [3, TEXT_TOKENS]}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     return folder

@@ -85,7 +85,7 @@ def has_names(folder: Path) -> bool:
 def _listed(folder: Path, outputs: int) -> list[str] | None:
     lines, listed = folder / _LINES, folder / _LIST
     if lines.is_file():
-        return _text(lines).split("\n")
+        return _text(lines).replace("\r\n", "\n").removesuffix("\n").split("\n")
     if listed.is_file():
         return _list(listed)
     if any((folder / name).is_file() for name in (TOKENIZER_NAME, _VOCABULARY)):

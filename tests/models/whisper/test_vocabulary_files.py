@@ -121,6 +121,15 @@ def test_the_other_form_of_a_tokenizer(tmp_path: Path) -> None:
     assert found.decode([0, 1, 51_865]) == "a bMüsli"
 
 
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_a_list_of_tokens_may_end_as_lines_do(tmp_path: Path, end: str) -> None:
+    names = {index: f"t{index}" for index in range(ENGLISH.size)}
+    names.update([*steering(ENGLISH), *times(ENGLISH)])
+    lines = "\n".join(names.values())
+    (tmp_path / "vocabulary.txt").write_bytes(f"{lines}{end}".encode())
+    assert read(tmp_path, ENGLISH.size).size == ENGLISH.size
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_what_no_file_names_stands_in_the_known_layout(tmp_path: Path, layout: Layout) -> None:
