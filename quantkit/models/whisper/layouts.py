@@ -15,7 +15,7 @@ from transformers.models.whisper.configuration_whisper import (
     NON_SPEECH_TOKENS,
     NON_SPEECH_TOKENS_MULTI,
 )
-from transformers.models.whisper.tokenization_whisper import LANGUAGES
+from transformers.models.whisper.tokenization_whisper import LANGUAGES, TO_LANGUAGE_CODE
 
 from quantkit.text.whisper_names import (
     END,
@@ -33,6 +33,8 @@ from quantkit.text.whisper_vocabulary import TIMESTAMP_COUNT
 _FIRST_LANGUAGES = 99
 # The text token that is nothing but a space, in all of them.
 _SPACE = 220
+# As the first release called it, by the code that ISO 639 had until 1989.
+_HEBREW = "<|iw|>"
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class Layout:
         own = self.names
         place = {name: index for index, name in own.items()}
         place |= dict.fromkeys(NO_SPEECH, place[NO_SPEECH[0]])
+        place[_HEBREW] = place[f"<|{TO_LANGUAGE_CODE['hebrew']}|>"]
         return all(place.get(name, index) == index for index, name in names.items()) and not any(
             names.get(index) and place.get(names[index]) != index for index in own
         )
