@@ -14,6 +14,7 @@ import onnx
 from quantkit.passes.constant_weights import fold_constant_weights
 from quantkit.passes.gelu import canonical_gelu
 from quantkit.passes.group_norm import fold_group_norm
+from quantkit.passes.nan_guard import drop_nan_guards
 from quantkit.passes.normalized_convolution import normalize_in_convolution
 from quantkit.passes.quantized_gelu import fuse_quantized_gelu
 from quantkit.passes.residual_sum import keep_residual_sums
@@ -28,6 +29,7 @@ FLOAT_PASSES: tuple[Pass, ...] = (
     fold_constant_weights,
     fold_group_norm,
     canonical_gelu,
+    drop_nan_guards,
     keep_residual_sums,
 )
 
