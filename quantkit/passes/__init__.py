@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 
 import onnx
 
+from quantkit.passes.attention import fuse_attention
 from quantkit.passes.constant_weights import fold_constant_weights
 from quantkit.passes.gelu import canonical_gelu
 from quantkit.passes.group_norm import fold_group_norm
@@ -34,7 +35,11 @@ FLOAT_PASSES: tuple[Pass, ...] = (
 )
 
 #: For the quantized graph, in order.
-QUANTIZED_PASSES: tuple[Pass, ...] = (fuse_quantized_gelu, normalize_in_convolution)
+QUANTIZED_PASSES: tuple[Pass, ...] = (
+    fuse_quantized_gelu,
+    normalize_in_convolution,
+    fuse_attention,
+)
 
 
 def optimise(model: onnx.ModelProto, skip: Collection[str] = ()) -> tuple[str, ...]:
