@@ -253,7 +253,14 @@ def text_of(value: object, where: str) -> str:
     """
     if not isinstance(value, str):
         raise FormatError(f"{where} must be a string, not {shown(value)}")
+    if has_lone_surrogate(value):
+        raise FormatError(f"{where} holds half of a character, which no file can")
     return value
+
+
+def has_lone_surrogate(text: str) -> bool:
+    """Whether ``text`` cannot be written in UTF-8. JSON can spell such a thing, as ``\\ud800``."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def flag_of(value: object, where: str) -> bool:

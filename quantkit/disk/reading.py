@@ -48,6 +48,15 @@ def require_regular(path: Path, *, folder: bool = False) -> None:
         raise OSError(errno.EINVAL, reason, str(path))
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is anything at a path that a list names; names that no system can have are
+    those of nothing, where :meth:`pathlib.Path.exists` raises."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def require_utf8(path: Path) -> None:
     """Refuse a name that ONNX and ONNX Runtime cannot hold; files of other kinds may have it.
 

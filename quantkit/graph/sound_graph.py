@@ -28,6 +28,10 @@ from quantkit.json_fields import shown
 
 _ATTRIBUTES = frozenset(AttributeProto.AttributeType.values()) - {AttributeProto.UNDEFINED}
 _STANDARD = ("", "ai.onnx")
+# Attributes that make a result larger than what it is made of, and steps that each may add: more
+# than a minute of samples. One number in a file could take all memory otherwise.
+_PADDING = frozenset({"pads", "output_padding"})
+_MOST_PADDING = 1 << 20
 # Libraries keep versions in 32 bits, the file in 64.
 _LARGEST_VERSION = (1 << 31) - 1
 
@@ -127,6 +131,11 @@ class _Soundness:
                 raise ModelError(
                     f"{self.damaged} attribute {attribute.name} of {_named(node)} has no type that "
                     "is known"
+                )
+            if attribute.name in _PADDING and max(attribute.ints, default=0) > _MOST_PADDING:
+                raise ModelError(
+                    f"{self.damaged} node {_named(node)} pads its input with "
+                    f"{max(attribute.ints):,} steps"
                 )
             for tensor in _tensors(attribute):
                 require_sound_tensor(tensor, self.origin)

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from quantkit.errors import FormatError, InputError
-from quantkit.json_fields import Fields, parse_json
+from quantkit.json_fields import Fields, has_lone_surrogate, parse_json
 from quantkit.text.byte_labels import holds_bytes, with_bytes_read
 from quantkit.text.cutter import Cutter
 from quantkit.text.segmentation import Segmentation
@@ -53,6 +53,8 @@ class Labels:
             raise InputError(f"blank index {self.blank} is outside the {len(self.tokens)} labels")
         if not all(0 <= index < len(self.tokens) for index in self.silent):
             raise InputError(f"silent labels {self.silent} are not all below {len(self.tokens)}")
+        if broken := [i for i, token in enumerate(self.tokens) if has_lone_surrogate(token)]:
+            raise InputError(f"label {broken[0]} holds half of a character, which no text can")
         if not self.alike and len(set(self.tokens)) != len(self.tokens):
             twice = next(token for token, times in Counter(self.tokens).items() if times > 1)
             raise InputError(f"labels repeat a token: {twice!r}")

@@ -158,6 +158,11 @@ def order_of_another_rank(model: onnx.ModelProto) -> None:
     model.graph.node.append(node)
 
 
+def giant_padding(model: onnx.ModelProto) -> None:
+    node = helper.make_node("Conv", ["x", "W"], ["padded"], "wide", pads=[1 << 31, 199])
+    model.graph.node.append(node)
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -184,6 +189,7 @@ def order_of_another_rank(model: onnx.ModelProto) -> None:
         (attribute_without_a_type, r"attribute slope of relu \(Relu\) has no type"),
         (odd_order, r"node turn \(Transpose\) has no order of axes: \[1, 7\]"),
         (order_of_another_rank, r"node turn \(Transpose\) has no order of axes: \[0, 2, 1\]"),
+        (giant_padding, r"node wide \(Conv\) pads its input with 2,147,483,648 steps"),
         (too_many_inputs, r"node relu \(Relu\): .* has input size 2 not in range"),
     ],
 )

@@ -152,6 +152,13 @@ def test_labels_of_the_wrong_type_are_refused(text: str) -> None:
         Labels.from_json(text)
 
 
+def test_half_of_a_character_is_no_label() -> None:
+    with pytest.raises(InputError, match="label 1 holds half of a character"):
+        Labels(("<blank>", "\ud800"))
+    with pytest.raises(FormatError, match="holds half of a character"):
+        Labels.from_json(r'{"tokens": ["<blank>", "\ud800"], "blank": 0}')
+
+
 def test_a_repeated_token_is_named() -> None:
     with pytest.raises(InputError, match="repeat a token: 'b'"):
         Labels(("a", "b", "b"))

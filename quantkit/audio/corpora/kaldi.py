@@ -18,6 +18,7 @@ from quantkit.audio.corpora.files import list_folder, read_lines
 from quantkit.audio.corpora.rows import Rows
 from quantkit.audio.recording import Excerpt
 from quantkit.audio.utterance import Corpus
+from quantkit.disk.reading import is_there
 from quantkit.errors import CorpusError
 from quantkit.printable import printable
 
@@ -65,7 +66,7 @@ def _add(rows: Rows, folder: Path, data: Path) -> None:
             "language": languages.get(name, ""),
         }
         seconds = seconds_of(part.seconds if part else durations.get(name, ""))
-        base = data if (data / place).exists() else folder
+        base = data if is_there(data / place) else folder
         path = rows.path(where, place, base)
         rows.add_clip(where, path, rows.described(row, split), seconds, part or Excerpt())
 

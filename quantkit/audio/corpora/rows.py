@@ -12,6 +12,7 @@ from quantkit.audio.corpora.files import contained_path, file_problem
 from quantkit.audio.decode import MAX_SECONDS
 from quantkit.audio.recording import WHOLE, Excerpt
 from quantkit.audio.utterance import Corpus, Utterance, usable_corpus
+from quantkit.disk.reading import is_there
 from quantkit.printable import printable
 
 # Where tables say `a.wav` and mean `clips/a.wav`.
@@ -126,8 +127,8 @@ class Rows:
         for folder in places:
             inner = (inside / folder / name).as_posix() if name else ""
             paths.append(contained_path(self.folder, self._root, inner or name, where))
-            if paths[-1].exists():
+            if is_there(paths[-1]):
                 return paths[-1]
         # The first releases of Common Voice have the clips' names without their endings.
         bare = [] if paths[0].suffix else [path.with_name(f"{path.name}.mp3") for path in paths]
-        return next((path for path in bare if path.exists()), paths[0])
+        return next((path for path in bare if is_there(path)), paths[0])

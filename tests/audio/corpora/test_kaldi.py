@@ -54,6 +54,14 @@ def test_segments_are_parts_of_recordings(tmp_path: Path, write_clip: WriteClip)
     ]
 
 
+def test_names_that_no_file_can_have_are_left_out(tmp_path: Path, write_clip: WriteClip) -> None:
+    write_clip("a.wav")
+    (tmp_path / "wav.scp").write_text(f"one a.wav\ntwo {'x' * 300}\n")
+    corpus = open_corpus(tmp_path)
+    assert [u.identifier for u in corpus] == ["a.wav"]
+    assert [each.endswith("File name too long") for each in corpus.skipped] == [True]
+
+
 def test_commands_are_never_run(tmp_path: Path, write_clip: WriteClip) -> None:
     write_clip("a.wav")
     made = tmp_path / "made-by-a-command"

@@ -17,6 +17,9 @@ from quantkit.errors import CorpusError
 
 WriteClip = Callable[..., Path]
 
+# Longer than any file system lets a name be.
+LONG = "x" * 300
+
 
 def described(corpus: Corpus) -> list[tuple[str, str | None, str, str, str, str]]:
     return [(u.identifier, u.text, u.speaker, u.gender, u.language, u.split) for u in corpus]
@@ -150,11 +153,12 @@ class TestAudioFolder:
 def test_wrong_paths_are_left_out_and_named(folder: Path) -> None:
     (folder / "empty.wav").touch()
     (folder / "metadata.csv").write_text(
-        "path,text\ngone.wav,x\nempty.wav,x\nclips,x\na.wav,one\na.wav,again\n"
+        f"path,text\ngone.wav,x\n{LONG},x\nempty.wav,x\nclips,x\na.wav,one\na.wav,again\n"
     )
     corpus = open_corpus(folder)
     assert [u.text for u in corpus] == ["one"]
-    gone, empty, clips, twice = corpus.skipped
+    gone, long, empty, clips, twice = corpus.skipped
+    assert long.endswith(f"{LONG}: File name too long")
     assert gone.endswith("gone.wav: no such file")
     assert empty.endswith("empty.wav: is empty")
     assert clips.endswith("clips: is a folder")
