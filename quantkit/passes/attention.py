@@ -113,7 +113,8 @@ def _order(editor: GraphEditor, node: onnx.NodeProto) -> list[int]:
 def _before(editor: GraphEditor, value: str, order: list[int]) -> str:
     """What ``value`` was before transpositions that amount to ``order``; else nothing."""
     node = editor.producers.get(value)
-    if node is None:
+    # What others read is computed anyhow, such as states that go from an encoder to its decoder.
+    if node is None or only_consumer(editor, value) is None:
         return ""
     found = _order(editor, node)
     if found == order:

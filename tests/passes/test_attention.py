@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 
 from quantkit.passes.attention import fuse_attention
 
@@ -103,7 +103,13 @@ def test_what_is_no_plain_attention_stays(build, change):
     assert model.SerializeToString() == before
 
 
-def test_scores_that_are_read_elsewhere_are_still_computed(build, run):
+def test_keys_that_another_graph_reads_stay(build):
+    model = build(attention(), CONSTANTS, ["n", "t", WIDTH])
+    model.graph.output.append(helper.make_tensor_value_info("kt", TensorProto.FLOAT, None))
+    assert not fuse_attention(model)
+
+
+def test_probabilities_that_are_read_elsewhere_stay(build):
     nodes = [*attention()[:-1], node("ReduceSum", ["p"], "sum", keepdims=0)]
     nodes += [node("Reshape", ["joined", "flat"], "flat_y"), node("Add", ["flat_y", "sum"], "y")]
     model = build(nodes, CONSTANTS, ["n", "t", WIDTH])
