@@ -44,7 +44,7 @@ from quantkit.text.labels import Labels
 #: Of JavaScript, as a table names them.
 PACKAGES = {"onnxruntime-node": "node", "onnxruntime-web": "wasm"}
 #: Besides the one that this Python has, which is the measure of the others.
-RELEASES = ("1.15.1", "1.17.3", "1.20.1", "1.23.2", "1.27.0")
+RELEASES = ("1.15.1", "1.17.3", "1.20.1", "1.23.2", "1.24.4", "1.27.0", "1.31.1")
 
 COMPUTES: tuple[Compute, ...] = ("static", "dynamic")
 CODECS = (

@@ -60,8 +60,10 @@ INTENDED: dict[str, str] = {
     **dict.fromkeys(
         ("preset *", "codecs *", "quantize plan *", "personalize *"),
         "weights of integer layers lie within ±64, which is right on any processor; scales are "
-        "searched with sums in another order",
+        "searched with sums in another order; attention without a mask is one operator",
     ),
+    "export whisper": "tokens that are never written are the published ones where no settings say "
+    "it",
     "plan *": "plans say which processors they are for, and follow from the table of analyze",
     "analyze": "60 seconds are heard instead of 80; where only the size of an error matters, "
     "weights are rounded once, by the moments that the whole layer is rounded by, tables are "
