@@ -62,6 +62,8 @@ INTENDED: dict[str, str] = {
         "weights of integer layers lie within ±64, which is right on any processor; scales are "
         "searched with sums in another order; attention without a mask is one operator",
     ),
+    "export keywords-en": "the mean and variance of the first layer's channels are computed with "
+    "fewer operations",
     "export whisper": "tokens that are never written are the published ones where no settings say "
     "it",
     "plan *": "plans say which processors they are for, and follow from the table of analyze",

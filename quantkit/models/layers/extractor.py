@@ -64,11 +64,7 @@ class Convolution(nn.Module):
 class GroupNormConvolution(nn.Module):
     """The base models' first layer: every channel gets mean 0 and variance 1 over a clip's frames.
 
-    ``transformers`` takes mean and variance over the padding too. Here they are those of the clip,
-    and are not computed from the channels, which are 50 times as large as the waveform: channel c
-    is ``w_c · x`` over windows x of a few samples, so its mean is ``w_c · E[x]`` and its variance
-    ``w_cᵀ Cov(x) w_c``. The covariances are in double precision: neighbouring samples of speech are
-    so similar that a high-pass filter would lose all digits of single precision.
+    ``transformers`` takes mean and variance over the padding too. Here they are those of the clip.
     """
 
     def __init__(self, conv: nn.Conv1d, norm: nn.GroupNorm, act: nn.Module) -> None:
@@ -77,34 +73,64 @@ class GroupNormConvolution(nn.Module):
 
     def forward(self, waveform: Tensor, lengths: Tensor) -> Tensor:
         hidden = self.conv(waveform[:, None])
-        scale, shift = self._scale_and_shift(waveform, lengths, hidden.shape[2])
-        activated: Tensor = self.activation(hidden * scale + shift)
+        longest = hidden.shape[2]
+        frames = frames_after(lengths, self.conv.kernel_size, self.conv.stride)
+        inside = within(frames, longest)[:, None]
+        count = frames.clamp(min=1)[:, None]
+        # Operations per frame: of the channels themselves, and of the products of samples.
+        if self.conv.out_channels < self.conv.kernel_size[0] ** 2:
+            mean, variance = _of_channels(hidden, inside, count)
+        else:
+            mean, variance = self._of_samples(waveform, inside, count, longest)
+        scale = self.norm.weight / torch.sqrt(variance + self.norm.eps)
+        shift = self.norm.bias - mean * scale
+        activated: Tensor = self.activation(
+            hidden * scale.float()[:, :, None] + shift.float()[:, :, None]
+        )
         return activated
 
-    def _scale_and_shift(
-        self, waveform: Tensor, lengths: Tensor, longest: int
+    def _of_samples(
+        self, waveform: Tensor, inside: Tensor, count: Tensor, longest: int
     ) -> tuple[Tensor, Tensor]:
-        """(batch, channels, 1) each."""
+        """Mean and variance of channels that are many times as large as the waveform.
+
+        Channel c is ``w_c · x`` over windows x of a few samples, so its mean is ``w_c · E[x]`` and
+        that of its square is ``w_cᵀ E[x xᵀ] w_c``. Both are in double precision: neighbouring
+        samples of speech are so similar that a high-pass filter would lose all digits of single
+        precision.
+        """
         taps, stride = self.conv.kernel_size[0], self.conv.stride[0]
-        frames = frames_after(lengths, (taps,), (stride,))
-        inside = within(frames, longest)[:, :, None]
-        count = frames.clamp(min=1)[:, None, None].double()
-        places = torch.arange(longest)[:, None] * stride + torch.arange(taps)
-        windows = waveform.index_select(1, places.flatten()).unflatten(1, (longest, taps)).double()
-        valid = torch.where(inside, windows, 0.0)
-        mean = valid.sum(1, keepdim=True) / count
-        products = torch.matmul(valid.transpose(1, 2), valid) / count
-        covariance = products - mean.transpose(1, 2) * mean
-        # Sums of products, because a matrix product would count as a layer.
-        weight = self.conv.weight.double()
-        projected = (covariance[:, None] * weight).sum(-1)
-        variance = (projected[:, :, None] * weight).sum((2, 3))
-        scale = self.norm.weight.double() / torch.sqrt(variance + self.norm.eps)
-        # The convolution's own bias, if any, is part of the mean and cancels.
-        shift = self.norm.bias.double() - (mean[:, None] * weight).sum((2, 3)) * scale
-        if self.conv.bias is not None:
-            shift = shift - self.conv.bias.double() * scale
-        return scale.float()[:, :, None], shift.float()[:, :, None]
+        windows = _windows(waveform, longest, taps, stride).double()
+        valid = torch.where(inside.transpose(1, 2), windows, 0.0)
+        weight = self.conv.weight.double().flatten(1)
+        # Divided before the product, so that it is of no constant, which would be a layer.
+        shares = weight / count[:, :, None].double()
+        mean = (shares * valid.sum(1, keepdim=True)).sum(2)
+        squares = (torch.matmul(shares, torch.matmul(valid.transpose(1, 2), valid)) * weight).sum(2)
+        variance = squares - mean * mean
+        # It has no part in the variance.
+        return mean if self.conv.bias is None else mean + self.conv.bias, variance
+
+
+def _of_channels(hidden: Tensor, inside: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+    """(batch, channels) each: mean and variance over the frames of a clip."""
+    total = torch.where(inside, hidden, 0.0).sum(2)
+    mean = total / count
+    centred = torch.where(inside, hidden - mean[:, :, None], 0.0)
+    return mean, (centred * centred).sum(2) / count
+
+
+def _windows(waveform: Tensor, frames: int, taps: int, stride: int) -> Tensor:
+    """(batch, frames, taps): the samples that each output of a convolution sees.
+
+    Made of slices of one reshaped waveform: to gather the samples one by one takes ten times as
+    long.
+    """
+    blocks = -(-taps // stride)
+    padded = nn.functional.pad(waveform, (0, blocks * stride))
+    rows = padded[:, : (frames + blocks - 1) * stride].unflatten(1, (-1, stride))
+    whole = torch.cat([rows[:, block : block + frames] for block in range(blocks)], 2)
+    return whole[:, :, :taps]
 
 
 class FeatureProjection(nn.Module):
