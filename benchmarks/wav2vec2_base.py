@@ -7,7 +7,6 @@ PyTorch and transformers for the export, and renews its section of RESULTS.md. W
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
 import tempfile
@@ -34,6 +33,7 @@ from onnxruntime.quantization import (
 from torch import Tensor
 from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC
 
+from benchmarks import openvino_peer
 from benchmarks.results import host, replace_section, table
 from quantkit.arrays import FloatArray
 from quantkit.exporting.pretrained import export_pretrained
@@ -230,42 +230,21 @@ def onnxruntime_variants(folder: Path, source: Path) -> dict[str, Path]:
     return paths
 
 
-def peers_available() -> bool:
-    """Whether OpenVINO and NNCF are installed."""
-    return all(importlib.util.find_spec(name) is not None for name in ("openvino", "nncf"))
-
-
 def openvino_variants(folder: Path, source: Path) -> Iterator[Variant]:
     """OpenVINO in float32, and in int8 as NNCF recommends it for transformers."""
-    import nncf
-    import openvino
 
-    core = openvino.Core()
-    settings = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
-
-    def variant(name: str, path: Path, size: int) -> Variant:
+    def variant(name: str, path: Path) -> Variant:
         def opened() -> Run:
-            compiled = core.compile_model(core.read_model(path), "CPU", settings)
-            request = compiled.create_infer_request()
+            peer = openvino_peer.Peer(path)
+            return lambda waveform: peer.run({"waveform": waveform})
 
-            def run(waveform: FloatArray) -> FloatArray:
-                result: FloatArray = request.infer({"waveform": waveform})[0].copy()
-                return result
+        return Variant(name, openvino_peer.size(path), opened)
 
-            return run
-
-        return Variant(name, size, opened)
-
-    yield variant("OpenVINO float32", source, total_size(source))
+    yield variant("OpenVINO float32", source)
+    feeds = [{"waveform": clip} for clip in calibration_clips()]
     with _quiet():
-        quantized = nncf.quantize(
-            core.read_model(source),
-            nncf.Dataset(calibration_clips(), lambda clip: {"waveform": clip}),
-            model_type=nncf.ModelType.TRANSFORMER,
-        )
-    path = folder / "nncf.xml"
-    openvino.save_model(quantized, path)
-    yield variant(NNCF, path, path.stat().st_size + path.with_suffix(".bin").stat().st_size)
+        path = openvino_peer.quantize(source, folder / "nncf.xml", feeds, transformer=True)
+    yield variant(NNCF, path)
 
 
 def onnx_variant(name: str, path: Path) -> Variant:
@@ -305,7 +284,7 @@ def variants(folder: Path, config: Wav2Vec2Config) -> list[Variant]:
         path = paths[name].with_suffix(".fixed.onnx")
         paths[f"{name}, fixed length"] = fixed_length(paths[name], path, samples)
     found = [onnx_variant(name, path) for name, path in paths.items()]
-    if peers_available():
+    if openvino_peer.available():
         found += openvino_variants(folder, source)
     return found
 

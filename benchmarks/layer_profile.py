@@ -1,0 +1,294 @@
+"""Layer by layer beside OpenVINO: which of our layers take longer than those of the best other way.
+
+Run it from the repository, with the extra ``peers``: ``python -m benchmarks.layer_profile``. Each
+family is made in float32, quantized here and by NNCF, and run in turn on one thread; then each of
+the two profiles itself. It renews its section of RESULTS.md. Whisper takes part where its weights
+can be fetched (:mod:`benchmarks.whisper_weights`).
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+import onnx
+from transformers import Wav2Vec2Config
+
+import quantkit
+from benchmarks import openvino_peer
+from benchmarks.cells import ROOT
+from benchmarks.full_width import FRAMES, write_float
+from benchmarks.openvino_peer import Feed, Peer
+from benchmarks.results import host, replace_section, table
+from benchmarks.wav2vec2_base import calibration_clips, export_as_users_do, length_of
+from benchmarks.whisper_weights import fetched
+from quantkit.graph.artifact import open_model
+from quantkit.graph.layers import find_layers
+from quantkit.models.wav2letter import Wav2LetterConfig
+from quantkit.quantization import quantize_model
+from quantkit.runtime.node_times import node_milliseconds
+from quantkit.runtime.optimised import name_before_fusion, optimised_graph
+from quantkit.runtime.session import create_session
+
+#: Rows of a table: what takes less is left out of it. Of more layers, those of one kind stand
+#: together.
+_ROWS = 12
+
+
+@dataclass(frozen=True)
+class Family:
+    """A model in float32, in integers by quantkit, and by OpenVINO with NNCF.
+
+    Args:
+        feed: of one run.
+        described: what is run, in words.
+    """
+
+    name: str
+    described: str
+    source: Path
+    quantized: Path
+    peer: Path
+    feed: Feed
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Milliseconds on one thread.
+
+    Args:
+        whole: of float32, quantkit and OpenVINO, medians of runs in turn.
+        layers: by layer, numbers in names replaced by ``#``: how many, quantkit's, OpenVINO's.
+        between: what is no layer, by operator of ONNX Runtime.
+        peer_between: all of OpenVINO that is no layer.
+    """
+
+    whole: tuple[float, float, float]
+    layers: Mapping[str, tuple[int, float, float]]
+    between: Mapping[str, float]
+    peer_between: float
+
+
+def wav2letter(folder: Path) -> Family:
+    """The full-width Wav2Letter with random weights."""
+    source, clips = write_float(folder, Wav2LetterConfig())
+    quantized = quantize_model(source, folder / "int8.onnx", "static-int8", clips).path
+    feeds = [feed for _, feed in clips]
+    peer = openvino_peer.quantize(source, folder / "nncf.xml", feeds, transformer=False)
+    described = f"{FRAMES:,} frames, preset static-int8"
+    return Family("Wav2Letter, full width", described, source, quantized, peer, feeds[0])
+
+
+def shipped(folder: Path) -> Family:
+    """The shipped Wav2Letter."""
+    source = ROOT / "build" / "wav2letter-en" / "float32.onnx"
+    quantized = folder / "int8.onnx"
+    quantkit.quantize(source, quantized, "static-int8", ROOT / "calibration_data")
+    random = np.random.default_rng(0)
+    feeds = [
+        {
+            "features": random.standard_normal((1, frames, 40), np.float32),
+            "lengths": np.array([frames]),
+        }
+        for frames in (FRAMES, 733, 301)
+    ]
+    peer = openvino_peer.quantize(source, folder / "nncf.xml", feeds, transformer=False)
+    described = f"{FRAMES:,} frames, preset static-int8"
+    return Family("Wav2Letter, shipped", described, source, quantized, peer, feeds[0])
+
+
+def spotter(folder: Path) -> Family:
+    """The shipped keyword spotter."""
+    source, quantized = folder / "float32.onnx", folder / "int8.onnx"
+    quantkit.export(ROOT / "models" / "keywords-en", source)
+    quantkit.quantize(source, quantized, "hybrid", ROOT / "calibration_data")
+    random = np.random.default_rng(0)
+    feeds = [
+        {"waveform": random.standard_normal((1, 16_000), np.float32), "lengths": np.array([16_000])}
+    ]
+    peer = openvino_peer.quantize(source, folder / "nncf.xml", feeds, transformer=False)
+    return Family("Keyword spotter", "1 s, preset hybrid", source, quantized, peer, feeds[0])
+
+
+def wav2vec2(folder: Path) -> Family:
+    """A Wav2Vec2-Base with random weights."""
+    source = export_as_users_do(folder, Wav2Vec2Config())
+    feeds: list[Feed] = [
+        {"waveform": clip, "lengths": length_of(clip)} for clip in calibration_clips()
+    ]
+    clips = [(f"clip {index}", feed) for index, feed in enumerate(feeds)]
+    quantized = quantize_model(source, folder / "int8.onnx", "hybrid", clips).path
+    peer = openvino_peer.quantize(source, folder / "nncf.xml", feeds, transformer=True)
+    return Family("Wav2Vec2-Base", "5 s, preset hybrid", source, quantized, peer, feeds[0])
+
+
+def whisper(folder: Path) -> Family:
+    """The encoder of Whisper tiny.en with its real weights."""
+    source, quantized = folder / "float32.onnx", folder / "int8.onnx"
+    quantkit.export(fetched("tiny.en"), source)
+    quantkit.quantize(source, quantized, "hybrid", ROOT / "calibration_data")
+    for path in (source, quantized):
+        _encoder_alone(path)
+    random = np.random.default_rng(0)
+    feeds = [{"features": random.standard_normal((1, 80, 3_000), np.float32)}]
+    peer = openvino_peer.quantize(source, folder / "nncf.xml", feeds, transformer=True)
+    return Family("Whisper tiny.en, encoder", "30 s, hybrid", source, quantized, peer, feeds[0])
+
+
+def _encoder_alone(path: Path) -> None:
+    """Let an artifact be its first graph and nothing else."""
+    model = onnx.load(path)
+    del model.metadata_props[:]
+    model.producer_name = ""
+    onnx.save(model, path)
+
+
+FAMILIES: tuple[Callable[[Path], Family], ...] = (wav2letter, shipped, spotter, wav2vec2, whisper)
+
+
+def profile(family: Family, rounds: int) -> Profile:
+    """Run all three in turn, then the two in integers by themselves."""
+    plain, ours = create_session(family.source), create_session(family.quantized)
+    theirs = Peer(family.peer)
+    feed = dict(family.feed)
+    runs: tuple[Callable[[], object], ...] = (
+        lambda: plain.run(None, feed),
+        lambda: ours.run(None, feed),
+        lambda: theirs.run(feed),
+    )
+    times: list[list[float]] = [[], [], []]
+    for _ in range(rounds):
+        for taken, run in zip(times, runs, strict=True):
+            start = time.process_time()
+            run()
+            taken.append(1_000 * (time.process_time() - start))
+    whole = [statistics.median(each[1:]) for each in times]
+    names = [layer.name for layer in find_layers(open_model(family.source))]
+    by_layer, between = _ours(family, names)
+    peer_by_layer, peer_between = _theirs(family, names)
+    return Profile(
+        (whole[0], whole[1], whole[2]),
+        {
+            kind: (count, sum(by_layer[n] for n in members), sum(peer_by_layer[n] for n in members))
+            for kind, count, members in _kinds([n for n in names if by_layer[n]])
+        },
+        between,
+        peer_between,
+    )
+
+
+def _ours(family: Family, names: Sequence[str]) -> tuple[Mapping[str, float], Mapping[str, float]]:
+    """Milliseconds by layer, and of what is none by operator."""
+    operators = {node.name: node.op_type for node in optimised_graph(family.quantized).node}
+    by_layer: dict[str, float] = defaultdict(float)
+    between: dict[str, float] = defaultdict(float)
+    for node, taken in node_milliseconds(family.quantized, family.feed).items():
+        layer = _layer_of(name_before_fusion(node), names)
+        if layer:
+            by_layer[layer] += taken
+        else:
+            between[operators.get(node, "others")] += taken
+    return by_layer, between
+
+
+def _theirs(family: Family, names: Sequence[str]) -> tuple[Mapping[str, float], float]:
+    peer = Peer(family.peer, profile=True)
+    for _ in range(5):
+        peer.run(family.feed)
+    by_layer: dict[str, float] = defaultdict(float)
+    between = 0.0
+    for merged, taken in peer.layers().items():
+        layer = next((found for name in merged if (found := _layer_of(name, names))), "")
+        if layer:
+            by_layer[layer] += taken
+        else:
+            between += taken
+    return by_layer, between
+
+
+def _layer_of(node: str, names: Sequence[str]) -> str:
+    """The layer that a node of an optimised graph belongs to: both put a slash behind its name."""
+    first = node.split("/")[0]
+    return first if first in names else ""
+
+
+def _kinds(names: Sequence[str]) -> Iterator[tuple[str, int, list[str]]]:
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        kinds[re.sub(r"\d+", "#", name) if len(names) > _ROWS else name].append(name)
+    for kind, members in kinds.items():
+        yield (kind if len(members) > 1 else members[0]), len(members), members
+
+
+def section_of(family: Family, found: Profile) -> str:
+    """Heading, totals and table of one family."""
+    plain, ours, theirs = found.whole
+    ordered = sorted(found.layers.items(), key=lambda each: -each[1][1])
+    rows = [
+        [name, f"{count}", f"{mine:.2f}", f"{other:.2f}", f"{other / mine:.2f}×"]
+        for name, (count, mine, other) in ordered[:_ROWS]
+    ]
+    between = sum(found.between.values())
+    rows.append(
+        [
+            "between layers",
+            "",
+            f"{between:.2f}",
+            f"{found.peer_between:.2f}",
+            f"{found.peer_between / between:.2f}×",
+        ]
+    )
+    largest = sorted(found.between.items(), key=lambda each: -each[1])[:5]
+    listed = ", ".join(f"{name} {taken:.2f}" for name, taken in largest)
+    header = ["layers", "count", "quantkit, ms", "OpenVINO, ms", "OpenVINO / quantkit"]
+    return f"""### {family.name}
+
+{family.described}. Processor time in turn, median: float32 {plain:.1f} ms; quantkit {ours:.1f} ms,
+{plain / ours:.2f}×; OpenVINO + NNCF {theirs:.1f} ms, {plain / theirs:.2f}×.
+
+{table(header, rows)}
+
+Between layers, by operator of ONNX Runtime, ms: {listed}.
+"""
+
+
+@click.command()
+@click.option("--rounds", default=15, show_default=True, help="Runs of each model in turn.")
+@click.option("--only", multiple=True, help="Names of families, such as spotter; default: all.")
+def main(rounds: int, only: tuple[str, ...]) -> None:
+    """Profile all families, and renew the section in RESULTS.md if none is left out."""
+    if not openvino_peer.available():
+        raise click.ClickException("install the extra `peers` first: pip install -e .[peers]")
+    sections = []
+    for make in FAMILIES:
+        if only and make.__name__ not in only:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            family = make(Path(folder))
+            sections.append(section_of(family, profile(family, rounds)))
+            click.echo(sections[-1])
+    if only:
+        return
+    joined = "\n".join(sections)
+    replace_section(
+        "layer-profile",
+        f"""## Layer by layer beside OpenVINO
+
+`python -m benchmarks.layer_profile`: one clip, one thread, float32 products everywhere else. Layers
+whose names differ in a number stand together; each of the two ran alone while it was profiled.
+{host()}.
+
+{joined}""",
+    )
+
+
+if __name__ == "__main__":
+    main()
