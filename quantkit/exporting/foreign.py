@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,6 +43,10 @@ _FEATURES: tuple[Axes, ...] = (
     ("frames", "bands"),
     ("bands", "frames"),
 )
+
+
+# More than an hour of samples.
+_MOST_NUMBERS = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,11 @@ def inputs_of(model: onnx.ModelProto, bands: int, origin: Path) -> ForeignInputs
             f"{origin} has inputs {in_words(inputs)}; it needs one of float32 for audio: "
             f"(samples), (batch, samples) or features (batch, frames, bands)"
             f"{_advice(inputs, bands)}{_on_states(inputs)}"
+        )
+    # An axis of any length is declared as 0.
+    if math.prod(size or 1 for size in audio[0].axes or ()) > _MOST_NUMBERS:
+        raise ModelError(
+            f"{origin} has inputs {in_words(audio)}: more audio in a run than can be tried"
         )
     rest = [v for v in inputs if v is not audio[0]]
     lengths = [v for v in rest if _may_be_lengths(v, audio[0])]

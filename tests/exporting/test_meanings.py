@@ -219,6 +219,15 @@ def test_a_length_that_an_exporter_has_fixed_is_named(tmp_path: Path, labels: Pa
         adopt(source, tmp_path / "ours.onnx", labels, "ctc")
 
 
+@pytest.mark.parametrize("shape", [["batch", 1 << 62], [1 << 20, 16_000]])
+def test_more_audio_than_can_be_tried_is_refused(
+    shape: list[int | str], tmp_path: Path, labels: Path
+) -> None:
+    source = save(tmp_path / "theirs.onnx", of_samples(), [("audio", FLOAT, shape)], [_LOGITS])
+    with pytest.raises(ModelError, match="more audio in a run than can be tried"):
+        adopt(source, tmp_path / "ours.onnx", labels, "ctc")
+
+
 def test_what_says_nothing_new_is_written_as_before(tmp_path: Path, labels: Path) -> None:
     """Files of earlier versions, and theirs of ours, stay equal byte for byte."""
     source = save(tmp_path / "theirs.onnx", of_samples(), [_AUDIO], [_LOGITS])
