@@ -66,4 +66,6 @@ def _original_text(content: bytes, clip: Path) -> str | None:
         return None
     best = logits[0].argmax(-1)
     kept = [int(b) for i, b in enumerate(best) if b and (i == 0 or b != best[i - 1])]
-    return LABELS.decode(kept) if np.isfinite(logits).all() else None
+    # Texts are printed with one space between words.
+    text = " ".join(LABELS.decode(kept).split())
+    return text if np.isfinite(logits).all() else None
