@@ -44,7 +44,7 @@ def allotted(sizes: Sequence[int], rounds: int) -> list[int]:
     results of all rounds stay.
 
     >>> allotted([1, 9, 5, 5], 2)
-    [1, 1, 0, 0]
+    [0, 0, 1, 1]
     """
     loads = [0] * rounds
     found = [0] * len(sizes)
