@@ -16,6 +16,7 @@ from quantkit.quantization.choices.target_cpu import UNRESTRICTED
 from quantkit.quantization.storage import StoredLayer, stored_layers
 from quantkit.runtime.hosts import Hosts, hosts_of
 from quantkit.runtime.lint import LintReport, lint_model
+from quantkit.runtime.load_memory import LoadMemory, load_memory
 from quantkit.runtime.unpacking import UNPACKED_KEY
 
 _INTEGER_OPERATORS = {
@@ -82,11 +83,13 @@ class Inspection:
         checksum: the SHA-256 that the file carries and that its content has; empty for a file
             without one, which quantkit did not write.
         unpacked_from: checksum of the packed file that ``unpack`` made it from; empty for others.
+        load: memory that opening it takes, foretold.
     """
 
     path: Path
     layers: tuple[InspectedLayer, ...]
     size_bytes: int
+    load: LoadMemory
     method: str = ""
     model_sha256: str = ""
     target_cpu: str = ""
@@ -117,6 +120,7 @@ class Inspection:
             "size_bytes": self.size_bytes,
             "layer_bytes": self.layer_bytes,
             "other_bytes": self.other_bytes,
+            "load_memory": self.load.to_json(),
             "layers": self.rows(),
         }
 
@@ -151,6 +155,7 @@ def inspect_model(path: Path, *, runtime: bool = False) -> Inspection:
             for layer in layers
         ),
         size_bytes=total_size(path),
+        load=load_memory(path),
         method=plan.method if plan is not None else "",
         model_sha256=info.model_sha256,
         target_cpu=str(plan.fitting.get("target_cpu") or UNRESTRICTED) if plan is not None else "",
