@@ -25,8 +25,9 @@ from quantkit.graph.tensors import data_bytes
 _SESSION_BYTES = 13_000_000
 # While a file is parsed that holds its weights itself: this share of them, and at most so many.
 _PARSED_SHARE, _MOST_PARSED_BYTES = 0.5, 28_000_000
-# What freed intermediates of earlier passes leave in pieces, as a share of a pass's own.
-_FRAGMENTS = 0.6
+# What cannot be used again of freed intermediates, which are of many sizes, as a share of those of
+# a pass: of the first and of later ones, where there are several.
+_FRAGMENTS = (0.25, 0.6)
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ def load_memory_of(model: onnx.ModelProto) -> LoadMemory:
             for name, (made_in, size) in made.items()
             if made_in < number and folding.read_until.get(name, -1) >= number
         )
-        most = max(most, earlier + own + round(_FRAGMENTS * own if number else 0))
+        fragments = _FRAGMENTS[number > 0] * own if folding.passes > 1 else 0
+        most = max(most, earlier + own + round(fragments))
     kept = [size for name, (_, size) in made.items() if name in folding.read_by_runs]
     parsed = sum(
         stored[tensor.name]
@@ -82,7 +84,8 @@ def load_memory_of(model: onnx.ModelProto) -> LoadMemory:
     )
     parsing = min(round(_PARSED_SHARE * parsed), _MOST_PARSED_BYTES)
     # The largest weight is held twice while it is laid out for its kernel.
-    peak = most + max(kept, default=0) + parsing + _SESSION_BYTES
+    most = max(most, sum(kept) + max(kept, default=0))
+    peak = most + parsing + _SESSION_BYTES
     return LoadMemory(peak, sum(kept) + _SESSION_BYTES)
 
 
