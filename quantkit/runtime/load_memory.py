@@ -10,7 +10,7 @@ below. Memory of the libraries themselves, and of a run, is not included.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,9 +53,14 @@ def load_memory(path: Path) -> LoadMemory:
     Raises:
         ModelError: it cannot be read, or one of its files is missing.
     """
+    return load_memory_of_graphs(read_model_file(file).model for file in model_files(path))
+
+
+def load_memory_of_graphs(models: Iterable[onnx.ModelProto]) -> LoadMemory:
+    """What opening several graphs, one after the other, takes."""
     peak = resident = 0
-    for file in model_files(path):
-        one = load_memory_of(read_model_file(file).model)
+    for model in models:
+        one = load_memory_of(model)
         peak = max(peak, resident + one.peak_bytes)
         resident += one.resident_bytes
     return LoadMemory(peak, resident)
