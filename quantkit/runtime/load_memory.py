@@ -70,7 +70,7 @@ def load_memory_of(model: onnx.ModelProto) -> LoadMemory:
     """What opening one graph takes; its weights need not be in memory."""
     folding = _Folding.of(model)
     stored = {t.name: data_bytes(t.data_type, t.dims) for t in model.graph.initializer}
-    made = folding.results | {name: (-1, size) for name, size in stored.items()}
+    made = dict(folding.results) | {name: (-1, size) for name, size in stored.items()}
     most = sum(stored.values())
     for number in range(folding.passes):
         own = sum(size for made_in, size in folding.results.values() if made_in == number)

@@ -153,8 +153,8 @@ class _Folded:
             elif makers[name] not in kept:
                 kept.add(makers[name])
                 read += reads(node)
-        outputs = {value.name for value in graph.output}
-        return cls(tuple(n for n in values if n not in outputs), frozenset(computing - kept))
+        given = {value.name for value in graph.output}
+        return cls(tuple(n for n in values if n not in given), frozenset(computing - kept))
 
 
 def _parts(
