@@ -107,8 +107,8 @@ sys.stdout.reconfigure(errors="backslashreplace")
 print(*re.sub("(?:<0x[0-9A-F]{2}>)+", spelt, text).split())
 '''
 
-# Opening the file must take so much more than what stays of it.
-_WORTH_KEEPING = 1.5
+# Opening the file must take so much more than what stays of it, and so many bytes more.
+_WORTH_SHARE, _WORTH_BYTES = 1.5, 50_000_000
 
 
 def example_source(load: LoadMemory) -> str:
@@ -118,5 +118,6 @@ def example_source(load: LoadMemory) -> str:
         load: what opening it takes. Where that is much more than what stays, the program keeps what
             ONNX Runtime unpacked in a folder :data:`~quantkit.bundles.manifest.KEPT` beside it.
     """
-    worth = load.peak_bytes > _WORTH_KEEPING * load.resident_bytes
+    more = load.peak_bytes - load.resident_bytes
+    worth = more > _WORTH_BYTES and load.peak_bytes > _WORTH_SHARE * load.resident_bytes
     return _SOURCE.replace("UNPACK_ONCE = False", f"UNPACK_ONCE = {worth}")

@@ -101,7 +101,8 @@ class TestContents:
 @pytest.fixture
 def keeping(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A bundle whose example keeps what was unpacked."""
-    monkeypatch.setattr("quantkit.bundles.example._WORTH_KEEPING", 0)
+    monkeypatch.setattr("quantkit.bundles.example._WORTH_SHARE", 0)
+    monkeypatch.setattr("quantkit.bundles.example._WORTH_BYTES", 0)
     ship(artifact, tmp_path / "keeping")
     return tmp_path / "keeping"
 
