@@ -80,7 +80,8 @@ class SizeModel:
     A kernel is measured on first use, which takes as long as
     :func:`~quantkit.planning.size.with_sizes`. On the shipped model predictions are within 300
     bytes if all layers have the same kernel, whatever their codecs, and within 2.2 kB if kernels
-    differ.
+    differ. Decoders are taken to be folded in all rounds of :mod:`quantkit.codecs.rounds`: a large
+    file with fewer packed layers than rounds is up to 1 kB smaller.
 
     Args:
         source: the float model.
