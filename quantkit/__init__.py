@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from quantkit.api.train import TrainListener as TrainListener
     from quantkit.api.train import TrainResult as TrainResult
     from quantkit.api.train import train as train
+    from quantkit.api.unpack import UnpackResult as UnpackResult
+    from quantkit.api.unpack import unpack as unpack
     from quantkit.api.verify import VerifyResult as VerifyResult
     from quantkit.api.verify import verify as verify
     from quantkit.audio.corpora import open_corpus as open_corpus
@@ -101,6 +103,7 @@ _HOMES = {
     "quantkit.api.selection": ("Selection",),
     "quantkit.api.ship": ("ShipResult", "ship"),
     "quantkit.api.train": ("TrainListener", "TrainResult", "train"),
+    "quantkit.api.unpack": ("UnpackResult", "unpack"),
     "quantkit.api.verify": ("VerifyResult", "verify"),
     "quantkit.audio.corpora": ("open_corpus",),
     "quantkit.audio.utterance": ("Corpus", "Utterance"),

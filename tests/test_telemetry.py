@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from quantkit.bundles.example import EXAMPLE_SOURCE
+from quantkit.bundles.example import example_source
+from quantkit.runtime.load_memory import LoadMemory
 from quantkit.telemetry import SWITCHES, switch_off_telemetry
 from tests.api.small import write_corpus, write_model
 
@@ -61,7 +62,8 @@ class TestSwitches:
 
     def test_the_example_of_a_bundle_has_it_too(self) -> None:
         switch, runtime = "ORT_DISABLE_TELEMETRY", "import onnxruntime"
-        assert 0 < EXAMPLE_SOURCE.index(switch) < EXAMPLE_SOURCE.index(runtime)
+        source = example_source(LoadMemory(1, 1))
+        assert 0 < source.index(switch) < source.index(runtime)
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ from quantkit.errors import InputError
 from quantkit.graph.plan import Plan, read_plan, write_plan
 from quantkit.planning.budget import generous_budget
 from quantkit.planning.correction import Correction
+from quantkit.planning.load_limit import require_openable
 from quantkit.planning.size import with_sizes
 from quantkit.progress import Progress
 from quantkit.quantization.prepared import PreparedModel
@@ -101,6 +102,7 @@ def plan(
     table = None if isinstance(sensitivity, Sensitivity | AnalyzeResult) else sensitivity
     require_writable(outputs, [path_of(model, "the model"), optional_path(table, "the table")])
     limit = None if budget is None else budget_bytes(budget)
+    load_limit = settings.load_bytes
     folder = cache_folder(cache)
     clips = None
     if audio is not None:
@@ -130,6 +132,8 @@ def plan(
                 made = found.optimum.plan
             else:
                 made = by_method(question, method)
+        if found is None:
+            require_openable(prepared, made, load_limit)
     warnings = () if limit is None else generous_budget(limit, prepared.size_bytes)
     if feeds is not None:
         warnings = (*warnings, *doubts(feeds))
@@ -180,6 +184,7 @@ def resize_plan(
         begin(_steps(model, "manual", limit, None))
         fitting = settings.fitting or fitting_of(before, changes)
         made = with_sizes(prepared, replace(before, method="manual"), limit, fitting)
+        require_openable(prepared, made, settings.load_bytes)
     return _finished(PlanResult(made, task_of(prepared.info).unit), destination)
 
 

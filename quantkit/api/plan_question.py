@@ -10,6 +10,7 @@ from pathlib import Path
 from quantkit.api.inputs import optional_path, path_of
 from quantkit.api.plan_settings import PlanSettings
 from quantkit.calibration.data import CalibrationData
+from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import InputError
 from quantkit.graph.plan import Plan
 from quantkit.planning.budget import parse_latency
@@ -17,6 +18,7 @@ from quantkit.planning.correction import Correction, PlanEvaluator, corrected_pl
 from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE
 from quantkit.planning.front_file import require_front_form, write_front
 from quantkit.planning.latency import LayerTimes, read_layer_times, write_layer_times
+from quantkit.planning.load_limit import lighter, plan_load_memory, require_openable
 from quantkit.planning.measure_latency import measure_layer_times
 from quantkit.planning.methods import PlanRequest, method_named
 from quantkit.planning.methods.precisions import codec_widths
@@ -131,7 +133,7 @@ def _optimal(question: PlanQuestion) -> Correction:
         codecs = tuple(each for each in codecs if str(each) in known) or codecs
     times = _times(question) if settings.max_latency or settings.times else None
 
-    def planner(any_compute: bool) -> Planner:
+    def planner(any_compute: bool, codecs: tuple[CodecChoice, ...] = codecs) -> Planner:
         return Planner.of(
             question.model,
             sensitivity,
@@ -159,19 +161,56 @@ def _optimal(question: PlanQuestion) -> Correction:
                 question.fitting,
             )
             stack.callback(judge.close)
-        found = corrected_plan(
-            planner(limit_ms is not None),
-            judge,
-            question.budget,
-            limit_ms,
-            progress=question.progress,
-        )
+
+        def corrected(codecs: tuple[CodecChoice, ...]) -> Correction:
+            return corrected_plan(
+                planner(limit_ms is not None, codecs),
+                judge,
+                question.budget,
+                limit_ms,
+                progress=question.progress,
+            )
+
+        found = _openable(question, corrected, codecs, sensitivity)
         if fronts:
             timed = times is not None
             front = pareto_front(planner(timed), timed=timed, progress=question.progress)
     for path in fronts:
         write_front(front, path)
     return found
+
+
+def _openable(
+    question: PlanQuestion,
+    corrected: Callable[[tuple[CodecChoice, ...]], Correction],
+    codecs: tuple[CodecChoice, ...],
+    sensitivity: Sensitivity,
+) -> Correction:
+    """The best plan of ``codecs``, or of fewer where its file would take too much to open.
+
+    Raises:
+        InputError: no plan keeps to the budget and to what opening may take.
+    """
+    found, limit = corrected(codecs), question.settings.load_bytes
+    if limit is None:
+        return found
+    for fewer in lighter(codecs or _codecs_of(sensitivity)):
+        if plan_load_memory(question.model, found.optimum.plan).peak_bytes <= limit:
+            break
+        try:
+            found = corrected(fewer)
+        except InputError:
+            # Without the others nothing keeps to the budget.
+            break
+    require_openable(question.model, found.optimum.plan, limit)
+    return found
+
+
+def _codecs_of(sensitivity: Sensitivity) -> tuple[CodecChoice, ...]:
+    """All of the table, in its order."""
+    return tuple(
+        {str(w.codec): w.codec for row in sensitivity.layers for w in row.weights}.values()
+    )
 
 
 def by_method(question: PlanQuestion, method: str) -> Plan:

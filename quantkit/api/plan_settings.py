@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from quantkit.api.inputs import PathLike
+from quantkit.api.inputs import Budget, PathLike, budget_bytes
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import InputError
 from quantkit.planning.methods import METHODS, options_of
@@ -64,6 +64,9 @@ class PlanSettings:
             ``.json``, ``.png``, ``.svg`` or ``.pdf``.
         max_input_divergence: optimal, without ``max_latency``: nats; layers whose integer input
             alone moves the posteriors by more get a float32 product.
+        load_memory: what opening the file in ONNX Runtime may take beyond the libraries:
+            ``"300MB"``, or bytes. The method ``optimal`` then leaves out codecs whose decoders take
+            too much; other methods are refused where they do not keep to it.
         metric: of the sensitivity table, which other methods sort by.
         direction: whether layers with small (``ascending``) or large values lose bits first.
         size: myqasr: what is compared with the budget; only ``bytes`` are those of the file.
@@ -79,6 +82,7 @@ class PlanSettings:
     verify: bool | None = None
     fronts: tuple[PathLike, ...] = ()
     max_input_divergence: float | None = None
+    load_memory: Budget | None = None
     metric: str | None = None
     direction: Direction | None = None
     size: SizeCount | None = None
@@ -98,6 +102,15 @@ class PlanSettings:
         for name, option in (_OF_OPTIMAL | _OF_OTHERS).items():
             if name not in known and getattr(self, name) not in (None, ()):
                 raise InputError(f"{option} does not go with --method {method}")
+
+    @property
+    def load_bytes(self) -> int | None:
+        """The limit of :attr:`load_memory`.
+
+        Raises:
+            InputError: it is not a size.
+        """
+        return None if self.load_memory is None else budget_bytes(self.load_memory)
 
     @property
     def of_method(self) -> dict[str, object]:

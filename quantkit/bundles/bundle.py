@@ -13,12 +13,13 @@ import onnx
 from quantkit.audio.frontends import AnyFrontend
 from quantkit.benchmarking.schema import BenchReport, ModelResult, read_report
 from quantkit.bundles.card import CardFacts, one_line, write_card
-from quantkit.bundles.example import EXAMPLE_SOURCE
+from quantkit.bundles.example import example_source
 from quantkit.bundles.licences import licence_text, read_text
 from quantkit.bundles.manifest import (
     CARD,
     EXAMPLE,
     FRONTEND,
+    KEPT,
     LABELS,
     LICENCE,
     MANIFEST,
@@ -44,6 +45,7 @@ from quantkit.graph.artifact import (
 from quantkit.graph.info import ArtifactInfo, checked_plan
 from quantkit.graph.interface import interface_in
 from quantkit.runtime.hosts import hosts_of
+from quantkit.runtime.load_memory import load_memory
 from quantkit.tasks.catalogue import task_of
 
 
@@ -104,7 +106,7 @@ def ship(
         settings = json.dumps({**json.loads(frontend.to_json()), "fused": True})
         write_text(folder / FRONTEND, _pretty(settings))
         write_text(folder / LICENCE, text_of_licence)
-        write_text(folder / EXAMPLE, EXAMPLE_SOURCE)
+        write_text(folder / EXAMPLE, example_source(load_memory(folder / MODEL)))
         runtimes = tuple(run_once(folder, python) for python in (sys.executable, *pythons))
         title = name or " ".join(filter(None, (info.name, model.stem)))
         hosts = hosts_of(folder / MODEL)
@@ -195,7 +197,8 @@ def require_replaceable(destination: Path, force: bool) -> None:
         raise OutputError(f"{destination} contains an earlier bundle; replace it with --force")
     listed = {MANIFEST, *(entry.path for entry in earlier.files)}
     for path in present:
-        if (name := path.relative_to(destination).as_posix()) not in listed:
+        name = path.relative_to(destination).as_posix()
+        if name not in listed and not name.startswith(KEPT):
             raise OutputError(
                 f"{destination} contains {name}, which is not part of the bundle there; "
                 "move it away first"

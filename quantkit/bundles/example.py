@@ -3,17 +3,23 @@
 Stored as text, because it must not import quantkit: it needs only ONNX Runtime and NumPy.
 """
 
-EXAMPLE_SOURCE = '''\
+from __future__ import annotations
+
+from quantkit.runtime.load_memory import LoadMemory
+
+_SOURCE = '''\
 """What does an audio file say?   python example.py clip.wav
 
 Reads WAV files of 16 bits. With the package soundfile, also FLAC, Ogg, MP3 and other WAV files.
 """
-import json, os, re, sys, wave
+import json, os, re, sys, tempfile, wave
 from pathlib import Path
 import numpy as np
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read when ONNX Runtime is imported
 import onnxruntime as ort
 
+UNPACK_ONCE = False
+PROVIDERS = ["CPUExecutionProvider"]
 WINDOW, EDGE = 60, 2  # seconds that are heard at a time, and once more on either side of a cut
 
 
@@ -55,6 +61,32 @@ def best_labels(session, waveform, rate):
         yield from log_probs[0, cut[0] : cut[1]].argmax(axis=1)
 
 
+def opened(model):
+    """A session. Weights that take much memory to unpack are kept unpacked for the next start."""
+    with model.open("rb") as file:
+        file.seek(-64, os.SEEK_END)  # its checksum
+        kept = here / f".unpacked-{file.read(16).decode('ascii')}-{ort.__version__}"
+    if UNPACK_ONCE and not kept.exists():
+        options = ort.SessionOptions()
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        external = "session.optimized_model_external_initializers_"
+        options.add_session_config_entry(external + "file_name", "weights")
+        options.add_session_config_entry(external + "min_size_in_bytes", "1024")
+        try:
+            with tempfile.TemporaryDirectory(prefix=".unpacked-", dir=here) as folder:
+                new = Path(folder, "new")
+                new.mkdir()
+                options.optimized_model_filepath = str(new / model.name)
+                ort.InferenceSession(str(model), options, providers=PROVIDERS)
+                new.rename(kept)
+        except Exception:  # of many kinds: no room, or no right to write here
+            pass
+    try:
+        return ort.InferenceSession(str(kept / model.name), providers=PROVIDERS)
+    except Exception:
+        return ort.InferenceSession(str(model), providers=PROVIDERS)
+
+
 if len(sys.argv) != 2:
     sys.exit(__doc__)
 here = Path(__file__).parent
@@ -65,7 +97,7 @@ if rate != settings["sample_rate"]:
     sys.exit(f"{sys.argv[1]}: has {rate} Hz, and the model needs {settings['sample_rate']}")
 if waveform.size < rate // 10:
     sys.exit(f"{sys.argv[1]}: is too short, of {waveform.size} samples")
-session = ort.InferenceSession(str(here / "model.onnx"), providers=["CPUExecutionProvider"])
+session = opened(here / "model.onnx")
 best = list(best_labels(session, waveform, rate))
 silent = {labels["blank"], *labels.get("silent", [])}
 kept = [i for i, last in zip(best, [-1, *best]) if i != last and i not in silent]
@@ -74,3 +106,18 @@ spelt = lambda run: bytes.fromhex(re.sub("<0x|>", "", run[0])).decode("utf-8", "
 sys.stdout.reconfigure(errors="backslashreplace")
 print(*re.sub("(?:<0x[0-9A-F]{2}>)+", spelt, text).split())
 '''
+
+# Opening the file must take so much more than what stays of it, and so many bytes more.
+_WORTH_SHARE, _WORTH_BYTES = 1.5, 50_000_000
+
+
+def example_source(load: LoadMemory) -> str:
+    """The program for a model.
+
+    Args:
+        load: what opening it takes. Where that is much more than what stays, the program keeps what
+            ONNX Runtime unpacked in a folder :data:`~quantkit.bundles.manifest.KEPT` beside it.
+    """
+    more = load.peak_bytes - load.resident_bytes
+    worth = more > _WORTH_BYTES and load.peak_bytes > _WORTH_SHARE * load.resident_bytes
+    return _SOURCE.replace("UNPACK_ONCE = False", f"UNPACK_ONCE = {worth}")

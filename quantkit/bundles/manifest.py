@@ -35,6 +35,9 @@ FRONTEND = "frontend.json"
 LICENCE = "LICENCE"
 CARD = "CARD.md"
 EXAMPLE = "example.py"
+#: What names begin with that the example keeps beside the model for its next start. They belong to
+#: no bundle, and are not looked at.
+KEPT = ".unpacked-"
 REQUIRED = (MODEL, LABELS, FRONTEND, LICENCE, CARD, EXAMPLE)
 
 # A manifest of a thousand files takes 150 kB; a much larger one is an attack on the parser.

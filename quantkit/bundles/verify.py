@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from quantkit.bundles.manifest import LABELS, MANIFEST, MODEL, Manifest, read_manifest
+from quantkit.bundles.manifest import KEPT, LABELS, MANIFEST, MODEL, Manifest, read_manifest
 from quantkit.bundles.trial import run_once
 from quantkit.disk.files import sha256_of
 from quantkit.disk.replacing import settled
@@ -118,7 +118,7 @@ def _compare_files(bundle: Path, manifest: Manifest) -> list[Finding]:
             findings += _compare_content(bundle / path, path, entry.sha256)
     folders = {parent.as_posix() for path in expected for parent in Path(path).parents}
     for path, (mode, _) in present.items():
-        if path not in expected and path != MANIFEST:
+        if path not in expected and path != MANIFEST and not path.startswith(KEPT):
             if stat.S_ISDIR(mode) and path in folders:
                 continue
             findings.append(Finding("extra", path, "is not in the manifest"))

@@ -32,6 +32,7 @@ _COMMANDS = {
     "gate": "Fail when a model is worse than its baseline.",
     "transcribe": "Audio files to text.",
     "inspect": "What lies in an .onnx, layer by layer.",
+    "unpack": "A packed .onnx to one that loads like plain int8.",
     "ship": "A bundle for a team that runs the model.",
     "verify": "Is a bundle or an artifact what was written?",
     "train": "Train a Wav2Letter or a keyword spotter.",

@@ -25,8 +25,9 @@ def command(model: Path, as_json: bool, runtime: bool) -> None:
     """Show operator, shape, codec, bits, compute and bytes of each layer of MODEL.
 
     Bytes are those in the file: weight, scales, tables, zero points and bias; `stored` is the same
-    in bits per weight. The last line says on which processors the integer sums are exact. A file
-    that does not match its checksum is refused with exit code 2.
+    in bits per weight. A line foretells the memory that opening the file in ONNX Runtime takes,
+    beyond that of the libraries. The last line says on which processors the integer sums are exact.
+    A file that does not match its checksum is refused with exit code 2.
 
     \b
     Example:
@@ -46,6 +47,12 @@ def command(model: Path, as_json: bool, runtime: bool) -> None:
         f"on disk {inspection.size_bytes:,} bytes = {inspection.size_bytes / 1e6:.1f} MB; "
         f"{checksum}"
     )
+    peak, left = inspection.load.peak_bytes / 1e6, inspection.load.resident_bytes / 1e6
+    echo(
+        f"  opening it takes about {peak:,.0f} MB of memory at most, and {left:,.0f} MB afterwards"
+    )
+    if inspection.unpacked_from:
+        echo(f"  unpacked from the file of checksum {inspection.unpacked_from}")
     if inspection.hosts is not None and inspection.hosts.layers:
         made_for = f"--target-cpu {inspection.target_cpu}: " if inspection.target_cpu else ""
         echo(f"  {made_for}{inspection.hosts.summary()}")

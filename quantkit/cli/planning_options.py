@@ -38,6 +38,11 @@ _OPTIONS = (
         "takes; then kernels are chosen, too.",
     ),
     click.option(
+        "--load-memory",
+        metavar="SIZE",
+        help="What opening the file in ONNX Runtime may take beyond the libraries, such as 300MB.",
+    ),
+    click.option(
         "--times",
         "times",
         type=OutputFile(".json", read_if_there=True),
@@ -87,6 +92,7 @@ class PlanningOptions:
 
     candidates: tuple[str, ...]
     max_latency: str | None
+    load_memory: str | None
     times: Path | None
     verify: bool | None
     fronts: tuple[Path, ...]
@@ -110,6 +116,7 @@ class PlanningOptions:
             codec=codec,
             candidates=tuple(map(CodecChoice.parse, self.candidates)),
             max_latency=self.max_latency,
+            load_memory=self.load_memory,
             times=self.times,
             verify=self.verify,
             fronts=self.fronts,

@@ -25,7 +25,8 @@ is:
 4 of the bitmap's bytes are indices, because Gather has no index type below int32 and at most two
 weights can share an index: of three weights, any two can be the only ones kept and would have to be
 neighbours in one row of the table, which only two of the three pairs are. With 23.6 million weights
-loading plain int8 takes 110 MB. Loading 4 bits for a tenth of them takes 261 MB, for 17 % 321 MB,
+loading plain int8 takes 110 MB. If all decoders are folded in one pass (see
+:mod:`quantkit.codecs.rounds`), loading 4 bits for a tenth of them takes 261 MB, for 17 % 321 MB,
 for 20 % 341 MB and for half 400 MB: more than three times as much from 18 % on.
 """
 

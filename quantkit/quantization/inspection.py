@@ -16,6 +16,8 @@ from quantkit.quantization.choices.target_cpu import UNRESTRICTED
 from quantkit.quantization.storage import StoredLayer, stored_layers
 from quantkit.runtime.hosts import Hosts, hosts_of
 from quantkit.runtime.lint import LintReport, lint_model
+from quantkit.runtime.load_memory import LoadMemory, load_memory
+from quantkit.runtime.unpacking import UNPACKED_KEY
 
 _INTEGER_OPERATORS = {
     "ConvInteger": "dynamic",
@@ -80,16 +82,20 @@ class Inspection:
             load it.
         checksum: the SHA-256 that the file carries and that its content has; empty for a file
             without one, which quantkit did not write.
+        unpacked_from: checksum of the packed file that ``unpack`` made it from; empty for others.
+        load: memory that opening it takes, foretold.
     """
 
     path: Path
     layers: tuple[InspectedLayer, ...]
     size_bytes: int
+    load: LoadMemory
     method: str = ""
     model_sha256: str = ""
     target_cpu: str = ""
     hosts: Hosts | None = None
     checksum: str = ""
+    unpacked_from: str = ""
 
     @property
     def layer_bytes(self) -> int:
@@ -110,9 +116,11 @@ class Inspection:
             "target_cpu": self.target_cpu,
             "hosts": None if self.hosts is None else self.hosts.to_json(),
             "checksum": self.checksum,
+            "unpacked_from": self.unpacked_from,
             "size_bytes": self.size_bytes,
             "layer_bytes": self.layer_bytes,
             "other_bytes": self.other_bytes,
+            "load_memory": self.load.to_json(),
             "layers": self.rows(),
         }
 
@@ -135,19 +143,25 @@ def inspect_model(path: Path, *, runtime: bool = False) -> Inspection:
     model = load_model(path)
     info = info_of(model, str(path))
     plan = checked_plan(info, str(path))
+    unpacked_from = info.extra.get(UNPACKED_KEY.removeprefix("quantkit."), "")
     rows = {row.name: row for row in plan.layers} if plan is not None else {}
     layers = stored_layers(model)
     del model
     lint = lint_model(path) if runtime else None
     return Inspection(
         path=path,
-        layers=tuple(_inspected(layer, rows.get(layer.name), lint) for layer in layers),
+        layers=tuple(
+            _inspected(layer, rows.get(layer.name), lint, unpacked=bool(unpacked_from))
+            for layer in layers
+        ),
         size_bytes=total_size(path),
+        load=load_memory(path),
         method=plan.method if plan is not None else "",
         model_sha256=info.model_sha256,
         target_cpu=str(plan.fitting.get("target_cpu") or UNRESTRICTED) if plan is not None else "",
         hosts=_hosts(path),
         checksum=stored_checksum(path),
+        unpacked_from=unpacked_from,
     )
 
 
@@ -160,7 +174,11 @@ def _hosts(path: Path) -> Hosts | None:
 
 
 def _inspected(
-    layer: StoredLayer, planned: LayerPlan | None, lint: LintReport | None
+    layer: StoredLayer,
+    planned: LayerPlan | None,
+    lint: LintReport | None,
+    *,
+    unpacked: bool,
 ) -> InspectedLayer:
     row = next((r for r in lint.rows if r.name == layer.name), None) if lint else None
     guess = "float32" if layer.codec == "float32" else "static"
@@ -168,8 +186,8 @@ def _inspected(
         name=layer.name,
         op=planned.op if planned else layer.op,
         shape=planned.shape if planned else layer.shape,
-        codec=planned.codec if planned else layer.codec,
-        bits=planned.bits if planned else layer.bits,
+        codec=planned.codec if planned and not unpacked else layer.codec,
+        bits=planned.bits if planned and not unpacked else layer.bits,
         compute=planned.compute if planned else _INTEGER_OPERATORS.get(layer.op, guess),
         bytes=layer.bytes,
         kernel=row.kernel if row else "",

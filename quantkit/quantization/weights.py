@@ -20,6 +20,7 @@ from quantkit.arrays import FloatArray
 from quantkit.calibration.observations import Observations
 from quantkit.codecs.base import Codec, DecodeBuilder, Encoded, Weight, blank
 from quantkit.codecs.catalogue import CodecChoice
+from quantkit.codecs.rounds import allotted, delayed, is_delayed, round_zeros, rounds_for
 from quantkit.errors import InputError, ModelError
 from quantkit.graph.editor import GraphEditor, copy_node
 from quantkit.graph.operators import LayerWeight, node_weights
@@ -237,6 +238,7 @@ class WeightStore:
         packed: list[onnx.TensorProto] = []
         replaced: set[str] = set()
         small: set[str] = set()
+        zeros = self._zeros(graph, builder)
         for tensor in graph.initializer:
             stored = self._stored.get(tensor.name)
             if stored is None or not stored.encoded.packed:
@@ -245,8 +247,14 @@ class WeightStore:
             names = {
                 part.part.name: f"{tensor.name}.{part.part.name}" for part in stored.encoded.packed
             }
+            read = dict(names)
+            if zero := zeros.get(tensor.name):
+                for part in stored.encoded.packed:
+                    if is_delayed(part.part):
+                        name = part.part.name
+                        read[name] = delayed(names[name], zero, builder)
             before = len(builder.nodes)
-            value = stored.codec.decode(levels.shape, axis, names, builder)
+            value = stored.codec.decode(levels.shape, axis, read, builder)
             if len(builder.nodes) == before:
                 # Stored as the kernel reads it.
                 continue
@@ -265,6 +273,25 @@ class WeightStore:
         del graph.node[:]
         graph.node.extend(nodes)
         return frozenset(small | self._unmerged)
+
+    def _zeros(self, graph: onnx.GraphProto, builder: DecodeBuilder) -> dict[str, str]:
+        """The zero of the round in which each packed initializer is unpacked, by its name.
+
+        Empty where all are unpacked at once; see :mod:`quantkit.codecs.rounds`.
+        """
+        present = {tensor.name for tensor in graph.initializer}
+        all_stored = {n: each.encoded for n, each in self._stored.items() if n in present}
+        rounds = rounds_for(sum(each.levels.size for each in all_stored.values()))
+        sizes = {
+            name: each.levels.size
+            for name, each in all_stored.items()
+            if any(is_delayed(part.part) for part in each.packed)
+        }
+        if rounds == 1 or not sizes:
+            return {}
+        numbers = allotted([*sizes.values()], rounds)
+        zeros = round_zeros(max(numbers) + 1, builder)
+        return {name: zeros[number] for name, number in zip(sizes, numbers, strict=True)}
 
 
 def quantized_weight(

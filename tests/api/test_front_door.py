@@ -25,6 +25,7 @@ VERBS = (
     "quantize",
     "ship",
     "train",
+    "unpack",
     "verify",
 )
 PACKAGE = Path(quantkit.__file__).parent

@@ -16,6 +16,8 @@ from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import AudioError, CorpusError, FormatError, InputError
 from quantkit.graph.plan import read_plan
 from quantkit.personalization.pipeline import PersonalizeSettings
+from quantkit.planning.load_limit import plan_load_memory
+from quantkit.quantization.prepared import PreparedModel
 from quantkit.sensitivity.analyze import AnalysisSettings
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
 from tests.api.small import RATE, clips, write_corpus
@@ -253,6 +255,29 @@ def test_bad_audio_is_refused_before_anything_is_done(
     assert not output.exists()
 
 
+@pytest.mark.slow
+def test_a_plan_leaves_out_codecs_whose_files_take_too_much_to_open(
+    source: Path, audio: Path
+) -> None:
+    codecs = tuple(map(CodecChoice.parse, ("grouped:4", "bitplane:4", "int8")))
+    settings = AnalysisSettings(metrics=(), divergence=DivergenceSettings(candidates=codecs))
+    table = quantkit.analyze(source, audio, settings=settings, cache=False)
+
+    def planned(limit: Any) -> Any:
+        chosen = quantkit.PlanSettings(load_memory=limit, verify=False)
+        return quantkit.plan(source, "60kB", sensitivity=table, settings=chosen)
+
+    prepared = PreparedModel(source)
+    free = planned(None).plan
+    assert "grouped" in {row.codec for row in free.layers}
+    limit = plan_load_memory(prepared, free).peak_bytes - 1
+    found = planned(limit).plan
+    assert plan_load_memory(prepared, found).peak_bytes <= limit
+    assert "grouped" not in {row.codec for row in found.layers}
+    with pytest.raises(InputError, match="opening the file would take"):
+        planned("1MB")
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -261,6 +286,11 @@ def test_bad_audio_is_refused_before_anything_is_done(
         ({"settings": quantkit.PlanSettings(seed=3)}, "--seed does not go with --method optimal"),
         ({"settings": quantkit.PlanSettings(verify=True)}, "--verify needs --audio"),
         ({"settings": quantkit.PlanSettings(max_latency="fast")}, "latency 'fast' is not a time"),
+        (
+            {"method": "uniform", "settings": quantkit.PlanSettings(load_memory="1MB")},
+            "opening the file would take .* MB, more than --load-memory of 1.0 MB: raise it",
+        ),
+        ({"settings": quantkit.PlanSettings(load_memory="little")}, "'little' is not a size"),
     ],
 )
 def test_a_plan_that_cannot_be_made(settings: Any, message: str, source: Path) -> None:

@@ -98,6 +98,78 @@ class TestContents:
         assert json.loads((bundle / "frontend.json").read_text())["sample_rate"] == 16_000
 
 
+@pytest.fixture
+def keeping(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A bundle whose example keeps what was unpacked."""
+    monkeypatch.setattr("quantkit.bundles.example._WORTH_SHARE", 0)
+    monkeypatch.setattr("quantkit.bundles.example._WORTH_BYTES", 0)
+    ship(artifact, tmp_path / "keeping")
+    return tmp_path / "keeping"
+
+
+def kept_folders(bundle: Path) -> list[Path]:
+    return sorted(bundle.glob(".unpacked-*"))
+
+
+class TestKeptUnpacked:
+    def test_the_second_start_opens_what_the_first_one_kept(
+        self, keeping: Path, artifact: Path, clip: Path, waveform: npt.NDArray[np.float32]
+    ) -> None:
+        expected = greedy(artifact, waveform)
+        assert run_example(keeping, clip).stdout.rstrip("\n") == expected
+        (kept,) = kept_folders(keeping)
+        written = (kept / "model.onnx").stat().st_mtime_ns
+        # Only what the first start kept can still be opened.
+        content = bytearray((keeping / "model.onnx").read_bytes())
+        content[:-64] = bytes(len(content) - 64)
+        (keeping / "model.onnx").write_bytes(content)
+        done = run_example(keeping, clip)
+        assert done.stdout.rstrip("\n") == expected, done.stderr
+        assert [kept] == kept_folders(keeping)
+        assert (kept / "model.onnx").stat().st_mtime_ns == written
+
+    def test_another_model_is_not_answered_with_what_was_kept(
+        self, keeping: Path, info: ArtifactInfo, clip: Path, tmp_path: Path
+    ) -> None:
+        run_example(keeping, clip)
+        other = tmp_path / "other.onnx"
+        save_model(recogniser(replace(info, name="another")), other)
+        ship(other, tmp_path / "b")
+        shutil.copyfile(tmp_path / "b" / "model.onnx", keeping / "model.onnx")
+        assert run_example(keeping, clip).returncode == 0
+        assert len(kept_folders(keeping)) == 2
+
+    def test_what_cannot_be_opened_is_passed_over(
+        self, keeping: Path, artifact: Path, clip: Path, waveform: npt.NDArray[np.float32]
+    ) -> None:
+        run_example(keeping, clip)
+        (kept,) = kept_folders(keeping)
+        (kept / "model.onnx").write_bytes(b"cut off")
+        assert run_example(keeping, clip).stdout.rstrip("\n") == greedy(artifact, waveform)
+
+    def test_where_nothing_can_be_written_the_model_runs_all_the_same(
+        self, keeping: Path, artifact: Path, clip: Path, waveform: npt.NDArray[np.float32]
+    ) -> None:
+        source = (keeping / "example.py").read_text(encoding="utf-8")
+        # Permissions do not keep root from writing.
+        refusing = source.replace("dir=here)", "dir=here / 'nowhere')")
+        assert refusing != source
+        (keeping / "example.py").write_text(refusing, encoding="utf-8")
+        assert run_example(keeping, clip).stdout.rstrip("\n") == greedy(artifact, waveform)
+        assert not kept_folders(keeping)
+
+    def test_it_is_no_part_of_the_bundle(self, keeping: Path, artifact: Path, clip: Path) -> None:
+        run_example(keeping, clip)
+        assert kept_folders(keeping)
+        assert not verify(keeping).findings
+        ship(artifact, keeping, force=True)
+        assert not kept_folders(keeping)
+
+    def test_a_model_that_opens_in_little_keeps_nothing(self, bundle: Path, clip: Path) -> None:
+        run_example(bundle, clip)
+        assert not kept_folders(bundle)
+
+
 class TestExample:
     def test_it_prints_what_quantkit_reads(
         self, bundle: Path, artifact: Path, clip: Path, waveform: npt.NDArray[np.float32]
@@ -163,7 +235,7 @@ class TestExample:
 
     def test_it_can_be_read_at_a_glance(self, bundle: Path) -> None:
         lines = (bundle / "example.py").read_text(encoding="utf-8").splitlines()
-        assert len(lines) <= 80
+        assert len(lines) <= 100
         assert max(map(len, lines)) <= 100
 
     def test_another_sample_rate_gets_one_clear_line(self, bundle: Path, clip: Path) -> None:

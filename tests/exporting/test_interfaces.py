@@ -20,6 +20,7 @@ from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.pipeline import quantize_model
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.runtime.recognizer import Recognizer
+from quantkit.runtime.unpacking import unpack_model
 from quantkit.sensitivity.model_divergence import model_divergence
 from quantkit.tasks.ctc import CtcTask
 from tests.exporting.foreign_models import (
@@ -153,6 +154,21 @@ def test_a_float_file_with_its_own_interface_can_be_worked_on(
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
     quantize_model(kept, tmp_path / "small.onnx", "static-int8", corpus(8_000))
     assert declared(tmp_path / "small.onnx") == declared(source)
+
+
+@pytest.mark.slow
+def test_an_unpacked_file_has_it_too(tmp_path: Path, labels: Path) -> None:
+    nodes, inputs, outputs = SAMPLES["several outputs"]
+    source = save(tmp_path / "theirs.onnx", nodes, inputs, outputs)
+    adopt(source, tmp_path / "ours.onnx", labels, "ctc")
+    small, unpacked = tmp_path / "small.onnx", tmp_path / "unpacked.onnx"
+    settings = QuantizeSettings(compute="dynamic", codec=CodecChoice.parse("bitplane:4"))
+    quantize_model(tmp_path / "ours.onnx", small, settings)
+    unpack_model(small, unpacked)
+    assert declared(unpacked) == declared(source)
+    both = (plain_session(path).run(None, feeds_of(inputs)) for path in (small, unpacked))
+    for one, other in zip(*both, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_without_it_the_file_has_our_interface(tmp_path: Path, labels: Path) -> None:

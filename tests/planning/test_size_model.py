@@ -45,6 +45,15 @@ def test_every_codec_on_every_kernel(compute, source) -> None:
         assert abs(error(sizes, source, choices)) <= TOLERANCE, codec
 
 
+@pytest.mark.slow
+def test_decoders_in_rounds(source, monkeypatch) -> None:
+    monkeypatch.setattr("quantkit.codecs.rounds._FEWEST_WEIGHTS", 0)
+    sizes = SizeModel(source)
+    for codec in ("bitplane:3", "grouped:3", "sparse:4,keep=10"):
+        choices = dict.fromkeys(sizes.layers, choice(codec, "static"))
+        assert abs(error(sizes, source, choices)) <= TOLERANCE, codec
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_mixed_codecs(seed, source) -> None:
     draw, sizes = random.Random(seed), SizeModel(source)

@@ -47,6 +47,20 @@ def test_output_equals_that_of_plain_integers_bit_for_bit(
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("codec", ["bitplane:3", "codebook:4", "grouped:4", "ternary"])
+def test_decoders_in_rounds_change_neither_outputs_nor_kernels(
+    codec, source, clips, run, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr("quantkit.codecs.rounds._FEWEST_WEIGHTS", 0)
+    settings = QuantizeSettings(compute="static", codec=CodecChoice.parse(codec))
+    packed = quantize_model(source, tmp_path / "packed.onnx", settings, clips)
+    plain = quantize_model(source, tmp_path / "plain.onnx", settings, clips, pack=False)
+    assert "Abs" in {node.op_type for node in load_model(packed.path).graph.node}
+    for one, other in zip(run(packed.path, clips), run(plain.path, clips), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert operators(optimised_graph(packed.path)) == operators(optimised_graph(plain.path))
+
+
 @pytest.mark.parametrize("codec", CODECS)
 def test_decoders_are_folded_while_the_session_loads(codec, source, clips, tmp_path) -> None:
     settings = QuantizeSettings(compute="static", codec=CodecChoice.parse(codec))
