@@ -100,6 +100,22 @@ def test_a_clip_does_not_depend_on_its_batch(exported: Path) -> None:
         np.testing.assert_allclose(batched, alone, rtol=1e-4, atol=1e-4)
 
 
+def test_wide_first_layers_are_normalised_by_their_samples(tmp_path: Path) -> None:
+    model = tiny("Wav2Vec2ForCTC", conv_kernel=(2, 3, 2), conv_stride=(2, 2, 2))
+    path = tmp_path / "float32.onnx"
+    report = export_pretrained(save(tmp_path / "wide", model), path)
+    assert report.worst.difference < 1e-4
+    graph = onnx.shape_inference.infer_shapes(onnx.load(path)).graph
+    types = {value.name: value.type.tensor_type.elem_type for value in graph.value_info}
+    makers = {name: node for node in graph.node for name in node.output}
+    doubles = [n for n in graph.node if types.get(n.output[0]) == onnx.TensorProto.DOUBLE]
+    products = [node for node in doubles if node.op_type == "MatMul"]
+    assert len(products) == 2
+    for product in products:
+        # ONNX Runtime before 1.24 would fuse it, and has no kernel for the two in doubles.
+        assert "Transpose" not in {makers[name].op_type for name in product.input}
+
+
 def test_a_batch_that_is_too_short_for_a_frame_has_none(exported: Path) -> None:
     recognizer = Recognizer.load(exported)
     found = recognizer.log_probs([np.ones(n, np.float32) for n in (2, 29)])

@@ -100,13 +100,16 @@ class GroupNormConvolution(nn.Module):
         precision.
         """
         taps, stride = self.conv.kernel_size[0], self.conv.stride[0]
-        windows = _windows(waveform, longest, taps, stride).double()
-        valid = torch.where(inside.transpose(1, 2), windows, 0.0)
+        windows = _windows(waveform, longest, taps, stride)
+        valid = torch.where(inside.transpose(1, 2), windows, 0.0).double()
+        # Turned before it is masked: ONNX Runtime before 1.24 fuses a transposition right before a
+        # product into it, and then has no kernel for doubles.
+        turned = torch.where(inside, windows.transpose(1, 2), 0.0).double()
         weight = self.conv.weight.double().flatten(1)
         # Divided before the product, so that it is of no constant, which would be a layer.
         shares = weight / count[:, :, None].double()
         mean = (shares * valid.sum(1, keepdim=True)).sum(2)
-        squares = (torch.matmul(shares, torch.matmul(valid.transpose(1, 2), valid)) * weight).sum(2)
+        squares = (torch.matmul(shares, torch.matmul(turned, valid)) * weight).sum(2)
         variance = squares - mean * mean
         # It has no part in the variance.
         return mean if self.conv.bias is None else mean + self.conv.bias, variance
