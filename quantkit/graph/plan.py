@@ -103,6 +103,8 @@ class Plan:
             was adopted from; None: as is usual.
         fitting: how the numbers are found; see
             :class:`quantkit.quantization.choices.ptq.PtqSettings`. Empty if not recorded.
+        structure: ranks of the layers of the float model that are two layers each; see
+            :mod:`quantkit.structure`. ``layers`` has a row for each of the two.
     """
 
     layers: tuple[LayerPlan, ...]
@@ -113,6 +115,7 @@ class Plan:
     target_runtime: str = ""
     keep_interface: bool | None = None
     fitting: Mapping[str, Any] = field(default_factory=dict)
+    structure: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The ``quantkit.plan/1`` object."""
@@ -125,6 +128,7 @@ class Plan:
             **({"target_runtime": self.target_runtime} if self.target_runtime else {}),
             **({} if self.keep_interface is None else {"keep_interface": self.keep_interface}),
             **({"fitting": dict(self.fitting)} if self.fitting else {}),
+            **({"structure": _structure_json(self.structure)} if self.structure else {}),
             "layers": [row.to_row() for row in self.layers],
         }
 
@@ -156,7 +160,22 @@ class Plan:
             target_runtime=found.text("target_runtime", default=""),
             keep_interface=(found.flag("keep_interface") if found.has("keep_interface") else None),
             fitting=found.table("fitting", default={}),
+            structure=_structure(found) if found.has("structure") else {},
         )
+
+
+def _structure_json(ranks: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    return {name: {"rank": rank} for name, rank in ranks.items()}
+
+
+def _structure(plan: Fields) -> dict[str, int]:
+    layers = plan.child("structure")
+    found = {}
+    for name in layers.names():
+        layer = layers.child(name)
+        layer.only(["rank"])
+        found[name] = layer.whole("rank", limits=Range(1))
+    return found
 
 
 def read_plan(path: Path) -> Plan:

@@ -30,7 +30,7 @@ from quantkit.quantization.choices.settings import (
 )
 from quantkit.quantization.nothing_quantized import require_quantized
 from quantkit.quantization.observe import observe
-from quantkit.quantization.prepare import prepare
+from quantkit.quantization.prepare import prepare, structure_of
 from quantkit.quantization.prepared import AssignedModel, PreparedModel
 from quantkit.quantization.range_search import search_ranges
 from quantkit.quantization.rewrite import rewrite
@@ -140,7 +140,7 @@ def quantize_model(
     """
     prepared = PreparedModel.of(source)
     in_place = _same_file(prepared.source, destination)
-    source_bytes = prepared.size_bytes
+    source_bytes = prepared.whole.size_bytes
     feeds = None if calibration is None else prepared.feeds(calibration)
     observing = partial(
         _observed, prepared, destination, settings, fitting, feeds, allow_nothing, progress
@@ -190,6 +190,9 @@ def _observed(
     progress: Progress | None,
 ) -> tuple[AssignedModel, Observations]:
     """The choices for all layers, and what the clips show of them."""
+    structure = structure_of(prepared, settings)
+    if structure != prepared.structure:
+        prepared = prepared.structured(structure, _required(feeds, structure))
     assigned = prepare(prepared, settings, fitting)
     if not allow_nothing:
         require_quantized([assigned])
@@ -201,6 +204,15 @@ def _observed(
         require_heard(prepared.original, feeds)
     assigned.condition(feeds)
     return assigned, observations_of(assigned, feeds, progress)
+
+
+def _required(feeds: CalibrationData | None, structure: Mapping[str, int]) -> CalibrationData:
+    if feeds is None:
+        raise InputError(
+            f"the rank of layer {next(iter(structure))} needs clips to find what its output is made "
+            "of: give a folder of audio (--audio DIR)"
+        )
+    return feeds
 
 
 def _encode_ahead(

@@ -35,6 +35,7 @@ from quantkit.quantization.kernels.eligibility import (
 from quantkit.quantization.prepared import AssignedModel, PreparedModel
 from quantkit.quantization.tied_weights import agree, shared_weights
 from quantkit.runtime.targets import target
+from quantkit.structure.layers import splittable_layers
 
 _PER_CLIP, _PER_BATCH = "dynamic per-clip", "dynamic per-batch"
 
@@ -45,6 +46,9 @@ def prepare(
     fitting: PtqSettings | None = None,
 ) -> AssignedModel:
     """Decide what each layer of ``source`` becomes.
+
+    Where ``settings`` split other layers than ``source`` does, the halves get any numbers: for
+    those of clips, see :meth:`PreparedModel.structured`.
 
     Args:
         fitting: None: as the plan says, or the usual way.
@@ -59,6 +63,9 @@ def prepare(
         said = settings.fitting if isinstance(settings, Plan) else None
         fitting = PtqSettings() if said is None else PtqSettings.from_json(said)
     skip_passes = () if isinstance(settings, Plan) else settings.skip_passes
+    structure = structure_of(prepared, settings)
+    if structure != prepared.structure:
+        prepared = prepared.structured(structure)
     model = prepared.graph(skip_passes, fitting.balance)
     layers = prepared.layers_of(model)
     if isinstance(settings, Plan):
@@ -83,11 +90,29 @@ def prepare(
         model_sha256=prepared.sha256,
         keep_interface=None if prepared.is_usual_interface else prepared.keep_interface,
         fitting=fitting.to_json(),
+        structure=structure,
     )
-    if all(choice.is_plain_float for choice in choices.values()):
+    if not structure and all(choice.is_plain_float for choice in choices.values()):
         # Nothing was requested, so nothing is done.
         model = prepared.copy_original()
     return AssignedModel(prepared, model, layers, choices, plan, fitting, skip_passes)
+
+
+def structure_of(
+    prepared: PreparedModel, settings: str | QuantizeSettings | Plan
+) -> Mapping[str, int]:
+    """Ranks of the layers that ``settings`` split; settings that name none take what there is.
+
+    Raises:
+        InputError: a pattern picks no layer that could be split.
+    """
+    if isinstance(settings, Plan):
+        return settings.structure
+    settings = resolve(settings)
+    if not settings.ranks:
+        return prepared.structure
+    model = prepared.whole.graph(settings.skip_passes)
+    return settings.structure(prepared.layers_of(model), splittable_layers(model))
 
 
 def settle(
