@@ -30,6 +30,7 @@ from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.nothing_quantized import require_quantized_by
 from quantkit.quantization.pipeline import quantize_model
+from quantkit.quantization.prepare import structured_by
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.runtime.lint import LintReport
 from quantkit.runtime.malloc_trim import malloc_trim
@@ -145,12 +146,15 @@ def personalize(
     refuse_overwriting(destination, [prepared.source])
     settings = PersonalizeSettings() if settings is None else settings
     tell = progress or no_progress
+    feeds = prepared.feeds(calibration)
+    prepared, quantize = structured_by(prepared, settings.quantize, feeds)
+    settings = replace(settings, quantize=quantize)
     # A pattern that matches nothing is found out before anything is listened to.
     settings.quantize.assign(prepared.layers_of(prepared.graph(settings.quantize.skip_passes)))
     # So is a model that cannot be made any smaller.
     candidates = (replace(settings.quantize, codec=codec) for codec in settings.candidates)
     require_quantized_by(prepared, candidates, settings.fitting)
-    info, feeds = prepared.info, prepared.feeds(calibration)
+    info = prepared.info
     divergence = DivergenceSettings(candidates=settings.candidates)
     clock = _Clock()
     with clock.step("listen"):
@@ -187,7 +191,7 @@ def personalize(
         measured = comparison.divergence
     summary = PersonalizeSummary(
         model=info.name or prepared.source.name,
-        source_bytes=prepared.size_bytes,
+        source_bytes=prepared.whole.size_bytes,
         audio=_corpus_name(feeds),
         clips=table.clips,
         seconds=table.seconds,
@@ -204,7 +208,7 @@ def personalize(
         steps=clock.steps,
         reasons=reasons(table, result.plan),
         warnings=(
-            *generous_budget(budget_bytes, prepared.size_bytes),
+            *generous_budget(budget_bytes, prepared.whole.size_bytes),
             *audio_warnings(
                 table.clips,
                 table.seconds,

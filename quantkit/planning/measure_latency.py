@@ -206,7 +206,8 @@ def _whole(
 def _names(source: PreparedModel, layers: Collection[str]) -> dict[str, str]:
     """Layers by their names and by the names of their results, which some fused nodes have."""
     results: dict[str, str] = {}
-    for each in locate_layers(source.original):
+    graph = source.graph() if source.structure else source.original
+    for each in locate_layers(graph):
         if each.layer.name in layers:
             # The first of several weights bears what their node takes.
             for name in (each.node.output[0], each.node.name):

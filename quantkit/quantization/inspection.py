@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,7 @@ class Inspection:
         target_cpu: the processors that it was made for; empty without a plan.
         hosts: on which processors its integer sums are exact; None where ONNX Runtime does not
             load it.
+        structure: ranks of the layers that are two layers each, by name.
         checksum: the SHA-256 that the file carries and that its content has; empty for a file
             without one, which quantkit did not write.
     """
@@ -89,6 +91,7 @@ class Inspection:
     model_sha256: str = ""
     target_cpu: str = ""
     hosts: Hosts | None = None
+    structure: Mapping[str, int] = field(default_factory=dict)
     checksum: str = ""
 
     @property
@@ -109,6 +112,7 @@ class Inspection:
             "model_sha256": self.model_sha256,
             "target_cpu": self.target_cpu,
             "hosts": None if self.hosts is None else self.hosts.to_json(),
+            "structure": {name: {"rank": rank} for name, rank in self.structure.items()},
             "checksum": self.checksum,
             "size_bytes": self.size_bytes,
             "layer_bytes": self.layer_bytes,
@@ -147,6 +151,7 @@ def inspect_model(path: Path, *, runtime: bool = False) -> Inspection:
         model_sha256=info.model_sha256,
         target_cpu=str(plan.fitting.get("target_cpu") or UNRESTRICTED) if plan is not None else "",
         hosts=_hosts(path),
+        structure=plan.structure if plan is not None else {},
         checksum=stored_checksum(path),
     )
 

@@ -158,9 +158,13 @@ def quantize_model(
         largest_levels=limits,
     )
     model, plan = build(assigned, observations, weights, pack=pack)
+    # Weights that are still to be saved may lie in its folder.
+    worked_on = assigned.prepared
     # Checking the file takes as much memory again.
     if last_use:
         prepared.cache.clear()
+    if last_use or worked_on is not source:
+        worked_on.cache.clear()
     del prepared, assigned, observations, weights, observing
     malloc_trim()
     if in_place:
@@ -191,7 +195,7 @@ def _observed(
 ) -> tuple[AssignedModel, Observations]:
     """The choices for all layers, and what the clips show of them."""
     structure = structure_of(prepared, settings)
-    if structure != prepared.structure:
+    if structure != prepared.structure or prepared.is_stand_in:
         prepared = prepared.structured(structure, _required(feeds, structure))
     assigned = prepare(prepared, settings, fitting)
     if not allow_nothing:
@@ -206,11 +210,13 @@ def _observed(
     return assigned, observations_of(assigned, feeds, progress)
 
 
-def _required(feeds: CalibrationData | None, structure: Mapping[str, int]) -> CalibrationData:
-    if feeds is None:
+def _required(
+    feeds: CalibrationData | None, structure: Mapping[str, int]
+) -> CalibrationData | None:
+    if feeds is None and structure:
         raise InputError(
-            f"the rank of layer {next(iter(structure))} needs clips to find what its output is made "
-            "of: give a folder of audio (--audio DIR)"
+            f"the rank of layer {next(iter(structure))} needs clips, to find what its output is "
+            "made of: give a folder of audio (--audio DIR)"
         )
     return feeds
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import onnx
 
+from quantkit.calibration.data import CalibrationData
 from quantkit.codecs.catalogue import FLOAT32, INT8
 from quantkit.errors import FormatError
 from quantkit.graph.editor import GraphEditor
@@ -113,6 +114,23 @@ def structure_of(
         return prepared.structure
     model = prepared.whole.graph(settings.skip_passes)
     return settings.structure(prepared.layers_of(model), splittable_layers(model))
+
+
+def structured_by(
+    prepared: PreparedModel, settings: QuantizeSettings, feeds: CalibrationData | None
+) -> tuple[PreparedModel, QuantizeSettings]:
+    """The model with the layers split that ``settings`` want to be, and settings for the result.
+
+    Args:
+        feeds: see :meth:`PreparedModel.structured`.
+
+    Raises:
+        InputError: a pattern picks no layer that could be split.
+    """
+    structure = structure_of(prepared, settings)
+    if structure != prepared.structure:
+        prepared = prepared.structured(structure, feeds)
+    return prepared, replace(settings, ranks=())
 
 
 def settle(

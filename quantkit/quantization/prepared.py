@@ -138,6 +138,11 @@ class PreparedModel:
         """The same model with no layer split."""
         return self if self._whole is None else self._whole
 
+    @property
+    def is_stand_in(self) -> bool:
+        """Whether the numbers in its split layers are any, because there were no clips."""
+        return bool(self.structure) and self._clips is None
+
     def structured(
         self, structure: Mapping[str, int], feeds: CalibrationData | None = None
     ) -> PreparedModel:
@@ -338,12 +343,12 @@ def _kept_interface(model: onnx.ModelProto, source: Path, keep: bool | None) -> 
 
 def _grown(whole: onnx.ModelProto, split: onnx.ModelProto) -> int:
     """How many bytes more a file of the second graph takes."""
-    before, after = (
-        sum(node.ByteSize() for node in model.graph.node)
-        + sum(raw_size(tensor) + len(tensor.name) for tensor in model.graph.initializer)
-        for model in (whole, split)
-    )
-    return after - before
+
+    def taken(model: onnx.ModelProto) -> int:
+        nodes = sum(int(node.ByteSize()) for node in model.graph.node)
+        return nodes + sum(raw_size(each) + len(each.name) for each in model.graph.initializer)
+
+    return taken(split) - taken(whole)
 
 
 def _copy(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -1,1 +1,1 @@
-"""A layer as two layers with fewer channels between them; see :mod:`quantkit.structure.low_rank`."""
+"""A layer as two layers with fewer channels between them."""

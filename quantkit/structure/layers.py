@@ -20,6 +20,8 @@ FIRST_HALF = ".in"
 #: Integer kernels compute so many output channels at a time.
 MULTIPLE = 8
 
+# Two kernels of so few channels take as long as one, and labels are all needed.
+_FEWEST_CHANNELS = 64
 # Covariances of more channels take more memory and time than the layer is worth.
 _MOST_CHANNELS = 4096
 #: Shares of the largest rank at which a layer is tried.
@@ -73,10 +75,10 @@ def splittable_layers(model: onnx.ModelProto) -> dict[str, Splittable]:
     weights = layer_weights(GraphEditor(model))
     for name, weight in weights.items():
         shape = weight.matrix_shape
-        if shape is None or name + FIRST_HALF in weights or min(shape) == 0:
+        if shape is None or name + FIRST_HALF in weights:
             continue
         each = Splittable(*shape)
-        if each.outputs <= _MOST_CHANNELS and each.ranks:
+        if each.full_rank >= _FEWEST_CHANNELS and each.outputs <= _MOST_CHANNELS and each.ranks:
             found[name] = each
     return found
 

@@ -1,8 +1,8 @@
 """The two halves of a layer of lower rank, from the second moments of its output.
 
-A layer y = W x + b becomes V, which makes r channels of what W reads, and U, which makes the outputs
-of these. With m and C the mean and the covariance of y over unlabelled audio, and E the r leading
-eigenvectors of C in columns,
+A layer y = W x + b becomes V, which makes r channels of what W reads, and U, which makes the
+outputs of these. With m and C the mean and the covariance of y over unlabelled audio, and E the r
+leading eigenvectors of C in columns,
 
     y ≈ m + E Eᵀ (y − m),   V = R Eᵀ W,   U = E Rᵀ,   b' = b + (I − E Eᵀ)(m − b),
 
@@ -12,10 +12,10 @@ has the least expected squared error of all layers of rank r: reduced-rank regre
 Networks for Classification and Detection", 2015, equations 4 and 5. What is lost is the sum of the
 other eigenvalues.
 
-R is any rotation of the r channels, which changes neither result nor error. An integer kernel has one
-grid for all of them, so the R is taken for which all have the same variance. Principal components as
-they are differ a hundredfold, and most of them would get a few levels: static int8 of the shipped
-model moves the posteriors several times as far.
+R is any rotation of the r channels, which changes neither result nor error. An integer kernel has
+one grid for all of them, and principal components as they are differ a hundredfold, so most would
+get a few levels. The R is taken for which all have the same variance: on the shipped model at half
+its ranks, static int8 then adds 0.0013 nats per frame instead of 0.0029.
 """
 
 from __future__ import annotations

@@ -37,10 +37,10 @@ class ChannelMoments:
 
         The count of positions must not be zero.
         """
-        assert self._sums is not None and self._products is not None
+        assert self._sums is not None
+        assert self._products is not None
         mean = self._sums / self.count
         about_zero = self._products / self.count
         if not centred:
             return Covariance(np.zeros_like(mean), about_zero)
         return Covariance(mean, about_zero - np.outer(mean, mean))
-
