@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from quantkit.disk.files import read_json, write_json
 from quantkit.errors import FormatError, InputError
 from quantkit.graph.plan import COMPUTES, Compute, LayerPlan, Plan
 from quantkit.json_fields import Fields, Range
+from quantkit.structure.layers import FIRST_HALF
 
 LAYER_TIMES_SCHEMA = "quantkit.layer-times/1"
 
@@ -134,6 +135,63 @@ class LayerTimes:
             whole=_times(found.child("whole")),
             processor_share=found.number("processor_share", limits=Range(0)),
         )
+
+
+@dataclass(frozen=True)
+class RankTimes:
+    """Latency of one model and of the same with its layers split in two, for any ranks.
+
+    Args:
+        whole: of the model with no layer split.
+        split: ranks, and the times with these; at least two, all of the same layers, in ascending
+            order.
+    """
+
+    whole: LayerTimes
+    split: tuple[tuple[Mapping[str, int], LayerTimes], ...]
+
+    def of(self, structure: Mapping[str, int]) -> LayerTimes:
+        """The times of the model with the layers in ``structure`` split.
+
+        A half's time is taken to be linear in the rank between two measured ranks, and beyond them.
+        The time outside of the layers' kernels grows with the number of split layers.
+
+        Raises:
+            InputError: a layer was not timed split.
+        """
+        layers: dict[str, Milliseconds] = {}
+        for name, times in self.whole.layers.items():
+            if name in structure:
+                for half in (name + FIRST_HALF, name):
+                    layers[half] = self._half(name, half, structure[name])
+            else:
+                layers[name] = times
+        grown = len(structure) / max(1, len(self.split[0][0])) if self.split else 0.0
+        whole = {}
+        for compute in self.whole.whole:
+            other = self.whole.other(compute)
+            if grown:
+                others = [times.other(compute) for _, times in self.split]
+                other += grown * (sum(others) / len(others) - other)
+            own = (times.get(compute, times["float32"]) for times in layers.values())
+            whole[compute] = max(0.0, other) + sum(own)
+        return replace(self.whole, layers=layers, whole=whole)
+
+    def _half(self, layer: str, half: str, rank: int) -> Milliseconds:
+        known = [(ranks[layer], times.layers[half]) for ranks, times in self.split if layer in ranks]
+        if len(known) < 2:
+            raise InputError(f"layer {layer} was not timed with lower ranks; measure them")
+        higher = next((i for i, (r, _) in enumerate(known) if r >= rank), len(known) - 1)
+        (low, before), (high, after) = known[max(0, higher - 1)], known[max(1, higher)]
+        share = (rank - low) / (high - low)
+        return {
+            compute: max(
+                before[compute] * min(1.0, rank / low),
+                before[compute] + share * (after[compute] - before[compute]),
+            )
+            for compute in before
+            if compute in after
+        }
 
 
 def read_layer_times(path: Path) -> LayerTimes:

@@ -27,7 +27,7 @@ from quantkit.errors import CorpusError, InputError
 from quantkit.graph.layers import locate_layers
 from quantkit.graph.plan import Compute
 from quantkit.graph.single_file import single_file
-from quantkit.planning.latency import LayerTimes
+from quantkit.planning.latency import LayerTimes, RankTimes
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.pipeline import quantize_model
 from quantkit.quantization.prepared import PreparedModel
@@ -37,6 +37,7 @@ from quantkit.runtime.optimised import name_before_fusion
 from quantkit.runtime.processor import processor
 from quantkit.runtime.session import create_session
 from quantkit.sensitivity.cache import AnalysisCache
+from quantkit.structure.layers import splittable_layers
 
 Inputs = Mapping[str, npt.NDArray[Any]]
 
@@ -44,6 +45,8 @@ Inputs = Mapping[str, npt.NDArray[Any]]
 TIMED: tuple[Compute, ...] = ("float32", "static", "dynamic")
 
 _PART = "layer times"
+# Of the largest rank that saves something: between them, times are nearly linear.
+_SHARES = (0.3, 0.8)
 # Shortest time slice of a scheduler.
 _TIME_SLICE_MS = 1.0
 # The profiler's resolution.
@@ -79,7 +82,10 @@ def measure_layer_times(
     clip = typical_clip(feeds)
     digest, clip_seconds = prepared.sha256, CalibrationData([("clip", clip)], feeds.info).seconds
     host, version = processor()[0], str(onnxruntime.__version__)
-    settings = {"host": host, "onnxruntime": version, "threads": threads, "runs": runs}
+    settings: dict[str, Any] = {"host": host, "onnxruntime": version}
+    settings |= {"threads": threads, "runs": runs}
+    if prepared.structure:
+        settings |= {"structure": dict(prepared.structure)}
     shapes = {name: list(values.shape) for name, values in clip.items()}
     cache = AnalysisCache(cache_folder, model_sha256=digest, settings=settings | shapes)
     if (known := cache.get(_PART)) is not None:
@@ -91,6 +97,38 @@ def measure_layer_times(
     if not times.disturbed:
         cache.put(_PART, times.to_json())
     return times
+
+
+def measure_rank_times(
+    source: Path | PreparedModel,
+    calibration: Calibration | CalibrationData,
+    names: Collection[str],
+    *,
+    whole: LayerTimes | None = None,
+    threads: int = 1,
+    runs: int = 15,
+    cache_folder: Path | None = None,
+) -> RankTimes:
+    """The same with layers ``names`` split, for any ranks: two are measured.
+
+    Args:
+        whole: of the model with no layer split, if known.
+
+    Raises:
+        ModelError, CorpusError, InputError: see :func:`measure_layer_times`.
+    """
+    prepared = PreparedModel.of(source)
+    options = {"threads": threads, "runs": runs}
+    if whole is None:
+        whole = measure_layer_times(prepared, calibration, cache_folder=cache_folder, **options)
+    layers = splittable_layers(prepared.graph())
+    split = []
+    for share in _SHARES if names else ():
+        ranks = {name: layers[name].nearest(share) for name in layers if name in names}
+        model = prepared.structured(ranks, prepared.feeds(calibration))
+        times = measure_layer_times(model, calibration, cache_folder=cache_folder, **options)
+        split.append((ranks, times))
+    return RankTimes(whole, tuple(split))
 
 
 def _measured(

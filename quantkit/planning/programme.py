@@ -53,6 +53,7 @@ class Option:
         bytes: of the layer itself; see :meth:`~quantkit.planning.size_model.SizeModel.bytes_of`.
         tables: bytes of shared tables, by name.
         milliseconds: of the layer in a run; 0 if not timed.
+        rank: of the two layers in its place, which both have ``choice``; 0 for one layer.
     """
 
     choice: LayerChoice
@@ -60,6 +61,7 @@ class Option:
     bytes: int
     tables: Mapping[str, int] = field(default_factory=dict)
     milliseconds: float = 0.0
+    rank: int = 0
 
     def dominates(self, other: Option) -> bool:
         """Whether it is at least as good as ``other`` in every respect."""
@@ -269,6 +271,6 @@ def undominated(options: Sequence[Option], *, same_codec: bool = False) -> tuple
     return tuple(kept)
 
 
-def _order(option: Option) -> tuple[float, int, float, int, str]:
-    label = choice_label(option.choice)
-    return option.divergence, option.bytes, option.milliseconds, len(option.tables), label
+def _order(option: Option) -> tuple[float, int, float, int, str, int]:
+    label, tables = choice_label(option.choice), len(option.tables)
+    return option.divergence, option.bytes, option.milliseconds, tables, label, option.rank

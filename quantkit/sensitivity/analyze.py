@@ -22,13 +22,16 @@ from quantkit.quantization.observe import observe
 from quantkit.quantization.pipeline import observe_cached
 from quantkit.quantization.prepare import prepare
 from quantkit.quantization.prepared import AssignedModel, PreparedModel
+from quantkit.quantization.tied_weights import shared_weights
 from quantkit.quantization.unusable_clips import leaving_out
 from quantkit.sensitivity.cache import AnalysisCache
 from quantkit.sensitivity.divergence import Divergences, measure_divergence
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
 from quantkit.sensitivity.metrics import METRICS, metric
 from quantkit.sensitivity.observe import measure_metrics
-from quantkit.sensitivity.table import LayerSensitivity, Sensitivity
+from quantkit.sensitivity.rank_divergence import measure_ranks
+from quantkit.sensitivity.table import LayerSensitivity, RankDivergence, Sensitivity
+from quantkit.structure.layers import splittable_layers
 
 _LOG = logging.getLogger(__name__)
 
@@ -48,6 +51,7 @@ class AnalysisSettings:
         reference: codec of the quantized outputs that metrics compare with the float ones.
         fitting: how levels are found for the divergence.
         divergence: what to try on each layer; None leaves it out.
+        ranks: whether to try lower ranks on layers that can be split, too. Needs ``divergence``.
 
     Raises:
         InputError: an unknown metric, or a reference that quantizes nothing.
@@ -57,6 +61,7 @@ class AnalysisSettings:
     reference: CodecChoice = REFERENCE
     fitting: PtqSettings = field(default_factory=PtqSettings)
     divergence: DivergenceSettings | None = field(default_factory=DivergenceSettings)
+    ranks: bool = False
 
     def __post_init__(self) -> None:
         for name in self.metrics:
@@ -71,6 +76,7 @@ class AnalysisSettings:
             "reference": str(self.reference),
             "fitting": self.fitting.to_json(),
             "divergence": None if self.divergence is None else self.divergence.to_json(),
+            **({"ranks": True} if self.ranks else {}),
         }
 
 
@@ -145,7 +151,8 @@ def _analyze(
             progress=tell,
         )
         divergences = _divergences(assigned, feeds, settings, kept, tell)
-        layers = _rows(assigned, metrics, divergences)
+        ranks = _ranks(assigned, feeds, settings, kept, tell)
+        layers = _rows(assigned, metrics, divergences, ranks)
         _LOG.info("analysed %d layers", len(layers))
         finished.put("layers", [layer.to_json() for layer in layers])
     else:
@@ -190,6 +197,29 @@ def _divergences(
     )
 
 
+def _ranks(
+    assigned: AssignedModel,
+    feeds: CalibrationData,
+    settings: AnalysisSettings,
+    cache: AnalysisCache,
+    tell: Progress,
+) -> Mapping[str, tuple[RankDivergence, ...]]:
+    if settings.divergence is None or not settings.ranks:
+        return {}
+    shared = {name for group in shared_weights(assigned.model, assigned.layers) for name in group}
+    wanted = [name for name in splittable_layers(assigned.model) if name not in shared]
+    return measure_ranks(
+        assigned.model,
+        assigned.layers,
+        feeds,
+        settings.divergence,
+        spectra=assigned.prepared.spectra(assigned.skip_passes, wanted, feeds),
+        observations=observe_cached(assigned, feeds, tell),
+        cache=cache,
+        progress=tell,
+    )
+
+
 def _held_out(
     assigned: AssignedModel, feeds: CalibrationData, fitting: PtqSettings
 ) -> tuple[Observations, ...]:
@@ -216,6 +246,7 @@ def _rows(
     assigned: AssignedModel,
     metrics: Mapping[str, Mapping[str, float]],
     divergences: Mapping[str, Divergences],
+    ranks: Mapping[str, tuple[RankDivergence, ...]],
 ) -> tuple[LayerSensitivity, ...]:
     rows = []
     for layer in assigned.layers:
@@ -229,6 +260,7 @@ def _rows(
                 metrics=metrics[layer.name],
                 weights=weights,
                 activations=activations,
+                ranks=ranks.get(layer.name, ()),
             )
         )
     return tuple(rows)

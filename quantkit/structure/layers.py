@@ -58,6 +58,10 @@ class Splittable:
         """``share`` of the full rank, rounded to what kernels compute at a time."""
         return max(MULTIPLE, MULTIPLE * round(share * self.full_rank / MULTIPLE))
 
+    def nearest(self, share: float) -> int:
+        """The rank worth trying that is nearest to ``share`` of the largest."""
+        return min(self.ranks, key=lambda rank: abs(rank - share * self.largest_rank))
+
     @property
     def ranks(self) -> tuple[int, ...]:
         """Those worth trying, from the smallest: they save products."""
