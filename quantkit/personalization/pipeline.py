@@ -21,6 +21,7 @@ from quantkit.personalization.reasons import reasons
 from quantkit.personalization.summary import PersonalizeSummary, Step, audio_warnings
 from quantkit.planning.budget import generous_budget
 from quantkit.planning.correction import Correction, PlanEvaluator, corrected_plan
+from quantkit.planning.fast_model import FastModel, LatencyRequest, fast_model
 from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE
 from quantkit.planning.optimal import Planner
 from quantkit.planning.pareto import Front, pareto_front
@@ -62,6 +63,9 @@ class PersonalizeSettings:
         rounds: corrections of the plan for interactions between layers; None: one, if the model is
             small enough. 0 uses the sum of the single layers' divergences.
         max_input_divergence: see :func:`~quantkit.planning.optimal.optimal_plan`.
+        max_latency: what a run on the clip of median length may take on this host, such as
+            ``20ms``, or ``0.13x`` of what float32 takes; then kernels are chosen, too, and layers
+            are split in two of lower rank. None: no limit.
     """
 
     quantize: QuantizeSettings = field(default_factory=lambda: preset("hybrid"))
@@ -70,6 +74,7 @@ class PersonalizeSettings:
     balance: bool = True
     rounds: int | None = None
     max_input_divergence: float = MAX_INPUT_DIVERGENCE
+    max_latency: str | None = None
 
 
 @dataclass(frozen=True)
@@ -167,18 +172,32 @@ def personalize(
             metrics=(),
             fitting=settings.fitting,
             divergence=divergence,
+            ranks=settings.max_latency is not None and not prepared.structure,
         )
         table = analyze(prepared, feeds, wanted, cache=cache, progress=tell, notify=notify)
+    fast: FastModel | None = None
+    if settings.max_latency is not None:
+        with clock.step("split"):
+            request = LatencyRequest(
+                settings.max_latency, budget_bytes, settings.quantize, wanted, cache
+            )
+            fast = fast_model(prepared, feeds, table, request, progress=tell, notify=notify)
+            prepared, table = fast.model, fast.sensitivity
     with clock.step("plan"):
         tell("plan", 0.0)
         planner = Planner.of(
             prepared,
             table,
             settings.quantize,
+            times=None if fast is None else fast.times,
+            any_compute=fast is not None,
             max_input_divergence=settings.max_input_divergence,
             fitting=settings.fitting,
         )
-        found = _best(planner, feeds, table, budget_bytes, settings, tell)
+        limit_ms = None if fast is None else fast.limit_ms
+        found = _best(planner, feeds, table, budget_bytes, limit_ms, settings, tell)
+        if fast is not None:
+            found = replace(found, of_ranks=fast.divergence)
         front = pareto_front(planner, budgets=_POINTS_OF_FRONT)
     with clock.step("quantize"):
         tell("quantize", 0.0)
@@ -227,19 +246,21 @@ def _best(
     feeds: CalibrationData,
     table: Sensitivity,
     budget_bytes: int,
+    limit_ms: float | None,
     settings: PersonalizeSettings,
     tell: Progress,
 ) -> Correction:
     """The plan; tried as a whole and corrected if the model is small enough."""
     rounds = _affordable_rounds(table) if settings.rounds is None else settings.rounds
     if not rounds:
-        return corrected_plan(planner, None, budget_bytes)
+        return corrected_plan(planner, None, budget_bytes, limit_ms)
     judge = PlanEvaluator(planner.source, feeds, table, settings.quantize, settings.fitting)
     with closing(judge):
         return corrected_plan(
             planner,
             judge,
             budget_bytes,
+            limit_ms,
             rounds=rounds,
             progress=tell,
         )

@@ -107,6 +107,14 @@ class LayerTimes:
         """Whether other programs used the processor, which makes the measured times too long."""
         return self.processor_share < UNDISTURBED
 
+    @property
+    def disturbance(self) -> str:
+        """The same as a warning."""
+        return (
+            f"while the layers were timed, other programs took {1 - self.processor_share:.0%} of "
+            "the processor: the times are too long, and rough"
+        )
+
     def to_json(self) -> dict[str, Any]:
         """The ``quantkit.layer-times/1`` object."""
         return {"schema": LAYER_TIMES_SCHEMA, **asdict(self)}
@@ -178,7 +186,9 @@ class RankTimes:
         return replace(self.whole, layers=layers, whole=whole)
 
     def _half(self, layer: str, half: str, rank: int) -> Milliseconds:
-        known = [(ranks[layer], times.layers[half]) for ranks, times in self.split if layer in ranks]
+        known = [
+            (ranks[layer], times.layers[half]) for ranks, times in self.split if layer in ranks
+        ]
         if len(known) < 2:
             raise InputError(f"layer {layer} was not timed with lower ranks; measure them")
         higher = next((i for i, (r, _) in enumerate(known) if r >= rank), len(known) - 1)

@@ -28,6 +28,7 @@ from quantkit.graph.layers import locate_layers
 from quantkit.graph.plan import Compute
 from quantkit.graph.single_file import single_file
 from quantkit.planning.latency import LayerTimes, RankTimes
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.pipeline import quantize_model
 from quantkit.quantization.prepared import PreparedModel
@@ -215,7 +216,9 @@ def _write(
     """Quantize with one compute; returns the names of the layers that have it, in order."""
     # Float layers get a codec too: else nothing is quantized, and the passes are not run.
     settings = QuantizeSettings(compute, compute=compute, codec=INT8)
-    result = quantize_model(source, destination, settings, [("clip", dict(clip))])
+    # The numbers do not matter.
+    fitting = PtqSettings(rounding="nearest", bias_correction=False)
+    result = quantize_model(source, destination, settings, [("clip", dict(clip))], fitting=fitting)
     return tuple(row.name for row in result.layers if row.compute == compute)
 
 

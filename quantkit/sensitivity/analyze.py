@@ -206,15 +206,19 @@ def _ranks(
 ) -> Mapping[str, tuple[RankDivergence, ...]]:
     if settings.divergence is None or not settings.ranks:
         return {}
-    shared = {name for group in shared_weights(assigned.model, assigned.layers) for name in group}
-    wanted = [name for name in splittable_layers(assigned.model) if name not in shared]
+    prepared, skipped = assigned.prepared, assigned.skip_passes
+    # As the halves will find it: what conditioning moves between layers is not in there.
+    model = prepared.graph(skipped)
+    layers = prepared.layers_of(model)
+    taken = {name for group in shared_weights(model, layers) for name in group}
+    taken |= set(settings.fitting.balance)
+    wanted = [name for name in splittable_layers(model) if name not in taken]
     return measure_ranks(
-        assigned.model,
-        assigned.layers,
+        model,
+        layers,
         feeds,
         settings.divergence,
-        spectra=assigned.prepared.spectra(assigned.skip_passes, wanted, feeds),
-        observations=observe_cached(assigned, feeds, tell),
+        spectra=prepared.spectra(skipped, wanted, feeds),
         cache=cache,
         progress=tell,
     )

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
 
 import numpy as np
 import onnx
 
+from quantkit.arrays import FloatArray
 from quantkit.calibration.data import CalibrationData
 from quantkit.calibration.observations import Observations
 from quantkit.graph.layers import Layer
@@ -29,7 +29,7 @@ from quantkit.sensitivity.reference import Reference
 from quantkit.sensitivity.table import RankDivergence
 from quantkit.sensitivity.trial import LayerTrial
 from quantkit.structure.layers import splittable_layers
-from quantkit.structure.low_rank import Spectrum, low_rank
+from quantkit.structure.low_rank import LowRank, Spectrum, low_rank
 
 
 def measure_ranks(
@@ -39,7 +39,6 @@ def measure_ranks(
     settings: DivergenceSettings,
     *,
     spectra: Mapping[str, Spectrum],
-    observations: Observations,
     cache: AnalysisCache | None = None,
     progress: Progress | None = None,
 ) -> dict[str, tuple[RankDivergence, ...]]:
@@ -50,7 +49,6 @@ def measure_ranks(
         layers: of it, in graph order.
         settings: weighting, seconds of audio and threads.
         spectra: of the layers to try.
-        observations: means of their inputs, which the bias of the second half makes good.
         cache: of this model and audio.
         progress: see :data:`~quantkit.progress.Progress`.
 
@@ -66,7 +64,7 @@ def measure_ranks(
             found[name] = tuple(map(RankDivergence.from_json, rows))
     if found.keys() == spectra.keys():
         return found
-    weights = CandidateWeights(model, layers, observations, PtqSettings(bias_correction=True))
+    weights = CandidateWeights(model, layers, Observations(), PtqSettings())
     splittable = splittable_layers(model)
     clips = feeds.only(effort_for(settings, layers, feeds).clips)
     with (
@@ -98,8 +96,10 @@ def measure_ranks(
                 trial: LayerTrial = trial,
                 power: float = powers,
             ) -> RankDivergence:
-                weight = _of_rank(layer, spectra[layer.name], rank)
-                changes = [trial.with_weight(i, weight, {}) for i in range(len(walk.clips))]
+                halves = low_rank(layer.placed.matrix(), spectra[layer.name], rank)
+                weight = _in_layout(halves, layer)
+                clips = range(len(walk.clips))
+                changes = [trial.with_weight(clip, weight, {}, halves.shift) for clip in clips]
                 error = sum(each.error for each in changes)
                 divergence = reference.mean(each.divergence for each in changes)
                 return RankDivergence(rank, divergence, error / power if power > 0.0 else 0.0)
@@ -109,8 +109,8 @@ def measure_ranks(
     return found
 
 
-def _of_rank(layer: FloatLayer, spectrum: Spectrum, rank: int) -> np.ndarray:
+def _in_layout(halves: LowRank, layer: FloatLayer) -> FloatArray:
     """What both halves multiply by, in the layout of the layer's weight."""
-    product = low_rank(layer.placed.matrix(), spectrum, rank).product
     channels_first = np.moveaxis(layer.values, layer.axis, 0).shape
-    return np.ascontiguousarray(np.moveaxis(product.reshape(channels_first), 0, layer.axis))
+    product = halves.product.reshape(channels_first)
+    return np.ascontiguousarray(np.moveaxis(product, 0, layer.axis))
