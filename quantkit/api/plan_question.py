@@ -136,7 +136,7 @@ def _optimal(question: PlanQuestion) -> Correction:
         known = {str(each.codec) for row in sensitivity.layers for each in row.weights}
         codecs = tuple(each for each in codecs if str(each) in known) or codecs
     times = _times(question) if settings.max_latency or settings.times else None
-    limit_ms, lost = None, 0.0
+    limit_ms, lost, free = None, 0.0, True
     if settings.max_latency is not None and times is not None:
         limit_ms = parse_latency(settings.max_latency, times.whole["float32"])
         if question.feeds is not None:
@@ -158,7 +158,7 @@ def _optimal(question: PlanQuestion) -> Correction:
                 notify=question.notify,
             )
             model, sensitivity, times = fast.model, fast.sensitivity, fast.times
-            lost = fast.divergence
+            lost, free = fast.divergence, fast.any_compute
 
     def planner(any_compute: bool) -> Planner:
         return Planner.of(
@@ -186,7 +186,7 @@ def _optimal(question: PlanQuestion) -> Correction:
             )
             stack.callback(judge.close)
         found = corrected_plan(
-            planner(limit_ms is not None),
+            planner(limit_ms is not None and free),
             judge,
             question.budget,
             limit_ms,
@@ -194,7 +194,7 @@ def _optimal(question: PlanQuestion) -> Correction:
         )
         if fronts:
             timed = times is not None
-            front = pareto_front(planner(timed), timed=timed, progress=question.progress)
+            front = pareto_front(planner(timed and free), timed=timed, progress=question.progress)
     for path in fronts:
         write_front(front, path)
     return replace(found, of_ranks=lost)

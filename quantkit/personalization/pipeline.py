@@ -190,7 +190,7 @@ def personalize(
             table,
             settings.quantize,
             times=None if fast is None else fast.times,
-            any_compute=fast is not None,
+            any_compute=fast is not None and fast.any_compute,
             max_input_divergence=settings.max_input_divergence,
             fitting=settings.fitting,
         )

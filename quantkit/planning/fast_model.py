@@ -68,6 +68,15 @@ class FastModel:
     float32_ms: float
     divergence: float = 0.0
 
+    @property
+    def any_compute(self) -> bool:
+        """Whether the plan is to choose kernels, too.
+
+        The halves of split layers have those of the settings: the times of single layers leave out
+        what it takes to go from integers to float and back, which is much beside small layers.
+        """
+        return not self.model.structure
+
 
 def fast_model(
     prepared: PreparedModel,
@@ -101,20 +110,27 @@ def fast_model(
         notify(times.whole.disturbance)
     float32_ms = times.whole.whole["float32"]
     limit_ms = parse_latency(request.max_latency, float32_ms)
-    planner = Planner.of(
-        prepared,
-        sensitivity,
-        request.quantize,
-        codecs=request.codecs,
-        times=times.whole,
-        any_compute=True,
-        fitting=request.analysis.fitting,
-    )
+
+    def planner(any_compute: bool) -> Planner:
+        return Planner.of(
+            prepared,
+            sensitivity,
+            request.quantize,
+            codecs=request.codecs,
+            times=times.whole,
+            any_compute=any_compute,
+            fitting=request.analysis.fitting,
+        )
+
+    whole = FastModel(prepared, sensitivity, times.whole, limit_ms, float32_ms)
     if not splittable:
-        return FastModel(prepared, sensitivity, times.whole, limit_ms, float32_ms)
-    chosen = choose_ranks(planner, sensitivity, times, request.budget_bytes, limit_ms, feeds)
+        return whole
+    unsplit = planner(True).estimate(request.budget_bytes, limit_ms)
+    chosen = choose_ranks(
+        planner(False), sensitivity, times, request.budget_bytes, limit_ms, feeds, unsplit
+    )
     if not chosen.model.structure:
-        return FastModel(prepared, sensitivity, times.whole, limit_ms, float32_ms)
+        return whole
     table = analyze(
         chosen.model,
         feeds,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ class LayerTimes:
         processor_share: share of the measuring time in which a measuring thread had a processor.
             Well below 1, other programs were running and the times of single layers are imprecise.
             1 if several threads ran.
+        reference_ms: of the float32 file as it is, in the same runs; 0 if it was not run.
     """
 
     model_sha256: str
@@ -52,6 +53,7 @@ class LayerTimes:
     layers: Mapping[str, Milliseconds]
     whole: Milliseconds
     processor_share: float = 1.0
+    reference_ms: float = 0.0
 
     def other(self, compute: Compute) -> float:
         """Time outside the layers' kernels if all layers that can have ``compute``."""
@@ -90,6 +92,19 @@ class LayerTimes:
             self.require_model(plan.model_sha256)
         return sum(self.milliseconds(row.name, timed_as(row)) for row in plan.layers)
 
+    def scaled(self, factor: float) -> LayerTimes:
+        """All times multiplied by ``factor``."""
+
+        def each(times: Milliseconds) -> dict[Compute, float]:
+            return {compute: factor * ms for compute, ms in times.items()}
+
+        return replace(
+            self,
+            layers={name: each(times) for name, times in self.layers.items()},
+            whole=each(self.whole),
+            reference_ms=factor * self.reference_ms,
+        )
+
     def require_model(self, model_sha256: str) -> None:
         """Refuse any model other than the timed one.
 
@@ -117,7 +132,10 @@ class LayerTimes:
 
     def to_json(self) -> dict[str, Any]:
         """The ``quantkit.layer-times/1`` object."""
-        return {"schema": LAYER_TIMES_SCHEMA, **asdict(self)}
+        document = {"schema": LAYER_TIMES_SCHEMA, **asdict(self)}
+        if not self.reference_ms:
+            del document["reference_ms"]
+        return document
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> LayerTimes:
@@ -142,6 +160,9 @@ class LayerTimes:
             layers={name: _times(layers.child(name)) for name in layers.names()},
             whole=_times(found.child("whole")),
             processor_share=found.number("processor_share", limits=Range(0)),
+            reference_ms=found.number("reference_ms", limits=Range(0))
+            if found.has("reference_ms")
+            else 0.0,
         )
 
 
@@ -157,6 +178,22 @@ class RankTimes:
 
     whole: LayerTimes
     split: tuple[tuple[Mapping[str, int], LayerTimes], ...]
+
+    @classmethod
+    def measured(
+        cls, whole: LayerTimes, split: Sequence[tuple[Mapping[str, int], LayerTimes]]
+    ) -> RankTimes:
+        """Times that were measured one after the other, while the host was not equally fast.
+
+        Those of split models are scaled by what the float32 file took beside them.
+        """
+        return cls(
+            whole,
+            tuple(
+                (ranks, times.scaled(whole.reference_ms / times.reference_ms))
+                for ranks, times in split
+            ),
+        )
 
     def of(self, structure: Mapping[str, int]) -> LayerTimes:
         """The times of the model with the layers in ``structure`` split.

@@ -11,7 +11,7 @@ profiler measures wall time only, so its times are scaled to the processor time.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -91,9 +91,18 @@ def measure_layer_times(
     cache = AnalysisCache(cache_folder, model_sha256=digest, settings=settings | shapes)
     if (known := cache.get(_PART)) is not None:
         return LayerTimes.from_json(known)
-    layers, whole, processor_share = _measured(prepared, clip, threads, runs)
+    layers, whole, processor_share, reference = _measured(prepared, clip, threads, runs)
     times = LayerTimes(
-        digest, host, version, threads, clip_seconds, runs, layers, whole, processor_share
+        model_sha256=digest,
+        host=host,
+        onnxruntime=version,
+        threads=threads,
+        clip_seconds=clip_seconds,
+        runs=runs,
+        layers=layers,
+        whole=whole,
+        processor_share=processor_share,
+        reference_ms=reference,
     )
     if not times.disturbed:
         cache.put(_PART, times.to_json())
@@ -129,19 +138,21 @@ def measure_rank_times(
         model = prepared.structured(ranks, prepared.feeds(calibration))
         times = measure_layer_times(model, calibration, cache_folder=cache_folder, **options)
         split.append((ranks, times))
-    return RankTimes(whole, tuple(split))
+    return RankTimes.measured(whole, split)
 
 
 def _measured(
     source: PreparedModel, clip: Inputs, threads: int, runs: int
-) -> tuple[dict[str, dict[Compute, float]], dict[Compute, float], float]:
-    """Times of layers and of whole models, and the processor share of the measurement."""
+) -> tuple[dict[str, dict[Compute, float]], dict[Compute, float], float, float]:
+    """Times of layers and of whole models, the processor share of the measurement, and the time of
+    the float32 file."""
     with TemporaryFolder("latency") as folder:
         models = {compute: folder / f"{compute}.onnx" for compute in TIMED}
         possible = {
             compute: _write(source, path, compute, clip) for compute, path in models.items()
         }
-        whole, processor_share = _whole(models, clip, threads, runs)
+        medians, processor_share = _whole([source.source, *models.values()], clip, threads, runs)
+        reference, whole = medians[0], dict(zip(models, medians[1:], strict=True))
         names = _names(source, possible["float32"])
         own = {}
         for compute, path in models.items():
@@ -153,7 +164,7 @@ def _measured(
         }
         for name in possible["float32"]
     }
-    return layers, whole, processor_share
+    return layers, whole, processor_share, reference
 
 
 def typical_clip(feeds: Iterable[tuple[str, Inputs]]) -> Inputs:
@@ -223,11 +234,11 @@ def _write(
 
 
 def _whole(
-    models: Mapping[Compute, Path], clip: Inputs, threads: int, runs: int
-) -> tuple[dict[Compute, float], float]:
+    paths: Sequence[Path], clip: Inputs, threads: int, runs: int
+) -> tuple[list[float], float]:
     """Median milliseconds per run of each model, interleaved, and this thread's processor share."""
     sessions = []
-    for path in models.values():
+    for path in paths:
         with single_file(path) as whole:
             sessions.append(create_session(whole, threads=threads))
     # A session with one thread computes in the caller's thread.
@@ -241,7 +252,7 @@ def _whole(
     )
     share = (clock() - own) / (time.perf_counter() - wall)
     medians = 1000.0 * np.median(seconds, axis=0)
-    return {c: float(each) for c, each in zip(models, medians, strict=True)}, min(1.0, share)
+    return [float(each) for each in medians], min(1.0, share)
 
 
 def _names(source: PreparedModel, layers: Collection[str]) -> dict[str, str]:

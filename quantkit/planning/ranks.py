@@ -21,7 +21,7 @@ from quantkit.calibration.data import CalibrationData
 from quantkit.errors import InputError
 from quantkit.planning.latency import RankTimes
 from quantkit.planning.optimal import Planner
-from quantkit.planning.programme import Option, Programme
+from quantkit.planning.programme import Option, Programme, Solution
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.sensitivity.table import Sensitivity
 from quantkit.structure.layers import FIRST_HALF, Splittable, splittable_layers
@@ -50,6 +50,7 @@ def choose_ranks(
     budget_bytes: int,
     limit_ms: float,
     feeds: CalibrationData,
+    unsplit: Solution | None = None,
 ) -> Structured:
     """The model split so that the plan of least divergence keeps to budget and limit.
 
@@ -59,6 +60,7 @@ def choose_ranks(
         planner: of the model with no layer split, with the times of ``times.whole``.
         sensitivity: that ``planner`` was made from, with divergences of ranks.
         feeds: unlabelled clips, for the halves.
+        unsplit: the best without ranks, where there is one: it is kept unless ranks are better.
 
     Raises:
         InputError: no ranks keep to the limit, or to the budget.
@@ -73,6 +75,8 @@ def choose_ranks(
     }
     programme = Programme(options, planner.ties)
     solution = programme.least_divergence(budget_bytes - planner.sizes.base, limit_ms)
+    if unsplit is not None and (solution is None or unsplit.divergence <= solution.divergence):
+        return Structured(planner.source, 0.0)
     if solution is None:
         fastest = programme.least_milliseconds().milliseconds
         if fastest > limit_ms:
