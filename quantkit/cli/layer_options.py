@@ -57,10 +57,11 @@ _OPTIONS = [
         "--rank",
         "ranks",
         multiple=True,
-        metavar="PATTERN=RANK",
+        metavar="PATTERN=[INPUT_RANK:]RANK",
         help="Two smaller layers in place of each that PATTERN picks, with RANK channels between "
         "them: a number, or a share of the most that there can be, such as layer9.conv=96 or "
-        "Conv=1/2. May be repeated; a later one wins. Needs --audio.",
+        "Conv=1/2; and one more before them, which makes INPUT_RANK channels of the inputs. May be "
+        "repeated; a later one wins. Needs --audio.",
     ),
     click.option(
         "--exclude",

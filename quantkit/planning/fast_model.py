@@ -72,7 +72,7 @@ class FastModel:
     def any_compute(self) -> bool:
         """Whether the plan is to choose kernels, too.
 
-        The halves of split layers have those of the settings: the times of single layers leave out
+        The parts of split layers have those of the settings: the times of single layers leave out
         what it takes to go from integers to float and back, which is much beside small layers.
         """
         return not self.model.structure
@@ -90,7 +90,7 @@ def fast_model(
     """Split the layers of ``prepared`` that the latency needs to be split.
 
     Args:
-        feeds: unlabelled clips, to time the layers, to find their halves, and to analyse these.
+        feeds: unlabelled clips, to time the layers, to find their parts, and to analyse these.
         sensitivity: of ``prepared``; layers without divergences of ranks stay whole.
         progress: see :data:`~quantkit.progress.Progress`.
         notify: is told what makes results less sure.

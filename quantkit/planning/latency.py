@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from quantkit.disk.files import read_json, write_json
 from quantkit.errors import FormatError, InputError
-from quantkit.graph.plan import COMPUTES, Compute, LayerPlan, Plan
+from quantkit.graph.plan import COMPUTES, Compute, LayerPlan, Plan, Ranks
 from quantkit.json_fields import Fields, Range
-from quantkit.structure.layers import FIRST_HALF
+from quantkit.structure.layers import FIRST, WITHIN, Splittable
 
 LAYER_TIMES_SCHEMA = "quantkit.layer-times/1"
 
@@ -172,16 +172,21 @@ class RankTimes:
 
     Args:
         whole: of the model with no layer split.
-        split: ranks, and the times with these; at least two, all of the same layers, in ascending
-            order.
+        split: ranks of the outputs, and the times with these; at least two, all of the same layers,
+            in ascending order.
+        layers: those, as they are when whole.
     """
 
     whole: LayerTimes
-    split: tuple[tuple[Mapping[str, int], LayerTimes], ...]
+    split: tuple[tuple[Mapping[str, Ranks], LayerTimes], ...]
+    layers: Mapping[str, Splittable] = field(default_factory=dict)
 
     @classmethod
     def measured(
-        cls, whole: LayerTimes, split: Sequence[tuple[Mapping[str, int], LayerTimes]]
+        cls,
+        whole: LayerTimes,
+        split: Sequence[tuple[Mapping[str, Ranks], LayerTimes]],
+        layers: Mapping[str, Splittable],
     ) -> RankTimes:
         """Times that were measured one after the other, while the host was not equally fast.
 
@@ -193,41 +198,54 @@ class RankTimes:
                 (ranks, times.scaled(whole.reference_ms / times.reference_ms))
                 for ranks, times in split
             ),
+            layers,
         )
 
-    def of(self, structure: Mapping[str, int]) -> LayerTimes:
+    def of(self, structure: Mapping[str, Ranks]) -> LayerTimes:
         """The times of the model with the layers in ``structure`` split.
 
-        A half's time is taken to be linear in the rank between two measured ranks, and beyond them.
-        The time outside of the layers' kernels grows with the number of split layers.
+        A part's time is taken to be linear in the rank of the outputs between two measured ranks,
+        and beyond them, and proportional to the channels that it reads. A first part takes as long
+        as a last one with as many channels to multiply. The time outside of the layers' kernels
+        grows with the number of layers.
 
         Raises:
             InputError: a layer was not timed split.
         """
         layers: dict[str, Milliseconds] = {}
         for name, times in self.whole.layers.items():
-            if name in structure:
-                for half in (name + FIRST_HALF, name):
-                    layers[half] = self._half(name, half, structure[name])
-            else:
-                layers[name] = times
-        grown = len(structure) / max(1, len(self.split[0][0])) if self.split else 0.0
+            ranks = structure.get(name)
+            layers |= {name: times} if ranks is None else self._parts(name, ranks)
+        grown = len(layers) - len(self.whole.layers)
         whole = {}
         for compute in self.whole.whole:
             other = self.whole.other(compute)
             if grown:
-                others = [times.other(compute) for _, times in self.split]
-                other += grown * (sum(others) / len(others) - other)
+                others = [each.other(compute) for _, each in self.split]
+                more = sum(others) / len(others) - other
+                other += more * grown / max(1, len(self.split[0][0]))
             own = (times.get(compute, times["float32"]) for times in layers.values())
             whole[compute] = max(0.0, other) + sum(own)
         return replace(self.whole, layers=layers, whole=whole)
 
-    def _half(self, layer: str, half: str, rank: int) -> Milliseconds:
-        known = [
-            (ranks[layer], times.layers[half]) for ranks, times in self.split if layer in ranks
-        ]
-        if len(known) < 2:
-            raise InputError(f"layer {layer} was not timed with lower ranks; measure them")
+    def _parts(self, name: str, ranks: Ranks) -> dict[str, Milliseconds]:
+        layer = self.layers.get(name)
+        if layer is None or len(self.split) < 2:
+            raise InputError(f"layer {name} was not timed with lower ranks; measure them")
+        within, first = name + WITHIN, name + FIRST
+        found = {within: self._at(name, within, ranks.outputs)} if ranks.outputs else {}
+        last = self._at(name, name, ranks.outputs) if ranks.outputs else self.whole.layers[name]
+        found[name] = last
+        if ranks.inputs:
+            main = within if ranks.outputs else name
+            found[main] = _times_as_long(found[main], ranks.inputs / layer.channels)
+            alike = self._at(name, name, ranks.inputs)
+            found = {first: _times_as_long(alike, layer.channels / layer.outputs), **found}
+        return found
+
+    def _at(self, layer: str, part: str, rank: int) -> Milliseconds:
+        """Of a part of the layer without fewer inputs."""
+        known = [(ranks[layer].outputs, times.layers[part]) for ranks, times in self.split]
         higher = next((i for i, (r, _) in enumerate(known) if r >= rank), len(known) - 1)
         (low, before), (high, after) = known[max(0, higher - 1)], known[max(1, higher)]
         share = (rank - low) / (high - low)
@@ -239,6 +257,10 @@ class RankTimes:
             for compute in before
             if compute in after
         }
+
+
+def _times_as_long(times: Milliseconds, factor: float) -> Milliseconds:
+    return {compute: factor * each for compute, each in times.items()}
 
 
 def read_layer_times(path: Path) -> LayerTimes:

@@ -25,7 +25,7 @@ from quantkit.codecs.catalogue import INT8
 from quantkit.disk.temporary import TemporaryFolder
 from quantkit.errors import CorpusError, InputError
 from quantkit.graph.layers import locate_layers
-from quantkit.graph.plan import Compute
+from quantkit.graph.plan import Compute, Ranks, structure_json
 from quantkit.graph.single_file import single_file
 from quantkit.planning.latency import LayerTimes, RankTimes
 from quantkit.quantization.choices.ptq import PtqSettings
@@ -86,7 +86,7 @@ def measure_layer_times(
     settings: dict[str, Any] = {"host": host, "onnxruntime": version}
     settings |= {"threads": threads, "runs": runs}
     if prepared.structure:
-        settings |= {"structure": dict(prepared.structure)}
+        settings |= {"structure": structure_json(prepared.structure)}
     shapes = {name: list(values.shape) for name, values in clip.items()}
     cache = AnalysisCache(cache_folder, model_sha256=digest, settings=settings | shapes)
     if (known := cache.get(_PART)) is not None:
@@ -131,14 +131,15 @@ def measure_rank_times(
     options = {"threads": threads, "runs": runs}
     if whole is None:
         whole = measure_layer_times(prepared, calibration, cache_folder=cache_folder, **options)
-    layers = splittable_layers(prepared.graph())
+    splittable = splittable_layers(prepared.graph())
+    layers = {name: layer for name, layer in splittable.items() if name in names}
     split = []
-    for share in _SHARES if names else ():
-        ranks = {name: layers[name].nearest(share) for name in layers if name in names}
+    for share in _SHARES if layers else ():
+        ranks = {name: Ranks(layer.nearest(share)) for name, layer in layers.items()}
         model = prepared.structured(ranks, prepared.feeds(calibration))
         times = measure_layer_times(model, calibration, cache_folder=cache_folder, **options)
         split.append((ranks, times))
-    return RankTimes.measured(whole, split)
+    return RankTimes.measured(whole, split, layers)
 
 
 def _measured(

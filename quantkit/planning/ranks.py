@@ -1,15 +1,15 @@
 """Which layers to split in two of which rank, so that a plan keeps to a latency.
 
 The programme of :mod:`quantkit.planning.programme` gets further options: each codec and kernel of a
-layer for both halves, at each rank that was tried. With d(r) the divergence of the rank alone and
-d(c) that of codec and kernel on the whole layer,
+layer for all of its parts, at each pair of ranks that was tried. With d(r) and d(s) the divergences
+of the ranks of outputs and of inputs alone, and d(c) that of codec and kernel on the whole layer,
 
-    d(r, c) ≈ d(r) + 2 d(c),
+    d(r, s, c) ≈ d(r) + d(s) + parts · d(c),
 
-because the second half's columns are orthonormal: what rounding does to the channels between the
-halves reaches the output with the power that it has, and both halves round about as much as the
-whole. This decides the ranks. Codecs and kernels of the halves are then decided anew, from what is
-measured on the split model.
+because the last part's columns are orthonormal: what rounding does to the channels between parts
+reaches the output with the power that it has, and each part rounds about as much as the whole. This
+decides the ranks. Codecs of the parts are then decided anew, from what is measured on the split
+model.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from dataclasses import dataclass, replace
 
 from quantkit.calibration.data import CalibrationData
 from quantkit.errors import InputError
+from quantkit.graph.plan import Ranks
 from quantkit.planning.latency import RankTimes
 from quantkit.planning.optimal import Planner
-from quantkit.planning.programme import Option, Programme, Solution
+from quantkit.planning.programme import Option, Programme, Solution, undominated
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.sensitivity.table import Sensitivity
-from quantkit.structure.layers import FIRST_HALF, Splittable, splittable_layers
 
 #: Graph and metadata of one more layer, which the rank hardly changes.
 _BYTES_OF_A_LAYER = 900
@@ -59,18 +59,14 @@ def choose_ranks(
     Args:
         planner: of the model with no layer split, with the times of ``times.whole``.
         sensitivity: that ``planner`` was made from, with divergences of ranks.
-        feeds: unlabelled clips, for the halves.
+        feeds: unlabelled clips, for the parts.
         unsplit: the best without ranks, where there is one: it is kept unless ranks are better.
 
     Raises:
         InputError: no ranks keep to the limit, or to the budget.
     """
-    known = splittable_layers(planner.source.graph())
-    timed = set().union(*(ranks for ranks, _ in times.split)) if times.split else set()
     options = {
-        name: [*each, *_of_ranks(name, each, sensitivity, times, known[name])]
-        if name in known and name in timed
-        else list(each)
+        name: [*each, *_of_ranks(name, each, sensitivity, times)] if name in times.layers else each
         for name, each in planner.options.items()
     }
     programme = Programme(options, planner.ties)
@@ -88,37 +84,44 @@ def choose_ranks(
             f"a file of {budget_bytes:,} bytes that runs in {limit_ms:.3g} ms is impossible; raise "
             "the budget or the limit"
         )
-    ranks = {name: each.rank for name, each in solution.options.items() if each.rank}
-    lost = {name: _divergences(sensitivity, name)[rank] for name, rank in ranks.items()}
-    return Structured(planner.source.structured(ranks, feeds), sum(lost.values()))
+    structure = {name: each.ranks for name, each in solution.options.items() if each.ranks}
+    lost = {name: _divergences(sensitivity, name)[ranks] for name, ranks in structure.items()}
+    return Structured(planner.source.structured(structure, feeds), sum(lost.values()))
 
 
 def _of_ranks(
-    name: str,
-    whole: Sequence[Option],
-    sensitivity: Sensitivity,
-    times: RankTimes,
-    layer: Splittable,
+    name: str, whole: Sequence[Option], sensitivity: Sensitivity, times: RankTimes
 ) -> list[Option]:
-    """What the layer could be as two."""
+    """What the layer could be in parts."""
     found = []
-    for rank, divergence in _divergences(sensitivity, name).items():
-        split = times.of({name: rank})
+    layer = times.layers[name]
+    for ranks, divergence in _divergences(sensitivity, name).items():
+        if not layer.saves(ranks):
+            continue
+        split, parts = times.of({name: ranks}), layer.parts(name, ranks)
         for option in whole:
             compute = option.choice.compute
             found.append(
                 replace(
                     option,
-                    divergence=divergence + 2.0 * option.divergence,
-                    bytes=int(option.bytes * layer.products(rank)) + _BYTES_OF_A_LAYER,
-                    milliseconds=sum(
-                        split.milliseconds(half, compute) for half in (name + FIRST_HALF, name)
-                    ),
-                    rank=rank,
+                    divergence=divergence + len(parts) * option.divergence,
+                    bytes=int(option.bytes * layer.products(ranks))
+                    + (len(parts) - 1) * _BYTES_OF_A_LAYER,
+                    milliseconds=sum(split.milliseconds(part, compute) for part in parts),
+                    ranks=ranks,
                 )
             )
-    return found
+    return list(undominated(found))
 
 
-def _divergences(sensitivity: Sensitivity, name: str) -> dict[int, float]:
-    return {each.rank: each.divergence for each in sensitivity.layer(name).ranks}
+def _divergences(sensitivity: Sensitivity, name: str) -> dict[Ranks, float]:
+    """At all pairs of ranks; errors of the two sides have nothing to do with each other."""
+    row = sensitivity.layer(name)
+    outputs = {0: 0.0, **{each.rank: each.divergence for each in row.ranks}}
+    inputs = {0: 0.0, **{each.rank: each.divergence for each in row.input_ranks}}
+    return {
+        Ranks(made, read): by_output + by_input
+        for made, by_output in outputs.items()
+        for read, by_input in inputs.items()
+        if made or read
+    }

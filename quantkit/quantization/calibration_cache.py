@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from quantkit.calibration.calibrate import Tracker
 from quantkit.quantization.encodings import Encodings
 from quantkit.quantization.equalize.channel_scaling import Magnitudes
-from quantkit.structure.low_rank import Spectrum
+from quantkit.structure.layers import Seen
 
 #: Those that have seen all clips, by what they followed.
 Trackers = dict[Hashable, Tracker]
@@ -27,7 +27,7 @@ class CalibrationCache:
         self.encodings = Encodings()
         self._observed: tuple[tuple[str, str], Trackers] | None = None
         self._magnitudes: dict[Hashable, Mapping[str, Magnitudes]] = {}
-        self._spectra: dict[Hashable, dict[str, Spectrum]] = {}
+        self._seen: dict[Hashable, dict[str, Seen]] = {}
 
     def magnitudes(
         self,
@@ -42,15 +42,15 @@ class CalibrationCache:
             self._magnitudes[key] = observe()
         return self._magnitudes[key]
 
-    def spectra(
+    def seen(
         self,
         graph_sha256: str,
         audio_sha256: str,
         names: Iterable[str],
-        observe: Callable[[Sequence[str]], Mapping[str, Spectrum]],
-    ) -> dict[str, Spectrum]:
-        """Those of the outputs of layers ``names``: ``observe`` finds what is not known yet."""
-        known = self._spectra.setdefault((graph_sha256, audio_sha256), {})
+        observe: Callable[[Sequence[str]], Mapping[str, Seen]],
+    ) -> dict[str, Seen]:
+        """What was seen of layers ``names``: ``observe`` finds what is not known yet."""
+        known = self._seen.setdefault((graph_sha256, audio_sha256), {})
         wanted = list(names)
         if missing := [name for name in wanted if name not in known]:
             known |= observe(missing)
@@ -71,4 +71,4 @@ class CalibrationCache:
         self.encodings = Encodings()
         self._observed = None
         self._magnitudes.clear()
-        self._spectra.clear()
+        self._seen.clear()

@@ -12,7 +12,7 @@ from quantkit.errors import ModelError
 from quantkit.graph.artifact import load_model, total_size
 from quantkit.graph.info import checked_plan, info_of
 from quantkit.graph.integrity import stored_checksum
-from quantkit.graph.plan import LayerPlan
+from quantkit.graph.plan import LayerPlan, Ranks, structure_json
 from quantkit.quantization.choices.target_cpu import UNRESTRICTED
 from quantkit.quantization.storage import StoredLayer, stored_layers
 from quantkit.runtime.hosts import Hosts, hosts_of
@@ -79,7 +79,7 @@ class Inspection:
         target_cpu: the processors that it was made for; empty without a plan.
         hosts: on which processors its integer sums are exact; None where ONNX Runtime does not
             load it.
-        structure: ranks of the layers that are two layers each, by name.
+        structure: ranks of the layers that are split, by name.
         checksum: the SHA-256 that the file carries and that its content has; empty for a file
             without one, which quantkit did not write.
     """
@@ -91,7 +91,7 @@ class Inspection:
     model_sha256: str = ""
     target_cpu: str = ""
     hosts: Hosts | None = None
-    structure: Mapping[str, int] = field(default_factory=dict)
+    structure: Mapping[str, Ranks] = field(default_factory=dict)
     checksum: str = ""
 
     @property
@@ -112,7 +112,7 @@ class Inspection:
             "model_sha256": self.model_sha256,
             "target_cpu": self.target_cpu,
             "hosts": None if self.hosts is None else self.hosts.to_json(),
-            "structure": {name: {"rank": rank} for name, rank in self.structure.items()},
+            "structure": structure_json(self.structure),
             "checksum": self.checksum,
             "size_bytes": self.size_bytes,
             "layer_bytes": self.layer_bytes,

@@ -21,7 +21,7 @@ from quantkit.graph.editor import GraphEditor
 from quantkit.graph.info import set_info
 from quantkit.graph.layers import Layer
 from quantkit.graph.operators import layer_weights
-from quantkit.graph.plan import LayerPlan, Plan
+from quantkit.graph.plan import LayerPlan, Plan, Ranks
 from quantkit.progress import Progress
 from quantkit.quantization.choices.compatibility import require_target
 from quantkit.quantization.choices.ptq import PtqSettings
@@ -211,7 +211,7 @@ def _observed(
 
 
 def _required(
-    feeds: CalibrationData | None, structure: Mapping[str, int]
+    feeds: CalibrationData | None, structure: Mapping[str, Ranks]
 ) -> CalibrationData | None:
     if feeds is None and structure:
         raise InputError(

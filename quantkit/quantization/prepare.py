@@ -14,7 +14,7 @@ from quantkit.errors import FormatError
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer
 from quantkit.graph.operators import layer_weights
-from quantkit.graph.plan import Plan
+from quantkit.graph.plan import Plan, Ranks
 from quantkit.quantization.choices.compatibility import fit_to_target
 from quantkit.quantization.choices.presets import resolve
 from quantkit.quantization.choices.ptq import PtqSettings
@@ -101,7 +101,7 @@ def prepare(
 
 def structure_of(
     prepared: PreparedModel, settings: str | QuantizeSettings | Plan
-) -> Mapping[str, int]:
+) -> Mapping[str, Ranks]:
     """Ranks of the layers that ``settings`` split; settings that name none take what there is.
 
     Raises:

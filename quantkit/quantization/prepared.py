@@ -28,7 +28,7 @@ from quantkit.graph.layers import Layer, find_layers
 from quantkit.graph.operators import operators
 from quantkit.graph.operators.plain_gemm import make_gemms_plain
 from quantkit.graph.partition import bodies
-from quantkit.graph.plan import Plan
+from quantkit.graph.plan import Plan, Ranks
 from quantkit.graph.tensors import move_out, raw_size
 from quantkit.graph.weight_holders import held_in_words
 from quantkit.passes import optimise
@@ -38,8 +38,7 @@ from quantkit.quantization.choices.settings import LayerChoice
 from quantkit.quantization.equalize.balancing import insert_balances
 from quantkit.quantization.equalize.conditioning import condition
 from quantkit.quantization.tied_weights import limited_layers, separate_transposes
-from quantkit.structure.layers import spectra, split_layers
-from quantkit.structure.low_rank import Spectrum
+from quantkit.structure.layers import Seen, see_layers, split_layers
 
 _LOG = logging.getLogger(__name__)
 
@@ -84,7 +83,7 @@ class PreparedModel:
         is_usual_interface: whether that is what it would be without being asked for.
         conversion: what was done to the graph that the file has.
         cache: see above.
-        structure: ranks of the layers that are two in :meth:`graph`; see :meth:`structured`.
+        structure: ranks of the layers that are split in :meth:`graph`; see :meth:`structured`.
 
     Raises:
         ModelError: it is missing, damaged, quantized already, or cannot be converted; see
@@ -113,7 +112,7 @@ class PreparedModel:
         held = held_in_words(self.original) if find_layers(self.original) else ()
         for line in (*self.conversion.steps, *held):
             _LOG.warning("%s: %s", source, line)
-        self.structure: Mapping[str, int] = {}
+        self.structure: Mapping[str, Ranks] = {}
         self._whole: PreparedModel | None = None
         self._clips: CalibrationData | None = None
         self._optimised: dict[tuple[str, ...], onnx.ModelProto] = {}
@@ -144,15 +143,15 @@ class PreparedModel:
         return bool(self.structure) and self._clips is None
 
     def structured(
-        self, structure: Mapping[str, int], feeds: CalibrationData | None = None
+        self, structure: Mapping[str, Ranks], feeds: CalibrationData | None = None
     ) -> PreparedModel:
-        """The same model with two layers in place of each in ``structure``.
+        """The same model with the parts of each layer in ``structure`` in its place.
 
         It has a cache of its own, because it is another graph.
 
         Args:
             structure: ranks by name of the layer; empty: :attr:`whole`.
-            feeds: unlabelled clips that the halves are found from when :meth:`graph` needs them;
+            feeds: unlabelled clips that the parts are found from when :meth:`graph` needs them;
                 None: they get any numbers, for what depends on shapes only.
         """
         if not structure:
@@ -231,22 +230,22 @@ class PreparedModel:
         model = self.whole.graph(skip_passes)
         found = None
         if self._clips is not None:
-            found = self.whole.spectra(skip_passes, self.structure, self._clips)
+            found = self.whole.seen(skip_passes, self.structure, self._clips)
         split_layers(model, self.structure, found)
         self._leave_on_disk(model)
         return model
 
-    def spectra(
+    def seen(
         self, skip_passes: tuple[str, ...], names: Iterable[str], feeds: CalibrationData
-    ) -> Mapping[str, Spectrum]:
-        """The principal components of what layers of :meth:`graph` compute, found once.
+    ) -> Mapping[str, Seen]:
+        """What clips show of layers of :meth:`graph` that could be split, found once.
 
         Raises:
             CorpusError, ModelError: see :func:`~quantkit.calibration.calibrate.calibrate`.
         """
         key = self.graph_sha256(skip_passes, ()), feeds.digest()
-        return self.cache.spectra(
-            *key, names, lambda missing: spectra(self.graph(skip_passes), missing, feeds)
+        return self.cache.seen(
+            *key, names, lambda missing: see_layers(self.graph(skip_passes), missing, feeds)
         )
 
     def _leave_on_disk(self, model: onnx.ModelProto) -> None:

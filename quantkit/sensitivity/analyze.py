@@ -29,8 +29,8 @@ from quantkit.sensitivity.divergence import Divergences, measure_divergence
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
 from quantkit.sensitivity.metrics import METRICS, metric
 from quantkit.sensitivity.observe import measure_metrics
-from quantkit.sensitivity.rank_divergence import measure_ranks
-from quantkit.sensitivity.table import LayerSensitivity, RankDivergence, Sensitivity
+from quantkit.sensitivity.rank_divergence import RankDivergences, measure_ranks
+from quantkit.sensitivity.table import LayerSensitivity, Sensitivity
 from quantkit.structure.layers import splittable_layers
 
 _LOG = logging.getLogger(__name__)
@@ -203,7 +203,7 @@ def _ranks(
     settings: AnalysisSettings,
     cache: AnalysisCache,
     tell: Progress,
-) -> Mapping[str, tuple[RankDivergence, ...]]:
+) -> Mapping[str, RankDivergences]:
     if settings.divergence is None or not settings.ranks:
         return {}
     prepared, skipped = assigned.prepared, assigned.skip_passes
@@ -218,7 +218,7 @@ def _ranks(
         layers,
         feeds,
         settings.divergence,
-        spectra=prepared.spectra(skipped, wanted, feeds),
+        seen=prepared.seen(skipped, wanted, feeds),
         cache=cache,
         progress=tell,
     )
@@ -250,11 +250,12 @@ def _rows(
     assigned: AssignedModel,
     metrics: Mapping[str, Mapping[str, float]],
     divergences: Mapping[str, Divergences],
-    ranks: Mapping[str, tuple[RankDivergence, ...]],
+    ranks: Mapping[str, RankDivergences],
 ) -> tuple[LayerSensitivity, ...]:
     rows = []
     for layer in assigned.layers:
         weights, activations = divergences.get(layer.name, ((), ()))
+        outputs, inputs = ranks.get(layer.name, ((), ()))
         rows.append(
             LayerSensitivity(
                 name=layer.name,
@@ -264,7 +265,8 @@ def _rows(
                 metrics=metrics[layer.name],
                 weights=weights,
                 activations=activations,
-                ranks=ranks.get(layer.name, ()),
+                ranks=outputs,
+                input_ranks=inputs,
             )
         )
     return tuple(rows)

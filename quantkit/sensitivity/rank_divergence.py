@@ -1,6 +1,6 @@
-"""How far the posteriors move when one layer alone is split in two of lower rank.
+"""How far the posteriors move when one layer alone is split at some rank.
 
-The rest of the float model is run on what the two compute together; see
+The rest of the float model is run on what the parts compute together; see
 :mod:`quantkit.sensitivity.divergence`.
 """
 
@@ -28,8 +28,13 @@ from quantkit.sensitivity.layerwise import Unit, Walk
 from quantkit.sensitivity.reference import Reference
 from quantkit.sensitivity.table import RankDivergence
 from quantkit.sensitivity.trial import LayerTrial
-from quantkit.structure.layers import splittable_layers
-from quantkit.structure.low_rank import LowRank, Spectrum, low_rank
+from quantkit.structure.layers import Seen, splittable_layers
+from quantkit.structure.low_rank import low_input_rank, low_rank
+
+#: Of outputs, and of inputs.
+RankDivergences = tuple[tuple[RankDivergence, ...], tuple[RankDivergence, ...]]
+
+_SIDES = ("ranks", "input_ranks")
 
 
 def measure_ranks(
@@ -38,17 +43,17 @@ def measure_ranks(
     feeds: CalibrationData,
     settings: DivergenceSettings,
     *,
-    spectra: Mapping[str, Spectrum],
+    seen: Mapping[str, Seen],
     cache: AnalysisCache | None = None,
     progress: Progress | None = None,
-) -> dict[str, tuple[RankDivergence, ...]]:
-    """Divergence at each rank worth trying, by name of the layer.
+) -> dict[str, RankDivergences]:
+    """Divergence at each rank worth trying, of outputs and of inputs, by name of the layer.
 
     Args:
         model: the float graph after all passes; not changed.
         layers: of it, in graph order.
         settings: weighting, seconds of audio and threads.
-        spectra: of the layers to try.
+        seen: of the layers to try.
         cache: of this model and audio.
         progress: see :data:`~quantkit.progress.Progress`.
 
@@ -57,12 +62,15 @@ def measure_ranks(
             :func:`~quantkit.sensitivity.divergence.measure_divergence`.
     """
     parts = (cache or AnalysisCache(None)).within({"ranks": settings.to_json()})
-    found = {}
-    for name in spectra:
+    found: dict[str, RankDivergences] = {}
+    for name in seen:
         if (document := parts.get(name)) is not None:
-            rows = Fields({"ranks": document}, "the cache").children("ranks")
-            found[name] = tuple(map(RankDivergence.from_json, rows))
-    if found.keys() == spectra.keys():
+            fields = Fields(document, "the cache")
+            outputs, inputs = (
+                tuple(map(RankDivergence.from_json, fields.children(key))) for key in _SIDES
+            )
+            found[name] = outputs, inputs
+    if found.keys() == seen.keys():
         return found
     weights = CandidateWeights(model, layers, Observations(), PtqSettings())
     splittable = splittable_layers(model)
@@ -76,41 +84,61 @@ def measure_ranks(
         reference = Reference(
             walk.clips, walk.results(), settings.weighting, walk.folder, settings.memory
         )
-        for done, name in enumerate(layer.name for layer in layers if layer.name in spectra):
+        for done, name in enumerate(layer.name for layer in layers if layer.name in seen):
             layer = weights.layer(name)
             if layer is None or not walk.graph.needs(layer.position):
-                found[name] = ()
+                found[name] = (), ()
                 continue
             unit = Unit(name, layer.position, layer.position)
             if name in found:
                 walk.pass_by(unit)
                 continue
             if progress is not None:
-                progress("ranks", done / len(spectra))
+                progress("ranks", done / len(seen))
             trial = LayerTrial(walk, walk.go_to(unit), layer, reference, {})
-            powers = sum(trial.power(clip) for clip in range(len(walk.clips)))
-
-            def measure(
-                rank: int,
-                layer: FloatLayer = layer,
-                trial: LayerTrial = trial,
-                power: float = powers,
-            ) -> RankDivergence:
-                halves = low_rank(layer.placed.matrix(), spectra[layer.name], rank)
-                weight = _in_layout(halves, layer)
-                clips = range(len(walk.clips))
-                changes = [trial.with_weight(clip, weight, {}, halves.shift) for clip in clips]
-                error = sum(each.error for each in changes)
-                divergence = reference.mean(each.divergence for each in changes)
-                return RankDivergence(rank, divergence, error / power if power > 0.0 else 0.0)
-
-            found[name] = tuple(pool.map(measure, splittable[name].ranks))
-            parts.put(name, [each.to_json() for each in found[name]])
+            tried = _Tried(layer, seen[name], trial, reference, range(len(walk.clips)))
+            sides = splittable[name].ranks, splittable[name].input_ranks
+            made, read = pool.map(tried.outputs, sides[0]), pool.map(tried.inputs, sides[1])
+            found[name] = tuple(made), tuple(read)
+            rows = ([each.to_json() for each in side] for side in found[name])
+            parts.put(name, dict(zip(_SIDES, rows, strict=True)))
     return found
 
 
-def _in_layout(halves: LowRank, layer: FloatLayer) -> FloatArray:
-    """What both halves multiply by, in the layout of the layer's weight."""
-    channels_first = np.moveaxis(layer.values, layer.axis, 0).shape
-    product = halves.product.reshape(channels_first)
-    return np.ascontiguousarray(np.moveaxis(product, 0, layer.axis))
+class _Tried:
+    """One layer with other weights."""
+
+    def __init__(
+        self,
+        layer: FloatLayer,
+        seen: Seen,
+        trial: LayerTrial,
+        reference: Reference,
+        clips: Sequence[int],
+    ) -> None:
+        self._layer, self._seen, self._trial = layer, seen, trial
+        self._reference, self._clips = reference, clips
+        self._power = sum(trial.power(clip) for clip in clips)
+        self._matrix = layer.placed.matrix()
+
+    def outputs(self, rank: int) -> RankDivergence:
+        """The layer with fewer channels before its outputs."""
+        halves = low_rank(self._matrix, self._seen.output, rank)
+        return self._measured(rank, halves.product, halves.shift)
+
+    def inputs(self, rank: int) -> RankDivergence:
+        """The layer behind one that makes fewer channels of its inputs."""
+        assert self._seen.inputs is not None
+        halves = low_input_rank(self._matrix, self._seen.inputs, rank)
+        taps = halves.expand.reshape(len(halves.expand), rank, -1)
+        product = np.einsum("ork,ri->oik", taps, halves.reduce)
+        return self._measured(rank, product, halves.shift)
+
+    def _measured(self, rank: int, product: FloatArray, shift: FloatArray) -> RankDivergence:
+        channels_first = np.moveaxis(self._layer.values, self._layer.axis, 0).shape
+        layout = np.moveaxis(product.reshape(channels_first), 0, self._layer.axis)
+        weight = np.ascontiguousarray(layout, np.float32)
+        changes = [self._trial.with_weight(clip, weight, {}, shift) for clip in self._clips]
+        error = sum(each.error for each in changes)
+        divergence = self._reference.mean(each.divergence for each in changes)
+        return RankDivergence(rank, divergence, error / self._power if self._power > 0.0 else 0.0)

@@ -111,10 +111,10 @@ class ActivationDivergence:
 
 @dataclass(frozen=True)
 class RankDivergence:
-    """What splitting one layer in two of lower rank does, all else being float32.
+    """What splitting one layer at one rank does, all else being float32.
 
     Args:
-        rank: channels between the two; see :mod:`quantkit.structure.low_rank`.
+        rank: channels between the parts; see :mod:`quantkit.structure.low_rank`.
         divergence, noise: see :class:`WeightDivergence`.
     """
 
@@ -149,8 +149,9 @@ class LayerSensitivity:
         metrics: by name; see :mod:`quantkit.sensitivity.metrics`.
         weights: one entry per candidate codec; empty if divergence was not requested.
         activations: one entry per grid of the layer's input.
-        ranks: one entry per rank worth trying, from the smallest; empty if not requested, or if the
-            layer cannot be split.
+        ranks: one entry per rank of the outputs worth trying, from the smallest; empty if not
+            requested, or if the layer cannot be split.
+        input_ranks: the same of the inputs.
     """
 
     name: str
@@ -161,6 +162,7 @@ class LayerSensitivity:
     weights: tuple[WeightDivergence, ...] = ()
     activations: tuple[ActivationDivergence, ...] = ()
     ranks: tuple[RankDivergence, ...] = ()
+    input_ranks: tuple[RankDivergence, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form of the file."""
@@ -172,7 +174,11 @@ class LayerSensitivity:
             "metrics": dict(self.metrics),
             "weights": [each.to_json() for each in self.weights],
             "activations": [each.to_json() for each in self.activations],
-            **({"ranks": [each.to_json() for each in self.ranks]} if self.ranks else {}),
+            **{
+                key: [each.to_json() for each in found]
+                for key, found in (("ranks", self.ranks), ("input_ranks", self.input_ranks))
+                if found
+            },
         }
 
     @classmethod
@@ -191,9 +197,11 @@ class LayerSensitivity:
             metrics=row.numbers("metrics", finite=False),
             weights=tuple(map(WeightDivergence.from_json, row.children("weights"))),
             activations=tuple(map(ActivationDivergence.from_json, row.children("activations"))),
-            ranks=tuple(map(RankDivergence.from_json, row.children("ranks")))
-            if row.has("ranks")
-            else (),
+            **{
+                key: tuple(map(RankDivergence.from_json, row.children(key)))
+                for key in ("ranks", "input_ranks")
+                if row.has(key)
+            },
         )
 
 

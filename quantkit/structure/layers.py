@@ -1,9 +1,10 @@
-"""Layers that can be two, the ranks worth trying, and the graph with some of them split."""
+"""Layers that can be split, the ranks worth trying, and the graph with some of them split."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import onnx
 
@@ -12,11 +13,20 @@ from quantkit.errors import FormatError
 from quantkit.graph.dead_code import drop_unread_initializers
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.operators import Halves, LayerWeight, layer_weights
-from quantkit.structure.low_rank import LowRank, Spectrum, low_rank, stand_in
+from quantkit.graph.plan import Ranks
+from quantkit.structure.low_rank import (
+    Covariance,
+    LowRank,
+    Spectrum,
+    low_input_rank,
+    low_rank,
+    stand_in,
+)
 from quantkit.structure.output_moments import ChannelMoments
 
-#: What the first of a layer's halves is called behind its name; the second keeps the name.
-FIRST_HALF = ".in"
+#: What the part of a split layer that has its taps is called behind the layer's name, if there is
+#: a last part, which keeps the name; and the part that makes fewer channels of the inputs.
+WITHIN, FIRST = ".in", ".first"
 #: Integer kernels compute so many output channels at a time.
 MULTIPLE = 8
 
@@ -24,21 +34,31 @@ MULTIPLE = 8
 _FEWEST_CHANNELS = 64
 # Covariances of more channels take more memory and time than the layer is worth.
 _MOST_CHANNELS = 4096
-#: Shares of the largest rank at which a layer is tried.
+# Taps from which fewer input channels save more than the first part costs.
+_FEWEST_TAPS = 4
+#: Shares of the largest rank at which a layer is tried, and of its input channels.
 SHARES = (0.125, 0.1875, 0.25, 0.3125, 0.375, 0.5, 0.625, 0.75)
+INPUT_SHARES = (0.375, 0.5, 0.625, 0.75)
 
 
 @dataclass(frozen=True)
 class Splittable:
-    """A layer that could be two.
+    """A layer that could be two or three.
 
     Args:
         outputs: its channels.
         inputs: weights of each of them.
+        taps: of them that meet the same input channel.
     """
 
     outputs: int
     inputs: int
+    taps: int = 1
+
+    @property
+    def channels(self) -> int:
+        """That it reads."""
+        return self.inputs // self.taps
 
     @property
     def full_rank(self) -> int:
@@ -50,13 +70,20 @@ class Splittable:
         """The largest with which both halves together multiply less than the whole."""
         return (self.outputs * self.inputs - 1) // (self.outputs + self.inputs)
 
-    def products(self, rank: int) -> float:
-        """Multiplications of both halves, as a share of those of the whole."""
-        return rank * (self.outputs + self.inputs) / (self.outputs * self.inputs)
+    def products(self, ranks: Ranks) -> float:
+        """Multiplications of all parts, as a share of those of the whole."""
+        read, made = ranks.inputs or self.channels, ranks.outputs or self.outputs
+        parts = read * self.taps * made
+        parts += ranks.outputs * self.outputs + ranks.inputs * self.channels
+        return parts / (self.outputs * self.inputs)
 
     def rank(self, share: float) -> int:
         """``share`` of the full rank, rounded to what kernels compute at a time."""
-        return max(MULTIPLE, MULTIPLE * round(share * self.full_rank / MULTIPLE))
+        return _whole_kernels(share * self.full_rank)
+
+    def input_rank(self, share: float) -> int:
+        """``share`` of the channels that it reads, rounded likewise."""
+        return _whole_kernels(share * self.channels)
 
     def nearest(self, share: float) -> int:
         """The rank worth trying that is nearest to ``share`` of the largest."""
@@ -64,9 +91,44 @@ class Splittable:
 
     @property
     def ranks(self) -> tuple[int, ...]:
-        """Those worth trying, from the smallest: they save products."""
+        """Those of the outputs worth trying, from the smallest: they save products."""
         tried = sorted({self.rank(share) for share in SHARES})
-        return tuple(rank for rank in tried if rank <= self.largest_rank)
+        return tuple(rank for rank in tried if self.saves(Ranks(outputs=rank)))
+
+    @property
+    def input_ranks(self) -> tuple[int, ...]:
+        """The same of the inputs; none for layers of few taps."""
+        if self.taps < _FEWEST_TAPS or self.channels < _FEWEST_CHANNELS:
+            return ()
+        tried = sorted({self.input_rank(share) for share in INPUT_SHARES})
+        return tuple(rank for rank in tried if self.saves(Ranks(inputs=rank)))
+
+    def saves(self, ranks: Ranks) -> bool:
+        """Whether the layer can have these ranks, and multiplies less with them."""
+        fits = ranks.outputs <= self.full_rank and ranks.inputs < self.channels
+        return fits and (self.taps > 1 or not ranks.inputs) and self.products(ranks) < 1.0
+
+    def parts(self, name: str, ranks: Ranks) -> tuple[str, ...]:
+        """What its parts are called, the first one first."""
+        first = (name + FIRST,) if ranks.inputs else ()
+        return (*first, name + WITHIN, name) if ranks.outputs else (*first, name)
+
+
+def _whole_kernels(channels: float) -> int:
+    return max(MULTIPLE, MULTIPLE * round(channels / MULTIPLE))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What clips show of a layer that could be split.
+
+    Args:
+        output: its principal components.
+        inputs: of the channels that it reads; None for a layer of one tap.
+    """
+
+    output: Spectrum
+    inputs: Covariance | None = None
 
 
 def splittable_layers(model: onnx.ModelProto) -> dict[str, Splittable]:
@@ -79,24 +141,24 @@ def splittable_layers(model: onnx.ModelProto) -> dict[str, Splittable]:
     weights = layer_weights(GraphEditor(model))
     for name, weight in weights.items():
         shape = weight.matrix_shape
-        if shape is None or name + FIRST_HALF in weights:
+        if shape is None or {name + WITHIN, name + FIRST} & weights.keys():
             continue
-        each = Splittable(*shape)
+        each = Splittable(*shape, weight.taps)
         if each.full_rank >= _FEWEST_CHANNELS and each.outputs <= _MOST_CHANNELS and each.ranks:
             found[name] = each
     return found
 
 
-def spectra(
+def see_layers(
     model: onnx.ModelProto,
     names: Iterable[str],
     feeds: Iterable[Feed],
     *,
     advance: Callable[[float], None] | None = None,
-) -> dict[str, Spectrum]:
-    """The principal components of what layers ``names`` of the float graph ``model`` compute.
+) -> dict[str, Seen]:
+    """What ``feeds`` show of layers ``names`` of the float graph ``model``.
 
-    Of a layer without a place for a bias they are those around zero.
+    Of a layer without a place for a bias, principal components are those around zero.
 
     Args:
         advance: see :func:`~quantkit.calibration.calibrate.calibrate`.
@@ -105,82 +167,128 @@ def spectra(
         CorpusError, ModelError: see :func:`~quantkit.calibration.calibrate.calibrate`.
     """
     weights = layer_weights(GraphEditor(model))
-    trackers = {name: _Followed.of(weights[name]) for name in names}
+    followed = {name: _Followed.of(weights[name]) for name in names}
     watched: dict[str, Watched] = {}
-    for name, each in trackers.items():
-        before = watched[each.value].trackers if each.value in watched else ()
-        watched[each.value] = Watched(name, (*before, each.moments))
+    for name, each in followed.items():
+        for value, moments in each.watched.items():
+            before = watched[value].trackers if value in watched else ()
+            watched[value] = Watched(name, (*before, moments))
     calibrate(model, watched, feeds, advance=advance)
-    return {name: each.spectrum() for name, each in trackers.items()}
+    return {name: each.seen() for name, each in followed.items()}
 
 
 @dataclass(frozen=True)
 class _Followed:
-    """What is watched of one layer: its output, or its input where that has fewer channels."""
+    """What is watched of one layer: its output, or its input where that has fewer channels, or both
+    where it has taps."""
 
     weight: LayerWeight
-    value: str
-    moments: ChannelMoments
-    is_input: bool
+    inputs: ChannelMoments | None
+    outputs: ChannelMoments | None
 
     @classmethod
     def of(cls, weight: LayerWeight) -> _Followed:
-        shape, node = weight.matrix_shape, weight.node
+        shape, node, editor = weight.matrix_shape, weight.node, weight.editor
         assert shape is not None
-        operator, editor = weight.operator, weight.editor
-        if operator.is_product and shape[1] < shape[0]:
-            axis = operator.input_axis(editor, node)
-            return cls(weight, str(node.input[0]), ChannelMoments(axis), True)
-        axis = operator.output_axis(editor, node)
-        return cls(weight, str(node.output[0]), ChannelMoments(axis), False)
+        inputs = ChannelMoments(weight.operator.input_axis(editor, node))
+        outputs = ChannelMoments(weight.operator.output_axis(editor, node))
+        if weight.operator.is_product and shape[1] < shape[0]:
+            return cls(weight, inputs, None)
+        return cls(weight, inputs if weight.taps > 1 else None, outputs)
 
-    def spectrum(self) -> Spectrum:
-        found = self.moments.covariance(centred=self.weight.can_take_bias)
-        if self.is_input:
-            return Spectrum.through(self.weight.matrix(), found)
-        bias = self.weight.own_bias()
-        return Spectrum.of(found if bias is None else replace(found, mean=found.mean - bias))
+    @property
+    def watched(self) -> dict[str, ChannelMoments]:
+        """Trackers by the value that they follow."""
+        values = (
+            (str(self.weight.node.input[0]), self.inputs),
+            (
+                str(self.weight.node.output[0]),
+                self.outputs,
+            ),
+        )
+        return {value: moments for value, moments in values if moments is not None}
+
+    def seen(self) -> Seen:
+        centred = self.weight.can_take_bias
+        inputs = None if self.inputs is None else self.inputs.covariance(centred=centred)
+        if self.outputs is None:
+            assert inputs is not None
+            return Seen(Spectrum.through(self.weight.matrix(), inputs))
+        found, bias = self.outputs.covariance(centred=centred), self.weight.own_bias()
+        if bias is not None:
+            found = replace(found, mean=found.mean - bias)
+        return Seen(Spectrum.of(found), inputs)
 
 
 def split_layers(
-    model: onnx.ModelProto, ranks: Mapping[str, int], output: Mapping[str, Spectrum] | None
-) -> dict[str, LowRank]:
-    """Make two of each layer in ``ranks``, in place; returns their halves.
+    model: onnx.ModelProto, structure: Mapping[str, Ranks], seen: Mapping[str, Seen] | None
+) -> None:
+    """Make two or three of each layer in ``structure``, in place.
 
-    The same graph, ranks and spectra give the same bytes.
+    The same graph, ranks and clips give the same bytes.
 
     Args:
-        output: of these layers; None: the halves have the right shapes and any numbers.
+        seen: of these layers; None: the parts have the right shapes and any numbers.
 
     Raises:
-        FormatError: a layer cannot be two, or not with this rank.
+        FormatError: a layer cannot be split, or not with these ranks.
     """
-    editor = GraphEditor(model)
-    weights = layer_weights(editor)
-    found = {}
-    for name, rank in ranks.items():
-        weight = weights.get(name)
-        matrix_shape = None if weight is None else weight.matrix_shape
-        if weight is None or matrix_shape is None or name + FIRST_HALF in weights:
-            raise FormatError(
-                f"layer {name} cannot be split into two of rank {rank}: it is no product by a "
-                "constant matrix of its own"
-            )
-        shape = Splittable(*matrix_shape)
-        if not 1 <= rank <= shape.largest_rank:
-            raise FormatError(
-                f"layer {name} cannot have rank {rank}: from 1 to {shape.largest_rank} its two "
-                f"halves multiply less than the whole of {shape.outputs} × {shape.inputs}"
-            )
-        if output is None:
-            halves = stand_in(shape.outputs, shape.inputs, rank)
-        else:
-            halves = low_rank(weight.matrix(), output[name], rank)
-        found[name] = halves
-        parts = Halves(name + FIRST_HALF, halves.reduce, halves.expand, halves.shift)
-        nodes: Sequence[onnx.NodeProto] = weight.operator.in_two(editor, weight.node, parts)
-        editor.replace(weight.node, nodes)
-    if found:
-        editor.finish()
+    for name, ranks in structure.items():
+        layer = _splittable(model, name, ranks)
+        found = None if seen is None else seen[name]
+        if ranks.outputs:
+            _split(model, name, name + WITHIN, partial(_by_output, layer, ranks.outputs, found))
+        if ranks.inputs:
+            within = name + WITHIN if ranks.outputs else name
+            _split(model, within, name + FIRST, partial(_by_input, layer, ranks, found))
+    if structure:
         drop_unread_initializers(model.graph)
-    return found
+
+
+def _splittable(model: onnx.ModelProto, name: str, ranks: Ranks) -> Splittable:
+    weights = layer_weights(GraphEditor(model))
+    shape = weights[name].matrix_shape if name in weights else None
+    if shape is None or {name + WITHIN, name + FIRST} & weights.keys():
+        raise FormatError(
+            f"layer {name} cannot be split: it is no product by a constant matrix of its own"
+        )
+    layer = Splittable(*shape, weights[name].taps)
+    if not layer.saves(ranks):
+        raise FormatError(
+            f"layer {name} cannot have rank {ranks}: its parts would not multiply less than the "
+            f"whole of {layer.outputs} × {layer.inputs}, whose largest rank that saves something "
+            f"is {layer.largest_rank}"
+        )
+    return layer
+
+
+def _split(
+    model: onnx.ModelProto,
+    name: str,
+    first: str,
+    split: Callable[[LayerWeight], tuple[LowRank, bool]],
+) -> None:
+    editor = GraphEditor(model)
+    weight = layer_weights(editor)[name]
+    halves, by_input = split(weight)
+    parts = Halves(first, halves.reduce, halves.expand, halves.shift)
+    make = weight.operator.behind_fewer_channels if by_input else weight.operator.in_two
+    editor.replace(weight.node, make(editor, weight.node, parts))
+    editor.finish()
+
+
+def _by_output(
+    layer: Splittable, rank: int, seen: Seen | None, weight: LayerWeight
+) -> tuple[LowRank, bool]:
+    if seen is None:
+        return stand_in((rank, layer.inputs), (layer.outputs, rank)), False
+    return low_rank(weight.matrix(), seen.output, rank), False
+
+
+def _by_input(
+    layer: Splittable, ranks: Ranks, seen: Seen | None, weight: LayerWeight
+) -> tuple[LowRank, bool]:
+    if seen is None or seen.inputs is None:
+        made = ranks.outputs or layer.outputs
+        return stand_in((ranks.inputs, layer.channels), (made, ranks.inputs * layer.taps)), True
+    return low_input_rank(weight.matrix(), seen.inputs, ranks.inputs), True

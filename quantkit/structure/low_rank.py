@@ -28,6 +28,9 @@ from threadpoolctl import threadpool_limits
 
 from quantkit.arrays import Doubles, FloatArray
 
+# Share of the mean of a metric's diagonal that is added to it.
+_LEAST_METRIC = 1e-5
+
 
 @dataclass(frozen=True)
 class Covariance:
@@ -125,15 +128,55 @@ def low_rank(matrix: FloatArray, output: Spectrum, rank: int) -> LowRank:
     )
 
 
-def stand_in(channels: int, inputs: int, rank: int) -> LowRank:
-    """Halves of the right shapes with any numbers, for what depends on shapes only."""
-    random = np.random.default_rng(rank)
+def low_input_rank(matrix: FloatArray, inputs: Covariance, rank: int) -> LowRank:
+    """A layer of several taps behind one of a single tap, with fewer channels between them.
+
+    With W_k the weights of tap k and x̂ = A B x, the error Σ_k W_k (x − x̂) has, where neighbouring
+    positions err independently, the power of x − x̂ in the metric G = Σ_k W_kᵀ W_k = L Lᵀ. Its least
+    is found by the principal components Q of Lᵀ x: B = R Qᵀ Lᵀ, A = L⁻ᵀ Q Rᵀ. Both ranks together
+    are a Tucker-2 decomposition (Y. Kim et al., "Compression of Deep Convolutional Neural Networks
+    for Fast and Low Power Mobile Applications", 2016), of the results instead of the weights.
+
+    Args:
+        matrix: (output channels, input channels · taps): W.
+        inputs: x.
+
+    Returns:
+        ``reduce`` (rank, input channels): B; ``expand`` (output channels, rank · taps): W_k A.
+    """
+    channels = len(inputs.mean)
+    taps = matrix.astype(np.float64).reshape(len(matrix), channels, -1)
+    with threadpool_limits(1, user_api="blas"):
+        flat = taps.transpose(1, 0, 2).reshape(channels, -1)
+        metric = flat @ flat.T
+        # Channels that no weight meets would make it singular.
+        metric += np.eye(channels) * (_LEAST_METRIC * max(np.trace(metric), 1e-30) / channels)
+        root = np.linalg.cholesky(metric)
+        values, vectors = np.linalg.eigh(root.T @ inputs.values @ root)
+        leading = vectors[:, ::-1][:, :rank]
+        kept = np.maximum(values[::-1][:rank], 0.0)
+        turned = even_rotation(kept) @ leading.T
+        reduce = turned @ root.T
+        back = np.linalg.solve(root.T, turned.T)
+        expand = np.einsum("oik,ir->ork", taps, back)
+        shift = taps.sum(axis=2) @ (inputs.mean - back @ (reduce @ inputs.mean))
+    whole = float(np.maximum(values, 0.0).sum())
     return LowRank(
-        random.standard_normal((rank, inputs), np.float32) / math.sqrt(inputs),
-        random.standard_normal((channels, rank), np.float32) / math.sqrt(rank),
-        random.standard_normal(channels, np.float32),
-        0.0,
+        np.ascontiguousarray(reduce, np.float32),
+        np.ascontiguousarray(expand.reshape(len(matrix), -1), np.float32),
+        shift.astype(np.float32),
+        1.0 - float(kept.sum()) / whole if whole > 0.0 else 0.0,
     )
+
+
+def stand_in(reduce: tuple[int, int], expand: tuple[int, int]) -> LowRank:
+    """Halves of these shapes with any numbers, for what depends on shapes only."""
+    random = np.random.default_rng([*reduce, *expand])
+    first, second = (
+        random.standard_normal(shape, np.float32) / math.sqrt(shape[1])
+        for shape in (reduce, expand)
+    )
+    return LowRank(first, second, random.standard_normal(expand[0], np.float32), 0.0)
 
 
 def even_rotation(variances: Doubles) -> Doubles:

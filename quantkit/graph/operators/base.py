@@ -247,6 +247,19 @@ class Operator(ABC):
         """
         raise ModelError(f"{self.name} cannot be split in two")
 
+    def behind_fewer_channels(
+        self, editor: GraphEditor, node: onnx.NodeProto, halves: Halves
+    ) -> tuple[onnx.NodeProto, onnx.NodeProto]:
+        """As :meth:`in_two`, but the first node is one of a single tap, and the second keeps all.
+
+        ``halves.reduce`` is (channels between, input channels), ``halves.expand`` (output channels,
+        channels between · taps).
+
+        Raises:
+            ModelError: it does not split, or has a single tap itself.
+        """
+        raise ModelError(f"{self.name} has one tap only")
+
     def operations(self, shape: tuple[int, ...]) -> int:
         """Multiplications by a weight of this shape for each position of the result."""
         return math.prod(shape)

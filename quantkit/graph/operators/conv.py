@@ -95,6 +95,25 @@ class Conv(Operator):
         second = helper.make_node(self.name, [between, *constants], node.output, str(node.name))
         return first, second
 
+    def behind_fewer_channels(
+        self, editor: GraphEditor, node: onnx.NodeProto, halves: Halves
+    ) -> tuple[onnx.NodeProto, onnx.NodeProto]:
+        shape = editor.shape(node.input[1])
+        assert shape is not None
+        between = editor.free_name(f"{node.output[0]}.first")
+        reduce = halves.reduce.reshape(*halves.reduce.shape, *(1,) * (len(shape) - 2))
+        constant = editor.constant(f"{node.input[1]}.first", reduce)
+        first = helper.make_node(self.name, [node.input[0], constant], [between], halves.name)
+        second = self.without_bias(node)
+        weight = halves.expand.reshape(shape[0], -1, *shape[2:])
+        second.input[0] = between
+        second.input[1] = editor.constant(f"{node.input[1]}.behind", weight)
+        given = editor.input_array(node, 2)
+        bias = halves.shift if given is None else given + halves.shift
+        name = node.input[2] if given is not None else f"{node.name}.bias"
+        second.input.append(editor.constant(f"{name}.behind", bias))
+        return first, second
+
     def unfolds(self, editor: GraphEditor, node: onnx.NodeProto) -> bool:
         shape = plain_weight_shape(editor, node)
         attributes = editor.attributes(node)

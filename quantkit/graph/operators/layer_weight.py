@@ -122,6 +122,13 @@ class LayerWeight:
         channels = self.channels(shape)
         return channels, math.prod(shape) // max(1, channels)
 
+    @property
+    def taps(self) -> int:
+        """How many weights of one that splits meet each input channel, of an output channel."""
+        shape = self.matrix_shape
+        channels = self.operator.scalable_inputs(self.editor, self.node)
+        return 1 if shape is None or not channels else shape[1] // channels
+
     def matrix(self) -> FloatArray:
         """See :meth:`Operator.matrix`."""
         return self.operator.matrix(self.editor, self.node)

@@ -13,7 +13,7 @@ from quantkit.calibration.ranges import tracker
 from quantkit.codecs.catalogue import BLOCKS, FLOAT32, INT8, CodecChoice
 from quantkit.errors import FormatError, InputError
 from quantkit.graph.layers import Layer
-from quantkit.graph.plan import COMPUTES, Compute, LayerPlan, Plan
+from quantkit.graph.plan import COMPUTES, Compute, LayerPlan, Plan, Ranks
 from quantkit.structure.layers import Splittable
 
 RangeMethod = Literal["min-max", "percentile", "entropy", "cosine", "hessian"]
@@ -149,37 +149,50 @@ class LayerRule:
 
 @dataclass(frozen=True)
 class RankRule:
-    """The rank of the layers that ``pattern`` picks: each becomes two.
+    """The ranks of the layers that ``pattern`` picks: each becomes two or three.
 
-    >>> RankRule.parse("layer9.conv=1/2").rank
+    >>> RankRule.parse("layer9.conv=128:1/2").outputs
     Fraction(1, 2)
 
     Args:
         pattern: see :func:`match_layers`; of the float model's layers.
-        rank: the channels between the two, or, below 1, a share of the most that there can be.
+        outputs: channels before a last part that makes the outputs of them, or, below 1, a share of
+            the most that there can be; 0 for no such part.
+        inputs: likewise those behind a first part that makes them of the inputs.
     """
 
     pattern: str
-    rank: Fraction
+    outputs: Fraction
+    inputs: Fraction = Fraction(0)
 
     @classmethod
     def parse(cls, text: str) -> RankRule:
-        """Read ``PATTERN=RANK``: a whole number, or a share such as ``0.5`` or ``1/2``.
+        """Read ``PATTERN=[INPUT_RANK:]RANK``: whole numbers, or shares such as ``0.5`` or ``1/2``.
 
         Raises:
             InputError: the text is none of these.
         """
-        pattern, _, number = text.rpartition("=")
+        pattern, _, sides = text.rpartition("=")
+        inputs, _, outputs = sides.rpartition(":")
         try:
-            rank = Fraction(number)
+            found = [Fraction(side or 0) for side in (outputs, inputs)]
         except (ValueError, ZeroDivisionError):
-            rank = Fraction(0)
-        if not pattern or rank <= 0 or (rank > 1 and rank.denominator > 1):
+            found = []
+        wrong = any(each < 0 or (each > 1 and each.denominator > 1) for each in found)
+        if not pattern or not any(found) or wrong:
             raise InputError(
-                f"rank {text!r} is not PATTERN=RANK; for example layer9.conv=120, or Conv=1/2 for "
-                "half of the most that there can be"
+                f"rank {text!r} is not PATTERN=[INPUT_RANK:]RANK; for example layer9.conv=120, or "
+                "Conv=1/2 for half of the most that there can be"
             )
-        return cls(pattern, rank)
+        return cls(pattern, *found)
+
+    def ranks(self, layer: Splittable) -> Ranks:
+        """Of one of the layers."""
+        outputs, inputs = self.outputs, self.inputs
+        return Ranks(
+            int(outputs) if outputs >= 1 or not outputs else layer.rank(float(outputs)),
+            int(inputs) if inputs >= 1 or not inputs else layer.input_rank(float(inputs)),
+        )
 
 
 @dataclass(frozen=True)
@@ -196,9 +209,9 @@ class QuantizeSettings:
         codec: how weights are stored; None: int8 in integer layers, float32 in float ones,
             blocks of 4 bits in those of compute matmul-nbits.
         activation_bits: of the grids that integer layers round their input to.
-        rules: exceptions for some layers; a later one wins. Of a layer that is split they see both
-            halves: ``layer9.conv.in`` and ``layer9.conv``.
-        ranks: layers that are split in two; a later one wins. Needs clips.
+        rules: exceptions for some layers; a later one wins. Of a layer that is split they see the
+            parts: ``layer9.conv.first``, ``layer9.conv.in`` and ``layer9.conv``.
+        ranks: layers that are split; a later one wins. Needs clips.
         target_runtime: the oldest ONNX Runtime that must load the file, such as ``1.17``; empty
             for the one that is installed.
         skip_passes: names of passes in :mod:`quantkit.passes` to leave out, to see what they give.
@@ -265,7 +278,7 @@ class QuantizeSettings:
 
     def structure(
         self, layers: Sequence[Layer], splittable: Mapping[str, Splittable]
-    ) -> dict[str, int]:
+    ) -> dict[str, Ranks]:
         """Ranks of the layers to split, by name.
 
         Args:
@@ -275,21 +288,21 @@ class QuantizeSettings:
         Raises:
             InputError: a pattern picks no layer that could be split, or none with so low a rank.
         """
-        ranks: dict[str, int] = {}
+        found: dict[str, Ranks] = {}
         for rule in self.ranks:
             matched = match_layers((rule.pattern,), layers, RANK)
-            chosen = {}
-            for name, layer in splittable.items():
-                rank = int(rule.rank) if rule.rank >= 1 else layer.rank(float(rule.rank))
-                if name in matched and rank <= layer.largest_rank:
-                    chosen[name] = rank
+            chosen = {
+                name: ranks
+                for name, layer in splittable.items()
+                if name in matched and layer.saves(ranks := rule.ranks(layer))
+            }
             if not chosen:
                 raise InputError(
-                    f"{RANK}{rule.pattern}={rule.rank} saves nothing in any layer that it matches: "
-                    f"{_most(matched, splittable)}"
+                    f"{RANK}{rule.pattern} saves nothing with these ranks in any layer that it "
+                    f"matches: {_most(matched, splittable)}"
                 )
-            ranks |= chosen
-        return {name: ranks[name] for name in splittable if name in ranks}
+            found |= chosen
+        return {name: found[name] for name in splittable if name in found}
 
     @property
     def is_static(self) -> bool:
