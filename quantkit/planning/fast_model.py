@@ -10,7 +10,7 @@ from quantkit.calibration.data import CalibrationData
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.planning.budget import parse_latency
 from quantkit.planning.latency import LayerTimes
-from quantkit.planning.measure_latency import measure_rank_times
+from quantkit.planning.measure_latency import measure_rank_times, measure_split_times
 from quantkit.planning.optimal import Planner
 from quantkit.planning.ranks import choose_ranks
 from quantkit.progress import Progress, no_progress
@@ -23,6 +23,11 @@ from quantkit.quantization.choices.settings import (
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 from quantkit.sensitivity.table import Sensitivity
+
+# How often ranks are chosen, for times of which those of the chosen ones have shown more; and how
+# near to the limit these are to be, as a share of it.
+_ROUNDS = 3
+_NEAR_ENOUGH = 0.03
 
 
 @dataclass(frozen=True)
@@ -126,11 +131,24 @@ def fast_model(
     if not splittable:
         return whole
     unsplit = planner(True).estimate(request.budget_bytes, limit_ms)
-    chosen = choose_ranks(
-        planner(False), sensitivity, times, request.budget_bytes, limit_ms, feeds, unsplit
-    )
-    if not chosen.model.structure:
-        return whole
+    usual = planner(False)
+    allowed, chosen, split = limit_ms, None, times.whole
+    for _ in range(_ROUNDS):
+        found = choose_ranks(
+            usual, sensitivity, times, request.budget_bytes, allowed, feeds, unsplit
+        )
+        if not found.model.structure:
+            return whole
+        if chosen is not None and found.model.structure == chosen.model.structure:
+            break
+        measured = measure_split_times(found.model, feeds, times.whole, request.cache)
+        taken = found.milliseconds(measured)
+        if chosen is None or taken <= limit_ms:
+            chosen, split = found, measured
+        if abs(taken / limit_ms - 1.0) < _NEAR_ENOUGH:
+            break
+        allowed *= limit_ms / taken
+    assert chosen is not None, "there is at least one round"
     table = analyze(
         chosen.model,
         feeds,
@@ -139,7 +157,6 @@ def fast_model(
         progress=progress,
         notify=notify,
     )
-    split = times.of(chosen.model.structure)
     return FastModel(chosen.model, table, split, limit_ms, float32_ms, chosen.divergence)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -180,26 +180,6 @@ class RankTimes:
     whole: LayerTimes
     split: tuple[tuple[Mapping[str, Ranks], LayerTimes], ...]
     layers: Mapping[str, Splittable] = field(default_factory=dict)
-
-    @classmethod
-    def measured(
-        cls,
-        whole: LayerTimes,
-        split: Sequence[tuple[Mapping[str, Ranks], LayerTimes]],
-        layers: Mapping[str, Splittable],
-    ) -> RankTimes:
-        """Times that were measured one after the other, while the host was not equally fast.
-
-        Those of split models are scaled by what the float32 file took beside them.
-        """
-        return cls(
-            whole,
-            tuple(
-                (ranks, times.scaled(whole.reference_ms / times.reference_ms))
-                for ranks, times in split
-            ),
-            layers,
-        )
 
     def of(self, structure: Mapping[str, Ranks]) -> LayerTimes:
         """The times of the model with the layers in ``structure`` split.

@@ -133,13 +133,38 @@ def measure_rank_times(
         whole = measure_layer_times(prepared, calibration, cache_folder=cache_folder, **options)
     splittable = splittable_layers(prepared.graph())
     layers = {name: layer for name, layer in splittable.items() if name in names}
-    split = []
+    feeds, split = prepared.feeds(calibration), []
     for share in _SHARES if layers else ():
         ranks = {name: Ranks(layer.nearest(share)) for name, layer in layers.items()}
-        model = prepared.structured(ranks, prepared.feeds(calibration))
-        times = measure_layer_times(model, calibration, cache_folder=cache_folder, **options)
-        split.append((ranks, times))
-    return RankTimes.measured(whole, split, layers)
+        model = prepared.structured(ranks, feeds)
+        split.append((ranks, measure_split_times(model, feeds, whole, cache_folder, threads, runs)))
+    return RankTimes(whole, tuple(split), layers)
+
+
+def measure_split_times(
+    model: PreparedModel,
+    calibration: Calibration | CalibrationData,
+    whole: LayerTimes,
+    cache_folder: Path | None = None,
+    threads: int = 1,
+    runs: int = 15,
+) -> LayerTimes:
+    """The times of a model with split layers, as if measured together with ``whole``.
+
+    They are measured one after the other, while a host need not be equally fast: they are scaled by
+    what the float32 file took beside each.
+
+    Args:
+        whole: of the model with no layer split.
+
+    Raises:
+        ModelError, CorpusError, InputError: see :func:`measure_layer_times`.
+    """
+    times = measure_layer_times(
+        model, calibration, threads=threads, runs=runs, cache_folder=cache_folder
+    )
+    known = whole.reference_ms and times.reference_ms
+    return times.scaled(whole.reference_ms / times.reference_ms) if known else times
 
 
 def _measured(

@@ -14,13 +14,13 @@ model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from quantkit.calibration.data import CalibrationData
 from quantkit.errors import InputError
-from quantkit.graph.plan import Ranks
-from quantkit.planning.latency import RankTimes
+from quantkit.graph.plan import Compute, Ranks
+from quantkit.planning.latency import LayerTimes, RankTimes
 from quantkit.planning.optimal import Planner
 from quantkit.planning.programme import Option, Programme, Solution, undominated
 from quantkit.quantization.prepared import PreparedModel
@@ -37,10 +37,16 @@ class Structured:
     Args:
         model: the same model where none needs to be.
         divergence: of the ranks alone, in nats per frame, as if layers did not interact.
+        computes: of its layers, that were reckoned with; empty where none is split.
     """
 
     model: PreparedModel
     divergence: float
+    computes: Mapping[str, Compute] = field(default_factory=dict)
+
+    def milliseconds(self, times: LayerTimes) -> float:
+        """What it takes by the times of its own layers."""
+        return sum(times.milliseconds(name, each) for name, each in self.computes.items())
 
 
 def choose_ranks(
@@ -86,7 +92,13 @@ def choose_ranks(
         )
     structure = {name: each.ranks for name, each in solution.options.items() if each.ranks}
     lost = {name: _divergences(sensitivity, name)[ranks] for name, ranks in structure.items()}
-    return Structured(planner.source.structured(structure, feeds), sum(lost.values()))
+    computes = {
+        part: option.choice.compute
+        for name, option in solution.options.items()
+        for part in (times.layers[name].parts(name, option.ranks) if option.ranks else [name])
+    }
+    split = planner.source.structured(structure, feeds)
+    return Structured(split, sum(lost.values()), computes)
 
 
 def _of_ranks(
