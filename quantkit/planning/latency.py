@@ -196,17 +196,32 @@ class RankTimes:
         for name, times in self.whole.layers.items():
             ranks = structure.get(name)
             layers |= {name: times} if ranks is None else self._parts(name, ranks)
-        grown = len(layers) - len(self.whole.layers)
+        added = len(layers) - len(self.whole.layers)
         whole = {}
         for compute in self.whole.whole:
-            other = self.whole.other(compute)
-            if grown:
-                others = [each.other(compute) for _, each in self.split]
-                more = sum(others) / len(others) - other
-                other += more * grown / max(1, len(self.split[0][0]))
+            other = self.whole.other(compute) + added * self._of_one_more(compute)
             own = (times.get(compute, times["float32"]) for times in layers.values())
-            whole[compute] = max(0.0, other) + sum(own)
+            whole[compute] = other + sum(own)
         return replace(self.whole, layers=layers, whole=whole)
+
+    def of_parts(self, name: str, ranks: Ranks, compute: Compute) -> float:
+        """Milliseconds of all parts of one layer, of what lies around it, and of what they add.
+
+        Raises:
+            InputError: see :meth:`of`.
+        """
+        parts = self._parts(name, ranks)
+        around = self.whole.other(compute) / len(self.whole.layers)
+        own = sum(times.get(compute, times["float32"]) for times in parts.values())
+        return own + around + (len(parts) - 1) * self._of_one_more(compute)
+
+    def _of_one_more(self, compute: Compute) -> float:
+        """What one more layer takes outside of its kernels."""
+        if not self.split:
+            return 0.0
+        others = [each.other(compute) for _, each in self.split]
+        more = sum(others) / len(others) - self.whole.other(compute)
+        return max(0.0, more) / max(1, len(self.layers))
 
     def _parts(self, name: str, ranks: Ranks) -> dict[str, Milliseconds]:
         layer = self.layers.get(name)

@@ -110,7 +110,7 @@ def _of_ranks(
     for ranks, divergence in _divergences(sensitivity, name).items():
         if not layer.saves(ranks):
             continue
-        split, parts = times.of({name: ranks}), layer.parts(name, ranks)
+        parts = layer.parts(name, ranks)
         for option in whole:
             compute = option.choice.compute
             found.append(
@@ -119,7 +119,7 @@ def _of_ranks(
                     divergence=divergence + len(parts) * option.divergence,
                     bytes=int(option.bytes * layer.products(ranks))
                     + (len(parts) - 1) * _BYTES_OF_A_LAYER,
-                    milliseconds=sum(split.milliseconds(part, compute) for part in parts),
+                    milliseconds=times.of_parts(name, ranks, compute),
                     ranks=ranks,
                 )
             )
