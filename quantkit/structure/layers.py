@@ -281,7 +281,7 @@ def _by_output(
     layer: Splittable, rank: int, seen: Seen | None, weight: LayerWeight
 ) -> tuple[LowRank, bool]:
     if seen is None:
-        return stand_in((rank, layer.inputs), (layer.outputs, rank)), False
+        return stand_in((rank, layer.inputs), (layer.outputs, rank), weight.name), False
     return low_rank(weight.matrix(), seen.output, rank), False
 
 
@@ -289,6 +289,6 @@ def _by_input(
     layer: Splittable, ranks: Ranks, seen: Seen | None, weight: LayerWeight
 ) -> tuple[LowRank, bool]:
     if seen is None or seen.inputs is None:
-        made = ranks.outputs or layer.outputs
-        return stand_in((ranks.inputs, layer.channels), (made, ranks.inputs * layer.taps)), True
+        expand = ranks.outputs or layer.outputs, ranks.inputs * layer.taps
+        return stand_in((ranks.inputs, layer.channels), expand, weight.name), True
     return low_input_rank(weight.matrix(), seen.inputs, ranks.inputs), True

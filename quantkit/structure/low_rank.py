@@ -21,6 +21,7 @@ its ranks, static int8 then adds 0.0013 nats per frame instead of 0.0029.
 from __future__ import annotations
 
 import math
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -169,9 +170,13 @@ def low_input_rank(matrix: FloatArray, inputs: Covariance, rank: int) -> LowRank
     )
 
 
-def stand_in(reduce: tuple[int, int], expand: tuple[int, int]) -> LowRank:
-    """Halves of these shapes with any numbers, for what depends on shapes only."""
-    random = np.random.default_rng([*reduce, *expand])
+def stand_in(reduce: tuple[int, int], expand: tuple[int, int], name: str) -> LowRank:
+    """Halves of these shapes with any numbers, for what depends on shapes only.
+
+    Args:
+        name: of the layer; two of them have other numbers, as equal weights are stored once.
+    """
+    random = np.random.default_rng(zlib.crc32(name.encode()))
     first, second = (
         random.standard_normal(shape, np.float32) / math.sqrt(shape[1])
         for shape in (reduce, expand)

@@ -10,7 +10,7 @@ import pytest
 from quantkit.calibration.data import CalibrationData
 from quantkit.errors import FormatError, InputError
 from quantkit.graph.artifact import read_info, save_model
-from quantkit.graph.plan import read_plan, write_plan
+from quantkit.graph.plan import Ranks, read_plan, write_plan
 from quantkit.planning.size import with_sizes
 from quantkit.quantization import QuantizeSettings, quantize_model
 from quantkit.quantization.choices.settings import LayerRule, RankRule
@@ -21,7 +21,7 @@ from tests.small_model import masked_convolutions
 
 HALF = QuantizeSettings(compute="static", ranks=(RankRule.parse("layer[2-4]*=1/4"),))
 
-RANKS = {"layer2.conv": 24, "layer3.conv": 24, "layer4.conv": 32}
+RANKS = {"layer2.conv": Ranks(24), "layer3.conv": Ranks(24), "layer4.conv": Ranks(32)}
 
 
 @pytest.fixture
@@ -76,6 +76,21 @@ def test_each_half_has_a_codec_and_a_kernel_of_its_own(source, clips, tmp_path) 
     assert rows["layer3.conv"] == ("float32", "float32")
 
 
+def test_a_layer_with_taps_can_read_fewer_channels(source, clips, tmp_path) -> None:
+    ranks = tuple(map(RankRule.parse, ("layer2.conv=1/2:1/4", "layer3.conv=48:")))
+    settings = QuantizeSettings(compute="static", ranks=ranks)
+    foretold = with_sizes(source, settings)
+    made = quantize_model(source, tmp_path / "made.onnx", foretold, clips)
+    assert made.size_bytes == foretold.predicted_bytes
+    shapes = {row.name: row.shape for row in made.layers}
+    assert shapes["layer2.conv.first"] == (48, 96, 1)
+    assert shapes["layer2.conv.in"] == (24, 48, 7)
+    assert shapes["layer2.conv"] == (96, 24, 1)
+    assert shapes["layer3.conv.first"] == (48, 96, 1)
+    assert shapes["layer3.conv"] == (96, 48, 7)
+    assert made.plan.structure == {"layer2.conv": Ranks(24, 48), "layer3.conv": Ranks(0, 48)}
+
+
 def test_a_float_model_can_have_layers_of_lower_rank(source, clips, run, tmp_path) -> None:
     settings = QuantizeSettings(compute="float32", ranks=HALF.ranks)
     made = quantize_model(source, tmp_path / "made.onnx", settings, clips)
@@ -111,10 +126,10 @@ def test_ranks_need_clips(source, tmp_path) -> None:
 
 def test_ranks_of_a_plan_that_cannot_be_are_refused(source, clips, tmp_path) -> None:
     plan = with_sizes(source, HALF)
-    wrong = type(plan)(**{**plan.__dict__, "structure": {"layer2.conv": 90}})
+    wrong = type(plan)(**{**plan.__dict__, "structure": {"layer2.conv": Ranks(90)}})
     with pytest.raises(FormatError, match=r"layer layer2\.conv cannot have rank 90"):
         quantize_model(source, tmp_path / "made.onnx", wrong, clips)
-    unknown = type(plan)(**{**plan.__dict__, "structure": {"layer99": 8}})
+    unknown = type(plan)(**{**plan.__dict__, "structure": {"layer99": Ranks(8)}})
     with pytest.raises(FormatError, match="layer layer99 cannot be split"):
         quantize_model(source, tmp_path / "made.onnx", unknown, clips)
 
@@ -123,23 +138,25 @@ def test_a_later_rule_wins_and_one_that_saves_nothing_is_refused(source) -> None
     prepared = PreparedModel(source)
     rules = tuple(map(RankRule.parse, ("Conv=1/4", "layer3.conv=40")))
     assigned = prepare(prepared, QuantizeSettings(ranks=rules))
-    assert assigned.plan.structure["layer3.conv"] == 40
+    assert assigned.plan.structure["layer3.conv"] == Ranks(40)
     assert "layer6.conv" not in assigned.plan.structure
     for pattern in ("layer6.conv=2", "layer2.conv=95"):
-        with pytest.raises(InputError, match=r"--rank: layer.*saves nothing"):
+        with pytest.raises(InputError, match=r"--rank: layer.* saves nothing"):
             prepare(prepared, QuantizeSettings(ranks=(RankRule.parse(pattern),)))
 
 
-@pytest.mark.parametrize("text", ["layer2.conv", "=8", "layer2.conv=0", "x=1/0", "x=2.5", "x=-1"])
+@pytest.mark.parametrize(
+    "text", ["layer2.conv", "=8", "layer2.conv=0", "x=1/0", "x=2.5", "x=-1", "x=0:0", "x=1:2:3"]
+)
 def test_ranks_that_are_none_are_refused(text: str) -> None:
-    with pytest.raises(InputError, match="is not PATTERN=RANK"):
+    with pytest.raises(InputError, match=r"is not PATTERN=\[INPUT_RANK:\]RANK"):
         RankRule.parse(text)
 
 
 def test_the_whole_model_is_kept_beside_the_split_one(source, clips) -> None:
     prepared = PreparedModel(source)
     feeds = CalibrationData(clips, prepared.info)
-    split = prepared.structured({"layer2.conv": 24}, feeds)
+    split = prepared.structured({"layer2.conv": Ranks(24)}, feeds)
     assert split.whole is prepared
     assert split.structured({}) is prepared
     assert len(split.layers_of(split.graph())) == len(prepared.layers_of(prepared.graph())) + 1

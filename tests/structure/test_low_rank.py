@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from quantkit.structure.low_rank import Covariance, Spectrum, even_rotation, low_rank, stand_in
+from quantkit.structure.low_rank import (
+    Covariance,
+    Spectrum,
+    even_rotation,
+    low_input_rank,
+    low_rank,
+    stand_in,
+)
 
 
 @pytest.fixture
@@ -88,7 +95,41 @@ def test_channels_between_the_halves_vary_alike(seen) -> None:
     np.testing.assert_allclose(powers, powers.mean(), rtol=1e-3)
 
 
+def taps_of(weight: np.ndarray, inputs: np.ndarray, taps: int) -> np.ndarray:
+    """(positions, outputs): a convolution of inputs (positions, channels), without padding."""
+    windows = np.lib.stride_tricks.sliding_window_view(inputs, taps, axis=0)
+    return windows.reshape(len(windows), -1) @ weight.T.astype(np.float64)
+
+
+def test_a_layer_behind_fewer_channels_loses_what_the_others_hold() -> None:
+    random = np.random.default_rng(2)
+    weight = random.standard_normal((24, 10 * 5)).astype(np.float32)
+    inputs = random.standard_normal((4000, 10)) * np.exp(-np.arange(10) / 2) + 0.2
+    halves = low_input_rank(weight, moments(inputs), 6)
+    assert halves.reduce.shape == (6, 10)
+    assert halves.expand.shape == (24, 6 * 5)
+    fewer = inputs @ halves.reduce.T.astype(np.float64)
+    outputs = taps_of(weight, inputs, 5)
+    made = taps_of(halves.expand, fewer, 5) + halves.shift
+    error = np.square(made - outputs).sum() / np.square(outputs - outputs.mean(axis=0)).sum()
+    # The channels of this input are independent from position to position, as is assumed.
+    assert error == pytest.approx(halves.lost, rel=0.1)
+    assert 0.0 < error < 0.1
+    np.testing.assert_allclose(made.mean(axis=0), outputs.mean(axis=0), atol=1e-2)
+    np.testing.assert_allclose(fewer.var(axis=0), fewer.var(axis=0).mean(), rtol=1e-3)
+
+
+def test_all_channels_are_kept_as_they_were_where_none_is_left_out() -> None:
+    random = np.random.default_rng(4)
+    weight = random.standard_normal((7, 6 * 3)).astype(np.float32)
+    inputs = random.standard_normal((300, 6))
+    halves = low_input_rank(weight, moments(inputs), 6)
+    made = taps_of(halves.expand, inputs @ halves.reduce.T.astype(np.float64), 3)
+    np.testing.assert_allclose(made, taps_of(weight, inputs, 3), atol=1e-4)
+    assert halves.lost == pytest.approx(0.0, abs=1e-9)
+
+
 def test_stand_ins_have_the_shapes_and_no_two_equal_tensors() -> None:
-    one, other = stand_in(8, 20, 3), stand_in(8, 20, 4)
+    one, other = (stand_in((3, 20), (8, 3), name) for name in ("one", "other"))
     assert (one.reduce.shape, one.expand.shape, one.shift.shape) == ((3, 20), (8, 3), (8,))
     assert not np.array_equal(one.shift, other.shift)
