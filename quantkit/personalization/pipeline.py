@@ -19,7 +19,7 @@ from quantkit.graph.plan import Plan
 from quantkit.personalization.outliers import with_balance
 from quantkit.personalization.reasons import reasons
 from quantkit.personalization.summary import PersonalizeSummary, Step, audio_warnings
-from quantkit.planning.budget import generous_budget
+from quantkit.planning.budget import generous_budget, parse_latency
 from quantkit.planning.correction import Correction, PlanEvaluator, corrected_plan
 from quantkit.planning.fast_model import FastModel, LatencyRequest, fast_model
 from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE
@@ -141,7 +141,7 @@ def personalize(
 
     Raises:
         NothingQuantized: all layers would stay float32 with any candidate.
-        InputError: the budget is impossible; the message states the smallest size. Or
+        InputError: the budget or the latency is impossible; the message states what is possible. Or
             ``destination`` is ``source``.
         ModelError: ``source`` is damaged, quantized already, or fails on a clip.
         CorpusError: none of the clips is usable, or the model hears nothing in them.
@@ -151,6 +151,9 @@ def personalize(
     refuse_overwriting(destination, [prepared.source])
     settings = PersonalizeSettings() if settings is None else settings
     tell = progress or no_progress
+    if settings.max_latency is not None:
+        # What a share is of does not matter yet.
+        parse_latency(settings.max_latency, float32_ms=1.0)
     feeds = prepared.feeds(calibration)
     prepared, quantize = structured_by(prepared, settings.quantize, feeds)
     settings = replace(settings, quantize=quantize)

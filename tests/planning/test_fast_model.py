@@ -159,6 +159,14 @@ def test_an_impossible_limit_is_refused(prepared, feeds, table, slower) -> None:
         fast(prepared, feeds, table, "0.5ms")
 
 
+def test_a_latency_that_is_none_is_refused_before_anything_is_heard(
+    prepared, feeds, tmp_path: Path
+) -> None:
+    settings = PersonalizeSettings(STATIC, CODECS, max_latency="soon")
+    with pytest.raises(InputError, match="latency 'soon' is not a time"):
+        personalize(prepared, tmp_path / "user.onnx", feeds, 150_000, settings)
+
+
 def test_personalizing_for_a_latency_writes_a_split_file(
     prepared, feeds, slower, tmp_path: Path
 ) -> None:
