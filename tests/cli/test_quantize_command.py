@@ -134,9 +134,8 @@ def test_own_settings(source: Path, audio: Path, tmp_path: Path, capsys) -> None
     assert layers[1]["range"] == "percentile 99.9"
 
 
-def test_layers_of_lower_rank_are_asked_for_and_shown(
-    audio: Path, tmp_path: Path, capsys
-) -> None:
+@pytest.mark.slow
+def test_layers_of_lower_rank_are_asked_for_and_shown(audio: Path, tmp_path: Path, capsys) -> None:
     source, output = tmp_path / "wide.onnx", tmp_path / "split.onnx"
     model = Wav2Letter(Wav2LetterConfig(labels=29, width=64, head_width=64)).eval()
     export_wav2letter(model, Labels.english(), Frontend(), source)
@@ -164,7 +163,8 @@ def test_ranks_that_are_none_or_save_nothing_exit_with_2(
         assert message in capsys.readouterr().err
 
 
-def test_all_presets_are_no_single_file, ["entropy", "cosine", "hessian"])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["entropy", "cosine", "hessian"])
 def test_searched_ranges(method: str, source: Path, audio: Path, tmp_path: Path, capsys) -> None:
     output = tmp_path / "q.onnx"
     arguments = ["quantize", source, "--compute", "static", "--codec", "bitplane:4"]

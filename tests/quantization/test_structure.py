@@ -19,6 +19,8 @@ from quantkit.quantization.prepare import prepare
 from quantkit.quantization.prepared import PreparedModel
 from tests.small_model import masked_convolutions
 
+pytestmark = pytest.mark.slow
+
 HALF = QuantizeSettings(compute="static", ranks=(RankRule.parse("layer[2-4]*=1/4"),))
 
 RANKS = {"layer2.conv": Ranks(24), "layer3.conv": Ranks(24), "layer4.conv": Ranks(32)}
