@@ -35,6 +35,7 @@ from quantkit.planning.correction import Correction
 from quantkit.planning.load_limit import require_openable
 from quantkit.planning.size import with_sizes
 from quantkit.progress import Progress
+from quantkit.quantization.prepare import structured_by
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.sensitivity.table import Sensitivity, read_sensitivity
 from quantkit.tasks.catalogue import task_of
@@ -115,6 +116,8 @@ def plan(
     with float_model(model, begin) as source:
         prepared = PreparedModel(source, keep_interface)
         feeds = None if clips is None else prepared.feeds(clips)
+        prepared, decided = structured_by(prepared, settings.quantize, feeds)
+        settings = replace(settings, quantize=decided)
         # A pattern that matches nothing is found out before anything is listened to.
         settings.quantize.assign(prepared.layers_of(prepared.graph(settings.quantize.skip_passes)))
         begin(_steps(model, method, limit, clips))
@@ -134,7 +137,7 @@ def plan(
                 made = by_method(question, method)
         if found is None:
             require_openable(prepared, made, load_limit)
-    warnings = () if limit is None else generous_budget(limit, prepared.size_bytes)
+    warnings = () if limit is None else generous_budget(limit, prepared.whole.size_bytes)
     if feeds is not None:
         warnings = (*warnings, *doubts(feeds))
     result = PlanResult(made, task_of(prepared.info).unit, found, left_out(feeds), warnings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from quantkit.api.inputs import optional_path, path_of
@@ -15,6 +15,7 @@ from quantkit.errors import InputError
 from quantkit.graph.plan import Plan
 from quantkit.planning.budget import parse_latency
 from quantkit.planning.correction import Correction, PlanEvaluator, corrected_plan
+from quantkit.planning.fast_model import LatencyRequest, fast_model
 from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE
 from quantkit.planning.front_file import require_front_form, write_front
 from quantkit.planning.latency import LayerTimes, read_layer_times, write_layer_times
@@ -124,18 +125,46 @@ def _optimal(question: PlanQuestion) -> Correction:
     if settings.codec:
         codecs = tuple(codec_widths(settings.codec).values())
     divergence = DivergenceSettings(candidates=codecs or CANDIDATES)
-    sensitivity = question.sensitivity(
-        AnalysisSettings(metrics=(), fitting=question.fitting, divergence=divergence)
+    model = question.model
+    analysis = AnalysisSettings(
+        metrics=(),
+        fitting=question.fitting,
+        divergence=divergence,
+        ranks=settings.max_latency is not None and not model.structure,
     )
+    sensitivity = question.sensitivity(analysis)
     if settings.codec:
         # Of a codec's widths, a table need not have all.
         known = {str(each.codec) for row in sensitivity.layers for each in row.weights}
         codecs = tuple(each for each in codecs if str(each) in known) or codecs
     times = _times(question) if settings.max_latency or settings.times else None
+    limit_ms, lost, free = None, 0.0, True
+    if settings.max_latency is not None and times is not None:
+        limit_ms = parse_latency(settings.max_latency, times.whole["float32"])
+        if question.feeds is not None:
+            request = LatencyRequest(
+                settings.max_latency,
+                question.budget,
+                settings.quantize,
+                analysis,
+                question.cache,
+                codecs,
+                times,
+            )
+            fast = fast_model(
+                model,
+                question.feeds,
+                sensitivity,
+                request,
+                progress=question.progress,
+                notify=question.notify,
+            )
+            model, sensitivity, times = fast.model, fast.sensitivity, fast.times
+            lost, free = fast.divergence, fast.any_compute
 
     def planner(any_compute: bool, codecs: tuple[CodecChoice, ...] = codecs) -> Planner:
         return Planner.of(
-            question.model,
+            model,
             sensitivity,
             settings.quantize,
             codecs=codecs,
@@ -147,14 +176,11 @@ def _optimal(question: PlanQuestion) -> Correction:
             fitting=question.fitting,
         )
 
-    limit_ms = None
-    if settings.max_latency is not None and times is not None:
-        limit_ms = parse_latency(settings.max_latency, times.whole["float32"])
     with ExitStack() as stack:
         judge = None
         if question.feeds is not None and settings.verify is not False:
             judge = PlanEvaluator(
-                question.model,
+                model,
                 question.feeds,
                 sensitivity,
                 settings.quantize,
@@ -164,24 +190,25 @@ def _optimal(question: PlanQuestion) -> Correction:
 
         def corrected(codecs: tuple[CodecChoice, ...]) -> Correction:
             return corrected_plan(
-                planner(limit_ms is not None, codecs),
+                planner(limit_ms is not None and free, codecs),
                 judge,
                 question.budget,
                 limit_ms,
                 progress=question.progress,
             )
 
-        found = _openable(question, corrected, codecs, sensitivity)
+        found = _openable(model, question.settings.load_bytes, corrected, codecs, sensitivity)
         if fronts:
             timed = times is not None
-            front = pareto_front(planner(timed), timed=timed, progress=question.progress)
+            front = pareto_front(planner(timed and free), timed=timed, progress=question.progress)
     for path in fronts:
         write_front(front, path)
-    return found
+    return replace(found, of_ranks=lost)
 
 
 def _openable(
-    question: PlanQuestion,
+    model: PreparedModel,
+    limit: int | None,
     corrected: Callable[[tuple[CodecChoice, ...]], Correction],
     codecs: tuple[CodecChoice, ...],
     sensitivity: Sensitivity,
@@ -191,18 +218,18 @@ def _openable(
     Raises:
         InputError: no plan keeps to the budget and to what opening may take.
     """
-    found, limit = corrected(codecs), question.settings.load_bytes
+    found = corrected(codecs)
     if limit is None:
         return found
     for fewer in lighter(codecs or _codecs_of(sensitivity)):
-        if plan_load_memory(question.model, found.optimum.plan).peak_bytes <= limit:
+        if plan_load_memory(model, found.optimum.plan).peak_bytes <= limit:
             break
         try:
             found = corrected(fewer)
         except InputError:
             # Without the others nothing keeps to the budget.
             break
-    require_openable(question.model, found.optimum.plan, limit)
+    require_openable(model, found.optimum.plan, limit)
     return found
 
 
@@ -259,10 +286,7 @@ def _times(question: PlanQuestion) -> LayerTimes:
     """From the file, or measured: then the file is written, where one was named."""
     times = _known_times(question, optional_path(question.settings.times, "the times"))
     if times.disturbed and question.notify is not None:
-        question.notify(
-            f"while the layers were timed, other programs took {1 - times.processor_share:.0%} of "
-            "the processor: the times are too long, and rough"
-        )
+        question.notify(times.disturbance)
     return times
 
 

@@ -53,6 +53,9 @@ def command(model: Path, as_json: bool, runtime: bool) -> None:
     )
     if inspection.unpacked_from:
         echo(f"  unpacked from the file of checksum {inspection.unpacked_from}")
+    if inspection.structure:
+        ranks = ", ".join(f"{name} ({rank})" for name, rank in inspection.structure.items())
+        echo(f"  split, with so many channels between the parts: {ranks}")
     if inspection.hosts is not None and inspection.hosts.layers:
         made_for = f"--target-cpu {inspection.target_cpu}: " if inspection.target_cpu else ""
         echo(f"  {made_for}{inspection.hosts.summary()}")

@@ -14,7 +14,13 @@ from quantkit.codecs.catalogue import NAMES, CodecChoice
 from quantkit.graph.plan import COMPUTES, Compute
 from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE
 from quantkit.quantization.choices.presets import DESCRIPTIONS, PRESETS
-from quantkit.quantization.choices.settings import RANGES, LayerRule, QuantizeSettings, RangeMethod
+from quantkit.quantization.choices.settings import (
+    RANGES,
+    LayerRule,
+    QuantizeSettings,
+    RangeMethod,
+    RankRule,
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,6 +52,16 @@ _OPTIONS = [
         help="An exception for the layers that PATTERN picks, such as layer9.*=grouped:3@static "
         "or 1=@dynamic/6: codec, compute and activation bits, each may be left out. May be "
         "repeated; a later one wins.",
+    ),
+    click.option(
+        "--rank",
+        "ranks",
+        multiple=True,
+        metavar="PATTERN=[INPUT_RANK:]RANK",
+        help="Two smaller layers in place of each that PATTERN picks, with RANK channels between "
+        "them: a number, or a share of the most that there can be, such as layer9.conv=96 or "
+        "Conv=1/2; and one more before them, which makes INPUT_RANK channels of the inputs. May be "
+        "repeated; a later one wins. Needs --audio.",
     ),
     click.option(
         "--exclude",
@@ -87,6 +103,7 @@ class LayerOptions:
     codec: str | None
     activation_bits: int | None
     rules: tuple[str, ...]
+    ranks: tuple[str, ...]
     exclude: tuple[str, ...]
     range_method: RangeMethod
     percentile: float
@@ -104,6 +121,7 @@ class LayerOptions:
             codec=CodecChoice.parse(self.codec) if self.codec else settings.codec,
             activation_bits=self.activation_bits or settings.activation_bits,
             rules=(*settings.rules, *map(LayerRule.parse, self.rules)),
+            ranks=(*settings.ranks, *map(RankRule.parse, self.ranks)),
             exclude=settings.exclude + self.exclude,
             range=self.range_method,
             percentile=self.percentile,

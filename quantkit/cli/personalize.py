@@ -55,6 +55,13 @@ from quantkit.sensitivity.divergence_settings import CANDIDATES
     required=True,
     help="What the file may take on disk, such as 20MB, 19.5MiB or 123456B.",
 )
+@click.option(
+    "--max-latency",
+    metavar="TIME",
+    help="What a run may take on this host, such as 20ms, or 0.13x of what float32 takes; then "
+    "kernels are chosen, too, and layers are split in two of lower rank. Takes several times as "
+    "long.",
+)
 @audio_options(" of the user; 10 to 100 are good", required=True)
 @click.option(
     "--report",
@@ -106,6 +113,7 @@ def command(
     model: Path,
     output: Path,
     budget: str,
+    max_latency: str | None,
     report: Path | None,
     plan_file: Path | None,
     candidates: tuple[str, ...],
@@ -130,6 +138,8 @@ def command(
     \b
     Example:
       quantkit personalize float32.onnx --audio recordings --budget 2.5MB -o user.onnx
+      quantkit personalize float32.onnx --audio recordings --budget 2MB --max-latency 0.12x \
+        -o fast.onnx
       quantkit personalize models/wav2letter-en --audio calibration_data --budget 3MB \\
         --report user.html -o user.onnx
     """
@@ -145,6 +155,7 @@ def command(
         fitting=fitting.fitting,
         balance=auto_balance,
         rounds=rounds,
+        max_latency=max_latency,
         max_input_divergence=usual.max_input_divergence
         if max_input_divergence is None
         else max_input_divergence,

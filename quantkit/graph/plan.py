@@ -87,6 +87,22 @@ class LayerPlan:
 _OPTIONAL = ("options", "note")
 
 
+@dataclass(frozen=True, order=True)
+class Ranks:
+    """How a layer of the float model is split into two or three; see :mod:`quantkit.structure`.
+
+    Args:
+        outputs: channels before a last layer that makes the outputs of them; 0 for none.
+        inputs: channels behind a first layer that makes them of the inputs; 0 for none.
+    """
+
+    outputs: int = 0
+    inputs: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.inputs} → {self.outputs}" if self.inputs else str(self.outputs)
+
+
 @dataclass(frozen=True)
 class Plan:
     """The decisions for all layers of one model.
@@ -103,6 +119,8 @@ class Plan:
             was adopted from; None: as is usual.
         fitting: how the numbers are found; see
             :class:`quantkit.quantization.choices.ptq.PtqSettings`. Empty if not recorded.
+        structure: ranks of the layers of the float model that are split; ``layers`` has a row for
+            each part.
     """
 
     layers: tuple[LayerPlan, ...]
@@ -113,6 +131,7 @@ class Plan:
     target_runtime: str = ""
     keep_interface: bool | None = None
     fitting: Mapping[str, Any] = field(default_factory=dict)
+    structure: Mapping[str, Ranks] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The ``quantkit.plan/1`` object."""
@@ -125,6 +144,7 @@ class Plan:
             **({"target_runtime": self.target_runtime} if self.target_runtime else {}),
             **({} if self.keep_interface is None else {"keep_interface": self.keep_interface}),
             **({"fitting": dict(self.fitting)} if self.fitting else {}),
+            **({"structure": structure_json(self.structure)} if self.structure else {}),
             "layers": [row.to_row() for row in self.layers],
         }
 
@@ -156,7 +176,30 @@ class Plan:
             target_runtime=found.text("target_runtime", default=""),
             keep_interface=(found.flag("keep_interface") if found.has("keep_interface") else None),
             fitting=found.table("fitting", default={}),
+            structure=_structure(found) if found.has("structure") else {},
         )
+
+
+def structure_json(structure: Mapping[str, Ranks]) -> dict[str, dict[str, int]]:
+    """The field ``structure`` of a plan."""
+    named = {name: {"rank": r.outputs, "input_rank": r.inputs} for name, r in structure.items()}
+    return {name: {k: v for k, v in each.items() if v} for name, each in named.items()}
+
+
+def _structure(plan: Fields) -> dict[str, Ranks]:
+    layers = plan.child("structure")
+    found = {}
+    for name in layers.names():
+        layer = layers.child(name)
+        layer.only(["rank", "input_rank"])
+        sides = [
+            layer.whole(key, limits=Range(1)) if layer.has(key) else 0
+            for key in ("rank", "input_rank")
+        ]
+        found[name] = Ranks(*sides)
+        if found[name] == Ranks():
+            raise FormatError(f"structure: layer {name} has neither rank nor input_rank")
+    return found
 
 
 def read_plan(path: Path) -> Plan:

@@ -19,8 +19,9 @@ from quantkit.graph.plan import Plan
 from quantkit.personalization.outliers import with_balance
 from quantkit.personalization.reasons import reasons
 from quantkit.personalization.summary import PersonalizeSummary, Step, audio_warnings
-from quantkit.planning.budget import generous_budget
+from quantkit.planning.budget import generous_budget, parse_latency
 from quantkit.planning.correction import Correction, PlanEvaluator, corrected_plan
+from quantkit.planning.fast_model import FastModel, LatencyRequest, fast_model
 from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE
 from quantkit.planning.optimal import Planner
 from quantkit.planning.pareto import Front, pareto_front
@@ -30,6 +31,7 @@ from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.nothing_quantized import require_quantized_by
 from quantkit.quantization.pipeline import quantize_model
+from quantkit.quantization.prepare import structured_by
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.runtime.lint import LintReport
 from quantkit.runtime.malloc_trim import malloc_trim
@@ -61,6 +63,9 @@ class PersonalizeSettings:
         rounds: corrections of the plan for interactions between layers; None: one, if the model is
             small enough. 0 uses the sum of the single layers' divergences.
         max_input_divergence: see :func:`~quantkit.planning.optimal.optimal_plan`.
+        max_latency: what a run on the clip of median length may take on this host, such as
+            ``20ms``, or ``0.13x`` of what float32 takes; then kernels are chosen, too, and layers
+            are split in two of lower rank. None: no limit.
     """
 
     quantize: QuantizeSettings = field(default_factory=lambda: preset("hybrid"))
@@ -69,6 +74,7 @@ class PersonalizeSettings:
     balance: bool = True
     rounds: int | None = None
     max_input_divergence: float = MAX_INPUT_DIVERGENCE
+    max_latency: str | None = None
 
 
 @dataclass(frozen=True)
@@ -135,7 +141,7 @@ def personalize(
 
     Raises:
         NothingQuantized: all layers would stay float32 with any candidate.
-        InputError: the budget is impossible; the message states the smallest size. Or
+        InputError: the budget or the latency is impossible; the message states what is possible. Or
             ``destination`` is ``source``.
         ModelError: ``source`` is damaged, quantized already, or fails on a clip.
         CorpusError: none of the clips is usable, or the model hears nothing in them.
@@ -145,12 +151,18 @@ def personalize(
     refuse_overwriting(destination, [prepared.source])
     settings = PersonalizeSettings() if settings is None else settings
     tell = progress or no_progress
+    if settings.max_latency is not None:
+        # What a share is of does not matter yet.
+        parse_latency(settings.max_latency, float32_ms=1.0)
+    feeds = prepared.feeds(calibration)
+    prepared, quantize = structured_by(prepared, settings.quantize, feeds)
+    settings = replace(settings, quantize=quantize)
     # A pattern that matches nothing is found out before anything is listened to.
     settings.quantize.assign(prepared.layers_of(prepared.graph(settings.quantize.skip_passes)))
     # So is a model that cannot be made any smaller.
     candidates = (replace(settings.quantize, codec=codec) for codec in settings.candidates)
     require_quantized_by(prepared, candidates, settings.fitting)
-    info, feeds = prepared.info, prepared.feeds(calibration)
+    info = prepared.info
     divergence = DivergenceSettings(candidates=settings.candidates)
     clock = _Clock()
     with clock.step("listen"):
@@ -163,18 +175,32 @@ def personalize(
             metrics=(),
             fitting=settings.fitting,
             divergence=divergence,
+            ranks=settings.max_latency is not None and not prepared.structure,
         )
         table = analyze(prepared, feeds, wanted, cache=cache, progress=tell, notify=notify)
+    fast: FastModel | None = None
+    if settings.max_latency is not None:
+        with clock.step("split"):
+            request = LatencyRequest(
+                settings.max_latency, budget_bytes, settings.quantize, wanted, cache
+            )
+            fast = fast_model(prepared, feeds, table, request, progress=tell, notify=notify)
+            prepared, table = fast.model, fast.sensitivity
     with clock.step("plan"):
         tell("plan", 0.0)
         planner = Planner.of(
             prepared,
             table,
             settings.quantize,
+            times=None if fast is None else fast.times,
+            any_compute=fast is not None and fast.any_compute,
             max_input_divergence=settings.max_input_divergence,
             fitting=settings.fitting,
         )
-        found = _best(planner, feeds, table, budget_bytes, settings, tell)
+        limit_ms = None if fast is None else fast.limit_ms
+        found = _best(planner, feeds, table, budget_bytes, limit_ms, settings, tell)
+        if fast is not None:
+            found = replace(found, of_ranks=fast.divergence)
         front = pareto_front(planner, budgets=_POINTS_OF_FRONT)
     with clock.step("quantize"):
         tell("quantize", 0.0)
@@ -187,7 +213,7 @@ def personalize(
         measured = comparison.divergence
     summary = PersonalizeSummary(
         model=info.name or prepared.source.name,
-        source_bytes=prepared.size_bytes,
+        source_bytes=prepared.whole.size_bytes,
         audio=_corpus_name(feeds),
         clips=table.clips,
         seconds=table.seconds,
@@ -204,7 +230,7 @@ def personalize(
         steps=clock.steps,
         reasons=reasons(table, result.plan),
         warnings=(
-            *generous_budget(budget_bytes, prepared.size_bytes),
+            *generous_budget(budget_bytes, prepared.whole.size_bytes),
             *audio_warnings(
                 table.clips,
                 table.seconds,
@@ -223,19 +249,21 @@ def _best(
     feeds: CalibrationData,
     table: Sensitivity,
     budget_bytes: int,
+    limit_ms: float | None,
     settings: PersonalizeSettings,
     tell: Progress,
 ) -> Correction:
     """The plan; tried as a whole and corrected if the model is small enough."""
     rounds = _affordable_rounds(table) if settings.rounds is None else settings.rounds
     if not rounds:
-        return corrected_plan(planner, None, budget_bytes)
+        return corrected_plan(planner, None, budget_bytes, limit_ms)
     judge = PlanEvaluator(planner.source, feeds, table, settings.quantize, settings.fitting)
     with closing(judge):
         return corrected_plan(
             planner,
             judge,
             budget_bytes,
+            limit_ms,
             rounds=rounds,
             progress=tell,
         )

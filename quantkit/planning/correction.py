@@ -77,16 +77,21 @@ class Correction:
         measured: its divergence; None if it was not tried.
         rounds: every plan that was tried, in order; the first is that of the uncorrected
             divergences.
+        of_ranks: divergence of the split layers' ranks alone, as if layers did not interact, which
+            is not in the others: they are those from the split float model.
     """
 
     optimum: Optimum
     measured: Estimate | None = None
     rounds: tuple[Round, ...] = ()
+    of_ranks: float = 0.0
 
     @property
     def foretold(self) -> Estimate:
         """Estimated divergence of the file: measured if the plan was tried, else predicted."""
-        return self.measured or Estimate(self.optimum.divergence)
+        found = self.measured or Estimate(self.optimum.divergence)
+        # Errors that have nothing to do with each other add up in power, and so in divergence.
+        return Estimate(found.mean + self.of_ranks) if self.of_ranks else found
 
 
 def corrected_plan(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from quantkit.disk.files import read_json, write_json
 from quantkit.errors import FormatError, InputError
-from quantkit.graph.plan import COMPUTES, Compute, LayerPlan, Plan
+from quantkit.graph.plan import COMPUTES, Compute, LayerPlan, Plan, Ranks
 from quantkit.json_fields import Fields, Range
+from quantkit.structure.layers import FIRST, WITHIN, Splittable
 
 LAYER_TIMES_SCHEMA = "quantkit.layer-times/1"
 
@@ -40,6 +41,7 @@ class LayerTimes:
         processor_share: share of the measuring time in which a measuring thread had a processor.
             Well below 1, other programs were running and the times of single layers are imprecise.
             1 if several threads ran.
+        reference_ms: of the float32 file as it is, in the same runs; 0 if it was not run.
     """
 
     model_sha256: str
@@ -51,6 +53,7 @@ class LayerTimes:
     layers: Mapping[str, Milliseconds]
     whole: Milliseconds
     processor_share: float = 1.0
+    reference_ms: float = 0.0
 
     def other(self, compute: Compute) -> float:
         """Time outside the layers' kernels if all layers that can have ``compute``."""
@@ -89,6 +92,19 @@ class LayerTimes:
             self.require_model(plan.model_sha256)
         return sum(self.milliseconds(row.name, timed_as(row)) for row in plan.layers)
 
+    def scaled(self, factor: float) -> LayerTimes:
+        """All times multiplied by ``factor``."""
+
+        def each(times: Milliseconds) -> dict[Compute, float]:
+            return {compute: factor * ms for compute, ms in times.items()}
+
+        return replace(
+            self,
+            layers={name: each(times) for name, times in self.layers.items()},
+            whole=each(self.whole),
+            reference_ms=factor * self.reference_ms,
+        )
+
     def require_model(self, model_sha256: str) -> None:
         """Refuse any model other than the timed one.
 
@@ -106,9 +122,20 @@ class LayerTimes:
         """Whether other programs used the processor, which makes the measured times too long."""
         return self.processor_share < UNDISTURBED
 
+    @property
+    def disturbance(self) -> str:
+        """The same as a warning."""
+        return (
+            f"while the layers were timed, other programs took {1 - self.processor_share:.0%} of "
+            "the processor: the times are too long, and rough"
+        )
+
     def to_json(self) -> dict[str, Any]:
         """The ``quantkit.layer-times/1`` object."""
-        return {"schema": LAYER_TIMES_SCHEMA, **asdict(self)}
+        document = {"schema": LAYER_TIMES_SCHEMA, **asdict(self)}
+        if not self.reference_ms:
+            del document["reference_ms"]
+        return document
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> LayerTimes:
@@ -133,7 +160,102 @@ class LayerTimes:
             layers={name: _times(layers.child(name)) for name in layers.names()},
             whole=_times(found.child("whole")),
             processor_share=found.number("processor_share", limits=Range(0)),
+            reference_ms=found.number("reference_ms", limits=Range(0))
+            if found.has("reference_ms")
+            else 0.0,
         )
+
+
+@dataclass(frozen=True)
+class RankTimes:
+    """Latency of one model and of the same with its layers split in two, for any ranks.
+
+    Args:
+        whole: of the model with no layer split.
+        split: ranks of the outputs, and the times with these; at least two, all of the same layers,
+            in ascending order.
+        layers: those, as they are when whole.
+    """
+
+    whole: LayerTimes
+    split: tuple[tuple[Mapping[str, Ranks], LayerTimes], ...]
+    layers: Mapping[str, Splittable] = field(default_factory=dict)
+
+    def of(self, structure: Mapping[str, Ranks]) -> LayerTimes:
+        """The times of the model with the layers in ``structure`` split.
+
+        A part's time is taken to be linear in the rank of the outputs between two measured ranks,
+        and beyond them, and proportional to the channels that it reads. A first part takes as long
+        as a last one with as many channels to multiply. The time outside of the layers' kernels
+        grows with the number of layers.
+
+        Raises:
+            InputError: a layer was not timed split.
+        """
+        layers: dict[str, Milliseconds] = {}
+        for name, times in self.whole.layers.items():
+            ranks = structure.get(name)
+            layers |= {name: times} if ranks is None else self._parts(name, ranks)
+        added = len(layers) - len(self.whole.layers)
+        whole = {}
+        for compute in self.whole.whole:
+            other = self.whole.other(compute) + added * self._of_one_more(compute)
+            own = (times.get(compute, times["float32"]) for times in layers.values())
+            whole[compute] = other + sum(own)
+        return replace(self.whole, layers=layers, whole=whole)
+
+    def of_parts(self, name: str, ranks: Ranks, compute: Compute) -> float:
+        """Milliseconds of all parts of one layer, of what lies around it, and of what they add.
+
+        Raises:
+            InputError: see :meth:`of`.
+        """
+        parts = self._parts(name, ranks)
+        around = self.whole.other(compute) / len(self.whole.layers)
+        own = sum(times.get(compute, times["float32"]) for times in parts.values())
+        return own + around + (len(parts) - 1) * self._of_one_more(compute)
+
+    def _of_one_more(self, compute: Compute) -> float:
+        """What one more layer takes outside of its kernels."""
+        if not self.split:
+            return 0.0
+        others = [each.other(compute) for _, each in self.split]
+        more = sum(others) / len(others) - self.whole.other(compute)
+        return max(0.0, more) / max(1, len(self.layers))
+
+    def _parts(self, name: str, ranks: Ranks) -> dict[str, Milliseconds]:
+        layer = self.layers.get(name)
+        if layer is None or len(self.split) < 2:
+            raise InputError(f"layer {name} was not timed with lower ranks; measure them")
+        within, first = name + WITHIN, name + FIRST
+        found = {within: self._at(name, within, ranks.outputs)} if ranks.outputs else {}
+        last = self._at(name, name, ranks.outputs) if ranks.outputs else self.whole.layers[name]
+        found[name] = last
+        if ranks.inputs:
+            main = within if ranks.outputs else name
+            found[main] = _times_as_long(found[main], ranks.inputs / layer.channels)
+            alike = self._at(name, name, ranks.inputs)
+            found = {first: _times_as_long(alike, layer.channels / layer.outputs), **found}
+        return found
+
+    def _at(self, layer: str, part: str, rank: int) -> Milliseconds:
+        """Of a part of the layer without fewer inputs."""
+        known = [(ranks[layer].outputs, times.layers[part]) for ranks, times in self.split]
+        higher = next((i for i, (r, _) in enumerate(known) if r >= rank), len(known) - 1)
+        (low, before), (high, after) = known[max(0, higher - 1)], known[max(1, higher)]
+        share = (rank - low) / (high - low)
+        return {
+            compute: max(
+                before[compute] * min(1.0, rank / low),
+                before[compute] + share * (after[compute] - before[compute]),
+            )
+            for compute in before
+            if compute in after
+        }
+
+
+def _times_as_long(times: Milliseconds, factor: float) -> Milliseconds:
+    return {compute: factor * each for compute, each in times.items()}
 
 
 def read_layer_times(path: Path) -> LayerTimes:

@@ -11,7 +11,7 @@ profiler measures wall time only, so its times are scaled to the processor time.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,10 @@ from quantkit.codecs.catalogue import INT8
 from quantkit.disk.temporary import TemporaryFolder
 from quantkit.errors import CorpusError, InputError
 from quantkit.graph.layers import locate_layers
-from quantkit.graph.plan import Compute
+from quantkit.graph.plan import Compute, Ranks, structure_json
 from quantkit.graph.single_file import single_file
-from quantkit.planning.latency import LayerTimes
+from quantkit.planning.latency import LayerTimes, RankTimes
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.pipeline import quantize_model
 from quantkit.quantization.prepared import PreparedModel
@@ -37,6 +38,7 @@ from quantkit.runtime.optimised import name_before_fusion
 from quantkit.runtime.processor import processor
 from quantkit.runtime.session import create_session
 from quantkit.sensitivity.cache import AnalysisCache
+from quantkit.structure.layers import splittable_layers
 
 Inputs = Mapping[str, npt.NDArray[Any]]
 
@@ -44,6 +46,8 @@ Inputs = Mapping[str, npt.NDArray[Any]]
 TIMED: tuple[Compute, ...] = ("float32", "static", "dynamic")
 
 _PART = "layer times"
+# Of the largest rank that saves something: between them, times are nearly linear.
+_SHARES = (0.3, 0.8)
 # Shortest time slice of a scheduler.
 _TIME_SLICE_MS = 1.0
 # The profiler's resolution.
@@ -79,30 +83,102 @@ def measure_layer_times(
     clip = typical_clip(feeds)
     digest, clip_seconds = prepared.sha256, CalibrationData([("clip", clip)], feeds.info).seconds
     host, version = processor()[0], str(onnxruntime.__version__)
-    settings = {"host": host, "onnxruntime": version, "threads": threads, "runs": runs}
+    settings: dict[str, Any] = {"host": host, "onnxruntime": version}
+    settings |= {"threads": threads, "runs": runs}
+    if prepared.structure:
+        settings |= {"structure": structure_json(prepared.structure)}
     shapes = {name: list(values.shape) for name, values in clip.items()}
     cache = AnalysisCache(cache_folder, model_sha256=digest, settings=settings | shapes)
     if (known := cache.get(_PART)) is not None:
         return LayerTimes.from_json(known)
-    layers, whole, processor_share = _measured(prepared, clip, threads, runs)
+    layers, whole, processor_share, reference = _measured(prepared, clip, threads, runs)
     times = LayerTimes(
-        digest, host, version, threads, clip_seconds, runs, layers, whole, processor_share
+        model_sha256=digest,
+        host=host,
+        onnxruntime=version,
+        threads=threads,
+        clip_seconds=clip_seconds,
+        runs=runs,
+        layers=layers,
+        whole=whole,
+        processor_share=processor_share,
+        reference_ms=reference,
     )
     if not times.disturbed:
         cache.put(_PART, times.to_json())
     return times
 
 
+def measure_rank_times(
+    source: Path | PreparedModel,
+    calibration: Calibration | CalibrationData,
+    names: Collection[str],
+    *,
+    whole: LayerTimes | None = None,
+    threads: int = 1,
+    runs: int = 15,
+    cache_folder: Path | None = None,
+) -> RankTimes:
+    """The same with layers ``names`` split, for any ranks: two are measured.
+
+    Args:
+        whole: of the model with no layer split, if known.
+
+    Raises:
+        ModelError, CorpusError, InputError: see :func:`measure_layer_times`.
+    """
+    prepared = PreparedModel.of(source)
+    options = {"threads": threads, "runs": runs}
+    if whole is None:
+        whole = measure_layer_times(prepared, calibration, cache_folder=cache_folder, **options)
+    splittable = splittable_layers(prepared.graph())
+    layers = {name: layer for name, layer in splittable.items() if name in names}
+    feeds, split = prepared.feeds(calibration), []
+    for share in _SHARES if layers else ():
+        ranks = {name: Ranks(layer.nearest(share)) for name, layer in layers.items()}
+        model = prepared.structured(ranks, feeds)
+        split.append((ranks, measure_split_times(model, feeds, whole, cache_folder, threads, runs)))
+    return RankTimes(whole, tuple(split), layers)
+
+
+def measure_split_times(
+    model: PreparedModel,
+    calibration: Calibration | CalibrationData,
+    whole: LayerTimes,
+    cache_folder: Path | None = None,
+    threads: int = 1,
+    runs: int = 15,
+) -> LayerTimes:
+    """The times of a model with split layers, as if measured together with ``whole``.
+
+    They are measured one after the other, while a host need not be equally fast: they are scaled by
+    what the float32 file took beside each.
+
+    Args:
+        whole: of the model with no layer split.
+
+    Raises:
+        ModelError, CorpusError, InputError: see :func:`measure_layer_times`.
+    """
+    times = measure_layer_times(
+        model, calibration, threads=threads, runs=runs, cache_folder=cache_folder
+    )
+    known = whole.reference_ms and times.reference_ms
+    return times.scaled(whole.reference_ms / times.reference_ms) if known else times
+
+
 def _measured(
     source: PreparedModel, clip: Inputs, threads: int, runs: int
-) -> tuple[dict[str, dict[Compute, float]], dict[Compute, float], float]:
-    """Times of layers and of whole models, and the processor share of the measurement."""
+) -> tuple[dict[str, dict[Compute, float]], dict[Compute, float], float, float]:
+    """Times of layers and of whole models, the processor share of the measurement, and the time of
+    the float32 file."""
     with TemporaryFolder("latency") as folder:
         models = {compute: folder / f"{compute}.onnx" for compute in TIMED}
         possible = {
             compute: _write(source, path, compute, clip) for compute, path in models.items()
         }
-        whole, processor_share = _whole(models, clip, threads, runs)
+        medians, processor_share = _whole([source.source, *models.values()], clip, threads, runs)
+        reference, whole = medians[0], dict(zip(models, medians[1:], strict=True))
         names = _names(source, possible["float32"])
         own = {}
         for compute, path in models.items():
@@ -114,7 +190,7 @@ def _measured(
         }
         for name in possible["float32"]
     }
-    return layers, whole, processor_share
+    return layers, whole, processor_share, reference
 
 
 def typical_clip(feeds: Iterable[tuple[str, Inputs]]) -> Inputs:
@@ -177,16 +253,18 @@ def _write(
     """Quantize with one compute; returns the names of the layers that have it, in order."""
     # Float layers get a codec too: else nothing is quantized, and the passes are not run.
     settings = QuantizeSettings(compute, compute=compute, codec=INT8)
-    result = quantize_model(source, destination, settings, [("clip", dict(clip))])
+    # The numbers do not matter.
+    fitting = PtqSettings(rounding="nearest", bias_correction=False)
+    result = quantize_model(source, destination, settings, [("clip", dict(clip))], fitting=fitting)
     return tuple(row.name for row in result.layers if row.compute == compute)
 
 
 def _whole(
-    models: Mapping[Compute, Path], clip: Inputs, threads: int, runs: int
-) -> tuple[dict[Compute, float], float]:
+    paths: Sequence[Path], clip: Inputs, threads: int, runs: int
+) -> tuple[list[float], float]:
     """Median milliseconds per run of each model, interleaved, and this thread's processor share."""
     sessions = []
-    for path in models.values():
+    for path in paths:
         with single_file(path) as whole:
             sessions.append(create_session(whole, threads=threads))
     # A session with one thread computes in the caller's thread.
@@ -200,13 +278,14 @@ def _whole(
     )
     share = (clock() - own) / (time.perf_counter() - wall)
     medians = 1000.0 * np.median(seconds, axis=0)
-    return {c: float(each) for c, each in zip(models, medians, strict=True)}, min(1.0, share)
+    return [float(each) for each in medians], min(1.0, share)
 
 
 def _names(source: PreparedModel, layers: Collection[str]) -> dict[str, str]:
     """Layers by their names and by the names of their results, which some fused nodes have."""
     results: dict[str, str] = {}
-    for each in locate_layers(source.original):
+    graph = source.graph() if source.structure else source.original
+    for each in locate_layers(graph):
         if each.layer.name in layers:
             # The first of several weights bears what their node takes.
             for name in (each.node.output[0], each.node.name):

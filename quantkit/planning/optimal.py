@@ -79,7 +79,7 @@ class Planner:
         self.source = source
         self.sizes = sizes
         self.fitting = fitting
-        self.options, self._ties = options, ties
+        self.options, self.ties = options, ties
         self._notes, self._target_runtime = notes, target_runtime
         self._programme = Programme(options, ties)
 
@@ -160,7 +160,7 @@ class Planner:
         return Planner(
             self.source,
             options,
-            self._ties,
+            self.ties,
             self.sizes,
             notes=self._notes,
             fitting=self.fitting,

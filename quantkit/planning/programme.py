@@ -26,6 +26,7 @@ import numpy.typing as npt
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
+from quantkit.graph.plan import Ranks
 from quantkit.planning.size_model import choice_label
 from quantkit.planning.suppress_stdout import suppress_stdout
 from quantkit.quantization.choices.settings import LayerChoice
@@ -53,6 +54,7 @@ class Option:
         bytes: of the layer itself; see :meth:`~quantkit.planning.size_model.SizeModel.bytes_of`.
         tables: bytes of shared tables, by name.
         milliseconds: of the layer in a run; 0 if not timed.
+        ranks: of the parts in its place, which all have ``choice``; None for one layer.
     """
 
     choice: LayerChoice
@@ -60,6 +62,7 @@ class Option:
     bytes: int
     tables: Mapping[str, int] = field(default_factory=dict)
     milliseconds: float = 0.0
+    ranks: Ranks | None = None
 
     def dominates(self, other: Option) -> bool:
         """Whether it is at least as good as ``other`` in every respect."""
@@ -269,6 +272,7 @@ def undominated(options: Sequence[Option], *, same_codec: bool = False) -> tuple
     return tuple(kept)
 
 
-def _order(option: Option) -> tuple[float, int, float, int, str]:
-    label = choice_label(option.choice)
-    return option.divergence, option.bytes, option.milliseconds, len(option.tables), label
+def _order(option: Option) -> tuple[float, int, float, int, str, Ranks]:
+    label, ranks = choice_label(option.choice), option.ranks or Ranks()
+    costs = option.divergence, option.bytes, option.milliseconds
+    return *costs, len(option.tables), label, ranks

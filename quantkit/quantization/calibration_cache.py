@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
 from quantkit.calibration.calibrate import Tracker
 from quantkit.quantization.encodings import Encodings
 from quantkit.quantization.equalize.channel_scaling import Magnitudes
+from quantkit.structure.layers import Seen
 
 #: Those that have seen all clips, by what they followed.
 Trackers = dict[Hashable, Tracker]
@@ -26,6 +27,7 @@ class CalibrationCache:
         self.encodings = Encodings()
         self._observed: tuple[tuple[str, str], Trackers] | None = None
         self._magnitudes: dict[Hashable, Mapping[str, Magnitudes]] = {}
+        self._seen: dict[Hashable, dict[str, Seen]] = {}
 
     def magnitudes(
         self,
@@ -39,6 +41,20 @@ class CalibrationCache:
         if key not in self._magnitudes:
             self._magnitudes[key] = observe()
         return self._magnitudes[key]
+
+    def seen(
+        self,
+        graph_sha256: str,
+        audio_sha256: str,
+        names: Iterable[str],
+        observe: Callable[[Sequence[str]], Mapping[str, Seen]],
+    ) -> dict[str, Seen]:
+        """What was seen of layers ``names``: ``observe`` finds what is not known yet."""
+        known = self._seen.setdefault((graph_sha256, audio_sha256), {})
+        wanted = list(names)
+        if missing := [name for name in wanted if name not in known]:
+            known |= observe(missing)
+        return {name: known[name] for name in wanted}
 
     def trackers(self, graph_sha256: str, audio_sha256: str) -> Trackers:
         """Those that have seen these inputs in this graph; those of any other are forgotten.
@@ -55,3 +71,4 @@ class CalibrationCache:
         self.encodings = Encodings()
         self._observed = None
         self._magnitudes.clear()
+        self._seen.clear()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from quantkit.errors import ModelError
 from quantkit.graph.artifact import load_model, total_size
 from quantkit.graph.info import checked_plan, info_of
 from quantkit.graph.integrity import stored_checksum
-from quantkit.graph.plan import LayerPlan
+from quantkit.graph.plan import LayerPlan, Ranks, structure_json
 from quantkit.quantization.choices.target_cpu import UNRESTRICTED
 from quantkit.quantization.storage import StoredLayer, stored_layers
 from quantkit.runtime.hosts import Hosts, hosts_of
@@ -80,6 +81,7 @@ class Inspection:
         target_cpu: the processors that it was made for; empty without a plan.
         hosts: on which processors its integer sums are exact; None where ONNX Runtime does not
             load it.
+        structure: ranks of the layers that are split, by name.
         checksum: the SHA-256 that the file carries and that its content has; empty for a file
             without one, which quantkit did not write.
         unpacked_from: checksum of the packed file that ``unpack`` made it from; empty for others.
@@ -94,6 +96,7 @@ class Inspection:
     model_sha256: str = ""
     target_cpu: str = ""
     hosts: Hosts | None = None
+    structure: Mapping[str, Ranks] = field(default_factory=dict)
     checksum: str = ""
     unpacked_from: str = ""
 
@@ -115,6 +118,7 @@ class Inspection:
             "model_sha256": self.model_sha256,
             "target_cpu": self.target_cpu,
             "hosts": None if self.hosts is None else self.hosts.to_json(),
+            "structure": structure_json(self.structure),
             "checksum": self.checksum,
             "unpacked_from": self.unpacked_from,
             "size_bytes": self.size_bytes,
@@ -160,6 +164,7 @@ def inspect_model(path: Path, *, runtime: bool = False) -> Inspection:
         model_sha256=info.model_sha256,
         target_cpu=str(plan.fitting.get("target_cpu") or UNRESTRICTED) if plan is not None else "",
         hosts=_hosts(path),
+        structure=plan.structure if plan is not None else {},
         checksum=stored_checksum(path),
         unpacked_from=unpacked_from,
     )

@@ -21,7 +21,7 @@ from quantkit.graph.editor import GraphEditor
 from quantkit.graph.info import set_info
 from quantkit.graph.layers import Layer
 from quantkit.graph.operators import layer_weights
-from quantkit.graph.plan import LayerPlan, Plan
+from quantkit.graph.plan import LayerPlan, Plan, Ranks
 from quantkit.progress import Progress
 from quantkit.quantization.choices.compatibility import require_target
 from quantkit.quantization.choices.ptq import PtqSettings
@@ -30,7 +30,7 @@ from quantkit.quantization.choices.settings import (
 )
 from quantkit.quantization.nothing_quantized import require_quantized
 from quantkit.quantization.observe import observe
-from quantkit.quantization.prepare import prepare
+from quantkit.quantization.prepare import prepare, structure_of
 from quantkit.quantization.prepared import AssignedModel, PreparedModel
 from quantkit.quantization.range_search import search_ranges
 from quantkit.quantization.rewrite import rewrite
@@ -140,7 +140,7 @@ def quantize_model(
     """
     prepared = PreparedModel.of(source)
     in_place = _same_file(prepared.source, destination)
-    source_bytes = prepared.size_bytes
+    source_bytes = prepared.whole.size_bytes
     feeds = None if calibration is None else prepared.feeds(calibration)
     observing = partial(
         _observed, prepared, destination, settings, fitting, feeds, allow_nothing, progress
@@ -158,9 +158,13 @@ def quantize_model(
         largest_levels=limits,
     )
     model, plan = build(assigned, observations, weights, pack=pack)
+    # Weights that are still to be saved may lie in its folder.
+    worked_on = assigned.prepared
     # Checking the file takes as much memory again.
     if last_use:
         prepared.cache.clear()
+    if last_use or worked_on is not source:
+        worked_on.cache.clear()
     del prepared, assigned, observations, weights, observing
     malloc_trim()
     if in_place:
@@ -190,6 +194,9 @@ def _observed(
     progress: Progress | None,
 ) -> tuple[AssignedModel, Observations]:
     """The choices for all layers, and what the clips show of them."""
+    structure = structure_of(prepared, settings)
+    if structure != prepared.structure or prepared.is_stand_in:
+        prepared = prepared.structured(structure, _required(feeds, structure))
     assigned = prepare(prepared, settings, fitting)
     if not allow_nothing:
         require_quantized([assigned])
@@ -201,6 +208,17 @@ def _observed(
         require_heard(prepared.original, feeds)
     assigned.condition(feeds)
     return assigned, observations_of(assigned, feeds, progress)
+
+
+def _required(
+    feeds: CalibrationData | None, structure: Mapping[str, Ranks]
+) -> CalibrationData | None:
+    if feeds is None and structure:
+        raise InputError(
+            f"the rank of layer {next(iter(structure))} needs clips, to find what its output is "
+            "made of: give a folder of audio (--audio DIR)"
+        )
+    return feeds
 
 
 def _encode_ahead(

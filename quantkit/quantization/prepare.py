@@ -8,12 +8,13 @@ from pathlib import Path
 
 import onnx
 
+from quantkit.calibration.data import CalibrationData
 from quantkit.codecs.catalogue import FLOAT32, INT8
 from quantkit.errors import FormatError
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer
 from quantkit.graph.operators import layer_weights
-from quantkit.graph.plan import Plan
+from quantkit.graph.plan import Plan, Ranks
 from quantkit.quantization.choices.compatibility import fit_to_target
 from quantkit.quantization.choices.presets import resolve
 from quantkit.quantization.choices.ptq import PtqSettings
@@ -35,6 +36,7 @@ from quantkit.quantization.kernels.eligibility import (
 from quantkit.quantization.prepared import AssignedModel, PreparedModel
 from quantkit.quantization.tied_weights import agree, shared_weights
 from quantkit.runtime.targets import target
+from quantkit.structure.layers import splittable_layers
 
 _PER_CLIP, _PER_BATCH = "dynamic per-clip", "dynamic per-batch"
 
@@ -45,6 +47,9 @@ def prepare(
     fitting: PtqSettings | None = None,
 ) -> AssignedModel:
     """Decide what each layer of ``source`` becomes.
+
+    Where ``settings`` split other layers than ``source`` does, the halves get any numbers: for
+    those of clips, see :meth:`PreparedModel.structured`.
 
     Args:
         fitting: None: as the plan says, or the usual way.
@@ -59,6 +64,9 @@ def prepare(
         said = settings.fitting if isinstance(settings, Plan) else None
         fitting = PtqSettings() if said is None else PtqSettings.from_json(said)
     skip_passes = () if isinstance(settings, Plan) else settings.skip_passes
+    structure = structure_of(prepared, settings)
+    if structure != prepared.structure:
+        prepared = prepared.structured(structure)
     model = prepared.graph(skip_passes, fitting.balance)
     layers = prepared.layers_of(model)
     if isinstance(settings, Plan):
@@ -83,11 +91,46 @@ def prepare(
         model_sha256=prepared.sha256,
         keep_interface=None if prepared.is_usual_interface else prepared.keep_interface,
         fitting=fitting.to_json(),
+        structure=structure,
     )
-    if all(choice.is_plain_float for choice in choices.values()):
+    if not structure and all(choice.is_plain_float for choice in choices.values()):
         # Nothing was requested, so nothing is done.
         model = prepared.copy_original()
     return AssignedModel(prepared, model, layers, choices, plan, fitting, skip_passes)
+
+
+def structure_of(
+    prepared: PreparedModel, settings: str | QuantizeSettings | Plan
+) -> Mapping[str, Ranks]:
+    """Ranks of the layers that ``settings`` split; settings that name none take what there is.
+
+    Raises:
+        InputError: a pattern picks no layer that could be split.
+    """
+    if isinstance(settings, Plan):
+        return settings.structure
+    settings = resolve(settings)
+    if not settings.ranks:
+        return prepared.structure
+    model = prepared.whole.graph(settings.skip_passes)
+    return settings.structure(prepared.layers_of(model), splittable_layers(model))
+
+
+def structured_by(
+    prepared: PreparedModel, settings: QuantizeSettings, feeds: CalibrationData | None
+) -> tuple[PreparedModel, QuantizeSettings]:
+    """The model with the layers split that ``settings`` want to be, and settings for the result.
+
+    Args:
+        feeds: see :meth:`PreparedModel.structured`.
+
+    Raises:
+        InputError: a pattern picks no layer that could be split.
+    """
+    structure = structure_of(prepared, settings)
+    if structure != prepared.structure:
+        prepared = prepared.structured(structure, feeds)
+    return prepared, replace(settings, ranks=())
 
 
 def settle(

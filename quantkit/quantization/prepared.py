@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,8 +28,8 @@ from quantkit.graph.layers import Layer, find_layers
 from quantkit.graph.operators import operators
 from quantkit.graph.operators.plain_gemm import make_gemms_plain
 from quantkit.graph.partition import bodies
-from quantkit.graph.plan import Plan
-from quantkit.graph.tensors import move_out
+from quantkit.graph.plan import Plan, Ranks
+from quantkit.graph.tensors import move_out, raw_size
 from quantkit.graph.weight_holders import held_in_words
 from quantkit.passes import optimise
 from quantkit.quantization.calibration_cache import CalibrationCache
@@ -37,6 +38,7 @@ from quantkit.quantization.choices.settings import LayerChoice
 from quantkit.quantization.equalize.balancing import insert_balances
 from quantkit.quantization.equalize.conditioning import condition
 from quantkit.quantization.tied_weights import limited_layers, separate_transposes
+from quantkit.structure.layers import Seen, see_layers, split_layers
 
 _LOG = logging.getLogger(__name__)
 
@@ -81,6 +83,7 @@ class PreparedModel:
         is_usual_interface: whether that is what it would be without being asked for.
         conversion: what was done to the graph that the file has.
         cache: see above.
+        structure: ranks of the layers that are split in :meth:`graph`; see :meth:`structured`.
 
     Raises:
         ModelError: it is missing, damaged, quantized already, or cannot be converted; see
@@ -109,6 +112,9 @@ class PreparedModel:
         held = held_in_words(self.original) if find_layers(self.original) else ()
         for line in (*self.conversion.steps, *held):
             _LOG.warning("%s: %s", source, line)
+        self.structure: Mapping[str, Ranks] = {}
+        self._whole: PreparedModel | None = None
+        self._clips: CalibrationData | None = None
         self._optimised: dict[tuple[str, ...], onnx.ModelProto] = {}
         self._digests: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {}
 
@@ -125,6 +131,41 @@ class PreparedModel:
     def feeds(self, calibration: Calibration | CalibrationData) -> CalibrationData:
         """``calibration`` as inputs of this model."""
         return CalibrationData.of(calibration, self.info, self.source)
+
+    @property
+    def whole(self) -> PreparedModel:
+        """The same model with no layer split."""
+        return self if self._whole is None else self._whole
+
+    @property
+    def is_stand_in(self) -> bool:
+        """Whether the numbers in its split layers are any, because there were no clips."""
+        return bool(self.structure) and self._clips is None
+
+    def structured(
+        self, structure: Mapping[str, Ranks], feeds: CalibrationData | None = None
+    ) -> PreparedModel:
+        """The same model with the parts of each layer in ``structure`` in its place.
+
+        It has a cache of its own, because it is another graph.
+
+        Args:
+            structure: ranks by name of the layer; empty: :attr:`whole`.
+            feeds: unlabelled clips that the parts are found from when :meth:`graph` needs them;
+                None: they get any numbers, for what depends on shapes only.
+        """
+        if not structure:
+            return self.whole
+        other = copy.copy(self.whole)
+        # The folder of new weights is found anew.
+        other.__dict__.pop("_folder", None)
+        other._whole, other._clips = self.whole, feeds
+        other.structure = dict(structure)
+        other.cache, other._optimised, other._digests = CalibrationCache(), {}, {}
+        split = self.whole.graph()
+        split_layers(split, structure, None)
+        other.size_bytes += _grown(self.whole.graph(), split)
+        return other
 
     def copy_original(self) -> onnx.ModelProto:
         """A copy of :attr:`original`, for the caller to change."""
@@ -173,6 +214,8 @@ class PreparedModel:
         return self._digests[key]
 
     def _optimise(self, skip_passes: tuple[str, ...]) -> onnx.ModelProto:
+        if self.structure:
+            return self._split(skip_passes)
         model = self.copy_original()
         fix_defaults(model)
         name_all_nodes(model)
@@ -182,6 +225,28 @@ class PreparedModel:
         separate_transposes(model)
         self._leave_on_disk(model)
         return model
+
+    def _split(self, skip_passes: tuple[str, ...]) -> onnx.ModelProto:
+        model = self.whole.graph(skip_passes)
+        found = None
+        if self._clips is not None:
+            found = self.whole.seen(skip_passes, self.structure, self._clips)
+        split_layers(model, self.structure, found)
+        self._leave_on_disk(model)
+        return model
+
+    def seen(
+        self, skip_passes: tuple[str, ...], names: Iterable[str], feeds: CalibrationData
+    ) -> Mapping[str, Seen]:
+        """What clips show of layers of :meth:`graph` that could be split, found once.
+
+        Raises:
+            CorpusError, ModelError: see :func:`~quantkit.calibration.calibrate.calibrate`.
+        """
+        key = self.graph_sha256(skip_passes, ()), feeds.digest()
+        return self.cache.seen(
+            *key, names, lambda missing: see_layers(self.graph(skip_passes), missing, feeds)
+        )
 
     def _leave_on_disk(self, model: onnx.ModelProto) -> None:
         """Move weights that passes have made anew out of memory; each copy would hold them."""
@@ -237,8 +302,9 @@ class AssignedModel:
 
     @property
     def is_unchanged(self) -> bool:
-        """Whether nothing is to be quantized."""
-        return all(choice.is_plain_float for choice in self.choices.values())
+        """Whether the model is to stay what it is."""
+        plain = all(choice.is_plain_float for choice in self.choices.values())
+        return plain and not self.prepared.structure
 
     def largest_levels(self) -> dict[str, int]:
         """Of layers whose weight could overflow on the target processors, by name."""
@@ -272,6 +338,16 @@ def _kept_interface(model: onnx.ModelProto, source: Path, keep: bool | None) -> 
             "original's inputs and outputs: export the original anew"
         )
     return has_one if keep is None else keep and has_one
+
+
+def _grown(whole: onnx.ModelProto, split: onnx.ModelProto) -> int:
+    """How many bytes more a file of the second graph takes."""
+
+    def taken(model: onnx.ModelProto) -> int:
+        nodes = sum(int(node.ByteSize()) for node in model.graph.node)
+        return nodes + sum(raw_size(each) + len(each.name) for each in model.graph.initializer)
+
+    return taken(split) - taken(whole)
 
 
 def _copy(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -22,13 +22,16 @@ from quantkit.quantization.observe import observe
 from quantkit.quantization.pipeline import observe_cached
 from quantkit.quantization.prepare import prepare
 from quantkit.quantization.prepared import AssignedModel, PreparedModel
+from quantkit.quantization.tied_weights import shared_weights
 from quantkit.quantization.unusable_clips import leaving_out
 from quantkit.sensitivity.cache import AnalysisCache
 from quantkit.sensitivity.divergence import Divergences, measure_divergence
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
 from quantkit.sensitivity.metrics import METRICS, metric
 from quantkit.sensitivity.observe import measure_metrics
+from quantkit.sensitivity.rank_divergence import RankDivergences, measure_ranks
 from quantkit.sensitivity.table import LayerSensitivity, Sensitivity
+from quantkit.structure.layers import splittable_layers
 
 _LOG = logging.getLogger(__name__)
 
@@ -48,6 +51,7 @@ class AnalysisSettings:
         reference: codec of the quantized outputs that metrics compare with the float ones.
         fitting: how levels are found for the divergence.
         divergence: what to try on each layer; None leaves it out.
+        ranks: whether to try lower ranks on layers that can be split, too. Needs ``divergence``.
 
     Raises:
         InputError: an unknown metric, or a reference that quantizes nothing.
@@ -57,6 +61,7 @@ class AnalysisSettings:
     reference: CodecChoice = REFERENCE
     fitting: PtqSettings = field(default_factory=PtqSettings)
     divergence: DivergenceSettings | None = field(default_factory=DivergenceSettings)
+    ranks: bool = False
 
     def __post_init__(self) -> None:
         for name in self.metrics:
@@ -71,6 +76,7 @@ class AnalysisSettings:
             "reference": str(self.reference),
             "fitting": self.fitting.to_json(),
             "divergence": None if self.divergence is None else self.divergence.to_json(),
+            **({"ranks": True} if self.ranks else {}),
         }
 
 
@@ -145,7 +151,8 @@ def _analyze(
             progress=tell,
         )
         divergences = _divergences(assigned, feeds, settings, kept, tell)
-        layers = _rows(assigned, metrics, divergences)
+        ranks = _ranks(assigned, feeds, settings, kept, tell)
+        layers = _rows(assigned, metrics, divergences, ranks)
         _LOG.info("analysed %d layers", len(layers))
         finished.put("layers", [layer.to_json() for layer in layers])
     else:
@@ -190,6 +197,33 @@ def _divergences(
     )
 
 
+def _ranks(
+    assigned: AssignedModel,
+    feeds: CalibrationData,
+    settings: AnalysisSettings,
+    cache: AnalysisCache,
+    tell: Progress,
+) -> Mapping[str, RankDivergences]:
+    if settings.divergence is None or not settings.ranks:
+        return {}
+    prepared, skipped = assigned.prepared, assigned.skip_passes
+    # As the halves will find it: what conditioning moves between layers is not in there.
+    model = prepared.graph(skipped)
+    layers = prepared.layers_of(model)
+    taken = {name for group in shared_weights(model, layers) for name in group}
+    taken |= set(settings.fitting.balance)
+    wanted = [name for name in splittable_layers(model) if name not in taken]
+    return measure_ranks(
+        model,
+        layers,
+        feeds,
+        settings.divergence,
+        seen=prepared.seen(skipped, wanted, feeds),
+        cache=cache,
+        progress=tell,
+    )
+
+
 def _held_out(
     assigned: AssignedModel, feeds: CalibrationData, fitting: PtqSettings
 ) -> tuple[Observations, ...]:
@@ -216,10 +250,12 @@ def _rows(
     assigned: AssignedModel,
     metrics: Mapping[str, Mapping[str, float]],
     divergences: Mapping[str, Divergences],
+    ranks: Mapping[str, RankDivergences],
 ) -> tuple[LayerSensitivity, ...]:
     rows = []
     for layer in assigned.layers:
         weights, activations = divergences.get(layer.name, ((), ()))
+        outputs, inputs = ranks.get(layer.name, ((), ()))
         rows.append(
             LayerSensitivity(
                 name=layer.name,
@@ -229,6 +265,8 @@ def _rows(
                 metrics=metrics[layer.name],
                 weights=weights,
                 activations=activations,
+                ranks=outputs,
+                input_ranks=inputs,
             )
         )
     return tuple(rows)

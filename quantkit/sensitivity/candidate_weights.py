@@ -80,8 +80,11 @@ class FloatLayer:
         error = (weight - self.values) * self.mean_input
         others = tuple(i for i in range(error.ndim) if i != self.axis)
         shift: FloatArray = error.sum(axis=others, dtype=np.float64).astype(np.float32)
-        over_positions = self.output_axis == 1
-        return shift.reshape(-1, *[1] * (error.ndim - 2)) if over_positions else shift
+        return self.over_positions(shift, error.ndim)
+
+    def over_positions(self, values: FloatArray, ndim: int) -> FloatArray:
+        """(output channels,) in a shape to broadcast to a result of ``ndim`` dimensions."""
+        return values.reshape(-1, *[1] * (ndim - 2)) if self.output_axis == 1 else values
 
     @property
     def _has_parts(self) -> bool:

@@ -110,6 +110,37 @@ class ActivationDivergence:
 
 
 @dataclass(frozen=True)
+class RankDivergence:
+    """What splitting one layer at one rank does, all else being float32.
+
+    Args:
+        rank: channels between the parts; see :mod:`quantkit.structure.low_rank`.
+        divergence, noise: see :class:`WeightDivergence`.
+    """
+
+    rank: int
+    divergence: float
+    noise: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON form of the file."""
+        return {"rank": self.rank, "divergence": self.divergence, "noise": self.noise}
+
+    @classmethod
+    def from_json(cls, row: Fields) -> RankDivergence:
+        """Read :meth:`to_json` back.
+
+        Raises:
+            FormatError: a field is missing or wrong.
+        """
+        return cls(
+            row.whole("rank", limits=Range(1)),
+            row.number("divergence", limits=_ERROR, finite=False),
+            row.number("noise", limits=_NOISE, finite=False),
+        )
+
+
+@dataclass(frozen=True)
 class LayerSensitivity:
     """One layer's row.
 
@@ -118,6 +149,9 @@ class LayerSensitivity:
         metrics: by name; see :mod:`quantkit.sensitivity.metrics`.
         weights: one entry per candidate codec; empty if divergence was not requested.
         activations: one entry per grid of the layer's input.
+        ranks: one entry per rank of the outputs worth trying, from the smallest; empty if not
+            requested, or if the layer cannot be split.
+        input_ranks: the same of the inputs.
     """
 
     name: str
@@ -127,6 +161,8 @@ class LayerSensitivity:
     metrics: Mapping[str, float] = field(default_factory=dict)
     weights: tuple[WeightDivergence, ...] = ()
     activations: tuple[ActivationDivergence, ...] = ()
+    ranks: tuple[RankDivergence, ...] = ()
+    input_ranks: tuple[RankDivergence, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form of the file."""
@@ -138,6 +174,11 @@ class LayerSensitivity:
             "metrics": dict(self.metrics),
             "weights": [each.to_json() for each in self.weights],
             "activations": [each.to_json() for each in self.activations],
+            **{
+                key: [each.to_json() for each in found]
+                for key, found in (("ranks", self.ranks), ("input_ranks", self.input_ranks))
+                if found
+            },
         }
 
     @classmethod
@@ -156,6 +197,11 @@ class LayerSensitivity:
             metrics=row.numbers("metrics", finite=False),
             weights=tuple(map(WeightDivergence.from_json, row.children("weights"))),
             activations=tuple(map(ActivationDivergence.from_json, row.children("activations"))),
+            **{
+                key: tuple(map(RankDivergence.from_json, row.children(key)))
+                for key in ("ranks", "input_ranks")
+                if row.has(key)
+            },
         )
 
 

@@ -80,14 +80,25 @@ class LayerTrial:
         return _energy(made)
 
     def with_weight(
-        self, clip: int, weight: FloatArray, shared: Mapping[str, FloatArray]
+        self,
+        clip: int,
+        weight: FloatArray,
+        shared: Mapping[str, FloatArray],
+        bias: FloatArray | None = None,
     ) -> Change:
-        """The layer multiplies by ``weight``, others that share its own by those in ``shared``."""
+        """The layer multiplies by ``weight``, others that share its own by those in ``shared``.
+
+        Args:
+            bias: (output channels,) that a linear layer adds, too.
+        """
         if not self._is_product:
             made = self._run_whole(clip, weight, shared)
             result = self._stop.finish(clip, made, shared)
             return Change(self._difference(clip, made), self._reference.divergence(clip, result))
-        return self._finish(clip, self._weight_error(self._layer, clip, weight), shared)
+        error = self._weight_error(self._layer, clip, weight)
+        if bias is not None:
+            error = error + self._layer.over_positions(bias, error.ndim)
+        return self._finish(clip, error, shared)
 
     def _run_whole(
         self, clip: int, weight: FloatArray, shared: Mapping[str, FloatArray]

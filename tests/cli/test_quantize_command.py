@@ -135,6 +135,35 @@ def test_own_settings(source: Path, audio: Path, tmp_path: Path, capsys) -> None
 
 
 @pytest.mark.slow
+def test_layers_of_lower_rank_are_asked_for_and_shown(audio: Path, tmp_path: Path, capsys) -> None:
+    source, output = tmp_path / "wide.onnx", tmp_path / "split.onnx"
+    model = Wav2Letter(Wav2LetterConfig(labels=29, width=64, head_width=64)).eval()
+    export_wav2letter(model, Labels.english(), Frontend(), source)
+    arguments = ["quantize", source, "--compute", "static", "--rank", "layer[2-4].conv=1/4"]
+    arguments += ["--rank", "layer9.conv=32:24", "-o", output]
+    assert run(*arguments) == 2
+    assert "the rank of layer layer2.conv needs clips" in capsys.readouterr().err
+    assert run(*arguments, "--audio", audio) == 0
+    assert "16 of 16 layers run in int8" in capsys.readouterr().out
+    assert run("inspect", output) == 0
+    shown = capsys.readouterr().out
+    assert "layer9.conv.first" in shown
+    assert "layer2.conv (16), layer3.conv (16), layer4.conv (16), layer9.conv (32 → 24)" in shown
+    assert run("inspect", output, "--json") == 0
+    ranks = json.loads(capsys.readouterr().out)["structure"]
+    assert ranks["layer9.conv"] == {"rank": 24, "input_rank": 32}
+
+
+def test_ranks_that_are_none_or_save_nothing_exit_with_2(
+    source: Path, audio: Path, tmp_path: Path, capsys
+) -> None:
+    for rank, message in (("layer2.conv", "is not PATTERN="), ("Conv=8", "saves nothing")):
+        arguments = ["--compute", "static", "--rank", rank, "--audio", audio]
+        assert run("quantize", source, *arguments, "-o", tmp_path / "q.onnx") == 2
+        assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["entropy", "cosine", "hessian"])
 def test_searched_ranges(method: str, source: Path, audio: Path, tmp_path: Path, capsys) -> None:
     output = tmp_path / "q.onnx"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from quantkit.errors import FormatError
-from quantkit.graph.plan import LayerPlan, Plan, read_plan, write_plan
+from quantkit.graph.plan import LayerPlan, Plan, Ranks, read_plan, write_plan
 
 PLAN = Plan(
     layers=(
@@ -99,3 +100,28 @@ def test_wrong_plan_is_refused(change, message, tmp_path: Path) -> None:
     path.write_text(json.dumps(PLAN.to_json() | change))
     with pytest.raises(FormatError, match=message):
         read_plan(path)
+
+
+def test_ranks_are_read_back_and_stand_only_where_there_are_some(tmp_path: Path) -> None:
+    plan = replace(PLAN, structure={"first": Ranks(8), "second": Ranks(16, 4)})
+    write_plan(plan, tmp_path / "plan.json")
+    assert read_plan(tmp_path / "plan.json") == plan
+    assert plan.to_json()["structure"] == {
+        "first": {"rank": 8},
+        "second": {"rank": 16, "input_rank": 4},
+    }
+    assert "structure" not in PLAN.to_json()
+
+
+@pytest.mark.parametrize(
+    ("structure", "message"),
+    [
+        ({"first": 8}, "first"),
+        ({"first": {"rank": 0}}, "rank"),
+        ({"first": {}}, "neither rank nor input_rank"),
+        ({"first": {"rank": 8, "kernel": 3}}, "kernel"),
+    ],
+)
+def test_ranks_that_cannot_be_are_named(structure: object, message: str) -> None:
+    with pytest.raises(FormatError, match=message):
+        Plan.from_json(PLAN.to_json() | {"structure": structure})

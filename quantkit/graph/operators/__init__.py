@@ -4,7 +4,7 @@
 2
 """
 
-from quantkit.graph.operators.base import Operator, Slot
+from quantkit.graph.operators.base import Halves, Operator, Slot
 from quantkit.graph.operators.geometry import Geometry
 from quantkit.graph.operators.layer_weight import (
     LayerWeight,
@@ -24,6 +24,7 @@ from quantkit.graph.operators.registry import (
 
 __all__ = [
     "Geometry",
+    "Halves",
     "LayerWeight",
     "Operator",
     "Slot",

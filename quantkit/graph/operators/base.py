@@ -39,6 +39,23 @@ class Slot:
         return f"{name}.{self.label}" if self.label else name
 
 
+@dataclass(frozen=True)
+class Halves:
+    """A layer's matrix as a product of two, with fewer channels between them.
+
+    Args:
+        name: of the first node.
+        reduce: (channels between, weights of each): what the first multiplies by.
+        expand: (output channels, channels between): what the second multiplies by.
+        shift: (output channels,) to be added to the bias.
+    """
+
+    name: str
+    reduce: FloatArray
+    expand: FloatArray
+    shift: FloatArray
+
+
 class Operator(ABC):
     """One type of node with weights; subclasses answer for it.
 
@@ -203,6 +220,45 @@ class Operator(ABC):
     def reason_to_stay_plain(self, editor: GraphEditor, node: onnx.NodeProto) -> str:
         """Why the node's weights must stay as they are, whatever they hold; empty if not."""
         return ""
+
+    def splits(self, editor: GraphEditor, node: onnx.NodeProto) -> bool:
+        """Whether the node is one product by a constant float32 matrix: :meth:`in_two` can be."""
+        return False
+
+    def matrix(self, editor: GraphEditor, node: onnx.NodeProto) -> FloatArray:
+        """(output channels, weights of each): the weight of a node that splits, as one matrix.
+
+        Raises:
+            ModelError: it does not split.
+        """
+        raise ModelError(f"the weight of {self.name} is no single matrix")
+
+    def in_two(
+        self, editor: GraphEditor, node: onnx.NodeProto, halves: Halves
+    ) -> tuple[onnx.NodeProto, onnx.NodeProto]:
+        """Two nodes in place of ``node``, whose weights have the product of ``halves``.
+
+        The first keeps all that ``node`` has but its weight and its bias, the second its name and
+        its result. Their constants are new ones of ``editor``; a bias that stands behind the node
+        is changed there.
+
+        Raises:
+            ModelError: it does not split.
+        """
+        raise ModelError(f"{self.name} cannot be split in two")
+
+    def behind_fewer_channels(
+        self, editor: GraphEditor, node: onnx.NodeProto, halves: Halves
+    ) -> tuple[onnx.NodeProto, onnx.NodeProto]:
+        """As :meth:`in_two`, but the first node is one of a single tap, and the second keeps all.
+
+        ``halves.reduce`` is (channels between, input channels), ``halves.expand`` (output channels,
+        channels between · taps).
+
+        Raises:
+            ModelError: it does not split, or has a single tap itself.
+        """
+        raise ModelError(f"{self.name} has one tap only")
 
     def operations(self, shape: tuple[int, ...]) -> int:
         """Multiplications by a weight of this shape for each position of the result."""

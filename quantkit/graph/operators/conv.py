@@ -7,10 +7,11 @@ from typing import cast
 
 import numpy as np
 import onnx
+from onnx import helper
 
 from quantkit.arrays import FloatArray
 from quantkit.graph.editor import GraphEditor
-from quantkit.graph.operators.base import Operator, Slot, plain_weight_shape
+from quantkit.graph.operators.base import Halves, Operator, Slot, plain_weight_shape
 from quantkit.graph.operators.geometry import Geometry
 from quantkit.graph.plan import Compute
 
@@ -63,6 +64,55 @@ class Conv(Operator):
         if shape is None or editor.is_constant(node.input[0]):
             return None
         return Geometry.of_convolution(str(node.input[0]), shape, editor.attributes(node))
+
+    def splits(self, editor: GraphEditor, node: onnx.NodeProto) -> bool:
+        return plain_weight_shape(editor, node) is not None and _groups(editor, node) == 1
+
+    def matrix(self, editor: GraphEditor, node: onnx.NodeProto) -> FloatArray:
+        weight = cast(FloatArray, editor.array(node.input[1]))
+        return weight.reshape(len(weight), -1)
+
+    def in_two(
+        self, editor: GraphEditor, node: onnx.NodeProto, halves: Halves
+    ) -> tuple[onnx.NodeProto, onnx.NodeProto]:
+        shape = editor.shape(node.input[1])
+        assert shape is not None
+        between = editor.free_name(f"{node.output[0]}.in")
+        weight = halves.reduce.reshape(-1, *shape[1:])
+        first = self.without_bias(node)
+        first.name = halves.name
+        first.input[1] = editor.constant(f"{node.input[1]}.in", weight)
+        first.output[0] = between
+        # A window of one position in every dimension.
+        expand = halves.expand.reshape(*halves.expand.shape, *(1,) * (len(shape) - 2))
+        given = editor.input_array(node, 2)
+        bias = halves.shift if given is None else given + halves.shift
+        name = node.input[2] if given is not None else f"{node.name}.bias"
+        constants = [
+            editor.constant(f"{node.input[1]}.out", expand),
+            editor.constant(f"{name}.out", bias),
+        ]
+        second = helper.make_node(self.name, [between, *constants], node.output, str(node.name))
+        return first, second
+
+    def behind_fewer_channels(
+        self, editor: GraphEditor, node: onnx.NodeProto, halves: Halves
+    ) -> tuple[onnx.NodeProto, onnx.NodeProto]:
+        shape = editor.shape(node.input[1])
+        assert shape is not None
+        between = editor.free_name(f"{node.output[0]}.first")
+        reduce = halves.reduce.reshape(*halves.reduce.shape, *(1,) * (len(shape) - 2))
+        constant = editor.constant(f"{node.input[1]}.first", reduce)
+        first = helper.make_node(self.name, [node.input[0], constant], [between], halves.name)
+        second = self.without_bias(node)
+        weight = halves.expand.reshape(shape[0], -1, *shape[2:])
+        second.input[0] = between
+        second.input[1] = editor.constant(f"{node.input[1]}.behind", weight)
+        given = editor.input_array(node, 2)
+        bias = halves.shift if given is None else given + halves.shift
+        name = node.input[2] if given is not None else f"{node.name}.bias"
+        second.input.append(editor.constant(f"{name}.behind", bias))
+        return first, second
 
     def unfolds(self, editor: GraphEditor, node: onnx.NodeProto) -> bool:
         shape = plain_weight_shape(editor, node)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import cast
 
@@ -106,6 +107,42 @@ class LayerWeight:
     def has_bias(self) -> bool:
         """Whether there is a bias that could take up errors of the weight."""
         return self.operator.bias_place(self.editor, self.node) is not None
+
+    @property
+    def matrix_shape(self) -> tuple[int, int] | None:
+        """That of :meth:`matrix`; None where the layer cannot be two.
+
+        That is where clips cannot show what it computes, or others read its weight, too.
+        """
+        if self.editor.parent is not None or len(self.editor.consumers.get(self.value, [])) > 1:
+            return None
+        shape = self.editor.shape(self.value)
+        if shape is None or not self.operator.splits(self.editor, self.node):
+            return None
+        channels = self.channels(shape)
+        return channels, math.prod(shape) // max(1, channels)
+
+    @property
+    def taps(self) -> int:
+        """How many weights of one that splits meet each input channel, of an output channel."""
+        shape = self.matrix_shape
+        channels = self.operator.scalable_inputs(self.editor, self.node)
+        return 1 if shape is None or not channels else shape[1] // channels
+
+    def matrix(self) -> FloatArray:
+        """See :meth:`Operator.matrix`."""
+        return self.operator.matrix(self.editor, self.node)
+
+    def own_bias(self) -> FloatArray | None:
+        """The constant bias that the node itself adds; None where it adds none."""
+        position = self.operator.bias_input
+        bias = None if position is None else self.editor.input_array(self.node, position)
+        return None if bias is None else cast(FloatArray, bias)
+
+    @property
+    def can_take_bias(self) -> bool:
+        """Whether there is a bias, or a place for one."""
+        return self.has_bias or self.operator.bias_input is not None
 
     def geometry(self) -> Geometry | None:
         """What it is multiplied by; None where that is not known, or cannot be watched."""

@@ -1,0 +1,1 @@
+"""A layer as two layers with fewer channels between them."""
