@@ -11,7 +11,7 @@ import click
 
 from quantkit.cli.option_groups import option_group
 from quantkit.text.decoders import DECODERS
-from quantkit.text.decoding import TEMPERATURES, Decoding
+from quantkit.text.decoding import TEMPERATURES, Decoding, parse_window
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,6 +27,7 @@ class DecoderOptions:
     translate: bool
     timestamps: bool
     no_fallback: bool
+    window: str
 
     def decoding(self, language: str = "") -> Decoding:
         """What they say.
@@ -46,6 +47,7 @@ class DecoderOptions:
             translate=self.translate,
             timestamps=self.timestamps,
             temperatures=TEMPERATURES[:1] if self.no_fallback else TEMPERATURES,
+            window=parse_window(self.window),
         )
 
 
@@ -88,6 +90,14 @@ def decoder_options(default: str) -> Callable[[F], F]:
             "--no-fallback",
             is_flag=True,
             help="Whisper: keep the first text, however much it looks like a failure.",
+        ),
+        click.option(
+            "--window",
+            default="auto",
+            show_default=True,
+            metavar="auto|full|SECONDS",
+            help="Whisper: what is computed for a clip: 30 seconds (full), or the clip and so many "
+            "seconds of silence; auto as the model says, else full.",
         ),
     )
     return option_group(DecoderOptions, "decoder", options)
