@@ -18,6 +18,7 @@ from quantkit.disk.files import refuse_overwriting
 from quantkit.graph.plan import Plan
 from quantkit.personalization.outliers import with_balance
 from quantkit.personalization.reasons import reasons
+from quantkit.personalization.shorter_windows import WindowChoice, set_window
 from quantkit.personalization.summary import PersonalizeSummary, Step, audio_warnings
 from quantkit.planning.budget import generous_budget
 from quantkit.planning.correction import Correction, PlanEvaluator, corrected_plan
@@ -61,6 +62,7 @@ class PersonalizeSettings:
         rounds: corrections of the plan for interactions between layers; None: one, if the model is
             small enough. 0 uses the sum of the single layers' divergences.
         max_input_divergence: see :func:`~quantkit.planning.optimal.optimal_plan`.
+        window: of a Whisper; see :mod:`quantkit.personalization.shorter_windows`.
     """
 
     quantize: QuantizeSettings = field(default_factory=lambda: preset("hybrid"))
@@ -69,6 +71,7 @@ class PersonalizeSettings:
     balance: bool = True
     rounds: int | None = None
     max_input_divergence: float = MAX_INPUT_DIVERGENCE
+    window: WindowChoice = None
 
 
 @dataclass(frozen=True)
@@ -150,10 +153,11 @@ def personalize(
     # So is a model that cannot be made any smaller.
     candidates = (replace(settings.quantize, codec=codec) for codec in settings.candidates)
     require_quantized_by(prepared, candidates, settings.fitting)
-    info, feeds = prepared.info, prepared.feeds(calibration)
     divergence = DivergenceSettings(candidates=settings.candidates)
     clock = _Clock()
     with clock.step("listen"):
+        calibration, windows = set_window(prepared, calibration, settings.window)
+        info, feeds = prepared.info, prepared.feeds(calibration)
         require_heard(prepared.original, feeds)
         if settings.balance:
             fitting = with_balance(prepared, feeds, settings.quantize, settings.fitting)
@@ -202,7 +206,7 @@ def personalize(
         measured_interval=measured.interval,
         compared_clips=compared.recordings,
         steps=clock.steps,
-        reasons=reasons(table, result.plan),
+        reasons=(*windows, *reasons(table, result.plan)),
         warnings=(
             *generous_budget(budget_bytes, prepared.size_bytes),
             *audio_warnings(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from quantkit.arrays import FloatArray
+from quantkit.arrays import FloatArray, IntArray
 from quantkit.audio.whisper_frontend import WhisperFrontend
 from quantkit.errors import InputError, ModelError
 from quantkit.graph.info import ArtifactInfo
@@ -111,7 +112,12 @@ def test_a_clip_whose_text_repeats_itself_is_heard_again_as_a_whole(
     hearing = Hearing(scripted, vocabulary, stuck)
     steps: list[int] = []
     step = hearing.network.step
-    hearing.network.step = lambda tokens, *rest: steps.append(len(tokens)) or step(tokens, *rest)
+
+    def counted(tokens: IntArray, *rest: Any) -> Any:
+        steps.append(len(tokens))
+        return step(tokens, *rest)
+
+    hearing.network.step = counted
     (window,) = hearing.hear(7, width=width)
     assert hearing.frames == [750, 3_000]
     assert (window.frames, list(window.tokens)) == (3_000, phrase)
