@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 
 import click
 
+from quantkit.api.inputs import window_seconds
 from quantkit.cli.option_groups import option_group
 from quantkit.text.decoders import DECODERS
-from quantkit.text.decoding import TEMPERATURES, Decoding, parse_window
+from quantkit.text.decoding import TEMPERATURES, Decoding
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,7 +48,7 @@ class DecoderOptions:
             translate=self.translate,
             timestamps=self.timestamps,
             temperatures=TEMPERATURES[:1] if self.no_fallback else TEMPERATURES,
-            window=parse_window(self.window),
+            window=window_seconds(self.window),
         )
 
 

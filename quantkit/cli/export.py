@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 
 from quantkit.api.export import FRONTENDS, TASKS, export
+from quantkit.api.inputs import window_seconds
 from quantkit.cli.framework import Argument, Command, OutputFile, begin_work, echo
 from quantkit.cli.progress import progress_bar
 from quantkit.cli.streams import echo_json
-from quantkit.text.decoding import parse_window
 
 
 class _Export(Command):
@@ -148,7 +148,7 @@ def command(
             frontend=frontend or "",
             output_name=output_name,
             language=language,
-            window=parse_window(window),
+            window=window_seconds(window),
         )
     if as_json:
         echo_json(made.to_dict())

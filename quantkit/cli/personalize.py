@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from quantkit.api.inputs import window_seconds
 from quantkit.api.personalize import personalize
 from quantkit.cli.audio_options import AudioOptions, audio_options
 from quantkit.cli.cache_options import cache_choice
@@ -26,7 +27,6 @@ from quantkit.personalization.pipeline import Personalized, PersonalizeSettings
 from quantkit.personalization.shorter_windows import WindowChoice
 from quantkit.report.formatting import estimate
 from quantkit.sensitivity.divergence_settings import CANDIDATES
-from quantkit.text.decoding import parse_window
 
 
 @click.command(
@@ -184,7 +184,7 @@ def command(
 def _window(said: str | None) -> WindowChoice:
     if said is None:
         return None
-    seconds = parse_window(said)
+    seconds = window_seconds(said)
     return "auto" if seconds is None else seconds
 
 

@@ -86,22 +86,3 @@ def checked_window(seconds: float) -> float:
             f"a window has 0 seconds of silence behind the clip or more, not {seconds!r}"
         )
     return float(seconds)
-
-
-def parse_window(text: str) -> float | None:
-    """What ``--window`` says, as :attr:`Decoding.window`: ``auto``, ``full``, or seconds.
-
-    >>> parse_window("auto"), parse_window("full"), parse_window("0.5")
-    (None, inf, 0.5)
-
-    Raises:
-        InputError: none of these.
-    """
-    if text in ("auto", "full"):
-        return None if text == "auto" else WHOLE
-    try:
-        return checked_window(float(text))
-    except ValueError as error:
-        raise InputError(
-            f"--window is auto, full, or seconds of silence behind a clip, not {text!r}"
-        ) from error

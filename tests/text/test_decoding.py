@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from quantkit.errors import InputError
-from quantkit.text.decoding import WHOLE, Decoding, parse_window
+from quantkit.text.decoding import Decoding
 
 
 def test_words_tell_runs_apart() -> None:
@@ -33,16 +33,3 @@ def test_words_tell_runs_apart() -> None:
 def test_settings_are_checked(wrong: dict[str, object]) -> None:
     with pytest.raises(InputError):
         Decoding(**wrong)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("said", "seconds"), [("auto", None), ("full", WHOLE), ("0", 0), ("2.5", 2.5)]
-)
-def test_a_window_is_said_in_a_word_or_in_seconds(said: str, seconds: float | None) -> None:
-    assert parse_window(said) == seconds
-
-
-@pytest.mark.parametrize("said", ["", "short", "-1", "nan", "1,5"])
-def test_anything_else_is_no_window(said: str) -> None:
-    with pytest.raises(InputError, match="seconds of silence"):
-        parse_window(said)
