@@ -17,7 +17,7 @@ from quantkit.text.decoding import WHOLE
 WindowChoice = float | Literal["auto"] | None
 
 #: Nats per token by which posteriors may move away from those of whole windows.
-MAX_WINDOW_DIVERGENCE = 0.05
+MAX_WINDOW_DIVERGENCE = 0.02
 # A shorter window that costs more than this share of whole ones is not worth its risk.
 _LARGEST_SHARE = 0.9
 

@@ -70,7 +70,7 @@ def test_a_window_that_was_asked_for_is_taken_unheard() -> None:
     ("trials", "extra", "words"),
     [
         ([trial(1.0, GOOD, 0.4)], {"window": "1"}, "windows end 1 s behind the clip: 0.40 of"),
-        ([trial(1.0, BAD, 0.4)], {}, "stay whole: with shorter ones, posteriors move by 0.100"),
+        ([trial(1.0, BAD, 0.4)], {}, "stay whole: with shorter ones, posteriors move by 0.040"),
         ([], {}, "windows stay whole: no clip is shorter than one"),
     ],
 )
