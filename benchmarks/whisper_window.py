@@ -42,7 +42,7 @@ FITTING = PtqSettings(
     rounding="nearest", weight_range="min-max", bias_correction=False, target_cpu="vnni"
 )
 #: Seconds of silence behind the clip; the first is what the others are held against.
-SILENCES = {FLOAT: (WHOLE, 1.0, 2.0), INT8: (WHOLE, 1.0)}
+SILENCES = (WHOLE, 1.0, 4.0)
 CORPORA = {"tiny.en": ("librispeech", "en"), "base": ("librispeech", "en", "fr")}
 #: Of prompts, clips of at most so many seconds are heard.
 SHORT = 5.0
@@ -122,7 +122,7 @@ def quantized(data: Path, model: str, silence: float) -> Path:
 def measure(data: Path, cell: Cell) -> Row:
     """Each clip goes through all forms in turn."""
     language = "en" if cell.corpus == "librispeech" else cell.corpus
-    forms = [Form(silence) for silence in SILENCES[cell.precision]]
+    forms = [Form(silence) for silence in SILENCES]
     models = [_opened(data, cell, form.silence, language) for form in forms]
     scoring = WrittenTextScoring()
     heard = 0.0
