@@ -76,6 +76,7 @@ def export(
     frontend: str = "",
     output_name: str = "",
     language: str = "",
+    window: float | None = None,
 ) -> ExportResult:
     """Write ``model`` as an artifact that computes what it computes.
 
@@ -107,6 +108,8 @@ def export(
         output_name: of an ``.onnx``: the output that holds the posteriors, where several could.
         language: of a model with an adapter for each of several: which one, such as ``deu``; empty:
             the one that its tokenizer is set to.
+        window: of a Whisper: seconds of silence behind a short clip that the artifact computes,
+            instead of 30 seconds in all; see :class:`~quantkit.text.decoding.Decoding`.
 
     Raises:
         InputError: the model is missing, damaged or of an unknown kind, or options do not fit it.
@@ -129,6 +132,7 @@ def export(
         frontend=frontend,
         output_name=output_name,
         language=language,
+        window=window,
     )
     parity = export_source(os.fspath(model), destination, options)
     made = open_model(destination, check=False)

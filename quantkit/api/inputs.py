@@ -21,6 +21,7 @@ from quantkit.disk.temporary import TemporaryFolder
 from quantkit.errors import CorpusError, InputError
 from quantkit.models.hub_names import is_hub_name
 from quantkit.planning.budget import parse_budget
+from quantkit.text.decoding import WHOLE, checked_window
 
 #: A path, or its name.
 PathLike: TypeAlias = str | os.PathLike[str]
@@ -74,6 +75,25 @@ def budget_bytes(budget: Budget) -> int:
     if budget < 1:
         raise InputError(f"a budget of {budget} bytes is less than one byte")
     return int(budget)
+
+
+def window_seconds(said: str) -> float | None:
+    """Seconds of silence behind a clip that a window holds; None where that is left open.
+
+    >>> window_seconds("auto"), window_seconds("full"), window_seconds("0.5")
+    (None, inf, 0.5)
+
+    Raises:
+        InputError: neither ``auto`` nor ``full`` nor a number of seconds.
+    """
+    if said in ("auto", "full"):
+        return None if said == "auto" else WHOLE
+    try:
+        return checked_window(float(said))
+    except ValueError as error:
+        raise InputError(
+            f"--window is auto, full, or seconds of silence behind a clip, not {said!r}"
+        ) from error
 
 
 def corpus_of(audio: Audio, sample_rate: float | None = None) -> Corpus:

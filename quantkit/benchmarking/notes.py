@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from quantkit.benchmarking.schema import CorpusInfo, Host, ModelResult
 from quantkit.text.scripts import script_without_spaces
@@ -16,6 +16,7 @@ def notes_on(
     uncovered: int,
     lost_vowels: int = 0,
     cutting: str = "",
+    decoders: Mapping[str, str] | None = None,
 ) -> tuple[str, ...]:
     """One sentence each.
 
@@ -23,8 +24,9 @@ def notes_on(
         uncovered: number of transcripts with characters outside the labels.
         lost_vowels: number of transcripts that normalisation took vowel signs from.
         cutting: how the loss cuts transcripts into pieces of words; empty if there are none.
+        decoders: in words, by the names of the models; the report's own is that of the first.
     """
-    notes = []
+    notes = _other_decoders(decoders or {})
     if not corpus.labelled:
         notes.append(
             "No clip has a transcript, so accuracy is left out; only size, speed, memory and "
@@ -83,6 +85,12 @@ def _reasons(corpus: CorpusInfo) -> str:
     """Those that the report knows, and how many more there are."""
     more = corpus.skipped_count - len(corpus.skipped)
     return "; ".join(corpus.skipped) + (f"; and {more} more" if more > 0 else "")
+
+
+def _other_decoders(decoders: Mapping[str, str]) -> list[str]:
+    """What decodes otherwise than the first, because its artifact says so."""
+    first = next(iter(decoders.values()), "")
+    return [f"{name} decodes: {words}." for name, words in decoders.items() if words != first]
 
 
 def _on_processors(models: Sequence[ModelResult], host: Host) -> list[str]:

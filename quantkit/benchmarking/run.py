@@ -122,6 +122,7 @@ def run_bench(
             uncovered=recognised.uncovered,
             lost_vowels=recognised.lost_vowels,
             cutting=first.cutting_in_words,
+            decoders={each.name: each.model.decoder_in_words for each in contestants},
         ),
     )
 

@@ -187,6 +187,11 @@ class CalibrationData:
         return self._inputs.computed_seconds(self.clips, self.seconds)
 
     @property
+    def fewest(self) -> int:
+        """How many of them an analysis hears, if there are so many, whatever that costs."""
+        return self._inputs.as_many_as(self.task.fewest_feeds, self.clips, self.seconds)
+
+    @property
     def sizes(self) -> tuple[int, ...]:
         """Numbers in the largest input of each clip, in proportion to what it costs to compute."""
         return self._content[3]

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from quantkit.api.inputs import window_seconds
 from quantkit.cli.option_groups import option_group
 from quantkit.text.decoders import DECODERS
 from quantkit.text.decoding import TEMPERATURES, Decoding
@@ -27,6 +28,7 @@ class DecoderOptions:
     translate: bool
     timestamps: bool
     no_fallback: bool
+    window: str
 
     def decoding(self, language: str = "") -> Decoding:
         """What they say.
@@ -46,6 +48,7 @@ class DecoderOptions:
             translate=self.translate,
             timestamps=self.timestamps,
             temperatures=TEMPERATURES[:1] if self.no_fallback else TEMPERATURES,
+            window=window_seconds(self.window),
         )
 
 
@@ -88,6 +91,14 @@ def decoder_options(default: str) -> Callable[[F], F]:
             "--no-fallback",
             is_flag=True,
             help="Whisper: keep the first text, however much it looks like a failure.",
+        ),
+        click.option(
+            "--window",
+            default="auto",
+            show_default=True,
+            metavar="auto|full|SECONDS",
+            help="Whisper: what is computed for a clip: 30 seconds (full), or the clip and so many "
+            "seconds of silence; auto as the model says, else full.",
         ),
     )
     return option_group(DecoderOptions, "decoder", options)

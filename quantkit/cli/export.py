@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from quantkit.api.export import FRONTENDS, TASKS, export
+from quantkit.api.inputs import window_seconds
 from quantkit.cli.framework import Argument, Command, OutputFile, begin_work, echo
 from quantkit.cli.progress import progress_bar
 from quantkit.cli.streams import echo_json
@@ -88,6 +89,14 @@ class _Export(Command):
     metavar="CODE",
     help="Of a model with an adapter for each language, as MMS is: which one; default: its own.",
 )
+@click.option(
+    "--window",
+    default="auto",
+    show_default=True,
+    metavar="auto|full|SECONDS",
+    help="Of a Whisper: what the artifact computes for a clip: 30 seconds (full, auto), or the "
+    "clip and so many seconds of silence.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     source: str,
@@ -103,6 +112,7 @@ def command(
     frontend: str | None,
     output_name: str,
     language: str,
+    window: str,
     as_json: bool,
 ) -> None:
     """Export MODEL: a Wav2Letter checkpoint (a folder, or a .pt or .safetensors file beside its
@@ -138,6 +148,7 @@ def command(
             frontend=frontend or "",
             output_name=output_name,
             language=language,
+            window=window_seconds(window),
         )
     if as_json:
         echo_json(made.to_dict())

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from quantkit.api.inputs import window_seconds
 from quantkit.api.personalize import personalize
 from quantkit.cli.audio_options import AudioOptions, audio_options
 from quantkit.cli.cache_options import cache_choice
@@ -23,6 +24,7 @@ from quantkit.cli.progress import progress_bar, warn
 from quantkit.cli.streams import echo_json
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.personalization.pipeline import Personalized, PersonalizeSettings
+from quantkit.personalization.shorter_windows import WindowChoice
 from quantkit.report.formatting import estimate
 from quantkit.sensitivity.divergence_settings import CANDIDATES
 
@@ -95,6 +97,12 @@ from quantkit.sensitivity.divergence_settings import CANDIDATES
     show_default=True,
     help="Find the layers to --balance by listening, where none is named.",
 )
+@click.option(
+    "--window",
+    metavar="auto|full|SECONDS",
+    help="Whisper: what is computed for a clip: 30 seconds (full), or the clip and so many "
+    "seconds of silence; auto finds by listening how many it takes.  [default: as MODEL says]",
+)
 @max_input_divergence_option()
 @preset_option()
 @layer_options
@@ -119,6 +127,7 @@ def command(
     candidates: tuple[str, ...],
     rounds: int | None,
     auto_balance: bool,
+    window: str | None,
     max_input_divergence: float | None,
     preset: str | None,
     audio: AudioOptions,
@@ -159,6 +168,7 @@ def command(
         max_input_divergence=usual.max_input_divergence
         if max_input_divergence is None
         else max_input_divergence,
+        window=_window(window),
     )
     with progress_bar("listening") as tell:
         made = personalize(
@@ -180,6 +190,13 @@ def command(
         echo_json(made.to_dict())
     else:
         _tell(made)
+
+
+def _window(said: str | None) -> WindowChoice:
+    if said is None:
+        return None
+    seconds = window_seconds(said)
+    return "auto" if seconds is None else seconds
 
 
 def _tell(made: Personalized) -> None:

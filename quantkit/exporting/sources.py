@@ -48,6 +48,8 @@ class ExportOptions:
         output_name: of an ``.onnx``: name of the output that holds the posteriors.
         language: of a model that has an adapter for each of several; empty: its own choice.
         adapter: folder of a LoRA adapter that is merged into the source.
+        window: of a Whisper: seconds of silence behind a clip that the artifact computes; see
+            :class:`~quantkit.text.decoding.Decoding`.
     """
 
     with_frontend: bool = False
@@ -62,6 +64,7 @@ class ExportOptions:
     output_name: str = ""
     language: str = ""
     adapter: Path | None = None
+    window: float | None = None
 
 
 # Folder or file, destination, options.
@@ -146,6 +149,7 @@ def _export_wav2letter(source: Path, destination: Path, options: ExportOptions) 
     from quantkit.exporting.to_onnx import export_checkpoint
 
     _refuse(options, "a model with an adapter for each language", language="--language")
+    _refuse(options, "a Whisper", window="--window")
     return export_checkpoint(
         source,
         destination,
@@ -159,6 +163,7 @@ def _export_pretrained(source: Path, destination: Path, options: ExportOptions) 
     from quantkit.exporting.pretrained import export_pretrained
 
     _refuse(options, "a model that takes features", with_frontend="--with-frontend")
+    _refuse(options, "a Whisper", window="--window")
     return export_pretrained(
         source,
         destination,
@@ -180,6 +185,7 @@ def _export_whisper(source: Path, destination: Path, options: ExportOptions) -> 
         opset=options.opset or DEFAULT_OPSET,
         name=options.name,
         adapter=options.adapter,
+        window=options.window,
     )
 
 
@@ -200,6 +206,7 @@ def _export_onnx(source: Path, destination: Path, options: ExportOptions) -> Par
     from quantkit.exporting.adopt import adopt
 
     _refuse(options, "a model in PyTorch", opset="--opset", language="--language")
+    _refuse(options, "a Whisper in PyTorch", window="--window")
     if not options.frontend:
         _refuse(options, "a model in PyTorch, or with --frontend", with_frontend="--with-frontend")
     if options.labels is None or not options.task:

@@ -30,6 +30,7 @@ from quantkit.models.pretrained_files import files_of, name_of
 from quantkit.models.whisper.checkpoint import load_whisper
 from quantkit.models.whisper.network import WhisperDecoder, WhisperEncoder
 from quantkit.runtime.malloc_trim import malloc_trim
+from quantkit.runtime.whisper.cut_windows import with_window
 from quantkit.tasks.encoder_decoder import EncoderDecoderTask
 from quantkit.version import __version__
 
@@ -46,6 +47,7 @@ def export_whisper(
     opset: int = OPSET,
     name: str = "",
     adapter: Path | None = None,
+    window: float | None = None,
     external_threshold: int = EXTERNAL_DATA_THRESHOLD,
 ) -> ParityReport:
     """Write the Whisper in ``source`` and prove that it gives the numbers of ``transformers``.
@@ -59,6 +61,8 @@ def export_whisper(
         opset: ONNX operator set, 18 to 23.
         name: what the metadata says; by default the source's.
         adapter: folder of a LoRA adapter that is merged into the model.
+        window: seconds of silence behind a clip that the artifact computes, where nothing else is
+            asked for; None: whole windows.
         external_threshold: bytes of weights beyond which they go to a file of their own.
 
     Raises:
@@ -80,6 +84,8 @@ def export_whisper(
         licence=checkpoint.licence,
         vocabulary=checkpoint.vocabulary,
     )
+    if window is not None:
+        info = with_window(info, window)
     with folder_beside(destination) as scratch:
         references = whisper_references(checkpoint.model)
         whole = build_whisper(checkpoint.model, opset, scratch)

@@ -18,6 +18,7 @@ from quantkit.disk.files import refuse_overwriting
 from quantkit.graph.plan import Plan
 from quantkit.personalization.outliers import with_balance
 from quantkit.personalization.reasons import reasons
+from quantkit.personalization.shorter_windows import WindowChoice, set_window
 from quantkit.personalization.summary import PersonalizeSummary, Step, audio_warnings
 from quantkit.planning.budget import generous_budget, parse_latency
 from quantkit.planning.correction import Correction, PlanEvaluator, corrected_plan
@@ -66,6 +67,7 @@ class PersonalizeSettings:
         max_latency: what a run on the clip of median length may take on this host, such as
             ``20ms``, or ``0.13x`` of what float32 takes; then kernels are chosen, too, and layers
             are split in two of lower rank. None: no limit.
+        window: of a Whisper; see :mod:`quantkit.personalization.shorter_windows`.
     """
 
     quantize: QuantizeSettings = field(default_factory=lambda: preset("hybrid"))
@@ -75,6 +77,7 @@ class PersonalizeSettings:
     rounds: int | None = None
     max_input_divergence: float = MAX_INPUT_DIVERGENCE
     max_latency: str | None = None
+    window: WindowChoice = None
 
 
 @dataclass(frozen=True)
@@ -154,18 +157,19 @@ def personalize(
     if settings.max_latency is not None:
         # What a share is of does not matter yet.
         parse_latency(settings.max_latency, float32_ms=1.0)
-    feeds = prepared.feeds(calibration)
-    prepared, quantize = structured_by(prepared, settings.quantize, feeds)
-    settings = replace(settings, quantize=quantize)
     # A pattern that matches nothing is found out before anything is listened to.
-    settings.quantize.assign(prepared.layers_of(prepared.graph(settings.quantize.skip_passes)))
+    shaped, quantize = structured_by(prepared, settings.quantize, None)
+    quantize.assign(shaped.layers_of(shaped.graph(quantize.skip_passes)))
     # So is a model that cannot be made any smaller.
-    candidates = (replace(settings.quantize, codec=codec) for codec in settings.candidates)
-    require_quantized_by(prepared, candidates, settings.fitting)
-    info = prepared.info
+    candidates = (replace(quantize, codec=codec) for codec in settings.candidates)
+    require_quantized_by(shaped, candidates, settings.fitting)
     divergence = DivergenceSettings(candidates=settings.candidates)
     clock = _Clock()
     with clock.step("listen"):
+        calibration, windows = set_window(prepared, calibration, settings.window)
+        info, feeds = prepared.info, prepared.feeds(calibration)
+        prepared, quantize = structured_by(prepared, settings.quantize, feeds)
+        settings = replace(settings, quantize=quantize)
         require_heard(prepared.original, feeds)
         if settings.balance:
             fitting = with_balance(prepared, feeds, settings.quantize, settings.fitting)
@@ -228,7 +232,7 @@ def personalize(
         measured_interval=measured.interval,
         compared_clips=compared.recordings,
         steps=clock.steps,
-        reasons=reasons(table, result.plan),
+        reasons=(*windows, *reasons(table, result.plan)),
         warnings=(
             *generous_budget(budget_bytes, prepared.whole.size_bytes),
             *audio_warnings(

@@ -156,7 +156,7 @@ def effort_for(
         feeds.clips,
         feeds.computed_seconds,
         feeds.sizes,
-        task.fewest_feeds,
+        feeds.fewest,
         task.patience,
     )
 

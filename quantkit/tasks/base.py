@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from quantkit.errors import ModelError
+from quantkit.errors import InputError, ModelError
 from quantkit.graph.roles import MODEL
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from quantkit.arrays import Array
     from quantkit.audio.frontends import AnyFrontend
+    from quantkit.audio.utterance import Corpus
     from quantkit.graph.info import ArtifactInfo
     from quantkit.runtime.speech_model import SpeechModel
     from quantkit.tasks.inputs import ClipInputs, Feed
@@ -44,6 +45,25 @@ class Answer:
     clip: str
     posteriors: Array
     text: str | None
+
+
+@dataclass(frozen=True)
+class WindowTrial:
+    """What windows that end behind a clip do, compared with whole ones.
+
+    Args:
+        silence: seconds behind the clip.
+        divergence: of the posteriors from those of whole windows, in nats per token.
+        share: of the frames of whole windows that is computed.
+        clips: that were heard.
+        again: those of them that are heard again as a whole.
+    """
+
+    silence: float
+    divergence: float
+    share: float
+    clips: int
+    again: int
 
 
 @dataclass(frozen=True)
@@ -174,6 +194,33 @@ class Task(ABC):
 
         for clip, values in self.posteriors(path, output, noted()):
             yield Answer(clip, values, self.text_of(info, values, given.pop(0)))
+
+    # How much is computed for a clip.
+
+    def with_window(self, info: ArtifactInfo, seconds: float) -> ArtifactInfo:
+        """``info`` of an artifact that computes so much silence behind a clip.
+
+        Raises:
+            InputError: the task computes no more than the clip, or ``seconds`` are below 0.
+        """
+        raise InputError(
+            f"--window is for a Whisper; a {self.name} model computes no more than the clip"
+        )
+
+    def try_windows(
+        self, info: ArtifactInfo, model: Path, corpus: Corpus
+    ) -> tuple[WindowTrial, ...]:
+        """What shorter windows do to the clips of ``corpus``.
+
+        Args:
+            model: the float model.
+
+        Raises:
+            InputError: see :meth:`with_window`.
+            ModelError: the model fails on a clip.
+        """
+        self.with_window(info, 0.0)
+        return ()
 
     # How a clip runs and becomes text, and how texts are scored.
 

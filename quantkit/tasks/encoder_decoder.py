@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quantkit.graph.roles import DECODER, ENCODER
-from quantkit.tasks.base import Answer, Task
+from quantkit.tasks.base import Answer, Task, WindowTrial
 from quantkit.tasks.names import WHISPER
 
 if TYPE_CHECKING:
     import onnx
 
     from quantkit.arrays import Array
+    from quantkit.audio.utterance import Corpus
     from quantkit.graph.info import ArtifactInfo
     from quantkit.runtime.whisper.model import WhisperModel
     from quantkit.tasks.inputs import Feed
@@ -122,6 +123,20 @@ class EncoderDecoderTask(Task):
                 inputs["positions"],
             )
             yield Answer(clip, log_probs, info.vocabulary.decode(tokens))
+
+    def with_window(self, info: ArtifactInfo, seconds: float) -> ArtifactInfo:
+        """See :mod:`quantkit.runtime.whisper.cut_windows`."""
+        from quantkit.runtime.whisper.cut_windows import with_window
+
+        return with_window(info, seconds)
+
+    def try_windows(
+        self, info: ArtifactInfo, model: Path, corpus: Corpus
+    ) -> tuple[WindowTrial, ...]:
+        """See :mod:`quantkit.tasks.whisper_windows`."""
+        from quantkit.tasks.whisper_windows import tried_windows
+
+        return tried_windows(model, corpus, self.inputs(info, model).check)
 
     def open(
         self, path: Path, threads: int = 1, *, check: bool = True, decoding: Decoding | None = None

@@ -80,6 +80,16 @@ class ClipInputs(ABC):
         """
         return seconds
 
+    def as_many_as(self, usual: int, clips: int, seconds: float) -> int:
+        """How many of these feeds hold as much as so many of a task's usual ones.
+
+        Args:
+            usual: see :attr:`~quantkit.tasks.base.Task.fewest_feeds`.
+            clips: feeds that there are.
+            seconds: of audio in them.
+        """
+        return usual
+
     def unknown_languages(self, codes: Collection[str]) -> tuple[str, ...]:
         """Which languages that clips name the model does not know, so that it guesses."""
         return ()

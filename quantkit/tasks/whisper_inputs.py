@@ -4,13 +4,15 @@ The decoder is observed on the text that the float model writes, given at once. 
 that the quantized model shall write, too, and needs nobody to write it down.
 
 A window of 30 seconds costs the same however much is said in it. So short clips of one language
-share one: what is learnt of a model for the same work is three or four times as much.
+share one: what is learnt of a model for the same work is three or four times as much. An artifact
+whose windows end behind the clip is observed through such windows, each of one clip.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +25,11 @@ from quantkit.audio.whisper_frontend import WhisperFrontend
 from quantkit.errors import AudioError, ModelError
 from quantkit.graph.info import ArtifactInfo
 from quantkit.runtime.speech_model import Output
+from quantkit.runtime.whisper.cut_windows import window_of
 from quantkit.runtime.whisper.model import WhisperModel
 from quantkit.runtime.whisper.windows import HeardWindow, Listener
 from quantkit.tasks.inputs import ClipInputs, Feed, Portion
-from quantkit.text.decoding import TEMPERATURES, Decoding
+from quantkit.text.decoding import TEMPERATURES, WHOLE, Decoding
 from quantkit.text.whisper_vocabulary import WhisperVocabulary
 
 # A clip that is heard as one, and the pieces of a longer one: their spectrograms are in memory.
@@ -59,6 +62,7 @@ class WhisperInputs(ClipInputs):
 
     def __init__(self, info: ArtifactInfo, model: Path | None = None) -> None:
         super().__init__(info, model)
+        self._silence = window_of(info)
         # Results that the next round reuses, by the name of the recording.
         self._windows: dict[str, tuple[HeardWindow, ...]] = {}
         self._portions: dict[str, Portion] = {}
@@ -79,18 +83,21 @@ class WhisperInputs(ClipInputs):
         frontend = model.listener.frontend
         self.steady.clear()
         usable = False
-        for recording in _recordings(corpus, frontend, skipped, self.check):
+        recordings = recordings_of(
+            corpus, frontend, skipped, self.check, shared_windows=self._silence == WHOLE
+        )
+        for recording in recordings:
             usable = True
             features = frontend(recording.samples)
             if recording.name not in self._windows:
-                listener = _listener(model, recording.language)
+                listener = listener_of(model, recording.language, self._silence)
                 self._windows[recording.name] = tuple(listener.windows(features))
             for window in self._windows[recording.name]:
                 name = f"{recording.name} at {window.start}" if window.start else recording.name
                 left = len(features) - window.start - frontend.window_frames
                 seconds = frontend.seconds_of(min(left, frontend.window_frames))
-                recordings = 0 if window.start else recording.clips
-                self._portions[name] = Portion(recordings, seconds)
+                clips = 0 if window.start else recording.clips
+                self._portions[name] = Portion(clips, seconds)
                 yield name, _feed(model, features, window)
         if not usable:
             raise corpus.none_usable(skipped)
@@ -104,11 +111,20 @@ class WhisperInputs(ClipInputs):
         return known or Portion(1, frontend.seconds_of(inputs["features"].shape[2]))
 
     def computed_seconds(self, clips: int, seconds: float) -> float:
-        """Of whole windows: the padding is as dear as speech."""
+        """Of windows with their padding, which is as dear as speech."""
         frontend = self.info.frontend
         if isinstance(frontend, WhisperFrontend):
-            return clips * float(frontend.window_seconds)
+            whole = clips * float(frontend.window_seconds)
+            return min(whole, seconds + clips * self._silence)
         return seconds
+
+    def as_many_as(self, usual: int, clips: int, seconds: float) -> int:
+        """Of windows that are cut, as many as hold what so many whole ones do."""
+        frontend = self.info.frontend
+        computed = self.computed_seconds(clips, seconds)
+        if not isinstance(frontend, WhisperFrontend) or not computed:
+            return usual
+        return math.ceil(usual * clips * frontend.window_seconds / computed)
 
     def unknown_languages(self, codes: Collection[str]) -> tuple[str, ...]:
         """Those without a token."""
@@ -119,10 +135,15 @@ class WhisperInputs(ClipInputs):
         return tuple(code for code in codes if code not in known)
 
 
-def _recordings(
-    corpus: Corpus, frontend: WhisperFrontend, skipped: list[str], check: Check
+def recordings_of(
+    corpus: Corpus,
+    frontend: WhisperFrontend,
+    skipped: list[str],
+    check: Check,
+    *,
+    shared_windows: bool,
 ) -> Iterator[_Recording]:
-    """Clips in their order; those that fit share a window with the one before."""
+    """Clips in their order; those that fit may share a window with the one before."""
     rate = frontend.sample_rate
     longest = rate * frontend.window_seconds
     pause = np.zeros(round(rate * _PAUSE_SECONDS), np.float32)
@@ -133,7 +154,8 @@ def _recordings(
                 shared = own
                 continue
             together = len(shared.samples) + len(pause) + len(own.samples)
-            if shared.language == own.language and together <= longest:
+            fits = shared_windows and together <= longest
+            if fits and shared.language == own.language:
                 joined = np.concatenate((shared.samples, pause, own.samples))
                 names = (*shared.names, *own.names)
                 shared = _Recording(names, own.language, joined, shared.clips + own.clips)
@@ -164,17 +186,16 @@ def _pieces(
         skipped.append(str(error))
 
 
-def _listener(model: WhisperModel, language: str) -> Listener:
-    """Greedy and without fallback: a sampled text would not be the model's own."""
+def listener_of(model: WhisperModel, language: str, silence: float) -> Listener:
+    """What hears greedily and without fallback: a sampled text would not be the model's own."""
     known = language if language in (model.vocabulary.languages or {}) else ""
-    decoding = replace(Decoding(language=known), temperatures=TEMPERATURES[:1])
+    decoding = Decoding(language=known, temperatures=TEMPERATURES[:1], window=silence)
     usual = model.listener
     return Listener(usual.network, usual.vocabulary, usual.frontend, decoding, width=1)
 
 
 def _feed(model: WhisperModel, features: FloatArray, window: HeardWindow) -> Mapping[str, Output]:
-    length = model.listener.frontend.window_frames
-    part = features[window.start : window.start + length]
+    part = features[window.start : window.start + window.frames]
     times = any(token in model.vocabulary.times for token in window.tokens)
     prompt = model.vocabulary.prompt(window.language, timestamps=times)
     tokens = [*prompt, *window.tokens]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from quantkit.errors import InputError
 
 #: Hypotheses that CTC beam search keeps.
 DEFAULT_WIDTH = 20
+#: Seconds of silence behind a clip that make every window of Whisper a whole one.
+WHOLE = math.inf
 #: Temperatures that are tried in turn while the decoded text looks like a failure (Radford et al.
 #: 2022, section 4.5).
 TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -28,6 +31,9 @@ class Decoding:
         timestamps: whether Whisper decodes timestamps, which clips longer than 30 seconds need.
         temperatures: of Whisper's fallback; a single one turns it off.
         seed: of the sampling at temperatures above 0.
+        window: seconds of silence that Whisper computes behind a clip of less than 30 seconds;
+            infinite: windows of 30 seconds, as it was trained on; None: as the artifact says, or
+            those. See :mod:`quantkit.runtime.whisper.cut_windows`.
     """
 
     decoder: str = "greedy"
@@ -40,6 +46,7 @@ class Decoding:
     timestamps: bool = False
     temperatures: tuple[float, ...] = TEMPERATURES
     seed: int = 0
+    window: float | None = None
 
     def __post_init__(self) -> None:
         if self.width is not None and self.width < 1:
@@ -48,6 +55,8 @@ class Decoding:
             raise InputError("the greedy decoder takes no language model; use the beam decoder")
         if not self.temperatures or min(self.temperatures) < 0:
             raise InputError("give at least one temperature, and none below 0")
+        if self.window is not None:
+            checked_window(self.window)
 
     @property
     def ctc_width(self) -> int:
@@ -64,3 +73,16 @@ class Decoding:
             words += f", {self.language_model.name} × {self.lm_weight:g}"
             words += f", word score {self.word_score:g}" if self.word_score else ""
         return words
+
+
+def checked_window(seconds: float) -> float:
+    """``seconds``, if a window can have so much silence behind the clip.
+
+    Raises:
+        InputError: below 0, or no number.
+    """
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:
+        raise InputError(
+            f"a window has 0 seconds of silence behind the clip or more, not {seconds!r}"
+        )
+    return float(seconds)

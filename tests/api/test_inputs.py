@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quantkit.api.inputs import budget_bytes, corpus_of, float_model, path_of
+from quantkit.api.inputs import budget_bytes, corpus_of, float_model, path_of, window_seconds
 from quantkit.audio.features import load_waveform
 from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.errors import AudioError, CorpusError, InputError
+from quantkit.text.decoding import WHOLE
 from tests.api.small import RATE, clips, write_clips, write_corpus
 
 
@@ -135,3 +136,16 @@ def test_a_checkpoint_is_exported_for_as_long_as_it_is_used() -> None:
         assert path.suffix == ".onnx"
         assert path.stat().st_size > 100_000
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"), [("auto", None), ("full", WHOLE), ("0", 0), ("2.5", 2.5)]
+)
+def test_a_window_is_said_in_a_word_or_in_seconds(said: str, seconds: float | None) -> None:
+    assert window_seconds(said) == seconds
+
+
+@pytest.mark.parametrize("said", ["", "short", "-1", "nan", "1,5"])
+def test_anything_else_is_no_window(said: str) -> None:
+    with pytest.raises(InputError, match="seconds of silence"):
+        window_seconds(said)

@@ -37,5 +37,15 @@ def test_float_models_and_reports_of_before_say_nothing(report: BenchReport) -> 
     assert "integer sums" not in notes(report, Hosts(()), None)
 
 
+def test_a_model_that_decodes_otherwise_than_the_first_is_named(report: BenchReport) -> None:
+    def said(decoders: dict[str, str]) -> str:
+        found = notes_on(report.corpus, report.models, report.host, uncovered=0, decoders=decoders)
+        return " ".join(found)
+
+    other = {"good": "greedy", "bad": "greedy, windows of the clip and 1 s"}
+    assert "bad decodes: greedy, windows of the clip and 1 s." in said(other)
+    assert "decodes" not in said(dict.fromkeys(other, "greedy"))
+
+
 def test_a_run_records_it(report: BenchReport) -> None:
     assert [model.hosts for model in report.models] == [Hosts(()), Hosts(())]

@@ -98,6 +98,8 @@ def test_no_grid_is_kept_that_costs_more_than_was_said(
         (["--budget", "52kB", "--audio", "EMPTY"], "no clip"),
         (["--budget", "52kB", "--audio", "AUDIO", "--codec", "grouped:3"], "--candidate"),
         (["--budget", "52kB", "--audio", "AUDIO", "--candidate", "morse:3"], "morse"),
+        (["--budget", "52kB", "--audio", "AUDIO", "--window", "auto"], "is for a Whisper"),
+        (["--budget", "52kB", "--audio", "AUDIO", "--window", "0"], "is for a Whisper"),
     ],
 )
 def test_bad_input_gets_one_line_and_loses_nothing(

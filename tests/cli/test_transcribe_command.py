@@ -86,6 +86,13 @@ def test_language_model_needs_a_beam(
     assert "use the beam decoder" in capsys.readouterr().err
 
 
+def test_a_window_is_auto_full_or_seconds(
+    model: Path, clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(model, clip, "--window", "wide") == 2
+    assert "--window is auto, full, or seconds of silence" in capsys.readouterr().err
+
+
 def test_several_clips_are_named(
     model: Path, clip: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

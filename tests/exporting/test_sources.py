@@ -94,6 +94,7 @@ def test_a_name_is_looked_up_on_the_hub_and_names_the_model(
         (ExportOptions(blank=0), "--blank is for an .onnx"),
         (ExportOptions(sample_rate=8_000), "--sample-rate is for an .onnx"),
         (ExportOptions(normalize=True), "--normalize is for an .onnx"),
+        (ExportOptions(window=1.0), "--window is for a Whisper"),
     ],
 )
 def test_a_model_in_pytorch_says_these_itself(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
+from quantkit.arrays import FloatArray
 from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.errors import CheckpointError, InputError, ParityError
 from quantkit.exporting.sources import ExportOptions, export_source
@@ -20,8 +22,9 @@ from quantkit.models.whisper import vocabulary_places
 from quantkit.models.whisper.checkpoint import load_ctranslate2
 from quantkit.quantization import quantize_model
 from quantkit.runtime.whisper.model import WhisperModel
+from quantkit.runtime.whisper.network import States
 from quantkit.tasks.open import open_speech_model
-from quantkit.text.decoding import Decoding
+from quantkit.text.decoding import WHOLE, Decoding
 from tests.whisper import exported_whisper, serialized, tiny_whisper, write_ctranslate2
 
 pytestmark = pytest.mark.slow
@@ -94,6 +97,34 @@ def test_it_transcribes_whatever_noise_means_to_it(exported: Path, clip: Path) -
         open_speech_model(exported, decoding=Decoding(language="qq"))
     with pytest.raises(InputError, match="greedy and beam"):
         open_speech_model(exported, decoding=Decoding("ctcdecode"))
+
+
+def test_an_artifact_listens_through_the_windows_that_it_was_exported_for(
+    folders: tuple[Path, Path], exported: Path, clip: Path, tmp_path: Path
+) -> None:
+    cut = tmp_path / "cut.onnx"
+    export_source(str(folders[0]), cut, ExportOptions(window=0.5))
+    assert read_info(cut).extra == {"window": "0.5"}
+    # One of before says nothing, and its windows are whole.
+    assert read_info(exported).extra == {}
+    for path, asked, frames in ((cut, None, 200), (cut, WHOLE, 3_000), (exported, None, 3_000)):
+        model = open_speech_model(path, decoding=Decoding(window=asked))
+        assert isinstance(model, WhisperModel)
+        computed: list[int] = []
+        encode = model.network.encode
+
+        def noted(
+            features: FloatArray, encode: Any = encode, computed: list[int] = computed
+        ) -> States:
+            computed.append(features.shape[2])
+            return encode(features)  # type: ignore[no-any-return]
+
+        model.network.encode = noted  # type: ignore[method-assign]
+        model.outputs([model.features(Utterance(clip))])
+        assert computed[0] == frames
+    made = quantize_model(cut, tmp_path / "int8.onnx", "dynamic-int8")
+    assert made.size_bytes == total_size(tmp_path / "int8.onnx")
+    assert read_info(tmp_path / "int8.onnx").extra == {"window": "0.5"}
 
 
 def test_it_quantizes_as_one_model(exported: Path, clip: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from quantkit.calibration.data import CalibrationData
 from quantkit.errors import CorpusError, ModelError
 from quantkit.graph.artifact import read_info
 from quantkit.graph.info import ArtifactInfo
+from quantkit.runtime.whisper.cut_windows import with_window
 
 pytest.importorskip("torch", reason="a tiny Whisper is made by PyTorch")
 
@@ -105,6 +106,21 @@ def test_clips_too_short_to_hear_are_left_out(model: Path, tmp_path: Path) -> No
     feeds = CalibrationData(clips(tmp_path, 0.02, 1), read_info(model), model)
     assert feeds.clips == 1
     assert "0.wav: a clip of 320 samples is shorter than one window (400)" in feeds.skipped[0]
+
+
+def test_clips_of_an_artifact_with_shorter_windows_are_heard_through_these(
+    model: Path, tmp_path: Path
+) -> None:
+    info = with_window(read_info(model), 1.0)
+    feeds = CalibrationData(clips(tmp_path, 10, 5), info, model)
+    # What a random model says may look doubtful; then the clip is heard as a whole, as in use.
+    heard = {name: inputs["features"].shape[2] for name, inputs in feeds}
+    assert set(heard) == {"clip0", "clip1"}
+    assert heard["clip0"] in (1_100, 3_000)
+    assert heard["clip1"] in (600, 3_000)
+    assert feeds.computed_seconds == pytest.approx(17, abs=0.05)
+    # An analysis hears as much as it does of whole windows: 8 of 30 seconds are 29 of 8.5.
+    assert feeds.fewest == 29
 
 
 def test_the_model_itself_must_be_known(tmp_path: Path) -> None:

@@ -25,6 +25,9 @@ def test_words_tell_runs_apart() -> None:
         {"language_model": Path("lm.arpa")},
         {"temperatures": ()},
         {"temperatures": (0.0, -0.2)},
+        {"window": -0.5},
+        {"window": float("nan")},
+        {"window": "auto"},
     ],
 )
 def test_settings_are_checked(wrong: dict[str, object]) -> None:

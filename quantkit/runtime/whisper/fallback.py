@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from quantkit.runtime.whisper.cut_windows import repeats_itself
 from quantkit.runtime.whisper.network import States, WhisperNetwork
 from quantkit.runtime.whisper.rules import Rules
 from quantkit.runtime.whisper.search import Hypothesis, Window, beam, greedy, sampled
@@ -29,11 +30,13 @@ class WindowText:
     Args:
         silent: whether there is no speech, so that there is no text.
         temperature: that it was sampled with.
+        doubtful: whether it is unlikely, repeats itself or has no end.
     """
 
     hypothesis: Hypothesis
     silent: bool
     temperature: float
+    doubtful: bool
 
 
 def text_of_window(
@@ -44,14 +47,18 @@ def text_of_window(
     decoding: Decoding,
     width: int,
     random: np.random.Generator,
+    *,
+    cut: bool = False,
 ) -> WindowText:
     """The first text, by increasing temperature, that does not look like a failure; else the last.
 
     Args:
         encoded: see :meth:`~quantkit.runtime.whisper.network.WhisperNetwork.encode`.
         width: of the beam at temperature 0; 1 is greedy.
+        cut: whether the window ends behind the clip; see
+            :mod:`quantkit.runtime.whisper.cut_windows`.
     """
-    window = Window.prompted(network, rules, encoded, prompt)
+    window = Window.prompted(network, rules, encoded, prompt, cut=cut)
     for temperature in decoding.temperatures:
         if temperature > 0:
             tries = (sampled(window, temperature, random) for _ in range(_SAMPLES))
@@ -61,9 +68,11 @@ def text_of_window(
         unlikely = found.mean_log_prob < _LOWEST_MEAN_LOG_PROB
         silent = window.silence > _LOWEST_SILENCE and unlikely
         text = rules.vocabulary.decode(found.tokens)
-        if silent or not (unlikely or compression(text) > _HIGHEST_COMPRESSION):
+        failed = unlikely or compression(text) > _HIGHEST_COMPRESSION
+        if silent or not failed:
             break
-    return WindowText(found, silent, temperature)
+    doubtful = failed or repeats_itself(found.tokens) or window.has_no_end(found.tokens)
+    return WindowText(found, silent, temperature, doubtful)
 
 
 def compression(text: str) -> float:

@@ -15,9 +15,10 @@ from quantkit.errors import InputError, ModelError
 from quantkit.graph.artifact import model_files, read_info
 from quantkit.graph.info import ArtifactInfo
 from quantkit.runtime.speech_model import Output, Segment, SpeechModel
+from quantkit.runtime.whisper.cut_windows import window_of
 from quantkit.runtime.whisper.network import WhisperNetwork
 from quantkit.runtime.whisper.windows import Listener
-from quantkit.text.decoding import Decoding
+from quantkit.text.decoding import WHOLE, Decoding
 from quantkit.text.scoring import WrittenTextScoring
 from quantkit.text.whisper_vocabulary import TIMESTAMP_STEP, WhisperVocabulary
 
@@ -60,6 +61,8 @@ class WhisperModel(SpeechModel):
             )
         if not vocabulary.is_multilingual:
             decoding = replace(decoding, language="")
+        if decoding.window is None:
+            decoding = replace(decoding, window=window_of(info))
         self.vocabulary = vocabulary
         self.network = network
         self.listener = Listener(network, vocabulary, info.frontend, decoding, width)
@@ -97,6 +100,8 @@ class WhisperModel(SpeechModel):
         words += ", translated" if decoding.translate else ""
         words += ", with timestamps" if decoding.timestamps else ""
         words += f", language {decoding.language}" if decoding.language else ""
+        if decoding.window is not None and decoding.window < WHOLE:
+            words += f", windows of the clip and {decoding.window:g} s"
         return words + ("" if len(decoding.temperatures) > 1 else ", no fallback")
 
     @property

@@ -9,6 +9,7 @@ import numpy as np
 
 from quantkit.arrays import FloatArray, IntArray
 from quantkit.errors import ModelError
+from quantkit.runtime.whisper.cut_windows import repeats_itself
 from quantkit.runtime.whisper.network import Memory, States, WhisperNetwork
 from quantkit.runtime.whisper.rules import Rules
 from quantkit.text.whisper_vocabulary import DECODER_POSITIONS
@@ -44,6 +45,7 @@ class Window:
         memory: of the prompt.
         silence: probability of no speech.
         longest: tokens of the longest text, which is shorter behind a long prompt.
+        cut: whether it ends behind the clip, so that a text is given up where it repeats itself.
     """
 
     network: WhisperNetwork
@@ -53,16 +55,24 @@ class Window:
     memory: Memory
     silence: float
     longest: int
+    cut: bool = False
 
     @classmethod
     def prompted(
-        cls, network: WhisperNetwork, rules: Rules, encoded: States, prompt: Sequence[int]
+        cls,
+        network: WhisperNetwork,
+        rules: Rules,
+        encoded: States,
+        prompt: Sequence[int],
+        *,
+        cut: bool = False,
     ) -> Window:
         """Let the decoder read the prompt.
 
         Args:
             encoded: see :meth:`~quantkit.runtime.whisper.network.WhisperNetwork.encode`.
             prompt: the last text where there is one, then start, language, task.
+            cut: see above.
 
         Raises:
             ModelError: what the decoder says is not finite.
@@ -77,12 +87,16 @@ class Window:
             raise ModelError("the decoder's log-probabilities are not finite: the model is broken")
         silence = float(np.exp(log_probs[0, 0, rules.vocabulary.no_speech]))
         longest = min(LONGEST_TEXT, DECODER_POSITIONS - len(prompt))
-        return cls(network, rules, encoded, log_probs[0, 1], memory, silence, longest)
+        return cls(network, rules, encoded, log_probs[0, 1], memory, silence, longest, cut)
 
     def step(self, tokens: IntArray, memory: Memory) -> tuple[FloatArray, Memory]:
         """(batch, vocabulary) after one more token of each hypothesis, (batch,)."""
         log_probs, memory = self.network.step(tokens[:, None], self.encoded, memory)
         return log_probs[:, 0], memory
+
+    def has_no_end(self, text: Sequence[int]) -> bool:
+        """Whether a text goes on for as long as one may, or is given up."""
+        return len(text) >= self.longest or (self.cut and repeats_itself(text))
 
 
 def greedy(window: Window) -> Hypothesis:
@@ -137,7 +151,7 @@ def beam(window: Window, width: int) -> Hypothesis:
             grown.append((*texts[row], token))
             kept.append(score)
         texts, scores = grown, np.array(kept)
-        if len(ended) >= width or not texts or len(texts[0]) == window.longest:
+        if len(ended) >= width or not texts or window.has_no_end(texts[0]):
             break
         log_probs, memory = window.step(
             np.array([text[-1] for text in texts]), memory.take(np.array(rows))
@@ -160,7 +174,7 @@ def _one_by_one(window: Window, choose: Callable[[FloatArray], int]) -> Hypothes
         if token == end:
             break
         text.append(token)
-        if len(text) == window.longest:
+        if window.has_no_end(text):
             break
         rows, memory = window.step(np.array([token]), memory)
         log_probs = rows[0]

@@ -2,22 +2,23 @@
 
 A clip that fits into one window is processed once. For a longer one the decoder writes timestamps,
 and the next window begins at the end of the last complete segment (Radford et al. 2022, section
-3.8).
+3.8). The last window of a clip may be cut behind it (:mod:`quantkit.runtime.whisper.cut_windows`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from quantkit.arrays import FloatArray
 from quantkit.audio.whisper_frontend import WhisperFrontend
-from quantkit.runtime.whisper.fallback import text_of_window
+from quantkit.runtime.whisper.cut_windows import frames_computed
+from quantkit.runtime.whisper.fallback import WindowText, text_of_window
 from quantkit.runtime.whisper.network import States, WhisperNetwork
 from quantkit.runtime.whisper.rules import Rules
-from quantkit.text.decoding import Decoding
+from quantkit.text.decoding import WHOLE, Decoding
 from quantkit.text.whisper_vocabulary import (
     DECODER_POSITIONS,
     TIMESTAMP_STEP,
@@ -38,11 +39,20 @@ class HeardWindow:
         start: its first frame in the clip.
         language: code of the language; empty for an English-only model.
         tokens: text and times, without the prompt.
+        frames: that the encoder computed.
     """
 
     start: int
     language: str
     tokens: tuple[int, ...]
+    frames: int
+
+
+@dataclass(frozen=True)
+class _Heard:
+    language: str
+    frames: int
+    text: WindowText
 
 
 class Listener:
@@ -80,23 +90,58 @@ class Listener:
         language, start = self.decoding.language or self.vocabulary.language, 0
         before: tuple[int, ...] = ()
         while start < end:
-            encoded = self.encode(features, start)
-            language = language or self.language(encoded)
-            prompt = self._prompt(language, before, timestamps)
-            found = text_of_window(
-                self.network, rules, encoded, prompt, self.decoding, self.width, random
-            )
-            tokens = () if found.silent else found.hypothesis.tokens
             size = min(length, end - start)
+            heard = self._heard(features, start, size, language, before, rules, random)
+            language, found = heard.language, heard.text
+            tokens = () if found.silent else found.hypothesis.tokens
             finished, moved = _finished(tokens, self.vocabulary, size)
-            yield HeardWindow(start, language, finished)
+            yield HeardWindow(start, language, finished, heard.frames)
             warm = found.temperature > _HOTTEST_MEMORY
             before = () if warm else (*before, *finished)[-_LONGEST_MEMORY:]
             start += moved
 
-    def encode(self, features: FloatArray, start: int = 0) -> States:
-        """The window that begins at frame ``start``."""
-        window = features[start : start + self.frontend.window_frames]
+    def _heard(
+        self,
+        features: FloatArray,
+        start: int,
+        size: int,
+        language: str,
+        before: Sequence[int],
+        rules: Rules,
+        random: np.random.Generator,
+    ) -> _Heard:
+        """The window at ``start``: cut behind ``size`` frames, and whole where that text is
+        doubtful."""
+        whole = self.frontend.window_frames
+        silence = WHOLE if self.decoding.window is None else self.decoding.window
+        cut = frames_computed(self.frontend, size, silence)
+        for frames in dict.fromkeys((cut, whole)):
+            is_cut = frames < whole
+            encoded = self.encode(features, start, frames)
+            spoken = language or self.language(encoded)
+            # Sampling is for what a whole window does not help.
+            first = self.decoding.temperatures[:1]
+            found = text_of_window(
+                self.network,
+                rules,
+                encoded,
+                self._prompt(spoken, before, rules.timestamps),
+                replace(self.decoding, temperatures=first) if is_cut else self.decoding,
+                self.width,
+                random,
+                cut=is_cut,
+            )
+            if not found.doubtful:
+                break
+        return _Heard(spoken, frames, found)
+
+    def encode(self, features: FloatArray, start: int = 0, frames: int | None = None) -> States:
+        """The window that begins at frame ``start``.
+
+        Args:
+            frames: that are computed; None: a whole window.
+        """
+        window = features[start : start + (frames or self.frontend.window_frames)]
         return self.network.encode(np.ascontiguousarray(window.T[None]))
 
     def language(self, encoded: States) -> str:
