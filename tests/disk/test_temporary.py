@@ -100,7 +100,7 @@ def test_nothing_else_makes_temporary_files() -> None:
         for path in package.rglob("*.py")
         if makers.search(path.read_text(encoding="utf-8"))
     }
-    # The folder of the one stands in one of ours; the other runs where nothing of ours is installed.
+    # The one stands in a folder of ours; the other runs where nothing of ours is installed.
     assert found == {"calibration/clip_store.py", "bundles/example.py"}
 
 
