@@ -2,7 +2,7 @@
 
 Run it from the repository after ``make export``, with nothing else running: ``python -m
 benchmarks.low_rank --data FOLDER``, with ``librispeech/`` in the folder. It takes some minutes and
-renews its section of RESULTS.md. OpenVINO is not measured.
+renews its section of RESULTS.md. With the extra ``peers`` OpenVINO and NNCF take part.
 
 Files are found from 32 clips of LibriSpeech's training speakers, and tried on its dev speakers.
 """
@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import click
 import numpy as np
 
+from benchmarks import openvino_peer
 from benchmarks.cells import ROOT
 from benchmarks.results import host, replace_section, table
 from benchmarks.shipped_model import Score, score
@@ -33,8 +35,10 @@ from quantkit.quantization.choices.presets import preset
 from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import QuantizeSettings, RankRule
 from quantkit.runtime.interleaved import Effort, interleaved_seconds
+from quantkit.runtime.recognizer import Recognizer
 from quantkit.runtime.session import create_session
 from quantkit.sensitivity.model_divergence import model_divergence
+from quantkit.text.decoding import Decoding
 
 SOURCE = ROOT / "build" / "wav2letter-en" / "float32.onnx"
 #: Of the latency of float32, within how many bytes.
@@ -48,6 +52,7 @@ BY_HAND: dict[str, tuple[str, ...]] = {
 }
 FITTING = PtqSettings(target_cpu="vnni")
 _FRAMES, _CLIPS, _ROUNDS = 1000, 32, 40
+NNCF = "OpenVINO + NNCF int8"
 
 
 @dataclass(frozen=True)
@@ -85,32 +90,54 @@ def make_files(audio: Corpus, folder: Path, limits: Sequence[str]) -> list[Made]
     return made
 
 
-def speeds(paths: Sequence[Path], frames: int = _FRAMES) -> list[float]:
-    """How many times as fast as float32, one thread, models in turns, median processor time."""
+def speeds(
+    paths: Sequence[Path], frames: int = _FRAMES, peer: openvino_peer.Peer | None = None
+) -> list[float]:
+    """How many times as fast as float32, one thread, models in turns, median processor time.
+
+    Args:
+        peer: comes last, if there is one.
+    """
     random = np.random.default_rng(0)
     clip = {
         "features": random.standard_normal((1, frames, 40)).astype(np.float32),
         "lengths": np.array([frames]),
     }
     sessions = [create_session(path, threads=1) for path in (SOURCE, *paths)]
+    runs: list[Callable[[], object]] = [partial(each.run, None, clip) for each in sessions]
+    if peer is not None:
+        runs.append(partial(peer.run, clip))
     seconds = interleaved_seconds(
-        [partial(session.run, None, clip) for session in sessions],
+        runs,
         threads=1,
         effort=Effort(rounds=_ROUNDS, min_rounds=_ROUNDS),
-        clock=time.thread_time,
+        clock=time.process_time,
     )
     medians = np.median(seconds, axis=0)
     return [float(medians[0] / each) for each in medians[1:]]
 
 
-def report(made: Sequence[Made], dev: Corpus) -> str:
+def openvino_file(audio: Corpus, folder: Path) -> Path | None:
+    """What NNCF makes of the float model from the same clips; None where it is not installed."""
+    if not openvino_peer.available():
+        return None
+    feeds = [feed for _, feed in CalibrationData(audio, read_info(SOURCE))]
+    return openvino_peer.quantize(SOURCE, folder / "nncf.xml", feeds, transformer=False)
+
+
+def report(made: Sequence[Made], dev: Corpus, theirs: Path | None) -> str:
     """The section of RESULTS.md."""
     paths = [each.path for each in made]
-    faster = speeds(paths)
-    scores: list[Score] = score([SOURCE, *paths], dev, "greedy", 0)[1:]
+    peer = None if theirs is None else openvino_peer.Peer(theirs)
+    faster = speeds(paths, peer=peer)
+    others = {}
+    if peer is not None:
+        session = openvino_peer.PeerSession(peer, create_session(SOURCE))
+        others[NNCF] = Recognizer(read_info(SOURCE), cast(Any, session), Decoding("greedy"))
+    scores: list[Score] = score([SOURCE, *paths], dev, "greedy", 0, others)[1:]
     feeds = CalibrationData(dev, read_info(SOURCE))
     rows = []
-    for each, speed, scored in zip(made, faster, scores, strict=True):
+    for each, speed, scored in zip(made, faster, scores, strict=False):
         moved = model_divergence(SOURCE, each.path, feeds).mean
         low, high = scored.change_ci
         rows.append(
@@ -123,6 +150,11 @@ def report(made: Sequence[Made], dev: Corpus) -> str:
                 each.structure,
             ]
         )
+    if theirs is not None:
+        low, high = scores[-1].change_ci
+        edits = f"{100 * scores[-1].change:+.1f} % [{100 * low:+.1f}, {100 * high:+.1f}]"
+        size = f"{openvino_peer.size(theirs) / 1e6:.2f}"
+        rows.insert(0, [NNCF, f"{faster[-1]:.1f}×", size, "–", edits, ""])
     header = ["file", "speed", "MB", "nats per frame", "edits [95 %]", "ranks, layer by layer"]
     return "\n\n".join(
         [
@@ -133,7 +165,7 @@ def report(made: Sequence[Made], dev: Corpus) -> str:
             f"{_FRAMES} frames, one thread, files in turns, median processor time; divergence and "
             f"edits on {len(dev)} clips of its dev speakers. A limit is of the clip of median "
             f"length among the {_CLIPS}. Ranks: of the outputs, or inputs → outputs, where 0 is "
-            f"none. OpenVINO is not measured. {host()}.",
+            f"none. {host()}.",
             table(header, rows),
         ]
     )
@@ -150,7 +182,8 @@ def main(data: Path, limits: tuple[str, ...]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         audio = speech.select(split="train").sample(_CLIPS, 0)
         made = make_files(audio, Path(folder), limits)
-        section = report(made, speech.select(split="dev"))
+        theirs = openvino_file(audio, Path(folder))
+        section = report(made, speech.select(split="dev"), theirs)
     click.echo(section)
     replace_section("low-rank", section)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
+import onnxruntime
 
 Feed = Mapping[str, npt.NDArray[Any]]
 
@@ -49,6 +50,25 @@ def size(path: Path) -> int:
     return path.stat().st_size + (beside.stat().st_size if beside.exists() else 0)
 
 
+class PeerSession:
+    """A :class:`Peer` that is run as a session of ONNX Runtime is.
+
+    Args:
+        plain: a session of the float model, which knows inputs and outputs.
+    """
+
+    def __init__(self, peer: Peer, plain: onnxruntime.InferenceSession) -> None:
+        self.peer, self.plain = peer, plain
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.plain, name)
+
+    def run(self, names: Sequence[str] | None, feed: Feed) -> list[npt.NDArray[Any]]:
+        """As :meth:`onnxruntime.InferenceSession.run`."""
+        wanted = [each.name for each in self.plain.get_outputs()] if names is None else names
+        return self.peer.named(wanted, feed)
+
+
 class Peer:
     """A model in OpenVINO.
 
@@ -78,6 +98,11 @@ class Peer:
         """The first output."""
         result: npt.NDArray[Any] = self._request.infer(dict(feed))[0].copy()
         return result
+
+    def named(self, names: Sequence[str], feed: Feed) -> list[npt.NDArray[Any]]:
+        """Outputs by their names."""
+        found = self._request.infer(dict(feed))
+        return [found[name].copy() for name in names]
 
     def layers(self) -> dict[tuple[str, ...], float]:
         """Milliseconds of each node of the graph that ran last, by the names that it had before."""

@@ -8,6 +8,7 @@ and of the checkpoint's card. Without a folder it only prints what ``calibration
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -71,9 +72,21 @@ def test_sets(data: Path | None) -> dict[str, Corpus]:
     return sets
 
 
-def score(paths: list[Path], corpus: Corpus, decoder: str, seed: int) -> list[Score]:
-    """Recognise ``corpus`` with every model, clip by clip."""
+def score(
+    paths: list[Path],
+    corpus: Corpus,
+    decoder: str,
+    seed: int,
+    others: Mapping[str, Recognizer] | None = None,
+) -> list[Score]:
+    """Recognise ``corpus`` with every model, clip by clip.
+
+    Args:
+        others: further models by name, which take what the first takes.
+    """
     contestants = open_contestants(paths, 1, Decoding(decoder))
+    for name, model in (others or {}).items():
+        contestants.append(replace(contestants[0], name=name, model=model))
     scoring = contestants[0].model.scoring
     transcripts = transcribe_in_turns(
         contestants,
