@@ -147,7 +147,11 @@ class _Folding:
 
 def _sizes(model: onnx.ModelProto) -> dict[str, int]:
     """Bytes of every value whose shape can be inferred."""
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except (onnx.shape_inference.InferenceError, ValueError):
+        # Operators of a set that the file does not import: ONNX Runtime refuses it, too.
+        return {}
     found = {}
     for value in inferred.graph.value_info:
         kind = value.type.tensor_type

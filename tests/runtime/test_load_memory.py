@@ -96,3 +96,11 @@ def test_weights_of_layers_with_a_dequantize_linear_stay_integers() -> None:
     empty = helper.make_model(helper.make_graph([], "none", [], [], []))
     more = load_memory_of(model).resident_bytes - load_memory_of(empty).resident_bytes
     assert more == levels.nbytes + 4
+
+
+def test_what_nobody_can_open_is_reckoned_by_its_weights() -> None:
+    weight = numpy_helper.from_array(np.ones((64, 64), np.float32), "w")
+    node = helper.make_node("Relu", ["w"], ["y"], domain="x.y")
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    model = helper.make_model(helper.make_graph([node], "g", [], [output], [weight]))
+    assert load_memory_of(model).peak_bytes > 64 * 64 * 4
