@@ -22,6 +22,15 @@ NEWEST_OPSET = 25
 
 _STANDARD = ("", "ai.onnx")
 
+#: Domain of the operators of ONNX Runtime's own.
+CONTRIBUTED = "com.microsoft"
+
+
+def import_contributed(model: onnx.ModelProto) -> None:
+    """Let ``model`` have nodes of :data:`CONTRIBUTED`, in place."""
+    if all(opset.domain != CONTRIBUTED for opset in model.opset_import):
+        model.opset_import.append(helper.make_opsetid(CONTRIBUTED, 1))
+
 
 def _always(node: NodeProto) -> bool:
     return True

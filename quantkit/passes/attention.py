@@ -19,9 +19,9 @@ import onnx
 from onnx import helper
 
 from quantkit.graph.editor import GraphEditor
+from quantkit.graph.opset import CONTRIBUTED, import_contributed
 from quantkit.passes.match import only_consumer, remove_unused, split_scalar
 
-_DOMAIN = "com.microsoft"
 _HEADS_FIRST, _STEPS_LAST, _SWAPPED = [0, 2, 1, 3], [0, 2, 3, 1], [0, 1, 3, 2]
 
 
@@ -33,8 +33,7 @@ def fuse_attention(model: onnx.ModelProto) -> bool:
         found |= _rewrite(editor, softmax)
     if found:
         editor.finish()
-        if all(imported.domain != _DOMAIN for imported in model.opset_import):
-            model.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
+        import_contributed(model)
     return found
 
 
@@ -77,7 +76,7 @@ def _replace(
             rows,
             [mixed],
             mixed,
-            domain=_DOMAIN,
+            domain=CONTRIBUTED,
             num_heads=heads,
             scale=scale,
         ),

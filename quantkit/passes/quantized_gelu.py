@@ -19,10 +19,10 @@ from onnx import helper
 
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.operators.sets import VALUE_PRESERVING
+from quantkit.graph.opset import CONTRIBUTED, import_contributed
 from quantkit.passes.gelu import erf_argument
 from quantkit.passes.match import only_consumer, remove_unused, split_scalar
 
-_DOMAIN = "com.microsoft"
 _MOVES = VALUE_PRESERVING | {"Slice"}
 
 
@@ -34,8 +34,7 @@ def fuse_quantized_gelu(model: onnx.ModelProto) -> bool:
         found |= _rewrite(editor, node)
     if found:
         editor.finish()
-        if all(imported.domain != _DOMAIN for imported in model.opset_import):
-            model.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
+        import_contributed(model)
     return found
 
 
@@ -56,7 +55,7 @@ def _rewrite(editor: GraphEditor, erf: onnx.NodeProto) -> bool:
         return False
     if not _dequantized(editor, source):
         return False
-    fused = helper.make_node("Gelu", [source], [gelu.output[0]], gelu.name, domain=_DOMAIN)
+    fused = helper.make_node("Gelu", [source], [gelu.output[0]], gelu.name, domain=CONTRIBUTED)
     editor.replace(gelu, [fused])
     remove_unused(editor, doubled)
     return True

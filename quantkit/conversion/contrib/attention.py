@@ -165,19 +165,20 @@ def _same_length(parts: Parts, mask: str, value: str) -> bool:
 
 def _keys(parts: Parts, scores: str) -> str:
     """(T,): 0, 1, … up to the number of keys."""
-    count = parts.add("Squeeze", [parts.add("Shape", [scores], start=3, end=4), parts.ints(0)])
     zero, one = parts.constant(np.int64(0)), parts.constant(np.int64(1))
-    return parts.add("Range", [zero, count, one])
+    return parts.add("Range", [zero, _size(parts, scores, 3), one])
+
+
+def _size(parts: Parts, value: str, axis: int) -> str:
+    """How long an axis is, as one number."""
+    shape = parts.add("Shape", [value], start=axis, end=axis + 1)
+    return parts.add("Squeeze", [shape, parts.ints(0)])
 
 
 def _earlier(parts: Parts, scores: str) -> str:
     """(S, T): whether a key stands no later than the query."""
-    zero, one = parts.constant(np.int64(0)), parts.constant(np.int64(1))
-    axis = parts.ints(0)
-    queries, keys = (
-        parts.add("Squeeze", [parts.add("Shape", [scores], start=start, end=end), axis])
-        for start, end in ((2, 3), (3, 4))
-    )
-    rows = parts.add("Range", [parts.add("Sub", [keys, queries]), keys, one])
-    columns = parts.add("Range", [zero, keys, one])
-    return parts.add("GreaterOrEqual", [parts.add("Unsqueeze", [rows, parts.ints(1)]), columns])
+    queries, keys = _size(parts, scores, 2), _size(parts, scores, 3)
+    first = parts.add("Sub", [keys, queries])
+    rows = parts.add("Range", [first, keys, parts.constant(np.int64(1))])
+    column = parts.add("Unsqueeze", [rows, parts.ints(1)])
+    return parts.add("GreaterOrEqual", [column, _keys(parts, scores)])

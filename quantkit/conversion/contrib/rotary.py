@@ -8,6 +8,8 @@ Shapes are B clips, S steps, N heads, H numbers a head, of which the first R are
 
 from __future__ import annotations
 
+import numpy as np
+
 from quantkit.conversion.contrib.builder import Parts, Unclear
 
 _ATTRIBUTES = ("interleaved", "is_packed_batching", "num_heads", "rotary_embedding_dim", "scale")
@@ -53,16 +55,12 @@ def _angles(parts: Parts, *, by_heads: bool) -> list[str]:
         steps = parts.add("Shape", [parts.input(0)], start=axis, end=axis + 1)
         first = parts.add("Squeeze", [positions, parts.ints(0)])
         last = parts.add("Add", [first, parts.add("Squeeze", [steps, parts.ints(0)])])
-        positions = parts.add("Range", [first, last, _one(parts)])
+        positions = parts.add("Range", [first, last, parts.constant(np.int64(1))])
     axes = parts.ints((1 if by_heads else 2) if by_clip else (0 if by_heads else 1))
     return [
         parts.add("Unsqueeze", [parts.add("Gather", [parts.input(table), positions]), axes])
         for table in (2, 3)
     ]
-
-
-def _one(parts: Parts) -> str:
-    return parts.add("Squeeze", [parts.ints(1), parts.ints(0)])
 
 
 def _turned(parts: Parts, value: str, angles: list[str], half: int) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import onnx
-from onnx import helper
 
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.operators import node_weights, unfolds
+from quantkit.graph.opset import import_contributed
 from quantkit.quantization.choices.settings import LayerChoice
 from quantkit.quantization.kernels.integer_conv import to_conv_integer
-from quantkit.quantization.kernels.integer_lstm import DOMAIN, to_dynamic_lstm
+from quantkit.quantization.kernels.integer_lstm import to_dynamic_lstm
 from quantkit.quantization.kernels.integer_matmul import unfold
 from quantkit.quantization.weights import WeightStore
 
@@ -47,5 +47,5 @@ def quantize_dynamic_layers(
             rewrite = unfold if unfolds(scope, node) else to_conv_integer
             rewrite(scope, node, choice.dynamic_range, weights, choice.activation_bits)
     editor.finish()
-    if contributed and all(opset.domain != DOMAIN for opset in model.opset_import):
-        model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
+    if contributed:
+        import_contributed(model)

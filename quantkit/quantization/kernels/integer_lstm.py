@@ -16,9 +16,9 @@ from onnx import helper
 
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.operators import LayerWeight
+from quantkit.graph.opset import CONTRIBUTED
 from quantkit.quantization.weights import WeightStore, require_constant
 
-DOMAIN = "com.microsoft"
 # W, R, B, sequence_lens, initial_h, initial_c and P, in the order of the float operator.
 _FLOAT_INPUTS = 8
 # What the float operator knows, and this one does not.
@@ -39,7 +39,7 @@ def to_dynamic_lstm(
         inputs[position], scale, zero_point = _operands(editor, layer, weights, nodes)
         grids += [scale, zero_point]
     kernel = helper.make_node(
-        "DynamicQuantizeLSTM", [*inputs, *grids], list(node.output), node.name, domain=DOMAIN
+        "DynamicQuantizeLSTM", [*inputs, *grids], list(node.output), node.name, domain=CONTRIBUTED
     )
     kernel.attribute.extend(each for each in node.attribute if each.name not in _UNKNOWN)
     if editor.parent is None:

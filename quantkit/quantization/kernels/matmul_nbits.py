@@ -27,10 +27,10 @@ from quantkit.codecs.base import Encoded
 from quantkit.codecs.blocks import Blocks
 from quantkit.errors import ModelError
 from quantkit.graph.editor import GraphEditor
+from quantkit.graph.opset import CONTRIBUTED, import_contributed
 from quantkit.quantization.kernels.bias_correction import correct_added_bias, store_bias
 from quantkit.quantization.weights import WeightStore, placed
 
-_DOMAIN = "com.microsoft"
 _INT8_ACTIVATIONS = 4
 
 
@@ -62,8 +62,7 @@ def quantize_matmul_nbits_layers(
     for node in [n for n in editor.nodes if n.name in names]:
         _Rewriting(editor, node, weights, stored).apply()
     editor.finish()
-    if all(opset.domain != _DOMAIN for opset in model.opset_import):
-        model.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
+    import_contributed(model)
 
 
 class _Rewriting:
@@ -136,7 +135,7 @@ class _Rewriting:
             inputs if inputs[-1] else inputs[:-1],
             [output],
             self.name,
-            domain=_DOMAIN,
+            domain=CONTRIBUTED,
             bits=self.codec.bits,
             block_size=self.codec.block_size,
         )
