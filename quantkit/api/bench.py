@@ -18,6 +18,7 @@ from quantkit.benchmarking.tables import write_markdown
 from quantkit.disk.replacing import replaced_together
 from quantkit.errors import InputError
 from quantkit.progress import Progress, no_progress
+from quantkit.tasks.open import require_followed
 
 _JSON, _MARKDOWN, _PAGE = "bench.json", "report.md", "index.html"
 
@@ -67,7 +68,7 @@ def bench(
         raise InputError("there is no model to measure; give at least one")
     folder = optional_path(report, "the report's folder")
     selection, settings = selection or Selection(), settings or BenchSettings()
-    settings = _merged(settings, selection)
+    asked, settings = settings.decoding, _merged(settings, selection)
     if folder is not None:
         check_place(folder, folder=True)
         for name in (_JSON, _MARKDOWN, _PAGE):
@@ -78,6 +79,8 @@ def bench(
     begin(f"measure {models_in_words} on {len(clips)} clips of {corpus.name}")
     with ExitStack() as stack:
         paths = [stack.enter_context(float_model(model)) for model in named]
+        for path in paths:
+            require_followed(path, asked)
         found = run_bench(paths, corpus, settings, progress or no_progress)
     if finished is not None:
         finished(found)

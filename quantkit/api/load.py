@@ -24,7 +24,7 @@ from quantkit.errors import InputError
 from quantkit.graph.info import ArtifactInfo
 from quantkit.runtime.speech_model import SpeechModel
 from quantkit.runtime.transcriber import Transcript, transcribe
-from quantkit.tasks.open import open_speech_model
+from quantkit.tasks.open import open_speech_model, require_followed
 from quantkit.text.decoding import Decoding
 
 
@@ -102,8 +102,9 @@ class Model:
             sample_rate: of the arrays, in hertz; a file says its own.
 
         Returns:
-            for one clip its text, with segments if timestamps were requested, and the language
-            where it knows several; for a list or a corpus a list in the same order.
+            for one clip its text, with segments if timestamps were requested, words if these
+            were, and the language where it knows several; for a list or a corpus a list in the
+            same order.
 
         Raises:
             AudioError: a clip that cannot be read, or is too short or too long; an array of another
@@ -162,7 +163,8 @@ def load(
 
     Raises:
         ModelError: the file is damaged, does not load, or is no artifact of a known task.
-        InputError: a decoder, a language or a number of threads that the model cannot have.
+        InputError: a decoder, a language or a number of threads that the model cannot have, or
+            settings that it has no use for, such as a language of a CTC model.
     """
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 0:
         raise InputError(f"threads is a whole number, 0 for all cores, not {threads!r}")
@@ -173,4 +175,5 @@ def load(
     words = optional_path(decoding.language_model, "the language model")
     with float_model(model) as path:
         decoding = replace(decoding, language_model=words)
+        require_followed(path, decoding)
         return Model(open_speech_model(path, threads, decoding=decoding))

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from quantkit.api.load import load
 from quantkit.cli.decoder_options import DecoderOptions, decoder_options
-from quantkit.cli.framework import Argument, Command, echo
+from quantkit.cli.framework import Argument, Command, OutputFolder, echo
 from quantkit.cli.progress import progress_bar
 from quantkit.cli.streams import echo_json
 from quantkit.errors import InputError
 from quantkit.runtime.transcriber import Transcript
+from quantkit.runtime.transcript_files import FORMS, file_names, write_transcript
+from quantkit.text.captions import CAPTION_FORMS
 
 
 @click.command(
     name="transcribe",
     cls=Command,
-    first=("language", "decoder", "timestamps", "threads", "as_json"),
+    first=("language", "decoder", "words", "form", "output", "threads", "as_json"),
 )
 @click.argument("model", cls=Argument, type=click.Path(path_type=Path), help="The .onnx.")
 @click.argument(
@@ -40,6 +43,24 @@ from quantkit.runtime.transcriber import Transcript
     show_default=True,
     help="Threads per operator; 0 takes all cores.",
 )
+@click.option(
+    "--words",
+    is_flag=True,
+    help="Find when each word was said, and how sure the model is of it; for JSON and subtitles.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice([*FORMS]),
+    help="Of what is printed or written; srt, vtt and tsv have times.  [default: text]",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=OutputFolder(),
+    metavar="FOLDER",
+    help="Write a file for each clip there, called like the clip, instead of printing its text.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per clip and line.")
 def command(
     model: Path,
@@ -47,6 +68,9 @@ def command(
     decoder: DecoderOptions,
     language: str | None,
     threads: int,
+    words: bool,
+    form: str | None,
+    output: Path | None,
     as_json: bool,
 ) -> None:
     """Transcribe CLIPS (WAV, FLAC, Ogg/Opus, MP3 and more, any sample rate) with MODEL.
@@ -58,9 +82,16 @@ def command(
       quantkit transcribe build/wav2letter-en/static-int8.onnx clip.wav
       quantkit transcribe model.onnx one.flac two.mp3 --decoder beam --json
       quantkit transcribe model.onnx clip.wav --decoder beam --language-model words.arpa
-      quantkit transcribe whisper-base.onnx anruf.wav --language de --timestamps --json
+      quantkit transcribe whisper-base.onnx anruf.wav --language de --format srt
+      quantkit transcribe model.onnx calls/*.ogg --words --format json -o texts
     """
-    opened = load(model, threads=threads, decoding=decoder.decoding(language or ""))
+    form = _form(form, as_json)
+    timed = form in CAPTION_FORMS
+    if timed and output is None and len(clips) > 1:
+        raise InputError(f"name a folder for the {form} files of several clips: -o FOLDER")
+    places = [] if output is None else [output / name for name in file_names(clips, form)]
+    decoding = replace(decoder.decoding(language or ""), words=words or timed)
+    opened = load(model, threads=threads, decoding=decoding)
     failed: list[InputError] = []
 
     def tell_failed(error: InputError) -> None:
@@ -68,14 +99,24 @@ def command(
         echo(f"quantkit: {' '.join(str(error).split())}", err=True)
 
     for transcript in _told(opened.transcribe_each(clips, failed=tell_failed), len(clips)):
-        if as_json:
+        if places and transcript.path is not None:
+            place = places[clips.index(transcript.path)]
+            write_transcript(transcript, place, form)
+            echo(str(place))
+        elif form == "json":
             echo_json(transcript.to_dict(), indent=None)
-        elif len(clips) == 1:
-            echo(transcript.text)
-        else:
+        elif form == "text" and len(clips) > 1:
             echo(f"{transcript.name}: {transcript.text}")
+        else:
+            echo(FORMS[form](transcript).removesuffix("\n"))
     if failed:
         click.get_current_context().exit(InputError.exit_code)
+
+
+def _form(form: str | None, as_json: bool) -> str:
+    if as_json and form not in (None, "json"):
+        raise InputError(f"--json and --format {form} are two forms; choose one")
+    return "json" if as_json else form or "text"
 
 
 def _told(transcripts: Iterator[Transcript], total: int) -> Iterator[Transcript]:

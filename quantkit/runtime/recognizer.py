@@ -19,12 +19,15 @@ from quantkit.runtime.long_clips import LongClips
 from quantkit.runtime.padding import padded_batch, runs_of
 from quantkit.runtime.session import create_session
 from quantkit.runtime.speech_model import Output, SpeechModel, require_rows, run_session
+from quantkit.text.byte_labels import bytes_of
 from quantkit.text.ctc import ctc_loss
+from quantkit.text.ctc_alignment import ctc_alignment
 from quantkit.text.decoders import Decoder, decoder_for
 from quantkit.text.decoding import Decoding
 from quantkit.text.labels import Labels
 from quantkit.text.normalize import normalized
 from quantkit.text.scoring import LabelScoring
+from quantkit.text.words import Piece, Word, words_of_pieces
 
 
 class Recognizer(SpeechModel):
@@ -114,6 +117,34 @@ class Recognizer(SpeechModel):
     def text_of(self, output: Output) -> str:
         """What the decoder makes of log-probabilities."""
         return self._decoder(output)
+
+    def words_of(self, output: Output, seconds: float) -> tuple[Word, ...]:
+        """On the likeliest path of frames that writes the text.
+
+        A frame stands for as long as others, so times are right to a frame. A model may write a
+        label in fewer frames than it is said in, and later.
+        """
+        if not self.decoding.words:
+            return ()
+        found = self._decoder.labels_of(output)
+        spans = ctc_alignment(output, found, self.labels.blank)
+        if spans is None:
+            return ()
+        frame = seconds / len(output)
+        separator = self.labels.separator.encode()
+        silent = {*self.labels.silent}
+        pieces = [
+            Piece(
+                bytes_of(self.labels.tokens[label]) + separator,
+                span.first * frame,
+                span.end * frame,
+                span.log_prob,
+            )
+            for label, span in zip(found, spans, strict=True)
+            if label not in silent
+        ]
+        # Where labels hold no spaces, each label is a word.
+        return words_of_pieces(pieces, spaced=bool(separator) or self.labels.has_words)
 
     def problem_of(self, output: Output) -> str:
         """Another shape than (frames, labels), or NaN."""

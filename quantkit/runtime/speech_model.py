@@ -19,6 +19,7 @@ from quantkit.errors import InputError, ModelError
 from quantkit.graph.info import ArtifactInfo
 from quantkit.runtime.errors import runtime_errors
 from quantkit.text.scoring import TextScoring
+from quantkit.text.words import Word
 
 Output = npt.NDArray[Any]
 
@@ -118,6 +119,15 @@ class SpeechModel(ABC):
 
     def segments_of(self, output: Output) -> tuple[Segment, ...]:
         """The segments with times; empty if the model has none."""
+        return ()
+
+    def words_of(self, output: Output, seconds: float) -> tuple[Word, ...]:
+        """The words with times and confidence; empty if the model has none, or nobody asked for
+        them (:attr:`~quantkit.text.decoding.Decoding.words`).
+
+        Args:
+            seconds: duration of the clip.
+        """
         return ()
 
     def problem_of(self, output: Output) -> str:

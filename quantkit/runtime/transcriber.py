@@ -17,6 +17,8 @@ from quantkit.audio.windows import LONGEST_SECONDS, whole_or_blocks
 from quantkit.errors import AudioError, InputError, ModelError
 from quantkit.printable import printable
 from quantkit.runtime.speech_model import Segment, SpeechModel
+from quantkit.text.captions import Caption, captions_of_words
+from quantkit.text.words import Word
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Transcript:
         compute_seconds: wall time of front end, model and decoder, without reading the file.
         language: code of what is spoken; empty where the model knows one only.
         segments: segments with times, if timestamps were requested.
+        words: words with times and confidence, if these were requested.
     """
 
     path: Path | None
@@ -38,6 +41,7 @@ class Transcript:
     compute_seconds: float
     language: str = ""
     segments: tuple[Segment, ...] = ()
+    words: tuple[Word, ...] = ()
 
     @property
     def name(self) -> str:
@@ -56,11 +60,23 @@ class Transcript:
             found["language"] = self.language
         if self.segments:
             found["segments"] = self.rows()
+        if self.words:
+            found["words"] = [asdict(word) for word in self.words]
         return found
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per segment, for ``pandas.DataFrame``."""
         return [asdict(segment) for segment in self.segments]
+
+    def captions(self) -> list[Caption]:
+        """For subtitles: the segments, or else words that follow one another.
+
+        Empty where the model gave times of neither.
+        """
+        if self.segments:
+            return [Caption(each.start, each.end, each.text) for each in self.segments]
+        between = " " if " ".join(word.text for word in self.words) == self.text else ""
+        return captions_of_words(self.words, between)
 
 
 def transcribe(
@@ -109,6 +125,7 @@ def _transcript(model: SpeechModel, clip: Utterance) -> Transcript:
     if problem := model.problem_of(output):
         raise AudioError(f"{clip.place}: the model gives {problem} for it")
     text = model.text_of(output)
+    words = model.words_of(output, reader.samples / rate)
     taken = time.perf_counter() - start - reader.seconds
     return Transcript(
         clip.path,
@@ -117,6 +134,7 @@ def _transcript(model: SpeechModel, clip: Utterance) -> Transcript:
         taken,
         model.language_of(output),
         model.segments_of(output),
+        words,
     )
 
 

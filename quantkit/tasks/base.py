@@ -240,6 +240,9 @@ class Task(ABC):
             InputError: a decoding that the task has not.
         """
 
+    #: Fields of :class:`~quantkit.text.decoding.Decoding` that a model of it can follow; None: all.
+    follows: ClassVar[frozenset[str] | None] = None
+
     @abstractmethod
     def can_run(self, info: ArtifactInfo) -> bool:
         """Whether the metadata say enough to make text of audio."""

@@ -37,6 +37,8 @@ class ClassificationTask(Task):
     # the divergence.
     patience = 3.0
     adoption = Adoption(per_frame=False, meaning=_classes)
+    # A command may name the decoder that models of other tasks are measured with.
+    follows = frozenset(("decoder",))
 
     def text_of(
         self, info: ArtifactInfo, posteriors: Array, inputs: Mapping[str, Array]

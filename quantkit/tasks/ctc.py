@@ -34,6 +34,7 @@ class CtcTask(Task):
     name = CTC
     unit = "frame"
     adoption = Adoption(per_frame=True, meaning=_labels)
+    follows = frozenset(("decoder", "width", "language_model", "lm_weight", "word_score", "words"))
 
     def text_of(
         self, info: ArtifactInfo, posteriors: Array, inputs: Mapping[str, Array]

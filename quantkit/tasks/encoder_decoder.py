@@ -39,6 +39,12 @@ class EncoderDecoderTask(Task):
     # A window of 30 seconds costs the same however little is said in it, and what the decoder does
     # depends on the language.
     fewest_feeds = 8
+    follows = frozenset(
+        (
+            *("decoder", "width", "language", "translate", "timestamps", "temperatures", "seed"),
+            *("window", "words"),
+        )
+    )
 
     def mark_graphs(self, whole: onnx.ModelProto) -> None:
         """In the shorter form, which every version of quantkit reads."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from quantkit.errors import ModelError
+from quantkit.errors import InputError, ModelError
 from quantkit.graph.artifact import graph_roles, read_info
 from quantkit.runtime.speech_model import SpeechModel
 from quantkit.tasks.catalogue import task_of
@@ -40,3 +40,15 @@ def open_speech_model(
             f"{', '.join(task.roles)}; make it anew with `quantkit export`"
         )
     return task.open(path, threads, check=False, decoding=decoding)
+
+
+def require_followed(path: Path, decoding: Decoding) -> None:
+    """Refuse settings that the artifact at ``path`` has no use for.
+
+    Raises:
+        InputError: which.
+        ModelError: the file is damaged, or no artifact of a known task.
+    """
+    task = task_of(read_info(path, check=False))
+    if task.follows is not None and (vain := ", ".join(decoding.beyond(task.follows))):
+        raise InputError(f"{path} is a {task.name} model, which has no use for {vain}")

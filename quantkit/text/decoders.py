@@ -6,7 +6,6 @@ import importlib
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -22,12 +21,34 @@ from quantkit.text.prefix_beam import prefix_beam_search
 DECODERS = ("greedy", "beam", "ctcdecode")
 
 
-class Decoder(Protocol):
-    """Turns the (frames, labels) natural log-probabilities of one clip into text."""
+#: From contiguous float32 (frames, labels) with frames > 0 to labels, without blanks and repeats.
+Search = Callable[[FloatArray], list[int]]
+
+
+class Decoder:
+    """Turns the (frames, labels) natural log-probabilities of one clip into text.
+
+    Args:
+        labels: the alphabet of the log-probabilities.
+        search: finds the labels of the text.
+    """
+
+    def __init__(self, labels: Labels, search: Search) -> None:
+        self.labels = labels
+        self._search = search
 
     def __call__(self, log_probs: FloatArray) -> str:
-        """The text of one clip."""
-        ...
+        """The text of one clip.
+
+        Raises:
+            InputError: an array of another shape, or with NaN.
+        """
+        return spaced(self.labels, self.labels_of(log_probs))
+
+    def labels_of(self, log_probs: FloatArray) -> list[int]:
+        """The labels that write the text of one clip; see :meth:`__call__`."""
+        checked = _checked(log_probs, self.labels)
+        return self._search(checked) if len(checked) else []
 
 
 def decoder_named(
@@ -88,12 +109,7 @@ def greedy_decoder(labels: Labels) -> Decoder:
     >>> decode(np.log(np.array([[0.1, 0.8, 0.1], [0.1, 0.8, 0.1], [0.2, 0.1, 0.7]])))
     'ab'
     """
-
-    def decode(log_probs: FloatArray) -> str:
-        checked = _checked(log_probs, labels)
-        return collapsed(labels, checked.argmax(axis=1).tolist())
-
-    return decode
+    return Decoder(labels, lambda rows: collapsed(rows.argmax(axis=1).tolist(), labels.blank))
 
 
 def beam_decoder(
@@ -130,12 +146,7 @@ def beam_decoder(
         search = language_model_decoder(labels, language_model, width, lm_weight, word_score)
     else:
         search = _search_without_language_model(labels, width)
-
-    def decode(log_probs: FloatArray) -> str:
-        checked = _checked(log_probs, labels)
-        return search(checked) if checked.shape[0] else ""
-
-    return decode
+    return Decoder(labels, search)
 
 
 def ctcdecode_decoder(
@@ -162,7 +173,7 @@ def ctcdecode_decoder(
             "the decoder `ctcdecode` needs the package of that name (pip install ctcdecode) and "
             "PyTorch; the decoder `beam` needs neither"
         ) from error
-    search = library.CTCBeamDecoder(
+    beam = library.CTCBeamDecoder(
         list(labels.tokens),
         model_path=None if language_model is None else str(language_model),
         alpha=lm_weight if language_model is not None else 0.0,
@@ -175,17 +186,15 @@ def ctcdecode_decoder(
         log_probs_input=True,
     )
 
-    def decode(log_probs: FloatArray) -> str:
-        checked = _checked(log_probs, labels)
-        if not checked.shape[0]:
-            return ""
-        tokens, _, _, lengths = search.decode(torch.from_numpy(checked[None].copy()))
-        return spaced(labels, tokens[0][0][: int(lengths[0][0])].tolist())
+    def search(log_probs: FloatArray) -> list[int]:
+        tokens, _, _, lengths = beam.decode(torch.from_numpy(log_probs[None].copy()))
+        found: list[int] = tokens[0][0][: int(lengths[0][0])].tolist()
+        return found
 
-    return decode
+    return Decoder(labels, search)
 
 
-def _search_without_language_model(labels: Labels, width: int) -> Callable[[FloatArray], str]:
+def _search_without_language_model(labels: Labels, width: int) -> Search:
     try:
         library = flashlight()
     except MissingDependencyError:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from quantkit.errors import InputError
@@ -15,6 +16,20 @@ WHOLE = math.inf
 #: Temperatures that are tried in turn while the decoded text looks like a failure (Radford et al.
 #: 2022, section 4.5).
 TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+
+# What a model may be asked for that has no use for it.
+_ASKED = {
+    "width": "a beam (beam width)",
+    "language_model": "a language model",
+    "lm_weight": "a language model (its weight)",
+    "word_score": "a language model (word score)",
+    "language": "a language (language)",
+    "translate": "a translation (translate)",
+    "timestamps": "times (timestamps)",
+    "temperatures": "temperatures of a fallback (no fallback)",
+    "window": "a window (window)",
+    "words": "times of words (words)",
+}
 
 
 @dataclass(frozen=True)
@@ -34,6 +49,7 @@ class Decoding:
         window: seconds of silence that Whisper computes behind a clip of less than 30 seconds;
             infinite: windows of 30 seconds, as it was trained on; None: as the artifact says, or
             those. See :mod:`quantkit.runtime.whisper.cut_windows`.
+        words: whether the time and the confidence of each word are found.
     """
 
     decoder: str = "greedy"
@@ -47,6 +63,7 @@ class Decoding:
     temperatures: tuple[float, ...] = TEMPERATURES
     seed: int = 0
     window: float | None = None
+    words: bool = False
 
     def __post_init__(self) -> None:
         if self.width is not None and self.width < 1:
@@ -57,6 +74,17 @@ class Decoding:
             raise InputError("give at least one temperature, and none below 0")
         if self.window is not None:
             checked_window(self.window)
+
+    def beyond(self, followed: Collection[str]) -> Iterator[str]:
+        """What it asks for beside the settings in ``followed``, in words.
+
+        >>> [*Decoding(language="de", timestamps=True).beyond(["language"])]
+        ['times (timestamps)']
+        """
+        for setting in fields(self):
+            asked = getattr(self, setting.name) != setting.default
+            if asked and setting.name not in followed:
+                yield _ASKED.get(setting.name, setting.name)
 
     @property
     def ctc_width(self) -> int:

@@ -36,7 +36,7 @@ def flashlight() -> Any:
 
 def free_search(
     labels: Labels, width: int, language_model: Any, lm_weight: float
-) -> Callable[[FloatArray], str]:
+) -> Callable[[FloatArray], list[int]]:
     """Lexicon-free flashlight search over contiguous float32 (frames, labels), frames > 0.
 
     Args:
@@ -61,16 +61,16 @@ def free_search(
         [],
     )
 
-    def run(log_probs: FloatArray) -> str:
+    def run(log_probs: FloatArray) -> list[int]:
         results = search.decode(log_probs.ctypes.data, *log_probs.shape)
-        return collapsed(labels, [i for i in results[0].tokens if i != _NO_SILENCE])
+        return collapsed([i for i in results[0].tokens if i != _NO_SILENCE], labels.blank)
 
     return run
 
 
-def collapsed(labels: Labels, path: Sequence[int]) -> str:
-    """Text of a frame-wise path: repeats collapsed, then blanks removed."""
-    return spaced(labels, [index for index, _ in groupby(path) if index != labels.blank])
+def collapsed(path: Sequence[int], blank: int) -> list[int]:
+    """A frame-wise path without repeats, and then without blanks."""
+    return [index for index, _ in groupby(path) if index != blank]
 
 
 def spaced(labels: Labels, indices: Sequence[int]) -> str:

@@ -41,7 +41,7 @@ _NO_UNKNOWN = -1
 
 def language_model_decoder(
     labels: Labels, path: Path, width: int, lm_weight: float, word_score: float
-) -> Callable[[FloatArray], str]:
+) -> Callable[[FloatArray], list[int]]:
     """A search over contiguous float32 (frames, labels) log-probabilities with frames > 0.
 
     Raises:
@@ -160,7 +160,7 @@ def _word_search(
     width: int,
     lm_weight: float,
     word_score: float,
-) -> Callable[[FloatArray], str]:
+) -> Callable[[FloatArray], list[int]]:
     if labels.are_pieces:
         raise InputError(
             f"language model {path} is over words, but the labels are pieces of words; use a model "
@@ -207,11 +207,11 @@ def _word_search(
         False,
     )
 
-    def run(log_probs: FloatArray) -> str:
+    def run(log_probs: FloatArray) -> list[int]:
         results = search.decode(log_probs.ctypes.data, *log_probs.shape)
         if not results:
-            return ""
-        return " ".join(spellings[words[i]] for i in results[0].words if i >= 0)
+            return []
+        return labels.encode(" ".join(spellings[words[i]] for i in results[0].words if i >= 0))
 
     return run
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quantkit.arrays import FloatArray
-from quantkit.text.flashlight_search import BEAM_THRESHOLD, spaced
+from quantkit.text.flashlight_search import BEAM_THRESHOLD
 from quantkit.text.labels import Labels
 
 _Integers = npt.NDArray[np.int64]
@@ -26,12 +26,12 @@ _NO_LABEL = -1
 
 def prefix_beam_search(
     labels: Labels, width: int, threshold: float = BEAM_THRESHOLD
-) -> Callable[[FloatArray], str]:
+) -> Callable[[FloatArray], list[int]]:
     """A search over (frames, labels) natural log-probabilities.
 
     >>> search = prefix_beam_search(Labels(("_", "a")), width=4)
     >>> search(np.log(np.array([[0.6, 0.4], [0.6, 0.4]], np.float32)))
-    'a'
+    [1]
 
     Args:
         labels: the alphabet of the log-probabilities.
@@ -39,10 +39,7 @@ def prefix_beam_search(
         threshold: hypotheses this far (natural log) behind the best are dropped.
     """
 
-    def run(log_probs: FloatArray) -> str:
-        return spaced(labels, best_labels(log_probs, labels.blank, width, threshold))
-
-    return run
+    return lambda log_probs: best_labels(log_probs, labels.blank, width, threshold)
 
 
 def best_labels(
