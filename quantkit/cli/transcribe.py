@@ -108,7 +108,8 @@ def command(
         elif form == "text" and len(clips) > 1:
             echo(f"{transcript.name}: {transcript.text}")
         else:
-            echo(FORMS[form](transcript).removesuffix("\n"))
+            for line in FORMS[form](transcript).splitlines():
+                echo(line)
     if failed:
         click.get_current_context().exit(InputError.exit_code)
 

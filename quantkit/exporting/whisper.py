@@ -30,6 +30,7 @@ from quantkit.models.pretrained_files import files_of, name_of
 from quantkit.models.whisper.checkpoint import load_whisper
 from quantkit.models.whisper.network import WhisperDecoder, WhisperEncoder
 from quantkit.runtime.malloc_trim import malloc_trim
+from quantkit.runtime.whisper.cross_attention import with_alignment_heads
 from quantkit.runtime.whisper.cut_windows import with_window
 from quantkit.tasks.encoder_decoder import EncoderDecoderTask
 from quantkit.version import __version__
@@ -84,6 +85,8 @@ def export_whisper(
         licence=checkpoint.licence,
         vocabulary=checkpoint.vocabulary,
     )
+    if checkpoint.alignment_heads:
+        info = with_alignment_heads(info, checkpoint.alignment_heads)
     if window is not None:
         info = with_window(info, window)
     with folder_beside(destination) as scratch:

@@ -71,10 +71,13 @@ class Transcript:
     def captions(self) -> list[Caption]:
         """For subtitles: the segments, or else words that follow one another.
 
-        Empty where the model gave times of neither.
+        Where the model gives times of neither, as one that tells keywords apart, the text stands
+        there for the whole clip.
         """
         if self.segments:
             return [Caption(each.start, each.end, each.text) for each in self.segments]
+        if not self.words and self.text:
+            return [Caption(0.0, self.seconds, self.text)]
         between = " " if " ".join(word.text for word in self.words) == self.text else ""
         return captions_of_words(self.words, between)
 

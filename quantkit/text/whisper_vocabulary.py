@@ -133,11 +133,11 @@ class WhisperVocabulary:
 
     def decode(self, tokens: Iterable[int]) -> str:
         """Text of tokens; those that steer the decoder are left out."""
-        content = b"".join(
-            self.pieces[token] if 0 <= token < self.end else self.added.get(token, b"")
-            for token in tokens
-        )
-        return content.decode("utf-8", errors="replace")
+        return b"".join(map(self.content, tokens)).decode("utf-8", errors="replace")
+
+    def content(self, token: int) -> bytes:
+        """What a token adds to a text; nothing, of one that steers the decoder."""
+        return self.pieces[token] if 0 <= token < self.end else self.added.get(token, b"")
 
     def to_json(self) -> str:
         """The form that is stored in an artifact's ``quantkit.vocabulary`` metadata.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -14,7 +15,7 @@ class Word:
     """A word, or a character of a script that divides none.
 
     Args:
-        start, end: seconds in the clip.
+        start, end: seconds in the clip, punctuation left out.
         confidence: geometric mean of the probabilities of its labels or tokens, 0 to 1. It orders
             words by how likely they are to be right, and is no share of right words.
     """
@@ -49,11 +50,14 @@ class _Open:
     pieces: list[Piece] = field(default_factory=list)
 
     def closed(self) -> Word:
-        sure = math.exp(sum(piece.log_prob for piece in self.pieces) / len(self.pieces))
+        # Punctuation is not said: what stands for it is a pause.
+        said = [piece for piece in self.pieces if not _is_punctuation(piece.content)]
+        said = said or self.pieces
+        sure = math.exp(sum(piece.log_prob for piece in said) / len(said))
         return Word(
             self.content.decode("utf-8", "replace"),
-            round(self.pieces[0].start, 3),
-            round(max(piece.end for piece in self.pieces), 3),
+            round(said[0].start, 3),
+            round(max(piece.end for piece in said), 3),
             round(min(1.0, sure), 4),
         )
 
@@ -83,6 +87,15 @@ def words_of_pieces(pieces: Iterable[Piece], *, spaced: bool = True) -> tuple[Wo
             found.append(word.closed())
             word = _Open()
     return (*found, word.closed()) if word.content else tuple(found)
+
+
+def _is_punctuation(content: bytes) -> bool:
+    """Whether there are signs and spaces only."""
+    try:
+        text = content.decode("utf-8").replace(" ", "")
+    except UnicodeDecodeError:
+        return False
+    return all(unicodedata.category(sign).startswith("P") for sign in text)
 
 
 def _is_whole(content: bytes) -> bool:

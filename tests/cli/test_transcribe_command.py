@@ -190,3 +190,83 @@ def test_a_name_that_is_no_utf8(
     assert capsys.readouterr().out == f"{tmp_path}/caf\\xe9\\nclip.flac: a\n{clip}: a\n"
     assert run(model, odd, "--json") == 0
     assert json.loads(capsys.readouterr().out)["path"].endswith("caf\\xe9\\nclip.flac")
+
+
+class TestWordsAndSubtitles:
+    def test_json_has_words_when_they_are_asked_for(
+        self, model: Path, clip: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(model, clip, "--words", "--format", "json") == 0
+        (word,) = json.loads(capsys.readouterr().out)["words"]
+        # The model writes one `a` all through the clip of half a second.
+        assert (word["text"], word["start"], word["end"]) == ("a", 0.0, 0.5)
+        assert word["confidence"] == pytest.approx(1.0, abs=1e-3)
+
+    def test_without_being_asked_it_has_none(
+        self, model: Path, clip: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(model, clip, "--json") == 0
+        assert "words" not in json.loads(capsys.readouterr().out)
+
+    def test_subtitles_of_one_clip_are_printed(
+        self, model: Path, clip: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(model, clip, "--format", "srt") == 0
+        assert capsys.readouterr().out == "1\n00:00:00,000 --> 00:00:00,500\na\n"
+
+    def test_those_of_several_go_into_a_folder(
+        self, model: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        other = clip.with_name("other.flac")
+        other.write_bytes(clip.read_bytes())
+        assert run(model, clip, other, "--format", "vtt") == 2
+        assert "-o FOLDER" in capsys.readouterr().err
+        assert run(model, clip, other, "--format", "vtt", "-o", tmp_path / "texts") == 0
+        assert sorted(path.name for path in (tmp_path / "texts").iterdir()) == [
+            "clip.vtt",
+            "other.vtt",
+        ]
+        assert (tmp_path / "texts/clip.vtt").read_text().startswith("WEBVTT\n\n00:00:00.000")
+
+    @pytest.mark.parametrize(("form", "name"), [("text", "clip.txt"), ("json", "clip.json")])
+    def test_plain_texts_and_json_can_be_written_too(
+        self, model: Path, clip: Path, tmp_path: Path, form: str, name: str
+    ) -> None:
+        assert run(model, clip, "--format", form, "-o", tmp_path / "texts") == 0
+        written = (tmp_path / "texts" / name).read_text()
+        assert (json.loads(written)["text"] if form == "json" else written) in ("a", "a\n")
+
+    def test_clips_of_one_name_are_not_written_over_each_other(
+        self, model: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "b").mkdir()
+        other = tmp_path / "b" / "clip.wav"
+        other.write_bytes(clip.read_bytes())
+        assert run(model, clip, other, "-o", tmp_path / "texts") == 2
+        assert "would both be called clip.txt" in capsys.readouterr().err
+        assert not (tmp_path / "texts").exists()
+
+    def test_two_forms_are_refused(
+        self, model: Path, clip: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(model, clip, "--json", "--format", "srt") == 2
+        assert "choose one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--translate"], "a translation"),
+        (["--language", "de"], "a language"),
+        (["--timestamps"], "times"),
+        (["--no-fallback"], "a fallback"),
+        (["--window", "4"], "a window"),
+    ],
+)
+def test_what_a_ctc_model_cannot_follow_is_refused(
+    model: Path, clip: Path, options: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(model, clip, *options) == 2
+    error = capsys.readouterr().err
+    assert "is a ctc model, which has no use for " in error
+    assert named in error

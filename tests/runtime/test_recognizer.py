@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from quantkit.arrays import FloatArray
@@ -17,8 +19,12 @@ from quantkit.audio.utterance import Utterance
 from quantkit.errors import InputError, ModelError
 from quantkit.exporting.frontend_graph import fuse_frontend
 from quantkit.graph.artifact import load_model, save_model
+from quantkit.graph.info import ArtifactInfo
 from quantkit.runtime.recognizer import Recognizer
 from quantkit.text.decoders import greedy_decoder
+from quantkit.text.decoding import Decoding
+from quantkit.text.labels import Labels
+from quantkit.text.words import Word
 
 
 def noise(*shape: int, loudness: float = 1.0) -> FloatArray:
@@ -163,3 +169,44 @@ def test_outputs_of_other_shapes_and_types_are_named(
     save_model(model, artifact)
     with pytest.raises(ModelError, match=f"output {name} (must have|is no number of frames)"):
         Recognizer.load(artifact).log_probs([noise(5, 40)])
+
+
+class TestWords:
+    """Of four frames of a clip of two seconds: blank, h, i i."""
+
+    def words(self, labels: Labels, path: list[int], decoder: str = "greedy") -> tuple[Word, ...]:
+        rows = np.full((len(path), len(labels)), 0.01, np.float32)
+        rows[np.arange(len(path)), path] = 1 - 0.01 * (len(labels) - 1)
+        decoding = Decoding(decoder, words=True)
+        model = Recognizer(ArtifactInfo(labels=labels), None, decoding)  # type: ignore[arg-type]
+        return model.words_of(np.log(rows), seconds=2.0)
+
+    def test_letters_make_words(self) -> None:
+        labels = Labels(("_", " ", "h", "i"))
+        first, second = self.words(labels, [0, 2, 3, 3, 1, 1, 3, 0])
+        assert (first.text, first.start, first.end) == ("hi", 0.25, 1.0)
+        assert (second.text, second.start, second.end) == ("i", 1.5, 1.75)
+        assert first.confidence == pytest.approx(0.97, abs=1e-3)
+
+    def test_phonemes_are_words_each(self) -> None:
+        labels = Labels(("_", "AA", "K"), separator=" ")
+        assert [word.text for word in self.words(labels, [2, 1])] == ["K", "AA"]
+
+    def test_labels_without_spaces_are_words_each(self) -> None:
+        assert [word.text for word in self.words(Labels(("_", "你", "好")), [1, 2])] == ["你", "好"]
+
+    def test_silent_labels_are_none(self) -> None:
+        labels = Labels(("_", "<unk>", "a", " "), silent=(1,))
+        assert [word.text for word in self.words(labels, [2, 1, 3, 2])] == ["a", "a"]
+
+    def test_nobody_asked(self) -> None:
+        model = Recognizer(ArtifactInfo(labels=Labels.english()), None)  # type: ignore[arg-type]
+        assert model.words_of(np.zeros((4, 29), np.float32), 2.0) == ()
+
+    @settings(max_examples=40, deadline=None)
+    @given(st.lists(st.integers(0, 3), min_size=1, max_size=30))
+    def test_they_write_the_text(self, path: list[int]) -> None:
+        labels = Labels(("_", " ", "h", "i"))
+        rows = np.log(np.eye(4, dtype=np.float32)[path] * 0.96 + 0.01)
+        words = " ".join(word.text for word in self.words(labels, path))
+        assert words == greedy_decoder(labels)(rows)

@@ -11,8 +11,10 @@ import soundfile
 from quantkit.audio.utterance import Utterance
 from quantkit.errors import AudioError, InputError
 from quantkit.runtime.recognizer import Recognizer
-from quantkit.runtime.speech_model import Output
-from quantkit.runtime.transcriber import transcribe
+from quantkit.runtime.speech_model import Output, Segment
+from quantkit.runtime.transcriber import Transcript, transcribe
+from quantkit.text.captions import Caption
+from quantkit.text.words import Word
 
 
 class FrameCounter(Recognizer):
@@ -57,3 +59,22 @@ def test_a_long_clip_is_heard_in_windows_and_gives_the_same(artifact: Path, tmp_
     features = model.features(Utterance(tmp_path / "long.wav"))
     (windowed,) = model.outputs([features])
     np.testing.assert_allclose(windowed, model._at_once([features])[0], atol=1e-5)
+
+
+class TestCaptions:
+    def test_segments_are_captions(self) -> None:
+        transcript = Transcript(None, "a b", 3.0, 0.1, segments=(Segment(0.5, 1.0, "a b"),))
+        assert transcript.captions() == [Caption(0.5, 1.0, "a b")]
+
+    def test_words_are_joined_as_in_the_text(self) -> None:
+        words = (Word("a", 0.0, 0.5, 1.0), Word("b", 0.5, 1.0, 1.0))
+        spaced = Transcript(None, "a b", 3.0, 0.1, words=words)
+        joined = Transcript(None, "ab", 3.0, 0.1, words=words)
+        assert spaced.captions() == [Caption(0.0, 1.0, "a b")]
+        assert joined.captions() == [Caption(0.0, 1.0, "ab")]
+
+    def test_a_text_without_times_stands_for_the_clip(self) -> None:
+        assert Transcript(None, "stop", 1.0, 0.1).captions() == [Caption(0.0, 1.0, "stop")]
+
+    def test_silence_has_none(self) -> None:
+        assert Transcript(None, "", 1.0, 0.1).captions() == []

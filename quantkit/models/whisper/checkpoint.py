@@ -26,6 +26,7 @@ from quantkit.models.pretrained_files import (
     feature_extractor,
     is_ctranslate2,
     licence_of,
+    optional_json_object,
     read_json_object,
     weights_files,
 )
@@ -35,7 +36,13 @@ from quantkit.models.whisper.ctranslate2 import (
     read_arrays,
     whisper_state,
 )
-from quantkit.models.whisper.generation import Generation, read_generation, token_list
+from quantkit.models.whisper.generation import (
+    GENERATION_NAME,
+    Generation,
+    alignment_heads,
+    read_generation,
+    token_list,
+)
 from quantkit.models.whisper.openai import read_openai
 from quantkit.models.whisper.positions import restore_positions
 from quantkit.models.whisper.vocabulary_files import read_vocabulary
@@ -55,6 +62,7 @@ class WhisperCheckpoint:
         model: a ``transformers.WhisperForConditionalGeneration``.
         sha256: of the weights.
         licence: from the model's card.
+        alignment_heads: layer and head of cross-attention that follow the audio; none if unnamed.
     """
 
     model: Any
@@ -62,6 +70,7 @@ class WhisperCheckpoint:
     frontend: WhisperFrontend
     sha256: str
     licence: str
+    alignment_heads: tuple[tuple[int, int], ...] = ()
 
 
 def load_whisper(path: Path, adapter: Path | None = None) -> WhisperCheckpoint:
@@ -126,6 +135,7 @@ def load_ctranslate2(folder: Path) -> WhisperCheckpoint:
         WhisperFrontend(mel_bands=bands),
         sha256_of(weights),
         licence_of(folder),
+        alignment_heads(content),
     )
 
 
@@ -171,7 +181,8 @@ def load_transformers(folder: Path) -> WhisperCheckpoint:
     restore_positions(model)
     frontend = WhisperFrontend(mel_bands=int(model.config.num_mel_bins))
     digest, licence = digest_of(files), licence_of(folder)
-    return WhisperCheckpoint(model, vocabulary, frontend, digest, licence)
+    heads = alignment_heads(optional_json_object(folder / GENERATION_NAME))
+    return WhisperCheckpoint(model, vocabulary, frontend, digest, licence, heads)
 
 
 def _require_lengths(settings: WhisperConfig, folder: Path) -> None:

@@ -117,6 +117,22 @@ def token_list(value: object, origin: Path) -> list[int]:
     return value
 
 
+def alignment_heads(settings: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
+    """Layer and head of each head of cross-attention that follows the audio; none if unnamed.
+
+    Args:
+        settings: content of ``generation_config.json``, or of CTranslate2's ``config.json``.
+    """
+    rows = settings.get("alignment_heads")
+    if not isinstance(rows, list):
+        return ()
+    return tuple(
+        (row[0], row[1])
+        for row in rows
+        if isinstance(row, list) and len(row) == 2 and all(map(is_token, row))
+    )
+
+
 def is_token(value: object) -> TypeGuard[int]:
     """Whether ``value`` can be an id."""
     return type(value) is int and value >= 0

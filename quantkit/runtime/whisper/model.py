@@ -15,15 +15,33 @@ from quantkit.errors import InputError, ModelError
 from quantkit.graph.artifact import model_files, read_info
 from quantkit.graph.info import ArtifactInfo
 from quantkit.runtime.speech_model import Output, Segment, SpeechModel
+from quantkit.runtime.whisper.cross_attention import CrossAttention, alignment_heads_of
 from quantkit.runtime.whisper.cut_windows import window_of
 from quantkit.runtime.whisper.network import WhisperNetwork
+from quantkit.runtime.whisper.timing import TokenTimer
 from quantkit.runtime.whisper.windows import Listener
 from quantkit.text.decoding import WHOLE, Decoding
 from quantkit.text.scoring import WrittenTextScoring
 from quantkit.text.whisper_vocabulary import TIMESTAMP_STEP, WhisperVocabulary
+from quantkit.text.words import Piece, Word, words_of_pieces
+
+#: An id; the frame at which its window begins; in that window, when it was said, in seconds, and
+#: the natural logarithm of its probability, none of which are numbers where nobody asked.
+TOKEN = np.dtype(
+    [
+        ("token", np.int64),
+        ("window", np.int64),
+        ("start", np.float64),
+        ("end", np.float64),
+        ("log_prob", np.float64),
+    ]
+)
+_UNTIMED = (np.nan, np.nan, np.nan)
 
 # Of the beam, where none is named.
 _USUAL_WIDTH = 5
+# Languages whose script divides no words by spaces, as Whisper calls them.
+_UNSPACED = frozenset(("zh", "ja", "th", "lo", "my", "yue", "km"))
 
 
 class WhisperModel(SpeechModel):
@@ -32,6 +50,7 @@ class WhisperModel(SpeechModel):
     Args:
         info: of the encoder's file.
         decoding: how the text is searched for.
+        attention: what times of words are found by; None: there are none.
 
     Raises:
         ModelError: the artifact has no vocabulary or front end of Whisper.
@@ -39,7 +58,11 @@ class WhisperModel(SpeechModel):
     """
 
     def __init__(
-        self, info: ArtifactInfo, network: WhisperNetwork, decoding: Decoding | None = None
+        self,
+        info: ArtifactInfo,
+        network: WhisperNetwork,
+        decoding: Decoding | None = None,
+        attention: CrossAttention | None = None,
     ) -> None:
         super().__init__(info)
         decoding = decoding or Decoding()
@@ -65,7 +88,8 @@ class WhisperModel(SpeechModel):
             decoding = replace(decoding, window=window_of(info))
         self.vocabulary = vocabulary
         self.network = network
-        self.listener = Listener(network, vocabulary, info.frontend, decoding, width)
+        timer = None if attention is None else TokenTimer(attention)
+        self.listener = Listener(network, vocabulary, info.frontend, decoding, width, timer)
 
     @classmethod
     def load(
@@ -85,7 +109,11 @@ class WhisperModel(SpeechModel):
         encoder, *decoders = model_files(path)
         if len(decoders) != 1:
             raise ModelError(f"{path} names no decoder, so it is no whole Whisper")
-        return cls(info, WhisperNetwork.load(encoder, decoders[0], threads), decoding)
+        network = WhisperNetwork.load(encoder, decoders[0], threads)
+        attention = None
+        if decoding is not None and decoding.words:
+            attention = CrossAttention.load(decoders[0], alignment_heads_of(info), threads)
+        return cls(info, network, decoding, attention)
 
     @property
     def scoring(self) -> WrittenTextScoring:
@@ -110,7 +138,7 @@ class WhisperModel(SpeechModel):
         return False
 
     def outputs(self, batch: Sequence[FloatArray]) -> list[Output]:
-        """For each clip (tokens, 2): a token, and the frame at which its window begins.
+        """For each clip the tokens of all windows, an array of :data:`TOKEN`.
 
         The first token of a window is that of its language, where the model knows several.
         """
@@ -118,19 +146,44 @@ class WhisperModel(SpeechModel):
 
     def _tokens(self, features: FloatArray) -> Output:
         languages = self.vocabulary.languages or {}
-        rows = [
-            (token, window.start)
-            for window in self.listener.windows(features)
-            for token in (
-                *((languages[window.language],) if window.language else ()),
-                *window.tokens,
-            )
-        ]
-        return np.array(rows, np.int64).reshape(-1, 2)
+        rows: list[tuple[int, int, float, float, float]] = []
+        for window in self.listener.windows(features):
+            if window.language:
+                rows.append((languages[window.language], window.start, *_UNTIMED))
+            said = iter(window.said)
+            for token in window.tokens:
+                timed = None if token in self.vocabulary.times else next(said, None)
+                rows.append(
+                    (
+                        token,
+                        window.start,
+                        *(_UNTIMED if timed is None else (timed.start, timed.end, timed.log_prob)),
+                    )
+                )
+        return np.array(rows, TOKEN)
 
     def text_of(self, output: Output) -> str:
         """The text of all windows."""
-        return self.vocabulary.decode(output[:, 0].tolist()).strip()
+        return self.vocabulary.decode(output["token"].tolist()).strip()
+
+    def words_of(self, output: Output, seconds: float) -> tuple[Word, ...]:
+        """By the attention of the decoder to the audio; right to about a tenth of a second."""
+        frontend = self.listener.frontend
+        said = output[~np.isnan(output["log_prob"])]
+        contents = map(self.vocabulary.content, said["token"].tolist())
+        offsets = map(frontend.seconds_of, said["window"].tolist())
+        pieces = [
+            Piece(content, offset + start, offset + end, log_prob)
+            for content, offset, start, end, log_prob in zip(
+                contents,
+                offsets,
+                said["start"].tolist(),
+                said["end"].tolist(),
+                said["log_prob"].tolist(),
+                strict=True,
+            )
+        ]
+        return words_of_pieces(pieces, spaced=self.language_of(output) not in _UNSPACED)
 
     def seconds_of(self, clip: FloatArray) -> float:
         """Without the silent window behind the clip."""
@@ -139,13 +192,14 @@ class WhisperModel(SpeechModel):
 
     def language_of(self, output: Output) -> str:
         """Code of the language of the first window; empty where the model knows only one."""
-        return self.vocabulary.language_of(int(output[0, 0])) if len(output) else ""
+        return self.vocabulary.language_of(int(output["token"][0])) if len(output) else ""
 
     def segments_of(self, output: Output) -> tuple[Segment, ...]:
         """The segments with times; empty without timestamps."""
         first, times = self.vocabulary.timestamps, self.vocabulary.times
         segments: list[Segment] = []
-        for start, tokens in groupby(output.tolist(), key=lambda row: row[1]):
+        rows = zip(output["token"].tolist(), output["window"].tolist(), strict=True)
+        for start, tokens in groupby(rows, key=lambda row: row[1]):
             offset = self.listener.frontend.seconds_of(start)
             begin: float | None = None
             text: list[int] = []

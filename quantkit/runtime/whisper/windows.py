@@ -18,6 +18,7 @@ from quantkit.runtime.whisper.cut_windows import frames_computed
 from quantkit.runtime.whisper.fallback import WindowText, text_of_window
 from quantkit.runtime.whisper.network import States, WhisperNetwork
 from quantkit.runtime.whisper.rules import Rules
+from quantkit.runtime.whisper.timing import TimedToken, TokenTimer
 from quantkit.text.decoding import WHOLE, Decoding
 from quantkit.text.whisper_vocabulary import (
     DECODER_POSITIONS,
@@ -40,12 +41,14 @@ class HeardWindow:
         language: code of the language; empty for an English-only model.
         tokens: text and times, without the prompt.
         frames: that the encoder computed.
+        said: when each token of the text was said; empty where nobody asked.
     """
 
     start: int
     language: str
     tokens: tuple[int, ...]
     frames: int
+    said: tuple[TimedToken, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class _Heard:
     language: str
     frames: int
     text: WindowText
+    encoded: States
 
 
 class Listener:
@@ -60,6 +64,7 @@ class Listener:
 
     Args:
         width: of the beam; 1 is greedy.
+        timer: finds when tokens were said; None: nobody asks.
     """
 
     def __init__(
@@ -69,7 +74,9 @@ class Listener:
         frontend: WhisperFrontend,
         decoding: Decoding,
         width: int,
+        timer: TokenTimer | None = None,
     ) -> None:
+        self.timer = timer
         self.network = network
         self.vocabulary = vocabulary
         self.frontend = frontend
@@ -95,7 +102,9 @@ class Listener:
             language, found = heard.language, heard.text
             tokens = () if found.silent else found.hypothesis.tokens
             finished, moved = _finished(tokens, self.vocabulary, size)
-            yield HeardWindow(start, language, finished, heard.frames)
+            yield HeardWindow(
+                start, language, finished, heard.frames, self._said(heard, finished, size)
+            )
             warm = found.temperature > _HOTTEST_MEMORY
             before = () if warm else (*before, *finished)[-_LONGEST_MEMORY:]
             start += moved
@@ -133,7 +142,14 @@ class Listener:
             )
             if not found.doubtful:
                 break
-        return _Heard(spoken, frames, found)
+        return _Heard(spoken, frames, found, encoded)
+
+    def _said(self, heard: _Heard, tokens: Sequence[int], size: int) -> tuple[TimedToken, ...]:
+        if self.timer is None:
+            return ()
+        text = [token for token in tokens if token not in self.vocabulary.times]
+        prompt = self._prompt(heard.language, (), timestamps=False)
+        return self.timer(heard.encoded, prompt, text, self.frontend.seconds_of(size))
 
     def encode(self, features: FloatArray, start: int = 0, frames: int | None = None) -> States:
         """The window that begins at frame ``start``.
