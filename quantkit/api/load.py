@@ -24,6 +24,7 @@ from quantkit.errors import InputError
 from quantkit.graph.info import ArtifactInfo
 from quantkit.runtime.speech_model import SpeechModel
 from quantkit.runtime.transcriber import Transcript, transcribe
+from quantkit.runtime.voice_activity import VoiceActivity
 from quantkit.tasks.open import open_speech_model, require_followed
 from quantkit.text.decoding import Decoding
 
@@ -33,10 +34,11 @@ class Model:
 
     Args:
         speech_model: what computes.
+        voice: finds the stretches of speech that are heard; None: clips are heard as a whole.
     """
 
-    def __init__(self, speech_model: SpeechModel) -> None:
-        self._model = speech_model
+    def __init__(self, speech_model: SpeechModel, voice: VoiceActivity | None = None) -> None:
+        self._model, self._voice = speech_model, voice
 
     @property
     def info(self) -> ArtifactInfo:
@@ -138,9 +140,11 @@ class Model:
                 f"{type(audio).__name__}"
             )
         if isinstance(audio, Corpus):
-            yield from transcribe(self._model, corpus_of(audio, sample_rate), failed)
+            yield from transcribe(self._model, corpus_of(audio, sample_rate), failed, self._voice)
         else:
-            yield from transcribe(self._model, utterances_of(audio, sample_rate), failed)
+            yield from transcribe(
+                self._model, utterances_of(audio, sample_rate), failed, self._voice
+            )
 
 
 def load(
@@ -148,6 +152,7 @@ def load(
     *,
     threads: int = 1,
     decoding: Decoding | None = None,
+    vad: bool = False,
 ) -> Model:
     """Open a model, ready to transcribe.
 
@@ -160,9 +165,11 @@ def load(
         model: an artifact, float32 or quantized, or what :func:`quantkit.export` takes.
         threads: inside one operator; 0 takes all cores.
         decoding: how outputs become text; None: greedily, and Whisper finds out the language.
+        vad: whether recordings are cut at pauses, and only speech is heard (extra ``vad``).
 
     Raises:
         ModelError: the file is damaged, does not load, or is no artifact of a known task.
+        MissingDependencyError: the voice activity detector is not installed.
         InputError: a decoder, a language or a number of threads that the model cannot have, or
             settings that it has no use for, such as a language of a CTC model.
     """
@@ -176,4 +183,5 @@ def load(
     with float_model(model) as path:
         decoding = replace(decoding, language_model=words)
         require_followed(path, decoding)
-        return Model(open_speech_model(path, threads, decoding=decoding))
+        voice = VoiceActivity.load() if vad else None
+        return Model(open_speech_model(path, threads, decoding=decoding), voice)

@@ -57,5 +57,34 @@ def pieces(blocks: Iterable[FloatArray], longest: int, size: int) -> Iterator[Fl
         yield _joined(waiting)
 
 
+def parts_of(
+    blocks: Iterable[FloatArray], places: Iterable[tuple[int, int]]
+) -> Iterator[FloatArray]:
+    """Some parts of a clip; no more than one and a block are in memory.
+
+    >>> [part.tolist() for part in parts_of([np.arange(4), np.arange(4, 9)], [(1, 3), (3, 6)])]
+    [[1, 2], [3, 4, 5]]
+
+    Args:
+        blocks: (steps, …) each, of any length.
+        places: first step of each part, and the one behind its last, in order and apart. What lies
+            behind the clip is left out.
+    """
+    source = iter(blocks)
+    waiting: list[FloatArray] = []
+    begin = end = 0
+    for first, behind in places:
+        while end < behind and (block := next(source, None)) is not None:
+            waiting.append(block)
+            end += len(block)
+            while waiting and begin + len(waiting[0]) <= first:
+                begin += len(waiting.pop(0))
+        while waiting and begin + len(waiting[0]) <= first:
+            begin += len(waiting.pop(0))
+        empty = np.zeros(0, np.float32)
+        joined = _joined(waiting) if waiting else empty
+        yield joined[max(0, first - begin) : max(0, behind - begin)]
+
+
 def _joined(blocks: list[FloatArray]) -> FloatArray:
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)

@@ -23,7 +23,7 @@ from quantkit.text.captions import CAPTION_FORMS
 @click.command(
     name="transcribe",
     cls=Command,
-    first=("language", "decoder", "words", "form", "output", "threads", "as_json"),
+    first=("language", "decoder", "words", "vad", "form", "output", "threads", "as_json"),
 )
 @click.argument("model", cls=Argument, type=click.Path(path_type=Path), help="The .onnx.")
 @click.argument(
@@ -49,6 +49,11 @@ from quantkit.text.captions import CAPTION_FORMS
     help="Find when each word was said, and how sure the model is of it; for JSON and subtitles.",
 )
 @click.option(
+    "--vad",
+    is_flag=True,
+    help="Cut recordings at pauses and hear only speech, found by Silero's detector (extra vad).",
+)
+@click.option(
     "--format",
     "form",
     type=click.Choice([*FORMS]),
@@ -69,6 +74,7 @@ def command(
     language: str | None,
     threads: int,
     words: bool,
+    vad: bool,
     form: str | None,
     output: Path | None,
     as_json: bool,
@@ -84,6 +90,7 @@ def command(
       quantkit transcribe model.onnx clip.wav --decoder beam --language-model words.arpa
       quantkit transcribe whisper-base.onnx anruf.wav --language de --format srt
       quantkit transcribe model.onnx calls/*.ogg --words --format json -o texts
+      quantkit transcribe model.onnx meeting.m4a --vad --format vtt
     """
     form = _form(form, as_json)
     timed = form in CAPTION_FORMS
@@ -91,7 +98,7 @@ def command(
         raise InputError(f"name a folder for the {form} files of several clips: -o FOLDER")
     places = [] if output is None else [output / name for name in file_names(clips, form)]
     decoding = replace(decoder.decoding(language or ""), words=words or timed)
-    opened = load(model, threads=threads, decoding=decoding)
+    opened = load(model, threads=threads, decoding=decoding, vad=vad)
     failed: list[InputError] = []
 
     def tell_failed(error: InputError) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ import numpy as np
 from quantkit.arrays import FloatArray
 from quantkit.audio.features import waveform_blocks
 from quantkit.audio.utterance import Utterance
-from quantkit.audio.windows import LONGEST_SECONDS, whole_or_blocks
+from quantkit.audio.windows import LONGEST_SECONDS, parts_of, whole_or_blocks
 from quantkit.errors import AudioError, InputError, ModelError
 from quantkit.printable import printable
-from quantkit.runtime.speech_model import Segment, SpeechModel
+from quantkit.runtime.speech_model import Output, Segment, SpeechModel
+from quantkit.runtime.voice_activity import SAMPLE_RATE, VoiceActivity
 from quantkit.text.captions import Caption, captions_of_words
 from quantkit.text.words import Word
 
@@ -86,10 +87,13 @@ def transcribe(
     model: SpeechModel,
     clips: Iterable[Utterance | Path],
     failed: Callable[[InputError], None] | None = None,
+    voice: VoiceActivity | None = None,
 ) -> Iterator[Transcript]:
     """Transcribe clips one by one.
 
     Args:
+        voice: finds where somebody speaks; each stretch is heard as a clip of its own, and what
+            lies between them is not heard at all. None: each clip is heard as a whole.
         failed: is told why a clip has no text, and the next one follows; None: it is raised.
 
     Raises:
@@ -100,7 +104,9 @@ def transcribe(
     for each in clips:
         clip = Utterance(each) if isinstance(each, Path) else each
         try:
-            transcript = _transcript(model, clip)
+            transcript = (
+                _transcript(model, clip) if voice is None else _by_stretch(model, clip, voice)
+            )
         except (AudioError, ModelError) as error:
             if failed is None:
                 raise
@@ -125,19 +131,61 @@ def _transcript(model: SpeechModel, clip: Utterance) -> Transcript:
                 f"window of the front end ({model.frontend.window})"
             )
         (output,) = model.outputs([model.features(whole)])
-    if problem := model.problem_of(output):
-        raise AudioError(f"{clip.place}: the model gives {problem} for it")
-    text = model.text_of(output)
-    words = model.words_of(output, reader.samples / rate)
+    found = _told(model, clip, output, reader.samples / rate)
     taken = time.perf_counter() - start - reader.seconds
+    return replace(found, compute_seconds=taken)
+
+
+def _by_stretch(model: SpeechModel, clip: Utterance, voice: VoiceActivity) -> Transcript:
+    """Each stretch of speech as a clip of its own, one after the other."""
+    rate = model.frontend.sample_rate
+    reader = _Reader(waveform_blocks(clip, SAMPLE_RATE))
+    start = time.perf_counter()
+    stretches = voice.stretches(reader)
+    seconds, reading = reader.samples / SAMPLE_RATE, reader.seconds
+    reader = _Reader(waveform_blocks(clip, rate))
+    places = [(round(each.start * rate), round(each.end * rate)) for each in stretches]
+    parts: list[tuple[float, Transcript]] = []
+    for stretch, samples in zip(stretches, parts_of(reader, places), strict=True):
+        if len(samples) >= model.frontend.window:
+            (output,) = model.outputs([model.features(samples)])
+            parts.append((stretch.start, _told(model, clip, output, len(samples) / rate)))
+    taken = time.perf_counter() - start - reading - reader.seconds
     return Transcript(
         clip.path,
-        text,
-        reader.samples / rate,
+        " ".join(part.text for _, part in parts if part.text),
+        seconds,
         taken,
+        next((part.language for _, part in parts if part.language), ""),
+        tuple(
+            Segment(round(offset + each.start, 3), round(offset + each.end, 3), each.text)
+            for offset, part in parts
+            for each in part.captions()
+        ),
+        tuple(
+            replace(word, start=round(offset + word.start, 3), end=round(offset + word.end, 3))
+            for offset, part in parts
+            for word in part.words
+        ),
+    )
+
+
+def _told(model: SpeechModel, clip: Utterance, output: Output, seconds: float) -> Transcript:
+    """What the model says; how long that took is not in it.
+
+    Raises:
+        AudioError: the model gives no numbers for the clip.
+    """
+    if problem := model.problem_of(output):
+        raise AudioError(f"{clip.place}: the model gives {problem} for it")
+    return Transcript(
+        clip.path,
+        model.text_of(output),
+        seconds,
+        0.0,
         model.language_of(output),
         model.segments_of(output),
-        words,
+        model.words_of(output, seconds),
     )
 
 

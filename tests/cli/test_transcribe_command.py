@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 from functools import partial
@@ -270,3 +271,12 @@ def test_what_a_ctc_model_cannot_follow_is_refused(
     error = capsys.readouterr().err
     assert "is a ctc model, which has no use for " in error
     assert named in error
+
+
+@pytest.mark.skipif(importlib.util.find_spec("silero_vad") is None, reason="needs silero-vad")
+def test_with_vad_nothing_is_written_where_nobody_speaks(
+    model: Path, clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The model hears an `a` in anything, and the clip is noise.
+    assert run(model, clip, "--vad", "--format", "vtt") == 0
+    assert capsys.readouterr().out == "WEBVTT\n"

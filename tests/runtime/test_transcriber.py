@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from quantkit.arrays import FloatArray
 from quantkit.audio.utterance import Utterance
 from quantkit.errors import AudioError, InputError
 from quantkit.runtime.recognizer import Recognizer
 from quantkit.runtime.speech_model import Output, Segment
 from quantkit.runtime.transcriber import Transcript, transcribe
+from quantkit.runtime.voice_activity import Stretch, VoiceActivity
 from quantkit.text.captions import Caption
+from quantkit.text.decoding import Decoding
 from quantkit.text.words import Word
 
 
@@ -78,3 +82,50 @@ class TestCaptions:
 
     def test_silence_has_none(self) -> None:
         assert Transcript(None, "", 1.0, 0.1).captions() == []
+
+
+class Spoken(VoiceActivity):
+    """Finds what the test says."""
+
+    def __init__(self, *places: tuple[float, float]) -> None:
+        self.places = places
+
+    def stretches(self, blocks: Iterable[FloatArray]) -> list[Stretch]:
+        for _ in blocks:
+            pass
+        return [Stretch(*place) for place in self.places]
+
+
+class TestStretches:
+    @pytest.fixture
+    def clip(self, tmp_path: Path) -> Path:
+        noise = 0.1 * np.random.default_rng(0).standard_normal(3 * 16_000)
+        soundfile.write(tmp_path / "clip.wav", noise, 16_000)
+        return tmp_path / "clip.wav"
+
+    def test_each_is_heard_alone_and_told_with_its_place(self, artifact: Path, clip: Path) -> None:
+        model = FrameCounter.load(artifact)
+        (found,) = transcribe(model, [clip], voice=Spoken((0.5, 1.0), (2.0, 3.0)))
+        assert found.text == "48 frames 98 frames"
+        assert found.seconds == 3.0
+        assert found.segments == (Segment(0.5, 1.0, "48 frames"), Segment(2.0, 3.0, "98 frames"))
+
+    def test_words_have_times_in_the_recording(self, artifact: Path, clip: Path) -> None:
+        model = Recognizer.load(artifact, decoding=Decoding(words=True))
+        (whole,) = transcribe(model, [clip], voice=Spoken((0.0, 3.0)))
+        (later,) = transcribe(model, [clip], voice=Spoken((1.0, 3.0)))
+        assert whole.words
+        assert min(word.start for word in later.words) >= 1.0
+        assert max(word.end for word in later.words) <= 3.0
+        assert [caption.text for caption in later.captions()] == [
+            segment.text for segment in later.segments
+        ]
+
+    def test_silence_has_no_text(self, artifact: Path, clip: Path) -> None:
+        (found,) = transcribe(FrameCounter.load(artifact), [clip], voice=Spoken())
+        assert (found.text, found.seconds, found.segments) == ("", 3.0, ())
+
+    def test_one_too_short_for_the_front_end_is_left_out(self, artifact: Path, clip: Path) -> None:
+        model = FrameCounter.load(artifact)
+        (found,) = transcribe(model, [clip], voice=Spoken((0.5, 0.51), (2.0, 3.0)))
+        assert found.text == "98 frames"

@@ -178,6 +178,6 @@ def _softmax_of(readers: dict[str, list[onnx.NodeProto]], keys: str) -> str | No
         (node,) = following
         value = node.output[0]
         if node.op_type == "Softmax":
-            return value
+            return str(value)
         steps += 1
     return None
