@@ -103,7 +103,11 @@ class Listener:
             tokens = () if found.silent else found.hypothesis.tokens
             finished, moved = _finished(tokens, self.vocabulary, size)
             yield HeardWindow(
-                start, language, finished, heard.frames, self._said(heard, finished, size)
+                start,
+                language,
+                finished,
+                heard.frames,
+                self._said(heard, finished, features[start : start + size]),
             )
             warm = found.temperature > _HOTTEST_MEMORY
             before = () if warm else (*before, *finished)[-_LONGEST_MEMORY:]
@@ -144,12 +148,14 @@ class Listener:
                 break
         return _Heard(spoken, frames, found, encoded)
 
-    def _said(self, heard: _Heard, tokens: Sequence[int], size: int) -> tuple[TimedToken, ...]:
+    def _said(
+        self, heard: _Heard, tokens: Sequence[int], spectrum: FloatArray
+    ) -> tuple[TimedToken, ...]:
         if self.timer is None:
             return ()
         text = [token for token in tokens if token not in self.vocabulary.times]
         prompt = self._prompt(heard.language, (), timestamps=False)
-        return self.timer(heard.encoded, prompt, text, self.frontend.seconds_of(size))
+        return self.timer(heard.encoded, prompt, text, spectrum)
 
     def encode(self, features: FloatArray, start: int = 0, frames: int | None = None) -> States:
         """The window that begins at frame ``start``.
