@@ -4,8 +4,8 @@ Run it from the repository: ``python -m benchmarks.word_times --data FOLDER``, w
 ``digits``, ``librispeech`` and ``speech_commands``. It renews its section of RESULTS.md.
 
 Times: takes of digits (0 to 4, which nothing was trained on) one after the other with pauses, so
-that the place of each is known. Confidence: the chance that a right word of LibriSpeech's dev speakers gets more
-than a wrong one (the area under the ROC curve).
+that the place of each is known. Confidence: the chance that a right word of LibriSpeech's dev
+speakers gets more than a wrong one (the area under the ROC curve).
 """
 
 from __future__ import annotations
@@ -211,8 +211,9 @@ def _section(
 `python -m benchmarks.word_times --data FOLDER`: {count} sequences of five digits (takes that
 nothing was trained on, pauses of 0.3 to 0.8 s, one speaker each), so that the place of each word is
 known. `start` and `end`: how far they are off, in milliseconds, median and 90th percentile, for the
-words that were recognised, or missed by a letter. `confidence`: the chance that a right word has more of it than a wrong one, on
-{read} clips of LibriSpeech's dev speakers, with a 95 % interval over clips; 0.5 is none.
+words that were recognised, or missed by a letter. `confidence`: the chance that a right word has
+more of it than a wrong one, on {read} clips of LibriSpeech's dev speakers, with a 95 %
+interval over clips; 0.5 is none.
 {host()}.
 
 {table(["model", "recognised", "start", "end", "confidence"], timed)}

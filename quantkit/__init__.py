@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from quantkit.sensitivity.divergence_settings import DivergenceSettings as DivergenceSettings
     from quantkit.sensitivity.table import Sensitivity as Sensitivity
     from quantkit.text.decoding import Decoding as Decoding
+    from quantkit.text.words import Word as Word
 
 # Where each public name lives; a test holds this against the imports above.
 _HOMES = {
@@ -140,6 +141,7 @@ _HOMES = {
     "quantkit.sensitivity.divergence_settings": ("DivergenceSettings",),
     "quantkit.sensitivity.table": ("Sensitivity",),
     "quantkit.text.decoding": ("Decoding",),
+    "quantkit.text.words": ("Word",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

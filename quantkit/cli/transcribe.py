@@ -10,13 +10,13 @@ from pathlib import Path
 import click
 
 from quantkit.api.load import load
+from quantkit.api.transcript_files import FORMS, file_names, write_transcript
 from quantkit.cli.decoder_options import DecoderOptions, decoder_options
 from quantkit.cli.framework import Argument, Command, OutputFolder, echo
 from quantkit.cli.progress import progress_bar
 from quantkit.cli.streams import echo_json
 from quantkit.errors import InputError
 from quantkit.runtime.transcriber import Transcript
-from quantkit.runtime.transcript_files import FORMS, file_names, write_transcript
 from quantkit.text.captions import CAPTION_FORMS
 
 

@@ -57,11 +57,8 @@ def captions_of_words(words: Sequence[Word], between: str = " ") -> list[Caption
 def srt(captions: Iterable[Caption]) -> str:
     """SubRip.
 
-    >>> print(srt([Caption(0.5, 61.25, "hello")]), end="")
-    1
-    00:00:00,500 --> 00:01:01,250
-    hello
-    <BLANKLINE>
+    >>> srt([Caption(0.5, 61.25, "hello")])
+    '1\\n00:00:00,500 --> 00:01:01,250\\nhello\\n'
     """
     blocks = (
         f"{number}\n{_clock(each.start, ',')} --> {_clock(each.end, ',')}\n{_line(each.text)}\n"
