@@ -10,9 +10,11 @@ import onnx
 from onnx import helper
 
 from quantkit.errors import FormatError, ModelError
-from quantkit.exporting.wrapping import PREFIX, rename_values, renamed
+from quantkit.exporting.wrapping import renamed
 from quantkit.graph.dead_code import drop_dead_nodes, drop_unread_initializers
 from quantkit.graph.interface import INTERFACE_KEY, Declared, Interface, interface_in
+from quantkit.graph.renaming import rename_values
+from quantkit.graph.translation import PREFIX
 
 _LOST = "the inputs and outputs of the original cannot be given back: {}; use --no-keep-interface"
 
