@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from quantkit.errors import InputError, MissingDependencyError
+from quantkit.exporting.folders.registry import layout_of
 from quantkit.exporting.other_formats import other_format
 from quantkit.exporting.parity import ParityReport
 from quantkit.graph.artifact import read_info
@@ -202,6 +203,19 @@ def _export_adapter(source: Path, destination: Path, options: ExportOptions) -> 
     return export(base, destination, options)
 
 
+def _export_folder(source: Path, destination: Path, options: ExportOptions) -> ParityReport:
+    layout = layout_of(source)
+    assert layout is not None
+    _refuse(options, "a model of the log-mel front end", with_frontend="--with-frontend")
+    _refuse(options, "a model in PyTorch", opset="--opset", language="--language")
+    _refuse(options, "a Whisper", window="--window")
+    return layout.export(source, destination, options.name)
+
+
+def _is_published(path: Path) -> bool:
+    return layout_of(path) is not None
+
+
 def _export_onnx(source: Path, destination: Path, options: ExportOptions) -> ParityReport:
     from quantkit.exporting.adopt import adopt
 
@@ -246,6 +260,7 @@ class Kind:
 
 
 KINDS = (
+    Kind("folder of .onnx files", _is_published, _export_folder),
     Kind("LoRA adapter of PEFT", is_adapter, _export_adapter),
     Kind("Whisper of CTranslate2", is_ctranslate2, _export_whisper),
     Kind("Whisper of OpenAI", is_openai, _export_whisper),

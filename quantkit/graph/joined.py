@@ -81,12 +81,15 @@ def files_of(model: onnx.ModelProto, path: Path) -> tuple[Path, ...]:
     """The files that the graphs of ``model`` are written to, ``path`` first.
 
     Those with the inputs and outputs of the originals are called as the program of these calls
-    them; see :mod:`quantkit.graph.translation`.
+    them, with what ``path`` has in addition; see :mod:`quantkit.graph.translation`.
     """
     others = roles_of(model)[1:]
     kept = translations_of(model)
     if kept is not None and kept.kept:
-        return (path, *(path.with_name(each.file) for each in kept.graphs[1:]))
+        stems = [each.file.removesuffix(".onnx") for each in kept.graphs]
+        name = path.name.removesuffix(".onnx")
+        added = name.removeprefix(stems[0]) if name.startswith(stems[0]) else ""
+        return (path, *(path.with_name(f"{stem}{added}.onnx") for stem in stems[1:]))
     return (path, *(beside(path, role.role) for role in others))
 
 

@@ -30,6 +30,7 @@ from quantkit.graph.operators.plain_gemm import make_gemms_plain
 from quantkit.graph.partition import bodies
 from quantkit.graph.plan import Plan, Ranks
 from quantkit.graph.tensors import move_out, raw_size
+from quantkit.graph.translating import translations_of
 from quantkit.graph.weight_holders import held_in_words
 from quantkit.passes import optimise
 from quantkit.quantization.calibration_cache import CalibrationCache
@@ -331,6 +332,8 @@ class AssignedModel:
 
 def _kept_interface(model: onnx.ModelProto, source: Path, keep: bool | None) -> bool:
     """Whether results get the interface of the original; a model of ours has its own anyway."""
+    if translations_of(model) is not None:
+        return bool(keep)
     has_one = wrapped_interface(model) is not None
     if keep and not has_one and any(node.name.startswith(PREFIX) for node in model.graph.node):
         raise InputError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 
 from quantkit.audio.frontends import AnyFrontend
+from quantkit.conversion.convert import convert
 from quantkit.disk.files import sha256_of
 from quantkit.errors import InputError, ModelError, ParityError
 from quantkit.exporting.parity import TOLERANCE, ParityCase, ParityReport
@@ -152,9 +153,10 @@ def export_transducer(found: FoundTransducer, destination: Path, name: str) -> P
     """
     translations = Translations(tuple(translation for *_, translation in found.graphs))
     roles = tuple(role for _, role, _ in found.graphs)
-    models = []
+    models, steps = [], []
     for file, role, translation in found.graphs:
         model = open_files(file).graph
+        steps += convert(model, file).steps
         name_all_nodes(model)
         require_finite_weights(model, file)
         add_prefix(model.graph, f"{role.role}.")
@@ -175,7 +177,8 @@ def export_transducer(found: FoundTransducer, destination: Path, name: str) -> P
         extra={TRANSDUCER: found.settings.to_json(), TRANSLATIONS: translations.to_json()},
     )
     _drop_foreign_checks(whole)
-    return save_artifact(whole, info, destination, partial(_compared, found))
+    report = save_artifact(whole, info, destination, partial(_compared, found))
+    return replace(report, notes=tuple(steps))
 
 
 def _drop_foreign_checks(model: onnx.ModelProto) -> None:

@@ -1,0 +1,116 @@
+"""Where a quantized model goes: a file, or a folder in the layout of the one that it came from."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from quantkit.api.inputs import PathLike, path_of
+from quantkit.api.outputs import require_suffix
+from quantkit.disk.files import write_bytes
+from quantkit.disk.reading import read_bytes
+from quantkit.errors import InputError
+from quantkit.exporting.folders.registry import layout_of
+
+_ONNX = ".onnx"
+_SUFFIX = re.compile(r"[.\-_][\w.\-]*")
+
+
+@dataclass(frozen=True)
+class ResultPlace:
+    """Where a result is written.
+
+    Args:
+        path: the ``.onnx``; of a folder that of its first graph, the others have names of their
+            own beside it.
+        folder: that is written; None where it is a file.
+        files: all that is written.
+        inputs: that must not be replaced.
+        copied: vocabulary and settings, and where they go.
+    """
+
+    path: Path
+    folder: Path | None = None
+    files: tuple[Path, ...] = ()
+    inputs: tuple[Path, ...] = ()
+    copied: tuple[tuple[Path, Path], ...] = ()
+
+    @property
+    def shown(self) -> Path:
+        """What a person named."""
+        return self.folder or self.path
+
+    def kept(self, keep_interface: bool | None) -> bool | None:
+        """Whether the result has the inputs and outputs of the original.
+
+        Args:
+            keep_interface: what was asked for; see :func:`quantkit.quantize`.
+
+        Raises:
+            InputError: a folder that its program could not open was asked for.
+        """
+        if self.folder is None:
+            return keep_interface
+        if keep_interface is False:
+            raise InputError(
+                f"{self.folder} is to take the place of a published folder, so it keeps its "
+                "interface; name an .onnx with -o for an artifact"
+            )
+        return True
+
+    def finish(self) -> None:
+        """Copy what the program reads besides the graphs.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        for source, destination in self.copied:
+            write_bytes(destination, read_bytes(source))
+
+
+def result_place(
+    model: PathLike, output: PathLike, suffix: str = "", *, named: bool = True
+) -> ResultPlace:
+    """Where what is made of ``model`` is written.
+
+    Args:
+        output: an ``.onnx``; of a published folder also a folder.
+        suffix: what stands in the file names of such a folder before ``.onnx``.
+        named: whether the name of a file is complete; the command line adds a suffix.
+
+    Raises:
+        InputError: the two do not fit, or the folder lacks a file.
+    """
+    source, destination = path_of(model, "the model"), path_of(output, "the output")
+    layout = layout_of(source)
+    if layout is None or (destination.suffix.lower() == _ONNX and not destination.is_dir()):
+        if suffix:
+            raise InputError("--suffix is for a folder that is made of a published folder")
+        if named:
+            require_suffix(destination, _ONNX)
+        return ResultPlace(destination, files=(destination,), inputs=(source,))
+    if suffix and not _SUFFIX.fullmatch(suffix):
+        raise InputError(
+            f"--suffix begins with a point or a dash, such as .int8, and names no folder: {suffix}"
+        )
+    found = layout.files(source)
+    named = {
+        file: destination / f"{_stem(file, found.suffix)}{suffix}{_ONNX}" for file in found.graphs
+    }
+    same = os.path.realpath(source) == os.path.realpath(destination)
+    if same and any(place.exists() for place in named.values()):
+        raise InputError(
+            f"{destination} is the folder of the model itself: name another one, or give its files "
+            "an addition of their own, such as --suffix .int8"
+        )
+    copied = () if same else tuple((file, destination / file.name) for file in found.others)
+    files = (*named.values(), *(place for _, place in copied))
+    return ResultPlace(
+        named[found.main], destination, files, (*found.graphs, *found.others), copied
+    )
+
+
+def _stem(file: Path, suffix: str) -> str:
+    return file.name.removesuffix(_ONNX).removesuffix(suffix)
