@@ -17,6 +17,7 @@ from quantkit.tasks.base import Task
 from quantkit.tasks.classification import ClassificationTask
 from quantkit.tasks.ctc import CtcTask
 from quantkit.tasks.encoder_decoder import EncoderDecoderTask
+from quantkit.tasks.moonshine import MoonshineTask
 from quantkit.tasks.transducer import TransducerTask
 
 if TYPE_CHECKING:
@@ -27,7 +28,13 @@ _USUAL = CtcTask()
 
 _tasks: dict[str, Task] = {
     task.name: task
-    for task in (_USUAL, ClassificationTask(), EncoderDecoderTask(), TransducerTask())
+    for task in (
+        _USUAL,
+        ClassificationTask(),
+        EncoderDecoderTask(),
+        TransducerTask(),
+        MoonshineTask(),
+    )
 }
 
 

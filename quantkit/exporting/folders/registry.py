@@ -6,9 +6,10 @@ from pathlib import Path
 
 from quantkit.exporting.folders.layout import Layout
 from quantkit.exporting.folders.nemo_transducer import NemoTransducer
+from quantkit.exporting.folders.onnx_community import OnnxCommunity
 
 #: Asked in this order.
-LAYOUTS: tuple[Layout, ...] = (NemoTransducer(),)
+LAYOUTS: tuple[Layout, ...] = (NemoTransducer(), OnnxCommunity())
 
 
 def layout_of(path: Path) -> Layout | None:
