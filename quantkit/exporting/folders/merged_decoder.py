@@ -8,10 +8,16 @@ of the encoder, belongs to the encoder.
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
+from onnx import numpy_helper
 
 from quantkit.errors import ModelError
 from quantkit.graph.dead_code import drop_dead_nodes, drop_unread_initializers
+from quantkit.graph.tensors import tensor_array
+
+# Of two constants, as quantizers leave them.
+_ARITHMETIC = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply}
 
 #: The input that chooses a branch.
 CHOICE = "use_cache_branch"
@@ -62,3 +68,24 @@ def branch_of(merged: onnx.ModelProto, *, later: bool, outputs: list[str]) -> on
     return onnx.ModelProto(
         ir_version=merged.ir_version, opset_import=merged.opset_import, graph=graph
     )
+
+
+def add_up_weights(graph: onnx.GraphProto) -> None:
+    """Replace sums, differences and products of two constants by their values, in place.
+
+    Transpositions stay, so that a weight that is read in two ways is stored once.
+    """
+    known = {tensor.name: tensor for tensor in graph.initializer}
+    folded = set()
+    for place, node in enumerate(graph.node):
+        operation = _ARITHMETIC.get(node.op_type)
+        if operation is None or not all(name in known for name in node.input):
+            continue
+        one, other = (tensor_array(known[name]) for name in node.input)
+        tensor = numpy_helper.from_array(operation(one, other).astype(one.dtype), node.output[0])
+        graph.initializer.append(tensor)
+        known[tensor.name] = tensor
+        folded.add(place)
+    for place in sorted(folded, reverse=True):
+        del graph.node[place]
+    drop_unread_initializers(graph)

@@ -29,7 +29,7 @@ from quantkit.exporting.folders.layout import (
     optional,
     suffixes_of,
 )
-from quantkit.exporting.folders.merged_decoder import CHOICE, branch_of
+from quantkit.exporting.folders.merged_decoder import CHOICE, add_up_weights, branch_of
 from quantkit.exporting.parity import TOLERANCE, ParityCase, ParityReport
 from quantkit.exporting.saving import float_plan, save_artifact
 from quantkit.graph.artifact import model_files, open_files
@@ -92,6 +92,9 @@ class OnnxCommunity(Layout):
         decoder = branch_of(merged, later=True, outputs=["logits", *_own(PRESENT, keys)])
         for graph in (crossing, decoder):
             steps += convert(graph, files.graphs[1]).steps
+        # Published files may hold levels and zero points, of which the graph makes the weights.
+        for graph in (encoder, crossing, decoder):
+            add_up_weights(graph.graph)
         vocabulary = _outputs(merged)
         whole = join([_with_crossing(encoder, crossing, keys), _with_positions(decoder, keys)])
         del whole.graph.value_info[:]
