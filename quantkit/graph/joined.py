@@ -15,6 +15,7 @@ from pathlib import Path
 import onnx
 
 from quantkit.errors import FormatError, ModelError
+from quantkit.graph.merged_decoder import merge, unmerge
 from quantkit.graph.partition import bodies, reads
 from quantkit.graph.roles import (
     CROSSING,
@@ -124,8 +125,11 @@ def join(models: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
     if translations is not None and translations.kept:
         if len(translations.graphs) != len(models):
             raise ModelError("the graphs do not fit each other: they are of different models")
-        for model, translation in zip(models, translations.graphs, strict=True):
-            translate(model, translation)
+        if translations.merged:
+            models = unmerge(models)
+        else:
+            for model, translation in zip(models, translations.graphs, strict=True):
+                translate(model, translation)
     _require_connected(models)
     graph = whole.graph
     outputs = [list(model.graph.output) for model in models]
@@ -164,6 +168,8 @@ def split(whole: onnx.ModelProto) -> list[onnx.ModelProto]:
     parts = [_part(whole, piece) for piece in _pieces(whole)]
     translations = translations_of(whole)
     if translations is not None and translations.kept:
+        if translations.merged:
+            return merge(parts, translations)
         for part, translation in zip(parts, translations.graphs, strict=True):
             give_back(part, translation)
     return parts

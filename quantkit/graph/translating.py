@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def set_kept(model: onnx.ModelProto, kept: bool) -> None:
     if found is None:
         raise ModelError("the model was not made of somebody's folder")
     entry = next(each for each in model.metadata_props if each.key == TRANSLATIONS_KEY)
-    entry.value = Translations(found.graphs, kept).to_json()
+    entry.value = replace(found, kept=kept).to_json()
 
 
 def translate(model: onnx.ModelProto, translation: Translation) -> None:

@@ -101,10 +101,13 @@ class Translations:
     Args:
         kept: whether the files themselves have the inputs and outputs of the originals; else nodes
             around the graphs translate.
+        merged: whether the originals are an encoder and a merged decoder, which no steps translate;
+            see :mod:`quantkit.graph.merged_decoder`.
     """
 
     graphs: tuple[Translation, ...]
     kept: bool = False
+    merged: bool = False
 
     def of(self, role: str) -> Translation:
         """That of the graph for ``role``.
@@ -127,7 +130,10 @@ class Translations:
             }
             for each in self.graphs
         ]
-        return json.dumps({"graphs": rows, "kept": self.kept}, ensure_ascii=False)
+        found = {"graphs": rows, "kept": self.kept}
+        if self.merged:
+            found["merged"] = True
+        return json.dumps(found, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> Translations:
