@@ -97,20 +97,21 @@ def result_place(
         )
     found = layout.files(source)
     named = {
-        file: destination / f"{_stem(file, found.suffix)}{suffix}{_ONNX}" for file in found.graphs
+        file: destination / file.relative_to(source).with_name(f"{file.stem}{suffix}{_ONNX}")
+        for file in found.graphs
     }
     same = os.path.realpath(source) == os.path.realpath(destination)
-    if same and any(place.exists() for place in named.values()):
+    if same and not suffix:
         raise InputError(
             f"{destination} is the folder of the model itself: name another one, or give its files "
             "an addition of their own, such as --suffix .int8"
         )
-    copied = () if same else tuple((file, destination / file.name) for file in found.others)
+    copied = (
+        ()
+        if same
+        else tuple((file, destination / file.relative_to(source)) for file in found.others)
+    )
     files = (*named.values(), *(place for _, place in copied))
     return ResultPlace(
         named[found.main], destination, files, (*found.graphs, *found.others), copied
     )
-
-
-def _stem(file: Path, suffix: str) -> str:
-    return file.name.removesuffix(_ONNX).removesuffix(suffix)

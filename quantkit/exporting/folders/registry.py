@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from quantkit.exporting.folders.icefall_transducer import IcefallTransducer
 from quantkit.exporting.folders.layout import Layout
+from quantkit.exporting.folders.nemo_ctc import NemoCtc
 from quantkit.exporting.folders.nemo_transducer import NemoTransducer
 
 #: Asked in this order.
-LAYOUTS: tuple[Layout, ...] = (NemoTransducer(),)
+LAYOUTS: tuple[Layout, ...] = (NemoTransducer(), NemoCtc(), IcefallTransducer())
 
 
 def layout_of(path: Path) -> Layout | None:
     """The layout of the folder at ``path``; None for a folder of another kind, and for files."""
-    if not path.is_dir() or not any(path.glob("*.onnx")):
+    if not path.is_dir():
         return None
     return next((layout for layout in LAYOUTS if layout.matches(path)), None)

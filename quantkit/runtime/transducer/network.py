@@ -81,9 +81,7 @@ class TransducerNetwork:
         self._input = graphs.sessions[ENCODER].get_inputs()[0].shape
 
     @classmethod
-    def load(
-        cls, path: Path, settings: TransducerSettings, threads: int = 1
-    ) -> TransducerNetwork:
+    def load(cls, path: Path, settings: TransducerSettings, threads: int = 1) -> TransducerNetwork:
         """Open the files of the artifact at ``path``, which were checked already.
 
         Raises:
