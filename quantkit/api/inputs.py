@@ -215,12 +215,19 @@ def float_model(model: PathLike, begin: Begin = nothing) -> Iterator[Path]:
 
 
 def _own_folder(path: Path) -> Path | None:
-    """The first graph of a published folder that quantkit has written; None for any other path."""
-    if not path.is_dir():
+    """The first graph of a published folder that quantkit has written; None for any other path.
+
+    Raises:
+        InputError: a published folder lacks a file, or ``path`` is one of several in it.
+    """
+    alone = path.suffix == ".onnx" and path.is_file()
+    if alone and len([*path.parent.glob("*.onnx")]) < 2:
         return None
-    from quantkit.exporting.folders.registry import layout_of
+    from quantkit.exporting.folders.registry import layout_of, refuse_part
     from quantkit.graph.integrity import stored_checksum
 
+    if alone and not stored_checksum(path):
+        refuse_part(path)
     layout = layout_of(path)
     if layout is None:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from quantkit.errors import InputError
 from quantkit.exporting.folders.icefall_transducer import IcefallTransducer
 from quantkit.exporting.folders.layout import Layout
 from quantkit.exporting.folders.nemo_ctc import NemoCtc
@@ -18,3 +19,21 @@ def layout_of(path: Path) -> Layout | None:
     if not path.is_dir():
         return None
     return next((layout for layout in LAYOUTS if layout.matches(path)), None)
+
+
+def refuse_part(path: Path) -> None:
+    """Refuse one of several graphs of a published folder, which says nothing alone.
+
+    Raises:
+        InputError: ``path`` is one.
+    """
+    layout = layout_of(path.parent)
+    if layout is None:
+        return
+    try:
+        graphs = layout.files(path.parent).graphs
+    except InputError:
+        # The folder itself is not whole.
+        return
+    if len(graphs) > 1 and path in graphs:
+        raise InputError(f"{path} is one of the files of {layout.name}: give its folder")
