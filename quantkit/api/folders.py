@@ -96,7 +96,7 @@ def result_place(
             f"--suffix begins with a point or a dash, such as .int8, and names no folder: {suffix}"
         )
     found = layout.files(source)
-    named = {
+    places = {
         file: destination / file.relative_to(source).with_name(f"{file.stem}{suffix}{_ONNX}")
         for file in found.graphs
     }
@@ -111,7 +111,7 @@ def result_place(
         if same
         else tuple((file, destination / file.relative_to(source)) for file in found.others)
     )
-    files = (*named.values(), *(place for _, place in copied))
+    files = (*places.values(), *(copy for _, copy in copied))
     return ResultPlace(
-        named[found.main], destination, files, (*found.graphs, *found.others), copied
+        places[found.main], destination, files, (*found.graphs, *found.others), copied
     )

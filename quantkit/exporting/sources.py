@@ -261,8 +261,8 @@ class Kind:
 
 
 KINDS = (
-    Kind("folder of .onnx files", _is_published, _export_folder),
     Kind("LoRA adapter of PEFT", is_adapter, _export_adapter),
+    Kind("folder of .onnx files", _is_published, _export_folder),
     Kind("Whisper of CTranslate2", is_ctranslate2, _export_whisper),
     Kind("Whisper of OpenAI", is_openai, _export_whisper),
     Kind("Whisper of transformers", _is_whisper, _export_whisper),

@@ -127,8 +127,8 @@ def _outputs(encoder: FoundGraph, decoder: FoundGraph, bands: int, states: dict[
     if width is None:
         features = np.zeros((1, bands, 100), np.float32)
         session = create_session(encoder.file, threads=0)
-        feed = {"audio_signal": features, "length": np.array([100])}
-        width = session.run(["outputs"], feed)[0].shape[1]
+        heard = {"audio_signal": features, "length": np.array([100])}
+        width = session.run(["outputs"], heard)[0].shape[1]
     feed: dict[str, Array] = {
         "encoder_outputs": np.zeros((1, width, 1), np.float32),
         "targets": np.zeros((1, 1), decoder.input("targets").type),

@@ -192,7 +192,8 @@ def export_transducer(found: FoundTransducer, destination: Path, name: str) -> P
         ParityError: the artifact differs from the folder; nothing is written.
         OutputError: ``destination`` cannot be written.
     """
-    models, steps = [], []
+    models: list[onnx.ModelProto] = []
+    steps: list[str] = []
     for file, translation in zip(found.files, found.translations, strict=True):
         model = open_files(file).graph
         steps += convert(model, file).steps

@@ -130,7 +130,7 @@ class TransducerNetwork:
         """
         if memory.read is None and self.predictor == PREDICTOR:
             memory = replace(memory, read=self._read(memory))
-        heard = {"encoded": encoded[None, None], "frames": _FIRST_ROW}
+        heard: dict[str, Array] = {"encoded": encoded[None, None], "frames": _FIRST_ROW}
         if memory.read is not None:
             made = self._graphs.run(JOINER, {**heard, **memory.read})
         else:

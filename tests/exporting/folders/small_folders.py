@@ -45,7 +45,10 @@ class _Graph:
         metadata: Mapping[str, str] | None = None,
     ) -> None:
         given, made = (
-            [helper.make_tensor_value_info(name, _TYPES[t], shape) for name, (t, shape) in v.items()]
+            [
+                helper.make_tensor_value_info(name, _TYPES[t], shape)
+                for name, (t, shape) in v.items()
+            ]
             for v in (inputs, outputs)
         )
         graph = helper.make_graph(self.nodes, path.stem, given, made, self.constants)
@@ -80,9 +83,7 @@ def write_nemo(
     embedding = decoder.weight("embedding", labels, WIDTH, gain=2.0)
     decoder.add("Gather", [embedding, "rows"], "embedded")
     decoder.add("Transpose", ["embedded"], "over_time", perm=[1, 0, 2])
-    weights = [
-        decoder.weight(name, 1, 4 * WIDTH, WIDTH, gain=8.0) for name in ("lstm.W", "lstm.R")
-    ]
+    weights = [decoder.weight(name, 1, 4 * WIDTH, WIDTH, gain=8.0) for name in ("lstm.W", "lstm.R")]
     bias = decoder.constant("lstm.B", np.zeros((1, 8 * WIDTH), np.float32))
     states = ["", "input_states_1", "input_states_2"]
     decoder.add(
@@ -128,9 +129,9 @@ def write_nemo(
     return folder
 
 
-def write_icefall(folder: Path, *, inner: str = "am-onnx", addition: str = "", seed: int = 0) -> (
-    Path
-):
+def write_icefall(
+    folder: Path, *, inner: str = "am-onnx", addition: str = "", seed: int = 0
+) -> Path:
     """A folder of onnx-asr's type ``kaldi-rnnt``, or with ``inner`` empty of sherpa-onnx."""
     labels = len(LETTERS) + 1
     graphs = folder / inner

@@ -16,7 +16,8 @@ from quantkit.audio.utterance import Corpus
 from quantkit.errors import InputError, ModelError
 from quantkit.exporting.folders.registry import layout_of
 from quantkit.graph.artifact import model_files, read_info, total_size
-from quantkit.runtime.transducer.settings import transducer_settings
+from quantkit.runtime.transducer.network import TransducerNetwork
+from quantkit.runtime.transducer.settings import TransducerSettings, transducer_settings
 from tests.exporting.folders.small_folders import (
     LETTERS,
     WIDTH,
@@ -42,8 +43,7 @@ def speech() -> Corpus:
 
 @pytest.fixture(scope="module", params=WRITERS)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = WRITERS[str(request.param)](tmp_path_factory.mktemp("published") / str(request.param))
-    return made
+    return WRITERS[str(request.param)](tmp_path_factory.mktemp("published") / str(request.param))
 
 
 @pytest.fixture(scope="module")
@@ -103,9 +103,7 @@ def test_what_is_made_of_it_has_its_files_inputs_outputs_and_metadata(
             assert (small / path.relative_to(folder)).read_bytes() == path.read_bytes()
 
 
-def test_it_is_smaller_and_opens_like_any_model(
-    folder: Path, small: Path, speech: Corpus
-) -> None:
+def test_it_is_smaller_and_opens_like_any_model(folder: Path, small: Path, speech: Corpus) -> None:
     sizes = [sum(path.stat().st_size for path in each.rglob("*.onnx")) for each in (folder, small)]
     assert sizes[1] < sizes[0] / 1.5
     found = quantkit.inspect(small)
@@ -162,7 +160,9 @@ def test_an_artifact_is_written_where_an_onnx_is_named(folder: Path, tmp_path: P
 
 def test_durations_and_the_context_are_read_from_the_graphs(tmp_path: Path) -> None:
     tdt, rnnt, icefall = (
-        transducer_settings(read_info(quantkit.export(write(tmp_path / n), tmp_path / f"{n}.onnx").path).extra)
+        transducer_settings(
+            read_info(quantkit.export(write(tmp_path / n), tmp_path / f"{n}.onnx").path).extra
+        )
         for n, write in (("a", write_nemo), ("b", WRITERS["rnnt"]), ("c", write_icefall))
     )
     assert (tdt.durations, tdt.start, tdt.subsampling) == (3, (len(LETTERS),), 4)
@@ -219,14 +219,14 @@ def test_a_model_with_caches_is_refused(tmp_path: Path) -> None:
     model = onnx.load(path)
     model.graph.input.append(onnx.helper.make_tensor_value_info("cached_key", 1, ["N", 4]))
     onnx.save(model, path)
-    with pytest.raises(ModelError, match="takes cached_key besides x, x_lens: .* not supported"):
+    with pytest.raises(ModelError, match=r"takes cached_key besides x, x_lens: .* not supported"):
         quantkit.load(folder)
 
 
 def test_a_folder_of_another_layout_is_named(tmp_path: Path) -> None:
     shutil.copy(write_nemo_ctc(tmp_path / "ctc") / "model.onnx", tmp_path / "network.onnx")
     shutil.rmtree(tmp_path / "ctc")
-    with pytest.raises(InputError, match="is a folder around an .onnx: give --labels"):
+    with pytest.raises(InputError, match=r"is a folder around an \.onnx: give --labels"):
         quantkit.load(tmp_path)
     for role in ("encoder", "decoder", "joiner"):
         shutil.copy(tmp_path / "network.onnx", tmp_path / f"my-{role}.onnx")
@@ -243,8 +243,6 @@ def test_the_onnx_of_a_folder_alone_is_not_enough(tmp_path: Path) -> None:
 def test_the_states_of_a_predictor_go_on_from_label_to_label(tmp_path: Path) -> None:
     """A model that forgot them would write something else."""
     path = quantkit.export(write_nemo(tmp_path / "tdt"), tmp_path / "x.onnx").path
-    from quantkit.runtime.transducer.network import TransducerNetwork
-
     network = TransducerNetwork.load(path, transducer_settings(read_info(path).extra))
     frame = np.random.default_rng(0).standard_normal(WIDTH).astype(np.float32)
     first = network.step(frame, network.begin())
