@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from onnx import TensorProto
 
 from quantkit.audio.frontends import AnyFrontend
 from quantkit.conversion.convert import convert
@@ -22,6 +23,7 @@ from quantkit.graph.editor import name_all_nodes
 from quantkit.graph.info import ArtifactInfo, info_of
 from quantkit.graph.interface import Declared
 from quantkit.graph.joined import add_prefix, join, set_roles
+from quantkit.graph.layers import find_layers
 from quantkit.graph.roles import GraphRole, State
 from quantkit.graph.translating import translate
 from quantkit.graph.translation import TRANSLATIONS, Step, Translation, Translations
@@ -203,14 +205,13 @@ def export_transducer(found: FoundTransducer, destination: Path, name: str) -> P
         translate(model, translation)
         models.append(model)
     set_roles(models[0], found.roles)
-    plans = [info_of(model).plan for model in models]
     whole = join(models)
     digest = sha256_of(found.files[0])
     info = ArtifactInfo(
         labels=found.labels,
         frontend=found.frontend,
         task=TASK,
-        plan=plans[0] or float_plan(whole, digest),
+        plan=float_plan(whole, digest) if _is_float(whole) else None,
         model_sha256=digest,
         version=__version__,
         name=name,
@@ -222,6 +223,13 @@ def export_transducer(found: FoundTransducer, destination: Path, name: str) -> P
     _drop_foreign_checks(whole)
     report = save_artifact(whole, info, destination, partial(_compared, found))
     return replace(report, notes=tuple(steps))
+
+
+def _is_float(model: onnx.ModelProto) -> bool:
+    """Whether no layer is on a grid that somebody else laid."""
+    types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    layers = find_layers(model)
+    return all(types[layer.weight] == TensorProto.FLOAT for layer in layers)
 
 
 def picked_rows(temporary: str, heard: str) -> tuple[Step, ...]:

@@ -17,7 +17,7 @@ from quantkit.errors import InputError, ModelError
 from quantkit.exporting.folders.registry import layout_of
 from quantkit.graph.artifact import model_files, read_info, total_size
 from quantkit.runtime.transducer.network import TransducerNetwork
-from quantkit.runtime.transducer.settings import TransducerSettings, transducer_settings
+from quantkit.runtime.transducer.settings import transducer_settings
 from tests.exporting.folders.small_folders import (
     LETTERS,
     WIDTH,
