@@ -223,6 +223,16 @@ def test_a_model_with_caches_is_refused(tmp_path: Path) -> None:
         quantkit.load(folder)
 
 
+def test_a_folder_of_16_bit_floats_is_refused(tmp_path: Path) -> None:
+    folder = write_nemo(tmp_path / "tdt")
+    path = folder / "encoder-model.onnx"
+    model = onnx.load(path)
+    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match="is a model of 16-bit floats"):
+        quantkit.load(folder)
+
+
 def test_a_folder_of_another_layout_is_named(tmp_path: Path) -> None:
     shutil.copy(write_nemo_ctc(tmp_path / "ctc") / "model.onnx", tmp_path / "network.onnx")
     shutil.rmtree(tmp_path / "ctc")
