@@ -107,8 +107,10 @@ def test_it_is_personalised_within_a_budget_over_all_files(
 
 
 def test_other_searches_and_languages_are_refused(source: Path) -> None:
-    with pytest.raises(InputError, match="decoded greedily, not by 'beam'"):
-        quantkit.load(source, decoding=Decoding("beam"))
+    with pytest.raises(InputError, match="greedy or beam, not by 'ctcdecode'"):
+        quantkit.load(source, decoding=Decoding("ctcdecode"))
+    with pytest.raises(InputError, match="--language-model is for CTC"):
+        quantkit.load(source, decoding=Decoding("beam", language_model=source))
     with pytest.raises(InputError, match="--translate is for a Whisper"):
         quantkit.load(source, decoding=Decoding(translate=True))
 

@@ -9,6 +9,7 @@ from quantkit.exporting.folders.icefall_transducer import IcefallTransducer
 from quantkit.exporting.folders.layout import Layout
 from quantkit.exporting.folders.nemo_ctc import NemoCtc
 from quantkit.exporting.folders.nemo_transducer import NemoTransducer
+from quantkit.graph.integrity import stored_checksum
 
 #: Asked in this order.
 LAYOUTS: tuple[Layout, ...] = (NemoTransducer(), NemoCtc(), IcefallTransducer())
@@ -31,9 +32,11 @@ def refuse_part(path: Path) -> None:
     if layout is None:
         return
     try:
-        graphs = layout.files(path.parent).graphs
+        files = layout.files(path.parent)
     except InputError:
         # The folder itself is not whole.
         return
-    if len(graphs) > 1 and path in graphs:
+    # The first graph of a folder that quantkit wrote speaks for all of them.
+    ours = path == files.main and stored_checksum(path)
+    if len(files.graphs) > 1 and path in files.graphs and not ours:
         raise InputError(f"{path} is one of the files of {layout.name}: give its folder")
