@@ -157,7 +157,14 @@ def write_moonshine(folder: Path, seed: int = 0) -> Path:
         18,
     ).model_proto
     onnx.save(merged_decoder(first, later), str(folder / "decoder_model_merged.onnx"))
-    names = ["<unk>", "<s>", "</s>", "▁a", "▁b", *(chr(97 + i % 26) * (1 + i // 26) for i in range(55))]
+    names = [
+        "<unk>",
+        "<s>",
+        "</s>",
+        "▁a",
+        "▁b",
+        *(chr(97 + i % 26) * (1 + i // 26) for i in range(55)),
+    ]
     lines = (f"{name}\t{number}\n" for number, name in enumerate(names))
     (folder / "tokens.txt").write_text("".join(lines), encoding="utf-8")
     return folder

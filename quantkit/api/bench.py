@@ -78,7 +78,11 @@ def bench(
     begin(f"measure {models_in_words} on {len(clips)} clips of {corpus.name}")
     with ExitStack() as stack:
         paths = [stack.enter_context(float_model(model)) for model in named]
-        found = run_bench(paths, corpus, settings, progress or no_progress)
+        shown = [
+            path.parent if path != Path(model) and path.parent == Path(model) else path
+            for path, model in zip(paths, named, strict=True)
+        ]
+        found = run_bench(paths, corpus, settings, progress or no_progress, shown=shown)
     if finished is not None:
         finished(found)
     if folder is not None:

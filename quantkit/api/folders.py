@@ -29,6 +29,7 @@ class ResultPlace:
         files: all that is written.
         inputs: that must not be replaced.
         copied: vocabulary and settings, and where they go.
+        from_several: whether it is made of several graphs of a published folder.
     """
 
     path: Path
@@ -36,6 +37,7 @@ class ResultPlace:
     files: tuple[Path, ...] = ()
     inputs: tuple[Path, ...] = ()
     copied: tuple[tuple[Path, Path], ...] = ()
+    from_several: bool = False
 
     @property
     def shown(self) -> Path:
@@ -52,7 +54,8 @@ class ResultPlace:
             InputError: a folder that its program could not open was asked for.
         """
         if self.folder is None:
-            return keep_interface
+            # Without their own names, the files are an artifact's.
+            return False if self.from_several else keep_interface
         if keep_interface is False:
             raise InputError(
                 f"{self.folder} is to take the place of a published folder, so it keeps its "
@@ -68,6 +71,16 @@ class ResultPlace:
         """
         for source, destination in self.copied:
             write_bytes(destination, read_bytes(source))
+
+
+def kept_in_plan(model: PathLike, keep_interface: bool | None) -> bool | None:
+    """Whether a plan counts the bytes of files with the inputs and outputs of the original.
+
+    Args:
+        keep_interface: what was asked for; None: as what is made of ``model`` usually has it.
+    """
+    of_folder = layout_of(path_of(model, "the model")) is not None
+    return True if of_folder and keep_interface is None else keep_interface
 
 
 def result_place(
@@ -90,27 +103,31 @@ def result_place(
             raise InputError("--suffix is for a folder that is made of a published folder")
         if named:
             require_suffix(destination, _ONNX)
-        return ResultPlace(destination, files=(destination,), inputs=(source,))
+        several = layout is not None and len(layout.files(source).graphs) > 1
+        return ResultPlace(
+            destination, files=(destination,), inputs=(source,), from_several=several
+        )
     if suffix and not _SUFFIX.fullmatch(suffix):
         raise InputError(
             f"--suffix begins with a point or a dash, such as .int8, and names no folder: {suffix}"
         )
     found = layout.files(source)
-    named = {
-        file: destination / f"{_stem(file, found.suffix)}{suffix}{_ONNX}" for file in found.graphs
+    places = {
+        file: destination / file.relative_to(source).with_name(f"{file.stem}{suffix}{_ONNX}")
+        for file in found.graphs
     }
     same = os.path.realpath(source) == os.path.realpath(destination)
-    if same and any(place.exists() for place in named.values()):
+    if same and not suffix:
         raise InputError(
             f"{destination} is the folder of the model itself: name another one, or give its files "
             "an addition of their own, such as --suffix .int8"
         )
-    copied = () if same else tuple((file, destination / file.name) for file in found.others)
-    files = (*named.values(), *(place for _, place in copied))
-    return ResultPlace(
-        named[found.main], destination, files, (*found.graphs, *found.others), copied
+    copied = (
+        ()
+        if same
+        else tuple((file, destination / file.relative_to(source)) for file in found.others)
     )
-
-
-def _stem(file: Path, suffix: str) -> str:
-    return file.name.removesuffix(_ONNX).removesuffix(suffix)
+    files = (*places.values(), *(copy for _, copy in copied))
+    return ResultPlace(
+        places[found.main], destination, files, (*found.graphs, *found.others), copied
+    )

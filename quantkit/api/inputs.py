@@ -196,7 +196,7 @@ def float_model(model: PathLike, begin: Begin = nothing) -> Iterator[Path]:
         QuantkitError: see :func:`quantkit.export`.
     """
     path = path_of(model, "the model")
-    if (own := _own_folder(path)) is not None:
+    if (own := own_folder(path)) is not None:
         yield own
         return
     if not _is_source(path, os.fspath(model)):
@@ -214,13 +214,20 @@ def float_model(model: PathLike, begin: Begin = nothing) -> Iterator[Path]:
         yield exported
 
 
-def _own_folder(path: Path) -> Path | None:
-    """The first graph of a published folder that quantkit has written; None for any other path."""
-    if not path.is_dir():
+def own_folder(path: Path) -> Path | None:
+    """The first graph of a published folder that quantkit has written; None for any other path.
+
+    Raises:
+        InputError: a published folder lacks a file, or ``path`` is one of several in it.
+    """
+    alone = path.suffix == ".onnx" and path.is_file()
+    if alone and len([*path.parent.glob("*.onnx")]) < 2:
         return None
-    from quantkit.exporting.folders.registry import layout_of
+    from quantkit.exporting.folders.registry import layout_of, refuse_part
     from quantkit.graph.integrity import stored_checksum
 
+    if alone:
+        refuse_part(path)
     layout = layout_of(path)
     if layout is None:
         return None

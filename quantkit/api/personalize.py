@@ -103,9 +103,8 @@ def personalize(
             notify=notify,
         )
     filters = (selection or Selection()).filters
+    made = replace(made, summary=replace(made.summary, filters=filters))
     place.finish()
-    summary = replace(made.summary, filters=filters, destination=place.shown)
-    made = replace(made, summary=summary)
     if plan_file is not None:
         write_plan(made.plan, plan_file)
     if page is not None:
@@ -113,4 +112,4 @@ def personalize(
         from quantkit.personalization.page import write_page
 
         write_page(page, made.summary, made.sensitivity, made.plan, made.front)
-    return made
+    return replace(made, summary=replace(made.summary, destination=place.shown))

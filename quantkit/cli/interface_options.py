@@ -29,5 +29,5 @@ suffix_option = click.option(
 
 def folder_files(params: Mapping[str, Any]) -> Sequence[str] | None:
     """What is written into the folder that ``-o`` names; None where it names a file."""
-    place = result_place(params["model"], params["output"], params["suffix"], named=False)
+    place = result_place(params["model"], params["output"], params.get("suffix", ""), named=False)
     return None if place.folder is None else [file.name for file in place.files]

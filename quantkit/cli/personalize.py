@@ -218,7 +218,7 @@ def _tell(made: Personalized) -> None:
             f"{summary.unit} (predicted "
             f"{estimate(summary.predicted_divergence, summary.predicted_interval)})"
         )
-    for line in summary.reasons:
+    for line in (*summary.parts_in_words(), *summary.reasons):
         echo(f"  {line}")
     steps = ", ".join(f"{step.name} {step.seconds:.1f} s" for step in summary.steps)
     echo(f"  {summary.total_seconds:.1f} s: {steps}")

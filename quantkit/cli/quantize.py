@@ -42,7 +42,12 @@ def _family_files(params: Mapping[str, Any]) -> Sequence[str] | None:
     dry_run=True,
     threads=True,
 )
-@click.argument("model", cls=Argument, type=click.Path(path_type=Path), help="The float32 .onnx, or a published folder of several.")
+@click.argument(
+    "model",
+    cls=Argument,
+    type=click.Path(path_type=Path),
+    help="The float32 .onnx, or a published folder of several.",
+)
 @click.option(
     "-o",
     "--output",

@@ -17,11 +17,10 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 from quantkit.errors import ModelError
 from quantkit.graph.dead_code import drop_dead_nodes, drop_unread_initializers
-from quantkit.graph.editor import name_all_nodes
 from quantkit.graph.interface import Declared
 from quantkit.graph.partition import reads
 from quantkit.graph.renaming import rename_values
@@ -56,9 +55,7 @@ def their_name(prefix: str, key: str, side: str) -> str:
     return f"{prefix}{key.replace('.', f'.{side}.', 1)}"
 
 
-def branch_of(
-    merged: onnx.ModelProto, *, later: bool, outputs: Collection[str]
-) -> onnx.ModelProto:
+def branch_of(merged: onnx.ModelProto, *, later: bool, outputs: Collection[str]) -> onnx.ModelProto:
     """One branch as a graph of its own, for some of its outputs; ``merged`` is not changed.
 
     Args:
@@ -195,7 +192,9 @@ def _with_positions(graph: onnx.GraphProto, keys: Sequence[str]) -> None:
     graph.node.extend(
         [
             helper.make_node("Gather", [_OUR_LOGITS, "positions"], [chosen], chosen, axis=1),
-            helper.make_node("LogSoftmax", [chosen], ["log_probs"], f"{DECODER}.log_probs", axis=-1),
+            helper.make_node(
+                "LogSoftmax", [chosen], ["log_probs"], f"{DECODER}.log_probs", axis=-1
+            ),
         ]
     )
 

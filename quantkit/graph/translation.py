@@ -1,4 +1,4 @@
-"""What a graph of somebody's folder takes and gives, beside what the same graph of an artifact does.
+"""What the graphs of somebody's folder take and give, beside what those of an artifact do.
 
 Free of the ``onnx`` package, as edge programs are. The graphs of an artifact hand values to each
 other by name, and a task knows these names. Those of a published folder have inputs and outputs of

@@ -135,6 +135,8 @@ class Task(ABC):
     unit: ClassVar[PosteriorUnit]
     #: CalibrationData that an analysis hears if there are so many, whatever that costs.
     fewest_feeds: ClassVar[int] = 1
+    #: Whether people want to know which of several graphs costs what.
+    parts_differ: ClassVar[bool] = False
     #: Times the usual cost that an analysis may spend.
     patience: ClassVar[float] = 1.0
 

@@ -41,6 +41,16 @@ class MoonshineTask(EncoderDecoderTask):
         """One clip."""
         return 1, length
 
+    def posteriors(
+        self, path: Path, output: str, feeds: Iterable[Feed]
+    ) -> Iterator[tuple[str, Array]]:
+        """With a text that is read token by token."""
+        from quantkit.runtime.moonshine.model import MoonshineModel
+
+        network = MoonshineModel.load(path, threads=0, check=False).network
+        for clip, inputs in feeds:
+            yield clip, network.read(inputs["waveform"], inputs["tokens"], inputs["positions"])
+
     def text_of(
         self, info: ArtifactInfo, posteriors: Array, inputs: Mapping[str, Array]
     ) -> str | None:

@@ -33,6 +33,7 @@ class TransducerTask(Task):
     name = TRANSDUCER
     roles = ("encoder", "predictor", "joiner")
     unit = "token"
+    parts_differ = True
 
     def has_roles(self, roles: Sequence[str]) -> bool:
         """With the predictor and the joiner as one ``decoder``, or apart."""

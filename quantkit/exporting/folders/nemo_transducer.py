@@ -27,11 +27,13 @@ from quantkit.exporting.folders.transducers import (
     FoundGraph,
     FoundTransducer,
     export_transducer,
+    normalized,
+    picked_rows,
 )
 from quantkit.exporting.parity import ParityReport
 from quantkit.graph.interface import Declared
-from quantkit.graph.roles import BATCH, DECODER, ENCODER, GraphRole, State
-from quantkit.graph.translation import Step, Translation
+from quantkit.graph.roles import BATCH, DECODER, ENCODER, State
+from quantkit.graph.translation import PREFIX, Step, Translation
 from quantkit.json_fields import Fields
 from quantkit.models.pretrained_files import CONFIG_NAME, optional_json_object
 from quantkit.runtime.session import create_session
@@ -91,22 +93,14 @@ class NemoTransducer(Layout):
             config.whole("max_tokens_per_step", default=_MOST_PER_FRAME),
             config.whole("subsampling_factor", default=_SUBSAMPLING),
         )
-        width = encoder.size(encoder.output("outputs"), 1)
-        roles = (
-            GraphRole(ENCODER, ("encoded", "encoded_lengths")),
-            GraphRole(
-                DECODER,
-                tuple(each.name for each in _gives(decoder, states, outputs)),
-                per_token=True,
-                states=tuple(states.values()),
-            ),
-        )
+        width = encoder.size(encoder.output("outputs"), 1) or "width"
         translations = (
             _encoder(encoder, bands, width),
             _decoder(decoder, states, width, (count, durations)),
         )
-        graphs = tuple(zip(files.graphs, roles, translations, strict=True))
-        return FoundTransducer(graphs, labels, frontend, settings)
+        return FoundTransducer(
+            files.graphs, translations, tuple(states.values()), labels, frontend, settings
+        )
 
 
 def _states(decoder: FoundGraph) -> dict[str, State]:
@@ -125,9 +119,7 @@ def _states(decoder: FoundGraph) -> dict[str, State]:
     return found
 
 
-def _outputs(
-    encoder: FoundGraph, decoder: FoundGraph, bands: int, states: dict[str, State]
-) -> int:
+def _outputs(encoder: FoundGraph, decoder: FoundGraph, bands: int, states: dict[str, State]) -> int:
     """How many labels and durations the joiner scores."""
     if (known := decoder.size(decoder.output("outputs"), 3)) is not None:
         return known
@@ -135,8 +127,8 @@ def _outputs(
     if width is None:
         features = np.zeros((1, bands, 100), np.float32)
         session = create_session(encoder.file, threads=0)
-        feed = {"audio_signal": features, "length": np.array([100])}
-        width = session.run(["outputs"], feed)[0].shape[1]
+        heard = {"audio_signal": features, "length": np.array([100])}
+        width = session.run(["outputs"], heard)[0].shape[1]
     feed: dict[str, Array] = {
         "encoder_outputs": np.zeros((1, width, 1), np.float32),
         "targets": np.zeros((1, 1), decoder.input("targets").type),
@@ -147,22 +139,18 @@ def _outputs(
     return int(session.run(["outputs"], feed)[0].shape[3])
 
 
-def _encoder(graph: FoundGraph, bands: int, width: int | None) -> Translation:
+def _encoder(graph: FoundGraph, bands: int, width: int | str) -> Translation:
     audio, length = graph.input("audio_signal"), graph.input("length")
-    graph.require_no_others([audio, length])
     encoded, lengths = graph.output("outputs"), graph.output("encoded_lengths")
     inner = f"{ENCODER}."
-    return Translation(
+    return graph.translation(
         ENCODER,
-        graph.file.name,
-        graph.inputs,
-        graph.outputs,
         takes=(
             Declared.of("features", "float32", "batch", "frames", bands),
             Declared.of("lengths", "int64", "batch"),
         ),
         gives=(
-            Declared.of("encoded", "float32", "batch", "steps", width or "width"),
+            Declared.of("encoded", "float32", "batch", "steps", width),
             Declared.of("encoded_lengths", "int64", "batch"),
         ),
         before=(
@@ -173,96 +161,49 @@ def _encoder(graph: FoundGraph, bands: int, width: int | None) -> Translation:
             Step("transpose", (inner + encoded.name,), ("encoded",), (0, 2, 1)),
             Step("cast", (inner + lengths.name,), ("encoded_lengths",), type="int64"),
         ),
-        metadata=dict(graph.metadata),
-    )
-
-
-def _gives(graph: FoundGraph, states: dict[str, State], outputs: int) -> tuple[Declared, ...]:
-    kept = [each for each in graph.outputs if each.name == "prednet_lengths"]
-    return (
-        Declared.of("log_probs", "float32", 1, "points", outputs),
-        *(
-            Declared.of(state.output, state.type, *(_points(size) for size in state.shape))
-            for state in states.values()
-        ),
-        *(Declared.of("lengths_read", each.type, "points") for each in kept),
     )
 
 
 def _decoder(
-    graph: FoundGraph, states: dict[str, State], width: int | None, sizes: tuple[int, int]
+    graph: FoundGraph, states: dict[str, State], width: int | str, sizes: tuple[int, int]
 ) -> Translation:
     encoded, targets = graph.input("encoder_outputs"), graph.input("targets")
-    length = graph.input("target_length")
-    given = [graph.input(name) for name in states]
-    graph.require_no_others([encoded, targets, length, *given])
-    temporary, inner = f"adopted.{DECODER}.", f"{DECODER}."
-    scores = graph.output("outputs")
-    labels, durations = sizes
-    flat = Step("squeeze", (inner + scores.name,), (temporary + "scores",), (1, 2))
-    alone = Step("unsqueeze", (temporary + "scores",), (temporary + "batch",), (0,))
-    normalized: tuple[Step, ...]
-    if durations:
-        halves = (temporary + "label_scores", temporary + "duration_scores")
-        logarithms = (temporary + "labels", temporary + "durations")
-        normalized = (
-            Step("split", (temporary + "batch",), halves, sizes),
-            Step("log_softmax", (halves[0],), (logarithms[0],)),
-            Step("log_softmax", (halves[1],), (logarithms[1],)),
-            Step("concat", logarithms, ("log_probs",)),
-        )
-    else:
-        normalized = (Step("log_softmax", (temporary + "batch",), ("log_probs",)),)
-    return Translation(
+    length, scores = graph.input("target_length"), graph.output("outputs")
+    temporary, inner = f"{PREFIX}{DECODER}.", f"{DECODER}."
+    heard, one, flat, alone = (f"{temporary}{name}" for name in ("heard", "one", "flat", "alone"))
+    return graph.translation(
         DECODER,
-        graph.file.name,
-        graph.inputs,
-        graph.outputs,
         takes=(
-            Declared.of("encoded", "float32", 1, "steps", width or "width"),
+            Declared.of("encoded", "float32", 1, "steps", width),
             Declared.of("frames", "int64", "points"),
             Declared.of("tokens", "int64", "points", 1),
-            *(
-                Declared.of(state.input, state.type, *(_points(size) for size in state.shape))
-                for state in states.values()
-            ),
+            *(_declared(state.input, state) for state in states.values()),
         ),
-        gives=_gives(graph, states, labels + durations),
+        gives=(
+            Declared.of("log_probs", "float32", 1, "points", sum(sizes)),
+            *(_declared(state.output, state) for state in states.values()),
+        ),
         before=(
-            Step("squeeze", ("encoded",), (temporary + "steps",), (0,)),
-            Step("unsqueeze", ("frames",), (temporary + "picks",), (1,)),
-            Step("rows", (temporary + "steps", temporary + "picks"), (temporary + "heard",)),
-            Step("unsqueeze", (temporary + "heard",), (inner + encoded.name,), (2,)),
+            *picked_rows(temporary, heard),
+            Step("unsqueeze", (heard,), (inner + encoded.name,), (2,)),
             Step("cast", ("tokens",), (inner + targets.name,), type=targets.type),
             # One label in each row.
-            Step("equal", ("frames", "frames"), (temporary + "one",)),
-            Step("cast", (temporary + "one",), (inner + length.name,), type=length.type),
-            *(
-                Step("identity", (state.input,), (inner + name,))
-                for name, state in states.items()
-            ),
+            Step("equal", ("frames", "frames"), (one,)),
+            Step("cast", (one,), (inner + length.name,), type=length.type),
+            *(Step("identity", (state.input,), (inner + name,)) for name, state in states.items()),
         ),
         behind=(
-            flat,
-            alone,
-            *normalized,
+            Step("squeeze", (inner + scores.name,), (flat,), (1, 2)),
+            Step("unsqueeze", (flat,), (alone,), (0,)),
+            *normalized(temporary, alone, *sizes),
             *(
-                Step("identity", (inner + _after(name),), (state.output,))
+                Step("identity", (inner + name.replace("input_", "output_"),), (state.output,))
                 for name, state in states.items()
             ),
-            *(
-                Step("identity", (inner + each.name,), ("lengths_read",))
-                for each in graph.outputs
-                if each.name == "prednet_lengths"
-            ),
         ),
-        metadata=dict(graph.metadata),
     )
 
 
-def _after(name: str) -> str:
-    return name.replace("input_", "output_")
-
-
-def _points(size: int | str) -> int | str:
-    return "points" if size == BATCH else size
+def _declared(name: str, state: State) -> Declared:
+    sizes = ("points" if size == BATCH else size for size in state.shape)
+    return Declared.of(name, state.type, *sizes)

@@ -52,7 +52,7 @@ from quantkit.graph.merged_decoder import (
     their_name,
 )
 from quantkit.graph.roles import CROSSING, DECODER, ENCODER, PRESENT
-from quantkit.graph.translation import TRANSLATIONS, Translations
+from quantkit.graph.translation import TRANSLATIONS, Translation, Translations
 from quantkit.graph.weight_holders import require_finite_weights
 from quantkit.runtime.merged_network import MergedNetwork
 from quantkit.runtime.moonshine.settings import MOONSHINE, MoonshineSettings
@@ -128,7 +128,17 @@ class OnnxCommunity(Layout):
         parts = take_apart(encoder, crossing, decoder, keys)
         translations = Translations(
             tuple(
-                graph.translation(role, _values(part.graph.input), _values(part.graph.output))
+                Translation(
+                    role,
+                    graph.file.name,
+                    graph.inputs,
+                    graph.outputs,
+                    _values(part.graph.input),
+                    _values(part.graph.output),
+                    (),
+                    (),
+                    dict(graph.metadata),
+                )
                 for graph, role, part in zip(found, (ENCODER, DECODER), parts, strict=True)
             ),
             merged=True,
@@ -177,8 +187,13 @@ def _require_moonshine(encoder: FoundGraph, merged: FoundGraph) -> None:
             f"{encoder.file} takes a spectrogram, as a Whisper does: export the Whisper of "
             "transformers instead, whose graphs compute the same"
         )
-    encoder.require_no_others([encoder.input(_HEARS)])
+    encoder.input(_HEARS)
     encoder.output(HIDDEN)
+    if len(encoder.inputs) > 1:
+        raise ModelError(
+            f"{encoder.file} takes {', '.join(each.name for each in encoder.inputs)}, and a "
+            f"Moonshine of this layout {_HEARS} alone"
+        )
     for name in (TOKENS, READS, CHOICE):
         merged.input(name)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from onnx import TensorProto
 
 from quantkit.audio.frontends import AnyFrontend
 from quantkit.conversion.convert import convert
@@ -22,9 +23,10 @@ from quantkit.graph.editor import name_all_nodes
 from quantkit.graph.info import ArtifactInfo, info_of
 from quantkit.graph.interface import Declared
 from quantkit.graph.joined import add_prefix, join, set_roles
-from quantkit.graph.roles import GraphRole
+from quantkit.graph.layers import find_layers
+from quantkit.graph.roles import GraphRole, State
 from quantkit.graph.translating import translate
-from quantkit.graph.translation import TRANSLATIONS, Translation, Translations
+from quantkit.graph.translation import TRANSLATIONS, Step, Translation, Translations
 from quantkit.graph.weight_holders import require_finite_weights
 from quantkit.runtime.graph_sessions import GraphSessions
 from quantkit.runtime.session import create_session
@@ -91,28 +93,52 @@ class FoundGraph:
         """
         return self._value(self.outputs, names, "outputs")
 
-    def require_no_others(self, inputs: Sequence[Declared]) -> None:
-        """Refuse a graph that takes more.
+    def translation(
+        self,
+        role: str,
+        takes: tuple[Declared, ...],
+        gives: tuple[Declared, ...],
+        before: tuple[Step, ...],
+        behind: tuple[Step, ...],
+    ) -> Translation:
+        """Of this graph; outputs that no step reads are passed on under names of their own.
 
         Raises:
-            ModelError: it does, such as the caches of a model that hears piece by piece.
+            ModelError: it takes more, such as the caches of a model that hears piece by piece.
         """
-        known = {each.name for each in inputs}
+        given = {name for step in before for name in step.outputs}
+        known = [each.name for each in self.inputs if f"{role}.{each.name}" in given]
         if others := [each.name for each in self.inputs if each.name not in known]:
             raise ModelError(
-                f"{self.file} takes {', '.join(others)} besides "
-                f"{', '.join(each.name for each in inputs)}: models that hear piece by piece, with "
-                "caches, are not supported yet"
+                f"{self.file} takes {', '.join(others)} besides {', '.join(known)}: models that "
+                "hear piece by piece, with caches, are not supported yet"
             )
+        read = {name for step in behind for name in step.inputs}
+        unread = [each for each in self.outputs if f"{role}.{each.name}" not in read]
+        return Translation(
+            role,
+            self.file.name,
+            self.inputs,
+            self.outputs,
+            takes,
+            (*gives, *(replace(each, name=_passed_on(role, each)) for each in unread)),
+            before,
+            (
+                *behind,
+                *(
+                    Step("identity", (f"{role}.{each.name}",), (_passed_on(role, each),))
+                    for each in unread
+                ),
+            ),
+            dict(self.metadata),
+        )
 
     def size(self, value: Declared, axis: int) -> int | None:
         """Declared size of an axis of an input or output; None where it may be any."""
         size = (value.sizes or ())[axis] if value.sizes else None
         return size if isinstance(size, int) else None
 
-    def _value(
-        self, values: Sequence[Declared], names: Sequence[str], what: str
-    ) -> Declared:
+    def _value(self, values: Sequence[Declared], names: Sequence[str], what: str) -> Declared:
         for name in names:
             for each in values:
                 if each.name == name:
@@ -131,16 +157,33 @@ class FoundTransducer:
     """All that an artifact needs of a folder.
 
     Args:
-        graphs: in the order of a run, each with its role and what it takes and gives.
+        files: of the graphs, in the order of a run.
+        translations: what each takes and gives.
+        states: of the predictor, which is in the second graph.
         labels: what it writes with.
         frontend: what makes its features.
         settings: of its decoding.
     """
 
-    graphs: tuple[tuple[Path, GraphRole, Translation], ...]
+    files: tuple[Path, ...]
+    translations: tuple[Translation, ...]
+    states: tuple[State, ...]
     labels: Labels
     frontend: AnyFrontend
     settings: TransducerSettings
+
+    @property
+    def roles(self) -> tuple[GraphRole, ...]:
+        """Of the graphs."""
+        return tuple(
+            GraphRole(
+                each.role,
+                tuple(value.name for value in each.gives),
+                per_token=number > 0,
+                states=self.states if number == 1 else (),
+            )
+            for number, each in enumerate(self.translations)
+        )
 
 
 def export_transducer(found: FoundTransducer, destination: Path, name: str) -> ParityReport:
@@ -151,34 +194,81 @@ def export_transducer(found: FoundTransducer, destination: Path, name: str) -> P
         ParityError: the artifact differs from the folder; nothing is written.
         OutputError: ``destination`` cannot be written.
     """
-    translations = Translations(tuple(translation for *_, translation in found.graphs))
-    roles = tuple(role for _, role, _ in found.graphs)
-    models, steps = [], []
-    for file, role, translation in found.graphs:
+    models: list[onnx.ModelProto] = []
+    steps: list[str] = []
+    for file, translation in zip(found.files, found.translations, strict=True):
         model = open_files(file).graph
         steps += convert(model, file).steps
         name_all_nodes(model)
         require_finite_weights(model, file)
-        add_prefix(model.graph, f"{role.role}.")
+        add_prefix(model.graph, translation.inner(""))
         translate(model, translation)
         models.append(model)
-    set_roles(models[0], roles)
-    plans = [info_of(model).plan for model in models]
+    set_roles(models[0], found.roles)
     whole = join(models)
-    digest = sha256_of(found.graphs[0][0])
+    digest = sha256_of(found.files[0])
     info = ArtifactInfo(
         labels=found.labels,
         frontend=found.frontend,
         task=TASK,
-        plan=plans[0] or float_plan(whole, digest),
+        plan=float_plan(whole, digest) if _is_float(whole) else None,
         model_sha256=digest,
         version=__version__,
         name=name,
-        extra={TRANSDUCER: found.settings.to_json(), TRANSLATIONS: translations.to_json()},
+        extra={
+            TRANSDUCER: found.settings.to_json(),
+            TRANSLATIONS: Translations(found.translations).to_json(),
+        },
     )
     _drop_foreign_checks(whole)
     report = save_artifact(whole, info, destination, partial(_compared, found))
     return replace(report, notes=tuple(steps))
+
+
+def _is_float(model: onnx.ModelProto) -> bool:
+    """Whether no layer is on a grid that somebody else laid."""
+    types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    layers = find_layers(model)
+    return all(types[layer.weight] == TensorProto.FLOAT for layer in layers)
+
+
+def picked_rows(temporary: str, heard: str) -> tuple[Step, ...]:
+    """``heard`` (points, width): the rows of ``encoded`` that ``frames`` counts.
+
+    Args:
+        temporary: what the names of values in between begin with.
+    """
+    steps, picks = f"{temporary}steps", f"{temporary}picks"
+    return (
+        Step("squeeze", ("encoded",), (steps,), (0,)),
+        Step("unsqueeze", ("frames",), (picks,), (1,)),
+        Step("rows", (steps, picks), (heard,)),
+    )
+
+
+def normalized(temporary: str, scores: str, labels: int, durations: int) -> tuple[Step, ...]:
+    """``log_probs``: the logarithms of both distributions in ``scores``, side by side.
+
+    Args:
+        temporary: see :func:`picked_rows`.
+        durations: 0: there are only labels.
+    """
+    if not durations:
+        return (Step("log_softmax", (scores,), ("log_probs",)),)
+    parts = (f"{temporary}label_scores", f"{temporary}duration_scores")
+    logarithms = (f"{temporary}labels", f"{temporary}durations")
+    return (
+        Step("split", (scores,), parts, (labels, durations)),
+        *(
+            Step("log_softmax", (part,), (found,))
+            for part, found in zip(parts, logarithms, strict=True)
+        ),
+        Step("concat", logarithms, ("log_probs",)),
+    )
+
+
+def _passed_on(role: str, value: Declared) -> str:
+    return f"passed_on.{role}.{value.name}"
 
 
 def _drop_foreign_checks(model: onnx.ModelProto) -> None:
@@ -192,12 +282,11 @@ def _compared(found: FoundTransducer, path: Path) -> ParityReport:
     Raises:
         ParityError: it does not.
     """
-    roles = tuple(role for _, role, _ in found.graphs)
     sessions = {
-        role.role: TranslatedSession(create_session(file, threads=0), translation)
-        for file, role, translation in found.graphs
+        each.role: TranslatedSession(create_session(file, threads=0), each)
+        for file, each in zip(found.files, found.translations, strict=True)
     }
-    original = TransducerNetwork(GraphSessions(roles, sessions, {}), found.settings)
+    original = TransducerNetwork(GraphSessions(found.roles, sessions, {}), found.settings)
     artifact = TransducerNetwork.load(path, found.settings, threads=0)
     cases = tuple(
         _case(found, original, artifact, round(seconds * found.frontend.sample_rate))

@@ -12,6 +12,8 @@ from quantkit.audio.windows import LONGEST_SECONDS, WINDOW_SECONDS, pieces
 from quantkit.errors import InputError, ModelError
 from quantkit.graph.artifact import model_files, read_info
 from quantkit.graph.info import ArtifactInfo
+from quantkit.graph.translation import translations_in
+from quantkit.runtime.merged_network import MergedNetwork
 from quantkit.runtime.moonshine.search import greedy_text
 from quantkit.runtime.moonshine.settings import moonshine_settings
 from quantkit.runtime.speech_model import Output, SpeechModel
@@ -63,7 +65,10 @@ class MoonshineModel(SpeechModel):
         encoder, *decoders = model_files(path)
         if len(decoders) != 1:
             raise ModelError(f"{path} names no decoder, so it is no whole Moonshine")
-        return cls(info, WhisperNetwork.load(encoder, decoders[0], threads), decoding)
+        form: type[WhisperNetwork] = WhisperNetwork
+        if (published := translations_in(info.extra)) is not None and published.kept:
+            form = MergedNetwork
+        return cls(info, form.load(encoder, decoders[0], threads), decoding)
 
     @property
     def scoring(self) -> WrittenTextScoring:
@@ -100,9 +105,7 @@ class MoonshineModel(SpeechModel):
         rate = self.frontend.sample_rate
         parts = pieces(blocks, round(LONGEST_SECONDS * rate), round(WINDOW_SECONDS * rate))
         rows = [
-            (token, place)
-            for place, part in enumerate(parts)
-            for token in self.text_tokens(part)
+            (token, place) for place, part in enumerate(parts) for token in self.text_tokens(part)
         ]
         return np.array(rows, np.int64).reshape(-1, 2)
 

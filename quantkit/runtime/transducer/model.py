@@ -10,6 +10,7 @@ from quantkit.errors import InputError, ModelError
 from quantkit.graph.artifact import read_info
 from quantkit.graph.info import ArtifactInfo
 from quantkit.runtime.speech_model import Output, SpeechModel
+from quantkit.runtime.transducer.beam import WIDTH, best_path
 from quantkit.runtime.transducer.network import TransducerNetwork
 from quantkit.runtime.transducer.search import greedy_path, labels_of
 from quantkit.runtime.transducer.settings import transducer_settings
@@ -23,7 +24,7 @@ class Transducer(SpeechModel):
 
     Args:
         network: its sessions.
-        decoding: only greedy search, so far.
+        decoding: greedy, or a beam of a width.
 
     Raises:
         InputError: a decoding that it has not.
@@ -34,10 +35,12 @@ class Transducer(SpeechModel):
     ) -> None:
         super().__init__(info)
         decoding = decoding or Decoding()
-        if decoding.decoder != "greedy":
+        if decoding.decoder not in ("greedy", "beam"):
             raise InputError(
-                f"a transducer is decoded greedily, not by {decoding.decoder!r}, which is for CTC"
+                f"a transducer is decoded by greedy or beam, not by {decoding.decoder!r}"
             )
+        if decoding.language_model is not None:
+            raise InputError("--language-model is for CTC models, and this is a transducer")
         for name, value in (
             ("--language", decoding.language),
             ("--translate", decoding.translate),
@@ -46,6 +49,7 @@ class Transducer(SpeechModel):
             if value:
                 raise InputError(f"{name} is for a Whisper, and this is a transducer")
         self.network = network
+        self.width = 1 if decoding.decoder == "greedy" else decoding.width or WIDTH
 
     @classmethod
     def load(
@@ -86,8 +90,8 @@ class Transducer(SpeechModel):
 
     @property
     def decoder_in_words(self) -> str:
-        """Always greedy."""
-        return "greedy"
+        """Greedy, or the width of the beam."""
+        return "greedy" if self.width == 1 else f"beam, width {self.width}"
 
     def outputs(self, batch: Sequence[FloatArray]) -> list[Output]:
         """(labels, 2) of each clip: a label, and the frame of the encoder that added it.
@@ -102,8 +106,10 @@ class Transducer(SpeechModel):
         Args:
             encoded: (steps, width).
         """
-        blank = self.labels.blank
-        return labels_of(greedy_path(self.network, encoded, len(self.labels), blank), blank)
+        labels, blank = len(self.labels), self.labels.blank
+        if self.width > 1:
+            return best_path(self.network, encoded, labels, blank, self.width)
+        return labels_of(greedy_path(self.network, encoded, labels, blank), blank)
 
     def text_of(self, output: Output) -> str:
         """The text of the labels."""

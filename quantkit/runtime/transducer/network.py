@@ -81,9 +81,7 @@ class TransducerNetwork:
         self._input = graphs.sessions[ENCODER].get_inputs()[0].shape
 
     @classmethod
-    def load(
-        cls, path: Path, settings: TransducerSettings, threads: int = 1
-    ) -> TransducerNetwork:
+    def load(cls, path: Path, settings: TransducerSettings, threads: int = 1) -> TransducerNetwork:
         """Open the files of the artifact at ``path``, which were checked already.
 
         Raises:
@@ -132,7 +130,7 @@ class TransducerNetwork:
         """
         if memory.read is None and self.predictor == PREDICTOR:
             memory = replace(memory, read=self._read(memory))
-        heard = {"encoded": encoded[None, None], "frames": _FIRST_ROW}
+        heard: dict[str, Array] = {"encoded": encoded[None, None], "frames": _FIRST_ROW}
         if memory.read is not None:
             made = self._graphs.run(JOINER, {**heard, **memory.read})
         else:

@@ -28,9 +28,9 @@ class Point:
     label: int
 
 
-def greedy_path(network: TransducerNetwork, encoded: FloatArray, labels: int, blank: int) -> (
-    Iterator[Point]
-):
+def greedy_path(
+    network: TransducerNetwork, encoded: FloatArray, labels: int, blank: int
+) -> Iterator[Point]:
     """The path on which every label, and every duration, is the likeliest.
 
     A frame ends with a blank, with a duration of more than zero frames, or with as many labels as a
