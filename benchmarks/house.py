@@ -33,19 +33,20 @@ from quantkit.personalization.pipeline import personalize
 PACKAGE = ROOT / "quantkit"
 SHIPPED = ROOT / "build" / "wav2letter-en" / "float32.onnx"
 
-TASKS = frozenset({"ctc", "classification", "whisper", "keywords"})
+TASKS = frozenset({"ctc", "classification", "whisper", "keywords", "transducer"})
 OPERATORS = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm", "Gather", "LSTM", "GRU"})
 
 #: Folders, or files, in which the names are at home.
 TASK_ROOMS = ("tasks/",)
-#: Where a Whisper is run: what is opened there is one, or it is refused.
-WHISPER_ROOMS = ("runtime/whisper/",)
+#: Where a Whisper or a transducer is run: what is opened there is one, or it is refused.
+RUNNING_ROOMS = ("runtime/whisper/", "runtime/transducer/")
 OPERATOR_ROOMS = ("graph/operators/", "passes/", "codecs/", "conversion/", "exporting/")
 
 #: Files that may name a task, and why.
 TASK_EXCEPTIONS: Mapping[str, str] = {
     "exporting/sources.py": "`model_type` of a config.json of transformers",
     "models/whisper/vocabulary_places.py": "the module of the package openai-whisper",
+    "runtime/transducer/settings.py": "a metadata entry",
     "text/units.py": "a unit of bench.json",
     "text/whisper_vocabulary.py": "`kind` in the JSON of a vocabulary",
 }
@@ -95,7 +96,7 @@ def asking_for_a_task() -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         name = path.relative_to(PACKAGE).as_posix()
-        if name.startswith((*TASK_ROOMS, *WHISPER_ROOMS)):
+        if name.startswith((*TASK_ROOMS, *RUNNING_ROOMS)):
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         if lines := [

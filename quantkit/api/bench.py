@@ -81,7 +81,11 @@ def bench(
         paths = [stack.enter_context(float_model(model)) for model in named]
         for path in paths:
             require_followed(path, asked)
-        found = run_bench(paths, corpus, settings, progress or no_progress)
+        shown = [
+            path.parent if path != Path(model) and path.parent == Path(model) else path
+            for path, model in zip(paths, named, strict=True)
+        ]
+        found = run_bench(paths, corpus, settings, progress or no_progress, shown=shown)
     if finished is not None:
         finished(found)
     if folder is not None:

@@ -187,8 +187,8 @@ def float_model(model: PathLike, begin: Begin = nothing) -> Iterator[Path]:
     """The ``.onnx`` of ``model``; what is none yet is exported for as long as the block lasts.
 
     Args:
-        model: an ``.onnx``; or a checkpoint, a folder of transformers or a name on the hub, as
-            :func:`quantkit.export` takes them.
+        model: an ``.onnx``; or a checkpoint, a folder of transformers, a published folder or a name
+            on the hub, as :func:`quantkit.export` takes them.
         begin: see :data:`~quantkit.api.begin.Begin`; an export is work already.
 
     Raises:
@@ -196,6 +196,9 @@ def float_model(model: PathLike, begin: Begin = nothing) -> Iterator[Path]:
         QuantkitError: see :func:`quantkit.export`.
     """
     path = path_of(model, "the model")
+    if (own := own_folder(path)) is not None:
+        yield own
+        return
     if not _is_source(path, os.fspath(model)):
         yield path
         return
@@ -209,6 +212,27 @@ def float_model(model: PathLike, begin: Begin = nothing) -> Iterator[Path]:
         except InputError as error:
             raise type(error)(f"{path} is no .onnx, and no checkpoint either: {error}") from error
         yield exported
+
+
+def own_folder(path: Path) -> Path | None:
+    """The first graph of a published folder that quantkit has written; None for any other path.
+
+    Raises:
+        InputError: a published folder lacks a file, or ``path`` is one of several in it.
+    """
+    alone = path.suffix == ".onnx" and path.is_file()
+    if alone and len([*path.parent.glob("*.onnx")]) < 2:
+        return None
+    from quantkit.exporting.folders.registry import layout_of, refuse_part
+    from quantkit.graph.integrity import stored_checksum
+
+    if alone:
+        refuse_part(path)
+    layout = layout_of(path)
+    if layout is None:
+        return None
+    main = layout.files(path).main
+    return main if stored_checksum(main) else None
 
 
 def _is_source(path: Path, text: str) -> bool:

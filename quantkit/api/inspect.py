@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from quantkit.api.inputs import PathLike, float_model
+from dataclasses import replace
+
+from quantkit.api.inputs import PathLike, float_model, path_of
 from quantkit.quantization.inspection import Inspection, inspect_model
 
 
@@ -23,4 +25,4 @@ def inspect(model: PathLike, *, runtime: bool = False) -> Inspection:
             load it.
     """
     with float_model(model) as path:
-        return inspect_model(path, runtime=runtime)
+        return replace(inspect_model(path, runtime=runtime), path=path_of(model, "the model"))

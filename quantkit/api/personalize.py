@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from quantkit.api.begin import Begin, nothing
 from quantkit.api.defaults import ANALYSIS_CLIPS
+from quantkit.api.folders import result_place
 from quantkit.api.inputs import (
     Audio,
     Budget,
@@ -14,10 +15,9 @@ from quantkit.api.inputs import (
     budget_bytes,
     float_model,
     optional_path,
-    path_of,
 )
 from quantkit.api.listening import Cache, cache_folder, calibration_clips, in_words
-from quantkit.api.outputs import require_suffix, require_writable
+from quantkit.api.outputs import require_writable
 from quantkit.api.selection import Selection
 from quantkit.graph.plan import write_plan
 from quantkit.personalization.pipeline import Personalized, PersonalizeSettings
@@ -36,6 +36,7 @@ def personalize(
     selection: Selection | None = None,
     settings: PersonalizeSettings | None = None,
     keep_interface: bool | None = None,
+    suffix: str = "",
     report: PathLike | None = None,
     plan: PathLike | None = None,
     cache: Cache = True,
@@ -57,14 +58,15 @@ def personalize(
 
     Args:
         model: a float32 ``.onnx``, or what :func:`quantkit.export` takes.
-        output: the ``.onnx`` to write.
+        output: the ``.onnx`` to write; of a published folder also a folder, see
+            :func:`quantkit.quantize`.
         audio: unlabelled clips of the user, 10 to 100 are good: a folder, a file, a
             :class:`~quantkit.audio.utterance.Corpus`, an array, or a list of files and arrays.
         budget: what the file may take on disk: ``"20MB"``, ``"19.5MiB"``, or bytes.
         sample_rate: of arrays, in hertz.
         selection: which clips; None: 32 of the split ``calibration``, where there is one.
         settings: what the plan may choose from, and how its numbers are found.
-        keep_interface: see :func:`quantkit.quantize`.
+        keep_interface, suffix: see :func:`quantkit.quantize`.
         report: a page (``.html``) to write that shows what was chosen and why.
         plan: the ``plan.json`` to write.
         cache: where the analysis is kept for the next time: True, the user's cache folder; False,
@@ -80,20 +82,19 @@ def personalize(
         AudioError, CorpusError: none of the clips is usable, or an array is no audio.
         OutputError: a result cannot be written.
     """
-    destination = path_of(output, "the output")
-    require_suffix(destination, ".onnx")
+    place = result_place(model, output, suffix)
     page, plan_file = optional_path(report, "the report"), optional_path(plan, "the plan")
-    outputs = (destination, page, plan_file)
-    require_writable(outputs, [path_of(model, "the model")])
+    outputs = (*place.files, page, plan_file)
+    require_writable(outputs, place.inputs)
     limit = budget_bytes(budget)
     folder = cache_folder(cache)
     clips = calibration_clips(audio, sample_rate, selection, clips=ANALYSIS_CLIPS, outputs=outputs)
     with float_model(model, begin) as source:
-        prepared = PreparedModel(source, keep_interface)
+        prepared = PreparedModel(source, place.kept(keep_interface))
         begin(f"fit {model} into {limit:,} bytes for {in_words(clips)}")
         made = make_personal(
             prepared,
-            destination,
+            place.path,
             prepared.feeds(clips),
             limit,
             settings,
@@ -103,6 +104,7 @@ def personalize(
         )
     filters = (selection or Selection()).filters
     made = replace(made, summary=replace(made.summary, filters=filters))
+    place.finish()
     if plan_file is not None:
         write_plan(made.plan, plan_file)
     if page is not None:
@@ -110,4 +112,4 @@ def personalize(
         from quantkit.personalization.page import write_page
 
         write_page(page, made.summary, made.sensitivity, made.plan, made.front)
-    return made
+    return replace(made, summary=replace(made.summary, destination=place.shown))

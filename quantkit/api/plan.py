@@ -10,6 +10,7 @@ from typing import Any
 from quantkit.api.analyze import AnalyzeResult
 from quantkit.api.begin import Begin, nothing
 from quantkit.api.defaults import ANALYSIS_CLIPS
+from quantkit.api.folders import kept_in_plan
 from quantkit.api.inputs import (
     Audio,
     Budget,
@@ -114,7 +115,7 @@ def plan(
         raise InputError(f"--method {method} needs a --budget")
     found: Correction | None = None
     with float_model(model, begin) as source:
-        prepared = PreparedModel(source, keep_interface)
+        prepared = PreparedModel(source, kept_in_plan(model, keep_interface))
         feeds = None if clips is None else prepared.feeds(clips)
         prepared, decided = structured_by(prepared, settings.quantize, feeds)
         settings = replace(settings, quantize=decided)
@@ -183,7 +184,7 @@ def resize_plan(
     before = edited if isinstance(edited, Plan) else read_plan(path_of(edited, "the plan"))
     with float_model(model, begin) as source:
         kept = before.keep_interface if keep_interface is None else keep_interface
-        prepared = PreparedModel(source, kept)
+        prepared = PreparedModel(source, kept_in_plan(model, kept))
         begin(_steps(model, "manual", limit, None))
         fitting = settings.fitting or fitting_of(before, changes)
         made = with_sizes(prepared, replace(before, method="manual"), limit, fitting)

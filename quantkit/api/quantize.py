@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from quantkit.api.begin import Begin, nothing
 from quantkit.api.defaults import CALIBRATION_CLIPS
+from quantkit.api.folders import result_place
 from quantkit.api.inputs import Audio, PathLike, float_model, path_of
 from quantkit.api.listening import calibration_clips, in_words
-from quantkit.api.outputs import require_suffix, require_writable
+from quantkit.api.outputs import require_writable
 from quantkit.api.plan_fitting import fitting_of
 from quantkit.api.plan_result import PlanResult
 from quantkit.api.selection import Selection
@@ -38,6 +40,7 @@ def quantize(
     fitting: PtqSettings | None = None,
     changes: Mapping[str, Any] | None = None,
     keep_interface: bool | None = None,
+    suffix: str = "",
     begin: Begin = nothing,
     progress: Progress | None = None,
 ) -> QuantizeResult:
@@ -52,7 +55,8 @@ def quantize(
 
     Args:
         model: a float32 ``.onnx``, or what :func:`quantkit.export` takes.
-        output: the ``.onnx`` to write.
+        output: the ``.onnx`` to write; of a published folder also a folder, whose files are called
+            as in the original, so that the same program opens it.
         decisions: a preset's name, such as ``static-int8``; settings of one's own; a plan, or what
             :func:`quantkit.plan` returned; or the path of a ``plan.json``.
         audio: unlabelled calibration clips: a folder, a file, a
@@ -66,6 +70,7 @@ def quantize(
         keep_interface: whether the file has the inputs, outputs and metadata of the ``.onnx`` that
             ``model`` was exported from, so that it takes its place; None: as the plan says, else
             where there was one.
+        suffix: what stands in the file names of a folder before ``.onnx``, such as ``.int8``.
         begin: see :data:`~quantkit.api.begin.Begin`.
         progress: see :data:`~quantkit.progress.Progress`.
 
@@ -77,26 +82,27 @@ def quantize(
         AudioError, CorpusError: none of the clips is usable, or an array is no audio.
         OutputError: ``output`` cannot be written.
     """
-    destination = path_of(output, "the output")
-    require_suffix(destination, ".onnx")
+    place = result_place(model, output, suffix)
     plan_file = _plan_file(decisions)
-    require_writable([destination], [plan_file])
+    require_writable(place.files, [plan_file])
     chosen = _decided(decisions, plan_file)
-    clips = _clips(audio, sample_rate, selection, [destination])
+    clips = _clips(audio, sample_rate, selection, place.files)
     if isinstance(chosen, Plan):
         fitting = fitting or fitting_of(chosen, changes)
         keep_interface = chosen.keep_interface if keep_interface is None else keep_interface
     with float_model(model, begin) as source:
         begin(_steps(model, plan_file or chosen, clips))
-        return quantize_model(
-            PreparedModel(source, keep_interface),
-            destination,
+        made = quantize_model(
+            PreparedModel(source, place.kept(keep_interface)),
+            place.path,
             chosen,
             clips,
             allow_nothing=False,
             fitting=fitting,
             progress=progress,
         )
+    place.finish()
+    return replace(made, path=place.shown)
 
 
 def quantize_presets(

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from quantkit.api.begin import Begin, nothing
-from quantkit.api.inputs import PathLike, path_of
-from quantkit.api.outputs import require_suffix, require_writable
+from quantkit.api.folders import result_place
+from quantkit.api.inputs import PathLike, own_folder, path_of
+from quantkit.api.outputs import require_writable
+from quantkit.errors import InputError
 from quantkit.runtime.unpacking import unpack_model
 
 
@@ -50,9 +52,10 @@ def unpack(model: PathLike, output: PathLike, *, begin: Begin = nothing) -> Unpa
     95378515
 
     Args:
-        model: an artifact of ``quantize`` or ``personalize``, of one file or several.
-        output: the ``.onnx`` to write. Its weights lie beside it, in a file with ``.data`` behind
-            its name.
+        model: an artifact of ``quantize`` or ``personalize``, of one file or several, or a folder
+            that they wrote.
+        output: the ``.onnx`` to write, of a folder another folder. Weights lie beside the graphs,
+            in files with ``.data`` behind their names.
         begin: see :data:`~quantkit.api.begin.Begin`.
 
     Raises:
@@ -60,9 +63,12 @@ def unpack(model: PathLike, output: PathLike, *, begin: Begin = nothing) -> Unpa
         InputError: it is not quantkit's, or has nothing packed; or ``output`` would replace it.
         OutputError: ``output`` cannot be written.
     """
-    source, destination = path_of(model, "the model"), path_of(output, "the output")
-    require_suffix(destination, ".onnx")
-    require_writable([destination], [source])
+    source = path_of(model, "the model")
+    place = result_place(source, output)
+    if source.is_dir() and place.folder is None:
+        raise InputError(f"{source} is a folder, and unpacked it is one: name a folder with -o")
+    require_writable(place.files, place.inputs)
     begin(f"unpack the weights of {source}")
-    made = unpack_model(source, destination)
-    return UnpackResult(made.path, made.tensors, made.size_bytes, made.source_bytes)
+    made = unpack_model(own_folder(source) or source, place.path)
+    place.finish()
+    return UnpackResult(place.shown, made.tensors, made.size_bytes, made.source_bytes)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from quantkit.api.inputs import PathLike, path_of
+from quantkit.api.inputs import PathLike, own_folder, path_of
 from quantkit.bundles.verify import Finding, Verification
 from quantkit.bundles.verify import verify as verify_bundle
 from quantkit.bundles.verify_artifact import ArtifactVerification, verify_artifact
@@ -81,7 +81,8 @@ def verify(path: PathLike, *, manifest_sha256: str | None = None) -> VerifyResul
     True
 
     Args:
-        path: a bundle's folder, or an ``.onnx``.
+        path: a bundle's folder, an ``.onnx``, or a published folder that ``quantize`` or
+            ``personalize`` wrote.
         manifest_sha256: what :func:`quantkit.ship` said; also proves that a bundle's manifest is
             unchanged.
 
@@ -95,6 +96,7 @@ def verify(path: PathLike, *, manifest_sha256: str | None = None) -> VerifyResul
         InputError: ``manifest_sha256`` of a file.
     """
     checked = path_of(path, "the bundle or artifact")
+    checked = own_folder(checked) or checked
     if not checked.is_file():
         found = verify_bundle(checked, manifest_sha256=manifest_sha256)
         return VerifyResult(

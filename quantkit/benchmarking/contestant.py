@@ -46,11 +46,13 @@ def open_contestants(
     threads: int,
     decoding: Decoding | None = None,
     normalization: str = "",
+    shown: Sequence[Path] | None = None,
 ) -> list[BenchModel]:
     """Open models that can be compared, that is, whose outputs have the same spelling.
 
     Args:
         normalization: see :func:`~quantkit.text.scoring.scoring_of`.
+        shown: what the models are called after, such as the folders of their files; None: ``paths``.
 
     Raises:
         InputError: no model, the same file twice, different labels or tasks, or a normalisation
@@ -60,7 +62,7 @@ def open_contestants(
     if not paths:
         raise InputError("give at least one model to measure")
     opened = []
-    for path, name in zip(paths, unique_names(paths), strict=True):
+    for path, name in zip(paths, unique_names(shown or paths), strict=True):
         model = open_speech_model(path, threads, decoding=decoding)
         opened.append(
             BenchModel(

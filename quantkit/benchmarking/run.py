@@ -57,8 +57,13 @@ def run_bench(
     corpus: Corpus,
     settings: BenchSettings | None = None,
     progress: Progress = no_progress,
+    *,
+    shown: Sequence[Path] | None = None,
 ) -> BenchReport:
     """Measure ``models`` on ``corpus``; speed-ups are against the first.
+
+    Args:
+        shown: see :func:`~quantkit.benchmarking.contestant.open_contestants`.
 
     Raises:
         InputError: models that cannot be compared, or bad settings.
@@ -69,7 +74,9 @@ def run_bench(
     settings = settings or BenchSettings()
     started = time.perf_counter()
     threads = settings.thread_counts
-    contestants = open_contestants(models, threads[0], settings.decoding, settings.normalization)
+    contestants = open_contestants(
+        models, threads[0], settings.decoding, settings.normalization, shown
+    )
     first = contestants[0].model
     if not first.takes_batches:
         settings = replace(settings, batch_sizes=(1,), sweep_utterances=0)

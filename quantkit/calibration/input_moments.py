@@ -160,6 +160,24 @@ class InputMoments:
         return values[0] if self.geometry.groups == 1 else values
 
 
+class FirstStates:
+    """Adds the states that a recurrent layer is handed to the moments of its recurrent weight.
+
+    A predictor is run for one step at a time, so it meets no others.
+
+    Args:
+        moments: of a geometry with :attr:`Geometry.first`.
+    """
+
+    def __init__(self, moments: InputMoments) -> None:
+        self._moments = moments
+
+    def update(self, values: FloatArray) -> None:
+        """Take in the states of one clip, (directions, batch, hidden)."""
+        # Behind a first step and before a last one, whichever way a direction runs.
+        self._moments.update(np.stack([values, values]))
+
+
 def input_moments(
     model: onnx.ModelProto, names: Collection[str], known: Iterable[InputMoments] = ()
 ) -> Mapping[str, InputMoments]:

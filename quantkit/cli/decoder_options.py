@@ -64,12 +64,12 @@ def decoder_options(default: str) -> Callable[[F], F]:
             type=click.Choice(DECODERS),
             default=default,
             show_default=True,
-            help="How outputs become text; Whisper takes greedy or beam.",
+            help="How outputs become text; Whisper and transducers take greedy or beam.",
         ),
         click.option(
             "--beam-width",
             type=click.IntRange(min=1),
-            help="Hypotheses that beam search keeps.  [default: 20; Whisper: 5]",
+            help="Hypotheses that beam search keeps.  [default: 20; Whisper: 5; transducers: 4]",
         ),
         click.option(
             "--language-model",

@@ -12,7 +12,7 @@ from quantkit.cli.audio_options import AudioOptions, audio_options
 from quantkit.cli.cache_options import cache_choice
 from quantkit.cli.fitting_options import FittingOptions, fitting_options
 from quantkit.cli.framework import Argument, CacheFolder, Command, OutputFile, begin_work, echo
-from quantkit.cli.interface_options import keep_interface_option
+from quantkit.cli.interface_options import folder_files, keep_interface_option, suffix_option
 from quantkit.cli.layer_options import (
     LayerOptions,
     base_settings,
@@ -41,15 +41,15 @@ from quantkit.sensitivity.divergence_settings import CANDIDATES
     "model",
     cls=Argument,
     type=click.Path(path_type=Path),
-    help="A float32 .onnx, or a checkpoint to export first.",
+    help="A float32 .onnx, a published folder of several, or a checkpoint to export first.",
 )
 @click.option(
     "-o",
     "--output",
     required=True,
-    type=OutputFile(".onnx"),
+    type=OutputFile(".onnx", files_in_folder=folder_files),
     metavar="FILE",
-    help="The .onnx to write.",
+    help="The .onnx to write, or of a published folder a folder that takes its place.",
 )
 @click.option(
     "--budget",
@@ -108,6 +108,7 @@ from quantkit.sensitivity.divergence_settings import CANDIDATES
 @layer_options
 @fitting_options
 @keep_interface_option
+@suffix_option
 @click.option(
     "--cache",
     type=CacheFolder(),
@@ -134,6 +135,7 @@ def command(
     layers: LayerOptions,
     fitting: FittingOptions,
     keep_interface: bool | None,
+    suffix: str,
     cache: Path | None,
     no_cache: bool,
     as_json: bool,
@@ -179,6 +181,7 @@ def command(
             selection=audio.chosen,
             settings=settings,
             keep_interface=keep_interface,
+            suffix=suffix,
             report=report,
             plan=plan_file,
             cache=cache_choice(cache, no_cache),
@@ -215,7 +218,7 @@ def _tell(made: Personalized) -> None:
             f"{summary.unit} (predicted "
             f"{estimate(summary.predicted_divergence, summary.predicted_interval)})"
         )
-    for line in summary.reasons:
+    for line in (*summary.parts_in_words(), *summary.reasons):
         echo(f"  {line}")
     steps = ", ".join(f"{step.name} {step.seconds:.1f} s" for step in summary.steps)
     echo(f"  {summary.total_seconds:.1f} s: {steps}")

@@ -13,7 +13,7 @@ from quantkit.api.quantize import quantize, quantize_presets
 from quantkit.cli.audio_options import AudioOptions, audio_options, name_left_out
 from quantkit.cli.fitting_options import FittingOptions, fitting_changes, fitting_options
 from quantkit.cli.framework import Argument, Command, OutputFile, begin_work, echo
-from quantkit.cli.interface_options import keep_interface_option
+from quantkit.cli.interface_options import folder_files, keep_interface_option, suffix_option
 from quantkit.cli.layer_options import (
     LayerOptions,
     base_settings,
@@ -28,8 +28,10 @@ from quantkit.quantization.pipeline import QuantizeResult
 
 
 def _family_files(params: Mapping[str, Any]) -> Sequence[str] | None:
-    """What ``--preset all`` writes into the folder that ``-o`` names then."""
-    return [f"{name}.onnx" for name in PRESETS] if params["preset"] == "all" else None
+    """What is written into the folder that ``-o`` names, where it names one."""
+    if params["preset"] == "all":
+        return [f"{name}.onnx" for name in PRESETS]
+    return folder_files(params)
 
 
 @click.command(
@@ -40,14 +42,20 @@ def _family_files(params: Mapping[str, Any]) -> Sequence[str] | None:
     dry_run=True,
     threads=True,
 )
-@click.argument("model", cls=Argument, type=click.Path(path_type=Path), help="The float32 .onnx.")
+@click.argument(
+    "model",
+    cls=Argument,
+    type=click.Path(path_type=Path),
+    help="The float32 .onnx, or a published folder of several.",
+)
 @click.option(
     "-o",
     "--output",
     required=True,
     type=OutputFile(".onnx", files_in_folder=_family_files),
     metavar="FILE",
-    help="The .onnx to write; with --preset all, the folder for <preset>.onnx.",
+    help="The .onnx to write, or of a published folder a folder; with --preset all, the folder "
+    "for <preset>.onnx.",
 )
 @click.option(
     "--plan",
@@ -66,6 +74,7 @@ def _family_files(params: Mapping[str, Any]) -> Sequence[str] | None:
 )
 @fitting_options
 @keep_interface_option
+@suffix_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     model: Path,
@@ -76,6 +85,7 @@ def command(
     layers: LayerOptions,
     fitting: FittingOptions,
     keep_interface: bool | None,
+    suffix: str,
     as_json: bool,
 ) -> None:
     """Quantize the float32 MODEL and say which layers really run in int8.
@@ -114,6 +124,7 @@ def command(
                 fitting=fitting.fitting if plan_file is None else None,
                 changes=fitting_changes(fitting),
                 keep_interface=keep_interface,
+                suffix=suffix,
                 begin=begin_work,
                 progress=tell,
             )

@@ -16,7 +16,9 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command(name="ship", cls=Command, first=("bench", "licence", "about", "force"), dry_run=True)
-@click.argument("model", cls=Argument, type=_FILE, help="The .onnx to ship.")
+@click.argument(
+    "model", cls=Argument, type=click.Path(path_type=Path), help="The .onnx to ship, or a folder."
+)
 @click.option(
     "-o",
     "--output",

@@ -8,6 +8,7 @@ import click
 
 from quantkit.api.unpack import unpack
 from quantkit.cli.framework import Argument, Command, OutputFile, begin_work, echo
+from quantkit.cli.interface_options import folder_files
 from quantkit.cli.progress import progress_bar
 from quantkit.cli.streams import echo_json
 
@@ -16,16 +17,16 @@ from quantkit.cli.streams import echo_json
 @click.argument(
     "model",
     cls=Argument,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="An .onnx of quantkit with packed weights.",
+    type=click.Path(path_type=Path),
+    help="An .onnx of quantkit with packed weights, or a folder that it wrote.",
 )
 @click.option(
     "-o",
     "--output",
     required=True,
-    type=OutputFile(".onnx"),
+    type=OutputFile(".onnx", files_in_folder=folder_files),
     metavar="FILE",
-    help="The .onnx to write; its weights lie beside it in FILE.data.",
+    help="The .onnx to write, of a folder another one; weights lie beside it in FILE.data.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
 def command(model: Path, output: Path, as_json: bool) -> None:

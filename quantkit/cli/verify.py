@@ -17,7 +17,7 @@ from quantkit.cli.streams import echo_json
     "path",
     cls=Argument,
     type=click.Path(path_type=Path),
-    help="Folder of a bundle, or an .onnx of quantkit.",
+    help="Folder of a bundle, or an .onnx or a published folder of quantkit.",
 )
 @click.option(
     "--manifest-sha256",

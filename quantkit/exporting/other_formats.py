@@ -175,7 +175,8 @@ FORMATS = (
     ),
     OtherFormat(_OPTIMUM, _any(_has("encoder_model*.onnx"), _has("onnx/encoder_model*.onnx"))),
     OtherFormat(
-        "a transducer of several .onnx files, as sherpa-onnx has them, which cannot be adopted",
+        "a transducer of several .onnx files in no layout that is known: their names begin with "
+        "encoder, decoder and joiner",
         _has("*encoder*.onnx", "*decoder*.onnx", "*joiner*.onnx"),
     ),
     OtherFormat(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from quantkit.errors import InputError, MissingDependencyError
+from quantkit.exporting.folders.registry import layout_of, refuse_part
 from quantkit.exporting.other_formats import other_format
 from quantkit.exporting.parity import ParityReport
 from quantkit.graph.artifact import read_info
@@ -202,6 +203,19 @@ def _export_adapter(source: Path, destination: Path, options: ExportOptions) -> 
     return export(base, destination, options)
 
 
+def _export_folder(source: Path, destination: Path, options: ExportOptions) -> ParityReport:
+    layout = layout_of(source)
+    assert layout is not None
+    _refuse(options, "a model of the log-mel front end", with_frontend="--with-frontend")
+    _refuse(options, "a model in PyTorch", opset="--opset", language="--language")
+    _refuse(options, "a Whisper", window="--window")
+    return layout.export(source, destination, options.name or source.resolve().name)
+
+
+def _is_published(path: Path) -> bool:
+    return layout_of(path) is not None
+
+
 def _export_onnx(source: Path, destination: Path, options: ExportOptions) -> ParityReport:
     from quantkit.exporting.adopt import adopt
 
@@ -212,6 +226,7 @@ def _export_onnx(source: Path, destination: Path, options: ExportOptions) -> Par
     if options.labels is None or not options.task:
         # One that is cut off, or no model at all, is refused for that.
         read_info(source)
+        refuse_part(source)
         raise InputError(
             f"{source} does not say what its outputs stand for: give --labels and --task"
         )
@@ -247,6 +262,7 @@ class Kind:
 
 KINDS = (
     Kind("LoRA adapter of PEFT", is_adapter, _export_adapter),
+    Kind("folder of .onnx files", _is_published, _export_folder),
     Kind("Whisper of CTranslate2", is_ctranslate2, _export_whisper),
     Kind("Whisper of OpenAI", is_openai, _export_whisper),
     Kind("Whisper of transformers", _is_whisper, _export_whisper),

@@ -10,9 +10,12 @@ import onnx
 from onnx import helper
 
 from quantkit.errors import FormatError, ModelError
-from quantkit.exporting.wrapping import PREFIX, rename_values, renamed
+from quantkit.exporting.wrapping import renamed
 from quantkit.graph.dead_code import drop_dead_nodes, drop_unread_initializers
 from quantkit.graph.interface import INTERFACE_KEY, Declared, Interface, interface_in
+from quantkit.graph.renaming import rename_values
+from quantkit.graph.translating import set_kept, translations_of
+from quantkit.graph.translation import PREFIX
 
 _LOST = "the inputs and outputs of the original cannot be given back: {}; use --no-keep-interface"
 
@@ -34,9 +37,15 @@ def wrapped_interface(model: onnx.ModelProto) -> Interface | None:
 def unwrap(model: onnx.ModelProto) -> None:
     """Give ``model`` the inputs and outputs of its original, in place; nothing else changes.
 
+    Several graphs of somebody's folder get them when they are saved; see
+    :mod:`quantkit.graph.translating`.
+
     Raises:
         ModelError: it was not made of somebody's model, or a rewrite took such a value away.
     """
+    if translations_of(model) is not None:
+        set_kept(model, kept=True)
+        return
     interface = wrapped_interface(model)
     if interface is None:
         raise ModelError(_LOST.format("it is not made of somebody's model"))

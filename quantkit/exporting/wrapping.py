@@ -19,10 +19,10 @@ from quantkit.errors import FormatError, ModelError
 from quantkit.graph.interface import INTERFACE_KEY, STEPS, Declared, Interface
 from quantkit.graph.layers import FRONTEND_PREFIX
 from quantkit.graph.partition import bodies
+from quantkit.graph.renaming import rename_values
+from quantkit.graph.translation import PREFIX
 from quantkit.runtime.adapted_session import FULL_SCALE, LEAST_VARIANCE
 
-#: What the names of the added nodes and values begin with.
-PREFIX = "adopted."
 _OURS = ("waveform", "features", "lengths", "log_probs", "output_lengths")
 _ORIGINAL = ".original"
 _THEIRS = "original."
@@ -101,22 +101,6 @@ def set_nodes_apart(graph: onnx.GraphProto) -> None:
         for attribute in node.attribute:
             for inner in (attribute.g, *attribute.graphs):
                 set_nodes_apart(inner)
-
-
-def rename_values(graph: onnx.GraphProto, names: dict[str, str]) -> None:
-    """Give values new names, in the graphs inside nodes too."""
-    for tensor in graph.initializer:
-        tensor.name = names.get(tensor.name, tensor.name)
-    for value in graph.value_info:
-        value.name = names.get(value.name, value.name)
-    for node in graph.node:
-        node.input[:] = [names.get(name, name) for name in node.input]
-        node.output[:] = [names.get(name, name) for name in node.output]
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                for value in (*inner.input, *inner.output):
-                    value.name = names.get(value.name, value.name)
-                rename_values(inner, names)
 
 
 def _values_like_ours(graph: onnx.GraphProto) -> Iterator[str]:

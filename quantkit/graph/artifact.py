@@ -17,10 +17,10 @@ from quantkit.errors import FormatError, ModelError
 from quantkit.graph.external_place import ExternalPlace
 from quantkit.graph.info import ArtifactInfo, info_of
 from quantkit.graph.integrity import CHECKSUM_KEY, append_checksum, check_integrity
-from quantkit.graph.joined import join, roles_of, set_files, split
+from quantkit.graph.joined import files_of, join, roles_of, set_files, split
 from quantkit.graph.lazy import LazyModel
 from quantkit.graph.model_file import read_model_file
-from quantkit.graph.roles import GraphRole, beside, roles_in
+from quantkit.graph.roles import GraphRole, roles_in
 from quantkit.graph.tensors import embed, leave_in_file, move_out, raw_bytes, raw_size
 
 T = TypeVar("T")
@@ -49,6 +49,7 @@ def read_info(path: Path, *, check: bool = True) -> ArtifactInfo:
     for _, lazy in others:
         # The plan names the layers of all.
         first.model.graph.node.extend(lazy.model.graph.node)
+        first.model.graph.initializer.extend(lazy.model.graph.initializer)
     return info_of(first.model, str(path))
 
 
@@ -151,12 +152,12 @@ def _save_graphs(model: onnx.ModelProto, path: Path, external_threshold: int) ->
     """
     _drop_checksum(model)
     graphs = [model]
-    if len(roles := roles_of(model)) > 1:
+    files = files_of(model, path)
+    if len(files) > 1:
         graphs = split(model)
         set_files(graphs[0], path)
-    files = [beside(path, role.role) for role in roles[1:]]
     written: list[Path] = []
-    for graph, file in zip(graphs[1:], files, strict=True):
+    for graph, file in zip(graphs[1:], files[1:], strict=True):
         _save(graph, file, external_threshold, ())
         written += [file, *_external_files(read_model_file(file).model, file)]
     _save(graphs[0], path, external_threshold, written)

@@ -48,6 +48,15 @@ class Declared:
     shape: str = ""
     computed: str = ""
 
+    @classmethod
+    def of(cls, name: str, type: str, *sizes: Size) -> Declared:
+        """With a shape of these axes.
+
+        >>> Declared.of("lengths", "int64", "batch").sizes
+        ('batch',)
+        """
+        return cls(name, type, json.dumps(sizes))
+
     @property
     def sizes(self) -> tuple[Size, ...] | None:
         """The shape; None where not even the number of axes is declared."""

@@ -9,24 +9,26 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
 
 from quantkit.errors import FormatError, ModelError
+from quantkit.graph.merged_decoder import merge, unmerge
 from quantkit.graph.partition import bodies, reads
 from quantkit.graph.roles import (
     CROSSING,
     DECODER_KEY,
     GRAPHS_KEY,
     GraphRole,
-    at,
+    beside,
     roles_in,
     roles_to_json,
     short_form,
 )
 from quantkit.graph.tensors import raw_bytes
+from quantkit.graph.translating import give_back, translate, translations_of
 
 _OWN_NAMES = "two graphs call different values {}: give the values of each graph names of their own"
 
@@ -76,9 +78,27 @@ def set_short_form(model: onnx.ModelProto, file: str = "unnamed.decoder.onnx") -
     _set_entry(model, DECODER_KEY, file)
 
 
+def files_of(model: onnx.ModelProto, path: Path) -> tuple[Path, ...]:
+    """The files that the graphs of ``model`` are written to, ``path`` first.
+
+    Those with the inputs and outputs of the originals are called as the program of these calls
+    them, with what ``path`` has in addition; see :mod:`quantkit.graph.translation`.
+    """
+    others = roles_of(model)[1:]
+    kept = translations_of(model)
+    if kept is not None and kept.kept:
+        stems = [each.file.removesuffix(".onnx") for each in kept.graphs]
+        name = path.name.removesuffix(".onnx")
+        added = name.removeprefix(stems[0]) if name.startswith(stems[0]) else ""
+        return (path, *(path.with_name(f"{stem}{added}.onnx") for stem in stems[1:]))
+    return (path, *(beside(path, role.role) for role in others))
+
+
 def set_files(model: onnx.ModelProto, path: Path) -> None:
-    """Let the metadata of ``model`` name the files that its graphs have beside ``path``."""
-    roles = at(path, roles_of(model))
+    """Let the metadata of ``model`` name the files of :func:`files_of`."""
+    first, *others = roles_of(model)
+    files = files_of(model, path)[1:]
+    roles = (first, *(replace(r, file=f.name) for r, f in zip(others, files, strict=True)))
     if GRAPHS_KEY in graph_entries(model):
         set_roles(model, roles)
     else:
@@ -89,7 +109,8 @@ def join(models: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
     """The whole graph; the first model becomes it, and its metadata stay.
 
     Inputs of a later graph that have the names of outputs of an earlier one are connected. The
-    outputs of the last graph, what the model is for, come first.
+    outputs of the last graph, what the model is for, come first. Graphs that have the inputs and
+    outputs of somebody's model are given ours.
 
     Args:
         models: in the order of a run; the metadata of the first list their roles.
@@ -100,6 +121,15 @@ def join(models: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
     whole = models[0]
     if len(models) == 1:
         return whole
+    translations = translations_of(whole)
+    if translations is not None and translations.kept:
+        if len(translations.graphs) != len(models):
+            raise ModelError("the graphs do not fit each other: they are of different models")
+        if translations.merged:
+            models = unmerge(models)
+        else:
+            for model, translation in zip(models, translations.graphs, strict=True):
+                translate(model, translation)
     _require_connected(models)
     graph = whole.graph
     outputs = [list(model.graph.output) for model in models]
@@ -130,11 +160,19 @@ def split(whole: onnx.ModelProto) -> list[onnx.ModelProto]:
     """The graphs of ``whole``, which is not changed, in the order of a run.
 
     The first has the metadata. What several of them need, and none hands to the others, each has.
+    Where the files are to have the inputs and outputs of somebody's model, so have the graphs.
 
     Raises:
         ModelError: outputs of the whole graph are not those of its parts.
     """
-    return [_part(whole, piece) for piece in _pieces(whole)]
+    parts = [_part(whole, piece) for piece in _pieces(whole)]
+    translations = translations_of(whole)
+    if translations is not None and translations.kept:
+        if translations.merged:
+            return merge(parts, translations)
+        for part, translation in zip(parts, translations.graphs, strict=True):
+            give_back(part, translation)
+    return parts
 
 
 def repeated_nodes(whole: onnx.ModelProto) -> frozenset[str]:

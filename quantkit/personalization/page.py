@@ -192,6 +192,7 @@ def _divergence_card(summary: PersonalizeSummary) -> str:
         lines.append(f"Measured on {summary.compared_in_words}: {text}.")
     if predicted is not None:
         lines.append(f"Predicted: {f.estimate(predicted, summary.predicted_interval)}.")
+    lines += [f"{line[0].upper()}{line[1:]}." for line in summary.parts_in_words()]
     kind = "Divergence from float32" + ("" if measured is not None else ", predicted")
     return _card(kind, f"{f.significant(best)} nats per {summary.unit}", lines)
 

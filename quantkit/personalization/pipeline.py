@@ -17,6 +17,7 @@ from quantkit.codecs.catalogue import CodecChoice
 from quantkit.disk.files import refuse_overwriting
 from quantkit.graph.plan import Plan
 from quantkit.personalization.outliers import with_balance
+from quantkit.personalization.parts import part_costs
 from quantkit.personalization.reasons import reasons
 from quantkit.personalization.shorter_windows import WindowChoice, set_window
 from quantkit.personalization.summary import PersonalizeSummary, Step, audio_warnings
@@ -215,6 +216,7 @@ def personalize(
         compared = _compared(feeds)
         comparison = compare_models(prepared, destination, compared, weighting=divergence.weighting)
         measured = comparison.divergence
+        parts = part_costs(prepared, destination, compared, divergence.weighting)
     summary = PersonalizeSummary(
         model=info.name or prepared.source.name,
         source_bytes=prepared.whole.size_bytes,
@@ -231,6 +233,7 @@ def personalize(
         measured_divergence=measured.mean,
         measured_interval=measured.interval,
         compared_clips=compared.recordings,
+        parts=parts,
         steps=clock.steps,
         reasons=(*windows, *reasons(table, result.plan)),
         warnings=(

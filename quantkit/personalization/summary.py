@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from quantkit.personalization.parts import PartCost
+from quantkit.report.formatting import estimate
 from quantkit.report.left_out import left_out_in_words
 from quantkit.text.changes import TextChanges, excerpt
 
@@ -44,6 +46,7 @@ class PersonalizeSummary:
             tried, or on few clips.
         measured_divergence, measured_interval: the same of the artifact.
         compared_clips: number of clips of that measurement; an even selection.
+        parts: what each graph of the artifact costs alone; none where it has only one.
         steps: in order.
         reasons: see :func:`~quantkit.personalization.reasons.reasons`.
         warnings: caveats about the audio.
@@ -65,6 +68,7 @@ class PersonalizeSummary:
     measured_divergence: float | None = None
     measured_interval: tuple[float, float] | None = None
     compared_clips: int = 0
+    parts: tuple[PartCost, ...] = ()
     steps: tuple[Step, ...] = ()
     reasons: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -93,6 +97,14 @@ class PersonalizeSummary:
             for before, after in (excerpt(each.before, each.after),)
         )
         return (lead, *examples)
+
+    def parts_in_words(self) -> tuple[str, ...]:
+        """What each graph alone does to the posteriors: a line each."""
+        return tuple(
+            f"{part.role} alone ({part.file}, {part.bytes:,} bytes): "
+            f"{estimate(part.divergence, part.interval)} nats per {self.unit}"
+            for part in self.parts
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The object of ``quantkit personalize --json``."""

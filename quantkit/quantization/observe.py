@@ -9,7 +9,7 @@ from typing import TypeVar
 import onnx
 
 from quantkit.calibration.calibrate import Feed, Tracker, Watched, calibrate
-from quantkit.calibration.input_moments import InputMoments, input_moments
+from quantkit.calibration.input_moments import FirstStates, InputMoments, input_moments
 from quantkit.calibration.input_samples import InputSamples, input_samples
 from quantkit.calibration.observations import Observations
 from quantkit.calibration.ranges import SEARCHES, UNREAD, Moments, RangeTracker, tracker
@@ -84,6 +84,9 @@ def observe(
         name: followed.add(each.geometry.value, name, each.geometry, each)
         for name, each in input_moments(model, with_matrix, followed.known(InputMoments)).items()
     }
+    for name, each in matrices.items():
+        if first := each.geometry.first:
+            followed.add(first, name, each.geometry, FirstStates(each))
     searched = _searched(choices, fitting)
     samples = {
         name: followed.add(each.geometry.value, name, each.geometry, each)

@@ -18,7 +18,7 @@ from quantkit.disk.files import sha256_of
 from quantkit.disk.temporary import TemporaryFolder
 from quantkit.errors import InputError, ModelError, NothingQuantized, OutputError
 from quantkit.exporting.unwrapping import wrapped_interface
-from quantkit.exporting.wrapping import PREFIX, set_nodes_apart, wrap_again
+from quantkit.exporting.wrapping import set_nodes_apart, wrap_again
 from quantkit.graph.artifact import open_files
 from quantkit.graph.body_constants import hoist_weights
 from quantkit.graph.digest import graph_digest
@@ -30,6 +30,8 @@ from quantkit.graph.operators.plain_gemm import make_gemms_plain
 from quantkit.graph.partition import bodies
 from quantkit.graph.plan import Plan, Ranks
 from quantkit.graph.tensors import move_out, raw_size
+from quantkit.graph.translating import translations_of
+from quantkit.graph.translation import PREFIX
 from quantkit.graph.weight_holders import held_in_words
 from quantkit.passes import optimise
 from quantkit.quantization.calibration_cache import CalibrationCache
@@ -331,6 +333,8 @@ class AssignedModel:
 
 def _kept_interface(model: onnx.ModelProto, source: Path, keep: bool | None) -> bool:
     """Whether results get the interface of the original; a model of ours has its own anyway."""
+    if translations_of(model) is not None:
+        return bool(keep)
     has_one = wrapped_interface(model) is not None
     if keep and not has_one and any(node.name.startswith(PREFIX) for node in model.graph.node):
         raise InputError(

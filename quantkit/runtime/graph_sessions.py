@@ -8,17 +8,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import onnxruntime
-
 from quantkit.arrays import Array
 from quantkit.errors import FormatError, ModelError
 from quantkit.graph.roles import GRAPHS_KEY, GraphRole, roles_in, short_form
-from quantkit.runtime.errors import runtime_errors
+from quantkit.graph.translation import translations_in
+from quantkit.runtime.errors import in_one_line
 from quantkit.runtime.session import create_session
+from quantkit.runtime.translated_session import TranslatedSession
+from quantkit.runtime.widened_session import Session
 
 
 class GraphSessions:
     """The graphs of one artifact, ready to run.
+
+    Those that have the inputs and outputs of somebody's model answer like any others; see
+    :class:`~quantkit.runtime.translated_session.TranslatedSession`.
 
     ::
 
@@ -36,13 +40,22 @@ class GraphSessions:
     def __init__(
         self,
         roles: tuple[GraphRole, ...],
-        sessions: Mapping[str, onnxruntime.InferenceSession],
+        sessions: Mapping[str, Session],
         metadata: Mapping[str, str],
     ) -> None:
         self.roles = roles
         self.sessions = sessions
         self.metadata = metadata
         self._states = {role.role: role.states for role in roles}
+        # Asked once: a text takes hundreds of runs.
+        self._inputs = {
+            role: frozenset(value.name for value in session.get_inputs())
+            for role, session in sessions.items()
+        }
+        self._outputs = {
+            role: tuple(value.name for value in session.get_outputs())
+            for role, session in sessions.items()
+        }
 
     @classmethod
     def load(cls, path: Path, threads: int = 1) -> GraphSessions:
@@ -56,13 +69,18 @@ class GraphSessions:
         """
         first = create_session(path, threads=threads)
         metadata: Mapping[str, str] = first.get_modelmeta().custom_metadata_map
+        sessions: dict[str, Session] = {}
         try:
             roles = roles_in(metadata)
+            translations = translations_in(metadata)
+            for role in roles:
+                file = path.with_name(role.file) if role.file else path
+                session = create_session(file, threads=threads) if sessions else first
+                if translations is not None and translations.kept:
+                    session = TranslatedSession(session, translations.of(role.role))
+                sessions[role.role] = session
         except FormatError as error:
             raise ModelError(f"{path}: its quantkit metadata is damaged: {error}") from error
-        sessions = {roles[0].role: first}
-        for role in roles[1:]:
-            sessions[role.role] = create_session(path.with_name(role.file), threads=threads)
         if len(roles) > 1 and not metadata.get(GRAPHS_KEY):
             decoder = sessions[roles[1].role]
             outputs = [v.name for each in sessions.values() for v in each.get_outputs()]
@@ -83,13 +101,14 @@ class GraphSessions:
         Raises:
             ModelError: ONNX Runtime fails.
         """
-        session = self.sessions[role]
-        taken = {value.name for value in session.get_inputs()}
-        names = [value.name for value in session.get_outputs()]
+        taken, names = self._inputs[role], self._outputs[role]
         own = {name: values for name, values in feed.items() if name in taken}
-        shapes = ", ".join(f"{name} {values.shape}" for name, values in own.items())
-        with runtime_errors(f"the {role} fails on {shapes}"):
-            made: list[Array] = session.run(names, own)
+        try:
+            made = self.sessions[role].run(names, own)
+        # ONNX Runtime's exceptions share no base class but Exception.
+        except Exception as error:
+            shapes = ", ".join(f"{name} {values.shape}" for name, values in own.items())
+            raise ModelError(f"the {role} fails on {shapes}: {in_one_line(error)}") from error
         return dict(zip(names, made, strict=True))
 
     def next_states(self, role: str, made: Mapping[str, Array]) -> dict[str, Array]:

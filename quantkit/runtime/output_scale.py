@@ -39,13 +39,17 @@ def posterior_output(model: onnx.ModelProto) -> str:
 def scale_of(values: Array) -> Scale:
     """What the last axis of an output holds, judged by the sums of its rows.
 
+    Log-probabilities of two distributions may stand side by side, such as those of a label and of
+    its duration: their probabilities add up to two.
+
     Raises:
         ModelError: the output has no axis of labels.
     """
     if not values.ndim or not values.shape[-1]:
         raise ModelError(f"the posteriors have shape {values.shape}, without an axis of labels")
     rows = values.reshape(-1, values.shape[-1]).astype(np.float64)
-    if np.abs(_log_sum_exp(rows)).max(initial=0.0) < _TOLERANCE:
+    totals = _log_sum_exp(rows)
+    if any(np.abs(totals - np.log(sides)).max(initial=0.0) < _TOLERANCE for sides in (1, 2)):
         return "log-probabilities"
     if rows.min(initial=0.0) >= 0.0 and np.abs(rows.sum(axis=1) - 1.0).max() < _TOLERANCE:
         return "probabilities"

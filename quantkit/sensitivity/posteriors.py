@@ -50,7 +50,8 @@ def frame_weights(clips: Iterable[FloatArray], weighting: Weighting) -> list[Flo
     - ``uniform``: all frames count the same.
     - ``spoken``: frames of speech count 20 times as much as others. The label for no speech is the
       most frequent one on these clips: a CTC model's blank. If no label has a fifth of the frames,
-      as with a decoder of tokens, there is none and all frames count the same.
+      as with a decoder of tokens, there is none and all frames count the same; nor is there where
+      durations stand beside the labels.
     - ``uncertain``: by the entropy of the frame; needs no such label.
 
     What counts in the end is transcripts. Over 28 variants of the shipped model (all layers or one
@@ -79,7 +80,8 @@ def frame_weights(clips: Iterable[FloatArray], weighting: Weighting) -> list[Flo
     elif weighting == "spoken":
         mass = np.sum([np.exp(rows).sum(axis=0, dtype=np.float64) for rows in clips], axis=0)
         blank = int(mass.argmax())
-        if mass[blank] >= _LEAST_BLANK * mass.sum():
+        alone = mass.sum() < 1.5 * sum(map(len, weights))
+        if alone and mass[blank] >= _LEAST_BLANK * mass.sum():
             weights = [np.where(rows.argmax(axis=1) == blank, _FLOOR, 1.0) for rows in clips]
     total = sum(float(each.sum()) for each in weights)
     frames = sum(len(each) for each in weights)
@@ -88,6 +90,8 @@ def frame_weights(clips: Iterable[FloatArray], weighting: Weighting) -> list[Flo
 
 def divergence(reference: FloatArray, other: FloatArray, weights: FloatArray) -> float:
     """Σₜ weightₜ · KL(referenceₜ ‖ otherₜ) over the frames of one clip, in nats.
+
+    Of distributions that stand side by side this is the sum of both divergences.
 
     Args:
         reference, other: (frames, labels) log-posteriors.

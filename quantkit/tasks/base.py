@@ -92,6 +92,10 @@ class Task(ABC):
     #: Roles of its graphs, in the order of a run; see :mod:`quantkit.graph.roles`.
     roles: ClassVar[tuple[str, ...]] = (MODEL,)
 
+    def has_roles(self, roles: Sequence[str]) -> bool:
+        """Whether a model of these graphs, in the order of a run, can be one of the task."""
+        return tuple(roles) == self.roles
+
     def mark_graphs(self, whole: onnx.ModelProto) -> None:
         """Let the metadata of a whole float graph say how it is cut into graphs with roles.
 
@@ -131,6 +135,8 @@ class Task(ABC):
     unit: ClassVar[PosteriorUnit]
     #: CalibrationData that an analysis hears if there are so many, whatever that costs.
     fewest_feeds: ClassVar[int] = 1
+    #: Whether people want to know which of several graphs costs what.
+    parts_differ: ClassVar[bool] = False
     #: Times the usual cost that an analysis may spend.
     patience: ClassVar[float] = 1.0
 

@@ -4,7 +4,7 @@ A further task is a subclass of :class:`~quantkit.tasks.base.Task`. A program re
 :func:`register`; an installed package names it as an entry point of the group ``quantkit.tasks``::
 
     [project.entry-points."quantkit.tasks"]
-    transducer = "theirs.transducer:TransducerTask"
+    diarization = "theirs.diarization:DiarizationTask"
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from quantkit.tasks.base import Task
 from quantkit.tasks.classification import ClassificationTask
 from quantkit.tasks.ctc import CtcTask
 from quantkit.tasks.encoder_decoder import EncoderDecoderTask
+from quantkit.tasks.moonshine import MoonshineTask
+from quantkit.tasks.transducer import TransducerTask
 
 if TYPE_CHECKING:
     from quantkit.graph.info import ArtifactInfo
@@ -25,7 +27,14 @@ if TYPE_CHECKING:
 _USUAL = CtcTask()
 
 _tasks: dict[str, Task] = {
-    task.name: task for task in (_USUAL, ClassificationTask(), EncoderDecoderTask())
+    task.name: task
+    for task in (
+        _USUAL,
+        ClassificationTask(),
+        EncoderDecoderTask(),
+        TransducerTask(),
+        MoonshineTask(),
+    )
 }
 
 

@@ -72,7 +72,8 @@ class EncoderDecoderTask(Task):
         encoder, decoder = model_files(path)
         network = WhisperNetwork.load(encoder, decoder, threads=0)
         for clip, inputs in feeds:
-            yield clip, network.read(inputs["features"], inputs["tokens"], inputs["positions"])
+            heard = inputs[network.heard]
+            yield clip, network.read(heard, inputs["tokens"], inputs["positions"])
 
     def text_of(
         self, info: ArtifactInfo, posteriors: Array, inputs: Mapping[str, Array]

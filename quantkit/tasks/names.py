@@ -8,3 +8,6 @@ CTC = "ctc"
 CLASSIFICATION = "classification"
 #: Text from tokens that a decoder writes one after the other.
 WHISPER = "whisper"
+#: Text from labels that an encoder's frames add to what a predictor has read.
+TRANSDUCER = "transducer"  #: Text from tokens that a decoder writes about a waveform of any length.
+MOONSHINE = "moonshine"

@@ -34,7 +34,7 @@ def open_speech_model(
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     roles = tuple(role.role for role in graph_roles(path))
-    if roles != task.roles:
+    if not task.has_roles(roles):
         raise ModelError(
             f"{path} has the graphs {', '.join(roles)}, and a {task.name} model is made of "
             f"{', '.join(task.roles)}; make it anew with `quantkit export`"

@@ -38,7 +38,7 @@ class Decoding:
 
     Args:
         decoder: ``greedy``, ``beam`` or ``ctcdecode``.
-        width: of the beam; None: 20 for CTC, 5 for Whisper.
+        width: of the beam; None: 20 for CTC, 5 for Whisper, 4 for transducers.
         language_model, lm_weight, word_score: for CTC beam search; see
             :func:`~quantkit.text.decoders.beam_decoder`.
         language: code of the spoken language; empty: the model detects it.

@@ -8,7 +8,12 @@ import pytest
 from onnx import helper
 
 from quantkit.calibration import input_moments as module
-from quantkit.calibration.input_moments import PRIOR_ROWS, InputMoments, input_moments
+from quantkit.calibration.input_moments import (
+    PRIOR_ROWS,
+    FirstStates,
+    InputMoments,
+    input_moments,
+)
 from quantkit.calibration.patches import patches
 from quantkit.calibration.spill import Spill
 from quantkit.graph.operators import Geometry
@@ -230,3 +235,16 @@ def test_large_matrices_lie_on_disk_and_are_the_same(geometry) -> None:
         assert spilled.digest() == held.digest()
     for options in ({}, {"centered": True, "shrunk": True}):
         np.testing.assert_array_equal(spilled.matrix(**options), held.matrix(**options))
+
+
+def test_states_that_are_handed_in_are_what_one_step_meets() -> None:
+    """Of a predictor that is run label by label, there are no others."""
+    geometry = Geometry("y", inputs=3, steps=(1,), from_zero=False, first="h")
+    moments = InputMoments(geometry)
+    states = np.random.default_rng(0).standard_normal((1, 5, 3)).astype(np.float32)
+    moments.update(np.zeros((1, 1, 5, 3), np.float32))
+    assert moments.rows == 0
+    FirstStates(moments).update(states)
+    assert moments.rows == 5
+    found = moments.matrix()
+    np.testing.assert_allclose(found, states[0].T @ states[0] / 5, rtol=1e-5)

@@ -68,7 +68,7 @@ class Alignment:
 class TransducerTask(Task):
     """Text from labels, of which each frame adds none, one or several."""
 
-    name = "transducer"
+    name = "toy-transducer"
     roles = tuple(role.role for role in ROLES)
     unit = "token"
 

@@ -25,7 +25,9 @@ class Geometry:
         steps: of a recurrent weight, how far behind a result (time, directions, batch, hidden) the
             state lies that the weight meets, by direction: 1, or -1 for one that runs backwards.
             Empty for all others.
-        from_zero: whether the state before the first step is zero; else it is not known.
+        from_zero: whether the state before the first step is zero.
+        first: name of the value that has it, (directions, batch, hidden), where it is handed in at
+            run time, as a predictor's is from label to label; empty for all others.
     """
 
     value: str
@@ -39,6 +41,7 @@ class Geometry:
     odd_after: bool = True
     steps: tuple[int, ...] = ()
     from_zero: bool = True
+    first: str = ""
 
     @property
     def is_over_time(self) -> bool:

@@ -79,6 +79,7 @@ class Recurrent(Operator):
             groups=directions,
             steps=steps.get(editor.attributes(node).get("direction", b"forward"), (1,)),
             from_zero=not given or (initial is not None and not np.any(initial)),
+            first=str(node.input[_INITIAL_STATE]) if given and initial is None else "",
         )
 
     def bias_place(

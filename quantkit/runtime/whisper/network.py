@@ -53,6 +53,8 @@ class WhisperNetwork:
     ) -> None:
         self._encoder, self._decoder = encoder, decoder
         self._crossing = [value.name for value in encoder.get_outputs()]
+        #: What the encoder takes, such as ``features``.
+        self.heard = encoder.get_inputs()[0].name
         inputs = {value.name: value.shape for value in decoder.get_inputs()}
         past = [name for name in inputs if name.startswith(PAST)]
         made = {value.name for value in decoder.get_outputs()}
@@ -80,9 +82,9 @@ class WhisperNetwork:
         """What the decoder attends to.
 
         Args:
-            features: (1, mel_bands, frames) a window.
+            features: (1, mel_bands, frames) a window; or whatever else the encoder hears.
         """
-        made = run_session(self._encoder, self._crossing, {"features": features})
+        made = run_session(self._encoder, self._crossing, {self.heard: features})
         return dict(zip(self._crossing, made, strict=True))
 
     def empty_memory(self, batch: int = 1) -> Memory:

@@ -1,0 +1,48 @@
+"""NeMo's CTC models as onnx-asr opens them: ``model.onnx``, ``vocab.txt`` and ``config.json``.
+
+The graph takes ``audio_signal`` (batch, bands, frames) and ``length`` and gives ``logprobs``; its
+last label is the blank (onnx-asr 0.12, ``models/nemo.py``).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from quantkit.exporting.folders.layout import (
+    FolderFiles,
+    Layout,
+    graphs_called,
+    optional,
+    required,
+)
+from quantkit.exporting.folders.transducers import FoundGraph
+from quantkit.exporting.parity import ParityReport
+from quantkit.json_fields import Fields
+from quantkit.models.pretrained_files import CONFIG_NAME, optional_json_object
+from quantkit.tasks.names import CTC
+
+_VOCABULARY, _BANDS = "vocab.txt", 80
+
+
+class NemoCtc(Layout):
+    """CTC in one graph."""
+
+    name = "a NeMo CTC model of onnx-asr"
+
+    def matches(self, folder: Path) -> bool:
+        return any(folder.glob("model*.onnx")) and (folder / _VOCABULARY).is_file()
+
+    def files(self, folder: Path) -> FolderFiles:
+        graphs, suffix = graphs_called(folder, ["model"], self.name)
+        return FolderFiles(graphs, optional(folder, _VOCABULARY, CONFIG_NAME), suffix)
+
+    def export(self, folder: Path, destination: Path, name: str) -> ParityReport:
+        from quantkit.exporting.adopt import adopt
+
+        main = self.files(folder).main
+        vocabulary = required(folder, [_VOCABULARY], "what its labels are")
+        graph = FoundGraph.of(main)
+        config = Fields(optional_json_object(folder / CONFIG_NAME), str(folder / CONFIG_NAME))
+        said = graph.size(graph.input("audio_signal"), 1)
+        bands = said or config.whole("features_size", default=_BANDS)
+        return adopt(main, destination, vocabulary, CTC, name=name, frontend=f"nemo-{bands}")

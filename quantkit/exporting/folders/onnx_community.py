@@ -1,0 +1,274 @@
+"""Encoders with a merged decoder, as optimum exports them and transformers.js opens them.
+
+``encoder_model.onnx`` and ``decoder_model_merged.onnx``, in the folder or in ``onnx/``; beside them
+``tokenizer.json``, or ``tokens.txt`` as Moonshine's own programs have it. The decoder takes
+``input_ids``, ``encoder_hidden_states``, ``past_key_values.<layer>.<decoder|encoder>.<key|value>``
+and ``use_cache_branch``, and gives ``logits`` and ``present.…``; see
+:mod:`quantkit.graph.merged_decoder`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from quantkit.audio.waveform_frontend import WaveformFrontend
+from quantkit.conversion.convert import convert
+from quantkit.disk.files import sha256_of
+from quantkit.errors import InputError, ModelError, ParityError
+from quantkit.exporting.folders.layout import (
+    FolderFiles,
+    Layout,
+    graphs_called,
+    optional,
+    suffixes_of,
+)
+from quantkit.exporting.folders.transducers import FoundGraph
+from quantkit.exporting.parity import TOLERANCE, ParityCase, ParityReport
+from quantkit.exporting.saving import float_plan, save_artifact
+from quantkit.exporting.wrapping import declared
+from quantkit.graph.artifact import model_files, open_files
+from quantkit.graph.dead_code import drop_dead_nodes, drop_unread_initializers
+from quantkit.graph.editor import name_all_nodes
+from quantkit.graph.info import ArtifactInfo
+from quantkit.graph.interface import Declared
+from quantkit.graph.joined import add_prefix, join, set_short_form
+from quantkit.graph.merged_decoder import (
+    CHOICE,
+    HIDDEN,
+    READS,
+    TOKENS,
+    add_up_weights,
+    branch_of,
+    shape_by_itself,
+    state_keys,
+    take_apart,
+    their_name,
+)
+from quantkit.graph.roles import CROSSING, DECODER, ENCODER, PRESENT
+from quantkit.graph.translation import TRANSLATIONS, Translation, Translations
+from quantkit.graph.weight_holders import require_finite_weights
+from quantkit.runtime.merged_network import MergedNetwork
+from quantkit.runtime.moonshine.settings import MOONSHINE, MoonshineSettings
+from quantkit.runtime.session import create_session
+from quantkit.runtime.whisper.network import WhisperNetwork
+from quantkit.tasks.names import MOONSHINE as TASK
+from quantkit.text.label_files.folders import table_of
+from quantkit.text.label_files.meaning import labels_of_table
+from quantkit.text.label_files.table import LabelTable
+from quantkit.text.labels import Labels
+from quantkit.version import __version__
+
+_STEMS = ("encoder_model", "decoder_model_merged")
+_SUBFOLDER = "onnx"
+_TOKENIZER, _TOKENS = "tokenizer.json", "tokens.txt"
+_OTHERS = (
+    *(_TOKENIZER, _TOKENS, "config.json", "generation_config.json", "preprocessor_config.json"),
+    *("tokenizer_config.json", "special_tokens_map.json", "quantize_config.json"),
+)
+_HEARS = "input_values"
+# What the names of the nodes begin with that make keys and values of the encoder's output.
+_CROSSED = f"{CROSSING}attention"
+# Of Moonshine: the shortest clip that its three convolutions leave a frame of.
+_RATE, _SHORTEST = 16_000, 1_024
+_END = "</s>"
+# Ids and bytes of a token in each line; a token may be the end of a line itself.
+_TOKEN_LINE = re.compile(rb"(.*?)\t(\d+)\r?\n", re.DOTALL)
+_ESCAPED = re.compile(rb"\\x([0-9a-fA-F]{2})")
+_SECONDS = (0.5, 1.3, 3.0)
+_TEXT = (5, 300, 17, 1_000, 42, 7)
+# Dozens of layers, on noise that no model was trained on.
+_TOLERANCE = 10 * TOLERANCE
+
+
+class OnnxCommunity(Layout):
+    """Moonshine."""
+
+    name = "a Moonshine of onnx-community"
+
+    def matches(self, folder: Path) -> bool:
+        return bool(suffixes_of(_graph_folder(folder), _STEMS[1]))
+
+    def files(self, folder: Path) -> FolderFiles:
+        graphs, suffix = graphs_called(_graph_folder(folder), _STEMS, self.name)
+        return FolderFiles(graphs, optional(folder, *_OTHERS), suffix)
+
+    def export(self, folder: Path, destination: Path, name: str) -> ParityReport:
+        files = self.files(folder)
+        found = tuple(map(FoundGraph.of, files.graphs))
+        encoder, merged = (open_files(file).graph for file in files.graphs)
+        _require_moonshine(*found)
+        keys = state_keys(merged)
+        heard = [their_name(PRESENT, key, ENCODER) for key in keys]
+        own = ["logits", *(their_name(PRESENT, key, DECODER) for key in keys)]
+        crossing = branch_of(merged, later=False, outputs=heard)
+        decoder = branch_of(merged, later=True, outputs=own)
+        steps: list[str] = []
+        for graph, file in zip((encoder, crossing, decoder), (0, 1, 1), strict=True):
+            steps += convert(graph, files.graphs[file]).steps
+            # Published files may hold levels and zero points, of which the graph makes the weights.
+            add_up_weights(graph.graph)
+        for output in heard:
+            shape_by_itself(crossing.graph, output)
+        drop_dead_nodes(crossing.graph)
+        drop_unread_initializers(crossing.graph)
+        for graph, prefix in ((encoder, ENCODER), (crossing, _CROSSED), (decoder, DECODER)):
+            name_all_nodes(graph)
+            require_finite_weights(graph, folder)
+            add_prefix(graph.graph, f"{prefix}.")
+        vocabulary = found[1].size(found[1].output("logits"), 2)
+        if vocabulary is None:
+            raise ModelError(f"{files.graphs[1]} does not say how many tokens it writes")
+        parts = take_apart(encoder, crossing, decoder, keys)
+        translations = Translations(
+            tuple(
+                Translation(
+                    role,
+                    graph.file.name,
+                    graph.inputs,
+                    graph.outputs,
+                    _values(part.graph.input),
+                    _values(part.graph.output),
+                    (),
+                    (),
+                    dict(graph.metadata),
+                )
+                for graph, role, part in zip(found, (ENCODER, DECODER), parts, strict=True)
+            ),
+            merged=True,
+        )
+        set_short_form(encoder)
+        whole = join(parts)
+        del whole.graph.value_info[:]
+        digest = sha256_of(files.graphs[0])
+        info = ArtifactInfo(
+            labels=_labels(folder, vocabulary),
+            frontend=WaveformFrontend(_RATE, _SHORTEST),
+            fused=True,
+            task=TASK,
+            plan=float_plan(whole, digest),
+            model_sha256=digest,
+            version=__version__,
+            name=name,
+            extra={
+                MOONSHINE: MoonshineSettings().to_json(),
+                TRANSLATIONS: translations.to_json(),
+            },
+        )
+        check = partial(_compared, files.graphs, keys, vocabulary)
+        report = save_artifact(whole, info, destination, check)
+        return replace(report, notes=tuple(dict.fromkeys(steps)))
+
+
+def _values(values: Sequence[onnx.ValueInfoProto]) -> tuple[Declared, ...]:
+    return declared(values, values)
+
+
+def _graph_folder(folder: Path) -> Path:
+    inner = folder / _SUBFOLDER
+    return inner if inner.is_dir() else folder
+
+
+def _require_moonshine(encoder: FoundGraph, merged: FoundGraph) -> None:
+    """Refuse models of other families in the same layout.
+
+    Raises:
+        InputError: what it is instead.
+        ModelError: graphs without the inputs and outputs of the layout.
+    """
+    if [each.name for each in encoder.inputs] == ["input_features"]:
+        raise InputError(
+            f"{encoder.file} takes a spectrogram, as a Whisper does: export the Whisper of "
+            "transformers instead, whose graphs compute the same"
+        )
+    encoder.input(_HEARS)
+    encoder.output(HIDDEN)
+    if len(encoder.inputs) > 1:
+        raise ModelError(
+            f"{encoder.file} takes {', '.join(each.name for each in encoder.inputs)}, and a "
+            f"Moonshine of this layout {_HEARS} alone"
+        )
+    for name in (TOKENS, READS, CHOICE):
+        merged.input(name)
+
+
+def _labels(folder: Path, outputs: int) -> Labels:
+    """What the tokens write; outputs beyond the vocabulary write nothing.
+
+    Raises:
+        InputError: there is no vocabulary, or it is of another model.
+    """
+    for name in (_TOKENIZER, _TOKENS):
+        path = folder / name
+        if path.is_file():
+            table = table_of(path) if name == _TOKENIZER else _table_of_tokens(path)
+            break
+    else:
+        raise InputError(f"{folder} has no {_TOKENIZER} or {_TOKENS}, which says what tokens are")
+    if len(table.names) > outputs or _END not in table.names:
+        raise InputError(
+            f"{path} has {len(table.names)} tokens, and the model writes {outputs}: they are of "
+            "different models"
+        )
+    padding = tuple(f"<unused {number}>" for number in range(len(table.names), outputs))
+    names = (*table.names, *padding)
+    # A character may be a token and a byte.
+    table = LabelTable(
+        names, table.origin, silent=table.silent | {*padding}, spelling="sentencepiece", alike=True
+    )
+    return labels_of_table(table, outputs, names.index(_END))
+
+
+def _table_of_tokens(path: Path) -> LabelTable:
+    """``token<TAB>id`` in lines; tokens of one byte are that byte, or ``\\xNN``."""
+    pairs = [(int(number), token) for token, number in _TOKEN_LINE.findall(path.read_bytes())]
+    if [number for number, _ in pairs] != [*range(len(pairs))]:
+        raise InputError(f"{path}: its lines are not `token<TAB>id`, from id 0 on")
+    return LabelTable(tuple(_spelt(token) for _, token in pairs), str(path))
+
+
+def _spelt(token: bytes) -> str:
+    if escaped := _ESCAPED.fullmatch(token):
+        return f"<0x{escaped[1].decode().upper()}>"
+    if len(token) == 1 and not 0x21 <= token[0] <= 0x7E:
+        return f"<0x{token[0]:02X}>"
+    return token.decode("utf-8", "replace")
+
+
+def _compared(
+    files: tuple[Path, ...], keys: Sequence[str], vocabulary: int, path: Path
+) -> ParityReport:
+    """Does the artifact say what the folder's own files say, on noise and a text of any tokens?
+
+    Raises:
+        ParityError: it does not.
+    """
+    original = MergedNetwork(*(create_session(file, threads=0) for file in files))
+    network = WhisperNetwork.load(*model_files(path), threads=0)
+    cases = []
+    for seconds in _SECONDS:
+        noise = 0.1 * np.random.default_rng(0).standard_normal(round(seconds * _RATE))
+        waveform = noise.astype(np.float32)[None]
+        ours, theirs = network.encode(waveform), original.encode(waveform)
+        memory, kept = network.empty_memory(), original.empty_memory()
+        for place, token in enumerate(_TEXT):
+            tokens = np.array([[token % vocabulary]])
+            found, memory = network.step(tokens, ours, memory)
+            expected, kept = original.step(tokens, theirs, kept)
+            off = np.abs(found - expected) / np.maximum(1.0, np.abs(expected))
+            worst = float(off.max()) if np.isfinite(off).all() else float("inf")
+            where = f"token {place + 1} after {seconds:g} s of noise: off by {worst:.3g}"
+            cases.append(ParityCase(1, waveform.shape[1], worst, where))
+    report = ParityReport(_TOLERANCE, tuple(cases), "the original")
+    if not report.worst.difference <= _TOLERANCE:
+        raise ParityError(
+            f"{path.name} differs from the folder's own files: {report.worst.where}, beyond the "
+            f"tolerance of {_TOLERANCE:g}"
+        )
+    return report

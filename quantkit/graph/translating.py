@@ -1,0 +1,161 @@
+"""Nodes around somebody's graph that give it the inputs and outputs of an artifact, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from quantkit.errors import FormatError, ModelError
+from quantkit.graph.dead_code import drop_dead_nodes, drop_unread_initializers
+from quantkit.graph.interface import Declared
+from quantkit.graph.renaming import rename_values
+from quantkit.graph.translation import (
+    PREFIX,
+    TRANSLATIONS_KEY,
+    Step,
+    Translation,
+    Translations,
+    translations_in,
+)
+
+_OPERATORS = {
+    "identity": "Identity",
+    "cast": "Cast",
+    "transpose": "Transpose",
+    "squeeze": "Squeeze",
+    "unsqueeze": "Unsqueeze",
+    "rows": "GatherND",
+    "equal": "Equal",
+    "split": "Split",
+    "log_softmax": "LogSoftmax",
+    "concat": "Concat",
+}
+_WITH_NUMBERS = ("squeeze", "unsqueeze", "split")
+_ALONG_LAST = ("split", "log_softmax", "concat")
+
+
+def translations_of(model: onnx.ModelProto) -> Translations | None:
+    """Those in the metadata of ``model``; None where there are none.
+
+    Raises:
+        ModelError: they are damaged.
+    """
+    try:
+        return translations_in({entry.key: entry.value for entry in model.metadata_props})
+    except FormatError as error:
+        raise ModelError(f"its quantkit metadata is damaged: {error}") from error
+
+
+def set_kept(model: onnx.ModelProto, kept: bool) -> None:
+    """Let files of ``model`` have the inputs and outputs of the originals, or those of ours.
+
+    Raises:
+        ModelError: it has no translations.
+    """
+    found = translations_of(model)
+    if found is None:
+        raise ModelError("the model was not made of somebody's folder")
+    entry = next(each for each in model.metadata_props if each.key == TRANSLATIONS_KEY)
+    entry.value = replace(found, kept=kept).to_json()
+
+
+def translate(model: onnx.ModelProto, translation: Translation) -> None:
+    """Put the steps around the graph of ``model`` as nodes, in place.
+
+    Its inputs and outputs are those of the original.
+    """
+    graph = model.graph
+    ours = (*translation.inputs, *translation.outputs)
+    rename_values(graph, {each.name: translation.inner(each.name) for each in ours})
+    ahead, behind = (
+        [node for step in steps for node in _nodes(graph, translation.role, step)]
+        for steps in (translation.before, translation.behind)
+    )
+    own = [onnx.NodeProto.FromString(node.SerializeToString()) for node in graph.node]
+    del graph.node[:]
+    graph.node.extend([*ahead, *own, *behind])
+    _declare(graph, translation.takes, translation.gives)
+
+
+def give_back(model: onnx.ModelProto, translation: Translation) -> None:
+    """Give ``model`` the inputs and outputs of its original, in place; inverse of translating.
+
+    Raises:
+        ModelError: a rewrite took such a value away.
+    """
+    graph = model.graph
+    inputs = {translation.inner(each.name): each.name for each in translation.inputs}
+    outputs = {_source(graph, translation, each.name): each.name for each in translation.outputs}
+    kept = [node for node in graph.node if not inputs.keys() & {*node.output}]
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
+    del graph.node[:]
+    graph.node.extend(copies)
+    # Names only: drop_dead_nodes looks at nothing else.
+    del graph.output[:]
+    graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
+    drop_dead_nodes(graph)
+    drop_unread_initializers(graph)
+    rename_values(graph, {**inputs, **outputs})
+    _declare(graph, translation.inputs, translation.outputs)
+    known = {entry.key for entry in model.metadata_props}
+    for key, value in translation.metadata.items():
+        if key not in known:
+            model.metadata_props.add(key=key, value=value)
+
+
+def _source(graph: onnx.GraphProto, translation: Translation, name: str) -> str:
+    """The value that an output of the original is now.
+
+    Behind a layer on integers there may be nodes that put its result on a grid, so the output is
+    what the step behind it reads.
+    """
+    inner = translation.inner(name)
+    reader = next((step for step in translation.behind if inner in step.inputs), None)
+    nodes = {value: node for node in graph.node for value in node.output}
+    node = nodes.get(reader.outputs[0]) if reader is not None else None
+    if reader is None or node is None:
+        raise ModelError(
+            f"the output {name} of the original's {translation.role} cannot be given back: it is "
+            "not computed any more"
+        )
+    return str(node.input[reader.inputs.index(inner)])
+
+
+def _nodes(graph: onnx.GraphProto, role: str, step: Step) -> list[onnx.NodeProto]:
+    operator, inputs = _OPERATORS[step.kind], [*step.inputs]
+    attributes: dict[str, Any] = {}
+    if step.kind == "cast":
+        attributes["to"] = helper.np_dtype_to_tensor_dtype(np.dtype(step.type))
+    elif step.kind == "transpose":
+        attributes["perm"] = [*step.numbers]
+    elif step.kind in _WITH_NUMBERS:
+        inputs.append(_constant(graph, role, step.numbers))
+    if step.kind in _ALONG_LAST:
+        attributes["axis"] = -1
+    name = f"{PREFIX}{role}.{step.outputs[0]}"
+    return [helper.make_node(operator, inputs, [*step.outputs], name, **attributes)]
+
+
+def _constant(graph: onnx.GraphProto, role: str, numbers: Sequence[int]) -> str:
+    name = f"{PREFIX}{role}.{'_'.join(map(str, numbers))}"
+    if all(tensor.name != name for tensor in graph.initializer):
+        graph.initializer.append(numpy_helper.from_array(np.array(numbers, np.int64), name))
+    return name
+
+
+def _declare(
+    graph: onnx.GraphProto, inputs: Sequence[Declared], outputs: Sequence[Declared]
+) -> None:
+    for values, declared in ((graph.input, inputs), (graph.output, outputs)):
+        del values[:]
+        values.extend(
+            helper.make_tensor_value_info(
+                each.name, helper.np_dtype_to_tensor_dtype(np.dtype(each.type)), each.sizes
+            )
+            for each in declared
+        )

@@ -1,0 +1,75 @@
+"""An encoder and a merged decoder in their published form, which answer like those of an artifact.
+
+See :mod:`quantkit.graph.merged_decoder`. Free of the ``onnx`` package, as edge programs are.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+
+from quantkit.arrays import FloatArray, IntArray
+from quantkit.runtime.output_scale import log_probabilities
+from quantkit.runtime.speech_model import run_session
+from quantkit.runtime.whisper.network import Memory, States, WhisperNetwork
+
+_PAST, _PRESENT = "past_key_values.", "present."
+_HIDDEN, _READS = "last_hidden_state", "encoder_hidden_states"
+# Keys and values of the encoder's output have it in their names.
+_OF_ENCODER = ".encoder."
+
+
+class MergedNetwork(WhisperNetwork):
+    """The two sessions of a published folder.
+
+    The first step of a text computes keys and values of the encoder's output, which the memory
+    holds from then on.
+
+    Args:
+        encoder, decoder: sessions of the two files.
+    """
+
+    def __init__(
+        self, encoder: onnxruntime.InferenceSession, decoder: onnxruntime.InferenceSession
+    ) -> None:
+        self._encoder, self._decoder = encoder, decoder
+        self.heard = encoder.get_inputs()[0].name
+        self._shapes = {
+            value.name: value.shape
+            for value in decoder.get_inputs()
+            if value.name.startswith(_PAST)
+        }
+
+    def encode(self, features: FloatArray) -> States:
+        """The output of the encoder."""
+        (hidden,) = run_session(self._encoder, [_HIDDEN], {self.heard: features})
+        return {_READS: hidden}
+
+    def empty_memory(self, batch: int = 1) -> Memory:
+        """Before the first token."""
+        return Memory(
+            {
+                name: np.zeros((batch, shape[1], 0, shape[3]), np.float32)
+                for name, shape in self._shapes.items()
+            }
+        )
+
+    def step(
+        self, tokens: IntArray, encoded: States, memory: Memory, positions: IntArray | None = None
+    ) -> tuple[FloatArray, Memory]:
+        """See :meth:`~quantkit.runtime.whisper.network.WhisperNetwork.step`."""
+        begun = memory.length > 0
+        feed = {
+            "input_ids": tokens,
+            "use_cache_branch": np.array([begun]),
+            **encoded,
+            **memory.states,
+        }
+        outputs = [name.replace(_PAST, _PRESENT, 1) for name in self._shapes]
+        logits, *present = run_session(self._decoder, ["logits", *outputs], feed)
+        wanted = [tokens.shape[1] - 1] if positions is None else positions
+        made = dict(zip(self._shapes, present, strict=True))
+        if begun:
+            # Those of the encoder stay as they are; this branch gives nothing in their place.
+            made |= {name: v for name, v in memory.states.items() if _OF_ENCODER in name}
+        return log_probabilities(logits[:, wanted], "logits").astype(np.float32), Memory(made)

@@ -1,0 +1,1 @@
+"""Moonshine: an encoder that hears a waveform of any length, and a decoder that writes it down."""

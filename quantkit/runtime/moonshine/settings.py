@@ -1,0 +1,62 @@
+"""What a Moonshine's artifact says of its decoding (metadata entry ``quantkit.moonshine``)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from quantkit.errors import FormatError, ModelError
+from quantkit.json_dataclass import build
+from quantkit.json_fields import parse_json
+
+#: Name of the entry, in ``ArtifactInfo.extra``.
+MOONSHINE = "moonshine"
+
+
+@dataclass(frozen=True)
+class MoonshineSettings:
+    """How a text begins and how long it may be.
+
+    Args:
+        start: the token that every text follows.
+        tokens_per_second: of the longest text. The model says more only where it repeats itself
+            (Jeffries et al., "Moonshine: Speech Recognition for Live Transcription and Voice
+            Commands", 2024, section 4.3).
+    """
+
+    start: int = 1
+    tokens_per_second: float = 6.5
+
+    def longest_text(self, seconds: float) -> int:
+        """Tokens of the longest text of a clip.
+
+        >>> MoonshineSettings().longest_text(2.0)
+        13
+        """
+        return max(1, round(self.tokens_per_second * seconds))
+
+    def to_json(self) -> str:
+        """The metadata entry."""
+        return json.dumps(asdict(self))
+
+
+def moonshine_settings(extra: Mapping[str, str]) -> MoonshineSettings:
+    """Those in :attr:`~quantkit.graph.info.ArtifactInfo.extra`.
+
+    Raises:
+        ModelError: there are none, or they are damaged.
+    """
+    where = f"`quantkit.{MOONSHINE}`"
+    if not extra.get(MOONSHINE):
+        raise ModelError(
+            f"the model does not say how it is decoded (metadata {where}); make it with "
+            "`quantkit export`"
+        )
+    try:
+        found = build(MoonshineSettings, parse_json(extra[MOONSHINE], where), where)
+    except FormatError as error:
+        raise ModelError(f"its quantkit metadata is damaged: {error}") from error
+    if found.start < 0 or not found.tokens_per_second > 0:
+        raise ModelError(f"its quantkit metadata is damaged: {where} allows no text")
+    return found

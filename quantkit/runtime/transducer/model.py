@@ -1,0 +1,116 @@
+"""Transducers: clips in, labels and the frames that added them out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from quantkit.arrays import FloatArray
+from quantkit.errors import InputError, ModelError
+from quantkit.graph.artifact import read_info
+from quantkit.graph.info import ArtifactInfo
+from quantkit.runtime.speech_model import Output, SpeechModel
+from quantkit.runtime.transducer.beam import WIDTH, best_path
+from quantkit.runtime.transducer.network import TransducerNetwork
+from quantkit.runtime.transducer.search import greedy_path, labels_of
+from quantkit.runtime.transducer.settings import transducer_settings
+from quantkit.text.decoding import Decoding
+from quantkit.text.labels import Labels
+from quantkit.text.scoring import LabelScoring
+
+
+class Transducer(SpeechModel):
+    """A transducer's artifact that is ready to run.
+
+    Args:
+        network: its sessions.
+        decoding: greedy, or a beam of a width.
+
+    Raises:
+        InputError: a decoding that it has not.
+    """
+
+    def __init__(
+        self, info: ArtifactInfo, network: TransducerNetwork, decoding: Decoding | None = None
+    ) -> None:
+        super().__init__(info)
+        decoding = decoding or Decoding()
+        if decoding.decoder not in ("greedy", "beam"):
+            raise InputError(
+                f"a transducer is decoded by greedy or beam, not by {decoding.decoder!r}"
+            )
+        if decoding.language_model is not None:
+            raise InputError("--language-model is for CTC models, and this is a transducer")
+        for name, value in (
+            ("--language", decoding.language),
+            ("--translate", decoding.translate),
+            ("--timestamps", decoding.timestamps),
+        ):
+            if value:
+                raise InputError(f"{name} is for a Whisper, and this is a transducer")
+        self.network = network
+        self.width = 1 if decoding.decoder == "greedy" else decoding.width or WIDTH
+
+    @classmethod
+    def load(
+        cls,
+        path: Path,
+        threads: int = 1,
+        *,
+        check: bool = True,
+        decoding: Decoding | None = None,
+    ) -> Transducer:
+        """Open the artifact at ``path``.
+
+        Raises:
+            ModelError: a file is missing or damaged, does not load, or is of no transducer.
+        """
+        info = read_info(path, check=check)
+        settings = transducer_settings(info.extra)
+        return cls(info, TransducerNetwork.load(path, settings, threads), decoding)
+
+    @property
+    def labels(self) -> Labels:
+        """What it writes with.
+
+        Raises:
+            ModelError: the artifact carries none.
+        """
+        if self.info.labels is None:
+            raise ModelError(
+                "the model carries no labels (metadata `quantkit.labels`); "
+                "make it with `quantkit export`"
+            )
+        return self.info.labels
+
+    @property
+    def scoring(self) -> LabelScoring:
+        """In its alphabet."""
+        return LabelScoring(self.labels)
+
+    @property
+    def decoder_in_words(self) -> str:
+        """Greedy, or the width of the beam."""
+        return "greedy" if self.width == 1 else f"beam, width {self.width}"
+
+    def outputs(self, batch: Sequence[FloatArray]) -> list[Output]:
+        """(labels, 2) of each clip: a label, and the frame of the encoder that added it.
+
+        Clips of a batch are encoded together and written one after the other.
+        """
+        return [self.written(encoded) for encoded in self.network.encode(batch)]
+
+    def written(self, encoded: FloatArray) -> Output:
+        """The labels of one clip, with their frames.
+
+        Args:
+            encoded: (steps, width).
+        """
+        labels, blank = len(self.labels), self.labels.blank
+        if self.width > 1:
+            return best_path(self.network, encoded, labels, blank, self.width)
+        return labels_of(greedy_path(self.network, encoded, labels, blank), blank)
+
+    def text_of(self, output: Output) -> str:
+        """The text of the labels."""
+        return self.labels.decode(output[:, 0].tolist())

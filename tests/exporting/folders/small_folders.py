@@ -1,0 +1,213 @@
+"""Tiny transducers with random weights, as folders that other programs open."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+LETTERS = ("▁", "a", "b", "c", "d", "e", "f")
+WIDTH, BANDS, DURATIONS = 48, 80, 3
+_TYPES = {"f": TensorProto.FLOAT, "i": TensorProto.INT32, "l": TensorProto.INT64}
+
+
+class _Graph:
+    """Collects nodes and constants."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = np.random.default_rng(seed)
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def add(self, op: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        names = output.split()
+        self.nodes.append(helper.make_node(op, list(inputs), names, f"/{names[0]}", **attributes))
+        return names[0]
+
+    def weight(self, name: str, *shape: int, gain: float = 1.0) -> str:
+        values = gain * self.random.standard_normal(shape) / np.sqrt(shape[-2])
+        return self.constant(name, values.astype(np.float32))
+
+    def constant(self, name: str, values: Any) -> str:
+        self.constants.append(numpy_helper.from_array(np.asarray(values), name))
+        return name
+
+    def save(
+        self,
+        path: Path,
+        inputs: Mapping[str, tuple[str, Sequence[int | str]]],
+        outputs: Mapping[str, tuple[str, Sequence[int | str]]],
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        given, made = (
+            [
+                helper.make_tensor_value_info(name, _TYPES[t], shape)
+                for name, (t, shape) in v.items()
+            ]
+            for v in (inputs, outputs)
+        )
+        graph = helper.make_graph(self.nodes, path.stem, given, made, self.constants)
+        opset = helper.make_opsetid("", 17)
+        model = helper.make_model(graph, opset_imports=[opset], ir_version=8)
+        helper.set_model_props(model, dict(metadata or {}))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        onnx.save(model, path)
+
+
+def write_nemo(
+    folder: Path, *, durations: int = DURATIONS, seed: int = 0, addition: str = ""
+) -> Path:
+    """A folder of onnx-asr's type ``nemo-conformer-tdt``, or without durations ``…-rnnt``."""
+    labels = len(LETTERS) + 1
+    encoder = _Graph(seed)
+    encoder.weight("own", WIDTH, BANDS, 4, gain=2.0)
+    encoder.add("Conv", ["audio_signal", "own"], "convolved", strides=[4])
+    encoder.add("Tanh", ["convolved"], "curved")
+    encoder.add("Transpose", ["curved"], "turned", perm=[0, 2, 1])
+    encoder.add("MatMul", ["turned", encoder.weight("mixing", WIDTH, WIDTH, gain=2.0)], "mixed")
+    encoder.add("Transpose", ["mixed"], "outputs", perm=[0, 2, 1])
+    encoder.add("Div", ["length", encoder.constant("stride", np.array(4))], "encoded_lengths")
+    encoder.save(
+        folder / f"encoder-model{addition}.onnx",
+        {"audio_signal": ("f", ["batch", BANDS, "time"]), "length": ("l", ["batch"])},
+        {"outputs": ("f", ["batch", WIDTH, "steps"]), "encoded_lengths": ("l", ["batch"])},
+        {"made_by": "a test"},
+    )
+    decoder = _Graph(seed + 1)
+    decoder.add("Cast", ["targets"], "rows", to=TensorProto.INT64)
+    embedding = decoder.weight("embedding", labels, WIDTH, gain=2.0)
+    decoder.add("Gather", [embedding, "rows"], "embedded")
+    decoder.add("Transpose", ["embedded"], "over_time", perm=[1, 0, 2])
+    weights = [decoder.weight(name, 1, 4 * WIDTH, WIDTH, gain=8.0) for name in ("lstm.W", "lstm.R")]
+    bias = decoder.constant("lstm.B", np.zeros((1, 8 * WIDTH), np.float32))
+    states = ["", "input_states_1", "input_states_2"]
+    decoder.add(
+        "LSTM",
+        ["over_time", *weights, bias, *states],
+        "steps output_states_1 output_states_2",
+        hidden_size=WIDTH,
+    )
+    decoder.add("Squeeze", ["steps", decoder.constant("one", np.array([1]))], "read")
+    decoder.add("Transpose", ["read"], "by_label", perm=[1, 0, 2])
+    decoder.add("Unsqueeze", ["by_label", "one"], "below")
+    decoder.add("Transpose", ["encoder_outputs"], "frames", perm=[0, 2, 1])
+    decoder.add("Unsqueeze", ["frames", decoder.constant("two", np.array([2]))], "beside")
+    decoder.add("Add", ["below", "beside"], "sum")
+    decoder.add("Tanh", ["sum"], "joined")
+    head = decoder.weight("head", WIDTH, labels + durations, gain=4.0)
+    decoder.add("MatMul", ["joined", head], "scores")
+    # The blank is likely, or texts would be as long as they may be.
+    likely = 3.0 * np.eye(labels + durations, dtype=np.float32)[labels - 1]
+    decoder.add("Add", ["scores", decoder.constant("likely", likely)], "outputs")
+    decoder.add("Identity", ["target_length"], "prednet_lengths")
+    state: tuple[str, Sequence[int | str]] = ("f", [1, "batch", WIDTH])
+    decoder.save(
+        folder / f"decoder_joint-model{addition}.onnx",
+        {
+            "encoder_outputs": ("f", ["batch", WIDTH, "steps"]),
+            "targets": ("i", ["batch", "labels"]),
+            "target_length": ("i", ["batch"]),
+            "input_states_1": state,
+            "input_states_2": state,
+        },
+        {
+            "outputs": ("f", ["batch", "steps", "labels", "scores"]),
+            "prednet_lengths": ("i", ["batch"]),
+            "output_states_1": state,
+            "output_states_2": state,
+        },
+    )
+    _write_labels(folder / "vocab.txt", (*LETTERS, "<blk>"))
+    kind = "tdt" if durations else "rnnt"
+    config = {"model_type": f"nemo-conformer-{kind}", "features_size": BANDS}
+    (folder / "config.json").write_text(json.dumps({**config, "subsampling_factor": 4}))
+    return folder
+
+
+def write_icefall(
+    folder: Path, *, inner: str = "am-onnx", addition: str = "", seed: int = 0
+) -> Path:
+    """A folder of onnx-asr's type ``kaldi-rnnt``, or with ``inner`` empty of sherpa-onnx."""
+    labels = len(LETTERS) + 1
+    graphs = folder / inner
+    encoder = _Graph(seed)
+    encoder.add("Transpose", ["x"], "bands", perm=[0, 2, 1])
+    encoder.weight("own", WIDTH, BANDS, 4, gain=0.3)
+    encoder.add("Conv", ["bands", "own"], "convolved", strides=[4])
+    encoder.add("Tanh", ["convolved"], "curved")
+    encoder.add("Transpose", ["curved"], "turned", perm=[0, 2, 1])
+    encoder.add(
+        "MatMul", ["turned", encoder.weight("mixing", WIDTH, WIDTH, gain=2.0)], "encoder_out"
+    )
+    encoder.add("Div", ["x_lens", encoder.constant("stride", np.array(4))], "encoder_out_lens")
+    encoder.save(
+        graphs / f"encoder{addition}.onnx",
+        {"x": ("f", ["N", "T", BANDS]), "x_lens": ("l", ["N"])},
+        {"encoder_out": ("f", ["N", "S", WIDTH]), "encoder_out_lens": ("l", ["N"])},
+        {"model_type": "zipformer2", "comment": "a test"},
+    )
+    decoder = _Graph(seed + 1)
+    nothing = decoder.constant("nothing", np.array(0))
+    decoder.add("Max", ["y", nothing], "rows")
+    decoder.add(
+        "Gather", [decoder.weight("embedding", labels, WIDTH, gain=2.0), "rows"], "embedded"
+    )
+    decoder.add("Less", ["y", nothing], "missing")
+    decoder.add("Not", ["missing"], "there")
+    decoder.add("Cast", ["there"], "mask", to=TensorProto.FLOAT)
+    decoder.add("Unsqueeze", ["mask", decoder.constant("two", np.array([2]))], "column")
+    decoder.add("Mul", ["embedded", "column"], "masked")
+    decoder.add("Reshape", ["masked", decoder.constant("flat", np.array([0, -1]))], "both")
+    decoder.add("MatMul", ["both", decoder.weight("projection", 2 * WIDTH, WIDTH)], "decoder_out")
+    decoder.save(
+        graphs / f"decoder{addition}.onnx",
+        {"y": ("l", ["N", 2])},
+        {"decoder_out": ("f", ["N", WIDTH])},
+        {"context_size": "2", "vocab_size": str(labels)},
+    )
+    joiner = _Graph(seed + 2)
+    joiner.add("Add", ["encoder_out", "decoder_out"], "sum")
+    joiner.add("Tanh", ["sum"], "joined")
+    joiner.add("MatMul", ["joined", joiner.weight("head", WIDTH, labels, gain=4.0)], "scores")
+    likely = 3.0 * np.eye(labels, dtype=np.float32)[0]
+    joiner.add("Add", ["scores", joiner.constant("likely", likely)], "logit")
+    joiner.save(
+        graphs / f"joiner{addition}.onnx",
+        {"encoder_out": ("f", ["N", WIDTH]), "decoder_out": ("f", ["N", WIDTH])},
+        {"logit": ("f", ["N", labels])},
+        {"joiner_dim": str(WIDTH)},
+    )
+    _write_labels(folder / ("lang" if inner else "") / "tokens.txt", ("<blk>", *LETTERS))
+    return folder
+
+
+def write_nemo_ctc(folder: Path, seed: int = 0) -> Path:
+    """A folder of onnx-asr's type ``nemo-conformer-ctc``."""
+    labels = len(LETTERS) + 1
+    model = _Graph(seed)
+    model.weight("own", WIDTH, BANDS, 4, gain=2.0)
+    model.add("Conv", ["audio_signal", "own"], "convolved", strides=[4])
+    model.add("Tanh", ["convolved"], "curved")
+    model.add("Transpose", ["curved"], "turned", perm=[0, 2, 1])
+    model.add("MatMul", ["turned", model.weight("head", WIDTH, labels, gain=4.0)], "scores")
+    model.add("LogSoftmax", ["scores"], "logprobs", axis=-1)
+    model.save(
+        folder / "model.onnx",
+        {"audio_signal": ("f", ["batch", BANDS, "time"]), "length": ("l", ["batch"])},
+        {"logprobs": ("f", ["batch", "steps", labels])},
+    )
+    _write_labels(folder / "vocab.txt", (*LETTERS, "<blk>"))
+    config = {"model_type": "nemo-conformer-ctc", "features_size": BANDS, "subsampling_factor": 4}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def _write_labels(path: Path, names: Sequence[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = (f"{name} {number}" for number, name in enumerate(names))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
