@@ -190,9 +190,20 @@ def create_onnx_session(path: Path) -> onnxruntime.InferenceSession:
 
 
 def measure(
-    data: Path, source: Path, folder: Path, *, heard: int, tested: int, seconds: float
+    data: Path,
+    source: Path,
+    folder: Path,
+    *,
+    heard: int,
+    tested: int,
+    seconds: float,
+    personal: bool,
 ) -> list[Row]:
-    """Every folder on the same clips."""
+    """Every folder on the same clips.
+
+    Args:
+        personal: whether one is personalised to the size of the smallest.
+    """
     digits = open_corpus(data / "digits")
     learnt = sequences(digits.select(split="train"), heard, 0)
     test = digits.select(split="test")
@@ -206,10 +217,11 @@ def measure(
         settings = QuantizeSettings(compute="dynamic", codec=CodecChoice.parse(codec))
         place = folder / codec.replace(":", "-")
         folders[f"quantkit, {codec}"] = quantkit.quantize(source, place, settings, learnt).path
-    budget = _bytes(folders[f"quantkit, {CODECS[-1]}"])
-    name = f"quantkit, personalised to {budget / 1e6:.2f} MB"
-    quantkit.personalize(source, folder / "personal", learnt, budget, cache=folder / "cache")
-    folders[name] = folder / "personal"
+    if personal:
+        budget = _bytes(folders[f"quantkit, {CODECS[-1]}"])
+        name = f"quantkit, personalised to {budget / 1e6:.2f} MB"
+        quantkit.personalize(source, folder / "personal", learnt, budget, cache=folder / "cache")
+        folders[name] = folder / "personal"
     artifacts = {name: _artifact(each, folder) for name, each in folders.items()}
     reference = artifacts["float32"]
     feeds = CalibrationData(clips[0], read_info(reference), reference)
@@ -271,9 +283,9 @@ def report(rows: Sequence[Row], heard: int, tested: int) -> str:
 encoder of six FastConformer blocks, a predictor of two LSTM layers). {tested} clips of three to
 seven held-out takes of one speaker each, clean and with white noise; divergence of the
 distributions of labels and durations along the path that float32 takes, on the clean ones. Speeds
-are medians of the processor time of interleaved runs of the sessions on one thread, against float32. Files of
-quantkit are fitted to {heard} clips of training takes; all of their layers that can compute in
-int8 do. {host()}.
+are medians of the processor time of interleaved runs of the sessions on one thread, against
+float32. Files of quantkit are fitted to {heard} clips of training takes; all of their layers that
+can compute in int8 do. {host()}.
 
 {table(header, cells)}
 """
@@ -285,10 +297,13 @@ int8 do. {host()}.
 @click.option("--heard", default=16, show_default=True, help="Clips to fit to.")
 @click.option("--tested", default=120, show_default=True, help="Clips to count errors in.")
 @click.option("--seconds", default=10.0, show_default=True, help="Of each comparison of speed.")
-def main(data: Path, model: Path, heard: int, tested: int, seconds: float) -> None:
+@click.option("--personal/--no-personal", default=True, help="Personalise one, too.")
+def main(data: Path, model: Path, heard: int, tested: int, seconds: float, personal: bool) -> None:
     """Measure, and renew the section in RESULTS.md."""
     with tempfile.TemporaryDirectory() as name:
-        rows = measure(data, model, Path(name), heard=heard, tested=tested, seconds=seconds)
+        rows = measure(
+            data, model, Path(name), heard=heard, tested=tested, seconds=seconds, personal=personal
+        )
     section = report(rows, heard, tested)
     replace_section("transducer", section)
     click.echo(section)
