@@ -18,6 +18,7 @@ from pathlib import Path
 import click
 import numpy as np
 import numpy.typing as npt
+import onnxruntime
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 import quantkit
@@ -33,6 +34,7 @@ from quantkit.graph.artifact import read_info
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.report.formatting import Interval
 from quantkit.runtime.interleaved import Effort, interleaved_seconds
+from quantkit.runtime.session import open_session, session_options
 from quantkit.runtime.transducer.model import Transducer
 from quantkit.runtime.transducer.search import greedy_path
 from quantkit.sensitivity.estimate import Estimate
@@ -54,7 +56,7 @@ class Row:
         megabytes: of its graphs.
         errors: (clean, noisy) share of words that are wrong, and 95 % intervals.
         divergence: of the distributions of labels and durations, in nats per point.
-        speeds: against float32: of the encoder, of a step of the decoder, and of all.
+        speeds: against float32: of the encoder, of the decoder, and of both.
     """
 
     name: str
@@ -132,23 +134,42 @@ def word_errors(model: quantkit.Model, clips: Corpus) -> tuple[float, Interval]:
     return sum(errors) / sum(words), ratio_interval(np.array(errors), np.array(words))
 
 
-def speeds(paths: Sequence[Path], clip: FloatArray, seconds: float) -> npt.NDArray[np.float64]:
-    """(models, 3): encoder, a step of the decoder, and all of one clip, against the first model."""
-    models = [Transducer.load(path, threads=1) for path in paths]
-    features = models[0].features(clip)
-    (encoded,) = models[0].network.encode([features])
-    labels = models[0].labels
-    path = [*greedy_path(models[0].network, encoded, len(labels), labels.blank)]
+def speeds(
+    folders: Sequence[Path], reference: Path, clip: FloatArray, seconds: float
+) -> npt.NDArray[np.float64]:
+    """(folders, 3): encoder, decoder, and both for one clip, against the first folder.
 
-    def steps(model: Transducer) -> None:
-        for point in path:
-            model.network.step(encoded[point.frame], point.step.memory)
+    Of the sessions alone, with the inputs that onnx-asr gives them.
 
-    ratios = []
+    Args:
+        reference: float32 as an artifact, whose path through the clip all decoders take.
+    """
+    model = Transducer.load(reference, threads=1)
+    features = model.features(clip)
+    (encoded,) = model.network.encode([features])
+    labels = model.labels
+    path = [*greedy_path(model.network, encoded, len(labels), labels.blank)]
+    audio = {"audio_signal": features.T[None], "length": np.array([len(features)])}
+    points = [
+        {
+            "encoder_outputs": encoded[point.frame][None, :, None],
+            "targets": np.array([point.step.memory.tokens], np.int32),
+            "target_length": np.ones(1, np.int32),
+            "input_states_1": point.step.memory.states["state.1"],
+            "input_states_2": point.step.memory.states["state.2"],
+        }
+        for point in path
+    ]
+    sessions = [[create_onnx_session(folder / name) for name in FILES] for folder in folders]
+
+    def decode(session: onnxruntime.InferenceSession) -> None:
+        for point in points:
+            session.run(["outputs", "output_states_1", "output_states_2"], point)
+
+    times = []
     for runs in (
-        [partial(model.network.encode, [features]) for model in models],
-        [partial(steps, model) for model in models],
-        [partial(model.outputs, [features]) for model in models],
+        [partial(encoder.run, None, audio) for encoder, _ in sessions],
+        [partial(decode, decoder) for _, decoder in sessions],
     ):
         taken = interleaved_seconds(
             runs,
@@ -157,15 +178,32 @@ def speeds(paths: Sequence[Path], clip: FloatArray, seconds: float) -> npt.NDArr
             # A session with one thread computes in that of its caller; others share the host.
             clock=time.thread_time,
         )
-        medians = np.median(taken, axis=0)
-        ratios.append(medians[0] / medians)
-    return np.array(ratios).T
+        times.append(np.median(taken, axis=0))
+    table = np.array([*times, times[0] + times[1]])
+    ratios: npt.NDArray[np.float64] = (table[:, :1] / table).T
+    return ratios
+
+
+def create_onnx_session(path: Path) -> onnxruntime.InferenceSession:
+    """As a program opens the file, on one thread."""
+    return open_session(path, session_options(threads=1))
 
 
 def measure(
-    data: Path, source: Path, folder: Path, *, heard: int, tested: int, seconds: float
+    data: Path,
+    source: Path,
+    folder: Path,
+    *,
+    heard: int,
+    tested: int,
+    seconds: float,
+    personal: bool,
 ) -> list[Row]:
-    """Every folder on the same clips."""
+    """Every folder on the same clips.
+
+    Args:
+        personal: whether one is personalised to the size of the smallest.
+    """
     digits = open_corpus(data / "digits")
     learnt = sequences(digits.select(split="train"), heard, 0)
     test = digits.select(split="test")
@@ -179,16 +217,17 @@ def measure(
         settings = QuantizeSettings(compute="dynamic", codec=CodecChoice.parse(codec))
         place = folder / codec.replace(":", "-")
         folders[f"quantkit, {codec}"] = quantkit.quantize(source, place, settings, learnt).path
-    budget = _bytes(folders[f"quantkit, {CODECS[-1]}"])
-    name = f"quantkit, personalised to {budget / 1e6:.2f} MB"
-    quantkit.personalize(source, folder / "personal", learnt, budget, cache=folder / "cache")
-    folders[name] = folder / "personal"
+    if personal:
+        budget = _bytes(folders[f"quantkit, {CODECS[-1]}"])
+        name = f"quantkit, personalised to {budget / 1e6:.2f} MB"
+        quantkit.personalize(source, folder / "personal", learnt, budget, cache=folder / "cache")
+        folders[name] = folder / "personal"
     artifacts = {name: _artifact(each, folder) for name, each in folders.items()}
     reference = artifacts["float32"]
     feeds = CalibrationData(clips[0], read_info(reference), reference)
     waveform = clips[0].utterances[0].waveform
     assert waveform is not None
-    ratios = speeds([*artifacts.values()], waveform, seconds)
+    ratios = speeds([*folders.values()], reference, waveform, seconds)
     return [
         Row(
             name,
@@ -222,8 +261,8 @@ def report(rows: Sequence[Row], heard: int, tested: int) -> str:
         f"WER, noise at {NOISE_DB:g} dB",
         "nats per point",
         "encoder",
-        "decoder step",
-        "all",
+        "decoder",
+        "both",
     ]
     cells = [
         [
@@ -244,9 +283,9 @@ def report(rows: Sequence[Row], heard: int, tested: int) -> str:
 encoder of six FastConformer blocks, a predictor of two LSTM layers). {tested} clips of three to
 seven held-out takes of one speaker each, clean and with white noise; divergence of the
 distributions of labels and durations along the path that float32 takes, on the clean ones. Speeds
-are medians of the processor time of interleaved runs on one thread, against float32. Files of
-quantkit are fitted to {heard} clips of training takes; all of their layers that can compute in
-int8 do. {host()}.
+are medians of the processor time of interleaved runs of the sessions on one thread, against
+float32. Files of quantkit are fitted to {heard} clips of training takes; all of their layers that
+can compute in int8 do. {host()}.
 
 {table(header, cells)}
 """
@@ -258,10 +297,13 @@ int8 do. {host()}.
 @click.option("--heard", default=16, show_default=True, help="Clips to fit to.")
 @click.option("--tested", default=120, show_default=True, help="Clips to count errors in.")
 @click.option("--seconds", default=10.0, show_default=True, help="Of each comparison of speed.")
-def main(data: Path, model: Path, heard: int, tested: int, seconds: float) -> None:
+@click.option("--personal/--no-personal", default=True, help="Personalise one, too.")
+def main(data: Path, model: Path, heard: int, tested: int, seconds: float, personal: bool) -> None:
     """Measure, and renew the section in RESULTS.md."""
     with tempfile.TemporaryDirectory() as name:
-        rows = measure(data, model, Path(name), heard=heard, tested=tested, seconds=seconds)
+        rows = measure(
+            data, model, Path(name), heard=heard, tested=tested, seconds=seconds, personal=personal
+        )
     section = report(rows, heard, tested)
     replace_section("transducer", section)
     click.echo(section)

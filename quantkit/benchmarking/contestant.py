@@ -52,7 +52,8 @@ def open_contestants(
 
     Args:
         normalization: see :func:`~quantkit.text.scoring.scoring_of`.
-        shown: what the models are called after, such as the folders of their files; None: ``paths``.
+        shown: what the models are called after, such as the folders of their files; None:
+            ``paths``.
 
     Raises:
         InputError: no model, the same file twice, different labels or tasks, or a normalisation

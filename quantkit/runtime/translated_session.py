@@ -6,6 +6,7 @@ same steps as nodes.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,23 +16,39 @@ from quantkit.arrays import Array
 from quantkit.graph.interface import Declared
 from quantkit.graph.translation import Step, Translation
 from quantkit.runtime.adapted_session import Value
-from quantkit.runtime.output_scale import log_probabilities
 from quantkit.runtime.widened_session import Session
 
-_KINDS: Mapping[str, Callable[[Step, list[Array]], list[Array]]] = {
+# A predictor is run hundreds of times for a clip, so these are written for speed.
+_KINDS: Mapping[str, Callable[[Step, list[Array]], Sequence[Array]]] = {
     "identity": lambda _step, given: given,
-    "cast": lambda step, given: [given[0].astype(step.type)],
-    "transpose": lambda step, given: [given[0].transpose(step.numbers)],
-    "squeeze": lambda step, given: [given[0].squeeze(step.numbers)],
-    "unsqueeze": lambda step, given: [np.expand_dims(given[0], step.numbers)],
-    "rows": lambda _step, given: [given[0][given[1][:, 0]]],
-    "equal": lambda _step, given: [given[0] == given[1]],
-    "split": lambda step, given: np.split(given[0], np.cumsum(step.numbers)[:-1], axis=-1),
-    "log_softmax": lambda _step, given: [
-        log_probabilities(given[0], "logits").astype(given[0].dtype)
-    ],
-    "concat": lambda _step, given: [np.concatenate(given, axis=-1)],
+    "cast": lambda step, given: (given[0].astype(step.type, copy=False),),
+    "transpose": lambda step, given: (given[0].transpose(step.numbers),),
+    "squeeze": lambda step, given: (given[0].squeeze(step.numbers),),
+    "unsqueeze": lambda step, given: (_unsqueezed(given[0], step.numbers),),
+    "rows": lambda _step, given: (given[0][given[1][:, 0]],),
+    "equal": lambda _step, given: (given[0] == given[1],),
+    "split": lambda step, given: _parts(given[0], step.numbers),
+    "log_softmax": lambda _step, given: (_log_softmax(given[0]),),
+    "concat": lambda _step, given: (np.concatenate(given, axis=-1),),
 }
+
+
+def _unsqueezed(values: Array, axes: Sequence[int]) -> Array:
+    sizes = [*values.shape]
+    for axis in axes:
+        sizes.insert(axis, 1)
+    return values.reshape(sizes)
+
+
+def _parts(values: Array, sizes: Sequence[int]) -> list[Array]:
+    ends = itertools.accumulate(sizes)
+    return [values[..., end - size : end] for end, size in zip(ends, sizes, strict=True)]
+
+
+def _log_softmax(values: Array) -> Array:
+    apart = values - values.max(axis=-1, keepdims=True)
+    found: Array = apart - np.log(np.exp(apart).sum(axis=-1, keepdims=True))
+    return found
 
 
 class TranslatedSession:

@@ -42,7 +42,8 @@ from quantkit.text.label_files import ctc_labels_of, read_names
 
 _STEMS = ("encoder-model", "decoder_joint-model")
 _VOCABULARY = "vocab.txt"
-_RATE = 16_000
+#: What all of NeMo's models hear, in hertz.
+RATE = 16_000
 # What onnx-asr takes where config.json says nothing.
 _BANDS, _SUBSAMPLING, _MOST_PER_FRAME = 80, 8, 10
 
@@ -71,16 +72,11 @@ class NemoTransducer(Layout):
         config = Fields(optional_json_object(folder / CONFIG_NAME), str(folder / CONFIG_NAME))
         audio = encoder.input("audio_signal")
         bands = encoder.size(audio, 1) or config.whole("features_size", default=_BANDS)
-        frontend = NemoFrontend.for_rate(_RATE, bands)
+        frontend = NemoFrontend.for_rate(RATE, bands)
         states = _states(decoder)
         outputs = _outputs(encoder, decoder, bands, states)
         count = len(read_names(vocabulary))
-        if outputs < count:
-            raise InputError(
-                f"{vocabulary} has {count} labels, and the joiner of {decoder.file} scores only "
-                f"{outputs}: they are of different models"
-            )
-        durations = outputs - count
+        durations = require_durations(vocabulary, count, decoder, outputs)
         if durations and str(config.text("model_type", default="")).endswith("-rnnt"):
             raise InputError(
                 f"{vocabulary} has {count} labels, and the joiner of {decoder.file} scores "
@@ -95,12 +91,31 @@ class NemoTransducer(Layout):
         )
         width = encoder.size(encoder.output("outputs"), 1) or "width"
         translations = (
-            _encoder(encoder, bands, width),
+            nemo_encoder(encoder, bands, width),
             _decoder(decoder, states, width, (count, durations)),
         )
         return FoundTransducer(
             files.graphs, translations, tuple(states.values()), labels, frontend, settings
         )
+
+
+def require_durations(vocabulary: Path, labels: int, graph: FoundGraph, outputs: int) -> int:
+    """How many durations a joiner scores behind the labels.
+
+    Args:
+        labels: in the vocabulary.
+        graph: the joiner.
+        outputs: all that it scores.
+
+    Raises:
+        InputError: there are more labels than outputs.
+    """
+    if outputs < labels:
+        raise InputError(
+            f"{vocabulary} has {labels} labels, and the joiner of {graph.file} scores only "
+            f"{outputs}: they are of different models"
+        )
+    return outputs - labels
 
 
 def _states(decoder: FoundGraph) -> dict[str, State]:
@@ -139,7 +154,12 @@ def _outputs(encoder: FoundGraph, decoder: FoundGraph, bands: int, states: dict[
     return int(session.run(["outputs"], feed)[0].shape[3])
 
 
-def _encoder(graph: FoundGraph, bands: int, width: int | str) -> Translation:
+def nemo_encoder(graph: FoundGraph, bands: int, width: int | str) -> Translation:
+    """What the encoder takes and gives.
+
+    Args:
+        width: of what it gives; a name where that is not declared.
+    """
     audio, length = graph.input("audio_signal"), graph.input("length")
     encoded, lengths = graph.output("outputs"), graph.output("encoded_lengths")
     inner = f"{ENCODER}."
@@ -177,11 +197,11 @@ def _decoder(
             Declared.of("encoded", "float32", 1, "steps", width),
             Declared.of("frames", "int64", "points"),
             Declared.of("tokens", "int64", "points", 1),
-            *(_declared(state.input, state) for state in states.values()),
+            *(declared_state(state.input, state) for state in states.values()),
         ),
         gives=(
             Declared.of("log_probs", "float32", 1, "points", sum(sizes)),
-            *(_declared(state.output, state) for state in states.values()),
+            *(declared_state(state.output, state) for state in states.values()),
         ),
         before=(
             *picked_rows(temporary, heard),
@@ -204,6 +224,7 @@ def _decoder(
     )
 
 
-def _declared(name: str, state: State) -> Declared:
+def declared_state(name: str, state: State) -> Declared:
+    """A state of all points, under its name before or after a run."""
     sizes = ("points" if size == BATCH else size for size in state.shape)
     return Declared.of(name, state.type, *sizes)

@@ -10,10 +10,17 @@ from quantkit.exporting.folders.layout import Layout
 from quantkit.exporting.folders.nemo_ctc import NemoCtc
 from quantkit.exporting.folders.nemo_transducer import NemoTransducer
 from quantkit.exporting.folders.onnx_community import OnnxCommunity
+from quantkit.exporting.folders.sherpa_nemo import SherpaNemoTransducer
 from quantkit.graph.integrity import stored_checksum
 
 #: Asked in this order.
-LAYOUTS: tuple[Layout, ...] = (NemoTransducer(), NemoCtc(), IcefallTransducer(), OnnxCommunity())
+LAYOUTS: tuple[Layout, ...] = (
+    NemoTransducer(),
+    NemoCtc(),
+    SherpaNemoTransducer(),
+    IcefallTransducer(),
+    OnnxCommunity(),
+)
 
 
 def layout_of(path: Path) -> Layout | None:

@@ -70,11 +70,9 @@ class FoundGraph:
         metadata = {entry.key: entry.value for entry in model.metadata_props}
         if info_of(model, str(file)).task:
             raise InputError(f"{file} is an artifact already, and no part of a folder")
+        outputs = _with_sizes(model)
         return cls(
-            file,
-            declared(inputs, model.graph.input),
-            declared(model.graph.output, model.graph.output),
-            metadata,
+            file, declared(inputs, model.graph.input), declared(outputs, outputs), metadata
         )
 
     def input(self, *names: str) -> Declared:
@@ -265,6 +263,19 @@ def normalized(temporary: str, scores: str, labels: int, durations: int) -> tupl
         ),
         Step("concat", logarithms, ("log_probs",)),
     )
+
+
+def _with_sizes(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """The outputs with all sizes that follow from the graph.
+
+    ONNX Runtime tells programs these, too, and sherpa-onnx looks at them; of a quantized graph they
+    may not follow any more.
+    """
+    try:
+        found = onnx.shape_inference.infer_shapes(model).graph.output
+    except onnx.shape_inference.InferenceError:
+        found = model.graph.output
+    return [*found]
 
 
 def _passed_on(role: str, value: Declared) -> str:

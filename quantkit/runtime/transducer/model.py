@@ -39,15 +39,6 @@ class Transducer(SpeechModel):
             raise InputError(
                 f"a transducer is decoded by greedy or beam, not by {decoding.decoder!r}"
             )
-        if decoding.language_model is not None:
-            raise InputError("--language-model is for CTC models, and this is a transducer")
-        for name, value in (
-            ("--language", decoding.language),
-            ("--translate", decoding.translate),
-            ("--timestamps", decoding.timestamps),
-        ):
-            if value:
-                raise InputError(f"{name} is for a Whisper, and this is a transducer")
         self.network = network
         self.width = 1 if decoding.decoder == "greedy" else decoding.width or WIDTH
 

@@ -186,6 +186,73 @@ def write_icefall(
     return folder
 
 
+def write_sherpa_nemo(folder: Path, *, durations: int = 0, seed: int = 0) -> Path:
+    """A NeMo transducer as sherpa-onnx has it, in three graphs; states have names of a tracer."""
+    labels = len(LETTERS) + 1
+    write_nemo(folder, durations=durations, seed=seed)
+    encoder = onnx.load(folder / "encoder-model.onnx")
+    said = {
+        "vocab_size": str(labels - 1),
+        "normalize_type": "per_feature",
+        "pred_rnn_layers": "1",
+        "pred_hidden": str(WIDTH),
+        "subsampling_factor": "4",
+        "model_type": "EncDecRNNTBPEModel",
+        "feat_dim": str(BANDS),
+        # It is by this that sherpa-onnx knows durations.
+        "url": "https://example.org/a-tdt" if durations else "",
+    }
+    helper.set_model_props(encoder, said)
+    onnx.save(encoder, folder / "encoder.onnx")
+    whole = onnx.load(folder / "decoder_joint-model.onnx")
+    constants = {tensor.name: tensor for tensor in whole.graph.initializer}
+    nodes = {node.name: node for node in whole.graph.node}
+    state: tuple[str, Sequence[int | str]] = ("f", [1, "batch", WIDTH])
+
+    decoder = _Graph(seed)
+    for name in ("/rows", "/embedded", "/over_time", "/steps", "/read"):
+        decoder.nodes.append(nodes[name])
+    decoder.constants += [
+        constants[name] for name in ("embedding", "lstm.W", "lstm.R", "lstm.B", "one")
+    ]
+    decoder.nodes[3].input[5:7] = ["states.1", "onnx::LSTM_3"]
+    decoder.nodes[3].output[1:3] = ["states", "162"]
+    decoder.add("Transpose", ["read"], "outputs", perm=[1, 2, 0])
+    decoder.add("Identity", ["target_length"], "prednet_lengths")
+    decoder.save(
+        folder / "decoder.onnx",
+        {
+            "targets": ("i", ["batch", "labels"]),
+            "target_length": ("i", ["batch"]),
+            "states.1": state,
+            "onnx::LSTM_3": state,
+        },
+        {
+            "outputs": ("f", ["batch", WIDTH, "labels"]),
+            "prednet_lengths": ("i", ["batch"]),
+            "states": state,
+            "162": state,
+        },
+    )
+    joiner = _Graph(seed)
+    joiner.add("Transpose", ["decoder_outputs"], "by_label", perm=[0, 2, 1])
+    for name in ("/below", "/frames", "/beside", "/sum", "/joined", "/scores", "/outputs"):
+        joiner.nodes.append(nodes[name])
+    joiner.constants += [constants[name] for name in ("one", "two", "head", "likely")]
+    joiner.save(
+        folder / "joiner.onnx",
+        {
+            "encoder_outputs": ("f", ["batch", WIDTH, "steps"]),
+            "decoder_outputs": ("f", ["batch", WIDTH, "labels"]),
+        },
+        {"outputs": ("f", ["batch", "steps", "labels", "scores"])},
+    )
+    for name in ("encoder-model.onnx", "decoder_joint-model.onnx", "config.json"):
+        (folder / name).unlink()
+    (folder / "vocab.txt").rename(folder / "tokens.txt")
+    return folder
+
+
 def write_nemo_ctc(folder: Path, seed: int = 0) -> Path:
     """A folder of onnx-asr's type ``nemo-conformer-ctc``."""
     labels = len(LETTERS) + 1
