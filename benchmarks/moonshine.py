@@ -61,7 +61,8 @@ class Program:
     def __call__(self, waveform: FloatArray) -> str:
         """The text of one clip."""
         (hidden,) = self.encoder.run(None, {"input_values": waveform[None]})
-        past, text, token = dict(self.empty), [], _START
+        past, token = dict(self.empty), _START
+        text: list[int] = []
         for _ in range(round(_TOKENS_PER_SECOND * len(waveform) / _RATE)):
             feed = {
                 "input_ids": np.array([[token]]),

@@ -66,7 +66,7 @@ def sequences(folder: Path, count: int) -> Iterator[tuple[FloatArray, list[Said]
         words: list[Said] = []
         samples = 0
         for take in random.choice(len(spoken), 5, replace=False):
-            pause = 0.001 * random.standard_normal(int(_RATE * random.uniform(0.3, 0.8)))
+            pause = _quiet(random, random.uniform(0.3, 0.8))
             sound = load_waveform(spoken[take], _RATE)
             begin, end = _loud(sound)
             samples += len(pause)
@@ -75,8 +75,13 @@ def sequences(folder: Path, count: int) -> Iterator[tuple[FloatArray, list[Said]
             )
             samples += len(sound)
             parts += [pause, sound]
-        parts.append(0.001 * random.standard_normal(_RATE // 2))
+        parts.append(_quiet(random, 0.5))
         yield np.concatenate(parts).astype(np.float32), words
+
+
+def _quiet(random: np.random.Generator, seconds: float) -> FloatArray:
+    samples = 0.001 * random.standard_normal(int(_RATE * seconds))
+    return samples.astype(np.float32)
 
 
 def _loud(sound: FloatArray) -> tuple[int, int]:

@@ -188,7 +188,7 @@ def _with_positions(graph: onnx.GraphProto, keys: Sequence[str]) -> None:
     state = next(value for value in graph.input if value.name.startswith(_THEIR_PAST))
     heads, size = _sizes(state)[1::2]
     rename_values(graph, _our_names(keys))
-    chosen, last = f"{DECODER}.chosen", f"{DECODER}.log_probs"
+    chosen = f"{DECODER}.chosen"
     graph.node.extend(
         [
             helper.make_node("Gather", [_OUR_LOGITS, "positions"], [chosen], chosen, axis=1),

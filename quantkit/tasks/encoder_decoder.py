@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from quantkit.arrays import Array
     from quantkit.audio.utterance import Corpus
     from quantkit.graph.info import ArtifactInfo
-    from quantkit.runtime.whisper.model import WhisperModel
-    from quantkit.tasks.inputs import Feed
-    from quantkit.tasks.whisper_inputs import WhisperInputs
+    from quantkit.runtime.speech_model import SpeechModel
+    from quantkit.tasks.inputs import ClipInputs, Feed
     from quantkit.text.decoding import Decoding
     from quantkit.text.scoring import TextScoring
 
@@ -52,7 +51,7 @@ class EncoderDecoderTask(Task):
 
         set_short_form(whole)
 
-    def inputs(self, info: ArtifactInfo, model: Path | None = None) -> WhisperInputs:
+    def inputs(self, info: ArtifactInfo, model: Path | None = None) -> ClipInputs:
         """Windows, and the text that the float model itself writes for them."""
         from quantkit.tasks.whisper_inputs import WhisperInputs
 
@@ -147,7 +146,7 @@ class EncoderDecoderTask(Task):
 
     def open(
         self, path: Path, threads: int = 1, *, check: bool = True, decoding: Decoding | None = None
-    ) -> WhisperModel:
+    ) -> SpeechModel:
         """See :meth:`~quantkit.runtime.whisper.model.WhisperModel.load`."""
         from quantkit.runtime.whisper.model import WhisperModel
 

@@ -250,7 +250,8 @@ def _compared(
         ParityError: it does not.
     """
     original = MergedNetwork(*(create_session(file, threads=0) for file in files))
-    network = WhisperNetwork.load(*model_files(path), threads=0)
+    encoder, decoder = model_files(path)
+    network = WhisperNetwork.load(encoder, decoder, threads=0)
     cases = []
     for seconds in _SECONDS:
         noise = 0.1 * np.random.default_rng(0).standard_normal(round(seconds * _RATE))

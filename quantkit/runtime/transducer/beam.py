@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quantkit.arrays import FloatArray
+from quantkit.arrays import Array, FloatArray
 from quantkit.runtime.transducer.network import Memory, Step, TransducerNetwork
+from quantkit.runtime.transducer.search import LABEL
 
 #: Hypotheses that are kept.
 WIDTH = 4
@@ -27,25 +28,25 @@ class Hypothesis:
     """A text that may have been said.
 
     Args:
-        rows: a label and the frame that added it, for each.
+        rows: of each label, itself, the frame that added it, and its log-probability.
         score: natural logarithm of its probability.
         memory: of the predictor.
     """
 
-    rows: tuple[tuple[int, int], ...]
+    rows: tuple[tuple[int, int, float], ...]
     score: float
     memory: Memory
 
     @property
     def labels(self) -> tuple[int, ...]:
         """Without their frames."""
-        return tuple(label for label, _ in self.rows)
+        return tuple(label for label, *_ in self.rows)
 
 
 def best_path(
     network: TransducerNetwork, encoded: FloatArray, labels: int, blank: int, width: int = WIDTH
-) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-    """(labels, 2): the labels of the best hypothesis, each with the frame that added it.
+) -> Array:
+    """The labels of the best hypothesis, an array of :data:`LABEL`.
 
     Args:
         encoded: (steps, width) of a clip.
@@ -79,7 +80,7 @@ def best_path(
             left = [each for later in arrived[frame + 1 :] for each in later]
             growing = _hopeful(_best(grown, width), left, width)
     ended = _best(arrived[-1], 1)
-    return np.array(ended[0].rows if ended else (), np.int64).reshape(-1, 2)
+    return np.array([*ended[0].rows] if ended else [], LABEL)
 
 
 def _followers(
@@ -97,7 +98,9 @@ def _followers(
     durations = step.log_probs[labels:]
     for label in some:
         memory = step.memory if label == blank else network.after(step, label)
-        rows = before.rows if label == blank else (*before.rows, (label, frame))
+        rows = (
+            before.rows if label == blank else (*before.rows, (label, frame, float(scores[label])))
+        )
         score = before.score + float(scores[label])
         if not len(durations):
             yield int(label == blank), Hypothesis(rows, score, memory)

@@ -14,9 +14,11 @@ from quantkit.runtime.transducer.beam import WIDTH, best_path
 from quantkit.runtime.transducer.network import TransducerNetwork
 from quantkit.runtime.transducer.search import greedy_path, labels_of
 from quantkit.runtime.transducer.settings import transducer_settings
+from quantkit.text.byte_labels import bytes_of
 from quantkit.text.decoding import Decoding
 from quantkit.text.labels import Labels
 from quantkit.text.scoring import LabelScoring
+from quantkit.text.words import Piece, Word, words_of_pieces
 
 
 class Transducer(SpeechModel):
@@ -40,6 +42,7 @@ class Transducer(SpeechModel):
                 f"a transducer is decoded by greedy or beam, not by {decoding.decoder!r}"
             )
         self.network = network
+        self.words_wanted = decoding.words
         self.width = 1 if decoding.decoder == "greedy" else decoding.width or WIDTH
 
     @classmethod
@@ -85,14 +88,14 @@ class Transducer(SpeechModel):
         return "greedy" if self.width == 1 else f"beam, width {self.width}"
 
     def outputs(self, batch: Sequence[FloatArray]) -> list[Output]:
-        """(labels, 2) of each clip: a label, and the frame of the encoder that added it.
+        """The labels of each clip, an array of :data:`~quantkit.runtime.transducer.search.LABEL`.
 
         Clips of a batch are encoded together and written one after the other.
         """
         return [self.written(encoded) for encoded in self.network.encode(batch)]
 
     def written(self, encoded: FloatArray) -> Output:
-        """The labels of one clip, with their frames.
+        """The labels of one clip; see :meth:`outputs`.
 
         Args:
             encoded: (steps, width).
@@ -104,4 +107,27 @@ class Transducer(SpeechModel):
 
     def text_of(self, output: Output) -> str:
         """The text of the labels."""
-        return self.labels.decode(output[:, 0].tolist())
+        return self.labels.decode(output["label"].tolist())
+
+    def words_of(self, output: Output, seconds: float) -> tuple[Word, ...]:
+        """By the frames of the encoder that added their labels.
+
+        A label lasts for a frame, or until the next one of the same frame: a transducer may add it
+        later than it is said.
+        """
+        frontend, subsampling = self.info.frontend, self.network.settings.subsampling
+        if not self.words_wanted or frontend is None or not subsampling:
+            return ()
+        frame = frontend.seconds_of(subsampling)
+        separator = self.labels.separator.encode()
+        pieces = [
+            Piece(
+                bytes_of(self.labels.tokens[label]) + separator,
+                begin * frame,
+                min(seconds, (begin + 1) * frame),
+                log_prob,
+            )
+            for label, begin, log_prob in output.tolist()
+            if label not in self.labels.silent
+        ]
+        return words_of_pieces(pieces, spaced=bool(separator) or self.labels.has_words)

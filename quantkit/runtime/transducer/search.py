@@ -9,8 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quantkit.arrays import FloatArray
+from quantkit.arrays import Array, FloatArray
 from quantkit.runtime.transducer.network import Step, TransducerNetwork
+
+#: A label, the frame of the encoder that added it, and the natural logarithm of its probability.
+LABEL = np.dtype([("label", np.int64), ("frame", np.int64), ("log_prob", np.float64)])
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,13 @@ def greedy_path(
             added = 0
 
 
-def labels_of(path: Iterator[Point], blank: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-    """(labels, 2): the labels on a path, each with the frame of the encoder that added it."""
-    rows = [(point.label, point.frame) for point in path if point.label != blank]
-    return np.array(rows, np.int64).reshape(-1, 2)
+def labels_of(path: Iterator[Point], blank: int) -> Array:
+    """The labels on a path, an array of :data:`LABEL`."""
+    return np.array(
+        [
+            (point.label, point.frame, point.step.log_probs[point.label])
+            for point in path
+            if point.label != blank
+        ],
+        LABEL,
+    )

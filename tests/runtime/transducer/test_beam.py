@@ -38,8 +38,10 @@ def found(given: Probabilities, frames: int, width: int, **settings: int) -> lis
     network = Given(given, TransducerSettings((BLANK,), **settings))
     encoded = np.arange(frames, dtype=np.float32)[:, None]
     if width == 1:
-        return labels_of(greedy_path(network, encoded, 3, BLANK), BLANK).tolist()
-    return best_path(network, encoded, 3, BLANK, width).tolist()
+        path = labels_of(greedy_path(network, encoded, 3, BLANK), BLANK)
+    else:
+        path = best_path(network, encoded, 3, BLANK, width)
+    return [[int(row["label"]), int(row["frame"])] for row in path]
 
 
 def test_it_finds_what_becomes_likely_later() -> None:

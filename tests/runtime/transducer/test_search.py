@@ -48,7 +48,7 @@ def search(
     network = Scripted(script, settings)
     encoded = np.arange(frames, dtype=np.float32)[:, None]
     found = labels_of(greedy_path(network, encoded, 3, BLANK), BLANK)
-    return found.tolist(), network.asked
+    return [[row["label"], row["frame"]] for row in found], network.asked
 
 
 def test_a_frame_adds_labels_until_it_says_blank() -> None:
