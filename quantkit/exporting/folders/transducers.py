@@ -71,9 +71,7 @@ class FoundGraph:
         if info_of(model, str(file)).task:
             raise InputError(f"{file} is an artifact already, and no part of a folder")
         outputs = _with_sizes(model)
-        return cls(
-            file, declared(inputs, model.graph.input), declared(outputs, outputs), metadata
-        )
+        return cls(file, declared(inputs, model.graph.input), declared(outputs, outputs), metadata)
 
     def input(self, *names: str) -> Declared:
         """The input with the first of these names that there is.
