@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from quantkit.api.begin import Begin, nothing
+from quantkit.api.folders import shown_path
 from quantkit.api.inputs import Audio, PathLike, corpus_of, float_model, optional_path
 from quantkit.api.outputs import check_place
 from quantkit.api.selection import Selection
@@ -81,10 +82,7 @@ def bench(
         paths = [stack.enter_context(float_model(model)) for model in named]
         for path in paths:
             require_followed(path, asked)
-        shown = [
-            path.parent if path != Path(model) and path.parent == Path(model) else path
-            for path, model in zip(paths, named, strict=True)
-        ]
+        shown = [shown_path(model, path) for model, path in zip(named, paths, strict=True)]
         found = run_bench(paths, corpus, settings, progress or no_progress, shown=shown)
     if finished is not None:
         finished(found)

@@ -73,6 +73,12 @@ class ResultPlace:
             write_bytes(destination, read_bytes(source))
 
 
+def shown_path(model: PathLike, path: Path) -> Path:
+    """What a person knows a model by: its folder, if that is a published one; else ``path``."""
+    source = path_of(model, "the model")
+    return path if layout_of(source) is None else source
+
+
 def kept_in_plan(model: PathLike, keep_interface: bool | None) -> bool | None:
     """Whether a plan counts the bytes of files with the inputs and outputs of the original.
 

@@ -211,7 +211,29 @@ def float_model(model: PathLike, begin: Begin = nothing) -> Iterator[Path]:
             export_source(os.fspath(model), exported, ExportOptions())
         except InputError as error:
             raise type(error)(f"{path} is no .onnx, and no checkpoint either: {error}") from error
-        yield exported
+        yield _as_published(path, exported)
+
+
+def _as_published(source: Path, artifact: Path) -> Path:
+    """``artifact`` with the files of a published folder, where it was made of one of several.
+
+    What is compared with it, a folder that quantkit wrote, has such files, too: sizes and times are
+    of the same kind then.
+    """
+    from quantkit.exporting.folders.registry import layout_of
+    from quantkit.graph.artifact import open_model, save_model
+    from quantkit.graph.translating import set_kept, translations_of
+
+    layout = layout_of(source)
+    if layout is None:
+        return artifact
+    model = open_model(artifact, check=False)
+    if translations_of(model) is None:
+        return artifact
+    set_kept(model, kept=True)
+    path = artifact.parent / source.name / layout.files(source).main.name
+    save_model(model, path)
+    return path
 
 
 def own_folder(path: Path) -> Path | None:

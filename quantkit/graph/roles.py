@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -193,11 +193,6 @@ def beside(path: Path, role: str) -> Path:
     'base.decoder.onnx'
     """
     return path.with_name(f"{path.name.removesuffix('.onnx')}.{role}.onnx")
-
-
-def at(path: Path, roles: Sequence[GraphRole]) -> tuple[GraphRole, ...]:
-    """``roles`` with the files that an artifact at ``path`` has."""
-    return (roles[0], *(replace(r, file=beside(path, r.role).name) for r in roles[1:]))
 
 
 def _entry(role: GraphRole) -> dict[str, Any]:

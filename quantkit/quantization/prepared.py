@@ -30,7 +30,7 @@ from quantkit.graph.operators.plain_gemm import make_gemms_plain
 from quantkit.graph.partition import bodies
 from quantkit.graph.plan import Plan, Ranks
 from quantkit.graph.tensors import move_out, raw_size
-from quantkit.graph.translating import translations_of
+from quantkit.graph.translating import set_kept, translations_of
 from quantkit.graph.translation import PREFIX
 from quantkit.graph.weight_holders import held_in_words
 from quantkit.passes import optimise
@@ -104,6 +104,8 @@ class PreparedModel:
         self.conversion = convert(self.original, source)
         check_conversion(source, self.original, self.conversion)
         wrap_again(self.original)
+        if translations_of(self.original) is not None:
+            set_kept(self.original, kept=False)
         if not info_of(self.original, str(source)).task:
             set_nodes_apart(self.original.graph)
         self.info: ArtifactInfo = info_of(self.original, str(source))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from quantkit.graph.roles import (
     GRAPHS_KEY,
     GraphRole,
     State,
-    at,
+    beside,
     roles_from_json,
     roles_in,
     roles_to_json,
@@ -40,15 +41,19 @@ def test_the_list_is_read_as_it_was_written() -> None:
 
 def test_it_is_as_long_whatever_the_files_are_called() -> None:
     lengths = {
-        len(roles_to_json(at(Path(name), ROLES)).encode())
+        len(
+            roles_to_json(
+                (ROLES[0], replace(ROLES[1], file=beside(Path(name), "predictor").name))
+            ).encode()
+        )
         for name in ("m.onnx", "a-much-longer-name.onnx", 'wörter "und" mehr.onnx')
     }
     assert len(lengths) == 1
 
 
 def test_files_are_called_after_the_artifact_and_their_roles() -> None:
-    named = at(Path("folder/user.onnx"), ROLES)
-    assert [role.file for role in named] == ["", "user.predictor.onnx"]
+    path = beside(Path("folder/user.onnx"), "predictor")
+    assert path == Path("folder/user.predictor.onnx")
 
 
 def test_an_artifact_without_a_list_has_one_graph() -> None:

@@ -54,9 +54,9 @@ class IcefallTransducer(Layout):
 
     def files(self, folder: Path) -> FolderFiles:
         inner = _graphs_folder(folder) or folder
-        graphs, suffix = graphs_called(inner, _STEMS, self.name)
+        graphs = graphs_called(inner, _STEMS, self.name)
         found = (*optional(folder, CONFIG_NAME), *_vocabularies(folder))
-        return FolderFiles(graphs, found, suffix)
+        return FolderFiles(graphs, found)
 
     def export(self, folder: Path, destination: Path, name: str) -> ParityReport:
         return export_transducer(self._found(folder), destination, name)

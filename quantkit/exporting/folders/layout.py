@@ -24,12 +24,10 @@ class FolderFiles:
     Args:
         graphs: its ``.onnx`` files, the encoder first.
         others: vocabulary and settings; those that there are.
-        suffix: what the graphs have in their names before ``.onnx``, such as ``.int8``.
     """
 
     graphs: tuple[Path, ...]
     others: tuple[Path, ...]
-    suffix: str = ""
 
     @property
     def main(self) -> Path:
@@ -73,8 +71,8 @@ class Layout(ABC):
         """
 
 
-def graphs_called(folder: Path, stems: Sequence[str], what: str) -> tuple[tuple[Path, ...], str]:
-    """The files ``<stem>.onnx`` of ``folder``, and what stands before ``.onnx`` in all of them.
+def graphs_called(folder: Path, stems: Sequence[str], what: str) -> tuple[Path, ...]:
+    """The files ``<stem>.onnx`` of ``folder``, or with one addition before ``.onnx`` in all.
 
     Where there are several sets, such as a quantized one beside the original, the one with the
     shortest names is taken.
@@ -89,7 +87,7 @@ def graphs_called(folder: Path, stems: Sequence[str], what: str) -> tuple[tuple[
     common = set.intersection(*(set(each) for each in sets.values()))
     if common:
         suffix = min(common, key=lambda each: (len(each), each))
-        return tuple(folder / f"{stem}{suffix}{_SUFFIX}" for stem in stems), suffix
+        return tuple(folder / f"{stem}{suffix}{_SUFFIX}" for stem in stems)
     found, missing = (
         next((stem for stem in stems if bool(sets[stem]) is there), "") for there in (True, False)
     )

@@ -33,8 +33,8 @@ class NemoCtc(Layout):
         return any(folder.glob("model*.onnx")) and (folder / _VOCABULARY).is_file()
 
     def files(self, folder: Path) -> FolderFiles:
-        graphs, suffix = graphs_called(folder, ["model"], self.name)
-        return FolderFiles(graphs, optional(folder, _VOCABULARY, CONFIG_NAME), suffix)
+        graphs = graphs_called(folder, ["model"], self.name)
+        return FolderFiles(graphs, optional(folder, _VOCABULARY, CONFIG_NAME))
 
     def export(self, folder: Path, destination: Path, name: str) -> ParityReport:
         from quantkit.exporting.adopt import adopt

@@ -59,8 +59,8 @@ class NemoTransducer(Layout):
         )
 
     def files(self, folder: Path) -> FolderFiles:
-        graphs, suffix = graphs_called(folder, _STEMS, self.name)
-        return FolderFiles(graphs, optional(folder, _VOCABULARY, CONFIG_NAME), suffix)
+        graphs = graphs_called(folder, _STEMS, self.name)
+        return FolderFiles(graphs, optional(folder, _VOCABULARY, CONFIG_NAME))
 
     def export(self, folder: Path, destination: Path, name: str) -> ParityReport:
         return export_transducer(self._found(folder), destination, name)

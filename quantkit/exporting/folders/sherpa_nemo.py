@@ -66,8 +66,8 @@ class SherpaNemoTransducer(Layout):
         return any(each.name == "audio_signal" for each in encoder.graph.input)
 
     def files(self, folder: Path) -> FolderFiles:
-        graphs, suffix = graphs_called(folder, _STEMS, self.name)
-        return FolderFiles(graphs, optional(folder, _VOCABULARY), suffix)
+        graphs = graphs_called(folder, _STEMS, self.name)
+        return FolderFiles(graphs, optional(folder, _VOCABULARY))
 
     def export(self, folder: Path, destination: Path, name: str) -> ParityReport:
         return export_transducer(self._found(folder), destination, name)

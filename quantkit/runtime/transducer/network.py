@@ -27,8 +27,6 @@ from quantkit.runtime.speech_model import require_rows
 from quantkit.runtime.transducer.settings import TransducerSettings
 
 PREDICTOR, JOINER = "predictor", "joiner"
-#: Roles of the graphs, in the order of a run, of models with two and with three.
-TWO_GRAPHS, THREE_GRAPHS = (ENCODER, DECODER), (ENCODER, PREDICTOR, JOINER)
 
 _FIRST_ROW = np.zeros(1, np.int64)
 
@@ -67,7 +65,7 @@ class TransducerNetwork:
     """The sessions of a transducer.
 
     Args:
-        graphs: with the roles of :data:`TWO_GRAPHS` or :data:`THREE_GRAPHS`.
+        graphs: an encoder, and a decoder or a predictor and a joiner.
         settings: of its decoding.
     """
 
