@@ -92,7 +92,9 @@ class Weight:
             ``axis``; one matrix, or one for each group of a grouped convolution. None: each weight
             is rounded to the nearest level; else rounding errors are compensated by other weights.
         scale: (channels,) given steps of evenly spaced levels; None: the codec searches them.
-            Ignored by codecs with tables.
+            Codecs with tables ignore it unless ``tables`` is given, too.
+        tables: (tables, levels) int8, given tables, each ascending; None: the codec learns them.
+            Ignored by codecs without tables. Needs ``scale``.
         largest_level: no level may be further from zero, because the kernel would overflow; None:
             as far as the codec's own levels go.
         channel_importance: (channels,) what a squared error in each output channel costs, in any
@@ -107,6 +109,7 @@ class Weight:
     importance: FloatArray | None = None
     second_moments: SecondMoments | None = None
     scale: FloatArray | None = None
+    tables: Levels | None = None
     largest_level: int | None = None
     channel_importance: FloatArray | None = None
     for_estimate: bool = False
