@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from quantkit.api.bench import bench as bench
     from quantkit.api.export import ExportResult as ExportResult
     from quantkit.api.export import export as export
+    from quantkit.api.finetune import finetune as finetune
     from quantkit.api.gate import BaselineUpdate as BaselineUpdate
     from quantkit.api.gate import gate as gate
     from quantkit.api.gate import update_baseline as update_baseline
@@ -92,6 +93,7 @@ _HOMES = {
     "quantkit.api.analyze": ("AnalyzeResult", "analyze"),
     "quantkit.api.bench": ("bench",),
     "quantkit.api.export": ("ExportResult", "export"),
+    "quantkit.api.finetune": ("finetune",),
     "quantkit.api.gate": ("BaselineUpdate", "gate", "update_baseline"),
     "quantkit.api.inspect": ("inspect",),
     "quantkit.api.load": ("Model", "load"),

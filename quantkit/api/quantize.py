@@ -79,9 +79,9 @@ def quantize(
     """
     destination = path_of(output, "the output")
     require_suffix(destination, ".onnx")
-    plan_file = _plan_file(decisions)
+    plan_file = plan_path(decisions)
     require_writable([destination], [plan_file])
-    chosen = _decided(decisions, plan_file)
+    chosen = decided(decisions, plan_file)
     clips = _clips(audio, sample_rate, selection, [destination])
     if isinstance(chosen, Plan):
         fitting = fitting or fitting_of(chosen, changes)
@@ -150,7 +150,7 @@ def _steps(model: PathLike, decisions: object, clips: Corpus | None) -> str:
     return f"quantize {model} with {decisions}{calibrated}"
 
 
-def _plan_file(decisions: object) -> Path | None:
+def plan_path(decisions: object) -> Path | None:
     """The file that a plan is to be read from: a path, or a text that is no preset's name."""
     if isinstance(decisions, Path):
         return decisions
@@ -159,9 +159,15 @@ def _plan_file(decisions: object) -> Path | None:
     return None
 
 
-def _decided(
+def decided(
     decisions: str | QuantizeSettings | Plan | PlanResult | Path, plan_file: Path | None
 ) -> str | QuantizeSettings | Plan:
+    """What ``decisions`` say; a plan is read from ``plan_file``.
+
+    Raises:
+        FormatError: it is unreadable.
+        InputError: they are none.
+    """
     if plan_file is not None:
         return read_plan(plan_file)
     if isinstance(decisions, PlanResult):

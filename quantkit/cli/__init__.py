@@ -28,6 +28,7 @@ _COMMANDS = {
     "plan": "From a budget to the bits of every layer.",
     "quantize": "A float32 .onnx to a quantized one, by preset or plan.",
     "personalize": "All of it in one step: the best file for one user and budget.",
+    "finetune": "A quantized .onnx that the float model has taught, from audio.",
     "bench": "Size, speed and accuracy of models, side by side.",
     "gate": "Fail when a model is worse than its baseline.",
     "transcribe": "Audio files to text.",

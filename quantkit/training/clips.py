@@ -14,7 +14,7 @@ from quantkit.audio.utterance import Utterance
 from quantkit.text.labels import Labels
 from quantkit.training.augment import augment_waveform, mask_features
 from quantkit.training.batching import Batch, collate
-from quantkit.training.mixture import Clip, joined_text
+from quantkit.training.mixture import Clip, joined_text, seconds_of
 from quantkit.training.recipe import AugmentSettings
 from quantkit.training.speechless import speechless
 from quantkit.training.waveforms import WaveformStore
@@ -71,7 +71,7 @@ class ClipPreparer:
     def _speechless(self, clip: Clip, rng: np.random.Generator) -> FloatArray:
         """Features of noise as long as the clip."""
         rate = self.frontend.sample_rate
-        samples = round(sum(u.seconds for u in clip) * rate)
+        samples = round(seconds_of(clip) * rate)
         return self._features_of(speechless(samples, rate, rng))
 
     def _features_of(self, waveform: FloatArray) -> FloatArray:

@@ -24,7 +24,7 @@ from quantkit.training.averaging import WeightAverage
 from quantkit.training.batching import Batch, bucket
 from quantkit.training.clips import ClipPreparer
 from quantkit.training.loop import TrainingLoop
-from quantkit.training.mixture import Clip, Mixture
+from quantkit.training.mixture import Clip, Mixture, seconds_of
 from quantkit.training.recipe import Recipe
 from quantkit.training.run import BEST_NAME
 from quantkit.training.validation import ValidationScore, validate
@@ -93,7 +93,8 @@ class Trainer(TrainingLoop[Wav2Letter, list[Clip], Batch]):
 
     def _epoch(self, rng: random.Random) -> list[list[Clip]]:
         clips = self._mixture.epoch(self.recipe.stage_at(self.step), rng)
-        return bucket(clips, self.recipe.batch_seconds, self.recipe.batch_clips, rng)
+        recipe = self.recipe
+        return bucket(clips, seconds_of, recipe.batch_seconds, recipe.batch_clips, rng)
 
     def _epoch_is_over(self, began: int) -> bool:
         """A new epoch begins when a stage ends."""
