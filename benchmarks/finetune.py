@@ -17,16 +17,20 @@ from pathlib import Path
 
 import click
 
-import quantkit
 from benchmarks.cells import ROOT
 from benchmarks.results import host, replace_section, table
 from benchmarks.shipped_model import Score, score
 from quantkit.api.defaults import CALIBRATION_CLIPS
 from quantkit.audio.corpora import open_corpus
 from quantkit.audio.utterance import Corpus
-from quantkit.finetuning.pipeline import FinetuneResult
+from quantkit.calibration.data import CalibrationData
+from quantkit.codecs.catalogue import CodecChoice
+from quantkit.finetuning.pipeline import FinetuneResult, finetune_model
 from quantkit.finetuning.settings import FinetuneSettings
 from quantkit.graph.artifact import total_size
+from quantkit.quantization.choices.settings import QuantizeSettings
+from quantkit.quantization.pipeline import quantize_model
+from quantkit.quantization.prepared import PreparedModel
 
 SOURCE = ROOT / "build" / "wav2letter-en" / "float32.onnx"
 #: Codec of all layers, by what it is called in the table.
@@ -49,29 +53,37 @@ class Made:
     run: FinetuneResult | None = None
 
 
-def make_files(audio: Corpus, folder: Path, bits: Sequence[str], minutes: float) -> list[Made]:
+def make_files(
+    audio: Corpus, folder: Path, bits: Sequence[str], settings: FinetuneSettings
+) -> list[Made]:
     """Each form in each of the three ways."""
+    # What clips show of the model, and the weights as they are rounded first, are found once.
+    prepared = PreparedModel(SOURCE)
+    calibration = CalibrationData(audio.sample(CALIBRATION_CLIPS), prepared.info, SOURCE)
     made: list[Made] = []
     for form in bits:
-        codec = quantkit.CodecChoice.parse(FORMS[form])
-        settings = quantkit.QuantizeSettings(compute="static", codec=codec)
+        codec = CodecChoice.parse(FORMS[form])
+        decisions = QuantizeSettings(compute="static", codec=codec)
         path = folder / f"ptq-{form}.onnx"
-        quantkit.quantize(SOURCE, path, settings, audio.sample(CALIBRATION_CLIPS))
+        quantize_model(prepared, path, decisions, calibration)
         made.append(Made(form, "after training", path))
         for way, transcripts in (("taught", False), ("taught, with transcripts", True)):
-            path = folder / f"{'ctc' if transcripts else 'kl'}-{form}.onnx"
-            run = quantkit.finetune(
-                SOURCE,
-                path,
-                settings,
+            name = f"{'ctc' if transcripts else 'kl'}-{form}"
+            click.echo(name)
+            run = finetune_model(
+                prepared,
+                folder / f"{name}.onnx",
+                decisions,
                 audio,
+                calibration,
+                folder / name,
+                settings,
                 transcripts=transcripts,
-                settings=FinetuneSettings(minutes=minutes),
                 # A long study goes on where it was interrupted.
                 resume=True,
                 on_step=lambda step: _say(step.step, step.loss, step.divergence),
             )
-            made.append(Made(form, way, path, run))
+            made.append(Made(form, way, run.path, run))
     return made
 
 
@@ -119,6 +131,7 @@ def _row(bits: str, way: str, path: Path, run: FinetuneResult | None, found: Sco
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), required=True)
 @click.option("--minutes", type=float, default=30.0, show_default=True, help="Of each run.")
+@click.option("--batch-seconds", type=float, default=60.0, show_default=True)
 @click.option("--bits", multiple=True, type=click.Choice(list(FORMS)), help="Default: all.")
 @click.option("--clips", type=int, default=10_000, help="Of the training speakers, at most.")
 @click.option(
@@ -128,6 +141,7 @@ def _row(bits: str, way: str, path: Path, run: FinetuneResult | None, found: Sco
 def main(
     data: Path,
     minutes: float,
+    batch_seconds: float,
     bits: tuple[str, ...],
     clips: int,
     work: Path | None,
@@ -142,7 +156,8 @@ def main(
     with tempfile.TemporaryDirectory() as temporary:
         folder = work or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        made = make_files(audio, folder, bits or tuple(FORMS), minutes)
+        settings = FinetuneSettings(minutes=minutes, batch_seconds=batch_seconds)
+        made = make_files(audio, folder, bits or tuple(FORMS), settings)
         paths = [SOURCE, *(each.path for each in made)]
         scores = score(paths, dev, "greedy", 0)
     section = report(made, scores, minutes, len(audio), len(dev))

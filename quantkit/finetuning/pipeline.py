@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from quantkit.audio.utterance import Corpus
+from quantkit.calibration.data import CalibrationData
 from quantkit.disk.temporary import TemporaryFolder
 from quantkit.errors import InputError
 from quantkit.finetuning.clips import TrainingClips
@@ -85,7 +86,7 @@ def finetune_model(
     destination: Path,
     decisions: str | QuantizeSettings | Plan,
     audio: Corpus,
-    calibration: Corpus,
+    calibration: Corpus | CalibrationData,
     folder: Path,
     settings: FinetuneSettings,
     *,
