@@ -72,6 +72,8 @@ if TYPE_CHECKING:
     from quantkit.errors import ParityError as ParityError
     from quantkit.errors import QuantkitError as QuantkitError
     from quantkit.errors import VerificationError as VerificationError
+    from quantkit.finetuning.pipeline import FinetuneResult as FinetuneResult
+    from quantkit.finetuning.settings import FinetuneSettings as FinetuneSettings
     from quantkit.graph.plan import LayerPlan as LayerPlan
     from quantkit.graph.plan import Plan as Plan
     from quantkit.personalization.pipeline import Personalized as Personalized
@@ -130,6 +132,8 @@ _HOMES = {
         "QuantkitError",
         "VerificationError",
     ),
+    "quantkit.finetuning.pipeline": ("FinetuneResult",),
+    "quantkit.finetuning.settings": ("FinetuneSettings",),
     "quantkit.graph.plan": ("LayerPlan", "Plan"),
     "quantkit.personalization.pipeline": ("PersonalizeSettings", "Personalized"),
     "quantkit.quantization.choices.ptq": ("PtqSettings",),

@@ -93,8 +93,6 @@ class Weight:
             is rounded to the nearest level; else rounding errors are compensated by other weights.
         scale: (channels,) given steps of evenly spaced levels; None: the codec searches them.
             Codecs with tables ignore it unless ``tables`` is given, too.
-        tables: (tables, levels) int8, given tables, each ascending; None: the codec learns them.
-            Ignored by codecs without tables. Needs ``scale``.
         largest_level: no level may be further from zero, because the kernel would overflow; None:
             as far as the codec's own levels go.
         channel_importance: (channels,) what a squared error in each output channel costs, in any
@@ -102,6 +100,8 @@ class Weight:
         for_estimate: only the size of the error matters, and not the levels. Then compensated
             rounding is done once, which takes a third of the time, and tables are learned in fewer
             rounds.
+        tables: (tables, levels) int8, given tables, each ascending; None: the codec learns them.
+            Ignored by codecs without tables. Needs ``scale``.
     """
 
     values: FloatArray
@@ -109,10 +109,10 @@ class Weight:
     importance: FloatArray | None = None
     second_moments: SecondMoments | None = None
     scale: FloatArray | None = None
-    tables: Levels | None = None
     largest_level: int | None = None
     channel_importance: FloatArray | None = None
     for_estimate: bool = False
+    tables: Levels | None = None
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def compute(op: str, attributes: Attributes, values: Values) -> tuple[Tensor, ..
 
 def round_through(values: Tensor) -> Tensor:
     """``values`` rounded to whole numbers, half to even, with the gradient of the identity."""
-    return cast(Tensor, values + (torch.round(values) - values).detach())
+    return values + (torch.round(values) - values).detach()
 
 
 def _operator(*names: str) -> Callable[[Implementation], Implementation]:
@@ -132,7 +132,7 @@ def _cast(attributes: Attributes, values: Values) -> Tensor:
     wanted = _torch_type(int(attributes["to"]))
     if value.is_floating_point() and not wanted.is_floating_point and value.requires_grad:
         # It stays a float tensor of whole numbers.
-        return cast(Tensor, value + (torch.trunc(value) - value).detach())
+        return value + (torch.trunc(value) - value).detach()
     return value.to(wanted)
 
 
@@ -191,8 +191,8 @@ def _gemm(attributes: Attributes, values: Values) -> Tensor:
     one, other, *bias = _given(values)
     one = one.mT if attributes.get("transA", 0) else one
     other = other.mT if attributes.get("transB", 0) else other
-    result = attributes.get("alpha", 1.0) * (one @ other).float()
-    return result + attributes.get("beta", 1.0) * bias[0] if bias else result
+    result = float(attributes.get("alpha", 1.0)) * (one @ other).float()
+    return result + float(attributes.get("beta", 1.0)) * bias[0] if bias else result
 
 
 @_operator("Softmax")
@@ -309,8 +309,8 @@ def _split(attributes: Attributes, values: Values) -> tuple[Tensor, ...]:
     value, *sizes = _given(values)
     axis = int(attributes.get("axis", 0))
     if sizes:
-        return value.split(sizes[0].tolist(), axis)
-    return value.chunk(int(attributes["num_outputs"]), axis)
+        return tuple(value.split(sizes[0].tolist(), axis))
+    return tuple(value.chunk(int(attributes["num_outputs"]), axis))
 
 
 @_operator("Slice")

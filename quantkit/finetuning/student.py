@@ -111,7 +111,8 @@ class Student(nn.Module):
             values[place.constant] = numbers.reshape(place.shape)
         for name, bias, unit in zip(self._bias_names, self._biases, self._units, strict=True):
             values[name] = bias * unit
-        return self._graph(values)
+        outputs: dict[str, Tensor] = self._graph(values)
+        return outputs
 
     def refresh(self) -> None:
         """See :meth:`TrainedWeight.refresh`."""

@@ -9,7 +9,6 @@ rounded to int8 in every step. All numbers are laid out as the codec is given th
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import cast
 
 import numpy as np
 import torch
@@ -275,7 +274,7 @@ class OtherWeight(TrainedWeight):
     def forward(self) -> Tensor:
         """What the codec made of it, and gradients as if that were nothing."""
         values = self.values
-        return cast(Tensor, self.held + (values - values.detach()))
+        return self.held + (values - values.detach())
 
     def encoded(self) -> Encoded:
         """As of the last :meth:`refresh`."""
