@@ -43,8 +43,8 @@ class FinetuneSettings:
 
     minutes: float = 30.0
     steps: int | None = None
-    learning_rate: float = 5e-3
-    scale_rate: float = 2e-3
+    learning_rate: float = 3e-3
+    scale_rate: float = 1e-3
     ctc_weight: float = 0.3
     batch_seconds: float = 60.0
     refresh_every: int = 20

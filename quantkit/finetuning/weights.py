@@ -25,6 +25,8 @@ from quantkit.finetuning.operators import round_through
 
 #: Gradients of weights end so many steps beyond the outermost level.
 _MARGIN = 0.5
+#: From the border of a cell, as a share of the way to its level, that a weight begins at least.
+_ROOM = 0.2
 #: A channel's unit is at least this share of the largest one's.
 _LEAST_UNIT = 1e-4
 _INT8 = 127
@@ -70,17 +72,18 @@ class TrainedWeight(nn.Module):
         """(channels, inputs), the float weight behind the levels."""
         return self.steps * self.unit
 
-    def begin_at(self, levels: Tensor, nearest_lower: Tensor, nearest_upper: Tensor) -> None:
-        """Move the float weight as little as possible so that ``levels`` are its nearest ones.
+    def begin_at(self, levels: Tensor, lower: Tensor, upper: Tensor) -> None:
+        """Move the float weight little, so that ``levels`` are its nearest ones.
 
         Args:
-            nearest_lower, nearest_upper: borders of the levels' cells, in steps.
+            lower, upper: borders of the levels' cells, in steps; infinite where there is none.
         """
         with torch.no_grad():
             ratios = self.values / self.scale
-            # Within a cell, not on its border: rounding must not lead to the next level.
-            room = 0.02 * (nearest_upper - nearest_lower).clamp(max=2.0)
-            inside = torch.clamp(ratios, nearest_lower + room, nearest_upper - room)
+            # Compensated rounding leaves many weights beyond their cell. On its border, the first
+            # step of the optimizer would lead them all to the next level at once.
+            room = _ROOM * torch.minimum(levels - lower, upper - levels)
+            inside = torch.clamp(ratios, lower + room, upper - room)
             self.steps.copy_(inside * self.scale / self.unit)
 
     @abstractmethod

@@ -21,7 +21,7 @@ TABLES = [
     "grouped:1",
     "grouped:3,group_size=8,table_bits=2",
 ]
-OTHERS = ["sparse:3", "float16", "tiered:2,tiers=4x6"]
+OTHERS = ["sparse:3,keep=50", "float16", "tiered:2,tiers=4x6"]
 
 
 def _values(axis: int = 0, seed: int = 0) -> np.ndarray:
