@@ -52,6 +52,7 @@ TASK_EXCEPTIONS: Mapping[str, str] = {
 }
 #: Files that may name an operator, and why.
 OPERATOR_EXCEPTIONS: Mapping[str, str] = {
+    "finetuning/operators.py": "computes each operator in PyTorch",
     "quantization/equalize/attention.py": "matches attention: a product of two activations",
     "quantization/kernels/embedding.py": "emits the look-ups of rows and of their scales",
     "quantization/kernels/integer_matmul.py": "lays a Conv's windows out for one product",

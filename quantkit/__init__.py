@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from quantkit.api.bench import bench as bench
     from quantkit.api.export import ExportResult as ExportResult
     from quantkit.api.export import export as export
+    from quantkit.api.finetune import finetune as finetune
     from quantkit.api.gate import BaselineUpdate as BaselineUpdate
     from quantkit.api.gate import gate as gate
     from quantkit.api.gate import update_baseline as update_baseline
@@ -71,6 +72,8 @@ if TYPE_CHECKING:
     from quantkit.errors import ParityError as ParityError
     from quantkit.errors import QuantkitError as QuantkitError
     from quantkit.errors import VerificationError as VerificationError
+    from quantkit.finetuning.pipeline import FinetuneResult as FinetuneResult
+    from quantkit.finetuning.settings import FinetuneSettings as FinetuneSettings
     from quantkit.graph.plan import LayerPlan as LayerPlan
     from quantkit.graph.plan import Plan as Plan
     from quantkit.personalization.pipeline import Personalized as Personalized
@@ -93,6 +96,7 @@ _HOMES = {
     "quantkit.api.analyze": ("AnalyzeResult", "analyze"),
     "quantkit.api.bench": ("bench",),
     "quantkit.api.export": ("ExportResult", "export"),
+    "quantkit.api.finetune": ("finetune",),
     "quantkit.api.gate": ("BaselineUpdate", "gate", "update_baseline"),
     "quantkit.api.inspect": ("inspect",),
     "quantkit.api.load": ("Model", "load"),
@@ -129,6 +133,8 @@ _HOMES = {
         "QuantkitError",
         "VerificationError",
     ),
+    "quantkit.finetuning.pipeline": ("FinetuneResult",),
+    "quantkit.finetuning.settings": ("FinetuneSettings",),
     "quantkit.graph.plan": ("LayerPlan", "Plan"),
     "quantkit.personalization.pipeline": ("PersonalizeSettings", "Personalized"),
     "quantkit.quantization.choices.ptq": ("PtqSettings",),

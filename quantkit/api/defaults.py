@@ -10,3 +10,7 @@ MEASURED_SPLIT = "test"
 ANALYSIS_CLIPS = 32
 #: Clips that activation ranges are found on, at most.
 CALIBRATION_CLIPS = 128
+#: Split that a model is trained on, where a corpus has it.
+TRAINING_SPLIT = "train"
+#: Clips that a quantized model is trained on, at most.
+FINETUNE_CLIPS = 10_000

@@ -25,12 +25,14 @@ def calibration_clips(
     *,
     clips: int,
     outputs: Iterable[Path | None],
+    split: str = CALIBRATION_SPLIT,
 ) -> Corpus:
     """The unlabelled clips that a verb takes of ``audio``.
 
     Args:
         clips: how many, where the selection does not say.
         outputs: what the verb will write; none of it may replace a clip.
+        split: that the verb is for.
 
     Raises:
         AudioError, CorpusError, InputError: see :func:`~quantkit.api.inputs.corpus_of` and
@@ -39,7 +41,7 @@ def calibration_clips(
     selection = selection or Selection()
     corpus = selection.filtered(corpus_of(audio, sample_rate))
     check_outputs(outputs, (clip.path for clip in corpus))
-    return selection.drawn(corpus, split=CALIBRATION_SPLIT, clips=clips)
+    return selection.drawn(corpus, split=split, clips=clips)
 
 
 def in_words(corpus: Corpus) -> str:

@@ -83,9 +83,9 @@ def quantize(
         OutputError: ``output`` cannot be written.
     """
     place = result_place(model, output, suffix)
-    plan_file = _plan_file(decisions)
+    plan_file = plan_path(decisions)
     require_writable(place.files, [plan_file])
-    chosen = _decided(decisions, plan_file)
+    chosen = decided(decisions, plan_file)
     clips = _clips(audio, sample_rate, selection, place.files)
     if isinstance(chosen, Plan):
         fitting = fitting or fitting_of(chosen, changes)
@@ -156,7 +156,7 @@ def _steps(model: PathLike, decisions: object, clips: Corpus | None) -> str:
     return f"quantize {model} with {decisions}{calibrated}"
 
 
-def _plan_file(decisions: object) -> Path | None:
+def plan_path(decisions: object) -> Path | None:
     """The file that a plan is to be read from: a path, or a text that is no preset's name."""
     if isinstance(decisions, Path):
         return decisions
@@ -165,9 +165,15 @@ def _plan_file(decisions: object) -> Path | None:
     return None
 
 
-def _decided(
+def decided(
     decisions: str | QuantizeSettings | Plan | PlanResult | Path, plan_file: Path | None
 ) -> str | QuantizeSettings | Plan:
+    """What ``decisions`` say; a plan is read from ``plan_file``.
+
+    Raises:
+        FormatError: it is unreadable.
+        InputError: they are none.
+    """
     if plan_file is not None:
         return read_plan(plan_file)
     if isinstance(decisions, PlanResult):

@@ -27,6 +27,7 @@ _COMMANDS = {
     "analyze": "How much the precision of each layer matters, from audio.",
     "plan": "From a budget to the bits of every layer.",
     "quantize": "A float32 .onnx to a quantized one, by preset or plan.",
+    "finetune": "A quantized .onnx that the float model has taught, from audio.",
     "personalize": "All of it in one step: the best file for one user and budget.",
     "bench": "Size, speed and accuracy of models, side by side.",
     "gate": "Fail when a model is worse than its baseline.",

@@ -51,6 +51,7 @@ def audio_options(
     kind: str = "unlabelled",
     verb: str = "Hear",
     clips: int = ANALYSIS_CLIPS,
+    split: str = CALIBRATION_SPLIT,
 ) -> Callable[[F], F]:
     """Add the options; the command receives ``audio``, an :class:`AudioOptions`.
 
@@ -60,6 +61,7 @@ def audio_options(
         kind: of clips.
         verb: what is done with them.
         clips: how many are taken at most where nobody says.
+        split: of the corpus that is taken, likewise.
     """
     options = (
         click.option(
@@ -69,7 +71,7 @@ def audio_options(
             metavar="FOLDER",
             help=f"Folder of {kind} clips{purpose}.",
         ),
-        split_option(CALIBRATION_SPLIT),
+        split_option(split),
         *OPTIONS,
         click.option(
             "--clips",

@@ -92,7 +92,7 @@ class Weight:
             ``axis``; one matrix, or one for each group of a grouped convolution. None: each weight
             is rounded to the nearest level; else rounding errors are compensated by other weights.
         scale: (channels,) given steps of evenly spaced levels; None: the codec searches them.
-            Ignored by codecs with tables.
+            Codecs with tables ignore it unless ``tables`` is given, too.
         largest_level: no level may be further from zero, because the kernel would overflow; None:
             as far as the codec's own levels go.
         channel_importance: (channels,) what a squared error in each output channel costs, in any
@@ -100,6 +100,8 @@ class Weight:
         for_estimate: only the size of the error matters, and not the levels. Then compensated
             rounding is done once, which takes a third of the time, and tables are learned in fewer
             rounds.
+        tables: (tables, levels) int8, given tables, each ascending; None: the codec learns them.
+            Ignored by codecs without tables. Needs ``scale``.
     """
 
     values: FloatArray
@@ -110,6 +112,7 @@ class Weight:
     largest_level: int | None = None
     channel_importance: FloatArray | None = None
     for_estimate: bool = False
+    tables: Levels | None = None
 
 
 @dataclass(frozen=True)

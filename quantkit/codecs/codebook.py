@@ -115,13 +115,18 @@ class Ternary:
     bits: ClassVar[float] = 1.6
     opset: ClassVar[int] = 18
 
+    @property
+    def spacing(self) -> UniformGrid:
+        """See :class:`~quantkit.codecs.uniform.EvenlySpaced`."""
+        return UniformGrid(-1, 1)
+
     def parts(self, shape: Sequence[int], axis: int) -> tuple[Part, ...]:
         """See :meth:`Codec.parts`."""
         return self._symbols(shape).parts()
 
     def encode(self, weight: Weight) -> Encoded:
         """See :meth:`Codec.encode`."""
-        levels, scale = round_uniform(weight, UniformGrid(-1, 1))
+        levels, scale = round_uniform(weight, self.spacing)
         symbols = self._symbols(weight.values.shape)
         return Encoded(levels, scale, weight.axis, symbols.pack(levels + 1))
 

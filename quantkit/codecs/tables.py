@@ -22,6 +22,7 @@ from quantkit.codecs.channels import channels_first
 from quantkit.codecs.kmeans import Float64Array, k_means
 from quantkit.codecs.lookup import CodeArray, TableArray
 from quantkit.codecs.uniform import VANISHING, normal_scale
+from quantkit.errors import InputError
 
 #: The largest level of int8, unless the weight says another one.
 _LIMIT = 127
@@ -91,6 +92,8 @@ def fit_tables(
             channel is padded. None: the whole channel.
         tables: at most 256.
     """
+    if weight.tables is not None:
+        return _on_given(weight, weight.tables, group_size)
     groups = _Groups.of(weight, group_size)
     units = groups.root_mean_squares()
     rounds = _LEARNING_ROUNDS_FOR_ESTIMATES if weight.for_estimate else _LEARNING_ROUNDS
@@ -105,6 +108,8 @@ def fit_scales(weight: Weight, levels: Float64Array) -> Fitted:
         weight: to fit; its channels are the groups.
         levels: (levels,) ascending, in units of a channel's root mean square.
     """
+    if weight.tables is not None:
+        return _on_given(weight, weight.tables, None)
     groups = _Groups.of(weight, None)
     return _fit_scales(groups, groups.root_mean_squares(), levels[None], _limit(weight))
 
@@ -120,6 +125,8 @@ def fit_channel_tables(weight: Weight, levels: int) -> Fitted:
         weight: to fit; its channels are the groups, each with its own table.
         levels: in each table, at most 256.
     """
+    if weight.tables is not None:
+        return _on_given(weight, weight.tables, None, own=True)
     groups = _Groups.of(weight, None)
     channels, inputs = groups.values.shape
     units = groups.root_mean_squares()
@@ -144,6 +151,39 @@ def fit_channel_tables(weight: Weight, levels: int) -> Fitted:
             own = _least_squares(own, ratios, nearest, importance)
         tables[block], scale[block] = rounded, own
     return Fitted(codes, np.arange(channels), tables, scale)
+
+
+def _on_given(
+    weight: Weight, tables: TableArray, group_size: int | None, *, own: bool = False
+) -> Fitted:
+    """The nearest levels of given tables and scales; each group takes the table of least error.
+
+    Args:
+        own: each channel has a table of its own.
+
+    Raises:
+        InputError: the weight has no given scales.
+    """
+    if weight.scale is None:
+        raise InputError("given tables need given scales")
+    groups = _Groups.of(weight, group_size)
+    scale = normal_scale(weight.scale.astype(np.float64))
+    ratios = (groups.values / scale[:, None]).reshape(-1, groups.size)
+    if own:
+        choices = np.arange(len(ratios))
+    elif len(tables) == 1:
+        choices = np.zeros(len(ratios), np.intp)
+    else:
+        importance = np.broadcast_to(groups.importance, groups.values.shape)
+        masses = np.ascontiguousarray(importance).reshape(ratios.shape)
+        distances = LEVEL_BINS.distances(tables.astype(np.float64))
+        choices = choose_tables(LEVEL_BINS.index(ratios), masses, distances)
+    middles = (tables[:, 1:].astype(np.float32) + tables[:, :-1].astype(np.float32)) / 2
+    codes = np.zeros(ratios.shape, np.uint8)
+    for number, borders in enumerate(middles):
+        chosen = choices == number
+        codes[chosen] = np.searchsorted(borders, ratios[chosen])
+    return Fitted(codes, choices, tables, scale)
 
 
 def _centers_of_channels(

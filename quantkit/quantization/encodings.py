@@ -112,7 +112,13 @@ def encoding_key(codec: Codec, weight: Weight, moments: MomentsChoice | None) ->
     found = hashlib.sha256(settings.encode())
     if moments is not None:
         found.update(moments.digest())
-    arrays = (weight.values, weight.importance, weight.scale, weight.channel_importance)
+    arrays = (
+        weight.values,
+        weight.importance,
+        weight.scale,
+        weight.tables,
+        weight.channel_importance,
+    )
     for array in arrays:
         found.update(b"-" if array is None else f"{array.shape}".encode())
         if array is not None:

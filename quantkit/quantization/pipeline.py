@@ -143,13 +143,20 @@ def quantize_model(
     source_bytes = prepared.whole.size_bytes
     feeds = None if calibration is None else prepared.feeds(calibration)
     observing = partial(
-        _observed, prepared, destination, settings, fitting, feeds, allow_nothing, progress
+        choices_and_observations,
+        prepared,
+        destination,
+        settings,
+        fitting,
+        feeds,
+        allow_nothing,
+        progress,
     )
     assigned, observations = leaving_out(prepared, feeds, observing)
     conditioned = assigned.conditioned
     _LOG.info("%d layers are observed; their weights are next", len(assigned.layers))
     limits = assigned.largest_levels()
-    _encode_ahead(assigned, observations, limits)
+    encode_ahead(assigned, observations, limits)
     weights = WeightStore(
         {name: choice.codec.make() for name, choice in assigned.choices.items()},
         observations,
@@ -170,7 +177,7 @@ def quantize_model(
     if in_place:
         lint = lint_model(destination)
     else:
-        lint = save_checked_model(model, destination, lambda path: _checked(path, plan))
+        lint = save_checked_model(model, destination, lambda path: lint_within_budget(path, plan))
     _LOG.info("%s is written and runs", destination)
     return QuantizeResult(
         path=destination,
@@ -184,7 +191,7 @@ def quantize_model(
     )
 
 
-def _observed(
+def choices_and_observations(
     prepared: PreparedModel,
     destination: Path,
     settings: str | QuantizeSettings | Plan,
@@ -221,7 +228,7 @@ def _required(
     return feeds
 
 
-def _encode_ahead(
+def encode_ahead(
     assigned: AssignedModel, observations: Observations, limits: Mapping[str, int]
 ) -> None:
     """Encode the weights side by side; rewriting, layer by layer, then finds them."""
@@ -251,7 +258,7 @@ def _encode_ahead(
         list(pool.map(encode, wanted))
 
 
-def _checked(path: Path, plan: Plan) -> LintReport:
+def lint_within_budget(path: Path, plan: Plan) -> LintReport:
     """Which kernels run, for a file that keeps to the budget of its plan."""
     size = total_size(path)
     if plan.budget_bytes is not None and size > plan.budget_bytes:

@@ -1,4 +1,4 @@
-"""Augmentation of one training clip: speed, noise and padding on samples, masks on features."""
+"""Augmentation of one training clip: speed, room, noise on samples, masks on features."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import soxr
 
 from quantkit.arrays import FloatArray
 from quantkit.training.recipe import AugmentSettings
+from quantkit.training.rooms import reverberated
 
 _FRAMES_PER_MASK_BUDGET = 1_000
 _NOISE_SAMPLES = 1 << 20
@@ -18,7 +19,7 @@ _PADDED_SHARE = 0.5
 def augment_waveform(
     waveform: FloatArray, sample_rate: int, settings: AugmentSettings, rng: np.random.Generator
 ) -> FloatArray:
-    """Speed perturbation (Ko et al. 2015), padding with silence, additive noise.
+    """Speed perturbation (Ko et al. 2015), padding with silence, reverberation, additive noise.
 
     Args:
         waveform: (samples,) at ``sample_rate``.
@@ -33,18 +34,21 @@ def augment_waveform(
     if settings.padding_seconds > 0 and rng.random() < _PADDED_SHARE:
         before, after = rng.integers(0, int(settings.padding_seconds * sample_rate) + 1, size=2)
         waveform = np.pad(waveform, (int(before), int(after)))
+    # A probability of 0 draws no number, so that runs of recipes without rooms hear what they did.
+    if settings.room_probability > 0 and rng.random() < settings.room_probability:
+        waveform = reverberated(waveform, sample_rate, rng)
     if rng.random() < settings.noise_probability:
-        waveform = waveform + _noise(waveform, rng)
+        waveform = waveform + _noise(waveform, settings, rng)
     return np.asarray(waveform, dtype=np.float32)
 
 
-def _noise(waveform: FloatArray, rng: np.random.Generator) -> FloatArray:
+def _noise(waveform: FloatArray, settings: AugmentSettings, rng: np.random.Generator) -> FloatArray:
     recording = _noise_recordings()[int(rng.integers(2))]
     start = int(rng.integers(recording.size))
     noise = recording[(start + np.arange(waveform.size)) % recording.size]
     signal_level = float(np.sqrt(np.mean(waveform**2)))
     noise_level = float(np.sqrt(np.mean(noise**2))) + 1e-12
-    decibels = rng.uniform(10.0, 40.0)
+    decibels = rng.uniform(settings.loudest_noise, settings.quietest_noise)
     return np.asarray(noise * (signal_level / noise_level * 10 ** (-decibels / 20)))
 
 

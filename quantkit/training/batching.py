@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from quantkit.arrays import FloatArray
-from quantkit.training.mixture import Clip
 
 _T = TypeVar("_T")
 _Prepared = TypeVar("_Prepared")
@@ -50,28 +49,28 @@ class Batch:
 
 
 def bucket(
-    clips: Sequence[Clip], batch_seconds: float, batch_clips: int, rng: random.Random
-) -> list[list[Clip]]:
-    """Batches of clips of similar length, in random order.
+    items: Sequence[_T],
+    seconds_of: Callable[[_T], float],
+    batch_seconds: float,
+    batch_items: int,
+    rng: random.Random,
+) -> list[list[_T]]:
+    """Batches of items of similar length, in random order.
 
-    The padded duration of a batch stays below ``batch_seconds`` unless a single clip is longer.
+    The padded duration of a batch stays below ``batch_seconds`` unless a single item is longer.
     Durations are jittered before sorting so that batch mates change from epoch to epoch.
     """
-
-    def seconds(clip: Clip) -> float:
-        return sum(u.seconds for u in clip)
-
-    ordered = sorted(clips, key=lambda clip: seconds(clip) * rng.uniform(0.9, 1.1))
-    batches: list[list[Clip]] = []
-    current: list[Clip] = []
+    ordered = sorted(items, key=lambda item: seconds_of(item) * rng.uniform(0.9, 1.1))
+    batches: list[list[_T]] = []
+    current: list[_T] = []
     longest = 0.0
-    for clip in ordered:
-        longest_then = max(longest, seconds(clip))
-        full = len(current) >= batch_clips or longest_then * (len(current) + 1) > batch_seconds
+    for item in ordered:
+        longest_then = max(longest, seconds_of(item))
+        full = len(current) >= batch_items or longest_then * (len(current) + 1) > batch_seconds
         if current and full:
             batches.append(current)
-            current, longest_then = [], seconds(clip)
-        current.append(clip)
+            current, longest_then = [], seconds_of(item)
+        current.append(item)
         longest = longest_then
     if current:
         batches.append(current)

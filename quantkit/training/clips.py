@@ -14,8 +14,9 @@ from quantkit.audio.utterance import Utterance
 from quantkit.text.labels import Labels
 from quantkit.training.augment import augment_waveform, mask_features
 from quantkit.training.batching import Batch, collate
-from quantkit.training.mixture import Clip, joined_text
+from quantkit.training.mixture import Clip, joined_text, seconds_of
 from quantkit.training.recipe import AugmentSettings
+from quantkit.training.speechless import speechless
 from quantkit.training.waveforms import WaveformStore
 
 
@@ -37,10 +38,13 @@ class ClipPreparer:
     def training_batch(self, clips: Sequence[Clip], rng: np.random.Generator) -> Batch | None:
         """Augmented features and targets, or ``None`` if no clip is usable."""
         prepared = []
+        share = self.augment.speechless_probability
         for clip in clips:
-            features = self._features(clip, rng)
+            silent = share > 0 and rng.random() < share
+            features = self._speechless(clip, rng) if silent else self._features(clip, rng)
             if features is not None:
-                prepared.append((mask_features(features, self.augment, rng), joined_text(clip)))
+                text = "" if silent else joined_text(clip)
+                prepared.append((mask_features(features, self.augment, rng), text))
         return self._batch(prepared)
 
     def validation_batch(self, utterances: Sequence[Utterance]) -> Batch | None:
@@ -62,6 +66,15 @@ class ClipPreparer:
         waveform = np.concatenate([self.waveforms[u] for u in audible])
         if rng is not None:
             waveform = augment_waveform(waveform, self.frontend.sample_rate, self.augment, rng)
+        return self._features_of(waveform)
+
+    def _speechless(self, clip: Clip, rng: np.random.Generator) -> FloatArray:
+        """Features of noise as long as the clip."""
+        rate = self.frontend.sample_rate
+        samples = round(seconds_of(clip) * rate)
+        return self._features_of(speechless(samples, rate, rng))
+
+    def _features_of(self, waveform: FloatArray) -> FloatArray:
         shortfall = self.frontend.window - waveform.size
         if shortfall > 0:
             waveform = np.pad(waveform, (0, shortfall))

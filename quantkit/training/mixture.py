@@ -140,6 +140,11 @@ def _join(
     return clips
 
 
+def seconds_of(clip: Clip) -> float:
+    """Duration of a clip: the sum of those of its utterances."""
+    return sum(u.seconds for u in clip)
+
+
 def joined_text(clip: Clip) -> str:
     """Transcript of a clip: the non-empty texts of its utterances, joined by spaces."""
     return " ".join(u.text for u in clip if u.text)

@@ -57,7 +57,11 @@ class AugmentSettings:
 
     Args:
         speed: largest relative change of speed and pitch, 0.1 meaning 0.9–1.1.
-        noise_probability: share of clips that get white or pink noise at 10–40 dB.
+        noise_probability: share of clips that get white or pink noise.
+        loudest_noise, quietest_noise: signal-to-noise ratios in dB between which it lies.
+        room_probability: share of clips that are heard in a simulated room.
+        speechless_probability: share of clips that are replaced by noise of the same length, with
+            an empty transcript.
         padding_seconds: longest silence put before and, independently, after half of the clips.
         time_masks, time_width: SpecAugment (Park et al. 2019): masks per ten seconds and
             their greatest width in frames.
@@ -66,6 +70,10 @@ class AugmentSettings:
 
     speed: float = 0.1
     noise_probability: float = 0.0
+    loudest_noise: float = 10.0
+    quietest_noise: float = 40.0
+    room_probability: float = 0.0
+    speechless_probability: float = 0.0
     padding_seconds: float = 0.0
     time_masks: int = 2
     time_width: int = 40
@@ -129,7 +137,10 @@ class Recipe:
             ``letters``, or ``phonemes`` with spaces between.
         steps: optimizer steps.
         batch_seconds: longest padded duration of a batch; ``batch_clips`` limits its clips.
-        freeze_norm_from: share of the steps after which the statistics of batch norm are frozen.
+        freeze_norm_from: share of the steps after which the statistics of batch norm are frozen;
+            0 leaves those of the checkpoint that the run starts from.
+        average_decay: of the moving average of the weights that is validated and kept; 0 keeps the
+            weights themselves.
         validation_clips: most clips of each source.
         precision: ``auto`` uses bfloat16 if the hardware supports it.
     """
@@ -145,6 +156,7 @@ class Recipe:
     batch_clips: int = 128
     validate_every: int = 500
     freeze_norm_from: float = 1.0
+    average_decay: float = 0.0
     validation_clips: int = 150
     precision: Precision = "auto"
     seed: int = 0
@@ -217,6 +229,8 @@ def preset_names() -> tuple[str, ...]:
 
 
 _SHARE = Range(0, 1)
+#: Signal-to-noise ratios.
+DECIBELS = Range(-100, 100)
 _COUNT = Range(0, 1_000_000)
 _POSITIVE_COUNT = Range(1, 1_000_000_000)
 _POSITIVE = Range(0, above=True)
@@ -242,6 +256,10 @@ RANGES: dict[type, dict[str, Range]] = {
     AugmentSettings: {
         "speed": Range(0, 1, below=True),
         "noise_probability": _SHARE,
+        "loudest_noise": DECIBELS,
+        "quietest_noise": DECIBELS,
+        "room_probability": _SHARE,
+        "speechless_probability": _SHARE,
         "padding_seconds": Range(0, 60),
         "time_masks": _COUNT,
         "time_width": _COUNT,
@@ -259,6 +277,7 @@ RANGES: dict[type, dict[str, Range]] = {
         "batch_seconds": _POSITIVE,
         "batch_clips": _POSITIVE_COUNT,
         "validate_every": _POSITIVE_COUNT,
+        "average_decay": Range(0, 1, below=True),
         "validation_clips": _POSITIVE_COUNT,
         # The range that both torch's and NumPy's generators accept.
         "seed": Range(0, 2**63 - 1),
@@ -292,6 +311,7 @@ def _recipe_from(content: dict[str, Any], where: str) -> Recipe:
 
 def _check(recipe: Recipe, where: str) -> None:
     """Checks across several tables."""
+    check_noise(recipe.augment.loudest_noise, recipe.augment.quietest_noise, where)
     names = [s.name for s in recipe.sources]
     if not names or not recipe.stages:
         raise InputError(f"{where}: a recipe needs at least one [[source]] and one [[stage]]")
@@ -301,6 +321,16 @@ def _check(recipe: Recipe, where: str) -> None:
             raise InputError(
                 f"{where}, [[stage]] {i}: repeats names unknown source {', '.join(missing)}"
             )
+
+
+def check_noise(loudest: float, quietest: float, where: str) -> None:
+    """Refuse signal-to-noise ratios in the wrong order.
+
+    Raises:
+        InputError: with ``where``.
+    """
+    if quietest < loudest:
+        raise InputError(f"{where}, [augment]: quietest_noise must not be below loudest_noise")
 
 
 def check_sources(sources: Sequence[Source], where: str) -> None:

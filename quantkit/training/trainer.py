@@ -1,4 +1,4 @@
-"""Training of Wav2Letter with CTC."""
+"""Training of Wav2Letter with CTC; the weights or their moving average are kept."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from quantkit.errors import CheckpointError, InputError
 from quantkit.models.checkpoint import save_wav2letter
 from quantkit.models.wav2letter import Wav2Letter
 from quantkit.text.labels import Labels
+from quantkit.training.averaging import WeightAverage
 from quantkit.training.batching import Batch, bucket
 from quantkit.training.clips import ClipPreparer
 from quantkit.training.loop import TrainingLoop
-from quantkit.training.mixture import Clip, Mixture
+from quantkit.training.mixture import Clip, Mixture, seconds_of
 from quantkit.training.recipe import Recipe
 from quantkit.training.run import BEST_NAME
 from quantkit.training.validation import ValidationScore, validate
@@ -63,6 +64,7 @@ class Trainer(TrainingLoop[Wav2Letter, list[Clip], Batch]):
         super().__init__(recipe, partial(Wav2Letter, recipe.model), folder, device)
         self.recipe = recipe
         self.labels = labels
+        self._average = self._new_average()
         self._mixture = mixture
         self._validation = validation
         self._preparer = preparer
@@ -74,10 +76,25 @@ class Trainer(TrainingLoop[Wav2Letter, list[Clip], Batch]):
             CheckpointError: it is of another size.
         """
         self._load_weights(model)
+        self._average = self._new_average()
+
+    def _new_average(self) -> WeightAverage[Wav2Letter] | None:
+        decay = self.recipe.average_decay
+        return WeightAverage(self.model, decay) if decay > 0 else None
+
+    @property
+    def _kept(self) -> Wav2Letter:
+        """The model that is validated and saved."""
+        return self._average.model if self._average else self.model
+
+    def _after_step(self) -> None:
+        if self._average:
+            self._average.update(self.model)
 
     def _epoch(self, rng: random.Random) -> list[list[Clip]]:
         clips = self._mixture.epoch(self.recipe.stage_at(self.step), rng)
-        return bucket(clips, self.recipe.batch_seconds, self.recipe.batch_clips, rng)
+        recipe = self.recipe
+        return bucket(clips, seconds_of, recipe.batch_seconds, recipe.batch_clips, rng)
 
     def _epoch_is_over(self, began: int) -> bool:
         """A new epoch begins when a stage ends."""
@@ -120,7 +137,7 @@ class Trainer(TrainingLoop[Wav2Letter, list[Clip], Batch]):
 
     def _score(self) -> tuple[ValidationScore, float, dict[str, object]]:
         score = validate(
-            self.model,
+            self._kept,
             self._validation,
             self.labels,
             self._preparer,
@@ -133,7 +150,7 @@ class Trainer(TrainingLoop[Wav2Letter, list[Clip], Batch]):
     def _keep_best(self, figures: Mapping[str, object]) -> None:
         save_wav2letter(
             self.folder / BEST_NAME,
-            self.model,
+            self._kept,
             self.labels,
             self._preparer.frontend,
             {
@@ -147,7 +164,14 @@ class Trainer(TrainingLoop[Wav2Letter, list[Clip], Batch]):
         return {
             "labels": self.labels.to_json(),
             "frontend": self._preparer.frontend.to_json(),
+            **({"average": self._average.state_dict()} if self._average else {}),
         }
+
+    def _restore_own(self, state: Mapping[str, Any]) -> None:
+        if self._average and "average" in state:
+            self._average.load_state_dict(state["average"])
+        else:
+            self._average = self._new_average()
 
     def _check_origin(self, state: Mapping[str, Any]) -> None:
         # Runs of older versions lack these entries but can still be resumed.

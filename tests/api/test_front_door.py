@@ -17,6 +17,7 @@ VERBS = (
     "analyze",
     "bench",
     "export",
+    "finetune",
     "gate",
     "inspect",
     "load",

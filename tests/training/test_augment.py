@@ -29,6 +29,25 @@ def test_noise_is_10_to_40_decibels_below_the_speech() -> None:
         assert 9.5 < decibels < 40.5
 
 
+def test_a_recipe_sets_how_loud_the_noise_is() -> None:
+    settings = AugmentSettings(
+        speed=0.0, noise_probability=1.0, loudest_noise=-3.0, quietest_noise=-3.0
+    )
+    clean = _tone(500)
+    noise = augment_waveform(clean, 16_000, settings, np.random.default_rng(0)) - clean
+    assert abs(10 * np.log10(np.mean(clean**2) / np.mean(noise**2)) + 3.0) < 0.5
+
+
+def test_some_clips_are_heard_in_a_room() -> None:
+    settings = AugmentSettings(speed=0.0, room_probability=0.5)
+    clean = _tone(500)
+    changed = [
+        not np.array_equal(clean, augment_waveform(clean, 16_000, settings, rng))
+        for rng in map(np.random.default_rng, range(40))
+    ]
+    assert 10 <= sum(changed) <= 30
+
+
 def test_silence_gets_no_noise_and_stays_finite() -> None:
     settings = AugmentSettings(noise_probability=1.0, padding_seconds=0.1)
     silence = np.zeros(8_000, np.float32)

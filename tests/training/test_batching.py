@@ -8,7 +8,7 @@ import pytest
 
 from quantkit.audio.utterance import Utterance
 from quantkit.training.batching import bucket, collate, prefetch
-from quantkit.training.mixture import Clip
+from quantkit.training.mixture import Clip, seconds_of
 
 
 def _clips(seconds: list[float]) -> list[Clip]:
@@ -18,7 +18,7 @@ def _clips(seconds: list[float]) -> list[Clip]:
 def test_batches_hold_every_clip_once_and_stay_within_their_limits() -> None:
     rng = random.Random(0)
     clips = _clips([rng.uniform(1, 15) for _ in range(200)])
-    batches = bucket(clips, batch_seconds=60.0, batch_clips=16, rng=rng)
+    batches = bucket(clips, seconds_of, batch_seconds=60.0, batch_items=16, rng=rng)
     heard = [clip for batch in batches for clip in batch]
     assert sorted(c[0].path for c in heard) == sorted(c[0].path for c in clips)  # type: ignore[type-var]
     for batch in batches:
@@ -29,13 +29,13 @@ def test_batches_hold_every_clip_once_and_stay_within_their_limits() -> None:
 def test_bucketing_wastes_little_padding() -> None:
     rng = random.Random(0)
     clips = _clips([rng.uniform(1, 15) for _ in range(500)])
-    batches = bucket(clips, 60.0, 64, rng)
+    batches = bucket(clips, seconds_of, 60.0, 64, rng)
     padded = sum(max(c[0].seconds for c in b) * len(b) for b in batches)
     assert padded < 1.2 * sum(c[0].seconds for c in clips)
 
 
 def test_a_clip_longer_than_the_limit_gets_a_batch_of_its_own() -> None:
-    batches = bucket(_clips([100.0, 2.0]), 60.0, 8, random.Random(0))
+    batches = bucket(_clips([100.0, 2.0]), seconds_of, 60.0, 8, random.Random(0))
     assert sorted(len(b) for b in batches) == [1, 1]
 
 

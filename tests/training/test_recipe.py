@@ -48,6 +48,12 @@ def test_a_recipe_names_model_sources_and_curriculum(tmp_path: Path) -> None:
         (_MINIMAL.replace("a = 2.5", "b = 1"), r"\[\[stage\]\] 2: repeats names unknown source b"),
         ("[model]\nlabels = 29\n", "at least one"),
         ('steps = "10"\n' + _MINIMAL, "steps must be a whole number, not '10'"),
+        ("average_decay = 1\n" + _MINIMAL, "average_decay must be at least 0 and below 1"),
+        (
+            _MINIMAL + "[augment]\nquietest_noise = 5\n",
+            r"\[augment\]: quietest_noise must not be below loudest_noise",
+        ),
+        (_MINIMAL + "[augment]\nroom_probability = 2\n", "room_probability must be at least 0"),
         ("seed = -1\n" + _MINIMAL, "seed must be at least 0"),
         ("model = 3\n", r"\[model\] must be a table of named values, not 3"),
         ("source = 3\n", r"source must be a list of tables, \[\[source\]\]"),

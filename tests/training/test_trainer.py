@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import random
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from quantkit.audio.frontend import Frontend
 from quantkit.errors import CheckpointError, InputError
 from quantkit.models.checkpoint import load_wav2letter
-from quantkit.models.wav2letter import Wav2LetterConfig
+from quantkit.models.wav2letter import Wav2Letter, Wav2LetterConfig
 from quantkit.text.labels import Labels
 from quantkit.training.recipe import (
     AugmentSettings,
@@ -176,3 +177,53 @@ def test_frozen_batch_norm_keeps_its_statistics(tone_corpus: Path, tmp_path: Pat
     )
     assert not torch.equal(means[0], means[3])
     assert all(torch.equal(means[3], later) for later in means[4:])
+
+
+def test_the_moving_average_of_the_weights_is_what_is_validated_and_kept(
+    tone_corpus: Path, tmp_path: Path
+) -> None:
+    recipe = dataclasses.replace(_RECIPE, steps=6, validate_every=6, average_decay=0.9)
+    trainer = _trainer(recipe, tone_corpus, tmp_path)
+    trainer.run()
+    kept = load_wav2letter(tmp_path / "best").model.state_dict()
+    average = torch.load(tmp_path / "last.pt", weights_only=True)["average"]["model"]
+    name = "output.weight"
+    assert torch.equal(kept[name], average[name])
+    assert not torch.equal(kept[name], trainer.model.state_dict()[name])
+
+
+def test_a_run_takes_up_its_average_and_one_without_begins_it(
+    tone_corpus: Path, tmp_path: Path
+) -> None:
+    recipe = dataclasses.replace(_RECIPE, steps=3, validate_every=3)
+    _trainer(recipe, tone_corpus, tmp_path).run()
+    for steps, averaged in ((6, 3), (9, 6)):
+        longer = dataclasses.replace(recipe, steps=steps, average_decay=0.9)
+        trainer = _trainer(longer, tone_corpus, tmp_path)
+        assert trainer.resume()
+        trainer.run()
+        state = torch.load(tmp_path / "last.pt", weights_only=True)
+        assert state["average"]["updates"] == averaged
+
+
+def test_batch_norm_that_is_frozen_from_the_start_keeps_what_the_run_began_with(
+    tone_corpus: Path, tmp_path: Path
+) -> None:
+    recipe = dataclasses.replace(_RECIPE, steps=3, validate_every=3, freeze_norm_from=0.0)
+    trainer = _trainer(recipe, tone_corpus, tmp_path)
+    other = Wav2Letter(trainer.recipe.model)
+    other.blocks[0].norm.running_mean.fill_(0.25)
+    trainer.warm_start(other)
+    trainer.run()
+    assert (trainer.model.state_dict()["blocks.0.norm.running_mean"] == 0.25).all()
+
+
+def test_clips_that_become_noise_have_nothing_to_write(tone_corpus: Path, tmp_path: Path) -> None:
+    settings = dataclasses.replace(_RECIPE.augment, speechless_probability=1.0)
+    trainer = _trainer(dataclasses.replace(_RECIPE, augment=settings), tone_corpus, tmp_path)
+    groups = trainer._epoch(random.Random(0))
+    batch = trainer._prepare(groups[0], np.random.default_rng(0))
+    assert batch is not None
+    assert len(batch.lengths) == len(groups[0])
+    assert not batch.target_lengths.any()
+    assert torch.isfinite(trainer._loss(batch))

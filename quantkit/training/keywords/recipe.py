@@ -11,10 +11,12 @@ from quantkit.json_dataclass import build, build_list
 from quantkit.json_fields import Range
 from quantkit.tasks.names import CLASSIFICATION
 from quantkit.training.recipe import (
+    DECIBELS,
     RANGES,
     OptimizerSettings,
     Precision,
     Source,
+    check_noise,
     check_sources,
     read_recipe,
 )
@@ -108,7 +110,6 @@ class KeywordRecipe:
 _COUNT = Range(0, 1_000)
 _SIZE = Range(1, 1 << 16)
 _SHARE = Range(0, 1)
-_DECIBELS = Range(-100, 100)
 
 _RANGES: dict[type, dict[str, Range]] = {
     ModelSettings: {
@@ -127,8 +128,8 @@ _RANGES: dict[type, dict[str, Range]] = {
         "speed": Range(0, 1, below=True),
         "shift_seconds": Range(0, 60),
         "noise_probability": _SHARE,
-        "loudest_noise": _DECIBELS,
-        "quietest_noise": _DECIBELS,
+        "loudest_noise": DECIBELS,
+        "quietest_noise": DECIBELS,
         "equalizer": Range(0, 100),
         "time_masks": _COUNT,
         "time_width": Range(0, 60),
@@ -205,5 +206,4 @@ def _check(recipe: KeywordRecipe, where: str) -> None:
         )
     if model.conv_depthwise_kernel_size % 2 == 0:
         raise InputError(f"{where}, [model]: conv_depthwise_kernel_size must be odd")
-    if recipe.augment.quietest_noise < recipe.augment.loudest_noise:
-        raise InputError(f"{where}, [augment]: quietest_noise must not be below loudest_noise")
+    check_noise(recipe.augment.loudest_noise, recipe.augment.quietest_noise, where)

@@ -17,7 +17,7 @@ from transformers import Wav2Vec2ConformerForSequenceClassification
 
 from quantkit.audio.utterance import Utterance
 from quantkit.errors import CheckpointError
-from quantkit.training.keywords.averaging import WeightAverage
+from quantkit.training.averaging import WeightAverage
 from quantkit.training.keywords.checkpoint import Spotter, save_spotter
 from quantkit.training.keywords.clips import KeywordBatch, KeywordPreparer
 from quantkit.training.keywords.model import new_spotter

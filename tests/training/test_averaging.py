@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from quantkit.training.keywords.averaging import WeightAverage
+from quantkit.training.averaging import WeightAverage
 
 
 def _model(value: float) -> nn.Module:

@@ -1,0 +1,69 @@
+"""What a quantized model is trained by: the float model's posteriors, and transcripts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import ctc_loss
+
+
+def log_posteriors(values: Tensor) -> Tensor:
+    """(batch, frames, labels) log-probabilities, of what an output holds of them.
+
+    Logarithms of probabilities that a row adds up to are what they were; logits are normalised.
+    Probabilities themselves are told by rows that are nowhere negative and add up to 1.
+
+    Args:
+        values: (batch, frames, labels), or (batch, labels) of a classifier.
+    """
+    rows = values if values.ndim > 2 else values[:, None]
+    sums = rows.detach().sum(dim=-1)
+    if bool((rows >= 0).all()) and bool((sums - 1).abs().max() < 1e-3):
+        return torch.log(rows.clamp(min=torch.finfo(rows.dtype).tiny))
+    return torch.log_softmax(rows, dim=-1)
+
+
+def divergence(teacher: Tensor, student: Tensor, lengths: Tensor | None) -> Tensor:
+    """Mean Kullback-Leibler divergence of the student from the teacher, in nats per frame.
+
+    Args:
+        teacher, student: (batch, frames, labels) log-probabilities.
+        lengths: (batch,) valid frames; None: all are.
+    """
+    each = (teacher.exp() * (teacher - student)).sum(dim=-1)
+    if lengths is None:
+        return each.mean()
+    frame = torch.arange(each.shape[1])
+    valid = frame < lengths[:, None]
+    return torch.where(valid, each, 0.0).sum() / valid.sum().clamp(min=1)
+
+
+def ctc(
+    student: Tensor, lengths: Tensor, targets: Sequence[list[int] | None], blank: int
+) -> Tensor:
+    """CTC loss in nats per frame of the clips that have a transcript.
+
+    A transcript that does not fit into its frames counts nothing.
+
+    Args:
+        student: (batch, frames, labels) log-probabilities.
+        lengths: (batch,) valid frames.
+        targets: labels of each clip; None: it has no transcript.
+    """
+    told = [i for i, target in enumerate(targets) if target]
+    if not told:
+        return student.new_zeros(())
+    flat = [label for i in told for label in targets[i] or ()]
+    counts = [len(targets[i] or ()) for i in told]
+    total: Tensor = ctc_loss(
+        student[told].transpose(0, 1),
+        torch.tensor(flat),
+        lengths[told],
+        torch.tensor(counts),
+        blank=blank,
+        reduction="sum",
+        zero_infinity=True,
+    )
+    return total / lengths[told].sum()

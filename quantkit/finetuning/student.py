@@ -1,0 +1,305 @@
+"""The quantized model as it is trained: the float graph with every number on its file's grid.
+
+The graph is that of :mod:`quantkit.sensitivity.simulation`, which agrees with the finished file;
+its quantized weights are :class:`~quantkit.finetuning.weights.TrainedWeight`. Batch norm is part of
+the convolutions by then, and the ranges of activations stay as calibrated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import Tensor, nn
+
+from quantkit.arrays import FloatArray
+from quantkit.calibration.observations import Observations
+from quantkit.codecs.base import Encoded
+from quantkit.codecs.catalogue import CodecChoice
+from quantkit.errors import InputError
+from quantkit.finetuning.graph import TorchGraph
+from quantkit.finetuning.layouts import Positions, RecordingStore, copied, kernel_positions
+from quantkit.finetuning.weights import TrainedWeight, trained_weight
+from quantkit.graph.editor import GraphEditor
+from quantkit.graph.operators import layer_weights
+from quantkit.graph.plan import Plan
+from quantkit.quantization.pipeline import build, encode_ahead
+from quantkit.quantization.prepared import AssignedModel
+from quantkit.quantization.rewrite import rewrite
+from quantkit.quantization.tied_weights import shared_weights
+from quantkit.quantization.weights import WeightStore
+from quantkit.sensitivity.candidate_weights import CandidateWeights, FloatLayer
+from quantkit.sensitivity.simulation import simulate
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a trained weight belongs in the simulated graph.
+
+    Args:
+        constant: that it stands for.
+        shape: of the float layer's weight.
+        order: for each of its numbers the place among the rows of the kernel's; None: the same.
+    """
+
+    constant: str
+    shape: tuple[int, ...]
+    order: Tensor | None
+
+
+class Student(nn.Module):
+    """A quantized model in PyTorch; all its trained numbers are parameters.
+
+    Args:
+        graph: simulated, without the constants that are given in each run.
+        weights: by layer.
+        places: of the same layers.
+        biases: first values by name of the constant.
+    """
+
+    def __init__(
+        self,
+        graph: TorchGraph,
+        weights: Mapping[str, TrainedWeight],
+        places: Mapping[str, _Place],
+        biases: Mapping[str, FloatArray],
+    ) -> None:
+        super().__init__()
+        self._graph = graph
+        self.layers = tuple(weights)
+        self._weights = nn.ModuleList(weights.values())
+        self._places = tuple(places[name] for name in weights)
+        self._bias_names = tuple(biases)
+        # In units of the layer's root mean square, as weights are.
+        self._units = [
+            float(np.sqrt(np.mean(b**2, dtype=np.float64))) or 1.0 for b in biases.values()
+        ]
+        self._biases = nn.ParameterList(
+            nn.Parameter(torch.from_numpy(np.ascontiguousarray(values)) / unit)
+            for values, unit in zip(biases.values(), self._units, strict=True)
+        )
+
+    @property
+    def weights(self) -> dict[str, TrainedWeight]:
+        """By layer."""
+        return {
+            name: each
+            for name, each in zip(self.layers, self._weights, strict=True)
+            if isinstance(each, TrainedWeight)
+        }
+
+    @property
+    def biases(self) -> dict[str, FloatArray]:
+        """By name of the constant in the float graph."""
+        return {
+            name: (bias.detach() * unit).numpy()
+            for name, bias, unit in zip(self._bias_names, self._biases, self._units, strict=True)
+        }
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The graph's outputs by name."""
+        values = dict(inputs)
+        for weight, place in zip(self.weights.values(), self._places, strict=True):
+            numbers = weight().reshape(-1)
+            if place.order is not None:
+                numbers = numbers[place.order]
+            values[place.constant] = numbers.reshape(place.shape)
+        for name, bias, unit in zip(self._bias_names, self._biases, self._units, strict=True):
+            values[name] = bias * unit
+        outputs: dict[str, Tensor] = self._graph(values)
+        return outputs
+
+    def refresh(self) -> None:
+        """See :meth:`TrainedWeight.refresh`."""
+        for weight in self.weights.values():
+            weight.refresh()
+
+    def groups(self, rate: float, scale_rate: float) -> list[dict[str, object]]:
+        """Parameters for an optimizer: weights and biases, and scales and tables with theirs."""
+        grids = [
+            p
+            for weight in self._weights
+            for name, p in weight.named_parameters()
+            if name != "steps" and p.requires_grad
+        ]
+        known = {id(p) for p in grids}
+        others = [p for p in self.parameters() if id(p) not in known and p.requires_grad]
+        return [{"params": others, "lr": rate}, {"params": grids, "lr": scale_rate}]
+
+
+def make_student(
+    assigned: AssignedModel, observations: Observations, outputs: Sequence[str]
+) -> Student:
+    """The model of ``assigned`` as post-training quantization leaves it, ready to be trained.
+
+    Biases of its layers get constants of their own in ``assigned.model``.
+
+    Args:
+        outputs: that are to be computed.
+
+    Raises:
+        InputError: two layers share a weight, or none is quantized.
+        ModelError: an operator of the graph has no gradient here.
+    """
+    for group in shared_weights(assigned.model, assigned.layers):
+        raise InputError(
+            f"layers {' and '.join(group)} share one weight, which cannot be trained yet"
+        )
+    biases = _own_biases(assigned)
+    first = _quantized(assigned, observations)
+    if not first.made:
+        raise InputError("nothing to train: the plan leaves all layers float32")
+    positions = kernel_positions(assigned, observations)
+    limits = assigned.largest_levels()
+    candidates = _AsTheyAre(assigned.model, assigned.layers, observations, assigned.fitting)
+    weights: dict[str, TrainedWeight] = {}
+    orders: dict[str, Tensor | None] = {}
+    for name, encoded in first.made.items():
+        layer = candidates.layer(name)
+        assert layer is not None
+        codec = assigned.choices[name].codec.make()
+        order = _inverse(positions[name], encoded.axis)
+        weights[name] = trained_weight(codec, first.given[name], encoded, limits.get(name))
+        orders[name] = order
+        if name in biases and first.is_corrected(name):
+            rows = weights[name]().detach().reshape(-1).numpy()
+            float_rows = rows if order is None else rows[order.numpy()]
+            shift = layer.shift(float_rows.reshape(layer.values.shape))
+            if shift is not None:
+                _add(assigned.model, biases[name], -shift)
+    simulation = simulate(
+        assigned.model,
+        assigned.choices,
+        # What biases take up is in them already.
+        _AsTheyAre(
+            assigned.model,
+            assigned.layers,
+            observations,
+            replace(assigned.fitting, bias_correction=False),
+        ),
+    )
+    graph = TorchGraph(simulation.model, outputs)
+    places = {}
+    for name, constant in simulation.weights.items():
+        places[name] = _Place(constant, tuple(graph.constant(constant).shape), orders[name])
+        graph.forget(constant)
+    values = {name: graph.constant(name).numpy() for name in biases.values()}
+    for name in values:
+        graph.forget(name)
+    return Student(graph, {n: weights[n] for n in places}, places, values)
+
+
+def finished(
+    assigned: AssignedModel, observations: Observations, student: Student
+) -> tuple[onnx.ModelProto, Plan]:
+    """The quantized model that holds what ``student`` has learned, and its plan.
+
+    The float model in ``assigned`` is used up.
+    """
+    tensors = {tensor.name: tensor for tensor in assigned.model.graph.initializer}
+    for name, values in student.biases.items():
+        tensors[name].CopyFrom(numpy_helper.from_array(values, name))
+    store = TrainedStore(
+        {name: choice.codec.make() for name, choice in assigned.choices.items()},
+        observations,
+        replace(assigned.fitting, bias_correction=False),
+        largest_levels=assigned.largest_levels(),
+        trained={name: weight.encoded() for name, weight in student.weights.items()},
+    )
+    return build(assigned, observations, store)
+
+
+@dataclass
+class TrainedStore(WeightStore):
+    """Gives each layer the weight that was trained.
+
+    Args:
+        trained: by layer.
+    """
+
+    trained: Mapping[str, Encoded] | None = None
+
+    def encode(
+        self,
+        layer: str,
+        values: FloatArray,
+        axis: int,
+        importance: FloatArray | None = None,
+        *,
+        bias: bool = False,
+        order: npt.NDArray[np.intp] | None = None,
+    ) -> Encoded:
+        """See :meth:`WeightStore.encode`."""
+        assert self.trained is not None
+        return self.trained[layer]
+
+
+class _AsTheyAre(CandidateWeights):
+    """Float weights in the place of stored ones: trained ones will take it."""
+
+    def stored_by(
+        self, layer: FloatLayer, codec: CodecChoice, largest_level: int | None
+    ) -> FloatArray:
+        return layer.values
+
+
+def _quantized(assigned: AssignedModel, observations: Observations) -> RecordingStore:
+    """What post-training quantization makes of every weight."""
+    limits = assigned.largest_levels()
+    encode_ahead(assigned, observations, limits)
+    store = RecordingStore(
+        {name: choice.codec.make() for name, choice in assigned.choices.items()},
+        observations,
+        assigned.fitting,
+        encodings=assigned.prepared.cache.encodings,
+        largest_levels=limits,
+    )
+    rewrite(
+        copied(assigned.model),
+        assigned.choices,
+        observations.ranges,
+        store,
+        pack=False,
+        skip_passes=assigned.skip_passes,
+    )
+    return store
+
+
+def _own_biases(assigned: AssignedModel) -> dict[str, str]:
+    """Give the bias of each quantized layer a constant of its own; its name by layer."""
+    editor = GraphEditor(assigned.model)
+    names: dict[str, str] = {}
+    for name, weight in layer_weights(editor).items():
+        place = weight.operator.bias_place(editor, weight.node)
+        if place is None or assigned.choices[name].is_plain_float:
+            continue
+        node, position = place
+        values = editor.array(node.input[position])
+        if values is None or values.dtype != np.float32:
+            continue
+        names[name] = editor.constant(f"{name}.trained_bias", values)
+        editor.set_input(node, position, names[name])
+    editor.finish()
+    return names
+
+
+def _add(model: onnx.ModelProto, name: str, values: FloatArray) -> None:
+    (tensor,) = (each for each in model.graph.initializer if each.name == name)
+    before = numpy_helper.to_array(tensor)
+    after = (before + values.reshape(before.shape)).astype(np.float32)
+    tensor.CopyFrom(numpy_helper.from_array(after, name))
+
+
+def _inverse(positions: Positions, axis: int) -> Tensor | None:
+    """For each number of the float weight its place among the kernel's rows; None: the same."""
+    rows = np.moveaxis(positions, axis, 0).reshape(-1)
+    if np.array_equal(rows, np.arange(rows.size)):
+        return None
+    inverse = np.empty_like(rows)
+    inverse[rows] = np.arange(rows.size)
+    return torch.from_numpy(inverse)

@@ -1,0 +1,110 @@
+"""What is trained is what is stored, to the bit, for every codec."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from quantkit.codecs.base import Encoded, Weight
+from quantkit.codecs.catalogue import CodecChoice
+from quantkit.codecs.channels import to_rows
+from quantkit.finetuning.weights import TrainedWeight, trained_weight
+
+EVEN = ["int8", "bitplane:1", "bitplane:2", "bitplane:3", "native:2", "native:4", "ternary"]
+TABLES = [
+    "codebook:2",
+    "codebook:1",
+    "codebook:3,scope=channel",
+    "codebook:2,table=normal-float",
+    "grouped:2",
+    "grouped:1",
+    "grouped:3,group_size=8,table_bits=2",
+]
+OTHERS = ["sparse:3,keep=50", "float16", "tiered:2,tiers=4x6"]
+
+
+def _values(axis: int = 0, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal((12, 42)) * rng.uniform(0.05, 3.0, (12, 1))
+    shape = (12, 6, 7) if axis == 0 else (42, 12)
+    return np.ascontiguousarray((rows if axis == 0 else rows.T).reshape(shape).astype(np.float32))
+
+
+def _made(codec: str, axis: int = 0, largest: int | None = None) -> tuple[TrainedWeight, Encoded]:
+    made = CodecChoice.parse(codec).make()
+    values = _values(axis)
+    importance = np.random.default_rng(1).uniform(0.5, 2.0, (1, 6, 1) if axis == 0 else (42, 1))
+    first = made.encode(Weight(values, axis, importance.astype(np.float32), largest_level=largest))
+    return trained_weight(made, values, first, largest), first
+
+
+def _stored(weight: TrainedWeight) -> np.ndarray:
+    encoded = weight.encoded()
+    return to_rows(encoded.dequantized(), encoded.axis)
+
+
+def _train(weight: TrainedWeight, steps: int = 30) -> None:
+    target = torch.from_numpy(np.random.default_rng(2).standard_normal(weight.steps.shape)).float()
+    optimizer = torch.optim.Adam([p for p in weight.parameters() if p.requires_grad], lr=0.02)
+    for step in range(steps):
+        loss = (weight() - target).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if step % 10 == 9:
+            weight.refresh()
+    weight.refresh()
+
+
+@pytest.mark.parametrize("codec", EVEN + TABLES + OTHERS)
+def test_training_begins_with_what_post_training_quantization_stored(codec: str) -> None:
+    weight, first = _made(codec)
+    begun = weight().detach().numpy()
+    np.testing.assert_allclose(begun, to_rows(first.dequantized(), first.axis), rtol=1e-6)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("codec", EVEN + TABLES + OTHERS)
+def test_what_was_trained_is_what_is_stored_to_the_bit(codec: str, axis: int) -> None:
+    if axis == 1 and codec.startswith("tiered"):
+        pytest.skip("tiers are of rows")
+    weight, first = _made(codec, axis)
+    _train(weight)
+    encoded = weight.encoded()
+    scale = weight.scale.detach().numpy()[:, 0]
+    if codec in EVEN + TABLES:
+        np.testing.assert_array_equal(encoded.scale, scale)
+        trained = weight.levels().detach().numpy()
+        np.testing.assert_array_equal(to_rows(encoded.levels, encoded.axis), trained)
+    np.testing.assert_allclose(_stored(weight), weight().detach().numpy(), rtol=1e-6)
+    assert not np.array_equal(encoded.levels, first.levels)
+
+
+@pytest.mark.parametrize("codec", ["bitplane:2", "ternary", "grouped:2", "codebook:2"])
+def test_training_reduces_the_loss(codec: str) -> None:
+    weight, _ = _made(codec)
+    target = torch.from_numpy(np.random.default_rng(2).standard_normal(weight.steps.shape)).float()
+    before = (weight() - target).square().mean().item()
+    _train(weight, 200)
+    assert (weight() - target).square().mean().item() < 0.8 * before
+
+
+@pytest.mark.parametrize("codec", ["int8", "bitplane:8", "codebook:4"])
+def test_no_level_goes_beyond_the_largest(codec: str) -> None:
+    weight, _ = _made(codec, largest=64)
+    _train(weight)
+    assert np.abs(weight.encoded().levels.astype(int)).max() <= 64
+
+
+def test_the_scales_gradient_is_that_of_learned_step_sizes() -> None:
+    weight, _ = _made("bitplane:2")
+    weight().sum().backward()
+    ratios = (weight.values / weight.scale).detach()
+    levels = weight.levels()
+    within = (ratios >= -2.5) & (ratios <= 1.5)
+    wanted = torch.where(within, levels - ratios, levels).sum(1, keepdim=True)
+    assert weight.scale_growth.grad is not None
+    torch.testing.assert_close(
+        weight.scale_growth.grad, wanted * weight.first_scale, rtol=1e-4, atol=1e-4
+    )
