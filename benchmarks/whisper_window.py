@@ -333,6 +333,14 @@ def _listening_lines(rows: Mapping[Cell, Row], heard: Mapping[Listening, Heard])
     return lines
 
 
+def _listening(rows: Mapping[Cell, Row], heard: Mapping[Listening, Heard]) -> str:
+    header = ["model", "clips", "silence, s", "nats per token", "frames", "again", FLOAT, INT8]
+    return f"""What `personalize --window auto` sees on these clips with the float32 model, 24 of
+each set, beside the change of the word error rate in points:
+
+{table(header, _listening_lines(rows, heard))}"""
+
+
 def report(rows: Mapping[Cell, Row], heard: Mapping[Listening, Heard]) -> str:
     """The section of RESULTS.md."""
     lines = [line for cell, row in rows.items() for line in _lines(cell, row)]
@@ -353,7 +361,6 @@ def report(rows: Mapping[Cell, Row], heard: Mapping[Listening, Heard]) -> str:
         "change, points",
         f"within {PROMISED_POINTS}",
     ]
-    seen = ["model", "clips", "silence, s", "nats per token", "frames", "again"]
     return f"""## Whisper with windows that end behind the clip
 
 `python -m benchmarks.whisper_window --data … --clips {next(iter(rows)).clips}`: real weights, no
@@ -373,10 +380,7 @@ All test sets together, greedy:
 
 {table(of_all, pooled(rows))}
 
-What `personalize --window auto` sees on these clips with the float32 model, 24 of each set, beside
-the change of the word error rate in points:
-
-{table([*seen, FLOAT, INT8], _listening_lines(rows, heard))}
+{_listening(rows, heard) if heard else ""}
 """
 
 
