@@ -35,7 +35,7 @@ UNPACKED_PEAK = 1.05
 FORETOLD = 0.15
 
 # As an edge program opens a model: without quantkit and onnx, whose memory would be counted.
-_OPEN = """
+OPEN = """
 import json, os, resource, sys, time
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
@@ -96,7 +96,19 @@ class Loading:
     second: Cost | None = None
 
 
-def measured(code: str, *arguments: Path) -> Cost:
+def export_wav2vec2(folder: Path) -> Path:
+    """A float32 Wav2Vec2-Base of random weights in ``folder``."""
+    # In a process of its own, so that PyTorch is not in memory here.
+    code = (
+        "from pathlib import Path; from transformers import Wav2Vec2Config; "
+        "from benchmarks.wav2vec2_base import export_as_users_do; "
+        f"export_as_users_do(Path({str(folder)!r}), Wav2Vec2Config())"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+    return folder / "exported.onnx"
+
+
+def cost_of(code: str, *arguments: Path) -> Cost:
     """What ``code`` says of itself, in a process of its own."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
@@ -110,14 +122,14 @@ def loading(model: str, codec: str, path: Path) -> Loading:
         model,
         codec,
         total_size(path),
-        measured(_OPEN, *model_files(path)),
+        cost_of(OPEN, *model_files(path)),
         load_memory(path).peak_bytes,
     )
     if codec in ("float32", "int8"):
         return found
     unpacked = path.with_name("unpacked.onnx")
-    unpacking = measured(_UNPACK, path, unpacked)
-    return replace(found, unpacking=unpacking, second=measured(_OPEN, *model_files(unpacked)))
+    unpacking = cost_of(_UNPACK, path, unpacked)
+    return replace(found, unpacking=unpacking, second=cost_of(OPEN, *model_files(unpacked)))
 
 
 def all_loadings(model: str, source: Path, settings: str, folder: Path) -> list[Loading]:
@@ -200,14 +212,7 @@ def main(whisper: Path | None) -> None:
     """Measure, renew the section in RESULTS.md, and fail if a promise is broken."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        # In a process of its own, so that PyTorch is not in memory here.
-        code = (
-            "from pathlib import Path; from transformers import Wav2Vec2Config; "
-            "from benchmarks.wav2vec2_base import export_as_users_do; "
-            f"export_as_users_do(Path({str(folder)!r}), Wav2Vec2Config())"
-        )
-        subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
-        found = all_loadings("Wav2Vec2-Base", folder / "exported.onnx", "hybrid", folder)
+        found = all_loadings("Wav2Vec2-Base", export_wav2vec2(folder), "hybrid", folder)
         if whisper is not None:
             found += all_loadings("Whisper base", whisper, "dynamic-int8", folder)
     section = report(found)

@@ -60,7 +60,8 @@ INTENDED: dict[str, str] = {
     **dict.fromkeys(
         ("preset *", "codecs *", "quantize plan *", "personalize *"),
         "weights of integer layers lie within ±64, which is right on any processor; scales are "
-        "searched with sums in another order; attention without a mask is one operator",
+        "searched with sums in another order; attention without a mask is one operator; a weight "
+        "of 8 million or more is decoded in pieces",
     ),
     "export keywords-en": "the mean and variance of the first layer's channels are computed with "
     "fewer operations",

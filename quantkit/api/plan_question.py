@@ -19,7 +19,7 @@ from quantkit.planning.fast_model import LatencyRequest, fast_model
 from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE
 from quantkit.planning.front_file import require_front_form, write_front
 from quantkit.planning.latency import LayerTimes, read_layer_times, write_layer_times
-from quantkit.planning.load_limit import lighter, plan_load_memory, require_openable
+from quantkit.planning.load_limit import openable_plan
 from quantkit.planning.measure_latency import measure_layer_times
 from quantkit.planning.methods import PlanRequest, method_named
 from quantkit.planning.methods.precisions import codec_widths
@@ -197,47 +197,13 @@ def _optimal(question: PlanQuestion) -> Correction:
                 progress=question.progress,
             )
 
-        found = _openable(model, question.settings.load_bytes, corrected, codecs, sensitivity)
+        found = openable_plan(model, settings.load_bytes, corrected, codecs or sensitivity.codecs)
         if fronts:
             timed = times is not None
             front = pareto_front(planner(timed and free), timed=timed, progress=question.progress)
     for path in fronts:
         write_front(front, path)
     return replace(found, of_ranks=lost)
-
-
-def _openable(
-    model: PreparedModel,
-    limit: int | None,
-    corrected: Callable[[tuple[CodecChoice, ...]], Correction],
-    codecs: tuple[CodecChoice, ...],
-    sensitivity: Sensitivity,
-) -> Correction:
-    """The best plan of ``codecs``, or of fewer where its file would take too much to open.
-
-    Raises:
-        InputError: no plan keeps to the budget and to what opening may take.
-    """
-    found = corrected(codecs)
-    if limit is None:
-        return found
-    for fewer in lighter(codecs or _codecs_of(sensitivity)):
-        if plan_load_memory(model, found.optimum.plan).peak_bytes <= limit:
-            break
-        try:
-            found = corrected(fewer)
-        except InputError:
-            # Without the others nothing keeps to the budget.
-            break
-    require_openable(model, found.optimum.plan, limit)
-    return found
-
-
-def _codecs_of(sensitivity: Sensitivity) -> tuple[CodecChoice, ...]:
-    """All of the table, in its order."""
-    return tuple(
-        {str(w.codec): w.codec for row in sensitivity.layers for w in row.weights}.values()
-    )
 
 
 def by_method(question: PlanQuestion, method: str) -> Plan:

@@ -12,11 +12,12 @@ _SOURCE = '''\
 
 Reads WAV files of 16 bits. With the package soundfile, also FLAC, Ogg, MP3 and other WAV files.
 """
-import json, os, re, sys, tempfile, wave
+import json, os, re, shutil, sys, wave
 from pathlib import Path
 import numpy as np
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read when ONNX Runtime is imported
 import onnxruntime as ort
+fcntl = None if os.name == "nt" else __import__("fcntl")  # locks, which Windows has not
 
 UNPACK_ONCE = False
 PROVIDERS = ["CPUExecutionProvider"]
@@ -63,24 +64,26 @@ def best_labels(session, waveform, rate):
 
 def opened(model):
     """A session. Weights that take much memory to unpack are kept unpacked for the next start."""
+    new = here / f".unpacked-new-{os.getpid()}"
     with model.open("rb") as file:
         file.seek(-64, os.SEEK_END)  # its checksum
         kept = here / f".unpacked-{file.read(16).decode('ascii')}-{ort.__version__}"
-    if UNPACK_ONCE and not kept.exists():
-        options = ort.SessionOptions()
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
-        external = "session.optimized_model_external_initializers_"
-        options.add_session_config_entry(external + "file_name", "weights")
-        options.add_session_config_entry(external + "min_size_in_bytes", "1024")
         try:
-            with tempfile.TemporaryDirectory(prefix=".unpacked-", dir=here) as folder:
-                new = Path(folder, "new")
+            if UNPACK_ONCE and not kept.exists():
+                if fcntl:  # fails where another start unpacks
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    [shutil.rmtree(left) for left in here.glob(".unpacked-new-*")]
                 new.mkdir()
+                options = ort.SessionOptions()
+                options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+                external = "session.optimized_model_external_initializers_"
+                options.add_session_config_entry(external + "file_name", "weights")
+                options.add_session_config_entry(external + "min_size_in_bytes", "1024")
                 options.optimized_model_filepath = str(new / model.name)
                 ort.InferenceSession(str(model), options, providers=PROVIDERS)
                 new.rename(kept)
         except Exception:  # of many kinds: no room, or no right to write here
-            pass
+            shutil.rmtree(new, ignore_errors=True)
     try:
         return ort.InferenceSession(str(kept / model.name), providers=PROVIDERS)
     except Exception:

@@ -20,6 +20,7 @@ from quantkit.cli.layer_options import (
     max_input_divergence_option,
     preset_option,
 )
+from quantkit.cli.planning_options import load_memory_option
 from quantkit.cli.progress import progress_bar, warn
 from quantkit.cli.streams import echo_json
 from quantkit.codecs.catalogue import CodecChoice
@@ -64,6 +65,7 @@ from quantkit.sensitivity.divergence_settings import CANDIDATES
     "kernels are chosen, too, and layers are split in two of lower rank. Takes several times as "
     "long.",
 )
+@load_memory_option
 @audio_options(" of the user; 10 to 100 are good", required=True)
 @click.option(
     "--report",
@@ -123,6 +125,7 @@ def command(
     output: Path,
     budget: str,
     max_latency: str | None,
+    load_memory: str | None,
     report: Path | None,
     plan_file: Path | None,
     candidates: tuple[str, ...],
@@ -167,6 +170,7 @@ def command(
         balance=auto_balance,
         rounds=rounds,
         max_latency=max_latency,
+        load_memory=load_memory,
         max_input_divergence=usual.max_input_divergence
         if max_input_divergence is None
         else max_input_divergence,

@@ -22,6 +22,12 @@ from quantkit.quantization.choices.settings import QuantizeSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+load_memory_option = click.option(
+    "--load-memory",
+    metavar="SIZE",
+    help="What opening the file in ONNX Runtime may take beyond the libraries, such as 300MB.",
+)
+
 _OPTIONS = (
     click.option(
         "--candidate",
@@ -37,11 +43,7 @@ _OPTIONS = (
         help="optimal: what a run may take on this host, such as 30ms, or 0.4x of what float32 "
         "takes; then kernels are chosen, too.",
     ),
-    click.option(
-        "--load-memory",
-        metavar="SIZE",
-        help="What opening the file in ONNX Runtime may take beyond the libraries, such as 300MB.",
-    ),
+    load_memory_option,
     click.option(
         "--times",
         "times",

@@ -50,6 +50,10 @@ class Bitplane:
         planes = self._planes(prod(shape))
         return reshaped(planes.unpack(names, builder), planes.capacity, shape, builder)
 
+    def stored_along(self, axis: int) -> int:
+        """See :class:`~quantkit.codecs.pieces.Sliceable`."""
+        return 0
+
     @property
     def spacing(self) -> UniformGrid:
         """See :class:`~quantkit.codecs.uniform.EvenlySpaced`."""

@@ -99,6 +99,10 @@ class Codebook:
             return nodes_from_rows(value, lookup.length, shape, axis, builder)
         return reshaped(value, lookup.length, shape, builder)
 
+    def stored_along(self, axis: int) -> int:
+        """See :class:`~quantkit.codecs.pieces.Sliceable`."""
+        return axis if self.scope == "channel" else 0
+
     def _lookup(self, shape: Sequence[int], axis: int) -> Lookup:
         """Each channel as a row, or all weights as one row, in the weight's own order."""
         own = self.scope == "channel"
@@ -138,6 +142,10 @@ class Ternary:
         table = builder.shared("ternary", symbols.digits().astype(np.int8) - 1)
         value = builder.add("Gather", table, symbols.unpack(names, builder))
         return reshaped(value, symbols.capacity, shape, builder)
+
+    def stored_along(self, axis: int) -> int:
+        """See :class:`~quantkit.codecs.pieces.Sliceable`."""
+        return 0
 
     def _symbols(self, shape: Sequence[int]) -> Symbols:
         return Symbols(math.prod(shape), 3)

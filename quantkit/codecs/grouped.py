@@ -68,6 +68,10 @@ class Grouped:
         value = self._lookup(shape, axis).unpack(names, builder)
         return nodes_from_rows(value, self._length(shape, axis), shape, axis, builder)
 
+    def stored_along(self, axis: int) -> int:
+        """See :class:`~quantkit.codecs.pieces.Sliceable`."""
+        return axis
+
     def _lookup(self, shape: Sequence[int], axis: int) -> Lookup:
         groups = shape[axis] * self._length(shape, axis) // self.group_size
         return Lookup(groups, self.group_size, self.bits, self.table_bits)

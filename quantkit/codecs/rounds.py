@@ -29,6 +29,9 @@ from quantkit.codecs.base import DecodeBuilder, Part
 ROUNDS = 6
 #: Weights of a file from which on rounds save enough memory for the bytes that they take.
 _FEWEST_WEIGHTS = 16_000_000
+# What joining the pieces of a weight takes, as a share of what decoding them does: it is copied
+# once or twice, and decoders compute three to six times as many bytes as there are weights.
+_JOINING = 0.5
 
 
 def rounds_for(weights: int) -> int:
@@ -36,23 +39,39 @@ def rounds_for(weights: int) -> int:
     return ROUNDS if weights >= _FEWEST_WEIGHTS else 1
 
 
-def allotted(sizes: Sequence[int], rounds: int) -> list[int]:
-    """The round, from 0, of each weight of ``sizes``, so that all take about equally long.
+def allotted(weights: Sequence[Sequence[int]], rounds: int) -> list[list[int]]:
+    """The round, from 0, of each piece of each weight, so that all take about equally long.
 
     The largest weight goes to the least loaded round, then the next one (Graham, "Bounds on
     multiprocessing timing anomalies", 1969). Early rounds get more than late ones, because the
-    results of all rounds stay.
+    results of all rounds stay. Before them, pieces of one weight go to one round after the other,
+    and the round of the last piece counts as loaded by joining them.
 
-    >>> allotted([1, 9, 5, 5], 2)
-    [0, 0, 1, 1]
+    >>> allotted([[1], [9], [5], [5]], 2)
+    [[0], [0], [1], [1]]
+    >>> allotted([[3, 3], [2], [1]], 2)
+    [[0, 1], [0], [0]]
+
+    Args:
+        weights: sizes of the pieces of each weight, in any unit.
     """
     loads = [0] * rounds
-    found = [0] * len(sizes)
-    for index in sorted(range(len(sizes)), key=lambda i: (-sizes[i], i)):
-        found[index] = loads.index(min(loads))
-        loads[found[index]] += sizes[index]
+    found: list[list[int]] = [[0] for _ in weights]
+    for index, pieces in enumerate(weights):
+        if len(pieces) == 1:
+            continue
+        found[index] = [place * rounds // len(pieces) for place in range(len(pieces))]
+        for number, size in zip(found[index], pieces, strict=True):
+            loads[number] += size
+        loads[found[index][-1]] += round(_JOINING * sum(pieces))
+    whole = [index for index, pieces in enumerate(weights) if len(pieces) == 1]
+    for index in sorted(whole, key=lambda i: (-weights[i][0], i)):
+        found[index] = [loads.index(min(loads))]
+        loads[found[index][0]] += weights[index][0]
+    if len(whole) < len(weights):
+        return found
     place = {old: new for new, old in enumerate(sorted(range(rounds), key=lambda r: -loads[r]))}
-    return [place[each] for each in found]
+    return [[place[each] for each in pieces] for pieces in found]
 
 
 def round_zeros(rounds: int, builder: DecodeBuilder) -> list[str]:

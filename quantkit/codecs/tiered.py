@@ -38,6 +38,27 @@ _WIDEST_GROUPED = 6
 
 
 @dataclass(frozen=True)
+class Tier:
+    """Channels of one precision.
+
+    Args:
+        index: from 0, the most important.
+        codec: of these channels.
+        shape: (channels, inputs).
+    """
+
+    index: int
+    codec: Codec
+    shape: tuple[int, int]
+
+    def names_in(self, names: Mapping[str, str]) -> dict[str, str]:
+        """Of the parts of this tier, out of those of the weight."""
+        return {
+            part.name: names[_name(self.index, part)] for part in self.codec.parts(self.shape, 0)
+        }
+
+
+@dataclass(frozen=True)
 class Tiered:
     """Stores the most important output channels in more bits.
 
@@ -142,14 +163,39 @@ class Tiered:
         self, shape: Sequence[int], axis: int, names: Mapping[str, str], builder: DecodeBuilder
     ) -> str:
         """Decode the tiers, and put the channels in order."""
-        channels, inputs = shape[axis], inputs_of(shape, axis)
-        decoded = []
-        for index, codec, count in self._tiers(channels):
-            own = {part.name: names[_name(index, part)] for part in codec.parts((count, inputs), 0)}
-            decoded.append(codec.decode((count, inputs), 0, own, builder))
+        decoded = [
+            tier.codec.decode(tier.shape, 0, tier.names_in(names), builder)
+            for tier in self.split(shape, axis)
+        ]
+        return self.in_order(decoded, shape, axis, names, builder)
+
+    def split(self, shape: Sequence[int], axis: int) -> Iterator[Tier]:
+        """The most important first.
+
+        Raises:
+            InputError: as for :meth:`parts`.
+        """
+        for index, codec, count in self._tiers(shape[axis]):
+            yield Tier(index, codec, (count, inputs_of(shape, axis)))
+
+    def in_order(
+        self,
+        decoded: Sequence[str],
+        shape: Sequence[int],
+        axis: int,
+        names: Mapping[str, str],
+        builder: DecodeBuilder,
+    ) -> str:
+        """Append the nodes that make the weight of its decoded tiers.
+
+        Args:
+            decoded: value of each of :meth:`split`.
+            shape, axis, names: see :meth:`Codec.decode`.
+        """
         joined = builder.add("Concat", *decoded, axis=0)
-        ordered = builder.add("Gather", joined, self._places(channels, names, builder), axis=0)
-        return nodes_from_rows(ordered, inputs, shape, axis, builder)
+        places = self._places(shape[axis], names, builder)
+        ordered = builder.add("Gather", joined, places, axis=0)
+        return nodes_from_rows(ordered, inputs_of(shape, axis), shape, axis, builder)
 
     def _places(self, channels: int, names: Mapping[str, str], builder: DecodeBuilder) -> str:
         """Position of each channel among the decoded ones, int32: (channels,)."""

@@ -21,10 +21,11 @@ from quantkit.personalization.parts import part_costs
 from quantkit.personalization.reasons import reasons
 from quantkit.personalization.shorter_windows import WindowChoice, set_window
 from quantkit.personalization.summary import PersonalizeSummary, Step, audio_warnings
-from quantkit.planning.budget import generous_budget, parse_latency
+from quantkit.planning.budget import generous_budget, parse_budget, parse_latency
 from quantkit.planning.correction import Correction, PlanEvaluator, corrected_plan
 from quantkit.planning.fast_model import FastModel, LatencyRequest, fast_model
 from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE
+from quantkit.planning.load_limit import openable_plan
 from quantkit.planning.optimal import Planner
 from quantkit.planning.pareto import Front, pareto_front
 from quantkit.progress import Progress, no_progress
@@ -68,6 +69,8 @@ class PersonalizeSettings:
         max_latency: what a run on the clip of median length may take on this host, such as
             ``20ms``, or ``0.13x`` of what float32 takes; then kernels are chosen, too, and layers
             are split in two of lower rank. None: no limit.
+        load_memory: what opening the file in ONNX Runtime may take beyond the libraries, such as
+            ``300MB``; codecs whose decoders take too much are then left out. None: no limit.
         window: of a Whisper; see :mod:`quantkit.personalization.shorter_windows`.
     """
 
@@ -78,6 +81,7 @@ class PersonalizeSettings:
     rounds: int | None = None
     max_input_divergence: float = MAX_INPUT_DIVERGENCE
     max_latency: str | None = None
+    load_memory: str | None = None
     window: WindowChoice = None
 
 
@@ -158,6 +162,7 @@ def personalize(
     if settings.max_latency is not None:
         # What a share is of does not matter yet.
         parse_latency(settings.max_latency, float32_ms=1.0)
+    load_limit = None if settings.load_memory is None else parse_budget(settings.load_memory)
     # A pattern that matches nothing is found out before anything is listened to.
     shaped, quantize = structured_by(prepared, settings.quantize, None)
     quantize.assign(shaped.layers_of(shaped.graph(quantize.skip_passes)))
@@ -193,17 +198,16 @@ def personalize(
             prepared, table = fast.model, fast.sensitivity
     with clock.step("plan"):
         tell("plan", 0.0)
-        planner = Planner.of(
-            prepared,
-            table,
-            settings.quantize,
-            times=None if fast is None else fast.times,
-            any_compute=fast is not None and fast.any_compute,
-            max_input_divergence=settings.max_input_divergence,
-            fitting=settings.fitting,
-        )
+        planner = _planner(prepared, table, settings, fast, table.codecs)
         limit_ms = None if fast is None else fast.limit_ms
-        found = _best(planner, feeds, table, budget_bytes, limit_ms, settings, tell)
+
+        def best(codecs: tuple[CodecChoice, ...]) -> Correction:
+            own = planner
+            if codecs != table.codecs:
+                own = _planner(prepared, table, settings, fast, codecs)
+            return _best(own, feeds, table, budget_bytes, limit_ms, settings, tell)
+
+        found = openable_plan(prepared, load_limit, best, table.codecs)
         if fast is not None:
             found = replace(found, of_ranks=fast.divergence)
         front = pareto_front(planner, budgets=_POINTS_OF_FRONT)
@@ -249,6 +253,25 @@ def personalize(
         ),
     )
     return Personalized(summary, table, result.plan, front, result.lint)
+
+
+def _planner(
+    prepared: PreparedModel,
+    table: Sensitivity,
+    settings: PersonalizeSettings,
+    fast: FastModel | None,
+    codecs: tuple[CodecChoice, ...],
+) -> Planner:
+    return Planner.of(
+        prepared,
+        table,
+        settings.quantize,
+        codecs=codecs,
+        times=None if fast is None else fast.times,
+        any_compute=fast is not None and fast.any_compute,
+        max_input_divergence=settings.max_input_divergence,
+        fitting=settings.fitting,
+    )
 
 
 def _best(

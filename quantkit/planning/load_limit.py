@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import InputError
 from quantkit.graph.joined import roles_of, split
 from quantkit.graph.plan import Plan
+from quantkit.planning.correction import Correction
 from quantkit.planning.size import dry_build
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.runtime.load_memory import LoadMemory, load_memory_of_graphs
@@ -40,6 +41,36 @@ def lighter(codecs: Collection[CodecChoice]) -> Iterator[tuple[CodecChoice, ...]
         if fewer and fewer != left:
             left = fewer
             yield left
+
+
+def openable_plan(
+    source: PreparedModel,
+    limit: int | None,
+    best: Callable[[tuple[CodecChoice, ...]], Correction],
+    codecs: tuple[CodecChoice, ...],
+) -> Correction:
+    """The best plan of ``codecs``, or of fewer where its file would take too much to open.
+
+    Args:
+        limit: bytes that opening may take; None: as many as it takes.
+        best: the best plan of some codecs.
+
+    Raises:
+        InputError: no plan keeps to the budget and to what opening may take.
+    """
+    found = best(codecs)
+    if limit is None:
+        return found
+    for fewer in lighter(codecs):
+        if plan_load_memory(source, found.optimum.plan).peak_bytes <= limit:
+            break
+        try:
+            found = best(fewer)
+        except InputError:
+            # Without the others nothing keeps to the budget.
+            break
+    require_openable(source, found.optimum.plan, limit)
+    return found
 
 
 def require_openable(source: PreparedModel, plan: Plan, limit: int | None) -> None:

@@ -20,7 +20,8 @@ import onnx
 
 from quantkit.codecs.base import Codec, DecodeBuilder, stored_bytes
 from quantkit.codecs.catalogue import INT8, CodecChoice
-from quantkit.codecs.rounds import delayed, is_delayed, round_zeros, rounds_for
+from quantkit.codecs.pieces import decode_in_rounds, piece_sizes
+from quantkit.codecs.rounds import is_delayed, round_zeros, rounds_for
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer, find_layers
 from quantkit.graph.plan import Plan
@@ -229,17 +230,16 @@ def _decoder_bytes(codec: Codec, place: _Place, rounds: int) -> tuple[int, dict[
     builder = DecodeBuilder()
     parts = codec.parts(place.shape, place.axis)
     names = {part.name: f"{place.name}.{part.name}" for part in parts}
-    read = dict(names)
     chain: dict[str, int] = {}
     if rounds > 1 and any(is_delayed(part) for part in parts):
         ahead = DecodeBuilder()
         zero = round_zeros(rounds, ahead)[-1]
         chain = {f"{rounds} rounds": sum(_framed(node.ByteSize()) for node in ahead.nodes)}
         chain |= {name: _framed(each.ByteSize()) for name, each in ahead.constants.items()}
-        for part in parts:
-            if is_delayed(part):
-                read[part.name] = delayed(names[part.name], zero, builder)
-    codec.decode(place.shape, place.axis, read, builder)
+        zeros = [zero] * len(piece_sizes(codec, place.shape, place.axis))
+        decode_in_rounds(codec, place.shape, place.axis, names, zeros, builder)
+    else:
+        codec.decode(place.shape, place.axis, names, builder)
     headers = [
         onnx.TensorProto(name=names[p.name], data_type=p.data_type, dims=p.shape) for p in parts
     ]

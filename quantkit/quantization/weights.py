@@ -20,7 +20,8 @@ from quantkit.arrays import FloatArray
 from quantkit.calibration.observations import Observations
 from quantkit.codecs.base import Codec, DecodeBuilder, Encoded, Weight, blank
 from quantkit.codecs.catalogue import CodecChoice
-from quantkit.codecs.rounds import allotted, delayed, is_delayed, round_zeros, rounds_for
+from quantkit.codecs.pieces import decode_in_rounds, piece_sizes
+from quantkit.codecs.rounds import allotted, is_delayed, round_zeros, rounds_for
 from quantkit.errors import InputError, ModelError
 from quantkit.graph.editor import GraphEditor, copy_node
 from quantkit.graph.operators import LayerWeight, node_weights
@@ -247,14 +248,11 @@ class WeightStore:
             names = {
                 part.part.name: f"{tensor.name}.{part.part.name}" for part in stored.encoded.packed
             }
-            read = dict(names)
-            if zero := zeros.get(tensor.name):
-                for part in stored.encoded.packed:
-                    if is_delayed(part.part):
-                        name = part.part.name
-                        read[name] = delayed(names[name], zero, builder)
             before = len(builder.nodes)
-            value = stored.codec.decode(levels.shape, axis, read, builder)
+            if own := zeros.get(tensor.name):
+                value = decode_in_rounds(stored.codec, levels.shape, axis, names, own, builder)
+            else:
+                value = stored.codec.decode(levels.shape, axis, names, builder)
             if len(builder.nodes) == before:
                 # Stored as the kernel reads it.
                 continue
@@ -274,24 +272,27 @@ class WeightStore:
         graph.node.extend(nodes)
         return frozenset(small | self._unmerged)
 
-    def _zeros(self, graph: onnx.GraphProto, builder: DecodeBuilder) -> dict[str, str]:
-        """The zero of the round in which each packed initializer is unpacked, by its name.
+    def _zeros(self, graph: onnx.GraphProto, builder: DecodeBuilder) -> dict[str, list[str]]:
+        """The zeros of the rounds in which each packed initializer's pieces are unpacked.
 
-        Empty where all are unpacked at once; see :mod:`quantkit.codecs.rounds`.
+        By name; empty where all are unpacked at once. See :mod:`quantkit.codecs.rounds`.
         """
         present = {tensor.name for tensor in graph.initializer}
-        all_stored = {n: each.encoded for n, each in self._stored.items() if n in present}
-        rounds = rounds_for(sum(each.levels.size for each in all_stored.values()))
+        all_stored = {n: each for n, each in self._stored.items() if n in present}
+        rounds = rounds_for(sum(each.encoded.levels.size for each in all_stored.values()))
         sizes = {
-            name: each.levels.size
+            name: piece_sizes(each.codec, each.encoded.levels.shape, each.encoded.axis)
             for name, each in all_stored.items()
-            if any(is_delayed(part.part) for part in each.packed)
+            if any(is_delayed(part.part) for part in each.encoded.packed)
         }
         if rounds == 1 or not sizes:
             return {}
         numbers = allotted([*sizes.values()], rounds)
-        zeros = round_zeros(max(numbers) + 1, builder)
-        return {name: zeros[number] for name, number in zip(sizes, numbers, strict=True)}
+        zeros = round_zeros(1 + max(number for own in numbers for number in own), builder)
+        return {
+            name: [zeros[number] for number in own]
+            for name, own in zip(sizes, numbers, strict=True)
+        }
 
 
 def quantized_weight(

@@ -10,11 +10,12 @@ below. Memory of the libraries themselves, and of a run, is not included.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
+from onnx import helper
 
 from quantkit.graph.artifact import model_files
 from quantkit.graph.model_file import read_model_file
@@ -26,8 +27,8 @@ _SESSION_BYTES = 13_000_000
 # While a file is parsed that holds its weights itself: this share of them, and at most so many.
 _PARSED_SHARE, _MOST_PARSED_BYTES = 0.5, 28_000_000
 # What cannot be used again of freed intermediates, which are of many sizes, as a share of those of
-# a pass: of the first and of later ones, where there are several.
-_FRAGMENTS = (0.25, 0.6)
+# a pass, where there are several passes.
+_FRAGMENTS = 0.25
 
 
 @dataclass(frozen=True)
@@ -71,16 +72,19 @@ def load_memory_of(model: onnx.ModelProto) -> LoadMemory:
     folding = _Folding.of(model)
     stored = {t.name: data_bytes(t.data_type, t.dims) for t in model.graph.initializer}
     made = dict(folding.results) | {name: (-1, size) for name, size in stored.items()}
-    most = sum(stored.values())
+    most, largest = sum(stored.values()), 0
     for number in range(folding.passes):
-        own = sum(size for made_in, size in folding.results.values() if made_in == number)
+        own = [size for made_in, size in folding.results.values() if made_in == number]
         earlier = sum(
             size
             for name, (made_in, size) in made.items()
             if made_in < number and folding.read_until.get(name, -1) >= number
         )
-        fragments = _FRAGMENTS[number > 0] * own if folding.passes > 1 else 0
-        most = max(most, earlier + own + round(fragments))
+        fragments = round(_FRAGMENTS * sum(own)) if folding.passes > 1 else 0
+        # The C library keeps what was freed, and nothing larger fits into it.
+        on_top = sum(size for size in own if size > largest) if number else 0
+        most = max(most + on_top, earlier + sum(own) + fragments)
+        largest = max(largest, *own, 0)
     kept = [size for name, (_, size) in made.items() if name in folding.read_by_runs]
     parsed = sum(
         stored[tensor.name]
@@ -89,7 +93,8 @@ def load_memory_of(model: onnx.ModelProto) -> LoadMemory:
     )
     parsing = min(round(_PARSED_SHARE * parsed), _MOST_PARSED_BYTES)
     # The largest weight is held twice while it is laid out for its kernel.
-    most = max(most, sum(kept) + max(kept, default=0))
+    twice = max(kept, default=0)
+    most = most + twice if folding.passes > 1 else max(most, sum(kept) + twice)
     peak = most + parsing + _SESSION_BYTES
     return LoadMemory(peak, sum(kept) + _SESSION_BYTES)
 
@@ -147,11 +152,15 @@ class _Folding:
 
 def _sizes(model: onnx.ModelProto) -> dict[str, int]:
     """Bytes of every value whose shape can be inferred."""
+    declared = len(model.graph.value_info)
+    model.graph.value_info.extend(_zeros(model))
     try:
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
     except (onnx.shape_inference.InferenceError, ValueError):
         # Operators of a set that the file does not import: ONNX Runtime refuses it, too.
         return {}
+    finally:
+        del model.graph.value_info[declared:]
     found = {}
     for value in inferred.graph.value_info:
         kind = value.type.tensor_type
@@ -160,3 +169,12 @@ def _sizes(model: onnx.ModelProto) -> dict[str, int]:
         if fixed and kind.elem_type:
             found[value.name] = data_bytes(kind.elem_type, dims)
     return found
+
+
+def _zeros(model: onnx.ModelProto) -> Iterator[onnx.ValueInfoProto]:
+    """The zeros of rounds, whose shape is known only when it was folded: that of the first one."""
+    single = {t.name: t.data_type for t in model.graph.initializer if [*t.dims] == [1]}
+    known = {value.name for value in model.graph.value_info}
+    for node in model.graph.node:
+        if node.op_type == "Expand" and node.input[0] in single and node.output[0] not in known:
+            yield helper.make_tensor_value_info(node.output[0], single[node.input[0]], [1])

@@ -235,6 +235,12 @@ class Sensitivity:
                 return layer
         raise InputError(f"the sensitivity table has no layer {name}")
 
+    @property
+    def codecs(self) -> tuple[CodecChoice, ...]:
+        """All that were tried, in the order of the table."""
+        tried = (weight.codec for layer in self.layers for weight in layer.weights)
+        return tuple({str(codec): codec for codec in tried}.values())
+
     def require_model(self, model_sha256: str) -> None:
         """Refuse any model but the one that the table is for.
 

@@ -25,7 +25,7 @@ from quantkit.audio.whisper_frontend import WhisperFrontend
 from quantkit.errors import AudioError, ModelError
 from quantkit.graph.info import ArtifactInfo
 from quantkit.runtime.speech_model import Output
-from quantkit.runtime.whisper.cut_windows import window_of
+from quantkit.runtime.whisper.cut_windows import SHORTEST_SECONDS, window_of
 from quantkit.runtime.whisper.model import WhisperModel
 from quantkit.runtime.whisper.windows import HeardWindow, Listener
 from quantkit.tasks.inputs import ClipInputs, Feed, Portion
@@ -115,7 +115,7 @@ class WhisperInputs(ClipInputs):
         frontend = self.info.frontend
         if isinstance(frontend, WhisperFrontend):
             whole = clips * float(frontend.window_seconds)
-            return min(whole, seconds + clips * self._silence)
+            return min(whole, max(clips * SHORTEST_SECONDS, seconds + clips * self._silence))
         return seconds
 
     def as_many_as(self, usual: int, clips: int, seconds: float) -> int:

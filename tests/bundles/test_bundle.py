@@ -152,11 +152,35 @@ class TestKeptUnpacked:
     ) -> None:
         source = (keeping / "example.py").read_text(encoding="utf-8")
         # Permissions do not keep root from writing.
-        refusing = source.replace("dir=here)", "dir=here / 'nowhere')")
+        refusing = source.replace("new.mkdir()", "(new / 'no').mkdir()")
         assert refusing != source
         (keeping / "example.py").write_text(refusing, encoding="utf-8")
         assert run_example(keeping, clip).stdout.rstrip("\n") == greedy(artifact, waveform)
         assert not kept_folders(keeping)
+
+    @pytest.mark.skipif(os.name != "posix", reason="only POSIX systems have these locks")
+    def test_what_a_killed_start_left_is_removed_by_the_next_one_that_unpacks(
+        self, keeping: Path, clip: Path
+    ) -> None:
+        left = keeping / ".unpacked-new-1"
+        left.mkdir()
+        (left / "weights").write_bytes(bytes(100))
+        run_example(keeping, clip)
+        assert not left.exists()
+        assert len(kept_folders(keeping)) == 1
+
+    @pytest.mark.skipif(os.name != "posix", reason="only POSIX systems have these locks")
+    def test_what_another_start_is_unpacking_is_left_alone(
+        self, keeping: Path, artifact: Path, clip: Path, waveform: npt.NDArray[np.float32]
+    ) -> None:
+        import fcntl
+
+        other = keeping / ".unpacked-new-1"
+        other.mkdir()
+        with (keeping / "model.onnx").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            assert run_example(keeping, clip).stdout.rstrip("\n") == greedy(artifact, waveform)
+        assert kept_folders(keeping) == [other]
 
     def test_it_is_no_part_of_the_bundle(self, keeping: Path, artifact: Path, clip: Path) -> None:
         run_example(keeping, clip)

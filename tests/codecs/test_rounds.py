@@ -88,11 +88,21 @@ def test_small_files_are_folded_at_once() -> None:
 def test_weights_are_spread_evenly_with_the_larger_rounds_first() -> None:
     sizes = [1, 9, 5, 5, 4]
     loads = [0, 0, 0]
-    for size, number in zip(sizes, allotted(sizes, 3), strict=True):
+    for size, (number,) in zip(sizes, allotted([[size] for size in sizes], 3), strict=True):
         loads[number] += size
     assert sorted(loads, reverse=True) == loads
     assert max(loads) == 9
 
 
 def test_fewer_weights_than_rounds_leave_late_rounds_empty() -> None:
-    assert allotted([7, 8], 6) == [1, 0]
+    assert allotted([[7], [8]], 6) == [[1], [0]]
+
+
+def test_pieces_of_a_weight_are_spread_over_all_rounds_in_their_order() -> None:
+    assert allotted([[4, 4, 4], [1]], 6)[0] == [0, 2, 4]
+
+
+def test_the_round_that_joins_pieces_gets_fewer_other_weights() -> None:
+    pieces, *others = allotted([[6, 6, 6], *([2] for _ in range(8))], 3)
+    assert pieces == [0, 1, 2]
+    assert max(others) == [1]

@@ -14,6 +14,7 @@ from quantkit.errors import CorpusError, InputError, ModelError
 from quantkit.graph.artifact import load_model, read_info, save_model
 from quantkit.personalization.pipeline import Personalized, PersonalizeSettings, personalize
 from quantkit.quantization.choices.settings import LayerRule, QuantizeSettings
+from quantkit.runtime.load_memory import load_memory
 from quantkit.sensitivity.model_divergence import model_divergence
 from tests.small_model import Clip, masked_convolutions
 
@@ -107,6 +108,28 @@ def test_an_impossible_budget_says_what_is_possible_and_leaves_what_was_there(
     with pytest.raises(InputError, match=r"impossible: the smallest, with .*, takes [\d,]+"):
         personalize(source, destination, CLIPS, 2_000, SETTINGS)
     assert destination.read_bytes() == b"what was there"
+
+
+def test_codecs_whose_file_takes_too_much_to_open_are_left_out(
+    made: Personalized, source: Path, tmp_path: Path
+) -> None:
+    assert made.summary.destination is not None
+    limit = load_memory(made.summary.destination).peak_bytes - 1
+    settings = replace(SETTINGS, rounds=0, load_memory=f"{limit}B")
+    lighter = personalize(source, tmp_path / "user.onnx", CLIPS, BUDGET, settings)
+    assert load_memory(tmp_path / "user.onnx").peak_bytes <= limit
+    assert "grouped" in {row.codec for row in made.plan.layers}
+    assert "grouped" not in {row.codec for row in lighter.plan.layers}
+    with pytest.raises(InputError, match=r"more than --load-memory of 0\.0 MB: raise it"):
+        personalize(source, tmp_path / "b.onnx", CLIPS, BUDGET, replace(settings, load_memory="1B"))
+
+
+def test_a_load_memory_that_is_no_size_is_found_before_anything_is_heard(
+    source: Path, tmp_path: Path
+) -> None:
+    settings = replace(SETTINGS, load_memory="little")
+    with pytest.raises(InputError, match="'little' is not a size"):
+        personalize(source, tmp_path / "user.onnx", [], BUDGET, settings)
 
 
 def test_one_short_clip_does_and_is_warned_of(source: Path, tmp_path: Path) -> None:

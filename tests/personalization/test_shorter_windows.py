@@ -20,6 +20,7 @@ from quantkit.personalization.shorter_windows import (
     best_window,
     set_window,
 )
+from quantkit.runtime.whisper.cut_windows import SHORTEST_SECONDS
 from quantkit.tasks.base import WindowTrial
 from quantkit.tasks.encoder_decoder import EncoderDecoderTask
 from quantkit.text.decoding import WHOLE
@@ -42,6 +43,10 @@ def test_of_the_windows_that_diverge_little_the_cheapest_is_taken() -> None:
     assert best_window([trial(0.5, BAD, 0.4), long]) == 2.0
     # One that clips are often heard again without may cost more than a longer one.
     assert best_window([trial(0.5, GOOD, 0.8), long]) == 2.0
+
+
+def test_of_windows_that_cost_the_same_the_longest_is_taken() -> None:
+    assert best_window([trial(0.5, GOOD, 0.4), trial(2.0, GOOD, 0.4), trial(4.0, BAD, 0.4)]) == 2.0
 
 
 def test_where_none_does_windows_stay_whole() -> None:
@@ -69,8 +74,16 @@ def test_a_window_that_was_asked_for_is_taken_unheard() -> None:
 @pytest.mark.parametrize(
     ("trials", "extra", "words"),
     [
-        ([trial(1.0, GOOD, 0.4)], {"window": "1"}, "windows end 1 s behind the clip: 0.40 of"),
-        ([trial(1.0, BAD, 0.4)], {}, "stay whole: with shorter ones, posteriors move by 0.040"),
+        (
+            [trial(1.0, GOOD, 0.4)],
+            {"window": "1"},
+            "behind the clip, after 12 s at the earliest: 0.40 of",
+        ),
+        (
+            [trial(1.0, BAD, 0.4)],
+            {},
+            f"with shorter ones, posteriors move by {BAD:.3f}",
+        ),
         ([], {}, "windows stay whole: no clip is shorter than one"),
     ],
 )
@@ -112,7 +125,7 @@ def test_a_tiny_whisper_is_tried_with_each_window(
     # The long clip has whole windows, so only the short one is heard.
     assert {each.clips for each in found} == {1}
     for each in found:
-        computed = (1 + each.silence) / 30 + each.again
+        computed = SHORTEST_SECONDS / 30 + each.again
         assert each.share == pytest.approx(computed, abs=1e-3)
         assert (each.divergence == 0) == bool(each.again)
     assert EncoderDecoderTask().try_windows(read_info(model), model, Corpus("long", both[1:])) == ()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quantkit.runtime.whisper.cut_windows import repeats_itself
+from quantkit.runtime.whisper.cut_windows import LOWEST_MEAN_LOG_PROB, repeats_itself
 from quantkit.runtime.whisper.network import States, WhisperNetwork
 from quantkit.runtime.whisper.rules import Rules
 from quantkit.runtime.whisper.search import Hypothesis, Window, beam, greedy, sampled
@@ -30,7 +30,7 @@ class WindowText:
     Args:
         silent: whether there is no speech, so that there is no text.
         temperature: that it was sampled with.
-        doubtful: whether it is unlikely, repeats itself or has no end.
+        doubtful: whether it is too unlikely for a cut window, repeats itself or has no end.
     """
 
     hypothesis: Hypothesis
@@ -71,7 +71,8 @@ def text_of_window(
         failed = unlikely or compression(text) > _HIGHEST_COMPRESSION
         if silent or not failed:
             break
-    doubtful = failed or repeats_itself(found.tokens) or window.has_no_end(found.tokens)
+    doubtful = failed or found.mean_log_prob < LOWEST_MEAN_LOG_PROB
+    doubtful = doubtful or repeats_itself(found.tokens) or window.has_no_end(found.tokens)
     return WindowText(found, silent, temperature, doubtful)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from quantkit.arrays import FloatArray
 from quantkit.audio.whisper_frontend import WhisperFrontend
-from quantkit.runtime.whisper.cut_windows import frames_computed
+from quantkit.runtime.whisper.cut_windows import ends_early, frames_computed
 from quantkit.runtime.whisper.fallback import WindowText, text_of_window
 from quantkit.runtime.whisper.network import States, WhisperNetwork
 from quantkit.runtime.whisper.rules import Rules
@@ -144,7 +144,10 @@ class Listener:
                 random,
                 cut=is_cut,
             )
-            if not found.doubtful:
+            speech = features[start : start + size]
+            if not found.doubtful and not ends_early(
+                found.hypothesis.tokens, self.frontend, speech
+            ):
                 break
         return _Heard(spoken, frames, found, encoded)
 

@@ -29,8 +29,12 @@ FRONTEND = WhisperFrontend(mel_bands=2)
 CUT = Decoding(temperatures=(0.0,), window=0.5)
 
 
-def clip(seconds: float) -> FloatArray:
-    return np.zeros((round(100 * seconds) + FRONTEND.window_frames, 2), np.float32)
+def clip(seconds: float, audible: float = 0.01) -> FloatArray:
+    """Of which so many seconds are no pause, or one frame of each window."""
+    features = np.full((round(100 * seconds) + FRONTEND.window_frames, 2), -0.8, np.float32)
+    features[:: FRONTEND.window_frames] = 1.0
+    features[: round(100 * audible)] = 1.0
+    return features
 
 
 class Hearing:
@@ -53,9 +57,11 @@ class Hearing:
     def frames(self) -> list[int]:
         return [window.shape[2] for window in self.network.windows]
 
-    def hear(self, seconds: float, decoding: Decoding = CUT, width: int = 1) -> list[HeardWindow]:
+    def hear(
+        self, seconds: float, decoding: Decoding = CUT, width: int = 1, audible: float = 0.01
+    ) -> list[HeardWindow]:
         listener = Listener(self.network, self.vocabulary, FRONTEND, decoding, width)
-        return list(listener.windows(clip(seconds)))
+        return list(listener.windows(clip(seconds, audible)))
 
 
 def once(text: Sequence[int], whole: bool) -> Mapping[int, float]:
@@ -64,7 +70,13 @@ def once(text: Sequence[int], whole: bool) -> Mapping[int, float]:
 
 @pytest.mark.parametrize(
     ("frames", "silence", "computed"),
-    [(700, 0.5, 750), (701, 0.0, 702), (2_990, 1.0, 3_000), (700, WHOLE, 3_000), (700, 30, 3_000)],
+    [
+        (1_500, 0.5, 1_550),
+        (1_501, 0.0, 1_502),
+        (2_990, 1.0, 3_000),
+        (1_500, WHOLE, 3_000),
+        (1_500, 30, 3_000),
+    ],
 )
 def test_a_window_is_the_clip_and_silence_of_an_even_number_of_frames(
     frames: int, silence: float, computed: int
@@ -72,21 +84,26 @@ def test_a_window_is_the_clip_and_silence_of_an_even_number_of_frames(
     assert frames_computed(FRONTEND, frames, silence) == computed
 
 
+@pytest.mark.parametrize(("frames", "computed"), [(10, 1_200), (1_100, 1_200), (1_190, 1_240)])
+def test_no_window_is_shorter_than_twelve_seconds(frames: int, computed: int) -> None:
+    assert frames_computed(FRONTEND, frames, 0.5) == computed
+
+
 def test_the_encoder_gets_the_frames_of_the_window(
     scripted: type, vocabulary: WhisperVocabulary
 ) -> None:
     hearing = Hearing(scripted, vocabulary, once)
-    (window,) = hearing.hear(7)
-    assert (hearing.frames, window.frames, window.tokens) == ([750], 750, (A,))
+    (window,) = hearing.hear(15)
+    assert (hearing.frames, window.frames, window.tokens) == ([1_550], 1_550, (A,))
 
 
 def test_clips_of_one_run_have_windows_of_their_own(
     scripted: type, vocabulary: WhisperVocabulary
 ) -> None:
     hearing = Hearing(scripted, vocabulary, once)
-    for seconds in (7, 3, 29.8):
+    for seconds in (15, 13, 29.8):
         hearing.hear(seconds)
-    assert hearing.frames == [750, 350, 3_000]
+    assert hearing.frames == [1_550, 1_350, 3_000]
 
 
 def test_only_the_last_window_of_a_long_clip_is_cut(
@@ -94,8 +111,9 @@ def test_only_the_last_window_of_a_long_clip_is_cut(
 ) -> None:
     untimed = replace(vocabulary, timestamps=-1, outputs=vocabulary.size)
     hearing = Hearing(scripted, untimed, once)
-    assert [window.start for window in hearing.hear(70)] == [0, 3_000, 6_000]
-    assert hearing.frames == [3_000, 3_000, 1_050]
+    assert [window.start for window in hearing.hear(75)] == [0, 3_000, 6_000]
+    # There, this decoder ends at once, because it is told what was said before.
+    assert hearing.frames == [3_000, 3_000, 1_550, 3_000]
 
 
 @pytest.mark.parametrize("width", [1, 2])
@@ -118,8 +136,8 @@ def test_a_clip_whose_text_repeats_itself_is_heard_again_as_a_whole(
         return step(tokens, *rest)
 
     hearing.network.step = counted
-    (window,) = hearing.hear(7, width=width)
-    assert hearing.frames == [750, 3_000]
+    (window,) = hearing.hear(15, width=width)
+    assert hearing.frames == [1_550, 3_000]
     assert (window.frames, list(window.tokens)) == (3_000, phrase)
     # The text is given up where it begins to repeat itself, not after 224 tokens.
     assert len(steps) < 30
@@ -132,8 +150,8 @@ def test_an_unlikely_text_is_heard_again_before_anything_is_sampled(
         return once(text, whole) if whole else dict.fromkeys((A, B, 3, D, END), 0.2)
 
     hearing = Hearing(scripted, vocabulary, unsure)
-    (window,) = hearing.hear(7, replace(CUT, temperatures=(0.0, 1.0)))
-    assert (hearing.frames, window.tokens) == ([750, 3_000], (A,))
+    (window,) = hearing.hear(15, replace(CUT, temperatures=(0.0, 1.0)))
+    assert (hearing.frames, window.tokens) == ([1_550, 3_000], (A,))
     assert len(hearing.network.prompts) == 2
 
 
@@ -147,15 +165,35 @@ def test_a_text_without_an_end_is_heard_again(
         return once(text, whole) if whole else {endless[len(text)]: 1.0}
 
     hearing = Hearing(scripted, vocabulary, going_on)
-    assert hearing.hear(7)[0].tokens == (A,)
-    assert hearing.frames == [750, 3_000]
+    assert hearing.hear(15)[0].tokens == (A,)
+    assert hearing.frames == [1_550, 3_000]
+
+
+def test_a_text_that_a_whole_window_would_keep_is_too_unlikely_for_a_cut_one(
+    scripted: type, vocabulary: WhisperVocabulary
+) -> None:
+    def likely(text: Sequence[int], whole: bool) -> Mapping[int, float]:
+        return once(text, whole) if whole else {**dict.fromkeys((A, B, D), 0.18), END: 0.46}
+
+    hearing = Hearing(scripted, vocabulary, likely)
+    hearing.hear(15)
+    assert hearing.frames == [1_550, 3_000]
+
+
+@pytest.mark.parametrize(("audible", "frames"), [(0.5, [1_550]), (0.6, [1_550, 3_000])])
+def test_a_text_that_ends_long_before_the_speech_is_heard_again(
+    audible: float, frames: list[int], scripted: type, vocabulary: WhisperVocabulary
+) -> None:
+    hearing = Hearing(scripted, vocabulary, once)
+    hearing.hear(15, audible=audible)
+    assert hearing.frames == frames
 
 
 def test_whole_windows_are_heard_once_whatever_they_say(
     scripted: type, vocabulary: WhisperVocabulary
 ) -> None:
     hearing = Hearing(scripted, vocabulary, lambda text, whole: {A: 1.0})
-    (window,) = hearing.hear(7, replace(CUT, window=WHOLE))
+    (window,) = hearing.hear(15, replace(CUT, window=WHOLE))
     assert (hearing.frames, len(window.tokens)) == ([3_000], 224)
 
 
@@ -189,13 +227,13 @@ def test_an_artifact_says_which_windows_it_is_for() -> None:
         window_of(ArtifactInfo(extra={"window": "wide"}))
 
 
-@pytest.mark.parametrize(("asked", "frames"), [(None, 750), (2.0, 900), (WHOLE, 3_000)])
+@pytest.mark.parametrize(("asked", "frames"), [(None, 1_550), (2.0, 1_700), (WHOLE, 3_000)])
 def test_a_model_listens_as_its_artifact_says_unless_asked_otherwise(
     scripted: type, vocabulary: WhisperVocabulary, asked: float | None, frames: int
 ) -> None:
     network = scripted(lambda tokens: {END: 1.0} if tokens[-1] == A else {A: 1.0})
     info = ArtifactInfo(task="whisper", vocabulary=vocabulary, frontend=FRONTEND)
     model = WhisperModel(with_window(info, 0.5), network, Decoding(window=asked))
-    model.outputs([clip(7)])
+    model.outputs([clip(15)])
     assert network.windows[0].shape[2] == frames
     assert ("windows of the clip" in model.decoder_in_words) is (frames < 3_000)
