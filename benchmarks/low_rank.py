@@ -33,7 +33,8 @@ from quantkit.personalization.pipeline import PersonalizeSettings, personalize
 from quantkit.quantization import quantize_model
 from quantkit.quantization.choices.presets import preset
 from quantkit.quantization.choices.ptq import PtqSettings
-from quantkit.quantization.choices.settings import QuantizeSettings, RankRule
+from quantkit.quantization.choices.settings import QuantizeSettings
+from quantkit.quantization.choices.structure_rules import RankRule
 from quantkit.runtime.interleaved import Effort, interleaved_seconds
 from quantkit.runtime.recognizer import Recognizer
 from quantkit.runtime.session import create_session

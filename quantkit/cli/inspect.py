@@ -54,8 +54,14 @@ def command(model: Path, as_json: bool, runtime: bool) -> None:
     if inspection.unpacked_from:
         echo(f"  unpacked from the file of checksum {inspection.unpacked_from}")
     if inspection.structure:
-        ranks = ", ".join(f"{name} ({rank})" for name, rank in inspection.structure.items())
-        echo(f"  split, with so many channels between the parts: {ranks}")
+        split = {name: each for name, each in inspection.structure.items() if each.is_split}
+        fewer = {name: each.channels for name, each in inspection.structure.items()}
+        if split:
+            ranks = ", ".join(f"{name} ({each.ranks})" for name, each in split.items())
+            echo(f"  split, with so many channels between the parts: {ranks}")
+        if any(fewer.values()):
+            kept = ", ".join(f"{name} ({count})" for name, count in fewer.items() if count)
+            echo(f"  with so many of its channels: {kept}")
     if inspection.hosts is not None and inspection.hosts.layers:
         made_for = f"--target-cpu {inspection.target_cpu}: " if inspection.target_cpu else ""
         echo(f"  {made_for}{inspection.hosts.summary()}")

@@ -111,10 +111,10 @@ class ActivationDivergence:
 
 @dataclass(frozen=True)
 class RankDivergence:
-    """What splitting one layer at one rank does, all else being float32.
+    """What fewer channels in one layer do, all else being float32.
 
     Args:
-        rank: channels between the parts; see :mod:`quantkit.structure.low_rank`.
+        rank: channels between its parts, or those that it makes; see :mod:`quantkit.structure`.
         divergence, noise: see :class:`WeightDivergence`.
     """
 
@@ -140,6 +140,9 @@ class RankDivergence:
         )
 
 
+_STRUCTURE = ("ranks", "input_ranks", "channels")
+
+
 @dataclass(frozen=True)
 class LayerSensitivity:
     """One layer's row.
@@ -152,6 +155,8 @@ class LayerSensitivity:
         ranks: one entry per rank of the outputs worth trying, from the smallest; empty if not
             requested, or if the layer cannot be split.
         input_ranks: the same of the inputs.
+        channels: one entry per number of channels worth making; empty if not requested, or if not
+            one layer alone reads them.
     """
 
     name: str
@@ -163,6 +168,7 @@ class LayerSensitivity:
     activations: tuple[ActivationDivergence, ...] = ()
     ranks: tuple[RankDivergence, ...] = ()
     input_ranks: tuple[RankDivergence, ...] = ()
+    channels: tuple[RankDivergence, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form of the file."""
@@ -176,8 +182,8 @@ class LayerSensitivity:
             "activations": [each.to_json() for each in self.activations],
             **{
                 key: [each.to_json() for each in found]
-                for key, found in (("ranks", self.ranks), ("input_ranks", self.input_ranks))
-                if found
+                for key in _STRUCTURE
+                if (found := getattr(self, key))
             },
         }
 
@@ -199,7 +205,7 @@ class LayerSensitivity:
             activations=tuple(map(ActivationDivergence.from_json, row.children("activations"))),
             **{
                 key: tuple(map(RankDivergence.from_json, row.children(key)))
-                for key in ("ranks", "input_ranks")
+                for key in _STRUCTURE
                 if row.has(key)
             },
         )

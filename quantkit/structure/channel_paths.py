@@ -1,8 +1,8 @@
 """Layers whose channels only one other layer reads, and the graph with some of these left out.
 
 From a layer's input the channels are followed back to the one layer that makes them, through nodes
-that compute each channel on its own (:mod:`quantkit.graph.operators.passing`). Nothing else may read
-them on the way: channels of a residual sum, for one, are needed by all layers behind it.
+that compute each channel on its own (:mod:`quantkit.graph.operators.passing`). Nothing else may
+read them on the way: channels of a residual sum, for one, are needed by all layers behind it.
 """
 
 from __future__ import annotations
@@ -58,8 +58,12 @@ class ChannelPath:
     @property
     def counts(self) -> tuple[int, ...]:
         """Of channels to keep that are worth trying, from the smallest."""
-        found = {MULTIPLE * round(share * self.channels / MULTIPLE) for share in SHARES}
+        found = {self.count(share) for share in SHARES}
         return tuple(sorted(count for count in found if self.saves(count)))
+
+    def count(self, share: float) -> int:
+        """``share`` of the channels, rounded to what kernels compute at a time."""
+        return max(MULTIPLE, MULTIPLE * round(share * self.channels / MULTIPLE))
 
     def saves(self, count: int) -> bool:
         """Whether there are more than ``count`` channels."""
@@ -100,9 +104,7 @@ def _dimensions(editor: GraphEditor) -> Dimensions:
 class _Search:
     """From one layer's input back to the layer that makes its channels."""
 
-    def __init__(
-        self, editor: GraphEditor, dimensions: Dimensions, consumer: LayerWeight
-    ) -> None:
+    def __init__(self, editor: GraphEditor, dimensions: Dimensions, consumer: LayerWeight) -> None:
         self._editor, self._dimensions, self._consumer = editor, dimensions, consumer
         self._carried: dict[str, Channels] = {}
         self._nodes: dict[int, tuple[onnx.NodeProto, Passing, Channels]] = {}
@@ -125,14 +127,14 @@ class _Search:
         pending = [(value, Channels(axis, channels))]
         while pending:
             value, where = pending.pop()
-            if self._carried.setdefault(value, where) != where:
+            if value in self._carried:
+                if self._carried[value] != where:
+                    return None
+                continue
+            self._carried[value] = where
+            if (sources := self._sources(value, where)) is None:
                 return None
-            sources = self._sources(value, where)
-            if sources is None:
-                return None
-            pending += [each for each in sources if each[0] not in self._carried]
-            if any(self._carried.get(name, each) != each for name, each in sources):
-                return None
+            pending += sources
         if len(self._producers) != 1 or not self._is_closed():
             return None
         ((name, (_, made)),) = self._producers.items()
@@ -183,9 +185,7 @@ class _Search:
                 onward.append((str(name), sources[position]))
         return onward if onward else None
 
-    def _producer(
-        self, node: onnx.NodeProto, value: str, where: Channels
-    ) -> LayerWeight | None:
+    def _producer(self, node: onnx.NodeProto, value: str, where: Channels) -> LayerWeight | None:
         for weight in layer_weights(self._editor).values():
             if weight.node is node:
                 shape = weight.matrix_shape
@@ -295,4 +295,6 @@ def _cut(editor: GraphEditor, path: ChannelPath, count: int, seen: Covariance | 
 
 def _first(matrix: np.ndarray, channels: int, count: int) -> FewerInputs:
     taps = matrix.reshape(len(matrix), channels, -1)[:, :count]
-    return FewerInputs(np.arange(count), taps.reshape(len(matrix), -1), np.zeros(len(matrix), np.float32))
+    return FewerInputs(
+        np.arange(count), taps.reshape(len(matrix), -1), np.zeros(len(matrix), np.float32)
+    )

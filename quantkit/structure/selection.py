@@ -7,16 +7,16 @@ them, x_D ≈ A x_S + c, and the prediction is a part of the layer that reads th
 
 with the mean m and the covariance C of x over unlabelled audio. That is channel pruning by least
 squares (Y. He, X. Zhang and J. Sun, "Channel Pruning for Accelerating Very Deep Neural Networks",
-2017; J.-H. Luo, J. Wu and W. Lin, "ThiNet", 2017). Where zeros stand beside real values, as those of
-padding and of masks, c would be wrong: there m is zero and C the second moments about zero, which
-zeros do not change, and c = 0.
+2017; J.-H. Luo, J. Wu and W. Lin, "ThiNet", 2017). Where zeros stand beside real values, as those
+of padding and of masks, c would be wrong: there m is zero and C the second moments about zero,
+which zeros do not change, and c = 0.
 
-S is found greedily. With R the covariance of what the channels chosen so far do not predict, and the
-metric G = Σ_k W_kᵀ W_k of the layer over its taps, each step takes the channel i that lessens the
-expected error tr(G R) most, by (R G R)_ii / R_ii: column subset selection (A. Farahat, A. Ghodsi and
-M. Kamel, "Efficient greedy feature selection for unsupervised learning", 2013). So a channel that is
-constant, or like another, or that the layer hardly weighs, goes first, and of fewer channels each is
-among those of more.
+S is found greedily. With R the covariance of what the channels chosen so far do not predict, and
+the metric G = Σ_k W_kᵀ W_k of the layer over its taps, each step takes the channel i that lessens
+the expected error tr(G R) most, by (R G R)_ii / R_ii: column subset selection (A. Farahat, A.
+Ghodsi and M. Kamel, "Efficient greedy feature selection for unsupervised learning", 2013). So a
+channel that is constant, or like another, or that the layer hardly weighs, goes first, and of fewer
+channels each is among those of more.
 """
 
 from __future__ import annotations
@@ -74,6 +74,11 @@ class Selection:
         ridge = _LEAST_VARIANCE * max(float(np.trace(inputs.values)), 1e-30) / count
         self._covariance = inputs.values + ridge * np.eye(count)
         self._mean = inputs.mean
+
+    @property
+    def channels(self) -> int:
+        """Of the input."""
+        return len(self._mean)
 
     @cached_property
     def order(self) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from quantkit.errors import FormatError
-from quantkit.graph.plan import LayerPlan, Plan, Ranks, read_plan, write_plan
+from quantkit.graph.plan import LayerPlan, Plan, Structure, read_plan, write_plan
 
 PLAN = Plan(
     layers=(
@@ -103,7 +103,7 @@ def test_wrong_plan_is_refused(change, message, tmp_path: Path) -> None:
 
 
 def test_ranks_are_read_back_and_stand_only_where_there_are_some(tmp_path: Path) -> None:
-    plan = replace(PLAN, structure={"first": Ranks(8), "second": Ranks(16, 4)})
+    plan = replace(PLAN, structure={"first": Structure(8), "second": Structure(16, 4)})
     write_plan(plan, tmp_path / "plan.json")
     assert read_plan(tmp_path / "plan.json") == plan
     assert plan.to_json()["structure"] == {

@@ -10,10 +10,11 @@ import pytest
 from quantkit.calibration.data import CalibrationData
 from quantkit.errors import FormatError, InputError
 from quantkit.graph.artifact import read_info, save_model
-from quantkit.graph.plan import Ranks, read_plan, write_plan
+from quantkit.graph.plan import Structure, read_plan, write_plan
 from quantkit.planning.size import with_sizes
 from quantkit.quantization import QuantizeSettings, quantize_model
-from quantkit.quantization.choices.settings import LayerRule, RankRule
+from quantkit.quantization.choices.settings import LayerRule
+from quantkit.quantization.choices.structure_rules import RankRule
 from quantkit.quantization.inspection import inspect_model
 from quantkit.quantization.prepare import prepare
 from quantkit.quantization.prepared import PreparedModel
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 HALF = QuantizeSettings(compute="static", ranks=(RankRule.parse("layer[2-4]*=1/4"),))
 
-RANKS = {"layer2.conv": Ranks(24), "layer3.conv": Ranks(24), "layer4.conv": Ranks(32)}
+RANKS = {"layer2.conv": Structure(24), "layer3.conv": Structure(24), "layer4.conv": Structure(32)}
 
 
 @pytest.fixture
@@ -90,7 +91,10 @@ def test_a_layer_with_taps_can_read_fewer_channels(source, clips, tmp_path) -> N
     assert shapes["layer2.conv"] == (96, 24, 1)
     assert shapes["layer3.conv.first"] == (48, 96, 1)
     assert shapes["layer3.conv"] == (96, 48, 7)
-    assert made.plan.structure == {"layer2.conv": Ranks(24, 48), "layer3.conv": Ranks(0, 48)}
+    assert made.plan.structure == {
+        "layer2.conv": Structure(24, 48),
+        "layer3.conv": Structure(0, 48),
+    }
 
 
 def test_a_float_model_can_have_layers_of_lower_rank(source, clips, run, tmp_path) -> None:
@@ -128,10 +132,10 @@ def test_ranks_need_clips(source, tmp_path) -> None:
 
 def test_ranks_of_a_plan_that_cannot_be_are_refused(source, clips, tmp_path) -> None:
     plan = with_sizes(source, HALF)
-    wrong = type(plan)(**{**plan.__dict__, "structure": {"layer2.conv": Ranks(90)}})
+    wrong = type(plan)(**{**plan.__dict__, "structure": {"layer2.conv": Structure(90)}})
     with pytest.raises(FormatError, match=r"layer layer2\.conv cannot have rank 90"):
         quantize_model(source, tmp_path / "made.onnx", wrong, clips)
-    unknown = type(plan)(**{**plan.__dict__, "structure": {"layer99": Ranks(8)}})
+    unknown = type(plan)(**{**plan.__dict__, "structure": {"layer99": Structure(8)}})
     with pytest.raises(FormatError, match="layer layer99 cannot be split"):
         quantize_model(source, tmp_path / "made.onnx", unknown, clips)
 
@@ -140,7 +144,7 @@ def test_a_later_rule_wins_and_one_that_saves_nothing_is_refused(source) -> None
     prepared = PreparedModel(source)
     rules = tuple(map(RankRule.parse, ("Conv=1/4", "layer3.conv=40")))
     assigned = prepare(prepared, QuantizeSettings(ranks=rules))
-    assert assigned.plan.structure["layer3.conv"] == Ranks(40)
+    assert assigned.plan.structure["layer3.conv"] == Structure(40)
     assert "layer6.conv" not in assigned.plan.structure
     for pattern in ("layer6.conv=2", "layer2.conv=95"):
         with pytest.raises(InputError, match=r"--rank: layer.* saves nothing"):
@@ -158,7 +162,7 @@ def test_ranks_that_are_none_are_refused(text: str) -> None:
 def test_the_whole_model_is_kept_beside_the_split_one(source, clips) -> None:
     prepared = PreparedModel(source)
     feeds = CalibrationData(clips, prepared.info)
-    split = prepared.structured({"layer2.conv": Ranks(24)}, feeds)
+    split = prepared.structured({"layer2.conv": Structure(24)}, feeds)
     assert split.whole is prepared
     assert split.structured({}) is prepared
     assert len(split.layers_of(split.graph())) == len(prepared.layers_of(prepared.graph())) + 1

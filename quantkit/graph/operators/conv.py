@@ -159,9 +159,7 @@ class Conv(Operator):
         return ""
 
 
-def _shifted_bias(
-    editor: GraphEditor, node: onnx.NodeProto, shift: FloatArray, suffix: str
-) -> str:
+def _shifted_bias(editor: GraphEditor, node: onnx.NodeProto, shift: FloatArray, suffix: str) -> str:
     """A new constant: the bias of ``node``, which it need not have, plus ``shift``."""
     given = editor.input_array(node, 2)
     name = node.input[2] if given is not None else f"{node.name}.bias"

@@ -34,6 +34,11 @@ class Product(Operator):
         reduce, expand = (
             self._laid_out(editor, node, each) for each in (halves.reduce, halves.expand)
         )
+        first, second = self.without_bias(node), copy_node(node)
+        first.name = halves.name
+        first.output[0] = second.input[0] = editor.free_name(f"{node.output[0]}.in")
+        first.input[1] = editor.constant(f"{node.input[1]}.in", reduce)
+        second.input[1] = editor.constant(f"{node.input[1]}.out", expand)
         self._shift_bias(editor, node, second, halves.shift)
         return first, second
 

@@ -11,10 +11,10 @@ from quantkit.calibration.data import CalibrationData
 from quantkit.disk.files import sha256_of
 from quantkit.errors import InputError
 from quantkit.graph.artifact import save_model
-from quantkit.graph.plan import Ranks
+from quantkit.graph.plan import Structure
 from quantkit.planning.latency import LayerTimes, RankTimes
 from quantkit.planning.optimal import Planner
-from quantkit.planning.ranks import choose_ranks
+from quantkit.planning.structure import choose_structure
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.sensitivity.table import RankDivergence, Sensitivity
@@ -44,7 +44,7 @@ def times_of_ranks(source: Path) -> RankTimes:
         for name in LAYERS:
             layers[name + ".in"] = rank / 96
             layers[name] = rank / 96 / 7
-        split.append((dict.fromkeys(LAYERS, Ranks(rank)), layer_times(layers, 0.8)))
+        split.append((dict.fromkeys(LAYERS, Structure(rank)), layer_times(layers, 0.8)))
     whole = replace(layer_times(dict.fromkeys(names, 1.0), 0.6), model_sha256=sha256_of(source))
     return RankTimes(whole, tuple(split), LAYERS)
 
@@ -75,7 +75,7 @@ def chosen(source: Path, sensitivity: Sensitivity, limit_ms: float, **options):
     settings = QuantizeSettings(compute="static")
     planner = Planner.of(prepared, sensitivity, settings, times=times.whole)
     feeds = CalibrationData([], prepared.info)
-    return choose_ranks(planner, sensitivity, times, BUDGET, limit_ms, feeds, **options)
+    return choose_structure(planner, sensitivity, times, BUDGET, limit_ms, feeds, **options)
 
 
 def test_the_layers_are_those_of_the_model(source) -> None:
@@ -99,7 +99,7 @@ def test_the_layer_that_costs_least_is_split_and_no_more_than_needed(source, sen
     assert found.milliseconds(times.of(found.model.structure)) <= 6.2
     higher = min((each for each in LAYERS[name].ranks if each > rank), default=None)
     if higher is not None:
-        assert times.of({name: Ranks(higher)}).whole["static"] > 6.2
+        assert times.of({name: Structure(higher)}).whole["static"] > 6.2
 
 
 def test_a_shorter_limit_splits_more(source, sensitivity) -> None:
@@ -127,7 +127,7 @@ def test_a_plan_without_ranks_stays_where_it_is_better(source, sensitivity) -> N
 
 def test_times_lie_on_a_line_between_the_measured_ranks(source) -> None:
     times = times_of_ranks(source)
-    split = times.of({"layer3.conv": Ranks(36)})
+    split = times.of({"layer3.conv": Structure(36)})
     assert split.layers["layer3.conv.in"]["static"] == pytest.approx(36 / 96)
     assert split.layers["layer3.conv"]["static"] == pytest.approx(36 / 96 / 7)
     assert split.layers["layer2.conv"] == times.whole.layers["layer2.conv"]
@@ -137,13 +137,13 @@ def test_times_lie_on_a_line_between_the_measured_ranks(source) -> None:
 
 def test_parts_that_read_fewer_channels_take_less(source) -> None:
     times = times_of_ranks(source)
-    split = times.of({"layer3.conv": Ranks(36, 48)}).layers
+    split = times.of({"layer3.conv": Structure(36, 48)}).layers
     assert list(split)[2:5] == ["layer3.conv.first", "layer3.conv.in", "layer3.conv"]
     assert split["layer3.conv.in"]["static"] == pytest.approx(36 / 96 / 2)
     assert split["layer3.conv.first"]["static"] == pytest.approx(48 / 96 / 7)
 
 
-@pytest.mark.parametrize("ranks", [Ranks(36), Ranks(0, 48), Ranks(36, 48)])
+@pytest.mark.parametrize("ranks", [Structure(36), Structure(0, 48), Structure(36, 48)])
 def test_a_layer_is_reckoned_with_what_it_adds_to_the_whole(source, ranks) -> None:
     times = times_of_ranks(source)
     structure = {"layer3.conv": ranks}
@@ -155,4 +155,4 @@ def test_a_layer_is_reckoned_with_what_it_adds_to_the_whole(source, ranks) -> No
 
 def test_a_layer_that_was_not_timed_is_named(source) -> None:
     with pytest.raises(InputError, match=r"layer1\.conv was not timed with lower ranks"):
-        times_of_ranks(source).of({"layer1.conv": Ranks(24)})
+        times_of_ranks(source).of({"layer1.conv": Structure(24)})
