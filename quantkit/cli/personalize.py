@@ -201,11 +201,15 @@ def _window(said: str | None) -> WindowChoice:
 
 def _tell(made: Personalized) -> None:
     summary = made.summary
+    if summary.latency is not None and not summary.latency.is_kept:
+        warn(summary.latency.in_words)
     echo(
         f"{summary.destination}: {(summary.size_bytes or 0):,} of {summary.budget_bytes:,} bytes, "
         f"{summary.source_bytes / max(1, summary.size_bytes or 1):.1f} times smaller than float32; "
         f"{made.lint.summary()}"
     )
+    if summary.latency is not None and summary.latency.is_kept:
+        echo(f"  {summary.latency.in_words}")
     for line in summary.changed_in_words():
         echo(f"  {line}")
     if summary.measured_divergence is not None:

@@ -137,13 +137,21 @@ def _subtitle(summary: PersonalizeSummary) -> str:
     return f"Calibrated on {clips}{length}{where}{chosen}"
 
 
+# Where the latency stands among the cards.
+_LATENCY = 3
+
+
 def _at_a_glance(summary: PersonalizeSummary, plan: Plan | None) -> str:
     cards = [
         _size_card(summary, plan),
         _changes_card(summary),
         _divergence_card(summary),
+        _latency_card(summary),
         _time_card(summary),
     ]
+    missed = summary.latency is not None and not summary.latency.is_kept
+    if missed:
+        cards.insert(0, cards.pop(_LATENCY))
     notes = "".join(f"<li>{escape(warning)}</li>" for warning in summary.warnings)
     if notes:
         notes = f'<ul class="notes">{notes}</ul>'
@@ -179,6 +187,19 @@ def _changes_card(summary: PersonalizeSummary) -> str:
     lines = [f"{each.in_words[:1].upper()}{each.in_words[1:]}." for each in (first, *others)]
     lines.append(f"Against float32, on {summary.compared_in_words}; in brackets, 95 % intervals.")
     return _card("Text that changed", f"{f.percent(first.share)} % of {first.unit}", lines)
+
+
+def _latency_card(summary: PersonalizeSummary) -> str:
+    found = summary.latency
+    if found is None:
+        return ""
+    kept = "It is kept." if found.is_kept else "It is NOT kept: allow more, or a larger file."
+    lines = [
+        f"The limit was {found.limit_ms:.3g} ms. {kept}",
+        f"Predicted: {found.predicted_ms:.3g} ms; float32 takes {found.float32_ms:.3g} ms.",
+        "One thread of this host, on the clip of median length.",
+    ]
+    return _card("Latency", f"{found.measured_ms:.3g} ms", lines)
 
 
 def _divergence_card(summary: PersonalizeSummary) -> str:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from quantkit.planning.finished_latency import FinishedLatency
 from quantkit.report.left_out import left_out_in_words
 from quantkit.text.changes import TextChanges, excerpt
 
@@ -43,6 +44,7 @@ class PersonalizeSummary:
         predicted_interval: 95 % interval on other audio of this kind; None if the plan was not
             tried, or on few clips.
         measured_divergence, measured_interval: the same of the artifact.
+        latency: of the artifact; None if no limit was given.
         compared_clips: number of clips of that measurement; an even selection.
         steps: in order.
         reasons: see :func:`~quantkit.personalization.reasons.reasons`.
@@ -64,6 +66,7 @@ class PersonalizeSummary:
     predicted_interval: tuple[float, float] | None = None
     measured_divergence: float | None = None
     measured_interval: tuple[float, float] | None = None
+    latency: FinishedLatency | None = None
     compared_clips: int = 0
     steps: tuple[Step, ...] = ()
     reasons: tuple[str, ...] = ()
@@ -98,7 +101,12 @@ class PersonalizeSummary:
         """The object of ``quantkit personalize --json``."""
         destination = None if self.destination is None else str(self.destination)
         changes = None if self.changes is None else self.changes.to_json()
-        return asdict(self) | {"destination": destination, "changes": changes}
+        latency = None if self.latency is None else self.latency.to_json()
+        return asdict(self) | {
+            "destination": destination,
+            "changes": changes,
+            "latency": latency,
+        }
 
 
 def audio_warnings(

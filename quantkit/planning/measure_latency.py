@@ -49,6 +49,8 @@ TIMED: tuple[Compute, ...] = ("float32", "static", "dynamic")
 
 _PART = "layer times"
 # Of the largest rank that saves something: between them, times are nearly linear.
+# Behind each median of finished files.
+_RUNS_OF_FILES = 25
 # Of its channels that each layer makes while fewer are timed.
 _SHARE_OF_CHANNELS = 0.5
 _SHARES = (0.3, 0.8)
@@ -195,6 +197,16 @@ def measure_split_times(
     )
     known = whole.reference_ms and times.reference_ms
     return times.scaled(whole.reference_ms / times.reference_ms) if known else times
+
+
+def milliseconds_of_files(paths: Sequence[Path], feeds: CalibrationData) -> list[float]:
+    """Of a run of each file on the clip of median length: medians, in turns, on one thread.
+
+    Raises:
+        ModelError: ONNX Runtime cannot run one of them.
+        CorpusError: there is no clip.
+    """
+    return _whole(paths, typical_clip(feeds), 1, _RUNS_OF_FILES)[0]
 
 
 def _measured(
