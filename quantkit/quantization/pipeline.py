@@ -214,9 +214,11 @@ def _required(
     feeds: CalibrationData | None, structure: Mapping[str, Structure]
 ) -> CalibrationData | None:
     if feeds is None and structure:
+        name, found = next(iter(structure.items()))
+        what = "rank" if found.is_split else "number of channels"
         raise InputError(
-            f"the structure of layer {next(iter(structure))} needs clips, to find what its output "
-            "is made of: give a folder of audio (--audio DIR)"
+            f"the {what} of layer {name} needs clips, to find what its output is made of: give a "
+            "folder of audio (--audio DIR)"
         )
     return feeds
 

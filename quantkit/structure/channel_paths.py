@@ -19,7 +19,13 @@ from quantkit.errors import FormatError
 from quantkit.graph.dead_code import drop_unread_initializers
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.operators import LayerWeight, layer_weights
-from quantkit.graph.operators.passing import Channels, Dimensions, Passing, passing
+from quantkit.graph.operators.passing import (
+    Channels,
+    Dimensions,
+    Passing,
+    asks_other_sizes,
+    passing,
+)
 from quantkit.structure.low_rank import Covariance
 from quantkit.structure.output_moments import ChannelMoments
 from quantkit.structure.selection import FewerInputs, Selection
@@ -204,9 +210,13 @@ class _Search:
         """Whether nothing else reads the channels."""
         readers = {id(self._consumer.node), *self._nodes}
         for value in self._carried:
-            users = self._editor.consumers.get(value, [])
-            if value in self._editor.outputs or any(id(user) not in readers for user in users):
+            if value in self._editor.outputs:
                 return False
+            for user in self._editor.consumers.get(value, []):
+                if id(user) not in readers and not asks_other_sizes(
+                    self._editor, user, self._carried[value], self._dimensions
+                ):
+                    return False
         # The layer at the end reads them as what it multiplies only.
         return list(self._consumer.node.input).count(self._consumer.node.input[0]) == 1
 

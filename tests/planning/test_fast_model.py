@@ -13,6 +13,7 @@ from quantkit.errors import InputError
 from quantkit.graph.plan import Structure
 from quantkit.personalization.pipeline import PersonalizeSettings, personalize
 from quantkit.planning import fast_model as module
+from quantkit.planning.channel_times import ChannelTimes
 from quantkit.planning.fast_model import FastModel, LatencyRequest, fast_model
 from quantkit.planning.latency import LayerTimes, RankTimes
 from quantkit.quantization.choices.settings import LayerRule, QuantizeSettings
@@ -101,7 +102,11 @@ def slower(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
         found = by_products(model, dict(model.structure)).scaled(said["factor"])
         return LayerTimes(**{**found.__dict__, "model_sha256": model.sha256})
 
+    def channels(model, calibration, names, whole, cache=None) -> ChannelTimes:
+        return ChannelTimes(whole, whole)
+
     monkeypatch.setattr(module, "measure_rank_times", ranks)
+    monkeypatch.setattr(module, "measure_channel_times", channels)
     monkeypatch.setattr(module, "measure_split_times", split)
     return said
 
@@ -157,7 +162,7 @@ def test_layers_that_rules_name_stay_whole(prepared, feeds, table, slower) -> No
 
 
 def test_an_impossible_limit_is_refused(prepared, feeds, table, slower) -> None:
-    with pytest.raises(InputError, match=r"no ranks and kernels run in 0\.5 ms"):
+    with pytest.raises(InputError, match=r"no structure and kernels run in 0\.5 ms"):
         fast(prepared, feeds, table, "0.5ms")
 
 

@@ -107,7 +107,9 @@ def test_a_shorter_limit_splits_more(source, sensitivity) -> None:
 
 
 def test_an_impossible_limit_names_the_fastest(source, sensitivity) -> None:
-    with pytest.raises(InputError, match=r"no ranks and kernels run in 1 ms .* the fastest take"):
+    with pytest.raises(
+        InputError, match=r"no structure and kernels run in 1 ms .* the fastest take"
+    ):
         chosen(source, sensitivity, 1.0)
 
 

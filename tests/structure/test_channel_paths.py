@@ -249,6 +249,22 @@ def in_the_output() -> onnx.ModelProto:
     return model
 
 
+def with_shape(**attributes: int) -> onnx.ModelProto:
+    model = feed_forward()
+    model.graph.node.append(node("Shape", ["a"], ["sizes"], "sizes", **attributes))
+    model.graph.output.append(helper.make_tensor_value_info("sizes", TensorProto.INT64, None))
+    return model
+
+
+def test_who_asks_for_other_sizes_needs_no_channels() -> None:
+    assert set(channel_paths(with_shape(start=1, end=2))) == {"up"}
+    looked_up = with_shape()
+    looked_up.graph.output.pop()
+    looked_up.graph.initializer.append(numpy_helper.from_array(np.int64(1), "one_i"))
+    looked_up.graph.node.append(node("Gather", ["sizes", "one_i"], ["frames"], "frames"))
+    assert set(channel_paths(looked_up)) == {"up"}
+
+
 def across_a_residual_sum() -> onnx.ModelProto:
     nodes = [
         node("MatMul", ["x", "w1"], ["u"], "one"),
@@ -277,7 +293,15 @@ def across_a_layer_norm() -> onnx.ModelProto:
 
 
 @pytest.mark.parametrize(
-    "model", [read_twice(), in_the_output(), across_a_residual_sum(), across_a_layer_norm()]
+    "model",
+    [
+        read_twice(),
+        in_the_output(),
+        with_shape(),
+        with_shape(start=2),
+        across_a_residual_sum(),
+        across_a_layer_norm(),
+    ],
 )
 def test_channels_that_others_need_stay(model: onnx.ModelProto) -> None:
     assert channel_paths(model) == {}

@@ -249,3 +249,30 @@ _RULES: tuple[Passing, ...] = (
 def passing(node: onnx.NodeProto) -> Passing | None:
     """The rule for nodes of this type; None where channels do not pass."""
     return next((rule for rule in _RULES if node.op_type in rule.names), None)
+
+
+def asks_other_sizes(
+    editor: GraphEditor, node: onnx.NodeProto, where: Channels, dimensions: Dimensions
+) -> bool:
+    """Whether ``node`` reads only how long other dimensions of a value are than its channels'.
+
+    Args:
+        where: the channels lie in the value.
+    """
+    given = dimensions(node.input[0])
+    if node.op_type != "Shape" or given is None:
+        return False
+    attributes = editor.attributes(node)
+    axis, count = where.axis + len(given), len(given)
+    start, end = attributes.get("start", 0), attributes.get("end", count)
+    first, behind = (each + count if each < 0 else each for each in (start, end))
+    if not first <= axis < behind:
+        return True
+    users = editor.consumers.get(node.output[0], [])
+    return bool(users) and all(_takes_another(editor, user, axis - first) for user in users)
+
+
+def _takes_another(editor: GraphEditor, node: onnx.NodeProto, index: int) -> bool:
+    """Whether ``node`` looks up other entries of a shape than that at ``index``."""
+    taken = editor.input_array(node, 1) if node.op_type == "Gather" else None
+    return taken is not None and all(0 <= each != index for each in taken.reshape(-1).tolist())
