@@ -12,12 +12,14 @@ from quantkit.disk.files import sha256_of
 from quantkit.errors import InputError
 from quantkit.graph.artifact import save_model
 from quantkit.graph.plan import Structure
+from quantkit.planning.channel_times import ChannelTimes
 from quantkit.planning.latency import LayerTimes, RankTimes
 from quantkit.planning.optimal import Planner
 from quantkit.planning.structure import choose_structure
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.sensitivity.table import RankDivergence, Sensitivity
+from quantkit.structure.channel_paths import channel_paths
 from quantkit.structure.layers import Splittable, splittable_layers
 from tests.planning.synthetic import synthetic_sensitivity
 from tests.small_model import masked_convolutions
@@ -158,3 +160,51 @@ def test_a_layer_is_reckoned_with_what_it_adds_to_the_whole(source, ranks) -> No
 def test_a_layer_that_was_not_timed_is_named(source) -> None:
     with pytest.raises(InputError, match=r"layer1\.conv was not timed with lower ranks"):
         times_of_ranks(source).of({"layer1.conv": Structure(24)})
+
+
+def fewer_times(source: Path) -> ChannelTimes:
+    """With half of its channels a layer takes half as long, and so does the one behind it."""
+    whole = times_of_ranks(source).whole
+    paths = {
+        name: path
+        for name, path in channel_paths(PreparedModel(source).graph()).items()
+        if name in LAYERS
+    }
+    cut = dict.fromkeys(whole.layers, 1.0) | {"layer2.conv": 0.5, "layer3.conv": 0.25}
+    cut["layer4.conv"] = 0.5
+    return ChannelTimes(whole, layer_times(cut, 0.6), dict.fromkeys(paths, 48), paths)
+
+
+def with_channels(table: Sensitivity, divergence: float) -> Sensitivity:
+    """Channels of the second layer cost this where half of them are left, those of the third all
+    that there is."""
+    factors = {"layer2.conv": divergence, "layer3.conv": 1e3}
+    rows = []
+    for row in table.layers:
+        counts = (48, 72) if row.name in factors else ()
+        found = tuple(
+            RankDivergence(count, factors[row.name] * (96 - count) / 48, 0.1) for count in counts
+        )
+        rows.append(replace(row, channels=found))
+    return replace(table, layers=tuple(rows))
+
+
+def test_channels_are_left_out_where_that_costs_less_than_a_rank(source, sensitivity) -> None:
+    table = with_channels(sensitivity, 1e-4)
+    found = chosen(source, table, 6.2, fewer=fewer_times(source))
+    assert found.model.structure == {"layer2.conv": Structure(channels=72)}
+    assert found.divergence == pytest.approx(0.5e-4)
+
+
+def test_ranks_stay_where_channels_cost_more(source, sensitivity) -> None:
+    table = with_channels(sensitivity, 1e3)
+    found = chosen(source, table, 6.2, fewer=fewer_times(source))
+    assert found.model.structure == chosen(source, sensitivity, 6.2).model.structure
+
+
+def test_a_budget_counts_what_both_layers_save(source, sensitivity) -> None:
+    table = with_channels(sensitivity, 1e-4)
+    found = chosen(source, table, 5.7, fewer=fewer_times(source))
+    assert found.model.structure == {"layer2.conv": Structure(channels=48)}
+    # Two layers of half the products, and what is around them as before.
+    assert found.milliseconds(fewer_times(source).cut) == pytest.approx(5.6 - 0.25 - 0.5)

@@ -69,14 +69,22 @@ def test_a_rank_of_the_inputs_does_what_the_split_model_does(table, source, tmp_
     assert found > 0.01
 
 
+def test_fewer_channels_do_what_the_model_with_fewer_does(table, source, tmp_path) -> None:
+    (fewest, *_) = table.layer("layer3.conv").channels
+    found = split_alone(source, Structure(channels=fewest.rank), tmp_path)
+    assert fewest.divergence == pytest.approx(found, rel=0.01)
+    assert found > 0.01
+
+
 def test_higher_ranks_lose_less(table) -> None:
     for row in table.layers:
-        for side in (row.ranks, row.input_ranks):
+        for side in (row.ranks, row.input_ranks, row.channels):
             noises = [each.noise for each in side]
             assert noises == sorted(noises, reverse=True)
 
 
 def test_layers_that_cannot_be_split_have_no_ranks(table) -> None:
+    assert table.layer("layer6.conv").channels == ()
     assert table.layer("layer6.conv").ranks == ()
     assert table.layer("layer5.conv").input_ranks == ()
 
