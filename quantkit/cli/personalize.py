@@ -61,8 +61,8 @@ from quantkit.sensitivity.divergence_settings import CANDIDATES
     "--max-latency",
     metavar="TIME",
     help="What a run may take on this host, such as 20ms, or 0.13x of what float32 takes; then "
-    "kernels are chosen, too, and layers are split in two of lower rank. Takes several times as "
-    "long.",
+    "kernels are chosen, too, layers are split in two of lower rank, and make fewer channels. "
+    "Takes several times as long.",
 )
 @audio_options(" of the user; 10 to 100 are good", required=True)
 @click.option(

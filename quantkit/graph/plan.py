@@ -212,6 +212,21 @@ def structure_json(structure: Mapping[str, Structure]) -> dict[str, dict[str, in
     return {name: {k: v for k, v in each.items() if v} for name, each in named.items()}
 
 
+def structure_in_words(structure: Mapping[str, Structure]) -> tuple[str, ...]:
+    """What was done to layers as a whole: a line for each kind of it.
+
+    >>> structure_in_words({"layer8": Structure(channels=144), "layer9": Structure(160, 96)})[1]
+    'with so many of their channels: layer8 (144)'
+    """
+    split = [f"{name} ({each.ranks})" for name, each in structure.items() if each.is_split]
+    fewer = [f"{name} ({each.channels})" for name, each in structure.items() if each.channels]
+    lines = (
+        ("split, with so many channels between the parts", split),
+        ("with so many of their channels", fewer),
+    )
+    return tuple(f"{words}: {', '.join(layers)}" for words, layers in lines if layers)
+
+
 def _structure(plan: Fields) -> dict[str, Structure]:
     layers = plan.child("structure")
     found = {}

@@ -13,7 +13,7 @@ from html import escape
 from pathlib import Path
 
 from quantkit.disk.files import write_text
-from quantkit.graph.plan import Plan
+from quantkit.graph.plan import Plan, structure_in_words
 from quantkit.personalization.page_style import STYLE
 from quantkit.personalization.plots.colours import (
     bits_label,
@@ -137,21 +137,17 @@ def _subtitle(summary: PersonalizeSummary) -> str:
     return f"Calibrated on {clips}{length}{where}{chosen}"
 
 
-# Where the latency stands among the cards.
-_LATENCY = 3
-
-
 def _at_a_glance(summary: PersonalizeSummary, plan: Plan | None) -> str:
+    latency = _latency_card(summary)
+    is_missed = summary.latency is not None and not summary.latency.is_kept
     cards = [
+        latency if is_missed else "",
         _size_card(summary, plan),
         _changes_card(summary),
         _divergence_card(summary),
-        _latency_card(summary),
+        "" if is_missed else latency,
         _time_card(summary),
     ]
-    missed = summary.latency is not None and not summary.latency.is_kept
-    if missed:
-        cards.insert(0, cards.pop(_LATENCY))
     notes = "".join(f"<li>{escape(warning)}</li>" for warning in summary.warnings)
     if notes:
         notes = f'<ul class="notes">{notes}</ul>'
@@ -262,8 +258,10 @@ def _layers(plan: Plan | None, sensitivity: Sensitivity | None) -> str:
     ]
     table = layer_table(plan, sensitivity)
     in_figures = _folded(table, partial(_with_room, table.columns), open_=len(plan.layers) <= 24)
+    words = structure_in_words(plan.structure)
+    structure = "".join(f"<p>Layers {escape(line)}.</p>" for line in words)
     return (
-        f'<h2 id="layers">What became of each layer</h2>{"".join(legends)}'
+        f'<h2 id="layers">What became of each layer</h2>{structure}{"".join(legends)}'
         f"{figures_html([layer_map(plan)])}{in_figures}"
     )
 
