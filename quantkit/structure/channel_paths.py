@@ -84,9 +84,10 @@ def channel_paths(model: onnx.ModelProto) -> dict[str, ChannelPath]:
 def _paths(editor: GraphEditor) -> dict[str, ChannelPath]:
     dimensions = _dimensions(editor)
     weights = layer_weights(editor)
+    layers = {id(weight.node): weight for weight in weights.values()}
     found: dict[str, ChannelPath] = {}
     for weight in weights.values():
-        path = _Search(editor, dimensions, weight).path()
+        path = _Search(editor, dimensions, layers, weight).path()
         if path is not None:
             found[path.producer] = path
     return {name: found[name] for name in weights if name in found}
@@ -110,8 +111,15 @@ def _dimensions(editor: GraphEditor) -> Dimensions:
 class _Search:
     """From one layer's input back to the layer that makes its channels."""
 
-    def __init__(self, editor: GraphEditor, dimensions: Dimensions, consumer: LayerWeight) -> None:
-        self._editor, self._dimensions, self._consumer = editor, dimensions, consumer
+    def __init__(
+        self,
+        editor: GraphEditor,
+        dimensions: Dimensions,
+        layers: Mapping[int, LayerWeight],
+        consumer: LayerWeight,
+    ) -> None:
+        self._editor, self._dimensions, self._layers = editor, dimensions, layers
+        self._consumer = consumer
         self._carried: dict[str, Channels] = {}
         self._nodes: dict[int, tuple[onnx.NodeProto, Passing, Channels]] = {}
         self._places: list[tuple[onnx.NodeProto, int, Channels]] = []
@@ -192,13 +200,12 @@ class _Search:
         return onward if onward else None
 
     def _producer(self, node: onnx.NodeProto, value: str, where: Channels) -> LayerWeight | None:
-        for weight in layer_weights(self._editor).values():
-            if weight.node is node:
-                shape = weight.matrix_shape
-                axis = self._from_last(weight.operator.output_axis(self._editor, node), value)
-                fits = shape is not None and shape[0] == where.size and axis == where.axis
-                return weight if fits else None
-        return None
+        weight = self._layers.get(id(node))
+        shape = None if weight is None else weight.matrix_shape
+        if weight is None or shape is None or shape[0] != where.size:
+            return None
+        axis = self._from_last(weight.operator.output_axis(self._editor, node), value)
+        return weight if axis == where.axis else None
 
     def _from_last(self, axis: int, value: str) -> int | None:
         if axis < 0:
