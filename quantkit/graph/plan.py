@@ -97,11 +97,14 @@ class Structure:
         inputs: likewise channels behind a first layer that makes them of the inputs; 0 for none.
         channels: that it makes, in place of all; 0 for all. Before a gated linear unit, in each
             half.
+        mean: whether it makes the mean of what it computes alone, so that what only it needs goes:
+            a layer of rank 0.
     """
 
     outputs: int = 0
     inputs: int = 0
     channels: int = 0
+    mean: bool = False
 
     @property
     def is_split(self) -> bool:
@@ -114,6 +117,8 @@ class Structure:
         return Structure(self.outputs, self.inputs)
 
     def __str__(self) -> str:
+        if self.mean:
+            return "its mean"
         ranks = f"{self.inputs} → {self.outputs}" if self.inputs else str(self.outputs)
         return ranks if not self.channels else self._with_channels(ranks)
 
@@ -209,7 +214,11 @@ def structure_json(structure: Mapping[str, Structure]) -> dict[str, dict[str, in
         name: {"rank": each.outputs, "input_rank": each.inputs, "channels": each.channels}
         for name, each in structure.items()
     }
-    return {name: {k: v for k, v in each.items() if v} for name, each in named.items()}
+    return {
+        # A rank of 0 is the mean alone.
+        name: {k: v for k, v in each.items() if v} or {"rank": 0}
+        for name, each in named.items()
+    }
 
 
 def structure_in_words(structure: Mapping[str, Structure]) -> tuple[str, ...]:
@@ -220,9 +229,11 @@ def structure_in_words(structure: Mapping[str, Structure]) -> tuple[str, ...]:
     """
     split = [f"{name} ({each.ranks})" for name, each in structure.items() if each.is_split]
     fewer = [f"{name} ({each.channels})" for name, each in structure.items() if each.channels]
+    means = [name for name, each in structure.items() if each.mean]
     lines = (
         ("split, with so many channels between the parts", split),
         ("with so many of their channels", fewer),
+        ("that make their mean alone", means),
     )
     return tuple(f"{words}: {', '.join(layers)}" for words, layers in lines if layers)
 
@@ -233,6 +244,10 @@ def _structure(plan: Fields) -> dict[str, Structure]:
     for name in layers.names():
         layer = layers.child(name)
         layer.only(_STRUCTURE)
+        numbers = [layer.whole(key, limits=Range(0)) for key in _STRUCTURE if layer.has(key)]
+        if numbers == [0] and layer.has("rank"):
+            found[name] = Structure(mean=True)
+            continue
         found[name] = Structure(
             *(layer.whole(key, limits=Range(1)) if layer.has(key) else 0 for key in _STRUCTURE)
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from quantkit.quantization.choices.settings import (
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 from quantkit.sensitivity.table import Sensitivity
+from quantkit.structure.branches import branch_ends
 from quantkit.structure.channel_paths import channel_paths
 
 # How often ranks are chosen, for times of which those of the chosen ones have shown more; and how
@@ -145,10 +146,19 @@ def fast_model(
         return whole
     unsplit = planner(True).estimate(request.budget_bytes, limit_ms)
     usual = planner(False)
+    branches = _droppable(prepared, sensitivity, named | {n for each in usual.ties for n in each})
     allowed, chosen, split = limit_ms, None, times.whole
     for _ in range(_ROUNDS):
         found = choose_structure(
-            usual, sensitivity, times, request.budget_bytes, allowed, feeds, unsplit, fewer
+            usual,
+            sensitivity,
+            times,
+            request.budget_bytes,
+            allowed,
+            feeds,
+            unsplit,
+            fewer,
+            branches,
         )
         if not found.model.structure:
             return whole
@@ -171,6 +181,22 @@ def fast_model(
         notify=notify,
     )
     return FastModel(chosen.model, table, split, limit_ms, float32_ms, chosen.divergence)
+
+
+def _droppable(
+    prepared: PreparedModel, sensitivity: Sensitivity, kept: Collection[str]
+) -> dict[str, tuple[str, ...]]:
+    """Layers that may make their mean alone, each with those that only it needs.
+
+    Args:
+        kept: layers that are to stay what they are.
+    """
+    ends = branch_ends(prepared.graph())
+    return {
+        row.name: ends[row.name]
+        for row in sensitivity.layers
+        if row.mean and row.name in ends and not {row.name, *ends[row.name]} & set(kept)
+    }
 
 
 def _named(settings: QuantizeSettings, prepared: PreparedModel) -> set[str]:

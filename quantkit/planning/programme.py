@@ -57,6 +57,7 @@ class Option:
         structure: of the layer as a whole; its parts all have ``choice``. None for one layer of
             all channels.
         reads: channels that it reads, as the layer that makes them makes no others; 0 for all.
+        is_gone: whether there is no such layer, as the one that needs it makes its mean alone.
     """
 
     choice: LayerChoice
@@ -66,16 +67,27 @@ class Option:
     milliseconds: float = 0.0
     structure: Structure | None = None
     reads: int = 0
+    is_gone: bool = False
+
+    @property
+    def is_mean(self) -> bool:
+        """Whether the layer makes its mean alone."""
+        return self.structure is not None and self.structure.mean
 
     @property
     def makes(self) -> int:
         """Channels that the layer makes; 0 for all."""
         return 0 if self.structure is None else self.structure.channels
 
+    @property
+    def _bound(self) -> tuple[int, int, bool, bool]:
+        """What other layers have to fit."""
+        return self.makes, self.reads, self.is_mean, self.is_gone
+
     def dominates(self, other: Option) -> bool:
-        """Whether it is at least as good as ``other`` in every respect, for the same channels."""
+        """Whether it is as good as ``other`` in every respect, where all others can stay."""
         return (
-            (self.makes, self.reads) == (other.makes, other.reads)
+            self._bound == other._bound
             and self.divergence <= other.divergence
             and self.bytes <= other.bytes
             and self.milliseconds <= other.milliseconds
@@ -122,6 +134,8 @@ class Programme:
             group have options with the same codecs.
         readers: the layer that alone reads the channels of another, by the name of that one: it
             reads what the other makes.
+        needed_by: the layer that alone needs another, by the name of that one: it goes where the
+            other makes its mean alone.
     """
 
     def __init__(
@@ -129,8 +143,9 @@ class Programme:
         options: Mapping[str, Sequence[Option]],
         ties: Groups = (),
         readers: Mapping[str, str] | None = None,
+        needed_by: Mapping[str, str] | None = None,
     ) -> None:
-        self.ties, self.readers = ties, readers or {}
+        self.ties, self.readers, self.needed_by = ties, readers or {}, needed_by or {}
         tied = {name for group in ties for name in group}
         self.options = {
             name: undominated(each, same_codec=name in tied) for name, each in options.items()
@@ -176,7 +191,7 @@ class Programme:
         unit: float = 1.0,
         gap: float = _RELATIVE_GAP,
     ) -> Solution | None:
-        matrices = _Matrices(options, self.ties, self.readers)
+        matrices = _Matrices(options, self.ties, self.readers, self.needed_by)
         within = budget
         while True:
             solution = matrices.solve(objective, within, limit_ms, unit, gap)
@@ -194,9 +209,10 @@ class _Matrices:
         options: Mapping[str, Sequence[Option]],
         ties: Groups,
         readers: Mapping[str, str],
+        needed_by: Mapping[str, str],
     ) -> None:
         self.columns = [(name, option) for name, each in options.items() for option in each]
-        self.ties, self.readers = ties, readers
+        self.ties, self.readers, self.needed_by = ties, readers, needed_by
         tables = {t: size for _, option in self.columns for t, size in option.tables.items()}
         self.tables = list(tables.items())
 
@@ -217,7 +233,7 @@ class _Matrices:
         """
         costs = self._bytes() if objective == "bytes" else self._values(objective)
         constraints = [self._one_option_each(), *self._tables_of_decoders()]
-        constraints += [*self._same_codecs(), *self._same_channels()]
+        constraints += [*self._same_codecs(), *self._same_channels(), *self._branches()]
         if budget is not None:
             constraints.append(LinearConstraint(self._bytes()[None, :] / _MB, ub=budget / _MB))
         if limit_ms is not None:
@@ -287,6 +303,18 @@ class _Matrices:
                 row = rows.setdefault((makers[name], option.reads), len(rows))
                 entries.append((row, i, -1.0))
         return [LinearConstraint(self._matrix(entries, len(rows)), lb=0, ub=0)] if rows else []
+
+    def _branches(self) -> list[LinearConstraint]:
+        """x[l, is gone] − x[the one that needs l, its mean] = 0 for every layer that can go."""
+        rows = {name: row for row, name in enumerate(self.needed_by)}
+        entries: list[tuple[int, int, float]] = []
+        for i, (name, option) in enumerate(self.columns):
+            if option.is_gone:
+                entries.append((rows[name], i, 1.0))
+            if option.is_mean:
+                users = (row for other, row in rows.items() if self.needed_by[other] == name)
+                entries += [(row, i, -1.0) for row in users]
+        return [LinearConstraint(self._matrix(entries, len(rows)), lb=0, ub=0)] if entries else []
 
     def _matrix(self, entries: Sequence[tuple[int, int, float]], rows: int) -> csr_array:
         row, column, value = zip(*entries, strict=True)

@@ -14,6 +14,8 @@ Or the layer makes n channels of all, and reads as many as the layer before it m
 
     d(n, c) ≈ d(n) + d(c).
 
+Or it makes its mean alone, and all layers that only it needs are gone.
+
 This decides the structure. Codecs of what comes of it are then decided anew, from what is measured
 on that model.
 """
@@ -65,6 +67,7 @@ def choose_structure(
     feeds: CalibrationData,
     unsplit: Solution | None = None,
     fewer: ChannelTimes | None = None,
+    branches: Mapping[str, Sequence[str]] | None = None,
 ) -> Structured:
     """The model split so that the plan of least divergence keeps to budget and limit.
 
@@ -77,21 +80,25 @@ def choose_structure(
         unsplit: the best without structure, where there is one: it is kept unless another is
             better.
         fewer: times with fewer channels; None: all layers make all of theirs.
+        branches: layers that may make their mean alone, each with those that only it needs.
 
     Raises:
         InputError: no structure keeps to the limit, or to the budget.
     """
+    ends = branches or {}
     options = {
         name: [
             *each,
             *(_of_ranks(name, each, sensitivity, times) if name in times.layers else ()),
             *(() if fewer is None else _of_channels(name, each, sensitivity, fewer)),
+            *_of_branches(name, each, sensitivity, ends),
         ]
         for name, each in planner.options.items()
     }
+    needed_by = {name: end for end, others in ends.items() for name in others}
     paths = {} if fewer is None else fewer.paths
     readers = {name: path.consumer for name, path in paths.items()}
-    programme = Programme(options, planner.ties, readers)
+    programme = Programme(options, planner.ties, readers, needed_by)
     solution = programme.least_divergence(budget_bytes - planner.sizes.base, limit_ms)
     if unsplit is not None and (solution is None or unsplit.divergence <= solution.divergence):
         return Structured(planner.source, 0.0)
@@ -111,6 +118,7 @@ def choose_structure(
     computes = {
         part: option.choice.compute
         for name, option in solution.options.items()
+        if not option.is_gone and not option.is_mean
         for part in _parts(name, option, times)
     }
     made = planner.source.structured(structure, feeds)
@@ -124,6 +132,8 @@ def _parts(name: str, option: Option, times: RankTimes) -> tuple[str, ...]:
 
 
 def _divergence(sensitivity: Sensitivity, name: str, structure: Structure) -> float:
+    if structure.mean:
+        return sensitivity.layer(name).mean[0].divergence
     if structure.is_split:
         return _divergences(sensitivity, name)[structure]
     return _of_counts(sensitivity, name)[structure.channels]
@@ -180,6 +190,22 @@ def _of_channels(
                     )
                 )
     return list(undominated(found))
+
+
+def _of_branches(
+    name: str,
+    whole: Sequence[Option],
+    sensitivity: Sensitivity,
+    branches: Mapping[str, Sequence[str]],
+) -> list[Option]:
+    """Its mean alone, which takes next to no time and bytes; or nothing, where another does so."""
+    free = replace(whole[0], divergence=0.0, bytes=0, tables={}, milliseconds=0.0)
+    if name in branches:
+        (mean,) = sensitivity.layer(name).mean
+        return [replace(free, divergence=mean.divergence, structure=Structure(mean=True))]
+    if any(name in others for others in branches.values()):
+        return [replace(free, is_gone=True)]
+    return []
 
 
 def _of_counts(sensitivity: Sensitivity, name: str) -> dict[int, float]:

@@ -38,6 +38,7 @@ from quantkit.quantization.choices.settings import LayerChoice
 from quantkit.quantization.equalize.balancing import insert_balances
 from quantkit.quantization.equalize.conditioning import condition
 from quantkit.quantization.tied_weights import limited_layers, separate_transposes
+from quantkit.structure.branches import keep_means
 from quantkit.structure.channel_paths import keep_channels, see_channels
 from quantkit.structure.layers import Seen, see_layers, split_layers
 from quantkit.structure.low_rank import Covariance
@@ -358,8 +359,11 @@ def _restructured(
     structure: Mapping[str, Structure],
     clips: CalibrationData | None = None,
 ) -> onnx.ModelProto:
-    """The graph of ``whole`` with fewer channels first, and then with layers of lower rank."""
+    """The graph of ``whole`` without some branches, with fewer channels, and with lower ranks."""
     model = whole.graph(skip_passes)
+    means = [name for name, each in structure.items() if each.mean]
+    if means:
+        keep_means(model, means, None if clips is None else whole.seen(skip_passes, means, clips))
     channels = {name: each.channels for name, each in structure.items() if each.channels}
     ranks = {name: each.ranks for name, each in structure.items() if each.is_split}
     if channels:
@@ -367,7 +371,7 @@ def _restructured(
         keep_channels(model, channels, read)
     if ranks and clips is not None:
         # Layers that read or make fewer channels compute something else.
-        fewer = see_layers(model, ranks, clips) if channels else None
+        fewer = see_layers(model, ranks, clips) if channels or means else None
         split_layers(model, ranks, fewer or whole.seen(skip_passes, ranks, clips))
     else:
         split_layers(model, ranks, None)

@@ -77,7 +77,7 @@ class AnalysisSettings:
             "reference": str(self.reference),
             "fitting": self.fitting.to_json(),
             "divergence": None if self.divergence is None else self.divergence.to_json(),
-            **({"ranks": True, "channels": True} if self.ranks else {}),
+            **({"ranks": True, "channels": True, "mean": True} if self.ranks else {}),
         }
 
 
@@ -272,6 +272,7 @@ def _rows(
                 ranks=structure.ranks,
                 input_ranks=structure.input_ranks,
                 channels=structure.channels,
+                mean=structure.mean,
             )
         )
     return tuple(rows)

@@ -30,6 +30,7 @@ from quantkit.sensitivity.layerwise import Unit, Walk
 from quantkit.sensitivity.reference import Reference
 from quantkit.sensitivity.table import RankDivergence
 from quantkit.sensitivity.trial import LayerTrial
+from quantkit.structure.branches import branch_ends
 from quantkit.structure.channel_paths import ChannelPath, channel_paths
 from quantkit.structure.layers import Seen, splittable_layers
 from quantkit.structure.low_rank import Covariance, low_input_rank, low_rank
@@ -43,11 +44,13 @@ class StructureDivergences:
     Args:
         ranks, input_ranks: of its outputs and of its inputs; none where it cannot be split.
         channels: that it makes; none where more than one layer reads them.
+        mean: of the mean of its output alone; none where it ends no branch.
     """
 
     ranks: tuple[RankDivergence, ...] = ()
     input_ranks: tuple[RankDivergence, ...] = ()
     channels: tuple[RankDivergence, ...] = ()
+    mean: tuple[RankDivergence, ...] = ()
 
     def to_json(self) -> dict[str, list[dict[str, object]]]:
         """For the cache."""
@@ -59,7 +62,7 @@ class StructureDivergences:
         return cls(*(tuple(map(RankDivergence.from_json, fields.children(key))) for key in _FIELDS))
 
 
-_FIELDS = ("ranks", "input_ranks", "channels")
+_FIELDS = ("ranks", "input_ranks", "channels", "mean")
 
 
 def measure_structures(
@@ -88,7 +91,7 @@ def measure_structures(
         ModelError, CorpusError, OutputError: see
             :func:`~quantkit.sensitivity.divergence.measure_divergence`.
     """
-    parts = (cache or AnalysisCache(None)).within({"structure": settings.to_json()})
+    parts = (cache or AnalysisCache(None)).within({"structures": settings.to_json()})
     paths = channel_paths(model)
     read = {paths[name].consumer: paths[name] for name in channels}
     tried = [layer.name for layer in layers if layer.name in seen or layer.name in read]
@@ -100,7 +103,7 @@ def measure_structures(
     if len(found) == len(tried):
         return _by_producer(found, read)
     weights = CandidateWeights(model, layers, Observations(), PtqSettings())
-    splittable = splittable_layers(model)
+    splittable, ends = splittable_layers(model), branch_ends(model)
     clips = feeds.only(effort_for(settings, layers, feeds).clips)
     with (
         workers(settings.workers) as pool,
@@ -129,7 +132,8 @@ def measure_structures(
                 layer_ranks, shown = splittable[name], seen[name]
                 outputs = pool.map(partial(one.outputs, shown), layer_ranks.ranks)
                 inputs = pool.map(partial(one.inputs, shown), layer_ranks.input_ranks)
-                made = StructureDivergences(tuple(outputs), tuple(inputs))
+                mean = pool.map(partial(one.outputs, shown), [0] if name in ends else [])
+                made = StructureDivergences(tuple(outputs), tuple(inputs), mean=tuple(mean))
             if name in read:
                 selection = Selection(one.matrix, channels[read[name].producer])
                 kept = pool.map(partial(one.channels, selection), read[name].counts)

@@ -134,13 +134,13 @@ class RankDivergence:
             FormatError: a field is missing or wrong.
         """
         return cls(
-            row.whole("rank", limits=Range(1)),
+            row.whole("rank", limits=Range(0)),
             row.number("divergence", limits=_ERROR, finite=False),
             row.number("noise", limits=_NOISE, finite=False),
         )
 
 
-_STRUCTURE = ("ranks", "input_ranks", "channels")
+_STRUCTURE = ("ranks", "input_ranks", "channels", "mean")
 
 
 @dataclass(frozen=True)
@@ -157,6 +157,8 @@ class LayerSensitivity:
         input_ranks: the same of the inputs.
         channels: one entry per number of channels worth making; empty if not requested, or if not
             one layer alone reads them.
+        mean: one entry, of rank 0, for the mean of its output alone; empty if not requested, or if
+            it ends no branch.
     """
 
     name: str
@@ -169,6 +171,7 @@ class LayerSensitivity:
     ranks: tuple[RankDivergence, ...] = ()
     input_ranks: tuple[RankDivergence, ...] = ()
     channels: tuple[RankDivergence, ...] = ()
+    mean: tuple[RankDivergence, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form of the file."""

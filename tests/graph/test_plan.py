@@ -107,12 +107,13 @@ STRUCTURE = {
     "second": Structure(16, 4),
     "third": Structure(channels=24),
     "fourth": Structure(8, channels=24),
+    "fifth": Structure(mean=True),
 }
 
 
 def test_the_structure_of_a_layer_is_told_in_words() -> None:
     words = [str(each) for each in STRUCTURE.values()]
-    assert words == ["8", "4 → 16", "24 channels", "24 channels, 8"]
+    assert words == ["8", "4 → 16", "24 channels", "24 channels, 8", "its mean"]
 
 
 def test_ranks_are_read_back_and_stand_only_where_there_are_some(tmp_path: Path) -> None:
@@ -124,6 +125,7 @@ def test_ranks_are_read_back_and_stand_only_where_there_are_some(tmp_path: Path)
         "second": {"rank": 16, "input_rank": 4},
         "third": {"channels": 24},
         "fourth": {"rank": 8, "channels": 24},
+        "fifth": {"rank": 0},
     }
     assert "structure" not in PLAN.to_json()
 
@@ -132,7 +134,7 @@ def test_ranks_are_read_back_and_stand_only_where_there_are_some(tmp_path: Path)
     ("structure", "message"),
     [
         ({"first": 8}, "first"),
-        ({"first": {"rank": 0}}, "rank"),
+        ({"first": {"rank": 0, "channels": 8}}, "rank"),
         ({"first": {}}, "none of rank, input_rank, channels"),
         ({"first": {"rank": 8, "kernel": 3}}, "kernel"),
     ],

@@ -276,3 +276,13 @@ def _takes_another(editor: GraphEditor, node: onnx.NodeProto, index: int) -> boo
     """Whether ``node`` looks up other entries of a shape than that at ``index``."""
     taken = editor.input_array(node, 1) if node.op_type == "Gather" else None
     return taken is not None and all(0 <= each != index for each in taken.reshape(-1).tolist())
+
+
+def adds(node: onnx.NodeProto) -> bool:
+    """Whether ``node`` is a sum of its operands."""
+    return node.op_type in ("Add", "Sum")
+
+
+def scales(node: onnx.NodeProto) -> bool:
+    """Whether ``node`` multiplies or divides its operands."""
+    return node.op_type in ("Mul", "Div")
