@@ -248,9 +248,10 @@ def _structure(plan: Fields) -> dict[str, Structure]:
         if numbers == [0] and layer.has("rank"):
             found[name] = Structure(mean=True)
             continue
-        found[name] = Structure(
-            *(layer.whole(key, limits=Range(1)) if layer.has(key) else 0 for key in _STRUCTURE)
+        rank, input_rank, channels = (
+            layer.whole(key, limits=Range(1)) if layer.has(key) else 0 for key in _STRUCTURE
         )
+        found[name] = Structure(rank, input_rank, channels)
         if found[name] == Structure():
             raise FormatError(f"structure: layer {name} has none of {', '.join(_STRUCTURE)}")
     return found

@@ -204,3 +204,31 @@ def test_fewer_channels_dominate_only_the_same() -> None:
     worse = Option(choice(), 0.3, 300, structure=Structure(channels=8))
     found = undominated([whole, fewer, reading, worse])
     assert sorted(map(id, found)) == sorted(map(id, [whole, fewer, reading]))
+
+
+def with_a_branch(seed: int) -> dict[str, list[Option]]:
+    """Layer 1 may make its mean alone, and then layer 0, which it alone needs, is gone."""
+    draw = random.Random(seed)
+    options = {name: each for name, each in random_options(seed).items() if name != "layer4"}
+    free = Option(choice(), 0.0, 0)
+    options["layer0"].append(replace(free, is_gone=True))
+    cost = 10 ** draw.uniform(-4, 1)
+    options["layer1"].append(replace(free, divergence=cost, structure=Structure(mean=True)))
+    return options
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_layer_goes_only_where_the_one_that_needs_it_makes_its_mean(seed) -> None:
+    options = with_a_branch(seed)
+    possible = [
+        solution
+        for solution in every_solution(options)
+        if solution.options["layer0"].is_gone == solution.options["layer1"].is_mean
+    ]
+    sizes = sorted(each.bytes for each in possible)
+    budget = sizes[len(sizes) * (seed + 1) // 12]
+    found = Programme(options, needed_by={"layer0": "layer1"}).least_divergence(budget)
+    best = min((each for each in possible if each.bytes <= budget), key=divergence)
+    assert found is not None
+    assert found.options["layer0"].is_gone == found.options["layer1"].is_mean
+    assert found.divergence == pytest.approx(best.divergence, rel=1e-5)
