@@ -33,7 +33,8 @@ from quantkit.personalization.pipeline import PersonalizeSettings, personalize
 from quantkit.quantization import quantize_model
 from quantkit.quantization.choices.presets import preset
 from quantkit.quantization.choices.ptq import PtqSettings
-from quantkit.quantization.choices.settings import QuantizeSettings, RankRule
+from quantkit.quantization.choices.settings import QuantizeSettings
+from quantkit.quantization.choices.structure_rules import RankRule
 from quantkit.runtime.interleaved import Effort, interleaved_seconds
 from quantkit.runtime.recognizer import Recognizer
 from quantkit.runtime.session import create_session
@@ -155,7 +156,7 @@ def report(made: Sequence[Made], dev: Corpus, theirs: Path | None) -> str:
         edits = f"{100 * scores[-1].change:+.1f} % [{100 * low:+.1f}, {100 * high:+.1f}]"
         size = f"{openvino_peer.size(theirs) / 1e6:.2f}"
         rows.insert(0, [NNCF, f"{faster[-1]:.1f}×", size, "–", edits, ""])
-    header = ["file", "speed", "MB", "nats per frame", "edits [95 %]", "ranks, layer by layer"]
+    header = ["file", "speed", "MB", "nats per frame", "edits [95 %]", "structure, layer by layer"]
     return "\n\n".join(
         [
             "## Layers of lower rank",
@@ -164,8 +165,8 @@ def report(made: Sequence[Made], dev: Corpus, theirs: Path | None) -> str:
             "of LibriSpeech's training speakers. Speed against float32 in ONNX Runtime on "
             f"{_FRAMES} frames, one thread, files in turns, median processor time; divergence and "
             f"edits on {len(dev)} clips of its dev speakers. A limit is of the clip of median "
-            f"length among the {_CLIPS}. Ranks: of the outputs, or inputs → outputs, where 0 is "
-            f"none. {host()}.",
+            f"length among the {_CLIPS}. Structure: ranks of the outputs, or inputs → outputs, "
+            f"where 0 is none; or numbers of channels. {host()}.",
             table(header, rows),
         ]
     )

@@ -9,6 +9,7 @@ import click
 from quantkit.api.inspect import inspect
 from quantkit.cli.framework import Argument, Command, echo
 from quantkit.cli.streams import echo_json
+from quantkit.graph.plan import structure_in_words
 from quantkit.quantization.inspection import InspectedLayer, Inspection
 from quantkit.report.terminal import Column, print_table
 
@@ -53,9 +54,8 @@ def command(model: Path, as_json: bool, runtime: bool) -> None:
     )
     if inspection.unpacked_from:
         echo(f"  unpacked from the file of checksum {inspection.unpacked_from}")
-    if inspection.structure:
-        ranks = ", ".join(f"{name} ({rank})" for name, rank in inspection.structure.items())
-        echo(f"  split, with so many channels between the parts: {ranks}")
+    for line in structure_in_words(inspection.structure):
+        echo(f"  {line}")
     if inspection.hosts is not None and inspection.hosts.layers:
         made_for = f"--target-cpu {inspection.target_cpu}: " if inspection.target_cpu else ""
         echo(f"  {made_for}{inspection.hosts.summary()}")

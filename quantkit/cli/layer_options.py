@@ -19,8 +19,8 @@ from quantkit.quantization.choices.settings import (
     LayerRule,
     QuantizeSettings,
     RangeMethod,
-    RankRule,
 )
+from quantkit.quantization.choices.structure_rules import ChannelRule, RankRule
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,6 +64,14 @@ _OPTIONS = [
         "repeated; a later one wins. Needs --audio.",
     ),
     click.option(
+        "--channels",
+        multiple=True,
+        metavar="PATTERN=CHANNELS",
+        help="Of each layer that PATTERN picks, only the channels that the layer behind it needs "
+        "most: a number, or a share, such as layer8.conv=144 or *.fc1=3/4. That layer makes up for "
+        "the others. May be repeated; a later one wins. Needs --audio.",
+    ),
+    click.option(
         "--exclude",
         multiple=True,
         metavar="PATTERN",
@@ -104,6 +112,7 @@ class LayerOptions:
     activation_bits: int | None
     rules: tuple[str, ...]
     ranks: tuple[str, ...]
+    channels: tuple[str, ...]
     exclude: tuple[str, ...]
     range_method: RangeMethod
     percentile: float
@@ -122,6 +131,7 @@ class LayerOptions:
             activation_bits=self.activation_bits or settings.activation_bits,
             rules=(*settings.rules, *map(LayerRule.parse, self.rules)),
             ranks=(*settings.ranks, *map(RankRule.parse, self.ranks)),
+            channels=(*settings.channels, *map(ChannelRule.parse, self.channels)),
             exclude=settings.exclude + self.exclude,
             range=self.range_method,
             percentile=self.percentile,

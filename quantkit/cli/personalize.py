@@ -62,8 +62,8 @@ from quantkit.sensitivity.divergence_settings import CANDIDATES
     "--max-latency",
     metavar="TIME",
     help="What a run may take on this host, such as 20ms, or 0.13x of what float32 takes; then "
-    "kernels are chosen, too, and layers are split in two of lower rank. Takes several times as "
-    "long.",
+    "kernels are chosen, too, layers are split in two of lower rank, and make fewer channels. "
+    "Takes several times as long.",
 )
 @load_memory_option
 @audio_options(" of the user; 10 to 100 are good", required=True)
@@ -208,11 +208,15 @@ def _window(said: str | None) -> WindowChoice:
 
 def _tell(made: Personalized) -> None:
     summary = made.summary
+    if summary.latency is not None and not summary.latency.is_kept:
+        warn(summary.latency.in_words)
     echo(
         f"{summary.destination}: {(summary.size_bytes or 0):,} of {summary.budget_bytes:,} bytes, "
         f"{summary.source_bytes / max(1, summary.size_bytes or 1):.1f} times smaller than float32; "
         f"{made.lint.summary()}"
     )
+    if summary.latency is not None and summary.latency.is_kept:
+        echo(f"  {summary.latency.in_words}")
     for line in summary.changed_in_words():
         echo(f"  {line}")
     if summary.measured_divergence is not None:

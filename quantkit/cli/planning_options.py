@@ -41,7 +41,7 @@ _OPTIONS = (
         "--max-latency",
         metavar="TIME",
         help="optimal: what a run may take on this host, such as 30ms, or 0.4x of what float32 "
-        "takes; then kernels are chosen, too.",
+        "takes; then kernels are chosen, too, and with --audio lower ranks and fewer channels.",
     ),
     load_memory_option,
     click.option(

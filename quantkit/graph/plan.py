@@ -88,19 +88,43 @@ _OPTIONAL = ("options", "note")
 
 
 @dataclass(frozen=True, order=True)
-class Ranks:
-    """How a layer of the float model is split into two or three; see :mod:`quantkit.structure`.
+class Structure:
+    """What becomes of a layer of the float model as a whole; see :mod:`quantkit.structure`.
 
     Args:
-        outputs: channels before a last layer that makes the outputs of them; 0 for none.
-        inputs: channels behind a first layer that makes them of the inputs; 0 for none.
+        outputs: rank of the outputs: channels before a last layer that makes the outputs of them; 0
+            for none.
+        inputs: likewise channels behind a first layer that makes them of the inputs; 0 for none.
+        channels: that it makes, in place of all; 0 for all. Before a gated linear unit, in each
+            half.
+        mean: whether it makes the mean of what it computes alone, so that what only it needs goes:
+            a layer of rank 0.
     """
 
     outputs: int = 0
     inputs: int = 0
+    channels: int = 0
+    mean: bool = False
+
+    @property
+    def is_split(self) -> bool:
+        """Whether there are two layers or three."""
+        return bool(self.outputs or self.inputs)
+
+    @property
+    def ranks(self) -> Structure:
+        """The same with all channels."""
+        return Structure(self.outputs, self.inputs)
 
     def __str__(self) -> str:
-        return f"{self.inputs} → {self.outputs}" if self.inputs else str(self.outputs)
+        if self.mean:
+            return "its mean"
+        ranks = f"{self.inputs} → {self.outputs}" if self.inputs else str(self.outputs)
+        return ranks if not self.channels else self._with_channels(ranks)
+
+    def _with_channels(self, ranks: str) -> str:
+        made = f"{self.channels} channels"
+        return f"{made}, {ranks}" if self.is_split else made
 
 
 @dataclass(frozen=True)
@@ -119,8 +143,8 @@ class Plan:
             was adopted from; None: as is usual.
         fitting: how the numbers are found; see
             :class:`quantkit.quantization.choices.ptq.PtqSettings`. Empty if not recorded.
-        structure: ranks of the layers of the float model that are split; ``layers`` has a row for
-            each part.
+        structure: of the layers of the float model that are split or make fewer channels;
+            ``layers`` has a row for each part.
     """
 
     layers: tuple[LayerPlan, ...]
@@ -131,7 +155,7 @@ class Plan:
     target_runtime: str = ""
     keep_interface: bool | None = None
     fitting: Mapping[str, Any] = field(default_factory=dict)
-    structure: Mapping[str, Ranks] = field(default_factory=dict)
+    structure: Mapping[str, Structure] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The ``quantkit.plan/1`` object."""
@@ -180,25 +204,56 @@ class Plan:
         )
 
 
-def structure_json(structure: Mapping[str, Ranks]) -> dict[str, dict[str, int]]:
+#: Fields of one layer, in the order of :class:`Structure`'s.
+_STRUCTURE = ("rank", "input_rank", "channels")
+
+
+def structure_json(structure: Mapping[str, Structure]) -> dict[str, dict[str, int]]:
     """The field ``structure`` of a plan."""
-    named = {name: {"rank": r.outputs, "input_rank": r.inputs} for name, r in structure.items()}
-    return {name: {k: v for k, v in each.items() if v} for name, each in named.items()}
+    named = {
+        name: {"rank": each.outputs, "input_rank": each.inputs, "channels": each.channels}
+        for name, each in structure.items()
+    }
+    return {
+        # A rank of 0 is the mean alone.
+        name: {k: v for k, v in each.items() if v} or {"rank": 0}
+        for name, each in named.items()
+    }
 
 
-def _structure(plan: Fields) -> dict[str, Ranks]:
+def structure_in_words(structure: Mapping[str, Structure]) -> tuple[str, ...]:
+    """What was done to layers as a whole: a line for each kind of it.
+
+    >>> structure_in_words({"layer8": Structure(channels=144), "layer9": Structure(160, 96)})[1]
+    'with so many of their channels: layer8 (144)'
+    """
+    split = [f"{name} ({each.ranks})" for name, each in structure.items() if each.is_split]
+    fewer = [f"{name} ({each.channels})" for name, each in structure.items() if each.channels]
+    means = [name for name, each in structure.items() if each.mean]
+    lines = (
+        ("split, with so many channels between the parts", split),
+        ("with so many of their channels", fewer),
+        ("that make their mean alone", means),
+    )
+    return tuple(f"{words}: {', '.join(layers)}" for words, layers in lines if layers)
+
+
+def _structure(plan: Fields) -> dict[str, Structure]:
     layers = plan.child("structure")
     found = {}
     for name in layers.names():
         layer = layers.child(name)
-        layer.only(["rank", "input_rank"])
-        sides = [
-            layer.whole(key, limits=Range(1)) if layer.has(key) else 0
-            for key in ("rank", "input_rank")
-        ]
-        found[name] = Ranks(*sides)
-        if found[name] == Ranks():
-            raise FormatError(f"structure: layer {name} has neither rank nor input_rank")
+        layer.only(_STRUCTURE)
+        numbers = [layer.whole(key, limits=Range(0)) for key in _STRUCTURE if layer.has(key)]
+        if numbers == [0] and layer.has("rank"):
+            found[name] = Structure(mean=True)
+            continue
+        rank, input_rank, channels = (
+            layer.whole(key, limits=Range(1)) if layer.has(key) else 0 for key in _STRUCTURE
+        )
+        found[name] = Structure(rank, input_rank, channels)
+        if found[name] == Structure():
+            raise FormatError(f"structure: layer {name} has none of {', '.join(_STRUCTURE)}")
     return found
 
 

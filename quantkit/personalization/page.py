@@ -13,7 +13,7 @@ from html import escape
 from pathlib import Path
 
 from quantkit.disk.files import write_text
-from quantkit.graph.plan import Plan
+from quantkit.graph.plan import Plan, structure_in_words
 from quantkit.personalization.page_style import STYLE
 from quantkit.personalization.plots.colours import (
     bits_label,
@@ -138,10 +138,14 @@ def _subtitle(summary: PersonalizeSummary) -> str:
 
 
 def _at_a_glance(summary: PersonalizeSummary, plan: Plan | None) -> str:
+    latency = _latency_card(summary)
+    is_missed = summary.latency is not None and not summary.latency.is_kept
     cards = [
+        latency if is_missed else "",
         _size_card(summary, plan),
         _changes_card(summary),
         _divergence_card(summary),
+        "" if is_missed else latency,
         _time_card(summary),
     ]
     notes = "".join(f"<li>{escape(warning)}</li>" for warning in summary.warnings)
@@ -179,6 +183,19 @@ def _changes_card(summary: PersonalizeSummary) -> str:
     lines = [f"{each.in_words[:1].upper()}{each.in_words[1:]}." for each in (first, *others)]
     lines.append(f"Against float32, on {summary.compared_in_words}; in brackets, 95 % intervals.")
     return _card("Text that changed", f"{f.percent(first.share)} % of {first.unit}", lines)
+
+
+def _latency_card(summary: PersonalizeSummary) -> str:
+    found = summary.latency
+    if found is None:
+        return ""
+    kept = "It is kept." if found.is_kept else "It is NOT kept: allow more, or a larger file."
+    lines = [
+        f"The limit was {found.limit_ms:.3g} ms. {kept}",
+        f"Predicted: {found.predicted_ms:.3g} ms; float32 takes {found.float32_ms:.3g} ms.",
+        "One thread of this host, on the clip of median length.",
+    ]
+    return _card("Latency", f"{found.measured_ms:.3g} ms", lines)
 
 
 def _divergence_card(summary: PersonalizeSummary) -> str:
@@ -242,8 +259,10 @@ def _layers(plan: Plan | None, sensitivity: Sensitivity | None) -> str:
     ]
     table = layer_table(plan, sensitivity)
     in_figures = _folded(table, partial(_with_room, table.columns), open_=len(plan.layers) <= 24)
+    words = structure_in_words(plan.structure)
+    structure = "".join(f"<p>Layers {escape(line)}.</p>" for line in words)
     return (
-        f'<h2 id="layers">What became of each layer</h2>{"".join(legends)}'
+        f'<h2 id="layers">What became of each layer</h2>{structure}{"".join(legends)}'
         f"{figures_html([layer_map(plan)])}{in_figures}"
     )
 

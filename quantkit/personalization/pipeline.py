@@ -24,6 +24,7 @@ from quantkit.personalization.summary import PersonalizeSummary, Step, audio_war
 from quantkit.planning.budget import generous_budget, parse_budget, parse_latency
 from quantkit.planning.correction import Correction, PlanEvaluator, corrected_plan
 from quantkit.planning.fast_model import FastModel, LatencyRequest, fast_model
+from quantkit.planning.finished_latency import finished_latency
 from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE
 from quantkit.planning.load_limit import openable_plan
 from quantkit.planning.optimal import Planner
@@ -67,8 +68,8 @@ class PersonalizeSettings:
             small enough. 0 uses the sum of the single layers' divergences.
         max_input_divergence: see :func:`~quantkit.planning.optimal.optimal_plan`.
         max_latency: what a run on the clip of median length may take on this host, such as
-            ``20ms``, or ``0.13x`` of what float32 takes; then kernels are chosen, too, and layers
-            are split in two of lower rank. None: no limit.
+            ``20ms``, or ``0.13x`` of what float32 takes; then kernels are chosen, too, layers are
+            split in two of lower rank, and make fewer channels. None: no limit.
         load_memory: what opening the file in ONNX Runtime may take beyond the libraries, such as
             ``300MB``; codecs whose decoders take too much are then left out. None: no limit.
         window: of a Whisper; see :mod:`quantkit.personalization.shorter_windows`.
@@ -217,6 +218,16 @@ def personalize(
         malloc_trim()
     with clock.step("compare"):
         tell("compare", 0.0)
+        latency = None
+        if fast is not None:
+            latency = finished_latency(
+                prepared.source,
+                destination,
+                feeds,
+                limit_ms=fast.limit_ms,
+                predicted_ms=fast.times.predicted(result.plan),
+                float32_ms=fast.float32_ms,
+            )
         compared = _compared(feeds)
         comparison = compare_models(prepared, destination, compared, weighting=divergence.weighting)
         measured = comparison.divergence
@@ -236,6 +247,7 @@ def personalize(
         predicted_interval=found.foretold.interval,
         measured_divergence=measured.mean,
         measured_interval=measured.interval,
+        latency=latency,
         compared_clips=compared.recordings,
         parts=parts,
         steps=clock.steps,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from quantkit.personalization.parts import PartCost
+from quantkit.planning.finished_latency import FinishedLatency
 from quantkit.report.formatting import estimate
 from quantkit.report.left_out import left_out_in_words
 from quantkit.text.changes import TextChanges, excerpt
@@ -45,6 +46,7 @@ class PersonalizeSummary:
         predicted_interval: 95 % interval on other audio of this kind; None if the plan was not
             tried, or on few clips.
         measured_divergence, measured_interval: the same of the artifact.
+        latency: of the artifact; None if no limit was given.
         compared_clips: number of clips of that measurement; an even selection.
         parts: what each graph of the artifact costs alone; none where it has only one.
         steps: in order.
@@ -67,6 +69,7 @@ class PersonalizeSummary:
     predicted_interval: tuple[float, float] | None = None
     measured_divergence: float | None = None
     measured_interval: tuple[float, float] | None = None
+    latency: FinishedLatency | None = None
     compared_clips: int = 0
     parts: tuple[PartCost, ...] = ()
     steps: tuple[Step, ...] = ()
@@ -110,7 +113,12 @@ class PersonalizeSummary:
         """The object of ``quantkit personalize --json``."""
         destination = None if self.destination is None else str(self.destination)
         changes = None if self.changes is None else self.changes.to_json()
-        return asdict(self) | {"destination": destination, "changes": changes}
+        latency = None if self.latency is None else self.latency.to_json()
+        return asdict(self) | {
+            "destination": destination,
+            "changes": changes,
+            "latency": latency,
+        }
 
 
 def audio_warnings(

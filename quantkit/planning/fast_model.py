@@ -1,8 +1,8 @@
-"""The model that a latency needs: with layers split where that costs least, analysed and timed."""
+"""The model that a latency needs: with the structure that costs least, analysed and timed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,9 +10,13 @@ from quantkit.calibration.data import CalibrationData
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.planning.budget import parse_latency
 from quantkit.planning.latency import LayerTimes
-from quantkit.planning.measure_latency import measure_rank_times, measure_split_times
+from quantkit.planning.measure_latency import (
+    measure_channel_times,
+    measure_rank_times,
+    measure_split_times,
+)
 from quantkit.planning.optimal import Planner
-from quantkit.planning.ranks import choose_ranks
+from quantkit.planning.structure import choose_structure
 from quantkit.progress import Progress, no_progress
 from quantkit.quantization.choices.settings import (
     EXCLUSION,
@@ -23,6 +27,8 @@ from quantkit.quantization.choices.settings import (
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 from quantkit.sensitivity.table import Sensitivity
+from quantkit.structure.branches import branch_ends
+from quantkit.structure.channel_paths import channel_paths
 
 # How often ranks are chosen, for times of which those of the chosen ones have shown more; and how
 # near to the limit these are to be, as a share of it.
@@ -58,12 +64,12 @@ class FastModel:
     """A model whose plans can keep to a latency.
 
     Args:
-        model: with some layers split; the given one where none needs to be.
+        model: with some structure; the given one where it needs none.
         sensitivity: of that model.
         times: of its layers.
         limit_ms: the latency in milliseconds.
         float32_ms: of the float32 model, measured with ``times``.
-        divergence: of the ranks alone, in nats per frame, as if layers did not interact.
+        divergence: of the structure alone, in nats per frame, as if layers did not interact.
     """
 
     model: PreparedModel
@@ -92,11 +98,12 @@ def fast_model(
     progress: Progress | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> FastModel:
-    """Split the layers of ``prepared`` that the latency needs to be split.
+    """Give ``prepared`` the ranks and numbers of channels that the latency needs.
 
     Args:
         feeds: unlabelled clips, to time the layers, to find their parts, and to analyse these.
-        sensitivity: of ``prepared``; layers without divergences of ranks stay whole.
+        sensitivity: of ``prepared``; layers without divergences of ranks stay whole, and those
+            without divergences of channels make all.
         progress: see :data:`~quantkit.progress.Progress`.
         notify: is told what makes results less sure.
 
@@ -111,6 +118,13 @@ def fast_model(
     times = measure_rank_times(
         prepared, feeds, splittable, whole=request.whole, cache_folder=request.cache
     )
+    paths = channel_paths(prepared.graph())
+    shrinkable = [
+        row.name
+        for row in sensitivity.layers
+        if row.channels and row.name in paths and not {row.name, paths[row.name].consumer} & named
+    ]
+    fewer = measure_channel_times(prepared, feeds, shrinkable, times.whole, request.cache)
     if notify is not None and times.whole.disturbed:
         notify(times.whole.disturbance)
     float32_ms = times.whole.whole["float32"]
@@ -128,14 +142,23 @@ def fast_model(
         )
 
     whole = FastModel(prepared, sensitivity, times.whole, limit_ms, float32_ms)
-    if not splittable:
+    if not splittable and not shrinkable:
         return whole
     unsplit = planner(True).estimate(request.budget_bytes, limit_ms)
     usual = planner(False)
+    branches = _droppable(prepared, sensitivity, named | {n for each in usual.ties for n in each})
     allowed, chosen, split = limit_ms, None, times.whole
     for _ in range(_ROUNDS):
-        found = choose_ranks(
-            usual, sensitivity, times, request.budget_bytes, allowed, feeds, unsplit
+        found = choose_structure(
+            usual,
+            sensitivity,
+            times,
+            request.budget_bytes,
+            allowed,
+            feeds,
+            unsplit,
+            fewer,
+            branches,
         )
         if not found.model.structure:
             return whole
@@ -158,6 +181,22 @@ def fast_model(
         notify=notify,
     )
     return FastModel(chosen.model, table, split, limit_ms, float32_ms, chosen.divergence)
+
+
+def _droppable(
+    prepared: PreparedModel, sensitivity: Sensitivity, kept: Collection[str]
+) -> dict[str, tuple[str, ...]]:
+    """Layers that may make their mean alone, each with those that only it needs.
+
+    Args:
+        kept: layers that are to stay what they are.
+    """
+    ends = branch_ends(prepared.graph())
+    return {
+        row.name: ends[row.name]
+        for row in sensitivity.layers
+        if row.mean and row.name in ends and not {row.name, *ends[row.name]} & set(kept)
+    }
 
 
 def _named(settings: QuantizeSettings, prepared: PreparedModel) -> set[str]:

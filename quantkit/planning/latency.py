@@ -9,7 +9,7 @@ from typing import Any
 
 from quantkit.disk.files import read_json, write_json
 from quantkit.errors import FormatError, InputError
-from quantkit.graph.plan import COMPUTES, Compute, LayerPlan, Plan, Ranks
+from quantkit.graph.plan import COMPUTES, Compute, LayerPlan, Plan, Structure
 from quantkit.json_fields import Fields, Range
 from quantkit.structure.layers import FIRST, WITHIN, Splittable
 
@@ -178,10 +178,10 @@ class RankTimes:
     """
 
     whole: LayerTimes
-    split: tuple[tuple[Mapping[str, Ranks], LayerTimes], ...]
+    split: tuple[tuple[Mapping[str, Structure], LayerTimes], ...]
     layers: Mapping[str, Splittable] = field(default_factory=dict)
 
-    def of(self, structure: Mapping[str, Ranks]) -> LayerTimes:
+    def of(self, structure: Mapping[str, Structure]) -> LayerTimes:
         """The times of the model with the layers in ``structure`` split.
 
         A part's time is taken to be linear in the rank of the outputs between two measured ranks,
@@ -204,7 +204,7 @@ class RankTimes:
             whole[compute] = other + sum(own)
         return replace(self.whole, layers=layers, whole=whole)
 
-    def of_parts(self, name: str, ranks: Ranks, compute: Compute) -> float:
+    def of_parts(self, name: str, ranks: Structure, compute: Compute) -> float:
         """Milliseconds of all parts of one layer, of what lies around it, and of what they add.
 
         Raises:
@@ -223,7 +223,7 @@ class RankTimes:
         more = sum(others) / len(others) - self.whole.other(compute)
         return max(0.0, more) / max(1, len(self.layers))
 
-    def _parts(self, name: str, ranks: Ranks) -> dict[str, Milliseconds]:
+    def _parts(self, name: str, ranks: Structure) -> dict[str, Milliseconds]:
         layer = self.layers.get(name)
         if layer is None or len(self.split) < 2:
             raise InputError(f"layer {name} was not timed with lower ranks; measure them")

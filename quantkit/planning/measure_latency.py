@@ -25,8 +25,9 @@ from quantkit.codecs.catalogue import INT8
 from quantkit.disk.temporary import TemporaryFolder
 from quantkit.errors import CorpusError, InputError
 from quantkit.graph.layers import locate_layers
-from quantkit.graph.plan import Compute, Ranks, structure_json
+from quantkit.graph.plan import Compute, Structure, structure_json
 from quantkit.graph.single_file import single_file
+from quantkit.planning.channel_times import ChannelTimes
 from quantkit.planning.latency import LayerTimes, RankTimes
 from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import QuantizeSettings
@@ -38,6 +39,7 @@ from quantkit.runtime.optimised import name_before_fusion
 from quantkit.runtime.processor import processor
 from quantkit.runtime.session import create_session
 from quantkit.sensitivity.cache import AnalysisCache
+from quantkit.structure.channel_paths import channel_paths
 from quantkit.structure.layers import splittable_layers
 
 Inputs = Mapping[str, npt.NDArray[Any]]
@@ -47,6 +49,10 @@ TIMED: tuple[Compute, ...] = ("float32", "static", "dynamic")
 
 _PART = "layer times"
 # Of the largest rank that saves something: between them, times are nearly linear.
+# Behind each median of finished files.
+_RUNS_OF_FILES = 25
+# Of its channels that each layer makes while fewer are timed.
+_SHARE_OF_CHANNELS = 0.5
 _SHARES = (0.3, 0.8)
 # Shortest time slice of a scheduler.
 _TIME_SLICE_MS = 1.0
@@ -135,10 +141,36 @@ def measure_rank_times(
     layers = {name: layer for name, layer in splittable.items() if name in names}
     feeds, split = prepared.feeds(calibration), []
     for share in _SHARES if layers else ():
-        ranks = {name: Ranks(layer.nearest(share)) for name, layer in layers.items()}
+        ranks = {name: Structure(layer.nearest(share)) for name, layer in layers.items()}
         model = prepared.structured(ranks, feeds)
         split.append((ranks, measure_split_times(model, feeds, whole, cache_folder, threads, runs)))
     return RankTimes(whole, tuple(split), layers)
+
+
+def measure_channel_times(
+    source: Path | PreparedModel,
+    calibration: Calibration | CalibrationData,
+    names: Collection[str],
+    whole: LayerTimes,
+    cache_folder: Path | None = None,
+) -> ChannelTimes:
+    """The same with layers ``names`` making fewer channels, for any number: one is measured.
+
+    Args:
+        whole: of the model with all channels.
+
+    Raises:
+        ModelError, CorpusError, InputError: see :func:`measure_layer_times`.
+    """
+    prepared = PreparedModel.of(source)
+    feeds = prepared.feeds(calibration)
+    paths = {n: path for n, path in channel_paths(prepared.graph()).items() if n in names}
+    counts = {name: path.count(_SHARE_OF_CHANNELS) for name, path in paths.items()}
+    model = prepared.structured(
+        {n: Structure(channels=count) for n, count in counts.items()}, feeds
+    )
+    cut = measure_split_times(model, feeds, whole, cache_folder) if counts else whole
+    return ChannelTimes(whole, cut, counts, paths)
 
 
 def measure_split_times(
@@ -149,7 +181,7 @@ def measure_split_times(
     threads: int = 1,
     runs: int = 15,
 ) -> LayerTimes:
-    """The times of a model with split layers, as if measured together with ``whole``.
+    """The times of a model with structure, as if measured together with ``whole``.
 
     They are measured one after the other, while a host need not be equally fast: they are scaled by
     what the float32 file took beside each.
@@ -165,6 +197,16 @@ def measure_split_times(
     )
     known = whole.reference_ms and times.reference_ms
     return times.scaled(whole.reference_ms / times.reference_ms) if known else times
+
+
+def milliseconds_of_files(paths: Sequence[Path], feeds: CalibrationData) -> list[float]:
+    """Of a run of each file on the clip of median length: medians, in turns, on one thread.
+
+    Raises:
+        ModelError: ONNX Runtime cannot run one of them.
+        CorpusError: there is no clip.
+    """
+    return _whole(paths, typical_clip(feeds), 1, _RUNS_OF_FILES)[0]
 
 
 def _measured(

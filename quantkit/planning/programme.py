@@ -26,7 +26,7 @@ import numpy.typing as npt
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
-from quantkit.graph.plan import Ranks
+from quantkit.graph.plan import Structure
 from quantkit.planning.size_model import choice_label
 from quantkit.planning.suppress_stdout import suppress_stdout
 from quantkit.quantization.choices.settings import LayerChoice
@@ -54,7 +54,10 @@ class Option:
         bytes: of the layer itself; see :meth:`~quantkit.planning.size_model.SizeModel.bytes_of`.
         tables: bytes of shared tables, by name.
         milliseconds: of the layer in a run; 0 if not timed.
-        ranks: of the parts in its place, which all have ``choice``; None for one layer.
+        structure: of the layer as a whole; its parts all have ``choice``. None for one layer of
+            all channels.
+        reads: channels that it reads, as the layer that makes them makes no others; 0 for all.
+        is_gone: whether there is no such layer, as the one that needs it makes its mean alone.
     """
 
     choice: LayerChoice
@@ -62,12 +65,30 @@ class Option:
     bytes: int
     tables: Mapping[str, int] = field(default_factory=dict)
     milliseconds: float = 0.0
-    ranks: Ranks | None = None
+    structure: Structure | None = None
+    reads: int = 0
+    is_gone: bool = False
+
+    @property
+    def is_mean(self) -> bool:
+        """Whether the layer makes its mean alone."""
+        return self.structure is not None and self.structure.mean
+
+    @property
+    def makes(self) -> int:
+        """Channels that the layer makes; 0 for all."""
+        return 0 if self.structure is None else self.structure.channels
+
+    @property
+    def _bound(self) -> tuple[int, int, bool, bool]:
+        """What other layers have to fit."""
+        return self.makes, self.reads, self.is_mean, self.is_gone
 
     def dominates(self, other: Option) -> bool:
-        """Whether it is at least as good as ``other`` in every respect."""
+        """Whether it is as good as ``other`` in every respect, where all others can stay."""
         return (
-            self.divergence <= other.divergence
+            self._bound == other._bound
+            and self.divergence <= other.divergence
             and self.bytes <= other.bytes
             and self.milliseconds <= other.milliseconds
             and self.tables.keys() <= other.tables.keys()
@@ -111,10 +132,20 @@ class Programme:
         options: by layer; at least one each.
         ties: groups of layers with tied weights, which must have the same codec. All layers of a
             group have options with the same codecs.
+        readers: the layer that alone reads the channels of another, by the name of that one: it
+            reads what the other makes.
+        needed_by: the layer that alone needs another, by the name of that one: it goes where the
+            other makes its mean alone.
     """
 
-    def __init__(self, options: Mapping[str, Sequence[Option]], ties: Groups = ()) -> None:
-        self.ties = ties
+    def __init__(
+        self,
+        options: Mapping[str, Sequence[Option]],
+        ties: Groups = (),
+        readers: Mapping[str, str] | None = None,
+        needed_by: Mapping[str, str] | None = None,
+    ) -> None:
+        self.ties, self.readers, self.needed_by = ties, readers or {}, needed_by or {}
         tied = {name for group in ties for name in group}
         self.options = {
             name: undominated(each, same_codec=name in tied) for name, each in options.items()
@@ -160,7 +191,7 @@ class Programme:
         unit: float = 1.0,
         gap: float = _RELATIVE_GAP,
     ) -> Solution | None:
-        matrices = _Matrices(options, self.ties)
+        matrices = _Matrices(options, self.ties, self.readers, self.needed_by)
         within = budget
         while True:
             solution = matrices.solve(objective, within, limit_ms, unit, gap)
@@ -173,9 +204,15 @@ class Programme:
 class _Matrices:
     """The programme in matrix form: a column per option, then one per table."""
 
-    def __init__(self, options: Mapping[str, Sequence[Option]], ties: Groups) -> None:
+    def __init__(
+        self,
+        options: Mapping[str, Sequence[Option]],
+        ties: Groups,
+        readers: Mapping[str, str],
+        needed_by: Mapping[str, str],
+    ) -> None:
         self.columns = [(name, option) for name, each in options.items() for option in each]
-        self.ties = ties
+        self.ties, self.readers, self.needed_by = ties, readers, needed_by
         tables = {t: size for _, option in self.columns for t, size in option.tables.items()}
         self.tables = list(tables.items())
 
@@ -195,7 +232,8 @@ class _Matrices:
             gap: accepted relative distance from the optimum.
         """
         costs = self._bytes() if objective == "bytes" else self._values(objective)
-        constraints = [self._one_option_each(), *self._tables_of_decoders(), *self._same_codecs()]
+        constraints = [self._one_option_each(), *self._tables_of_decoders()]
+        constraints += [*self._same_codecs(), *self._same_channels(), *self._branches()]
         if budget is not None:
             constraints.append(LinearConstraint(self._bytes()[None, :] / _MB, ub=budget / _MB))
         if limit_ms is not None:
@@ -252,6 +290,32 @@ class _Matrices:
                         entries.append((row, i, 1.0 if name == first else -1.0))
         return [LinearConstraint(self._matrix(entries, len(rows)), lb=0, ub=0)] if rows else []
 
+    def _same_channels(self) -> list[LinearConstraint]:
+        """Σ x[l, makes n] − Σ x[reader of l, reads n] = 0 for every number n of channels."""
+        rows: dict[tuple[str, int], int] = {}
+        entries: list[tuple[int, int, float]] = []
+        makers = {reader: maker for maker, reader in self.readers.items()}
+        for i, (name, option) in enumerate(self.columns):
+            if name in self.readers and option.makes:
+                row = rows.setdefault((name, option.makes), len(rows))
+                entries.append((row, i, 1.0))
+            if name in makers and option.reads:
+                row = rows.setdefault((makers[name], option.reads), len(rows))
+                entries.append((row, i, -1.0))
+        return [LinearConstraint(self._matrix(entries, len(rows)), lb=0, ub=0)] if rows else []
+
+    def _branches(self) -> list[LinearConstraint]:
+        """x[l, is gone] − x[the one that needs l, its mean] = 0 for every layer that can go."""
+        rows = {name: row for row, name in enumerate(self.needed_by)}
+        entries: list[tuple[int, int, float]] = []
+        for i, (name, option) in enumerate(self.columns):
+            if option.is_gone:
+                entries.append((rows[name], i, 1.0))
+            if option.is_mean:
+                users = (row for other, row in rows.items() if self.needed_by[other] == name)
+                entries += [(row, i, -1.0) for row in users]
+        return [LinearConstraint(self._matrix(entries, len(rows)), lb=0, ub=0)] if entries else []
+
     def _matrix(self, entries: Sequence[tuple[int, int, float]], rows: int) -> csr_array:
         row, column, value = zip(*entries, strict=True)
         return csr_array((value, (row, column)), shape=(rows, len(self.columns) + len(self.tables)))
@@ -272,7 +336,7 @@ def undominated(options: Sequence[Option], *, same_codec: bool = False) -> tuple
     return tuple(kept)
 
 
-def _order(option: Option) -> tuple[float, int, float, int, str, Ranks]:
-    label, ranks = choice_label(option.choice), option.ranks or Ranks()
+def _order(option: Option) -> tuple[float, int, float, int, str, Structure, int]:
+    label, structure = choice_label(option.choice), option.structure or Structure()
     costs = option.divergence, option.bytes, option.milliseconds
-    return *costs, len(option.tables), label, ranks
+    return *costs, len(option.tables), label, structure, option.reads

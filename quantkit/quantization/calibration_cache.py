@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from quantkit.calibration.calibrate import Tracker
 from quantkit.quantization.encodings import Encodings
 from quantkit.quantization.equalize.channel_scaling import Magnitudes
-from quantkit.structure.layers import Seen
+
+Shown = TypeVar("Shown")
 
 #: Those that have seen all clips, by what they followed.
 Trackers = dict[Hashable, Tracker]
@@ -27,7 +29,7 @@ class CalibrationCache:
         self.encodings = Encodings()
         self._observed: tuple[tuple[str, str], Trackers] | None = None
         self._magnitudes: dict[Hashable, Mapping[str, Magnitudes]] = {}
-        self._seen: dict[Hashable, dict[str, Seen]] = {}
+        self._seen: dict[Hashable, dict[str, Any]] = {}
 
     def magnitudes(
         self,
@@ -44,13 +46,18 @@ class CalibrationCache:
 
     def seen(
         self,
+        what: str,
         graph_sha256: str,
         audio_sha256: str,
         names: Iterable[str],
-        observe: Callable[[Sequence[str]], Mapping[str, Seen]],
-    ) -> dict[str, Seen]:
-        """What was seen of layers ``names``: ``observe`` finds what is not known yet."""
-        known = self._seen.setdefault((graph_sha256, audio_sha256), {})
+        observe: Callable[[Sequence[str]], Mapping[str, Shown]],
+    ) -> dict[str, Shown]:
+        """What was seen of layers ``names``: ``observe`` finds what is not known yet.
+
+        Args:
+            what: tells one kind of observation from others.
+        """
+        known = self._seen.setdefault((what, graph_sha256, audio_sha256), {})
         wanted = list(names)
         if missing := [name for name in wanted if name not in known]:
             known |= observe(missing)

@@ -12,7 +12,7 @@ from quantkit.errors import ModelError
 from quantkit.graph.artifact import load_model, total_size
 from quantkit.graph.info import checked_plan, info_of
 from quantkit.graph.integrity import stored_checksum
-from quantkit.graph.plan import LayerPlan, Ranks, structure_json
+from quantkit.graph.plan import LayerPlan, Structure, structure_json
 from quantkit.quantization.choices.target_cpu import UNRESTRICTED
 from quantkit.quantization.storage import StoredLayer, stored_layers
 from quantkit.runtime.hosts import Hosts, hosts_of
@@ -81,7 +81,7 @@ class Inspection:
         target_cpu: the processors that it was made for; empty without a plan.
         hosts: on which processors its integer sums are exact; None where ONNX Runtime does not
             load it.
-        structure: ranks of the layers that are split, by name.
+        structure: of the layers that are split, or make fewer channels, by name.
         checksum: the SHA-256 that the file carries and that its content has; empty for a file
             without one, which quantkit did not write.
         unpacked_from: checksum of the packed file that ``unpack`` made it from; empty for others.
@@ -96,7 +96,7 @@ class Inspection:
     model_sha256: str = ""
     target_cpu: str = ""
     hosts: Hosts | None = None
-    structure: Mapping[str, Ranks] = field(default_factory=dict)
+    structure: Mapping[str, Structure] = field(default_factory=dict)
     checksum: str = ""
     unpacked_from: str = ""
 

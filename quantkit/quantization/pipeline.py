@@ -21,7 +21,7 @@ from quantkit.graph.editor import GraphEditor
 from quantkit.graph.info import set_info
 from quantkit.graph.layers import Layer
 from quantkit.graph.operators import layer_weights
-from quantkit.graph.plan import LayerPlan, Plan, Ranks
+from quantkit.graph.plan import LayerPlan, Plan, Structure
 from quantkit.progress import Progress
 from quantkit.quantization.choices.compatibility import require_target
 from quantkit.quantization.choices.ptq import PtqSettings
@@ -218,12 +218,14 @@ def choices_and_observations(
 
 
 def _required(
-    feeds: CalibrationData | None, structure: Mapping[str, Ranks]
+    feeds: CalibrationData | None, structure: Mapping[str, Structure]
 ) -> CalibrationData | None:
     if feeds is None and structure:
+        name, found = next(iter(structure.items()))
+        what = "rank" if found.is_split else "number of channels"
         raise InputError(
-            f"the rank of layer {next(iter(structure))} needs clips, to find what its output is "
-            "made of: give a folder of audio (--audio DIR)"
+            f"the {what} of layer {name} needs clips, to find what its output is made of: give a "
+            "folder of audio (--audio DIR)"
         )
     return feeds
 

@@ -14,7 +14,7 @@ from quantkit.errors import FormatError
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer
 from quantkit.graph.operators import layer_weights
-from quantkit.graph.plan import Plan, Ranks
+from quantkit.graph.plan import Plan, Structure
 from quantkit.quantization.choices.compatibility import fit_to_target
 from quantkit.quantization.choices.presets import resolve
 from quantkit.quantization.choices.ptq import PtqSettings
@@ -36,6 +36,7 @@ from quantkit.quantization.kernels.eligibility import (
 from quantkit.quantization.prepared import AssignedModel, PreparedModel
 from quantkit.quantization.tied_weights import agree, shared_weights
 from quantkit.runtime.targets import target
+from quantkit.structure.channel_paths import channel_paths, keep_channels
 from quantkit.structure.layers import splittable_layers
 
 _PER_CLIP, _PER_BATCH = "dynamic per-clip", "dynamic per-batch"
@@ -101,25 +102,33 @@ def prepare(
 
 def structure_of(
     prepared: PreparedModel, settings: str | QuantizeSettings | Plan
-) -> Mapping[str, Ranks]:
-    """Ranks of the layers that ``settings`` split; settings that name none take what there is.
+) -> Mapping[str, Structure]:
+    """What ``settings`` make of layers as a whole; settings that say nothing take what there is.
 
     Raises:
-        InputError: a pattern picks no layer that could be split.
+        InputError: a pattern picks no layer that could be split, or make fewer channels.
     """
     if isinstance(settings, Plan):
         return settings.structure
     settings = resolve(settings)
-    if not settings.ranks:
+    if not settings.has_structure:
         return prepared.structure
     model = prepared.whole.graph(settings.skip_passes)
-    return settings.structure(prepared.layers_of(model), splittable_layers(model))
+    found: dict[str, Structure] = {}
+    if settings.channels:
+        found = settings.fewer_channels(prepared.layers_of(model), channel_paths(model))
+        keep_channels(model, {name: each.channels for name, each in found.items()}, None)
+    if settings.ranks:
+        split = settings.structure(prepared.layers_of(model), splittable_layers(model))
+        for name, ranks in split.items():
+            found[name] = replace(ranks, channels=found.get(name, ranks).channels)
+    return found
 
 
 def structured_by(
     prepared: PreparedModel, settings: QuantizeSettings, feeds: CalibrationData | None
 ) -> tuple[PreparedModel, QuantizeSettings]:
-    """The model with the layers split that ``settings`` want to be, and settings for the result.
+    """The model with layers as ``settings`` want them as a whole, and settings for the result.
 
     Args:
         feeds: see :meth:`PreparedModel.structured`.
@@ -130,7 +139,7 @@ def structured_by(
     structure = structure_of(prepared, settings)
     if structure != prepared.structure:
         prepared = prepared.structured(structure, feeds)
-    return prepared, replace(settings, ranks=())
+    return prepared, replace(settings, ranks=(), channels=())
 
 
 def settle(

@@ -28,7 +28,7 @@ from quantkit.graph.layers import Layer, find_layers
 from quantkit.graph.operators import operators
 from quantkit.graph.operators.plain_gemm import make_gemms_plain
 from quantkit.graph.partition import bodies
-from quantkit.graph.plan import Plan, Ranks
+from quantkit.graph.plan import Plan, Structure
 from quantkit.graph.tensors import move_out, raw_size
 from quantkit.graph.translating import set_kept, translations_of
 from quantkit.graph.translation import PREFIX
@@ -40,7 +40,10 @@ from quantkit.quantization.choices.settings import LayerChoice
 from quantkit.quantization.equalize.balancing import insert_balances
 from quantkit.quantization.equalize.conditioning import condition
 from quantkit.quantization.tied_weights import limited_layers, separate_transposes
+from quantkit.structure.branches import keep_means
+from quantkit.structure.channel_paths import keep_channels, see_channels
 from quantkit.structure.layers import Seen, see_layers, split_layers
+from quantkit.structure.low_rank import Covariance
 
 _LOG = logging.getLogger(__name__)
 
@@ -85,7 +88,8 @@ class PreparedModel:
         is_usual_interface: whether that is what it would be without being asked for.
         conversion: what was done to the graph that the file has.
         cache: see above.
-        structure: ranks of the layers that are split in :meth:`graph`; see :meth:`structured`.
+        structure: of the layers that are split, or make fewer channels, in :meth:`graph`; see
+            :meth:`structured`.
 
     Raises:
         ModelError: it is missing, damaged, quantized already, or cannot be converted; see
@@ -116,7 +120,7 @@ class PreparedModel:
         held = held_in_words(self.original) if find_layers(self.original) else ()
         for line in (*self.conversion.steps, *held):
             _LOG.warning("%s: %s", source, line)
-        self.structure: Mapping[str, Ranks] = {}
+        self.structure: Mapping[str, Structure] = {}
         self._whole: PreparedModel | None = None
         self._clips: CalibrationData | None = None
         self._optimised: dict[tuple[str, ...], onnx.ModelProto] = {}
@@ -143,20 +147,20 @@ class PreparedModel:
 
     @property
     def is_stand_in(self) -> bool:
-        """Whether the numbers in its split layers are any, because there were no clips."""
+        """Whether the numbers in these layers are any, because there were no clips."""
         return bool(self.structure) and self._clips is None
 
     def structured(
-        self, structure: Mapping[str, Ranks], feeds: CalibrationData | None = None
+        self, structure: Mapping[str, Structure], feeds: CalibrationData | None = None
     ) -> PreparedModel:
-        """The same model with the parts of each layer in ``structure`` in its place.
+        """The same model with what each layer in ``structure`` becomes in its place.
 
         It has a cache of its own, because it is another graph.
 
         Args:
-            structure: ranks by name of the layer; empty: :attr:`whole`.
-            feeds: unlabelled clips that the parts are found from when :meth:`graph` needs them;
-                None: they get any numbers, for what depends on shapes only.
+            structure: by name of the layer; empty: :attr:`whole`.
+            feeds: unlabelled clips that the new weights are found from when :meth:`graph` needs
+                them; None: they get any numbers, for what depends on shapes only.
         """
         if not structure:
             return self.whole
@@ -166,9 +170,7 @@ class PreparedModel:
         other._whole, other._clips = self.whole, feeds
         other.structure = dict(structure)
         other.cache, other._optimised, other._digests = CalibrationCache(), {}, {}
-        split = self.whole.graph()
-        split_layers(split, structure, None)
-        other.size_bytes += _grown(self.whole.graph(), split)
+        other.size_bytes += _grown(self.whole.graph(), _restructured(self.whole, (), structure))
         return other
 
     def copy_original(self) -> onnx.ModelProto:
@@ -231,11 +233,7 @@ class PreparedModel:
         return model
 
     def _split(self, skip_passes: tuple[str, ...]) -> onnx.ModelProto:
-        model = self.whole.graph(skip_passes)
-        found = None
-        if self._clips is not None:
-            found = self.whole.seen(skip_passes, self.structure, self._clips)
-        split_layers(model, self.structure, found)
+        model = _restructured(self.whole, skip_passes, self.structure, self._clips)
         self._leave_on_disk(model)
         return model
 
@@ -249,7 +247,22 @@ class PreparedModel:
         """
         key = self.graph_sha256(skip_passes, ()), feeds.digest()
         return self.cache.seen(
-            *key, names, lambda missing: see_layers(self.graph(skip_passes), missing, feeds)
+            "ranks",
+            *key,
+            names,
+            lambda missing: see_layers(self.graph(skip_passes), missing, feeds),
+        )
+
+    def seen_channels(
+        self, skip_passes: tuple[str, ...], names: Iterable[str], feeds: CalibrationData
+    ) -> Mapping[str, Covariance]:
+        """The same of the channels that layers ``names`` make, where they are read."""
+        key = self.graph_sha256(skip_passes, ()), feeds.digest()
+        return self.cache.seen(
+            "channels",
+            *key,
+            names,
+            lambda missing: see_channels(self.graph(skip_passes), missing, feeds),
         )
 
     def _leave_on_disk(self, model: onnx.ModelProto) -> None:
@@ -344,6 +357,31 @@ def _kept_interface(model: onnx.ModelProto, source: Path, keep: bool | None) -> 
             "original's inputs and outputs: export the original anew"
         )
     return has_one if keep is None else keep and has_one
+
+
+def _restructured(
+    whole: PreparedModel,
+    skip_passes: tuple[str, ...],
+    structure: Mapping[str, Structure],
+    clips: CalibrationData | None = None,
+) -> onnx.ModelProto:
+    """The graph of ``whole`` without some branches, with fewer channels, and with lower ranks."""
+    model = whole.graph(skip_passes)
+    means = [name for name, each in structure.items() if each.mean]
+    if means:
+        keep_means(model, means, None if clips is None else whole.seen(skip_passes, means, clips))
+    channels = {name: each.channels for name, each in structure.items() if each.channels}
+    ranks = {name: each.ranks for name, each in structure.items() if each.is_split}
+    if channels:
+        read = None if clips is None else whole.seen_channels(skip_passes, channels, clips)
+        keep_channels(model, channels, read)
+    if ranks and clips is not None:
+        # Layers that read or make fewer channels compute something else.
+        fewer = see_layers(model, ranks, clips) if channels or means else None
+        split_layers(model, ranks, fewer or whole.seen(skip_passes, ranks, clips))
+    else:
+        split_layers(model, ranks, None)
+    return model
 
 
 def _grown(whole: onnx.ModelProto, split: onnx.ModelProto) -> int:

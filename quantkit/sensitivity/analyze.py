@@ -29,8 +29,9 @@ from quantkit.sensitivity.divergence import Divergences, measure_divergence
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
 from quantkit.sensitivity.metrics import METRICS, metric
 from quantkit.sensitivity.observe import measure_metrics
-from quantkit.sensitivity.rank_divergence import RankDivergences, measure_ranks
+from quantkit.sensitivity.structure_divergence import StructureDivergences, measure_structures
 from quantkit.sensitivity.table import LayerSensitivity, Sensitivity
+from quantkit.structure.channel_paths import channel_paths
 from quantkit.structure.layers import splittable_layers
 
 _LOG = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ class AnalysisSettings:
             "reference": str(self.reference),
             "fitting": self.fitting.to_json(),
             "divergence": None if self.divergence is None else self.divergence.to_json(),
-            **({"ranks": True} if self.ranks else {}),
+            **({"ranks": True, "channels": True, "mean": True} if self.ranks else {}),
         }
 
 
@@ -151,7 +152,7 @@ def _analyze(
             progress=tell,
         )
         divergences = _divergences(assigned, feeds, settings, kept, tell)
-        ranks = _ranks(assigned, feeds, settings, kept, tell)
+        ranks = _structures(assigned, feeds, settings, kept, tell)
         layers = _rows(assigned, metrics, divergences, ranks)
         _LOG.info("analysed %d layers", len(layers))
         finished.put("layers", [layer.to_json() for layer in layers])
@@ -197,13 +198,13 @@ def _divergences(
     )
 
 
-def _ranks(
+def _structures(
     assigned: AssignedModel,
     feeds: CalibrationData,
     settings: AnalysisSettings,
     cache: AnalysisCache,
     tell: Progress,
-) -> Mapping[str, RankDivergences]:
+) -> Mapping[str, StructureDivergences]:
     if settings.divergence is None or not settings.ranks:
         return {}
     prepared, skipped = assigned.prepared, assigned.skip_passes
@@ -213,12 +214,15 @@ def _ranks(
     taken = {name for group in shared_weights(model, layers) for name in group}
     taken |= set(settings.fitting.balance)
     wanted = [name for name in splittable_layers(model) if name not in taken]
-    return measure_ranks(
+    paths = channel_paths(model)
+    fewer = [name for name, each in paths.items() if not {name, each.consumer} & taken]
+    return measure_structures(
         model,
         layers,
         feeds,
         settings.divergence,
         seen=prepared.seen(skipped, wanted, feeds),
+        channels=prepared.seen_channels(skipped, fewer, feeds),
         cache=cache,
         progress=tell,
     )
@@ -250,12 +254,12 @@ def _rows(
     assigned: AssignedModel,
     metrics: Mapping[str, Mapping[str, float]],
     divergences: Mapping[str, Divergences],
-    ranks: Mapping[str, RankDivergences],
+    structures: Mapping[str, StructureDivergences],
 ) -> tuple[LayerSensitivity, ...]:
     rows = []
     for layer in assigned.layers:
         weights, activations = divergences.get(layer.name, ((), ()))
-        outputs, inputs = ranks.get(layer.name, ((), ()))
+        structure = structures.get(layer.name, StructureDivergences())
         rows.append(
             LayerSensitivity(
                 name=layer.name,
@@ -265,8 +269,10 @@ def _rows(
                 metrics=metrics[layer.name],
                 weights=weights,
                 activations=activations,
-                ranks=outputs,
-                input_ranks=inputs,
+                ranks=structure.ranks,
+                input_ranks=structure.input_ranks,
+                channels=structure.channels,
+                mean=structure.mean,
             )
         )
     return tuple(rows)

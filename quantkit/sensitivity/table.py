@@ -111,10 +111,10 @@ class ActivationDivergence:
 
 @dataclass(frozen=True)
 class RankDivergence:
-    """What splitting one layer at one rank does, all else being float32.
+    """What fewer channels in one layer do, all else being float32.
 
     Args:
-        rank: channels between the parts; see :mod:`quantkit.structure.low_rank`.
+        rank: channels between its parts, or those that it makes; see :mod:`quantkit.structure`.
         divergence, noise: see :class:`WeightDivergence`.
     """
 
@@ -134,10 +134,13 @@ class RankDivergence:
             FormatError: a field is missing or wrong.
         """
         return cls(
-            row.whole("rank", limits=Range(1)),
+            row.whole("rank", limits=Range(0)),
             row.number("divergence", limits=_ERROR, finite=False),
             row.number("noise", limits=_NOISE, finite=False),
         )
+
+
+_STRUCTURE = ("ranks", "input_ranks", "channels", "mean")
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,10 @@ class LayerSensitivity:
         ranks: one entry per rank of the outputs worth trying, from the smallest; empty if not
             requested, or if the layer cannot be split.
         input_ranks: the same of the inputs.
+        channels: one entry per number of channels worth making; empty if not requested, or if not
+            one layer alone reads them.
+        mean: one entry, of rank 0, for the mean of its output alone; empty if not requested, or if
+            it ends no branch.
     """
 
     name: str
@@ -163,6 +170,8 @@ class LayerSensitivity:
     activations: tuple[ActivationDivergence, ...] = ()
     ranks: tuple[RankDivergence, ...] = ()
     input_ranks: tuple[RankDivergence, ...] = ()
+    channels: tuple[RankDivergence, ...] = ()
+    mean: tuple[RankDivergence, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form of the file."""
@@ -176,8 +185,8 @@ class LayerSensitivity:
             "activations": [each.to_json() for each in self.activations],
             **{
                 key: [each.to_json() for each in found]
-                for key, found in (("ranks", self.ranks), ("input_ranks", self.input_ranks))
-                if found
+                for key in _STRUCTURE
+                if (found := getattr(self, key))
             },
         }
 
@@ -199,7 +208,7 @@ class LayerSensitivity:
             activations=tuple(map(ActivationDivergence.from_json, row.children("activations"))),
             **{
                 key: tuple(map(RankDivergence.from_json, row.children(key)))
-                for key in ("ranks", "input_ranks")
+                for key in _STRUCTURE
                 if row.has(key)
             },
         )

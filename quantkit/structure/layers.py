@@ -13,7 +13,7 @@ from quantkit.errors import FormatError
 from quantkit.graph.dead_code import drop_unread_initializers
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.operators import Halves, LayerWeight, layer_weights
-from quantkit.graph.plan import Ranks
+from quantkit.graph.plan import Structure
 from quantkit.structure.low_rank import (
     Covariance,
     LowRank,
@@ -70,7 +70,7 @@ class Splittable:
         """The largest with which both halves together multiply less than the whole."""
         return (self.outputs * self.inputs - 1) // (self.outputs + self.inputs)
 
-    def products(self, ranks: Ranks) -> float:
+    def products(self, ranks: Structure) -> float:
         """Multiplications of all parts, as a share of those of the whole."""
         read, made = ranks.inputs or self.channels, ranks.outputs or self.outputs
         parts = read * self.taps * made
@@ -93,7 +93,7 @@ class Splittable:
     def ranks(self) -> tuple[int, ...]:
         """Those of the outputs worth trying, from the smallest: they save products."""
         tried = sorted({self.rank(share) for share in SHARES})
-        return tuple(rank for rank in tried if self.saves(Ranks(outputs=rank)))
+        return tuple(rank for rank in tried if self.saves(Structure(outputs=rank)))
 
     @property
     def input_ranks(self) -> tuple[int, ...]:
@@ -101,14 +101,14 @@ class Splittable:
         if self.taps < _FEWEST_TAPS or self.channels < _FEWEST_CHANNELS:
             return ()
         tried = sorted({self.input_rank(share) for share in INPUT_SHARES})
-        return tuple(rank for rank in tried if self.saves(Ranks(inputs=rank)))
+        return tuple(rank for rank in tried if self.saves(Structure(inputs=rank)))
 
-    def saves(self, ranks: Ranks) -> bool:
+    def saves(self, ranks: Structure) -> bool:
         """Whether the layer can have these ranks, and multiplies less with them."""
         fits = ranks.outputs <= self.full_rank and ranks.inputs < self.channels
         return fits and (self.taps > 1 or not ranks.inputs) and self.products(ranks) < 1.0
 
-    def parts(self, name: str, ranks: Ranks) -> tuple[str, ...]:
+    def parts(self, name: str, ranks: Structure) -> tuple[str, ...]:
         """What its parts are called, the first one first."""
         first = (name + FIRST,) if ranks.inputs else ()
         return (*first, name + WITHIN, name) if ranks.outputs else (*first, name)
@@ -221,7 +221,7 @@ class _Followed:
 
 
 def split_layers(
-    model: onnx.ModelProto, structure: Mapping[str, Ranks], seen: Mapping[str, Seen] | None
+    model: onnx.ModelProto, structure: Mapping[str, Structure], seen: Mapping[str, Seen] | None
 ) -> None:
     """Make two or three of each layer in ``structure``, in place.
 
@@ -245,7 +245,7 @@ def split_layers(
         drop_unread_initializers(model.graph)
 
 
-def _splittable(model: onnx.ModelProto, name: str, ranks: Ranks) -> Splittable:
+def _splittable(model: onnx.ModelProto, name: str, ranks: Structure) -> Splittable:
     weights = layer_weights(GraphEditor(model))
     shape = weights[name].matrix_shape if name in weights else None
     if shape is None or {name + WITHIN, name + FIRST} & weights.keys():
@@ -286,7 +286,7 @@ def _by_output(
 
 
 def _by_input(
-    layer: Splittable, ranks: Ranks, seen: Seen | None, weight: LayerWeight
+    layer: Splittable, ranks: Structure, seen: Seen | None, weight: LayerWeight
 ) -> tuple[LowRank, bool]:
     if seen is None or seen.inputs is None:
         expand = ranks.outputs or layer.outputs, ranks.inputs * layer.taps

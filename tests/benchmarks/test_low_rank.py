@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from benchmarks.low_rank import BY_HAND, LIMITS, _in_words
-from quantkit.graph.plan import Plan, Ranks
+from quantkit.graph.plan import Plan, Structure
 from quantkit.planning.budget import parse_latency
-from quantkit.quantization.choices.settings import RankRule
+from quantkit.quantization.choices.structure_rules import RankRule
 
 
 def test_ranks_are_named_layer_by_layer() -> None:
-    structure = {"layer1.conv": Ranks(64), "layer9.conv": Ranks(160, 96)}
+    structure = {"layer1.conv": Structure(64), "layer9.conv": Structure(160, 96)}
     assert _in_words(Plan((), "", "optimal", structure=structure)) == (
         "layer1: 64, layer9: 96 → 160"
     )

@@ -154,6 +154,33 @@ def test_layers_of_lower_rank_are_asked_for_and_shown(audio: Path, tmp_path: Pat
     assert ranks["layer9.conv"] == {"rank": 24, "input_rank": 32}
 
 
+@pytest.mark.slow
+def test_fewer_channels_are_asked_for_and_shown(audio: Path, tmp_path: Path, capsys) -> None:
+    source, output = tmp_path / "wide.onnx", tmp_path / "fewer.onnx"
+    model = Wav2Letter(Wav2LetterConfig(labels=29, width=64, head_width=64)).eval()
+    export_wav2letter(model, Labels.english(), Frontend(), source)
+    arguments = ["quantize", source, "--compute", "static", "--channels", "layer[2-4].conv=3/4"]
+    arguments += ["-o", output]
+    assert run(*arguments) == 2
+    assert "number of channels of layer layer2.conv needs clips" in capsys.readouterr().err
+    assert run(*arguments, "--audio", audio) == 0
+    capsys.readouterr()
+    assert run("inspect", output) == 0
+    shown = capsys.readouterr().out
+    assert "with so many of their channels: layer2.conv (48), layer3.conv (48)" in shown
+    assert run("inspect", output, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["structure"]["layer4.conv"] == {"channels": 48}
+
+
+def test_channels_that_are_none_or_all_exit_with_2(
+    source: Path, audio: Path, tmp_path: Path, capsys
+) -> None:
+    for rule, message in (("layer2.conv", "is not PATTERN=CHANNELS"), ("-1=8", "leaves nothing")):
+        arguments = ["--compute", "static", "--channels", rule, "--audio", audio]
+        assert run("quantize", source, *arguments, "-o", tmp_path / "q.onnx") == 2
+        assert message in capsys.readouterr().err
+
+
 def test_ranks_that_are_none_or_save_nothing_exit_with_2(
     source: Path, audio: Path, tmp_path: Path, capsys
 ) -> None:

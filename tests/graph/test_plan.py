@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from quantkit.errors import FormatError
-from quantkit.graph.plan import LayerPlan, Plan, Ranks, read_plan, write_plan
+from quantkit.graph.plan import LayerPlan, Plan, Structure, read_plan, write_plan
 
 PLAN = Plan(
     layers=(
@@ -102,13 +102,30 @@ def test_wrong_plan_is_refused(change, message, tmp_path: Path) -> None:
         read_plan(path)
 
 
+STRUCTURE = {
+    "first": Structure(8),
+    "second": Structure(16, 4),
+    "third": Structure(channels=24),
+    "fourth": Structure(8, channels=24),
+    "fifth": Structure(mean=True),
+}
+
+
+def test_the_structure_of_a_layer_is_told_in_words() -> None:
+    words = [str(each) for each in STRUCTURE.values()]
+    assert words == ["8", "4 → 16", "24 channels", "24 channels, 8", "its mean"]
+
+
 def test_ranks_are_read_back_and_stand_only_where_there_are_some(tmp_path: Path) -> None:
-    plan = replace(PLAN, structure={"first": Ranks(8), "second": Ranks(16, 4)})
+    plan = replace(PLAN, structure=STRUCTURE)
     write_plan(plan, tmp_path / "plan.json")
     assert read_plan(tmp_path / "plan.json") == plan
     assert plan.to_json()["structure"] == {
         "first": {"rank": 8},
         "second": {"rank": 16, "input_rank": 4},
+        "third": {"channels": 24},
+        "fourth": {"rank": 8, "channels": 24},
+        "fifth": {"rank": 0},
     }
     assert "structure" not in PLAN.to_json()
 
@@ -117,8 +134,8 @@ def test_ranks_are_read_back_and_stand_only_where_there_are_some(tmp_path: Path)
     ("structure", "message"),
     [
         ({"first": 8}, "first"),
-        ({"first": {"rank": 0}}, "rank"),
-        ({"first": {}}, "neither rank nor input_rank"),
+        ({"first": {"rank": 0, "channels": 8}}, "rank"),
+        ({"first": {}}, "none of rank, input_rank, channels"),
         ({"first": {"rank": 8, "kernel": 3}}, "kernel"),
     ],
 )

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from quantkit.graph.plan import Structure
 from quantkit.personalization.page import render_page, write_page
 from quantkit.personalization.summary import PersonalizeSummary
+from quantkit.planning.finished_latency import FinishedLatency
 from tests.pages import assert_links_lead_somewhere, assert_self_contained, read_page
 
 EVIL = '</svg><script>alert("1")</script>$x_1$&'
@@ -91,6 +93,26 @@ def test_pictures_are_svg_with_words_and_a_table_beside(html) -> None:
     # Layers, sensitivities and sizes in figures; bytes and time are tables anyway.
     assert html.count("<details") == 3
     assert html.count("<table>") == 5
+
+
+def test_the_latency_is_said_and_first_where_it_is_missed(summary, sensitivity, plan) -> None:
+    kept = FinishedLatency(limit_ms=20.0, predicted_ms=18.7, measured_ms=19.2, float32_ms=96.0)
+    text = read_page(render_page(replace(summary, latency=kept), sensitivity, plan)).text
+    assert "The limit was 20 ms. It is kept." in text
+    assert "Predicted: 18.7 ms; float32 takes 96 ms." in text
+    assert text.index("Size") < text.index("Latency")
+    missed = replace(summary, latency=replace(kept, measured_ms=25.0))
+    text = read_page(render_page(missed, sensitivity, plan)).text
+    assert "It is NOT kept" in text
+    assert text.index("Latency") < text.index("Size")
+
+
+def test_the_structure_of_layers_is_said(summary, sensitivity, plan) -> None:
+    first, second, *_ = (row.name for row in plan.layers)
+    made = replace(plan, structure={first: Structure(24), second: Structure(channels=8)})
+    text = read_page(render_page(summary, sensitivity, made)).text
+    assert f"Layers split, with so many channels between the parts: {first} (24)." in text
+    assert f"Layers with so many of their channels: {second} (8)." in text
 
 
 def test_after_analyze_alone(summary, sensitivity) -> None:

@@ -10,9 +10,10 @@ import pytest
 from quantkit.calibration.data import CalibrationData
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import InputError
-from quantkit.graph.plan import Ranks
+from quantkit.graph.plan import Structure
 from quantkit.personalization.pipeline import PersonalizeSettings, personalize
 from quantkit.planning import fast_model as module
+from quantkit.planning.channel_times import ChannelTimes
 from quantkit.planning.fast_model import FastModel, LatencyRequest, fast_model
 from quantkit.planning.latency import LayerTimes, RankTimes
 from quantkit.quantization.choices.settings import LayerRule, QuantizeSettings
@@ -21,7 +22,7 @@ from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
 from quantkit.sensitivity.table import Sensitivity
 from quantkit.structure.layers import splittable_layers
-from tests.planning.test_ranks import layer_times
+from tests.planning.test_structure import layer_times
 from tests.small_model import masked_convolutions, save_model
 
 pytestmark = pytest.mark.slow
@@ -62,7 +63,7 @@ def table(prepared: PreparedModel, feeds: CalibrationData) -> Sensitivity:
     return analyze(prepared, feeds, ANALYSIS)
 
 
-def by_products(prepared: PreparedModel, ranks: dict[str, Ranks]) -> LayerTimes:
+def by_products(prepared: PreparedModel, ranks: dict[str, Structure]) -> LayerTimes:
     """Each layer takes as many milliseconds as its parts multiply of the whole, of 1."""
     layers = splittable_layers(prepared.whole.graph())
     times = {}
@@ -90,7 +91,9 @@ def slower(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
 
     def ranks(model, calibration, names, **options) -> RankTimes:
         layers = {n: s for n, s in splittable_layers(model.graph()).items() if n in names}
-        pairs = [{n: Ranks(s.nearest(share)) for n, s in layers.items()} for share in (0.3, 0.8)]
+        pairs = [
+            {n: Structure(s.nearest(share)) for n, s in layers.items()} for share in (0.3, 0.8)
+        ]
         split = tuple((pair, by_products(model, pair)) for pair in pairs)
         whole = LayerTimes(**{**by_products(model, {}).__dict__, "model_sha256": model.sha256})
         return RankTimes(whole, split, layers)
@@ -99,7 +102,11 @@ def slower(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
         found = by_products(model, dict(model.structure)).scaled(said["factor"])
         return LayerTimes(**{**found.__dict__, "model_sha256": model.sha256})
 
+    def channels(model, calibration, names, whole, cache=None) -> ChannelTimes:
+        return ChannelTimes(whole, whole)
+
     monkeypatch.setattr(module, "measure_rank_times", ranks)
+    monkeypatch.setattr(module, "measure_channel_times", channels)
     monkeypatch.setattr(module, "measure_split_times", split)
     return said
 
@@ -155,7 +162,7 @@ def test_layers_that_rules_name_stay_whole(prepared, feeds, table, slower) -> No
 
 
 def test_an_impossible_limit_is_refused(prepared, feeds, table, slower) -> None:
-    with pytest.raises(InputError, match=r"no ranks and kernels run in 0\.5 ms"):
+    with pytest.raises(InputError, match=r"no structure and kernels run in 0\.5 ms"):
         fast(prepared, feeds, table, "0.5ms")
 
 

@@ -7,11 +7,13 @@ import itertools
 import os
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from scipy.optimize import milp
 
 from quantkit.codecs.catalogue import INT8, CodecChoice
+from quantkit.graph.plan import Structure
 from quantkit.planning.programme import Option, Programme, Solution, undominated
 from quantkit.quantization.choices.settings import LayerChoice
 
@@ -157,3 +159,76 @@ def test_nothing_but_the_answer_is_printed(monkeypatch, capfd) -> None:
     assert Programme(random_options(0)).least_bytes() is not None
     print("after")
     assert capfd.readouterr().out == "before\nafter\n"
+
+
+def with_channels(seed: int) -> dict[str, list[Option]]:
+    """Options of which some make or read 8 or 16 channels: layer1 reads what layer0 makes."""
+    draw = random.Random(seed)
+    options = random_options(seed)
+    for count in (8, 16):
+        made = Structure(channels=count)
+        options["layer0"] += [
+            replace(each, structure=made, divergence=each.divergence + draw.uniform(0, 1))
+            for each in options["layer0"]
+        ]
+        options["layer1"] += [
+            replace(each, reads=count, bytes=each.bytes // draw.randint(2, 4))
+            for each in options["layer1"]
+        ]
+    # All combinations of five such layers are too many to try.
+    return {name: options[name][:12] for name in ("layer0", "layer1", "layer2")}
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_layer_reads_the_channels_that_the_one_before_it_makes(seed) -> None:
+    options = with_channels(seed)
+    possible = [
+        solution
+        for solution in every_solution(options)
+        if solution.options["layer0"].makes == solution.options["layer1"].reads
+    ]
+    sizes = sorted(each.bytes for each in possible)
+    budget = sizes[len(sizes) * (seed + 1) // 12]
+    programme = Programme(options, readers={"layer0": "layer1"})
+    found = programme.least_divergence(budget)
+    best = min((each for each in possible if each.bytes <= budget), key=divergence)
+    assert found is not None
+    assert found.options["layer0"].makes == found.options["layer1"].reads
+    assert found.divergence == pytest.approx(best.divergence, rel=1e-5)
+
+
+def test_fewer_channels_dominate_only_the_same() -> None:
+    whole = Option(choice(), 0.1, 100)
+    fewer = Option(choice(), 0.2, 200, structure=Structure(channels=8))
+    reading = Option(choice(), 0.2, 200, reads=8)
+    worse = Option(choice(), 0.3, 300, structure=Structure(channels=8))
+    found = undominated([whole, fewer, reading, worse])
+    assert sorted(map(id, found)) == sorted(map(id, [whole, fewer, reading]))
+
+
+def with_a_branch(seed: int) -> dict[str, list[Option]]:
+    """Layer 1 may make its mean alone, and then layer 0, which it alone needs, is gone."""
+    draw = random.Random(seed)
+    options = {name: each for name, each in random_options(seed).items() if name != "layer4"}
+    free = Option(choice(), 0.0, 0)
+    options["layer0"].append(replace(free, is_gone=True))
+    cost = 10 ** draw.uniform(-4, 1)
+    options["layer1"].append(replace(free, divergence=cost, structure=Structure(mean=True)))
+    return options
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_layer_goes_only_where_the_one_that_needs_it_makes_its_mean(seed) -> None:
+    options = with_a_branch(seed)
+    possible = [
+        solution
+        for solution in every_solution(options)
+        if solution.options["layer0"].is_gone == solution.options["layer1"].is_mean
+    ]
+    sizes = sorted(each.bytes for each in possible)
+    budget = sizes[len(sizes) * (seed + 1) // 12]
+    found = Programme(options, needed_by={"layer0": "layer1"}).least_divergence(budget)
+    best = min((each for each in possible if each.bytes <= budget), key=divergence)
+    assert found is not None
+    assert found.options["layer0"].is_gone == found.options["layer1"].is_mean
+    assert found.divergence == pytest.approx(best.divergence, rel=1e-5)

@@ -10,10 +10,11 @@ import pytest
 from quantkit.calibration.data import CalibrationData
 from quantkit.errors import FormatError, InputError
 from quantkit.graph.artifact import read_info, save_model
-from quantkit.graph.plan import Ranks, read_plan, write_plan
+from quantkit.graph.plan import Structure, read_plan, write_plan
 from quantkit.planning.size import with_sizes
 from quantkit.quantization import QuantizeSettings, quantize_model
-from quantkit.quantization.choices.settings import LayerRule, RankRule
+from quantkit.quantization.choices.settings import LayerRule
+from quantkit.quantization.choices.structure_rules import ChannelRule, RankRule
 from quantkit.quantization.inspection import inspect_model
 from quantkit.quantization.prepare import prepare
 from quantkit.quantization.prepared import PreparedModel
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 HALF = QuantizeSettings(compute="static", ranks=(RankRule.parse("layer[2-4]*=1/4"),))
 
-RANKS = {"layer2.conv": Ranks(24), "layer3.conv": Ranks(24), "layer4.conv": Ranks(32)}
+RANKS = {"layer2.conv": Structure(24), "layer3.conv": Structure(24), "layer4.conv": Structure(32)}
 
 
 @pytest.fixture
@@ -90,7 +91,10 @@ def test_a_layer_with_taps_can_read_fewer_channels(source, clips, tmp_path) -> N
     assert shapes["layer2.conv"] == (96, 24, 1)
     assert shapes["layer3.conv.first"] == (48, 96, 1)
     assert shapes["layer3.conv"] == (96, 48, 7)
-    assert made.plan.structure == {"layer2.conv": Ranks(24, 48), "layer3.conv": Ranks(0, 48)}
+    assert made.plan.structure == {
+        "layer2.conv": Structure(24, 48),
+        "layer3.conv": Structure(0, 48),
+    }
 
 
 def test_a_float_model_can_have_layers_of_lower_rank(source, clips, run, tmp_path) -> None:
@@ -128,10 +132,10 @@ def test_ranks_need_clips(source, tmp_path) -> None:
 
 def test_ranks_of_a_plan_that_cannot_be_are_refused(source, clips, tmp_path) -> None:
     plan = with_sizes(source, HALF)
-    wrong = type(plan)(**{**plan.__dict__, "structure": {"layer2.conv": Ranks(90)}})
+    wrong = type(plan)(**{**plan.__dict__, "structure": {"layer2.conv": Structure(90)}})
     with pytest.raises(FormatError, match=r"layer layer2\.conv cannot have rank 90"):
         quantize_model(source, tmp_path / "made.onnx", wrong, clips)
-    unknown = type(plan)(**{**plan.__dict__, "structure": {"layer99": Ranks(8)}})
+    unknown = type(plan)(**{**plan.__dict__, "structure": {"layer99": Structure(8)}})
     with pytest.raises(FormatError, match="layer layer99 cannot be split"):
         quantize_model(source, tmp_path / "made.onnx", unknown, clips)
 
@@ -140,7 +144,7 @@ def test_a_later_rule_wins_and_one_that_saves_nothing_is_refused(source) -> None
     prepared = PreparedModel(source)
     rules = tuple(map(RankRule.parse, ("Conv=1/4", "layer3.conv=40")))
     assigned = prepare(prepared, QuantizeSettings(ranks=rules))
-    assert assigned.plan.structure["layer3.conv"] == Ranks(40)
+    assert assigned.plan.structure["layer3.conv"] == Structure(40)
     assert "layer6.conv" not in assigned.plan.structure
     for pattern in ("layer6.conv=2", "layer2.conv=95"):
         with pytest.raises(InputError, match=r"--rank: layer.* saves nothing"):
@@ -158,9 +162,86 @@ def test_ranks_that_are_none_are_refused(text: str) -> None:
 def test_the_whole_model_is_kept_beside_the_split_one(source, clips) -> None:
     prepared = PreparedModel(source)
     feeds = CalibrationData(clips, prepared.info)
-    split = prepared.structured({"layer2.conv": Ranks(24)}, feeds)
+    split = prepared.structured({"layer2.conv": Structure(24)}, feeds)
     assert split.whole is prepared
     assert split.structured({}) is prepared
     assert len(split.layers_of(split.graph())) == len(prepared.layers_of(prepared.graph())) + 1
     assert split.graph_sha256((), ()) != prepared.graph_sha256((), ())
     assert split.sha256 == prepared.sha256
+
+
+FEWER = QuantizeSettings(compute="static", channels=(ChannelRule.parse("layer[2-4]*=3/4"),))
+
+
+def test_layers_can_make_fewer_channels(source, clips, tmp_path) -> None:
+    foretold = with_sizes(source, FEWER)
+    made = quantize_model(source, tmp_path / "made.onnx", foretold, clips)
+    assert made.size_bytes == foretold.predicted_bytes
+    shapes = {row.name: row.shape for row in made.layers}
+    assert shapes["layer2.conv"] == (72, 96, 7)
+    assert shapes["layer3.conv"] == (72, 72, 7)
+    assert shapes["layer5.conv"][1] == 96
+    assert [row.status for row in made.lint.rows] == ["int8"] * 6
+    assert made.plan.structure == {
+        "layer2.conv": Structure(channels=72),
+        "layer3.conv": Structure(channels=72),
+        "layer4.conv": Structure(channels=96),
+    }
+    assert inspect_model(made.path).structure == made.plan.structure
+
+
+def test_the_plan_of_a_file_with_fewer_channels_gives_it_again(source, clips, tmp_path) -> None:
+    made = quantize_model(source, tmp_path / "made.onnx", FEWER, clips)
+    write_plan(made.plan, tmp_path / "plan.json")
+    again = quantize_model(
+        source, tmp_path / "again.onnx", read_plan(tmp_path / "plan.json"), clips
+    )
+    assert again.path.read_bytes() == made.path.read_bytes()
+
+
+def test_a_layer_with_fewer_channels_can_be_split(source, clips, tmp_path) -> None:
+    settings = QuantizeSettings(
+        compute="static",
+        channels=FEWER.channels,
+        ranks=(RankRule.parse("layer3.conv=16"),),
+    )
+    made = quantize_model(source, tmp_path / "made.onnx", settings, clips)
+    shapes = {row.name: row.shape for row in made.layers}
+    assert shapes["layer3.conv.in"] == (16, 72, 7)
+    assert shapes["layer3.conv"] == (72, 16, 1)
+    assert made.plan.structure["layer3.conv"] == Structure(16, channels=72)
+
+
+def test_more_channels_are_nearer_to_the_model(source, clips, run, tmp_path) -> None:
+    whole, errors = run(source, clips), []
+    for share in ("1/2", "3/4"):
+        rule = ChannelRule.parse(f"layer[2-4]*={share}")
+        settings = QuantizeSettings(compute="float32", channels=(rule,))
+        made = quantize_model(source, tmp_path / f"{rule.channels.numerator}.onnx", settings, clips)
+        pairs = zip(run(made.path, clips), whole, strict=True)
+        errors.append(sum(float(np.square(a - b).sum()) for a, b in pairs))
+    assert 0.0 < errors[1] < errors[0]
+
+
+def test_fewer_channels_need_clips(source, tmp_path) -> None:
+    with pytest.raises(InputError, match=r"the number of channels of layer layer2\.conv needs"):
+        quantize_model(source, tmp_path / "made.onnx", FEWER)
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ("layer6.conv=1/2", "are read by one layer alone"),
+        ("layer2.conv=96", "layer2.conv makes 96"),
+        ("nothing=1/2", "matches no layer"),
+    ],
+)
+def test_channels_that_cannot_be_left_out_are_refused(source, rule, message) -> None:
+    with pytest.raises(InputError, match=message):
+        prepare(source, QuantizeSettings(channels=(ChannelRule.parse(rule),)))
+
+
+@pytest.mark.parametrize("text", ["layer2.conv", "=8", "layer2.conv=0", "a=-1", "a=1.5", "a=b"])
+def test_channels_that_are_no_number_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match="is not PATTERN=CHANNELS"):
+        ChannelRule.parse(text)

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from quantkit.errors import FormatError
 from quantkit.graph.layers import find_layers
-from quantkit.graph.plan import Ranks
+from quantkit.graph.plan import Structure
 from quantkit.structure.layers import Splittable, see_layers, split_layers, splittable_layers
 
 RANK = 16
@@ -96,10 +96,10 @@ def result(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
     return np.asarray(session.run(None, {"x": x})[0])
 
 
-def split(model: onnx.ModelProto, ranks: int | Ranks) -> onnx.ModelProto:
+def split(model: onnx.ModelProto, ranks: int | Structure) -> onnx.ModelProto:
     made = onnx.ModelProto()
     made.CopyFrom(model)
-    structure = {"layer": ranks if isinstance(ranks, Ranks) else Ranks(ranks)}
+    structure = {"layer": ranks if isinstance(ranks, Structure) else Structure(ranks)}
     split_layers(made, structure, see_layers(model, ["layer"], clips_of(model)))
     return made
 
@@ -155,9 +155,9 @@ def test_ranks_worth_trying_save_products_and_fill_kernels() -> None:
     layer = Splittable(outputs=512, inputs=6144)
     assert layer.full_rank == 512
     assert layer.ranks == (64, 96, 128, 160, 192, 256, 320, 384)
-    assert layer.products(Ranks(256)) == pytest.approx(0.54, abs=0.01)
-    assert layer.saves(Ranks(layer.largest_rank))
-    assert not layer.saves(Ranks(layer.largest_rank + 1))
+    assert layer.products(Structure(256)) == pytest.approx(0.54, abs=0.01)
+    assert layer.saves(Structure(layer.largest_rank))
+    assert not layer.saves(Structure(layer.largest_rank + 1))
     # A square matrix of half its rank saves nothing.
     assert max(Splittable(outputs=512, inputs=512).ranks) < 256
 
@@ -198,18 +198,20 @@ def test_a_name_that_is_taken_is_no_half() -> None:
     )
     assert list(splittable_layers(model)) == ["layer.in"]
     with pytest.raises(FormatError, match=r"layer layer cannot be split"):
-        split_layers(model, {"layer": Ranks(8)}, None)
+        split_layers(model, {"layer": Structure(8)}, None)
 
 
-@pytest.mark.parametrize("ranks", [Ranks(48), Ranks(80), Ranks(0, 24), Ranks(47, 23)])
-def test_ranks_that_save_nothing_are_refused(ranks: Ranks) -> None:
+@pytest.mark.parametrize(
+    "ranks", [Structure(48), Structure(80), Structure(0, 24), Structure(47, 23)]
+)
+def test_ranks_that_save_nothing_are_refused(ranks: Structure) -> None:
     with pytest.raises(FormatError, match="whose largest rank that saves something is 47"):
         split_layers(convolution(RANK), {"layer": ranks}, None)
 
 
 def test_a_product_has_no_rank_of_its_inputs() -> None:
     with pytest.raises(FormatError, match="cannot have rank 8 → 0"):
-        split_layers(product(RANK), {"layer": Ranks(0, 8)}, None)
+        split_layers(product(RANK), {"layer": Structure(0, 8)}, None)
 
 
 def few_channels(rank: int) -> onnx.ModelProto:
@@ -224,7 +226,7 @@ def few_channels(rank: int) -> onnx.ModelProto:
 
 def test_a_layer_that_needs_few_channels_computes_what_it_did() -> None:
     model = few_channels(8)
-    made = split(model, Ranks(inputs=16))
+    made = split(model, Structure(inputs=16))
     assert [layer.name for layer in find_layers(made)] == ["layer.first", "layer"]
     assert sorted(tuple(each.dims) for each in made.graph.initializer) == [
         (16, 24, 1),
@@ -237,10 +239,10 @@ def test_a_layer_that_needs_few_channels_computes_what_it_did() -> None:
 
 def test_a_layer_can_be_three() -> None:
     model = few_channels(8)
-    made = split(model, Ranks(outputs=32, inputs=16))
+    made = split(model, Structure(outputs=32, inputs=16))
     names = ["layer.first", "layer.in", "layer"]
     assert [layer.name for layer in find_layers(made)] == names
-    assert Splittable(80, 120, 5).parts("layer", Ranks(32, 16)) == tuple(names)
+    assert Splittable(80, 120, 5).parts("layer", Structure(32, 16)) == tuple(names)
     # 8 channels of 5 taps have 40 combinations: some are lost, most are not.
     ((_, feed), *_) = clips_of(model)
     before, after = result(model, feed["x"]), result(made, feed["x"])

@@ -38,6 +38,14 @@ def test_the_error_is_what_the_other_components_hold(seen) -> None:
     assert 0.0 < halves.lost < 0.1
 
 
+def test_rank_0_is_the_mean_alone(seen) -> None:
+    weight, _, outputs = seen
+    halves = low_rank(weight, Spectrum.of(moments(outputs)), 0)
+    assert not halves.product.any()
+    np.testing.assert_allclose(halves.shift, outputs.mean(axis=0), rtol=1e-5)
+    assert halves.lost == 1.0
+
+
 def test_no_other_layer_of_that_rank_errs_less(seen) -> None:
     weight, inputs, outputs = seen
     halves = low_rank(weight, Spectrum.of(moments(outputs)), 5)

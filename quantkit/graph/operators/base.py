@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import onnx
 
 from quantkit.arrays import FloatArray
@@ -259,6 +260,33 @@ class Operator(ABC):
             ModelError: it does not split, or has a single tap itself.
         """
         raise ModelError(f"{self.name} has one tap only")
+
+    def keep_outputs(
+        self, editor: GraphEditor, node: onnx.NodeProto, kept: np.ndarray
+    ) -> onnx.NodeProto:
+        """A node that splits, with some of its output channels only; a bias behind it stays.
+
+        Args:
+            kept: (channels,) which of them, in ascending order.
+
+        Raises:
+            ModelError: it does not split.
+        """
+        raise ModelError(f"the channels of {self.name} cannot be left out")
+
+    def read_fewer(
+        self, editor: GraphEditor, node: onnx.NodeProto, matrix: FloatArray, shift: FloatArray
+    ) -> onnx.NodeProto:
+        """A node that splits, for an input with fewer channels; a bias behind it is changed there.
+
+        Args:
+            matrix: (output channels, weights of each), as :meth:`matrix` lays them out.
+            shift: (output channels,) to be added to the bias; zeros where there is no place for it.
+
+        Raises:
+            ModelError: it does not split.
+        """
+        raise ModelError(f"{self.name} cannot read fewer channels")
 
     def operations(self, shape: tuple[int, ...]) -> int:
         """Multiplications by a weight of this shape for each position of the result."""

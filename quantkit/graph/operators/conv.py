@@ -10,7 +10,7 @@ import onnx
 from onnx import helper
 
 from quantkit.arrays import FloatArray
-from quantkit.graph.editor import GraphEditor
+from quantkit.graph.editor import GraphEditor, copy_node
 from quantkit.graph.operators.base import Halves, Operator, Slot, plain_weight_shape
 from quantkit.graph.operators.geometry import Geometry
 from quantkit.graph.plan import Compute
@@ -85,12 +85,9 @@ class Conv(Operator):
         first.output[0] = between
         # A window of one position in every dimension.
         expand = halves.expand.reshape(*halves.expand.shape, *(1,) * (len(shape) - 2))
-        given = editor.input_array(node, 2)
-        bias = halves.shift if given is None else given + halves.shift
-        name = node.input[2] if given is not None else f"{node.name}.bias"
         constants = [
             editor.constant(f"{node.input[1]}.out", expand),
-            editor.constant(f"{name}.out", bias),
+            _shifted_bias(editor, node, halves.shift, "out"),
         ]
         second = helper.make_node(self.name, [between, *constants], node.output, str(node.name))
         return first, second
@@ -108,11 +105,28 @@ class Conv(Operator):
         weight = halves.expand.reshape(shape[0], -1, *shape[2:])
         second.input[0] = between
         second.input[1] = editor.constant(f"{node.input[1]}.behind", weight)
-        given = editor.input_array(node, 2)
-        bias = halves.shift if given is None else given + halves.shift
-        name = node.input[2] if given is not None else f"{node.name}.bias"
-        second.input.append(editor.constant(f"{name}.behind", bias))
+        second.input.append(_shifted_bias(editor, node, halves.shift, "behind"))
         return first, second
+
+    def keep_outputs(
+        self, editor: GraphEditor, node: onnx.NodeProto, kept: np.ndarray
+    ) -> onnx.NodeProto:
+        fewer, weight = copy_node(node), cast(FloatArray, editor.array(node.input[1]))
+        fewer.input[1] = editor.constant(f"{node.input[1]}.kept", weight[kept])
+        if (bias := editor.input_array(node, 2)) is not None:
+            fewer.input[2] = editor.constant(f"{node.input[2]}.kept", bias[kept])
+        return fewer
+
+    def read_fewer(
+        self, editor: GraphEditor, node: onnx.NodeProto, matrix: FloatArray, shift: FloatArray
+    ) -> onnx.NodeProto:
+        shape = editor.shape(node.input[1])
+        assert shape is not None
+        fewer = self.without_bias(node)
+        weight = matrix.reshape(shape[0], -1, *shape[2:])
+        fewer.input[1] = editor.constant(f"{node.input[1]}.fewer", weight)
+        fewer.input.append(_shifted_bias(editor, node, shift, "fewer"))
+        return fewer
 
     def unfolds(self, editor: GraphEditor, node: onnx.NodeProto) -> bool:
         shape = plain_weight_shape(editor, node)
@@ -143,6 +157,13 @@ class Conv(Operator):
         if compute == "dynamic" and group > 1 and shape[1] == 1:
             return "the float kernel is faster: depthwise convolution"
         return ""
+
+
+def _shifted_bias(editor: GraphEditor, node: onnx.NodeProto, shift: FloatArray, suffix: str) -> str:
+    """A new constant: the bias of ``node``, which it need not have, plus ``shift``."""
+    given = editor.input_array(node, 2)
+    name = node.input[2] if given is not None else f"{node.name}.bias"
+    return editor.constant(f"{name}.{suffix}", shift if given is None else given + shift)
 
 
 def _groups(editor: GraphEditor, node: onnx.NodeProto) -> int:

@@ -6,14 +6,15 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from fractions import Fraction
 from typing import Literal, cast, get_args
 
 from quantkit.calibration.ranges import tracker
 from quantkit.codecs.catalogue import BLOCKS, FLOAT32, INT8, CodecChoice
 from quantkit.errors import FormatError, InputError
 from quantkit.graph.layers import Layer
-from quantkit.graph.plan import COMPUTES, Compute, LayerPlan, Plan, Ranks
+from quantkit.graph.plan import COMPUTES, Compute, LayerPlan, Plan, Structure
+from quantkit.quantization.choices.structure_rules import ChannelRule, RankRule
+from quantkit.structure.channel_paths import ChannelPath
 from quantkit.structure.layers import Splittable
 
 RangeMethod = Literal["min-max", "percentile", "entropy", "cosine", "hessian"]
@@ -23,7 +24,8 @@ RANGES: tuple[RangeMethod, ...] = get_args(RangeMethod)
 _DYNAMIC_RANGES = ("per-batch", "per-clip")
 _DYNAMIC_LABELS = tuple(f"dynamic {each}" for each in _DYNAMIC_RANGES)
 #: Where patterns come from, for messages.
-EXCLUSION, RULE, RANK = "--exclude: ", "--layer: ", "--rank: "
+EXCLUSION, RULE = "--exclude: ", "--layer: "
+RANK, CHANNELS = "--rank: ", "--channels: "
 
 _RULE = re.compile(r"([^=]+)=([^@/]*)(?:@([^/]+))?(?:/(\d+))?")
 _INDEX = re.compile(r"[+-]?\d+")
@@ -148,54 +150,6 @@ class LayerRule:
 
 
 @dataclass(frozen=True)
-class RankRule:
-    """The ranks of the layers that ``pattern`` picks: each becomes two or three.
-
-    >>> RankRule.parse("layer9.conv=128:1/2").outputs
-    Fraction(1, 2)
-
-    Args:
-        pattern: see :func:`match_layers`; of the float model's layers.
-        outputs: channels before a last part that makes the outputs of them, or, below 1, a share of
-            the most that there can be; 0 for no such part.
-        inputs: likewise those behind a first part that makes them of the inputs.
-    """
-
-    pattern: str
-    outputs: Fraction
-    inputs: Fraction = Fraction(0)
-
-    @classmethod
-    def parse(cls, text: str) -> RankRule:
-        """Read ``PATTERN=[INPUT_RANK:]RANK``: whole numbers, or shares such as ``0.5`` or ``1/2``.
-
-        Raises:
-            InputError: the text is none of these.
-        """
-        pattern, _, sides = text.rpartition("=")
-        inputs, _, outputs = sides.rpartition(":")
-        try:
-            found = [Fraction(side or 0) for side in (outputs, inputs)]
-        except (ValueError, ZeroDivisionError):
-            found = []
-        wrong = any(each < 0 or (each > 1 and each.denominator > 1) for each in found)
-        if not pattern or not any(found) or wrong:
-            raise InputError(
-                f"rank {text!r} is not PATTERN=[INPUT_RANK:]RANK; for example layer9.conv=120, or "
-                "Conv=1/2 for half of the most that there can be"
-            )
-        return cls(pattern, *found)
-
-    def ranks(self, layer: Splittable) -> Ranks:
-        """Of one of the layers."""
-        outputs, inputs = self.outputs, self.inputs
-        return Ranks(
-            int(outputs) if outputs >= 1 or not outputs else layer.rank(float(outputs)),
-            int(inputs) if inputs >= 1 or not inputs else layer.input_rank(float(inputs)),
-        )
-
-
-@dataclass(frozen=True)
 class QuantizeSettings:
     """How a float model is quantized.
 
@@ -212,6 +166,7 @@ class QuantizeSettings:
         rules: exceptions for some layers; a later one wins. Of a layer that is split they see the
             parts: ``layer9.conv.first``, ``layer9.conv.in`` and ``layer9.conv``.
         ranks: layers that are split; a later one wins. Needs clips.
+        channels: layers that make fewer channels, likewise; ranks are those of what is left.
         target_runtime: the oldest ONNX Runtime that must load the file, such as ``1.17``; empty
             for the one that is installed.
         skip_passes: names of passes in :mod:`quantkit.passes` to leave out, to see what they give.
@@ -238,6 +193,7 @@ class QuantizeSettings:
     percentile: float = 99.99
     dynamic_range: DynamicRange = "per-batch"
     ranks: tuple[RankRule, ...] = ()
+    channels: tuple[ChannelRule, ...] = ()
 
     def __post_init__(self) -> None:
         for value in (self.compute, *self.operators.values()):
@@ -276,19 +232,52 @@ class QuantizeSettings:
             )
         return choices
 
+    @property
+    def has_structure(self) -> bool:
+        """Whether some layer is to be split, or to make fewer channels."""
+        return bool(self.ranks or self.channels)
+
+    def fewer_channels(
+        self, layers: Sequence[Layer], paths: Mapping[str, ChannelPath]
+    ) -> dict[str, Structure]:
+        """Layers that are to make fewer channels, by name.
+
+        Args:
+            layers: of the float model.
+            paths: of those of them that could.
+
+        Raises:
+            InputError: a pattern picks no layer that could, or none that makes more.
+        """
+        found: dict[str, Structure] = {}
+        for rule in self.channels:
+            matched = match_layers((rule.pattern,), layers, CHANNELS)
+            chosen = {
+                name: Structure(channels=count)
+                for name, path in paths.items()
+                if name in matched and path.saves(count := rule.count(path))
+            }
+            if not chosen:
+                raise InputError(
+                    f"{CHANNELS}{rule.pattern} leaves nothing out of any layer that it matches: "
+                    f"{_all(matched, paths)}"
+                )
+            found |= chosen
+        return {name: found[name] for name in paths if name in found}
+
     def structure(
         self, layers: Sequence[Layer], splittable: Mapping[str, Splittable]
-    ) -> dict[str, Ranks]:
+    ) -> dict[str, Structure]:
         """Ranks of the layers to split, by name.
 
         Args:
-            layers: of the float model with none split.
+            layers: of the float model with none split; some may make fewer channels.
             splittable: those of them that could be.
 
         Raises:
             InputError: a pattern picks no layer that could be split, or none with so low a rank.
         """
-        found: dict[str, Ranks] = {}
+        found: dict[str, Structure] = {}
         for rule in self.ranks:
             matched = match_layers((rule.pattern,), layers, RANK)
             chosen = {
@@ -366,6 +355,14 @@ def _most(matched: Collection[str], splittable: Mapping[str, Splittable]) -> str
         if name in matched:
             return f"in {name} ranks up to {layer.largest_rank} do"
     return "none of them is a product by a constant matrix of its own that is large enough"
+
+
+def _all(matched: Collection[str], paths: Mapping[str, ChannelPath]) -> str:
+    """The first of the layers that could make fewer channels, with the number of them."""
+    for name, path in paths.items():
+        if name in matched:
+            return f"{name} makes {path.channels}"
+    return "the channels of none of them are read by one layer alone"
 
 
 def _choice_of(row: LayerPlan) -> LayerChoice:

@@ -10,7 +10,7 @@ import pytest
 from quantkit.calibration.data import CalibrationData
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.graph.artifact import save_model
-from quantkit.graph.plan import Ranks
+from quantkit.graph.plan import Structure
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
@@ -46,7 +46,7 @@ def table(source: Path) -> Sensitivity:
     return analyze(source, CLIPS, SETTINGS)
 
 
-def split_alone(source: Path, ranks: Ranks, folder: Path) -> float:
+def split_alone(source: Path, ranks: Structure, folder: Path) -> float:
     """Divergence of a float model in which the third layer alone is split."""
     prepared = PreparedModel(source)
     feeds = CalibrationData(CLIPS, prepared.info)
@@ -57,26 +57,34 @@ def split_alone(source: Path, ranks: Ranks, folder: Path) -> float:
 
 def test_a_rank_of_the_outputs_does_what_the_split_model_does(table, source, tmp_path) -> None:
     (rank, *_) = table.layer("layer3.conv").ranks
-    found = split_alone(source, Ranks(rank.rank), tmp_path)
+    found = split_alone(source, Structure(rank.rank), tmp_path)
     assert rank.divergence == pytest.approx(found, rel=0.01)
     assert found > 0.01
 
 
 def test_a_rank_of_the_inputs_does_what_the_split_model_does(table, source, tmp_path) -> None:
     (rank, *_) = table.layer("layer3.conv").input_ranks
-    found = split_alone(source, Ranks(0, rank.rank), tmp_path)
+    found = split_alone(source, Structure(0, rank.rank), tmp_path)
     assert rank.divergence == pytest.approx(found, rel=0.01)
+    assert found > 0.01
+
+
+def test_fewer_channels_do_what_the_model_with_fewer_does(table, source, tmp_path) -> None:
+    (fewest, *_) = table.layer("layer3.conv").channels
+    found = split_alone(source, Structure(channels=fewest.rank), tmp_path)
+    assert fewest.divergence == pytest.approx(found, rel=0.01)
     assert found > 0.01
 
 
 def test_higher_ranks_lose_less(table) -> None:
     for row in table.layers:
-        for side in (row.ranks, row.input_ranks):
+        for side in (row.ranks, row.input_ranks, row.channels):
             noises = [each.noise for each in side]
             assert noises == sorted(noises, reverse=True)
 
 
 def test_layers_that_cannot_be_split_have_no_ranks(table) -> None:
+    assert table.layer("layer6.conv").channels == ()
     assert table.layer("layer6.conv").ranks == ()
     assert table.layer("layer5.conv").input_ranks == ()
 

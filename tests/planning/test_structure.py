@@ -11,13 +11,15 @@ from quantkit.calibration.data import CalibrationData
 from quantkit.disk.files import sha256_of
 from quantkit.errors import InputError
 from quantkit.graph.artifact import save_model
-from quantkit.graph.plan import Ranks
+from quantkit.graph.plan import Structure
+from quantkit.planning.channel_times import ChannelTimes
 from quantkit.planning.latency import LayerTimes, RankTimes
 from quantkit.planning.optimal import Planner
-from quantkit.planning.ranks import choose_ranks
+from quantkit.planning.structure import choose_structure
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.sensitivity.table import RankDivergence, Sensitivity
+from quantkit.structure.channel_paths import channel_paths
 from quantkit.structure.layers import Splittable, splittable_layers
 from tests.planning.synthetic import synthetic_sensitivity
 from tests.small_model import masked_convolutions
@@ -44,7 +46,7 @@ def times_of_ranks(source: Path) -> RankTimes:
         for name in LAYERS:
             layers[name + ".in"] = rank / 96
             layers[name] = rank / 96 / 7
-        split.append((dict.fromkeys(LAYERS, Ranks(rank)), layer_times(layers, 0.8)))
+        split.append((dict.fromkeys(LAYERS, Structure(rank)), layer_times(layers, 0.8)))
     whole = replace(layer_times(dict.fromkeys(names, 1.0), 0.6), model_sha256=sha256_of(source))
     return RankTimes(whole, tuple(split), LAYERS)
 
@@ -75,7 +77,7 @@ def chosen(source: Path, sensitivity: Sensitivity, limit_ms: float, **options):
     settings = QuantizeSettings(compute="static")
     planner = Planner.of(prepared, sensitivity, settings, times=times.whole)
     feeds = CalibrationData([], prepared.info)
-    return choose_ranks(planner, sensitivity, times, BUDGET, limit_ms, feeds, **options)
+    return choose_structure(planner, sensitivity, times, BUDGET, limit_ms, feeds, **options)
 
 
 def test_the_layers_are_those_of_the_model(source) -> None:
@@ -99,7 +101,7 @@ def test_the_layer_that_costs_least_is_split_and_no_more_than_needed(source, sen
     assert found.milliseconds(times.of(found.model.structure)) <= 6.2
     higher = min((each for each in LAYERS[name].ranks if each > rank), default=None)
     if higher is not None:
-        assert times.of({name: Ranks(higher)}).whole["static"] > 6.2
+        assert times.of({name: Structure(higher)}).whole["static"] > 6.2
 
 
 def test_a_shorter_limit_splits_more(source, sensitivity) -> None:
@@ -107,7 +109,9 @@ def test_a_shorter_limit_splits_more(source, sensitivity) -> None:
 
 
 def test_an_impossible_limit_names_the_fastest(source, sensitivity) -> None:
-    with pytest.raises(InputError, match=r"no ranks and kernels run in 1 ms .* the fastest take"):
+    with pytest.raises(
+        InputError, match=r"no structure and kernels run in 1 ms .* the fastest take"
+    ):
         chosen(source, sensitivity, 1.0)
 
 
@@ -127,7 +131,7 @@ def test_a_plan_without_ranks_stays_where_it_is_better(source, sensitivity) -> N
 
 def test_times_lie_on_a_line_between_the_measured_ranks(source) -> None:
     times = times_of_ranks(source)
-    split = times.of({"layer3.conv": Ranks(36)})
+    split = times.of({"layer3.conv": Structure(36)})
     assert split.layers["layer3.conv.in"]["static"] == pytest.approx(36 / 96)
     assert split.layers["layer3.conv"]["static"] == pytest.approx(36 / 96 / 7)
     assert split.layers["layer2.conv"] == times.whole.layers["layer2.conv"]
@@ -137,13 +141,13 @@ def test_times_lie_on_a_line_between_the_measured_ranks(source) -> None:
 
 def test_parts_that_read_fewer_channels_take_less(source) -> None:
     times = times_of_ranks(source)
-    split = times.of({"layer3.conv": Ranks(36, 48)}).layers
+    split = times.of({"layer3.conv": Structure(36, 48)}).layers
     assert list(split)[2:5] == ["layer3.conv.first", "layer3.conv.in", "layer3.conv"]
     assert split["layer3.conv.in"]["static"] == pytest.approx(36 / 96 / 2)
     assert split["layer3.conv.first"]["static"] == pytest.approx(48 / 96 / 7)
 
 
-@pytest.mark.parametrize("ranks", [Ranks(36), Ranks(0, 48), Ranks(36, 48)])
+@pytest.mark.parametrize("ranks", [Structure(36), Structure(0, 48), Structure(36, 48)])
 def test_a_layer_is_reckoned_with_what_it_adds_to_the_whole(source, ranks) -> None:
     times = times_of_ranks(source)
     structure = {"layer3.conv": ranks}
@@ -155,4 +159,52 @@ def test_a_layer_is_reckoned_with_what_it_adds_to_the_whole(source, ranks) -> No
 
 def test_a_layer_that_was_not_timed_is_named(source) -> None:
     with pytest.raises(InputError, match=r"layer1\.conv was not timed with lower ranks"):
-        times_of_ranks(source).of({"layer1.conv": Ranks(24)})
+        times_of_ranks(source).of({"layer1.conv": Structure(24)})
+
+
+def fewer_times(source: Path) -> ChannelTimes:
+    """With half of its channels a layer takes half as long, and so does the one behind it."""
+    whole = times_of_ranks(source).whole
+    paths = {
+        name: path
+        for name, path in channel_paths(PreparedModel(source).graph()).items()
+        if name in LAYERS
+    }
+    cut = dict.fromkeys(whole.layers, 1.0) | {"layer2.conv": 0.5, "layer3.conv": 0.25}
+    cut["layer4.conv"] = 0.5
+    return ChannelTimes(whole, layer_times(cut, 0.6), dict.fromkeys(paths, 48), paths)
+
+
+def with_channels(table: Sensitivity, divergence: float) -> Sensitivity:
+    """Channels of the second layer cost this where half of them are left, those of the third all
+    that there is."""
+    factors = {"layer2.conv": divergence, "layer3.conv": 1e3}
+    rows = []
+    for row in table.layers:
+        counts = (48, 72) if row.name in factors else ()
+        found = tuple(
+            RankDivergence(count, factors[row.name] * (96 - count) / 48, 0.1) for count in counts
+        )
+        rows.append(replace(row, channels=found))
+    return replace(table, layers=tuple(rows))
+
+
+def test_channels_are_left_out_where_that_costs_less_than_a_rank(source, sensitivity) -> None:
+    table = with_channels(sensitivity, 1e-4)
+    found = chosen(source, table, 6.2, fewer=fewer_times(source))
+    assert found.model.structure == {"layer2.conv": Structure(channels=72)}
+    assert found.divergence == pytest.approx(0.5e-4)
+
+
+def test_ranks_stay_where_channels_cost_more(source, sensitivity) -> None:
+    table = with_channels(sensitivity, 1e3)
+    found = chosen(source, table, 6.2, fewer=fewer_times(source))
+    assert found.model.structure == chosen(source, sensitivity, 6.2).model.structure
+
+
+def test_a_budget_counts_what_both_layers_save(source, sensitivity) -> None:
+    table = with_channels(sensitivity, 1e-4)
+    found = chosen(source, table, 5.7, fewer=fewer_times(source))
+    assert found.model.structure == {"layer2.conv": Structure(channels=48)}
+    # Two layers of half the products, and what is around them as before.
+    assert found.milliseconds(fewer_times(source).cut) == pytest.approx(5.6 - 0.25 - 0.5)

@@ -1,0 +1,210 @@
+"""How fast the shipped keyword spotter becomes with fewer channels and lower ranks.
+
+Run it from the repository after ``make export MODEL=models/keywords-en``, with nothing else
+running: ``python -m benchmarks.keyword_latency --data FOLDER``, with ``speech_commands/`` in the
+folder. It takes some minutes and renews its section of RESULTS.md. With the extra ``peers``
+OpenVINO and NNCF take part.
+
+Files are found from clips of the people that training was validated on, and tried on all clips of
+those whom it never heard.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import click
+import numpy as np
+
+from benchmarks import openvino_peer
+from benchmarks.cells import ROOT
+from benchmarks.results import host, replace_section, table
+from benchmarks.scoring import HeldOut
+from quantkit.arrays import FloatArray
+from quantkit.audio.utterance import Corpus
+from quantkit.calibration.data import CalibrationData
+from quantkit.graph.artifact import read_info, total_size
+from quantkit.personalization.pipeline import PersonalizeSettings, personalize
+from quantkit.quantization import quantize_model
+from quantkit.quantization.choices.presets import preset
+from quantkit.quantization.choices.structure_rules import ChannelRule
+from quantkit.runtime.interleaved import Effort, interleaved_seconds
+from quantkit.runtime.session import create_session
+from quantkit.text.distances import bootstrap_interval
+from quantkit.training.keywords.recipe import load_keyword_recipe
+from quantkit.training.keywords.speakers import open_part
+
+MODEL = ROOT / "models" / "keywords-en"
+SOURCE = ROOT / "build" / "keywords-en" / "float32.onnx"
+#: Of the latency of float32, within how many bytes.
+LIMITS = ("0.6x", "0.55x", "0.5x", "0.45x", "0.4x")
+BUDGET = 2_700_000
+#: Shares of the channels, by hand.
+BY_HAND: dict[str, tuple[str, ...]] = {
+    "all channels": (),
+    "1/2 of the feed-forward units": ("*.intermediate_dense=1/2",),
+    "3/4 of all": ("*=3/4",),
+    "1/2 of all": ("*=1/2",),
+}
+NNCF = "OpenVINO + NNCF int8"
+_CLIPS, _ROUNDS = 96, 150
+
+
+@dataclass(frozen=True)
+class Made:
+    """One file.
+
+    Args:
+        name: in the table.
+        path: of the file.
+        structure: of its layers, in words.
+    """
+
+    name: str
+    path: Path
+    structure: str = ""
+
+
+def make_files(heard: Corpus, folder: Path, limits: Sequence[str]) -> list[Made]:
+    """Dynamic and static int8 with channels by hand, and a personal file for each limit."""
+    hybrid = preset("hybrid")
+    made: list[Made] = []
+    for name, rules in BY_HAND.items():
+        settings = replace(hybrid, channels=tuple(map(ChannelRule.parse, rules)))
+        path = folder / f"{len(made)}.onnx"
+        quantize_model(SOURCE, path, settings, heard)
+        made.append(Made(f"hybrid int8, {name}", path))
+    for limit in limits:
+        click.echo(f"personalize --max-latency {limit}", err=True)
+        path = folder / f"{len(made)}.onnx"
+        wanted = PersonalizeSettings(quantize=hybrid, max_latency=limit)
+        result = personalize(SOURCE, path, heard, BUDGET, wanted, cache=folder / "cache")
+        latency = result.summary.latency
+        kept = "" if latency is None or latency.is_kept else ", missed"
+        words = ", ".join(f"{name}: {each}" for name, each in result.plan.structure.items())
+        made.append(Made(f"`--max-latency {limit}`{kept}", path, words))
+    return made
+
+
+def milliseconds(paths: Sequence[Path], peer: openvino_peer.Peer | None) -> list[float]:
+    """Of a second of sound, one thread, models in turns: medians of the processor's time.
+
+    Args:
+        peer: comes last, if there is one.
+    """
+    random = np.random.default_rng(0)
+    clip = {
+        "waveform": 0.1 * random.standard_normal((1, 16_000)).astype(np.float32),
+        "lengths": np.array([16_000]),
+    }
+    sessions = [create_session(path, threads=1) for path in paths]
+    runs: list[Callable[[], object]] = [partial(each.run, None, clip) for each in sessions]
+    if peer is not None:
+        runs.append(partial(peer.run, clip))
+    effort = Effort(rounds=_ROUNDS, min_rounds=_ROUNDS)
+    seconds = interleaved_seconds(runs, threads=1, effort=effort, clock=time.process_time)
+    return [1000.0 * float(each) for each in np.median(seconds, axis=0)]
+
+
+def report(made: Sequence[Made], tested: Corpus, theirs: Path | None) -> str:
+    """The section of RESULTS.md."""
+    peer = None if theirs is None else openvino_peer.Peer(theirs)
+    taken = milliseconds([SOURCE, *(each.path for each in made)], peer)
+    held = HeldOut(SOURCE, tested)
+    before = np.array(held.float_score.edits, float)
+    rows = [_row("float32", taken[0], taken[0], total_size(SOURCE), 0.0, before, before, "")]
+    if theirs is not None:
+        # Its posteriors are not compared here: its speed and size are.
+        size = openvino_peer.size(theirs)
+        rows.append(
+            [NNCF, f"{taken[-1]:.2f}", f"{taken[0] / taken[-1]:.2f}×", _mb(size), "", "", ""]
+        )
+    for each, ms in zip(made, taken[1:], strict=False):
+        score = held.score(each.path)
+        errors = np.array(score.edits, float)
+        size = total_size(each.path)
+        rows.append(
+            _row(each.name, ms, taken[0], size, score.divergence, errors, before, each.structure)
+        )
+    header = [
+        "file",
+        "ms",
+        "speed",
+        "MB",
+        "nats per clip",
+        "accuracy, points",
+        "structure",
+    ]
+    people = len({clip.speaker for clip in tested if clip.speaker})
+    return "\n\n".join(
+        [
+            "## A faster keyword spotter",
+            "`python -m benchmarks.keyword_latency --data FOLDER`: the shipped keyword spotter "
+            "with fewer channels, by `--channels` and by `personalize --max-latency`, from "
+            f"{_CLIPS} clips of the people that training was validated on. Speed against float32 "
+            "in ONNX Runtime on a second of sound, one thread, files in turns, median processor "
+            "time; "
+            f"divergence and accuracy (float32: {100 * (1 - before.mean()):.1f} %) on {len(held)} "
+            f"clips of {people} people whom it never heard, with 95 % intervals of the paired "
+            f"difference. {host()}.",
+            table(header, rows),
+        ]
+    )
+
+
+def _row(
+    name: str,
+    ms: float,
+    reference: float,
+    size: int,
+    moved: float,
+    errors: FloatArray,
+    before: FloatArray,
+    structure: str,
+) -> list[str]:
+    gain = 100 * (before - errors)
+    low, high = bootstrap_interval(gain)
+    change = "–" if errors is before else f"{gain.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
+    return [
+        name,
+        f"{ms:.2f}",
+        f"{reference / ms:.2f}×",
+        _mb(size),
+        f"{moved:.4f}",
+        change,
+        structure,
+    ]
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:.2f}"
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path, exists=True), required=True)
+@click.option("--limit", "limits", multiple=True, default=LIMITS, show_default=True)
+def main(data: Path, limits: tuple[str, ...]) -> None:
+    """Make the files, measure them, and renew RESULTS.md."""
+    if not SOURCE.exists():
+        raise click.ClickException(f"{SOURCE} is missing: run `make export MODEL={MODEL}` first")
+    source = load_keyword_recipe(MODEL / "recipe.toml").sources[0]
+    parts = {name: open_part(source, data / "speech_commands", name) for name in ("valid", "test")}
+    heard = parts["valid"].sample(_CLIPS, 0)
+    with tempfile.TemporaryDirectory() as folder:
+        theirs = None
+        if openvino_peer.available():
+            feeds = [feed for _, feed in CalibrationData(heard, read_info(SOURCE))]
+            path = Path(folder) / "nncf.xml"
+            theirs = openvino_peer.quantize(SOURCE, path, feeds, transformer=True)
+        section = report(make_files(heard, Path(folder), limits), parts["test"], theirs)
+    click.echo(section)
+    replace_section("keyword-latency", section)
+
+
+if __name__ == "__main__":
+    main()
