@@ -31,11 +31,12 @@ from quantkit.graph.operators import unfolds
 from quantkit.graph.operators.sets import ACTIVATION_PARTS, VALUE_PRESERVING
 from quantkit.graph.tensors import raw_size
 from quantkit.graph.topological import put_in_order
+from quantkit.graph.zero_mask import is_zero_mask, mask_source
 from quantkit.quantization.kernels.activations import clip_to_bits, static_grid
 from quantkit.quantization.kernels.bias_correction import correct_added_bias, store_bias
 from quantkit.quantization.kernels.fake_quantize import round_activation
 from quantkit.quantization.kernels.integer_matmul import unfold
-from quantkit.quantization.kernels.masks import integer_masks, is_zero_mask, mask_source
+from quantkit.quantization.kernels.masks import integer_masks
 from quantkit.quantization.weights import WeightStore, placed
 
 #: Of weights: the outermost level of int8 that a codec uses.
