@@ -39,6 +39,7 @@ from quantkit.quantization.equalize.balancing import insert_balances
 from quantkit.quantization.equalize.conditioning import condition
 from quantkit.quantization.tied_weights import limited_layers, separate_transposes
 from quantkit.structure.layers import Seen, see_layers, split_layers
+from quantkit.structure.refit import refit
 
 _LOG = logging.getLogger(__name__)
 
@@ -232,6 +233,8 @@ class PreparedModel:
         if self._clips is not None:
             found = self.whole.seen(skip_passes, self.structure, self._clips)
         split_layers(model, self.structure, found)
+        if self._clips is not None:
+            refit(self.whole.graph(skip_passes), model, self.structure, self._clips)
         self._leave_on_disk(model)
         return model
 
