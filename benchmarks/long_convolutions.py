@@ -22,7 +22,7 @@ import onnxruntime
 from onnx import TensorProto, helper
 
 from benchmarks import openvino_peer
-from benchmarks.full_width import FRAMES, write_float
+from benchmarks.full_width import FEWER_BITS, FRAMES, QUICKLY, ninth_layer_of, write_float
 from benchmarks.low_rank import SOURCE
 from benchmarks.results import host, replace_section, table
 from benchmarks.shipped_model import score
@@ -36,7 +36,7 @@ from quantkit.models.wav2letter import Wav2LetterConfig
 from quantkit.quantization import quantize_model
 from quantkit.quantization.choices.presets import preset
 from quantkit.quantization.choices.ptq import PtqSettings
-from quantkit.quantization.choices.settings import LayerRule, QuantizeSettings
+from quantkit.quantization.choices.settings import LayerRule
 from quantkit.quantization.choices.target_cpu import TargetCpu
 from quantkit.quantization.kernels.emitter import Emitter
 from quantkit.quantization.kernels.fast_fir import Operands, fast_filter
@@ -48,8 +48,7 @@ from quantkit.sensitivity.model_divergence import model_divergence
 #: of that one at a low rank, and others between.
 SHAPES = ((250, 2000, 32), (192, 1024, 32), (512, 1024, 16), (192, 512, 32), (120, 192, 32))
 FORMS = ("QLinearConv", "unfolded product", "fast FIR, 3/4", "fast FIR, 9/16")
-#: Bits of the ninth layer's input, and how many times the filter is halved then.
-BITS = (8, 7, 6)
+BITS = (8, *FEWER_BITS)
 _FRAMES, _CLIPS, _ROUNDS = 500, 32, 40
 
 
@@ -138,17 +137,13 @@ def forms_table() -> str:
     return table(["convolution", *(f"{name}, ms" for name in FORMS)], rows)
 
 
-def settings_for(bits: int) -> QuantizeSettings:
-    """Static int8 with the ninth layer's input on a grid of so many bits."""
-    rules = () if bits == 8 else (LayerRule.parse(f"layer9.conv=@static/{bits}"),)
-    return replace(preset("static-int8"), rules=rules)
-
-
 def full_width_table(folder: Path) -> str:
     """The full-width Wav2Letter, OpenVINO in the same run."""
     source, clips = write_float(folder, Wav2LetterConfig())
     paths = [
-        quantize_model(source, folder / f"{bits}.onnx", settings_for(bits), clips).path
+        quantize_model(
+            source, folder / f"{bits}.onnx", ninth_layer_of(bits), clips, fitting=QUICKLY
+        ).path
         for bits in BITS
     ]
     feed = clips[0][1]
