@@ -55,6 +55,19 @@ def two_products() -> onnx.ModelProto:
     return model_of(nodes, constants)
 
 
+def two_gemms() -> onnx.ModelProto:
+    """Over (time, 64): one with its weight transposed, and one without a bias."""
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"], perm=[0, 2, 1]),
+        helper.make_node("Reshape", ["t", "flat"], ["rows"]),
+        helper.make_node("Gemm", ["rows", "v1", "b1"], ["g1"], "one", transB=1),
+        helper.make_node("Tanh", ["g1"], ["t1"]),
+        helper.make_node("Gemm", ["t1", "v2"], ["y"], "two"),
+    ]
+    constants = {"v1": weight(128, 64), "b1": weight(128, 1)[:, 0], "v2": weight(128, 70)}
+    return model_of(nodes, constants | {"flat": np.array([-1, 64])})
+
+
 def model_of(nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray]) -> onnx.ModelProto:
     graph = helper.make_graph(
         nodes,
@@ -96,6 +109,7 @@ def arrays(model: onnx.ModelProto) -> dict[str, np.ndarray]:
 ALL = {"one": Ranks(24), "two": Ranks(24, 32), "three": Ranks(inputs=32)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("relu", [True, False])
 def test_what_errors_of_layers_add_up_to_is_less(relu: bool) -> None:
     model = three_convolutions(relu=relu)
@@ -118,6 +132,17 @@ def test_what_is_left_of_a_product_is_not_in_what_its_part_reads() -> None:
     assert np.abs(left).max() < 1e-4
 
 
+def test_gemms_are_fitted_too() -> None:
+    model = two_gemms()
+    structure = {"one": Ranks(20), "two": Ranks(20)}
+    made = split(model, structure)
+    before = error(model, made)
+    refit(model, made, structure, CLIPS)
+    assert error(model, made) < before
+    means = [np.concatenate(values(m, "y")).mean(axis=0) for m in (model, made)]
+    np.testing.assert_allclose(*means, atol=1e-4)
+
+
 def test_a_bias_behind_a_product_keeps_the_mean() -> None:
     model = two_products()
     made = split(model, {"one": Ranks(20)})
@@ -126,6 +151,7 @@ def test_a_bias_behind_a_product_keeps_the_mean() -> None:
     np.testing.assert_allclose(*means, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_behind_a_relu_only_what_passes_counts() -> None:
     model = three_convolutions()
     structure = {"one": Ranks(24)}
@@ -170,6 +196,7 @@ def test_parts_of_too_many_inputs_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not np.array_equal(after["v1.out"], before["v1.out"])
 
 
+@pytest.mark.slow
 def test_the_same_clips_give_the_same_bytes() -> None:
     model = three_convolutions()
     made = [split(model, ALL) for _ in range(2)]
