@@ -55,6 +55,7 @@ OPERATOR_EXCEPTIONS: Mapping[str, str] = {
     "finetuning/operators.py": "computes each operator in PyTorch",
     "quantization/equalize/attention.py": "matches attention: a product of two activations",
     "quantization/kernels/embedding.py": "emits the look-ups of rows and of their scales",
+    "quantization/kernels/emitter.py": "gathers the taps of windows",
     "quantization/kernels/integer_matmul.py": "lays a Conv's windows out for one product",
 }
 

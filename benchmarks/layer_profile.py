@@ -1,19 +1,18 @@
 """Layer by layer beside OpenVINO: which of our layers take longer than those of the best other way.
 
 Run it from the repository, with the extra ``peers``: ``python -m benchmarks.layer_profile``. Each
-family is made in float32, quantized here and by NNCF, and run in turn on one thread; then each of
-the two profiles itself. It renews its section of RESULTS.md. Whisper takes part where its weights
-can be fetched (:mod:`benchmarks.whisper_weights`).
+family is made in float32, quantized here and by NNCF, and run in turn on one, two and four threads;
+then each of the two profiles itself. It renews its section of RESULTS.md. Whisper takes part where
+its weights can be fetched (:mod:`benchmarks.whisper_weights`).
 """
 
 from __future__ import annotations
 
 import re
-import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,13 +33,19 @@ from quantkit.graph.artifact import open_model
 from quantkit.graph.layers import find_layers
 from quantkit.models.wav2letter import Wav2LetterConfig
 from quantkit.quantization import quantize_model
+from quantkit.runtime.interleaved import Effort, interleaved_seconds
 from quantkit.runtime.node_times import node_milliseconds
 from quantkit.runtime.optimised import name_before_fusion, optimised_graph
+from quantkit.runtime.parallel import cores
 from quantkit.runtime.session import create_session
 
 #: Rows of a table: what takes less is left out of it. Of more layers, those of one kind stand
 #: together.
 _ROWS = 12
+#: Threads inside an operator. More than there are cores show what a crowded host does.
+_THREADS = (1, 2, 4)
+#: Of each layer the fastest run counts, as in :func:`node_milliseconds`.
+_PROFILED_RUNS = 5
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Family:
 
 @dataclass(frozen=True)
 class Profile:
-    """Milliseconds on one thread.
+    """Milliseconds on some threads: of the processor for one of them, else of the clock.
 
     Args:
         whole: of float32, quantkit and OpenVINO, medians of runs in turn.
@@ -154,26 +159,26 @@ def _encoder_alone(path: Path) -> None:
 FAMILIES: tuple[Callable[[Path], Family], ...] = (wav2letter, shipped, spotter, wav2vec2, whisper)
 
 
-def profile(family: Family, rounds: int) -> Profile:
+def profile(family: Family, rounds: int, threads: int) -> Profile:
     """Run all three in turn, then the two in integers by themselves."""
-    plain, ours = create_session(family.source), create_session(family.quantized)
-    theirs = Peer(family.peer)
+    plain = create_session(family.source, threads=threads)
+    ours = create_session(family.quantized, threads=threads)
+    theirs = Peer(family.peer, threads=threads)
     feed = dict(family.feed)
-    runs: tuple[Callable[[], object], ...] = (
-        lambda: plain.run(None, feed),
-        lambda: ours.run(None, feed),
-        lambda: theirs.run(feed),
+    seconds = interleaved_seconds(
+        (
+            lambda: plain.run(None, feed),
+            lambda: ours.run(None, feed),
+            lambda: theirs.run(feed),
+        ),
+        threads=threads,
+        effort=Effort(rounds=rounds, min_rounds=rounds),
+        clock=time.process_time if threads == 1 else time.perf_counter,
     )
-    times: list[list[float]] = [[], [], []]
-    for _ in range(rounds):
-        for taken, run in zip(times, runs, strict=True):
-            start = time.process_time()
-            run()
-            taken.append(1_000 * (time.process_time() - start))
-    whole = [statistics.median(each[1:]) for each in times]
+    whole = [1_000 * float(each) for each in np.median(seconds, axis=0)]
     names = [layer.name for layer in find_layers(open_model(family.source))]
-    by_layer, between = _ours(family, names)
-    peer_by_layer, peer_between = _theirs(family, names)
+    by_layer, between = _ours(family, names, threads)
+    peer_by_layer, peer_between = _theirs(family, names, threads)
     return Profile(
         (whole[0], whole[1], whole[2]),
         {
@@ -185,12 +190,14 @@ def profile(family: Family, rounds: int) -> Profile:
     )
 
 
-def _ours(family: Family, names: Sequence[str]) -> tuple[Mapping[str, float], Mapping[str, float]]:
+def _ours(
+    family: Family, names: Sequence[str], threads: int
+) -> tuple[Mapping[str, float], Mapping[str, float]]:
     """Milliseconds by layer, and of what is none by operator."""
     operators = {node.name: node.op_type for node in optimised_graph(family.quantized).node}
     by_layer: dict[str, float] = defaultdict(float)
     between: dict[str, float] = defaultdict(float)
-    for node, taken in node_milliseconds(family.quantized, family.feed).items():
+    for node, taken in node_milliseconds(family.quantized, family.feed, threads=threads).items():
         layer = _layer_of(name_before_fusion(node), names)
         if layer:
             by_layer[layer] += taken
@@ -199,13 +206,18 @@ def _ours(family: Family, names: Sequence[str]) -> tuple[Mapping[str, float], Ma
     return by_layer, between
 
 
-def _theirs(family: Family, names: Sequence[str]) -> tuple[Mapping[str, float], float]:
-    peer = Peer(family.peer, profile=True)
-    for _ in range(5):
+def _theirs(
+    family: Family, names: Sequence[str], threads: int
+) -> tuple[Mapping[str, float], float]:
+    peer = Peer(family.peer, threads=threads, profile=True)
+    fastest: dict[tuple[str, ...], float] = {}
+    for _ in range(_PROFILED_RUNS):
         peer.run(family.feed)
+        for merged, taken in peer.layers().items():
+            fastest[merged] = min(fastest.get(merged, taken), taken)
     by_layer: dict[str, float] = defaultdict(float)
     between = 0.0
-    for merged, taken in peer.layers().items():
+    for merged, taken in fastest.items():
         layer = next((found for name in merged if (found := _layer_of(name, names))), "")
         if layer:
             by_layer[layer] += taken
@@ -228,36 +240,53 @@ def _kinds(names: Sequence[str]) -> Iterator[tuple[str, int, list[str]]]:
         yield (kind if len(members) > 1 else members[0]), len(members), members
 
 
-def section_of(family: Family, found: Profile) -> str:
-    """Heading, totals and table of one family."""
-    plain, ours, theirs = found.whole
-    ordered = sorted(found.layers.items(), key=lambda each: -each[1][1])
-    rows = [
-        [name, f"{count}", f"{mine:.2f}", f"{other:.2f}", f"{other / mine:.2f}×"]
-        for name, (count, mine, other) in ordered[:_ROWS]
-    ]
-    between = sum(found.between.values())
-    rows.append(
-        [
-            "between layers",
-            "",
-            f"{between:.2f}",
-            f"{found.peer_between:.2f}",
-            f"{found.peer_between / between:.2f}×",
-        ]
-    )
-    largest = sorted(found.between.items(), key=lambda each: -each[1])[:5]
+def section_of(family: Family, found: Mapping[int, Profile]) -> str:
+    """Heading, totals and table of one family, by threads."""
+    first = next(iter(found.values()))
+    kinds = sorted(first.layers, key=lambda kind: -first.layers[kind][1])[:_ROWS]
+    rows = []
+    for kind in kinds:
+        cells = [each.layers.get(kind, (0, 0.0, 0.0))[1:] for each in found.values()]
+        rows.append([kind, f"{first.layers[kind][0]}", *_cells(cells)])
+    between = [(sum(each.between.values()), each.peer_between) for each in found.values()]
+    rows.append(["between layers", "", *_cells(between)])
+    rows.append(["all", "", *_cells([each.whole[1:] for each in found.values()])])
+    largest = sorted(first.between.items(), key=lambda each: -each[1])[:5]
     listed = ", ".join(f"{name} {taken:.2f}" for name, taken in largest)
-    header = ["layers", "count", "quantkit, ms", "OpenVINO, ms", "OpenVINO / quantkit"]
+    speeds = "; ".join(
+        f"{_of(threads)} float32 {each.whole[0]:.1f} ms, "
+        f"quantkit {each.whole[0] / each.whole[1]:.2f}×, "
+        f"OpenVINO + NNCF {each.whole[0] / each.whole[2]:.2f}×"
+        for threads, each in found.items()
+    )
+    header = ["layers", "count"]
+    for threads in found:
+        header += [f"{_of(threads)} quantkit, ms", "OpenVINO, ms", "OpenVINO / quantkit"]
     return f"""### {family.name}
 
-{family.described}. Processor time in turn, median: float32 {plain:.1f} ms; quantkit {ours:.1f} ms,
-{plain / ours:.2f}×; OpenVINO + NNCF {theirs:.1f} ms, {plain / theirs:.2f}×.
+{family.described}. In turn, medians: {speeds}.
 
 {table(header, rows)}
 
-Between layers, by operator of ONNX Runtime, ms: {listed}.
+Between layers on one thread, by operator of ONNX Runtime, ms: {listed}.
 """
+
+
+def _cells(pairs: Iterable[Sequence[float]]) -> list[str]:
+    """Of ours and theirs, for each number of threads."""
+    return [
+        cell
+        for ours, theirs in pairs
+        for cell in (
+            f"{ours:.2f}",
+            f"{theirs:.2f}",
+            f"{theirs / ours:.2f}×" if ours else "–",
+        )
+    ]
+
+
+def _of(threads: int) -> str:
+    return f"{threads} thread{'s' if threads > 1 else ''}:"
 
 
 @click.command()
@@ -273,7 +302,8 @@ def main(rounds: int, only: tuple[str, ...]) -> None:
             continue
         with tempfile.TemporaryDirectory() as folder:
             family = make(Path(folder))
-            sections.append(section_of(family, profile(family, rounds)))
+            found = {threads: profile(family, rounds, threads) for threads in _THREADS}
+            sections.append(section_of(family, found))
             click.echo(sections[-1])
     if only:
         return
@@ -282,9 +312,9 @@ def main(rounds: int, only: tuple[str, ...]) -> None:
         "layer-profile",
         f"""## Layer by layer beside OpenVINO
 
-`python -m benchmarks.layer_profile`: one clip, one thread, float32 products everywhere else. Layers
-whose names differ in a number stand together; each of the two ran alone while it was profiled.
-{host()}.
+`python -m benchmarks.layer_profile`: one clip, on one, two and four threads of {cores()} cores.
+Times are of the processor for one thread, and of the clock for more. Layers whose names differ in a
+number stand together; each of the two ran alone while it was profiled. {host()}.
 
 {joined}""",
     )

@@ -156,6 +156,13 @@ class ClipRunner:
             del session
             malloc_trim()
 
+    def replace(self, tensors: Iterable[onnx.TensorProto]) -> None:
+        """Let initializers have other values, from the next run or stage on."""
+        others = {tensor.name: tensor for tensor in tensors}
+        for tensor in self._light.graph.initializer:
+            if tensor.name in others:
+                tensor.CopyFrom(others[tensor.name])
+
     def _crossing(self, groups: Sequence[Sequence[str]]) -> tuple[str, ...]:
         """What stages behind the first of ``groups`` read of what lies before them."""
         later = [name for group in groups[1:] for name in group]

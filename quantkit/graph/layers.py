@@ -19,6 +19,7 @@ FRONTEND_PREFIX = "frontend."
 _QUANTIZED: Mapping[str, tuple[Slot, ...]] = {
     "ConvInteger": (Slot((1,)),),
     "MatMulInteger": (Slot((1,)),),
+    "MatMulIntegerToFloat": (Slot((1,)),),
     "QLinearConv": (Slot((3,)),),
     "QLinearMatMul": (Slot((3,)),),
     "DynamicQuantizeMatMul": (Slot((1,)),),
@@ -26,7 +27,7 @@ _QUANTIZED: Mapping[str, tuple[Slot, ...]] = {
     "GatherBlockQuantized": (Slot((0,)),),
     "DynamicQuantizeLSTM": (Slot((1,), "W"), Slot((2,), "R", has_bias=False)),
 }
-_QUANTIZED_BIASES = {"QLinearConv": 8, "DynamicQuantizeLSTM": 3}
+_QUANTIZED_BIASES = {"QLinearConv": 8, "DynamicQuantizeLSTM": 3, "MatMulIntegerToFloat": 6}
 # Of the quantized ones, those that have a bias behind them, if they have one.
 _UNBIASED = frozenset({"GatherBlockQuantized"})
 
@@ -133,6 +134,9 @@ class _Finder:
                 value = self._weight_value(node, slot)
                 if value is None:
                     continue
+                value = self._whole(node, value)
+                if self._is_another_product(node, value):
+                    continue
                 stored, shape = self._stored(value), self._shape(value)
                 if shape is None or (operator is not None and not operator.accepts(shape)):
                     continue
@@ -165,6 +169,20 @@ class _Finder:
             if name and name in self.constants:
                 return name
         return None
+
+    def _whole(self, node: onnx.NodeProto, value: str) -> str:
+        """The weight that ``value`` is a part of, where the kernel of ``node`` multiplies parts."""
+        own = f"{node.name.split('/')[0]}/"
+        while (maker := self.producers.get(value)) is not None and maker.name.startswith(own):
+            value = str(maker.input[0])
+        return value
+
+    def _is_another_product(self, node: onnx.NodeProto, value: str) -> bool:
+        """Whether ``node`` multiplies by parts of the weight of a layer that was found before."""
+        owner, slash, _ = node.name.partition("/")
+        return bool(slash) and any(
+            each.layer.name == owner and each.value == value for each in reversed(self.found)
+        )
 
     def _stored(self, value: str) -> str:
         """The tensor at the root of a constant value, along first inputs."""

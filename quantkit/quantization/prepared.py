@@ -44,6 +44,7 @@ from quantkit.structure.branches import keep_means
 from quantkit.structure.channel_paths import keep_channels, see_channels
 from quantkit.structure.layers import Seen, see_layers, split_layers
 from quantkit.structure.low_rank import Covariance
+from quantkit.structure.refit import refit
 
 _LOG = logging.getLogger(__name__)
 
@@ -379,6 +380,9 @@ def _restructured(
         # Layers that read or make fewer channels compute something else.
         fewer = see_layers(model, ranks, clips) if channels or means else None
         split_layers(model, ranks, fewer or whole.seen(skip_passes, ranks, clips))
+        # Of a layer that makes fewer channels, the whole model's are no targets.
+        alike = [name for name in ranks if name not in channels]
+        refit(whole.graph(skip_passes), model, alike, clips)
     else:
         split_layers(model, ranks, None)
     return model

@@ -29,6 +29,7 @@ from quantkit.graph.tensors import end_bytes, tensor_array
 from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import LayerChoice
 from quantkit.quantization.choices.target_cpu import largest_levels, restricts
+from quantkit.quantization.kernels.fast_fir import summed_weights
 
 # Sharing less than this saves nothing, and small weights may be equal by chance.
 _SMALLEST = 1024
@@ -120,10 +121,11 @@ def limited_layers(
 
     See :mod:`quantkit.quantization.choices.target_cpu`.
     """
-    if not restricts(fitting.target_cpu):
+    summed = summed_weights(layer_weights(GraphEditor(model)), choices)
+    if not restricts(fitting.target_cpu) and not summed:
         return {}
     integer = [name for name, choice in choices.items() if choice.multiplies_bytes]
-    return largest_levels(fitting.target_cpu, integer, shared_weights(model, layers))
+    return largest_levels(fitting.target_cpu, integer, shared_weights(model, layers), summed)
 
 
 def share_moments(moments: Mapping[str, _Moments], groups: Groups) -> dict[str, _Moments]:

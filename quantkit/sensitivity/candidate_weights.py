@@ -21,6 +21,7 @@ from quantkit.quantization.choices.settings import LayerChoice
 from quantkit.quantization.choices.target_cpu import largest_levels
 from quantkit.quantization.encodings import Encodings
 from quantkit.quantization.kernels.eligibility import reason_to_stay_float, reason_to_stay_plain
+from quantkit.quantization.kernels.fast_fir import summed_weights
 from quantkit.quantization.tied_weights import shared_weights
 from quantkit.quantization.weights import quantized_weight, require_constant
 
@@ -181,7 +182,8 @@ class CandidateWeights:
             ]
         else:
             integer = [name for name, choice in choices.items() if choice.multiplies_bytes]
-        return largest_levels(self.fitting.target_cpu, integer, set(self._groups.values()))
+        summed = summed_weights(self._placed, choices or {})
+        return largest_levels(self.fitting.target_cpu, integer, set(self._groups.values()), summed)
 
     def stored_by(
         self, layer: FloatLayer, codec: CodecChoice, largest_level: int | None

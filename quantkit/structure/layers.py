@@ -14,6 +14,7 @@ from quantkit.graph.dead_code import drop_unread_initializers
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.operators import Halves, LayerWeight, layer_weights
 from quantkit.graph.plan import Structure
+from quantkit.passes.masked_reduction import mask_fewer_channels
 from quantkit.structure.low_rank import (
     Covariance,
     LowRank,
@@ -242,6 +243,7 @@ def split_layers(
             within = name + WITHIN if ranks.outputs else name
             _split(model, within, name + FIRST, partial(_by_input, layer, ranks, found))
     if structure:
+        mask_fewer_channels(model)
         drop_unread_initializers(model.graph)
 
 

@@ -9,7 +9,8 @@ than 32,767, and the sum stays there. Weights of at most 64 cannot get so far, a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Literal, get_args
 
 from quantkit.codecs.base import Codec
@@ -19,6 +20,8 @@ from quantkit.runtime.hosts import SAFE_LEVEL
 #: with VNNI; ``arm``: 64-bit ARM.
 TargetCpu = Literal["any", "avx2", "vnni", "arm"]
 TARGET_CPUS: tuple[TargetCpu, ...] = get_args(TargetCpu)
+
+_LARGEST_LEVEL = 127
 
 #: What plans are for that were made before they said it.
 UNRESTRICTED: TargetCpu = "vnni"
@@ -39,18 +42,22 @@ def is_fitted(codec: Codec, *, limited: bool) -> bool:
 
 
 def largest_levels(
-    target: TargetCpu, integer: Iterable[str], groups: Iterable[tuple[str, ...]] = ()
+    target: TargetCpu,
+    integer: Iterable[str],
+    groups: Iterable[tuple[str, ...]] = (),
+    summed: Mapping[str, int] = MappingProxyType({}),
 ) -> dict[str, int]:
     """The largest level of the weights that could overflow otherwise, by layer name.
 
     Args:
         integer: names of the layers that are computed on 8-bit integers.
         groups: of layers that share a weight; if one of them is limited, so are all.
+        summed: how many weights of a layer are added up to one byte before they are multiplied.
     """
-    if not restricts(target):
-        return {}
-    limited = set(integer)
+    largest = SAFE_LEVEL if restricts(target) else _LARGEST_LEVEL
+    limits = dict.fromkeys(integer, SAFE_LEVEL) if restricts(target) else {}
+    limits |= {name: largest // count for name, count in summed.items()}
     for group in groups:
-        if not limited.isdisjoint(group):
-            limited.update(group)
-    return dict.fromkeys(limited, SAFE_LEVEL)
+        if found := [limits[name] for name in group if name in limits]:
+            limits |= dict.fromkeys(group, min(found))
+    return limits

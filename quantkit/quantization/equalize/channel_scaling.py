@@ -40,8 +40,8 @@ from quantkit.graph.layers import FRONTEND_PREFIX
 from quantkit.graph.operators import affine, operator_of
 from quantkit.graph.partition import captured
 from quantkit.graph.tensors import set_raw_bytes, tensor_array
+from quantkit.graph.zero_mask import is_zero_mask, mask_source
 from quantkit.quantization.equalize.attention import attended_value
-from quantkit.quantization.kernels.masks import is_zero_mask, mask_source
 from quantkit.quantization.weights import placed
 
 _HOMOGENEOUS = frozenset({"Relu", "LeakyRelu", "Identity", "Dropout"})

@@ -6,6 +6,8 @@ Rewrite rules, for a layer whose weight is constant and two-dimensional once unf
 2. A one-dimensional ``Conv`` with one group: time before channels, zero-padded on the integer
    grid, the taps of every output frame gathered side by side (im2col), times the weight laid out
    as (taps · input channels, output channels).
+3. The same with a static range, whose input has so few bits that fewer products do:
+   :mod:`quantkit.quantization.kernels.fast_fir`.
 
 The product is int32; a cast, the scales (one per output channel) and the bias make it float32
 again. ONNX Runtime fuses these into ``DynamicQuantizeMatMul`` or ``MatMulIntegerToFloat``.
@@ -20,7 +22,7 @@ reaches 3.5 to 4 times: the unfolded activations are bytes, and gathering them c
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +42,8 @@ from quantkit.quantization.kernels.activations import (
     quantize_static,
 )
 from quantkit.quantization.kernels.bias_correction import correct_added_bias, store_bias
+from quantkit.quantization.kernels.emitter import Emitter
+from quantkit.quantization.kernels.fast_fir import Operands, fast_filter, halvings
 from quantkit.quantization.weights import WeightStore, placed
 
 
@@ -55,11 +59,6 @@ class _Convolution:
     @property
     def is_pointwise(self) -> bool:
         return self.taps == 1 and self.stride == 1 and self.padding == (0, 0)
-
-    @property
-    def reach(self) -> int:
-        """Frames between a tap's first and last input."""
-        return (self.taps - 1) * self.dilation
 
 
 def unfold(
@@ -85,7 +84,7 @@ class _Unfolding:
     ) -> None:
         self.editor, self.node, self.weights, self.bits = editor, node, weights, bits
         self.name = str(node.name)
-        self.nodes: list[onnx.NodeProto] = []
+        self.emitter = Emitter(editor, self.name)
         attributes = editor.attributes(node)
         weight = cast(FloatArray, editor.array(node.input[1]))
         self.bias = editor.array(node.input[2]) if len(node.input) > 2 and node.input[2] else None
@@ -114,34 +113,36 @@ class _Unfolding:
         # A static grid is laid before the transposition, where a neighbour's grid may already
         # lie; a dynamic one after it, where the fused kernel wants it.
         if self.convolution is not None and not static:
-            source = self._add("Transpose", [source], "time_major", perm=[0, 2, 1])
+            source = self.emitter.add("Transpose", [source], "time_major", perm=[0, 2, 1])
         quantized = self._quantize(source, activation)
-        value = quantized.value
+        value, count = quantized.value, 0
         if self.convolution is not None:
             if static:
-                value = self._add("Transpose", [value], "time_major", perm=[0, 2, 1])
-            value = self._taps(value, quantized.zero_point, self.convolution)
-        result = self._product(value, quantized)
-        last = self.nodes[-1]
+                value = self.emitter.add("Transpose", [value], "time_major", perm=[0, 2, 1])
+                count = halvings(self.editor, self.node, self.bits)
+            if not count:
+                value = self._taps(value, quantized.zero_point, self.convolution)
+        result = self._filter(value, quantized, count) if count else self._product(value, quantized)
+        last = self.emitter.nodes[-1]
         if self.convolution is not None:
-            self._add("Transpose", [result], "channel_major", perm=[0, 2, 1])
-            last = self.nodes[-1]
+            self.emitter.add("Transpose", [result], "channel_major", perm=[0, 2, 1])
+            last = self.emitter.nodes[-1]
         del last.output[:]
         last.output.append(self.node.output[0])
-        self.editor.replace(self.node, self.nodes)
+        self.editor.replace(self.node, self.emitter.nodes)
 
     def _quantize(self, source: str, activation: Range | DynamicRange) -> QuantizedActivation:
         if isinstance(activation, Range):
             return quantize_static(
-                self.editor, source, self.name, activation, self.nodes, self.bits
+                self.editor, source, self.name, activation, self.emitter.nodes, self.bits
             )
         if activation == "per-clip":
             nonnegative = never_negative(self.editor, self.node.input[0])
             rank = 3 if self.convolution is not None else None
             return quantize_per_clip(
-                self.editor, source, self.name, nonnegative, self.nodes, rank, self.bits
+                self.editor, source, self.name, nonnegative, self.emitter.nodes, rank, self.bits
             )
-        return quantize_per_batch(self.editor, source, self.name, self.nodes, self.bits)
+        return quantize_per_batch(self.editor, source, self.name, self.emitter.nodes, self.bits)
 
     def _taps(self, value: str, zero_point: str, convolution: _Convolution) -> str:
         """(batch, frames, channels) → (batch, output frames, taps · channels)."""
@@ -149,34 +150,42 @@ class _Unfolding:
             return value
         before, after = convolution.padding
         if before or after:
-            amounts = self._constant("padding", np.array([0, before, 0, 0, after, 0]))
-            value = self._add("Pad", [value, amounts, zero_point], "padded")
-        shape = self._add("Shape", [value], "shape")
-        one = self._constant("time_axis", np.array([1]))
-        first_axis = self._constant("first_axis", np.int64(1))
-        frames = self._add("Gather", [shape, first_axis], "frames", axis=0)
-        reach = self._constant("reach", np.int64(convolution.reach))
-        stop = self._add("Sub", [frames, reach], "last_start")
-        zero = self._constant("zero", np.int64(0))
-        stride = self._constant("stride", np.int64(convolution.stride))
-        starts = self._add("Range", [zero, stop, stride], "starts")
-        column = self._add("Unsqueeze", [starts, one], "start_column")
-        offsets = self._constant(
-            "taps", np.arange(convolution.taps, dtype=np.int64) * convolution.dilation
+            amounts = self.emitter.constant("padding", np.array([0, before, 0, 0, after, 0]))
+            value = self.emitter.add("Pad", [value, amounts, zero_point], "padded")
+        gathered = self.emitter.taps(
+            value, convolution.taps, dilation=convolution.dilation, stride=convolution.stride
         )
-        indices = self._add("Add", [column, offsets], "indices")
-        gathered = self._add("Gather", [value, indices], "gathered", axis=1)
-        layout = self._constant("unfolded_shape", np.array([0, 0, self.weight.shape[0]]))
-        return self._add("Reshape", [gathered, layout], "unfolded")
+        layout = self.emitter.constant("unfolded_shape", np.array([0, 0, self.weight.shape[0]]))
+        return self.emitter.add("Reshape", [gathered, layout], "unfolded")
+
+    def _filter(self, value: str, quantized: QuantizedActivation, count: int) -> str:
+        """Rule 3."""
+        encoded, convolution = self._encoded(), self.convolution
+        assert convolution is not None
+        weight, weight_scale = self._stored(encoded)
+        bias = self._stored_bias(encoded)
+        zero_point = self.editor.array(quantized.zero_point)
+        assert zero_point is not None
+        rows, outputs = self.weight.shape
+        operands = Operands(
+            weight,
+            quantized.scale,
+            weight_scale,
+            bias,
+            int(zero_point),
+            convolution.padding,
+            convolution.taps,
+            rows // convolution.taps,
+            outputs,
+        )
+        return fast_filter(self.emitter, value, operands, count)
 
     def _product(self, value: str, quantized: QuantizedActivation) -> str:
         encoded = self._encoded()
-        weight = self.weights.add(self.editor, self.name, f"{self.name}.weight", encoded)
-        scale_name = f"{self.name}.weight_scale"
-        weight_scale = self.weights.add_scale(self.editor, scale_name, encoded)
-        weight_zero = self._constant("weight_zero_point", np.int8(0))
+        weight, weight_scale = self._stored(encoded)
+        weight_zero = self.emitter.constant("weight_zero_point", np.int8(0))
         product = self.editor.free_name(f"{self.name}.product")
-        self.nodes.append(
+        self.emitter.nodes.append(
             helper.make_node(
                 "MatMulInteger",
                 [value, weight, quantized.zero_point, weight_zero],
@@ -184,23 +193,31 @@ class _Unfolding:
                 self.name,
             )
         )
-        result = self._add("Cast", [product], "float_product", to=TensorProto.FLOAT)
+        result = self.emitter.add("Cast", [product], "float_product", to=TensorProto.FLOAT)
         if quantized.per_clip:
             # Two products of a vector each: their outer product would be as large as the result.
-            result = self._add("Mul", [result, weight_scale], "channel_scaled")
-            result = self._add("Mul", [result, quantized.scale], "scaled_product")
+            result = self.emitter.add("Mul", [result, weight_scale], "channel_scaled")
+            result = self.emitter.add("Mul", [result, quantized.scale], "scaled_product")
         else:
-            scales = self._add("Mul", [quantized.scale, weight_scale], "scales")
-            result = self._add("Mul", [result, scales], "scaled_product")
+            scales = self.emitter.add("Mul", [quantized.scale, weight_scale], "scales")
+            result = self.emitter.add("Mul", [result, scales], "scaled_product")
+        bias = self._stored_bias(encoded)
+        return result if bias is None else self.emitter.add("Add", [result, bias], "biased")
+
+    def _stored(self, encoded: Encoded) -> tuple[str, str]:
+        """Names of the weight and of its scales."""
+        weight = self.weights.add(self.editor, self.name, f"{self.name}.weight", encoded)
+        return weight, self.weights.add_scale(self.editor, f"{self.name}.weight_scale", encoded)
+
+    def _stored_bias(self, encoded: Encoded) -> str | None:
+        """Name of the node's own bias; that of a node behind it is corrected where it is."""
         means = self._by_input(self.weights.means.get(self.name))
-        if self.bias is not None:
-            bias = store_bias(
-                self.editor, self.weights, self.name, self.bias, self.weight, encoded, means
-            )
-            result = self._add("Add", [result, bias], "biased")
-        else:
+        if self.bias is None:
             correct_added_bias(self.editor, self.weights, self.node, self.weight, encoded, means)
-        return result
+            return None
+        return store_bias(
+            self.editor, self.weights, self.name, self.bias, self.weight, encoded, means
+        )
 
     def _encoded(self) -> Encoded:
         importance = self._by_input(self.weights.second_moments.get(self.name))
@@ -215,13 +232,3 @@ class _Unfolding:
             return None
         taps = 1 if self.convolution is None else self.convolution.taps
         return np.tile(values, taps).reshape(-1, 1)
-
-    def _add(self, op: str, inputs: list[str], part: str, **attributes: Any) -> str:
-        output = self.editor.free_name(f"{self.name}.{part}")
-        self.nodes.append(
-            helper.make_node(op, inputs, [output], f"{self.name}/{part}", **attributes)
-        )
-        return output
-
-    def _constant(self, part: str, value: npt.NDArray[Any] | np.generic) -> str:
-        return self.editor.constant(f"{self.name}.{part}", value)

@@ -7,6 +7,8 @@ ours, so the mask commutes with quantization, and the rules keep integer layers 
 1. ``Where(inside, DequantizeLinear(q), 0)`` → ``DequantizeLinear(Where(inside, q, zero point))``,
    and likewise for operators that only move values about, such as ``Transpose``.
 2. ``QuantizeLinear(DequantizeLinear(q))`` on one grid → ``q``.
+3. ``QuantizeLinear(Where(inside, x, 0))``, where nothing else reads the mask's result, →
+   ``Where(inside, QuantizeLinear(x), zero point)``: a quarter of the bytes to move.
 
 Without them ONNX Runtime makes ``QLinearWhere`` of the masks, which costs two transpositions per
 layer, or, where its operator set is not built in, computes the masks in float32.
@@ -19,27 +21,14 @@ from onnx import helper
 
 from quantkit.graph.editor import GraphEditor, copy_node
 from quantkit.graph.operators.sets import VALUE_PRESERVING
-
-
-def is_zero_mask(editor: GraphEditor, node: onnx.NodeProto) -> bool:
-    """Whether ``node`` is a ``Where`` that replaces some values by a constant zero."""
-    if node.op_type != "Where":
-        return False
-    branches = [editor.array(name) for name in node.input[1:3]]
-    constants = [value for value in branches if value is not None]
-    return len(constants) == 1 and constants[0].size == 1 and float(constants[0].reshape(())) == 0.0
-
-
-def mask_source(editor: GraphEditor, node: onnx.NodeProto) -> str:
-    """The value that a zero mask is laid over."""
-    return str(node.input[_masked_position(editor, node)])
+from quantkit.graph.zero_mask import is_zero_mask, masked_position
 
 
 def integer_masks(editor: GraphEditor) -> None:
     """Apply the rules above wherever they fit."""
     for node in list(editor.nodes):
         if is_zero_mask(editor, node):
-            position = _masked_position(editor, node)
+            position = masked_position(editor, node)
             zero_position: int | None = 3 - position
         elif node.op_type in VALUE_PRESERVING and len(node.output) == 1:
             position, zero_position = 0, None
@@ -54,10 +43,10 @@ def integer_masks(editor: GraphEditor) -> None:
         source = _grid_node(editor, node.input[0])
         if source is not None and _same_grid(editor, source, node):
             editor.redirect(node.output[0], source.input[0])
-
-
-def _masked_position(editor: GraphEditor, node: onnx.NodeProto) -> int:
-    return 2 if editor.is_constant(node.input[1]) else 1
+            continue
+        mask = editor.producers.get(node.input[0])
+        if mask is not None and is_zero_mask(editor, mask) and len(node.input) > 2:
+            _quantize_before(editor, mask, node)
 
 
 def _grid_node(editor: GraphEditor, value: str) -> onnx.NodeProto | None:
@@ -90,6 +79,20 @@ def _move_before(
         f"{node.name}/dequantize",
     )
     editor.replace(node, [integer, dequantize])
+
+
+def _quantize_before(editor: GraphEditor, mask: onnx.NodeProto, quantize: onnx.NodeProto) -> None:
+    position = masked_position(editor, mask)
+    scale = editor.array(quantize.input[1])
+    if editor.only_consumer(mask.output[0]) is not quantize or scale is None or scale.size > 1:
+        return
+    first, second = copy_node(quantize), copy_node(mask)
+    first.input[0] = mask.input[position]
+    first.output[0] = editor.free_name(f"{mask.output[0]}.unmasked")
+    second.input[position], second.input[3 - position] = first.output[0], quantize.input[2]
+    second.output[0] = quantize.output[0]
+    editor.replace(quantize, [first, second])
+    editor.replace(mask, [])
 
 
 def _same_grid(editor: GraphEditor, one: onnx.NodeProto, other: onnx.NodeProto) -> bool:

@@ -5,7 +5,8 @@ activations, int8 weights per channel, int32 bias) and becomes one ``QLinearConv
 ``QLinearMatMul`` or ``QGemm`` when the session loads. A layer at the end of such a run, whose
 result float nodes read, becomes an integer matrix product with a constant input grid instead: its
 result is float32 at once and is never rounded to 8 bits (see
-:mod:`quantkit.quantization.kernels.integer_matmul`).
+:mod:`quantkit.quantization.kernels.integer_matmul`). So does a long convolution whose input has
+fewer than 8 bits, wherever it stands (:mod:`quantkit.quantization.kernels.fast_fir`).
 """
 
 from __future__ import annotations
@@ -29,13 +30,16 @@ from quantkit.codecs.base import Encoded
 from quantkit.graph.editor import GraphEditor, copy_node
 from quantkit.graph.operators import unfolds
 from quantkit.graph.operators.sets import ACTIVATION_PARTS, VALUE_PRESERVING
+from quantkit.graph.opset import CONTRIBUTED, import_contributed
 from quantkit.graph.tensors import raw_size
 from quantkit.graph.topological import put_in_order
+from quantkit.graph.zero_mask import is_zero_mask, mask_source
 from quantkit.quantization.kernels.activations import clip_to_bits, static_grid
 from quantkit.quantization.kernels.bias_correction import correct_added_bias, store_bias
 from quantkit.quantization.kernels.fake_quantize import round_activation
+from quantkit.quantization.kernels.fast_fir import halvings
 from quantkit.quantization.kernels.integer_matmul import unfold
-from quantkit.quantization.kernels.masks import integer_masks, is_zero_mask, mask_source
+from quantkit.quantization.kernels.masks import integer_masks
 from quantkit.quantization.weights import WeightStore, placed
 
 #: Of weights: the outermost level of int8 that a codec uses.
@@ -99,20 +103,23 @@ def lay_out(
     nodes = [node for node in editor.nodes if node.name in activation_bits]
     integer = {node.name for node in nodes} - set(emulated)
     inputs = {node.name: _origin(editor, node.input[0]) for node in nodes}
+    bits: dict[str, int] = {}
+    for layer, value in inputs.items():
+        # A value has one grid: the finest one that a reader needs.
+        bits[value] = max(bits.get(value, 0), activation_bits[layer])
     unfolded = frozenset(
         node.name
         for node in nodes
         if node.name in integer
         and unfolds(editor, node)
-        and not _feeds_only(editor, node.output[0], integer)
+        and (
+            not _feeds_only(editor, node.output[0], integer)
+            or halvings(editor, node, bits[inputs[node.name]])
+        )
     )
     outputs = {
         node.name: _activated(editor, node) for node in nodes if node.name in integer - unfolded
     }
-    bits: dict[str, int] = {}
-    for layer, value in inputs.items():
-        # A value has one grid: the finest one that a reader needs.
-        bits[value] = max(bits.get(value, 0), activation_bits[layer])
     return StaticLayout(inputs, outputs, unfolded, frozenset(emulated), bits)
 
 
@@ -139,6 +146,8 @@ def quantize_static_layers(
         round_activation(editor, node, ranges[value], layout.bits[value])
     integer_masks(editor)
     editor.finish()
+    if any(node.domain == CONTRIBUTED for node in model.graph.node):
+        import_contributed(model)
     return model
 
 
