@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from quantkit.errors import UnusableClipError
-from quantkit.graph.plan import Ranks
+from quantkit.graph.plan import Structure
 from quantkit.structure import refit as refit_module
 from quantkit.structure.layers import see_layers, split_layers
 from quantkit.structure.refit import refit
@@ -79,7 +79,7 @@ def model_of(nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray]) -> o
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
 
 
-def split(model: onnx.ModelProto, structure: dict[str, Ranks]) -> onnx.ModelProto:
+def split(model: onnx.ModelProto, structure: dict[str, Structure]) -> onnx.ModelProto:
     made = onnx.ModelProto()
     made.CopyFrom(model)
     split_layers(made, structure, see_layers(model, structure, CLIPS))
@@ -106,7 +106,7 @@ def arrays(model: onnx.ModelProto) -> dict[str, np.ndarray]:
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
 
 
-ALL = {"one": Ranks(24), "two": Ranks(24, 32), "three": Ranks(inputs=32)}
+ALL = {"one": Structure(24), "two": Structure(24, 32), "three": Structure(inputs=32)}
 
 
 @pytest.mark.slow
@@ -121,7 +121,7 @@ def test_what_errors_of_layers_add_up_to_is_less(relu: bool) -> None:
 
 def test_what_is_left_of_a_product_is_not_in_what_its_part_reads() -> None:
     model = two_products()
-    structure = {"one": Ranks(20), "two": Ranks(20)}
+    structure = {"one": Structure(20), "two": Structure(20)}
     made = split(model, structure)
     refit(model, made, structure, CLIPS)
     read, wanted, found = (values(m, n) for m, n in ((made, "y.in"), (model, "y"), (made, "y")))
@@ -134,7 +134,7 @@ def test_what_is_left_of_a_product_is_not_in_what_its_part_reads() -> None:
 
 def test_gemms_are_fitted_too() -> None:
     model = two_gemms()
-    structure = {"one": Ranks(20), "two": Ranks(20)}
+    structure = {"one": Structure(20), "two": Structure(20)}
     made = split(model, structure)
     before = error(model, made)
     refit(model, made, structure, CLIPS)
@@ -145,7 +145,7 @@ def test_gemms_are_fitted_too() -> None:
 
 def test_a_bias_behind_a_product_keeps_the_mean() -> None:
     model = two_products()
-    made = split(model, {"one": Ranks(20)})
+    made = split(model, {"one": Structure(20)})
     refit(model, made, ["one"], CLIPS)
     means = [np.concatenate(values(m, "s1"), axis=1).mean(axis=(0, 1)) for m in (model, made)]
     np.testing.assert_allclose(*means, atol=1e-4)
@@ -154,7 +154,7 @@ def test_a_bias_behind_a_product_keeps_the_mean() -> None:
 @pytest.mark.slow
 def test_behind_a_relu_only_what_passes_counts() -> None:
     model = three_convolutions()
-    structure = {"one": Ranks(24)}
+    structure = {"one": Structure(24)}
     passed, linear = split(model, structure), split(model, structure)
     refit(model, passed, structure, CLIPS)
     without = three_convolutions(relu=False)
@@ -165,7 +165,7 @@ def test_behind_a_relu_only_what_passes_counts() -> None:
 
 def test_a_layer_that_loses_nothing_stays() -> None:
     model = three_convolutions()
-    made = split(model, {"one": Ranks(48)})
+    made = split(model, {"one": Structure(48)})
     # The whole model is the split one itself.
     again = onnx.ModelProto()
     again.CopyFrom(made)
@@ -177,7 +177,7 @@ def test_a_layer_that_loses_nothing_stays() -> None:
 
 def test_first_parts_and_whole_layers_stay() -> None:
     model = three_convolutions()
-    made = split(model, {"two": Ranks(24, 32)})
+    made = split(model, {"two": Structure(24, 32)})
     before = arrays(made)
     refit(model, made, ["two"], CLIPS)
     after = arrays(made)
@@ -207,7 +207,7 @@ def test_the_same_clips_give_the_same_bytes() -> None:
 
 def test_a_clip_that_is_not_finite_is_named() -> None:
     model = three_convolutions()
-    made = split(model, {"one": Ranks(24)})
+    made = split(model, {"one": Structure(24)})
     broken = [*CLIPS, ("broken", {"x": np.full((1, 64, 90), np.nan, np.float32)})]
     with pytest.raises(UnusableClipError, match="broken"):
         refit(model, made, ["one"], broken)

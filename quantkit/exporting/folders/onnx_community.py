@@ -96,8 +96,8 @@ class OnnxCommunity(Layout):
         return bool(suffixes_of(_graph_folder(folder), _STEMS[1]))
 
     def files(self, folder: Path) -> FolderFiles:
-        graphs, suffix = graphs_called(_graph_folder(folder), _STEMS, self.name)
-        return FolderFiles(graphs, optional(folder, *_OTHERS), suffix)
+        graphs = graphs_called(_graph_folder(folder), _STEMS, self.name)
+        return FolderFiles(graphs, optional(folder, *_OTHERS))
 
     def export(self, folder: Path, destination: Path, name: str) -> ParityReport:
         files = self.files(folder)
