@@ -54,6 +54,15 @@ class MergedNetwork(WhisperNetwork):
             }
         )
 
+    def first_states(self) -> States:
+        """See :meth:`~quantkit.runtime.whisper.network.WhisperNetwork.first_states`."""
+        own = self.empty_memory().states.items()
+        return {
+            name.replace(_PAST, "past.", 1).replace(".decoder.", ".", 1): values
+            for name, values in own
+            if _OF_ENCODER not in name
+        }
+
     def step(
         self, tokens: IntArray, encoded: States, memory: Memory, positions: IntArray | None = None
     ) -> tuple[FloatArray, Memory]:

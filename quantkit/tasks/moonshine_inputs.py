@@ -60,7 +60,7 @@ class MoonshineInputs(ClipInputs):
                             "waveform": samples[None],
                             "tokens": np.array([tokens]),
                             "positions": np.arange(len(tokens)),
-                            **model.network.empty_memory().states,
+                            **model.network.first_states(),
                         },
                     )
             except AudioError as error:

@@ -91,6 +91,10 @@ class WhisperNetwork:
         """Before the first token."""
         return Memory({state.input: state.initial(batch) for state in self._states})
 
+    def first_states(self) -> States:
+        """States before the first token, as the decoder of an artifact calls them."""
+        return self.empty_memory().states
+
     def step(
         self, tokens: IntArray, encoded: States, memory: Memory, positions: IntArray | None = None
     ) -> tuple[FloatArray, Memory]:
