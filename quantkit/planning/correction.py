@@ -77,7 +77,7 @@ class Correction:
         measured: its divergence; None if it was not tried.
         rounds: every plan that was tried, in order; the first is that of the uncorrected
             divergences.
-        of_ranks: divergence of the split layers' ranks alone, as if layers did not interact, which
+        of_ranks: divergence of the float model with its layers split from the whole one, which
             is not in the others: they are those from the split float model.
     """
 

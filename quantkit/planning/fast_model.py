@@ -8,6 +8,8 @@ from pathlib import Path
 
 from quantkit.calibration.data import CalibrationData
 from quantkit.codecs.catalogue import CodecChoice
+from quantkit.disk.temporary import TemporaryFolder
+from quantkit.graph.artifact import save_model
 from quantkit.planning.budget import parse_latency
 from quantkit.planning.latency import LayerTimes
 from quantkit.planning.measure_latency import (
@@ -26,6 +28,8 @@ from quantkit.quantization.choices.settings import (
 )
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
+from quantkit.sensitivity.divergence_settings import DivergenceSettings, effort_for
+from quantkit.sensitivity.model_divergence import model_divergence
 from quantkit.sensitivity.table import Sensitivity
 from quantkit.structure.branches import branch_ends
 from quantkit.structure.channel_paths import channel_paths
@@ -69,7 +73,7 @@ class FastModel:
         times: of its layers.
         limit_ms: the latency in milliseconds.
         float32_ms: of the float32 model, measured with ``times``.
-        divergence: of the structure alone, in nats per frame, as if layers did not interact.
+        divergence: of the structure alone, in nats per frame, measured on some of the clips.
     """
 
     model: PreparedModel
@@ -180,7 +184,24 @@ def fast_model(
         progress=progress,
         notify=notify,
     )
-    return FastModel(chosen.model, table, split, limit_ms, float32_ms, chosen.divergence)
+    lost = _divergence_of_structure(prepared, chosen.model, feeds, request.analysis.divergence)
+    return FastModel(chosen.model, table, split, limit_ms, float32_ms, lost)
+
+
+def _divergence_of_structure(
+    whole: PreparedModel,
+    split: PreparedModel,
+    feeds: CalibrationData,
+    settings: DivergenceSettings | None,
+) -> float:
+    """Of the float model with it from the whole one, in nats per frame: parts make up for others."""
+    settings = settings or DivergenceSettings()
+    graph = split.graph()
+    clips = feeds.only(effort_for(settings, split.layers_of(graph), feeds).clips)
+    with TemporaryFolder("structure") as folder:
+        path = folder / "split.onnx"
+        save_model(graph, path)
+        return model_divergence(whole, path, clips, weighting=settings.weighting).mean
 
 
 def _droppable(
