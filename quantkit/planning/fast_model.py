@@ -194,7 +194,7 @@ def _divergence_of_structure(
     feeds: CalibrationData,
     settings: DivergenceSettings | None,
 ) -> float:
-    """Of the float model with it from the whole one, in nats per frame: parts make up for others."""
+    """Of the float model with it from the whole one, in nats per frame: parts help one another."""
     settings = settings or DivergenceSettings()
     graph = split.graph()
     clips = feeds.only(effort_for(settings, split.layers_of(graph), feeds).clips)
