@@ -174,8 +174,7 @@ def report(measured: dict[tuple[int, int], dict[str, Measured]]) -> str:
 to 1,500 (a Whisper's window); speed is against `int8, dynamic` (`DynamicQuantizeMatMul`, weights of
 one byte in memory); `bitplane` is packed in the file, and the same in memory. dB is the
 signal-to-noise ratio of the result; opening is peak memory beyond the libraries, and seconds of the
-processor.
-`accuracy_level` is 4. Arm has kernels of its own, which were not run. {host()}.
+processor. `accuracy_level` is 4. Arm has kernels of its own, which were not run. {host()}.
 
 {body}
 

@@ -28,7 +28,7 @@ _SESSION_BYTES = 13_000_000
 _PARSED_SHARE, _MOST_PARSED_BYTES = 0.5, 28_000_000
 # What cannot be used again of freed intermediates, which are of many sizes, as a share of those of
 # a pass, where there are several passes.
-_FRAGMENTS = 0.25
+_FRAGMENTS = 0.4
 
 
 @dataclass(frozen=True)

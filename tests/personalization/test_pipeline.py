@@ -111,17 +111,20 @@ def test_an_impossible_budget_says_what_is_possible_and_leaves_what_was_there(
 
 
 def test_codecs_whose_file_takes_too_much_to_open_are_left_out(
-    made: Personalized, source: Path, tmp_path: Path
+    source: Path, tmp_path: Path
 ) -> None:
-    assert made.summary.destination is not None
-    limit = load_memory(made.summary.destination).peak_bytes - 1
-    settings = replace(SETTINGS, rounds=0, load_memory=f"{limit}B")
-    lighter = personalize(source, tmp_path / "user.onnx", CLIPS, BUDGET, settings)
-    assert load_memory(tmp_path / "user.onnx").peak_bytes <= limit
-    assert "grouped" in {row.codec for row in made.plan.layers}
+    user, codecs = tmp_path / "user.onnx", ("grouped:4", "bitplane:3", "int8")
+    candidates = tuple(map(CodecChoice.parse, codecs))
+    settings = replace(SETTINGS, candidates=candidates, rounds=0)
+    free = personalize(source, user, CLIPS, BUDGET, settings)
+    assert "grouped" in {row.codec for row in free.plan.layers}
+    limit = load_memory(user).peak_bytes - 1
+    settings = replace(settings, load_memory=f"{limit}B")
+    lighter = personalize(source, user, CLIPS, BUDGET, settings)
+    assert load_memory(user).peak_bytes <= limit
     assert "grouped" not in {row.codec for row in lighter.plan.layers}
     with pytest.raises(InputError, match=r"more than --load-memory of 0\.0 MB: raise it"):
-        personalize(source, tmp_path / "b.onnx", CLIPS, BUDGET, replace(settings, load_memory="1B"))
+        personalize(source, user, CLIPS, BUDGET, replace(settings, load_memory="1B"))
 
 
 def test_a_load_memory_that_is_no_size_is_found_before_anything_is_heard(
