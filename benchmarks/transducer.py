@@ -32,6 +32,7 @@ from quantkit.calibration.data import CalibrationData
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.graph.artifact import read_info
 from quantkit.quantization.choices.settings import QuantizeSettings
+from quantkit.quantization.prepared import PreparedModel
 from quantkit.report.formatting import Interval
 from quantkit.runtime.interleaved import Effort, interleaved_seconds
 from quantkit.runtime.session import open_session, session_options
@@ -225,6 +226,7 @@ def measure(
     artifacts = {name: _artifact(each, folder) for name, each in folders.items()}
     reference = artifacts["float32"]
     feeds = CalibrationData(clips[0], read_info(reference), reference)
+    prepared = PreparedModel.of(reference)
     waveform = clips[0].utterances[0].waveform
     assert waveform is not None
     ratios = speeds([*folders.values()], reference, waveform, seconds)
@@ -233,7 +235,7 @@ def measure(
             name,
             _bytes(folders[name]) / 1e6,
             tuple(word_errors(quantkit.load(path), each) for each in clips),
-            model_divergence(reference, path, feeds),
+            model_divergence(prepared, path, feeds),
             (float(speed[0]), float(speed[1]), float(speed[2])),
         )
         for (name, path), speed in zip(artifacts.items(), ratios, strict=True)
@@ -279,11 +281,11 @@ def report(rows: Sequence[Row], heard: int, tested: int) -> str:
     ]
     return f"""## A trained transducer
 
-`python -m benchmarks.transducer`: a TDT of English digits in onnx-asr's layout (2.75 M weights, an
-encoder of six FastConformer blocks, a predictor of two LSTM layers). {tested} clips of three to
-seven held-out takes of one speaker each, clean and with white noise; divergence of the
-distributions of labels and durations along the path that float32 takes, on the clean ones. Speeds
-are medians of the processor time of interleaved runs of the sessions on one thread, against
+`python -m benchmarks.transducer --heard {heard} --tested {tested}`: a TDT of English digits in
+onnx-asr's layout (2.75 M weights, an encoder of six FastConformer blocks, a predictor of two LSTM
+layers). {tested} clips of three to seven held-out takes of one speaker each, clean and with white
+noise; divergence of the distributions of labels and durations along the path that float32 takes, on
+the clean ones. Speeds are medians of the processor time of interleaved runs of the sessions on one thread, against
 float32. Files of quantkit are fitted to {heard} clips of training takes; all of their layers that
 can compute in int8 do. {host()}.
 
