@@ -214,6 +214,8 @@ def measure(
         "quantize_dynamic": zoo(source, folder / "zoo", None),
         "quantize_dynamic, MatMul only": zoo(source, folder / "zoo-matmul", ["MatMul"]),
     }
+    hybrid = quantkit.quantize(source, folder / "hybrid", "hybrid", learnt)
+    folders["quantkit, int8, hybrid"] = hybrid.path
     for codec in CODECS:
         settings = QuantizeSettings(compute="dynamic", codec=CodecChoice.parse(codec))
         place = folder / codec.replace(":", "-")
@@ -285,9 +287,10 @@ def report(rows: Sequence[Row], heard: int, tested: int) -> str:
 onnx-asr's layout (2.75 M weights, an encoder of six FastConformer blocks, a predictor of two LSTM
 layers). {tested} clips of three to seven held-out takes of one speaker each, clean and with white
 noise; divergence of the distributions of labels and durations along the path that float32 takes, on
-the clean ones. Speeds are medians of the processor time of interleaved runs of the sessions on one thread, against
-float32. Files of quantkit are fitted to {heard} clips of training takes; all of their layers that
-can compute in int8 do. {host()}.
+the clean ones. Speeds are medians of the processor time of interleaved runs of the sessions on one
+thread, against float32. Files of quantkit are fitted to {heard} clips of training takes; all of
+their layers that can compute in int8 do, with ranges of each clip, but for `hybrid`, whose
+convolutions have calibrated ones. {host()}.
 
 {table(header, cells)}
 """
