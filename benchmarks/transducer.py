@@ -73,7 +73,8 @@ def sequences(digits: Corpus, count: int, seed: int, noise_db: float | None = No
     Args:
         noise_db: level of the speech above white noise that is added; None: none is.
     """
-    random = np.random.default_rng(seed)
+    # Noise has numbers of its own, so that the words are the same with it.
+    random, hiss = np.random.default_rng(seed), np.random.default_rng((seed, 1))
     speakers = sorted({clip.speaker for clip in digits})
     by_speaker = {name: [clip for clip in digits if clip.speaker == name] for name in speakers}
     made = []
@@ -87,7 +88,7 @@ def sequences(digits: Corpus, count: int, seed: int, noise_db: float | None = No
         samples = np.concatenate(parts)
         if noise_db is not None:
             power = float(np.square(samples).mean()) / 10 ** (noise_db / 10)
-            noise = np.sqrt(power) * random.standard_normal(samples.size)
+            noise = np.sqrt(power) * hiss.standard_normal(samples.size)
             samples = np.clip(samples + noise, -1.0, 1.0).astype(np.float32)
         made.append(
             Utterance(
