@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnxruntime.quantization import QuantType, quantize_dynamic
 
 import quantkit
 from quantkit.audio.corpora import open_corpus
@@ -118,6 +119,23 @@ def test_it_is_smaller_and_opens_like_any_model(folder: Path, small: Path, speec
 def test_a_quantized_folder_is_no_float_model(small: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="is quantized already"):
         quantkit.quantize(small, tmp_path / "again", "dynamic-int8")
+
+
+@pytest.mark.parametrize("kind", ["tdt", "icefall"])
+def test_a_folder_that_others_quantized_is_transcribed(
+    kind: str, speech: Corpus, tmp_path: Path
+) -> None:
+    """As the zoos do it: one graph after the other."""
+    source = WRITERS[kind](tmp_path / "float")
+    folder = tmp_path / "theirs"
+    shutil.copytree(source, folder)
+    for path in folder.rglob("*.onnx"):
+        quantize_dynamic(path, path, weight_type=QuantType.QInt8)
+    found = quantkit.load(folder)
+    assert found.info.plan is None
+    assert any(text.text.strip() for text in found.transcribe(speech))
+    with pytest.raises(ModelError, match="is quantized already"):
+        quantkit.quantize(folder, tmp_path / "again", "dynamic-int8")
 
 
 def test_a_damaged_file_of_it_is_refused(small: Path, tmp_path: Path) -> None:
