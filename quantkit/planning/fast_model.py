@@ -8,8 +8,12 @@ from pathlib import Path
 
 from quantkit.calibration.data import CalibrationData
 from quantkit.codecs.catalogue import CodecChoice
+<<<<<<< HEAD
 from quantkit.disk.temporary import TemporaryFolder
 from quantkit.graph.artifact import save_model
+=======
+from quantkit.errors import InputError
+>>>>>>> prune
 from quantkit.planning.budget import parse_latency
 from quantkit.planning.latency import LayerTimes
 from quantkit.planning.measure_latency import (
@@ -36,7 +40,7 @@ from quantkit.structure.channel_paths import channel_paths
 
 # How often ranks are chosen, for times of which those of the chosen ones have shown more; and how
 # near to the limit these are to be, as a share of it.
-_ROUNDS = 3
+_ROUNDS = 5
 _NEAR_ENOUGH = 0.03
 
 
@@ -151,28 +155,34 @@ def fast_model(
     unsplit = planner(True).estimate(request.budget_bytes, limit_ms)
     usual = planner(False)
     branches = _droppable(prepared, sensitivity, named | {n for each in usual.ties for n in each})
-    allowed, chosen, split = limit_ms, None, times.whole
+    allowed, chosen, split, best = limit_ms, None, times.whole, float("inf")
     for _ in range(_ROUNDS):
-        found = choose_structure(
-            usual,
-            sensitivity,
-            times,
-            request.budget_bytes,
-            allowed,
-            feeds,
-            unsplit,
-            fewer,
-            branches,
-        )
+        try:
+            found = choose_structure(
+                usual,
+                sensitivity,
+                times,
+                request.budget_bytes,
+                allowed,
+                feeds,
+                unsplit,
+                fewer,
+                branches,
+            )
+        except InputError:
+            if chosen is None:
+                raise
+            # Less than was reckoned is impossible: what is known decides.
+            break
         if not found.model.structure:
             return whole
         if chosen is not None and found.model.structure == chosen.model.structure:
             break
         measured = measure_split_times(found.model, feeds, times.whole, request.cache)
         taken = found.milliseconds(measured)
-        if chosen is None or taken <= limit_ms:
-            chosen, split = found, measured
-        if abs(taken / limit_ms - 1.0) < _NEAR_ENOUGH:
+        if taken <= limit_ms or taken < best:
+            chosen, split, best = found, measured, taken
+        if 0.0 <= 1.0 - taken / limit_ms < _NEAR_ENOUGH:
             break
         allowed *= limit_ms / taken
     assert chosen is not None, "there is at least one round"

@@ -32,7 +32,9 @@ def branch_ends(model: onnx.ModelProto) -> dict[str, tuple[str, ...]]:
         if weight.matrix_shape is not None and _ends_a_branch(editor, weight):
             dead = _dead_without(editor, weight)
             # In an order that is the same in every run.
-            found[name] = tuple(n for n, each in weights.items() if id(each.node) in dead)
+            found[name] = tuple(
+                n for n, each in weights.items() if id(each.node) in dead and each.value
+            )
     return found
 
 

@@ -15,12 +15,15 @@ from quantkit.planning import latency, measure_latency
 from quantkit.planning.latency import LayerTimes, read_layer_times, write_layer_times
 from quantkit.planning.measure_latency import (
     attribute,
+    measure_channel_times,
     measure_layer_times,
     typical_clip,
     within,
 )
 from quantkit.quantization.choices.settings import LayerRule, QuantizeSettings
 from quantkit.quantization.prepare import prepare
+from quantkit.quantization.prepared import PreparedModel
+from quantkit.structure.channel_paths import channel_paths
 
 TIMES = LayerTimes(
     model_sha256="ab" * 32,
@@ -195,3 +198,14 @@ def test_disturbed_times_are_not_kept(source, clips, tmp_path: Path, monkeypatch
     monkeypatch.setattr(latency, "UNDISTURBED", 2.0)
     measure_layer_times(source, clips, runs=2, cache_folder=tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.slow
+def test_times_with_fewer_channels_are_of_half_of_them(source: Path, clips) -> None:
+    whole = measure_layer_times(source, clips, runs=2)
+    paths = channel_paths(PreparedModel(source).graph())
+    (name, *_) = paths
+    found = measure_channel_times(source, clips, [name], whole)
+    assert found.counts == {name: paths[name].count(0.5)}
+    assert found.cut.layers.keys() == whole.layers.keys()
+    assert measure_channel_times(source, clips, [], whole).cut == whole

@@ -66,6 +66,20 @@ def test_a_block_ends_at_its_last_layer_and_only_it_needs_the_others() -> None:
     assert branch_ends(convolution_block()) == {"last": ("first",)}
 
 
+def test_products_of_two_activations_are_no_layers_that_go() -> None:
+    model = block()
+    relu = model.graph.node[2]
+    squared = helper.make_node("MatMul", ["u", "square"], ["uu"], "attention")
+    transposed = helper.make_node("Transpose", ["u"], ["turned"], "turned", perm=[0, 2, 1])
+    product = helper.make_node("MatMul", ["turned", "u"], ["square"], "scores")
+    relu.input[0] = "uu"
+    nodes = [*list(model.graph.node)[:2], transposed, product, squared, *list(model.graph.node)[2:]]
+    copies = [onnx.NodeProto.FromString(each.SerializeToString()) for each in nodes]
+    del model.graph.node[:]
+    model.graph.node.extend(copies)
+    assert branch_ends(model) == {"down": ("up",)}
+
+
 def test_a_block_without_its_branch_adds_the_mean() -> None:
     model = block()
     made = with_mean(model, "down")
