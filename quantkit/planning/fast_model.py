@@ -8,12 +8,9 @@ from pathlib import Path
 
 from quantkit.calibration.data import CalibrationData
 from quantkit.codecs.catalogue import CodecChoice
-<<<<<<< HEAD
 from quantkit.disk.temporary import TemporaryFolder
-from quantkit.graph.artifact import save_model
-=======
 from quantkit.errors import InputError
->>>>>>> prune
+from quantkit.graph.artifact import save_model
 from quantkit.planning.budget import parse_latency
 from quantkit.planning.latency import LayerTimes
 from quantkit.planning.measure_latency import (
