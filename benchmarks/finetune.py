@@ -20,7 +20,6 @@ import click
 from benchmarks.cells import ROOT
 from benchmarks.results import host, replace_section, table
 from benchmarks.shipped_model import Score, score
-from quantkit.api.defaults import CALIBRATION_CLIPS
 from quantkit.audio.corpora import open_corpus
 from quantkit.audio.utterance import Corpus
 from quantkit.calibration.data import CalibrationData
@@ -32,6 +31,8 @@ from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.pipeline import quantize_model
 from quantkit.quantization.prepared import PreparedModel
 
+# Clips that ranges and first levels are found from.
+_CALIBRATED = 12
 SOURCE = ROOT / "build" / "wav2letter-en" / "float32.onnx"
 #: Codec of all layers, by what it is called in the table.
 FORMS = {"1": "bitplane:1", "1.6": "ternary", "2": "grouped:2", "3": "grouped:3"}
@@ -59,7 +60,7 @@ def make_files(
     """Each form in each of the three ways."""
     # What clips show of the model, and the weights as they are rounded first, are found once.
     prepared = PreparedModel(SOURCE)
-    calibration = CalibrationData(audio.sample(CALIBRATION_CLIPS), prepared.info, SOURCE)
+    calibration = CalibrationData(audio.sample(_CALIBRATED), prepared.info, SOURCE)
     made: list[Made] = []
     for form in bits:
         codec = CodecChoice.parse(FORMS[form])
@@ -93,7 +94,11 @@ def _say(step: int, loss: float, divergence: float | None) -> None:
 
 
 def report(
-    made: Sequence[Made], scores: Sequence[Score], minutes: float, clips: int, tested: int
+    made: Sequence[Made],
+    scores: Sequence[Score],
+    settings: FinetuneSettings,
+    audio: Corpus,
+    tested: int,
 ) -> str:
     """The section; the first of ``scores`` is float32's."""
     rows = [_row("32", "float32", SOURCE, None, scores[0])]
@@ -103,14 +108,16 @@ def report(
         *("bits", "numbers found", "MB", "CER [95 %]", "change of edits [95 %]"),
         *("nats per frame, before", "after", "steps"),
     ]
+    hours = sum(each.seconds for each in audio) / 3600
     return f"""## Training on the grids of the file
 
 `python -m benchmarks.finetune`: the shipped model with all layers static and all weights of one
 codec ({", ".join(f"{bits}: `{codec}`" for bits, codec in FORMS.items())}), quantized after
-training, and trained for {minutes:g} minutes by `quantkit finetune` on {clips} clips of
-LibriSpeech's training speakers. Edits are of the {tested}
-clips of its dev speakers, decoded greedily; divergences are of clips that were held out of the
-training. Host: {host()}.
+training, and trained on its grids as `quantkit finetune` does it, on {len(audio)} clips
+({hours:.1f} h) of LibriSpeech's training speakers, in batches of {settings.batch_seconds:g} s, for
+{settings.minutes:g} minutes{f" or {settings.steps} steps" if settings.steps else ""} each. Edits
+are of {tested} clips of its dev speakers, decoded greedily; divergences are of clips that were held
+out of the training. Host: {host()}.
 
 {table(header, rows)}
 """
@@ -133,7 +140,10 @@ def _row(bits: str, way: str, path: Path, run: FinetuneResult | None, found: Sco
 @click.option("--minutes", type=float, default=30.0, show_default=True, help="Of each run.")
 @click.option("--batch-seconds", type=float, default=60.0, show_default=True)
 @click.option("--bits", multiple=True, type=click.Choice(list(FORMS)), help="Default: all.")
+@click.option("--steps", type=int, help="End each run after so many, if earlier.")
 @click.option("--clips", type=int, default=10_000, help="Of the training speakers, at most.")
+@click.option("--max-seconds", type=float, default=60.0, help="Of a training clip.")
+@click.option("--test-clips", type=int, default=10_000, help="Of the dev speakers, at most.")
 @click.option(
     "--work", type=click.Path(path_type=Path), help="Folder for the files, which then stay."
 )
@@ -143,7 +153,10 @@ def main(
     minutes: float,
     batch_seconds: float,
     bits: tuple[str, ...],
+    steps: int | None,
     clips: int,
+    max_seconds: float,
+    test_clips: int,
     work: Path | None,
     print_only: bool,
 ) -> None:
@@ -151,16 +164,16 @@ def main(
     if not SOURCE.exists():
         raise click.ClickException(f"{SOURCE} is missing: run `make export` first")
     corpus = open_corpus(data / "librispeech")
-    audio = corpus.select(split="train").sample(clips)
-    dev = corpus.select(split="dev")
+    audio = corpus.select(split="train", max_seconds=max_seconds).sample(clips)
+    dev = corpus.select(split="dev").sample(test_clips)
     with tempfile.TemporaryDirectory() as temporary:
         folder = work or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        settings = FinetuneSettings(minutes=minutes, batch_seconds=batch_seconds)
+        settings = FinetuneSettings(minutes=minutes, steps=steps, batch_seconds=batch_seconds)
         made = make_files(audio, folder, bits or tuple(FORMS), settings)
         paths = [SOURCE, *(each.path for each in made)]
         scores = score(paths, dev, "greedy", 0)
-    section = report(made, scores, minutes, len(audio), len(dev))
+    section = report(made, scores, settings, audio, len(dev))
     click.echo(section)
     if not print_only:
         replace_section("finetune", section)

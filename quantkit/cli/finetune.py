@@ -83,7 +83,7 @@ if TYPE_CHECKING:
 @click.option(
     "--learning-rate",
     type=click.FloatRange(min=0, min_open=True),
-    default=3e-3,
+    default=1e-2,
     show_default=True,
     metavar="SHARE",
     help="Of weights: largest step as a share of their channel's root mean square.",

@@ -119,6 +119,11 @@ def _min(attributes: Attributes, values: Values) -> Tensor:
     return _folded(torch.minimum, values)
 
 
+@_operator("Sum")
+def _sum(attributes: Attributes, values: Values) -> Tensor:
+    return _folded(torch.add, values)
+
+
 @_operator("Clip")
 def _clip(attributes: Attributes, values: Values) -> Tensor:
     value, *bounds = values

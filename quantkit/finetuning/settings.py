@@ -43,7 +43,7 @@ class FinetuneSettings:
 
     minutes: float = 30.0
     steps: int | None = None
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-2
     scale_rate: float = 1e-3
     ctc_weight: float = 0.3
     batch_seconds: float = 60.0

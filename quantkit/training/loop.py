@@ -22,6 +22,9 @@ from quantkit.training.optimizers import Schedule, make_optimizer
 from quantkit.training.recipe import OptimizerSettings, Precision
 from quantkit.training.run import Progress, Score, autocast_type, restore_state, save_state
 
+#: After so long the state is saved, and not only when the model is validated.
+SAVE_SECONDS = 180.0
+
 ModelT = TypeVar("ModelT", bound=nn.Module)
 GroupT = TypeVar("GroupT")
 BatchT = TypeVar("BatchT")
@@ -181,6 +184,7 @@ class TrainingLoop(ABC, Generic[ModelT, GroupT, BatchT]):
 
     def _run(self, on_progress: Callable[[Progress], None]) -> None:
         started, audio_seconds = time.monotonic(), 0.0
+        saved = started
         steps = self._settings.steps
         for batch in self._batches():
             loss = self._optimize(batch)
@@ -189,6 +193,10 @@ class TrainingLoop(ABC, Generic[ModelT, GroupT, BatchT]):
             score = None
             if self.step % self._settings.validate_every == 0 or self.step == steps:
                 score = self._validate(loss)
+            # On a slow machine hours may lie between two validations.
+            if score is not None or time.monotonic() - saved > SAVE_SECONDS:
+                self._save()
+                saved = time.monotonic()
             on_progress(
                 Progress(
                     self.step,
@@ -245,6 +253,9 @@ class TrainingLoop(ABC, Generic[ModelT, GroupT, BatchT]):
         if error <= self.best:
             self.best = error
             self._keep_best(figures)
+        return score
+
+    def _save(self) -> None:
         state = {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -254,7 +265,6 @@ class TrainingLoop(ABC, Generic[ModelT, GroupT, BatchT]):
             **self._own_state(),
         }
         save_state(self.folder, state, self.history)
-        return score
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         self._check_origin(state)

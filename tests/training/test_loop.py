@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from quantkit.errors import CheckpointError, CorpusError
+from quantkit.training import loop
 from quantkit.training.loop import TrainingLoop
 from quantkit.training.recipe import OptimizerSettings, Precision
 from quantkit.training.run import BEST_NAME, Progress
@@ -99,6 +100,24 @@ def test_history_and_best_checkpoint_have_the_figures_of_the_validation(tmp_path
     slopes = [entry["slope"] for entry in history]
     closest = min(slopes, key=lambda slope: abs(slope - 2.0))
     assert float((tmp_path / BEST_NAME).read_text()) == closest
+
+
+def test_the_state_is_saved_between_validations_where_these_are_far_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = LineRecipe(steps=5, validate_every=5)
+    interrupted = LineTrainer(recipe, CLIPS, tmp_path)
+    monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)
+
+    def interrupt(progress: Progress) -> None:
+        if progress.step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.run(interrupt)
+    resumed = LineTrainer(recipe, CLIPS, tmp_path)
+    assert resumed.resume()
+    assert (resumed.step, resumed.best, resumed.history) == (3, math.inf, [])
 
 
 def test_a_resumed_run_sees_what_a_whole_one_would_have_seen(tmp_path: Path) -> None:

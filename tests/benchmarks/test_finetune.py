@@ -1,0 +1,36 @@
+"""What the table of finetuning says of a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.finetune import FORMS, Made, report
+from benchmarks.shipped_model import Score
+from quantkit.audio.utterance import Corpus, Utterance
+from quantkit.benchmarking.accuracy import Accuracy
+from quantkit.codecs.catalogue import CodecChoice
+from quantkit.finetuning.settings import FinetuneSettings
+
+
+def test_every_form_is_a_codec_of_about_its_bits() -> None:
+    for bits, codec in FORMS.items():
+        assert CodecChoice.parse(codec).bits == float(bits)
+
+
+def test_a_row_says_how_many_edits_more_there_are_than_in_float32(
+    tmp_path: Path, monkeypatch
+) -> None:
+    path = tmp_path / "some.onnx"
+    path.write_bytes(b"")
+    monkeypatch.setattr("benchmarks.finetune.SOURCE", path)
+    monkeypatch.setattr("benchmarks.finetune.total_size", lambda path: 1_160_000)
+    accuracy = Accuracy(cer=0.4, cer_ci=(0.3, 0.5))
+    scores = [
+        Score("float32", accuracy, 0.0, (0.0, 0.0)),
+        Score("ternary", accuracy, 0.064, (0.038, 0.091)),
+    ]
+    audio = Corpus("c", (Utterance(Path("a.wav"), "a", seconds=1800.0),))
+    said = report([Made("1.6", "taught", path)], scores, FinetuneSettings(steps=9), audio, 40)
+    assert "1 clips\n(0.5 h)" in said
+    assert "or 9 steps" in said
+    assert "| 1.6 | taught | 1.16 | 40.0% [30.0%, 50.0%] | +6.4% [+3.8%, +9.1%] |" in said
