@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 
 import quantkit
 from quantkit.arrays import Array
+from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import ModelError
 from quantkit.graph.artifact import model_files, open_model, save_model
 from quantkit.graph.merged_decoder import add_up_weights, branch_of, merge, state_keys
@@ -87,6 +88,17 @@ class TestFiles:
         theirs = said(published(tmp_path / "out"))
         np.testing.assert_allclose(theirs, ours, rtol=1e-3, atol=1e-3)
         assert np.abs(theirs - said(published(folder))).max() > 1e-2
+
+    @pytest.mark.parametrize("codec", ["bitplane:3", "grouped:4", "codebook:4"])
+    def test_packed_weights_are_unpacked_outside_of_the_choice(
+        self, folder: Path, artifact: Path, tmp_path: Path, codec: str
+    ) -> None:
+        settings = quantkit.QuantizeSettings(compute="dynamic", codec=CodecChoice.parse(codec))
+        quantkit.quantize(artifact, tmp_path / "packed.onnx", settings)
+        quantkit.quantize(folder, tmp_path / "out", settings)
+        ours = said(WhisperNetwork.load(*model_files(tmp_path / "packed.onnx")))
+        np.testing.assert_allclose(said(published(tmp_path / "out")), ours, rtol=1e-3, atol=1e-3)
+        assert quantkit.inspect(tmp_path / "out").layers
 
     def test_several_clips_may_share_a_run(self, folder: Path, tmp_path: Path) -> None:
         quantkit.quantize(folder, tmp_path / "out", "dynamic-int8")
