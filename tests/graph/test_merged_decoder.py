@@ -100,6 +100,31 @@ class TestFiles:
         np.testing.assert_allclose(said(published(tmp_path / "out")), ours, rtol=1e-3, atol=1e-3)
         assert quantkit.inspect(tmp_path / "out").layers
 
+    def test_what_weights_of_both_branches_are_unpacked_with_is_there_once(
+        self, folder: Path, artifact: Path, tmp_path: Path
+    ) -> None:
+        model = open_model(artifact)
+        graph = model.graph
+        nothing = onnx.numpy_helper.from_array(np.zeros((), np.float32), "nothing")
+        graph.initializer.append(nothing)
+        products = [node for node in graph.node if node.op_type == "MatMul"]
+        weights = {tensor.name for tensor in graph.initializer}
+        made = [helper.make_node("Mul", ["nothing", "nothing"], ["shared"], "shared")]
+        for node in (n for n in products if n.input[1] in weights):
+            # As a table that several codecs read.
+            name = f"{node.name}.unpacked"
+            made.append(helper.make_node("Add", [node.input[1], "shared"], [name], name))
+            node.input[1] = name
+        nodes = [*made, *graph.node]
+        copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+        del graph.node[:]
+        graph.node.extend(copies)
+        set_kept(model, kept=True)
+        save_model(model, tmp_path / "encoder_model.onnx")
+        np.testing.assert_allclose(
+            said(published(tmp_path)), said(published(folder)), rtol=1e-4, atol=1e-5
+        )
+
     def test_several_clips_may_share_a_run(self, folder: Path, tmp_path: Path) -> None:
         quantkit.quantize(folder, tmp_path / "out", "dynamic-int8")
         for each in (folder, tmp_path / "out"):
