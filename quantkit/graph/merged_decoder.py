@@ -284,7 +284,8 @@ def _merged(
     keys: Sequence[str],
     translation: Translation,
 ) -> onnx.GraphProto:
-    outside: list[onnx.NodeProto] = []
+    # What unpacks weights of both is in both, such as a table of codes.
+    outside: dict[str, onnx.NodeProto] = {}
     inside: list[list[onnx.NodeProto]] = []
     for graph in (crossing, decoder):
         constant = _constants(graph)
@@ -292,7 +293,7 @@ def _merged(
         for node in graph.node:
             parts[{*node.output} <= constant].append(node)
         inside.append(parts[0])
-        outside += parts[1]
+        outside |= {node.output[0]: node for node in parts[1]}
     theirs = {ours: name for name, ours in _our_names(keys).items()}
     outputs = [value.name for value in translation.outputs]
     declared = {value.name: value for value in translation.outputs}
@@ -324,7 +325,9 @@ def _merged(
     choice = helper.make_node(
         "If", [CHOICE], outputs, CHOICE, then_branch=bodies[0], else_branch=bodies[1]
     )
-    merged = onnx.GraphProto(name="merged", node=[*outside, choice], initializer=known.values())
+    merged = onnx.GraphProto(
+        name="merged", node=[*outside.values(), choice], initializer=known.values()
+    )
     _declare(merged, translation.inputs, translation.outputs)
     return merged
 

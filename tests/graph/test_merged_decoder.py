@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 
 import quantkit
 from quantkit.arrays import Array
+from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import ModelError
 from quantkit.graph.artifact import model_files, open_model, save_model
 from quantkit.graph.merged_decoder import add_up_weights, branch_of, merge, state_keys
@@ -87,6 +88,42 @@ class TestFiles:
         theirs = said(published(tmp_path / "out"))
         np.testing.assert_allclose(theirs, ours, rtol=1e-3, atol=1e-3)
         assert np.abs(theirs - said(published(folder))).max() > 1e-2
+
+    @pytest.mark.parametrize("codec", ["bitplane:3", "grouped:4", "codebook:4"])
+    def test_packed_weights_are_unpacked_outside_of_the_choice(
+        self, folder: Path, artifact: Path, tmp_path: Path, codec: str
+    ) -> None:
+        settings = quantkit.QuantizeSettings(compute="dynamic", codec=CodecChoice.parse(codec))
+        quantkit.quantize(artifact, tmp_path / "packed.onnx", settings)
+        quantkit.quantize(folder, tmp_path / "out", settings)
+        ours = said(WhisperNetwork.load(*model_files(tmp_path / "packed.onnx")))
+        np.testing.assert_allclose(said(published(tmp_path / "out")), ours, rtol=1e-3, atol=1e-3)
+        assert quantkit.inspect(tmp_path / "out").layers
+
+    def test_what_weights_of_both_branches_are_unpacked_with_is_there_once(
+        self, folder: Path, artifact: Path, tmp_path: Path
+    ) -> None:
+        model = open_model(artifact)
+        graph = model.graph
+        nothing = onnx.numpy_helper.from_array(np.zeros((), np.float32), "nothing")
+        graph.initializer.append(nothing)
+        products = [node for node in graph.node if node.op_type == "MatMul"]
+        weights = {tensor.name for tensor in graph.initializer}
+        made = [helper.make_node("Mul", ["nothing", "nothing"], ["shared"], "shared")]
+        for node in (n for n in products if n.input[1] in weights):
+            # As a table that several codecs read.
+            name = f"{node.name}.unpacked"
+            made.append(helper.make_node("Add", [node.input[1], "shared"], [name], name))
+            node.input[1] = name
+        nodes = [*made, *graph.node]
+        copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+        del graph.node[:]
+        graph.node.extend(copies)
+        set_kept(model, kept=True)
+        save_model(model, tmp_path / "encoder_model.onnx")
+        np.testing.assert_allclose(
+            said(published(tmp_path)), said(published(folder)), rtol=1e-4, atol=1e-5
+        )
 
     def test_several_clips_may_share_a_run(self, folder: Path, tmp_path: Path) -> None:
         quantkit.quantize(folder, tmp_path / "out", "dynamic-int8")
