@@ -9,7 +9,6 @@ import click
 from quantkit.api.inspect import inspect
 from quantkit.cli.framework import Argument, Command, echo
 from quantkit.cli.streams import echo_json
-from quantkit.graph.plan import structure_in_words
 from quantkit.quantization.inspection import InspectedLayer, Inspection
 from quantkit.report.terminal import Column, print_table
 
@@ -54,7 +53,7 @@ def command(model: Path, as_json: bool, runtime: bool) -> None:
     )
     if inspection.unpacked_from:
         echo(f"  unpacked from the file of checksum {inspection.unpacked_from}")
-    for line in structure_in_words(inspection.structure):
+    for line in inspection.structure_in_words:
         echo(f"  {line}")
     if inspection.hosts is not None and inspection.hosts.layers:
         made_for = f"--target-cpu {inspection.target_cpu}: " if inspection.target_cpu else ""

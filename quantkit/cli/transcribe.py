@@ -12,7 +12,7 @@ import click
 from quantkit.api.load import load
 from quantkit.api.transcript_files import FORMS, file_names, write_transcript
 from quantkit.cli.decoder_options import DecoderOptions, decoder_options
-from quantkit.cli.framework import Argument, Command, OutputFolder, echo
+from quantkit.cli.framework import Argument, Command, OutputFolder, begin_work, echo
 from quantkit.cli.progress import progress_bar
 from quantkit.cli.streams import echo_json
 from quantkit.errors import InputError
@@ -23,6 +23,7 @@ from quantkit.text.captions import CAPTION_FORMS
 @click.command(
     name="transcribe",
     cls=Command,
+    dry_run=True,
     first=("language", "decoder", "words", "vad", "form", "output", "threads", "as_json"),
 )
 @click.argument("model", cls=Argument, type=click.Path(path_type=Path), help="The .onnx.")
@@ -98,6 +99,7 @@ def command(
         raise InputError(f"name a folder for the {form} files of several clips: -o FOLDER")
     places = [] if output is None else [output / name for name in file_names(clips, form)]
     decoding = replace(decoder.decoding(language or ""), words=words or timed)
+    begin_work(f"transcribe {len(clips)} clip{'s' * (len(clips) != 1)}")
     opened = load(model, threads=threads, decoding=decoding, vad=vad)
     failed: list[InputError] = []
 

@@ -142,10 +142,8 @@ def shape_by_itself(graph: onnx.GraphProto, output: str) -> None:
             node.input[1] = shape
             # A size of 0 stands for that of the input.
             del node.attribute[:]
-        if node.op_type in ("MatMul", "Gemm"):
-            if READS in node.input:
-                return
-            break
+        if READS in node.input:
+            return
         name = next((each for each in node.input if each in producers), "")
     raise ModelError(f"its output {output} is no product with {READS}")
 

@@ -12,7 +12,7 @@ from quantkit.errors import ModelError
 from quantkit.graph.artifact import load_model, total_size
 from quantkit.graph.info import checked_plan, info_of
 from quantkit.graph.integrity import stored_checksum
-from quantkit.graph.plan import LayerPlan, Structure, structure_json
+from quantkit.graph.plan import LayerPlan, Structure, structure_in_words, structure_json
 from quantkit.quantization.choices.target_cpu import UNRESTRICTED
 from quantkit.quantization.storage import StoredLayer, stored_layers
 from quantkit.runtime.hosts import Hosts, hosts_of
@@ -104,6 +104,11 @@ class Inspection:
     def layer_bytes(self) -> int:
         """What all layers take."""
         return sum(layer.bytes for layer in self.layers)
+
+    @property
+    def structure_in_words(self) -> tuple[str, ...]:
+        """A line for each kind of :attr:`structure`; none without any."""
+        return structure_in_words(self.structure)
 
     @property
     def other_bytes(self) -> int:

@@ -33,6 +33,7 @@ class TransducerTask(Task):
     name = TRANSDUCER
     roles = ("encoder", "predictor", "joiner")
     unit = "token"
+    follows = frozenset(("decoder", "width", "words"))
     parts_differ = True
 
     def has_roles(self, roles: Sequence[str]) -> bool:

@@ -107,7 +107,7 @@ def test_an_artifact_listens_through_the_windows_that_it_was_exported_for(
     assert read_info(cut).extra == {"window": "0.5"}
     # One of before says nothing, and its windows are whole.
     assert read_info(exported).extra == {}
-    for path, asked, frames in ((cut, None, 200), (cut, WHOLE, 3_000), (exported, None, 3_000)):
+    for path, asked, frames in ((cut, None, 1_200), (cut, WHOLE, 3_000), (exported, None, 3_000)):
         model = open_speech_model(path, decoding=Decoding(window=asked))
         assert isinstance(model, WhisperModel)
         computed: list[int] = []

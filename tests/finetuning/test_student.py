@@ -21,7 +21,7 @@ from quantkit.quantization.prepared import PreparedModel
 from tests.small_model import Clip, Run, masked_convolutions
 
 #: In nats; 2 bits move the posteriors by ten times as much.
-_LITTLE = 0.015
+_LITTLE = 0.02
 _OUTPUTS = ("log_probs", "output_lengths")
 
 
