@@ -160,6 +160,9 @@ def take_apart(
         crossing: from :data:`READS` to keys and values of the encoder.
         decoder: the branch for tokens that follow.
         keys: see :func:`state_keys`.
+
+    Raises:
+        ModelError: encoder and decoder call different values alike.
     """
     sizes = [_sizes(value) for value in crossing.graph.output]
     graph = encoder.graph
@@ -167,7 +170,13 @@ def take_apart(
     names = {their_name(PRESENT, key, ENCODER): f"{CROSSING}{key}" for key in keys}
     rename_values(crossing.graph, {READS: HIDDEN, **names})
     known = {tensor.name for tensor in graph.initializer}
-    graph.node.extend(crossing.graph.node)
+    # What unpacks weights of both is in both.
+    made = {name: node for node in graph.node for name in node.output}
+    for node in crossing.graph.node:
+        if (same := made.get(node.output[0])) is None:
+            graph.node.append(node)
+        elif same != node:
+            raise ModelError("the graphs do not fit each other: they are of different models")
     graph.initializer.extend(t for t in crossing.graph.initializer if t.name not in known)
     _declare(
         graph,

@@ -124,6 +124,10 @@ class TestFiles:
         np.testing.assert_allclose(
             said(published(tmp_path)), said(published(folder)), rtol=1e-4, atol=1e-5
         )
+        again = open_model(tmp_path / "encoder_model.onnx")
+        values = [name for node in again.graph.node for name in node.output]
+        assert len(values) == len({*values})
+        assert "shared" in values
 
     def test_several_clips_may_share_a_run(self, folder: Path, tmp_path: Path) -> None:
         quantkit.quantize(folder, tmp_path / "out", "dynamic-int8")
