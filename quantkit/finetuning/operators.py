@@ -16,6 +16,7 @@ from onnx import TensorProto, helper
 from torch import Tensor
 from torch.nn import functional
 
+from quantkit.errors import ModelError
 from quantkit.graph.tensors import tensor_array
 
 Attributes = Mapping[str, Any]
@@ -358,7 +359,9 @@ def _pad(attributes: Attributes, values: Values) -> Tensor:
     flat = [end for pair in reversed(ends) for end in pair]
     mode = _text(attributes.get("mode", b"constant"))
     if mode != "constant":
-        raise NotImplementedError(f"padding of mode {mode}")
+        raise ModelError(
+            f"finetuning computes padding with a constant, and the model pads by {mode}"
+        )
     return functional.pad(value, flat, value=fill)
 
 

@@ -79,3 +79,16 @@ def test_rounding_lets_gradients_pass_and_clipping_stops_them() -> None:
     assert y.tolist() == [-1.0, 0.0, 2.0, 2.0]
     assert x.grad is not None
     assert x.grad.tolist() == [0.0, 1.0, 1.0, 0.0]
+
+
+def test_a_padding_that_repeats_values_is_named() -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Pad", ["x", "pads"], ["y"], mode="reflect")],
+        "padded",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [6])],
+        [numpy_helper.from_array(np.array([1, 1]), "pads")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    with pytest.raises(ModelError, match="the model pads by reflect"):
+        TorchGraph(model, ["y"])({"x": torch.zeros(4)})
