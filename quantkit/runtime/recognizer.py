@@ -19,15 +19,13 @@ from quantkit.runtime.long_clips import LongClips
 from quantkit.runtime.padding import padded_batch, runs_of
 from quantkit.runtime.session import create_session
 from quantkit.runtime.speech_model import Output, SpeechModel, require_rows, run_session
-from quantkit.text.byte_labels import bytes_of
 from quantkit.text.ctc import ctc_loss
 from quantkit.text.ctc_alignment import ctc_alignment
 from quantkit.text.decoders import Decoder, decoder_for
 from quantkit.text.decoding import Decoding
-from quantkit.text.labels import Labels
 from quantkit.text.normalize import normalized
 from quantkit.text.scoring import LabelScoring
-from quantkit.text.words import Piece, Word, words_of_pieces
+from quantkit.text.words import Word, words_of_labels
 
 
 class Recognizer(SpeechModel):
@@ -78,20 +76,6 @@ class Recognizer(SpeechModel):
         return cls(info, session, decoding)
 
     @property
-    def labels(self) -> Labels:
-        """The output alphabet.
-
-        Raises:
-            ModelError: the artifact carries none.
-        """
-        if self.info.labels is None:
-            raise ModelError(
-                "the model carries no labels (metadata `quantkit.labels`); "
-                "make it with `quantkit export`"
-            )
-        return self.info.labels
-
-    @property
     def scoring(self) -> LabelScoring:
         """In its alphabet."""
         return LabelScoring(self.labels)
@@ -131,20 +115,13 @@ class Recognizer(SpeechModel):
         if spans is None:
             return ()
         frame = seconds / len(output)
-        separator = self.labels.separator.encode()
-        silent = {*self.labels.silent}
-        pieces = [
-            Piece(
-                bytes_of(self.labels.tokens[label]) + separator,
-                span.first * frame,
-                span.end * frame,
-                span.log_prob,
-            )
-            for label, span in zip(found, spans, strict=True)
-            if label not in silent
-        ]
-        # Where labels hold no spaces, each label is a word.
-        return words_of_pieces(pieces, spaced=bool(separator) or self.labels.has_words)
+        return words_of_labels(
+            self.labels,
+            (
+                (label, span.first * frame, span.end * frame, span.log_prob)
+                for label, span in zip(found, spans, strict=True)
+            ),
+        )
 
     def problem_of(self, output: Output) -> str:
         """Another shape than (frames, labels), or NaN."""

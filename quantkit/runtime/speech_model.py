@@ -18,6 +18,7 @@ from quantkit.audio.utterance import Utterance
 from quantkit.errors import InputError, ModelError
 from quantkit.graph.info import ArtifactInfo
 from quantkit.runtime.errors import runtime_errors
+from quantkit.text.labels import Labels
 from quantkit.text.scoring import TextScoring
 from quantkit.text.words import Word
 
@@ -141,6 +142,20 @@ class SpeechModel(ABC):
             reference: a normalised transcript; see :attr:`scoring`.
         """
         return None
+
+    @property
+    def labels(self) -> Labels:
+        """The output alphabet of a model that writes labels.
+
+        Raises:
+            ModelError: the artifact carries none.
+        """
+        if self.info.labels is None:
+            raise ModelError(
+                "the model carries no labels (metadata `quantkit.labels`); "
+                "make it with `quantkit export`"
+            )
+        return self.info.labels
 
     @property
     def frontend(self) -> AnyFrontend:

@@ -71,9 +71,7 @@ class MoonshineTask(EncoderDecoderTask):
             waveform, tokens = inputs["waveform"], inputs["tokens"]
             seconds = waveform.shape[1] / model.frontend.sample_rate
             longest = model.settings.longest_text(seconds)
-            log_probs, written = read_and_write(
-                model.network, waveform, tokens, model.labels.blank, longest
-            )
+            log_probs, written = read_and_write(model.network, waveform, tokens, model.end, longest)
             yield Answer(clip, log_probs, model.labels.decode(written).strip())
 
     def with_window(self, info: ArtifactInfo, seconds: float) -> ArtifactInfo:

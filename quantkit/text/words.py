@@ -7,6 +7,9 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from quantkit.text.byte_labels import bytes_of
+from quantkit.text.labels import Labels
+
 _SPACE = b" "
 
 
@@ -87,6 +90,23 @@ def words_of_pieces(pieces: Iterable[Piece], *, spaced: bool = True) -> tuple[Wo
             found.append(word.closed())
             word = _Open()
     return (*found, word.closed()) if word.content else tuple(found)
+
+
+def words_of_labels(
+    labels: Labels, said: Iterable[tuple[int, float, float, float]]
+) -> tuple[Word, ...]:
+    """The words that labels write; where these hold no spaces, each label is a word.
+
+    Args:
+        said: of each label its index, start and end in seconds, and log-probability.
+    """
+    separator, silent = labels.separator.encode(), {*labels.silent}
+    pieces = (
+        Piece(bytes_of(labels.tokens[label]) + separator, start, end, log_prob)
+        for label, start, end, log_prob in said
+        if label not in silent
+    )
+    return words_of_pieces(pieces, spaced=bool(separator) or labels.has_words)
 
 
 def _is_punctuation(content: bytes) -> bool:

@@ -19,7 +19,6 @@ from quantkit.runtime.moonshine.settings import moonshine_settings
 from quantkit.runtime.speech_model import Output, SpeechModel
 from quantkit.runtime.whisper.network import WhisperNetwork
 from quantkit.text.decoding import Decoding
-from quantkit.text.labels import Labels
 from quantkit.text.scoring import WrittenTextScoring
 
 
@@ -41,9 +40,7 @@ class MoonshineModel(SpeechModel):
         super().__init__(info)
         if decoding is not None and decoding.decoder != "greedy":
             raise InputError(f"a Moonshine is decoded greedily, not by {decoding.decoder!r}")
-        if info.labels is None:
-            raise ModelError("the model carries no labels (metadata `quantkit.labels`)")
-        self.labels: Labels = info.labels
+        self.end = self.labels.blank
         self.settings = moonshine_settings(info.extra)
         self.network = network
 
@@ -115,7 +112,7 @@ class MoonshineModel(SpeechModel):
             self.network,
             self.network.encode(waveform[None]),
             self.settings.start,
-            self.labels.blank,
+            self.end,
             self.settings.longest_text(len(waveform) / self.frontend.sample_rate),
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from quantkit.arrays import FloatArray
-from quantkit.errors import InputError, ModelError
+from quantkit.errors import InputError
 from quantkit.graph.artifact import read_info
 from quantkit.graph.info import ArtifactInfo
 from quantkit.runtime.speech_model import Output, SpeechModel
@@ -14,11 +14,9 @@ from quantkit.runtime.transducer.beam import WIDTH, best_path
 from quantkit.runtime.transducer.network import TransducerNetwork
 from quantkit.runtime.transducer.search import greedy_path, labels_of
 from quantkit.runtime.transducer.settings import transducer_settings
-from quantkit.text.byte_labels import bytes_of
 from quantkit.text.decoding import Decoding
-from quantkit.text.labels import Labels
 from quantkit.text.scoring import LabelScoring
-from quantkit.text.words import Piece, Word, words_of_pieces
+from quantkit.text.words import Word, words_of_labels
 
 
 class Transducer(SpeechModel):
@@ -64,20 +62,6 @@ class Transducer(SpeechModel):
         return cls(info, TransducerNetwork.load(path, settings, threads), decoding)
 
     @property
-    def labels(self) -> Labels:
-        """What it writes with.
-
-        Raises:
-            ModelError: the artifact carries none.
-        """
-        if self.info.labels is None:
-            raise ModelError(
-                "the model carries no labels (metadata `quantkit.labels`); "
-                "make it with `quantkit export`"
-            )
-        return self.info.labels
-
-    @property
     def scoring(self) -> LabelScoring:
         """In its alphabet."""
         return LabelScoring(self.labels)
@@ -112,22 +96,16 @@ class Transducer(SpeechModel):
     def words_of(self, output: Output, seconds: float) -> tuple[Word, ...]:
         """By the frames of the encoder that added their labels.
 
-        A label lasts for a frame, or until the next one of the same frame: a transducer may add it
-        later than it is said.
+        A label lasts for a frame; a transducer may add it later than it is said.
         """
         frontend, subsampling = self.info.frontend, self.network.settings.subsampling
         if not self.words_wanted or frontend is None or not subsampling:
             return ()
         frame = frontend.seconds_of(subsampling)
-        separator = self.labels.separator.encode()
-        pieces = [
-            Piece(
-                bytes_of(self.labels.tokens[label]) + separator,
-                begin * frame,
-                min(seconds, (begin + 1) * frame),
-                log_prob,
-            )
-            for label, begin, log_prob in output.tolist()
-            if label not in self.labels.silent
-        ]
-        return words_of_pieces(pieces, spaced=bool(separator) or self.labels.has_words)
+        return words_of_labels(
+            self.labels,
+            (
+                (label, begin * frame, min(seconds, (begin + 1) * frame), log_prob)
+                for label, begin, log_prob in output.tolist()
+            ),
+        )
