@@ -26,6 +26,7 @@ from quantkit.graph.partition import reads
 from quantkit.graph.renaming import rename_values
 from quantkit.graph.roles import CROSSING, DECODER, ENCODER, PAST, PRESENT
 from quantkit.graph.tensors import tensor_array
+from quantkit.graph.translating import declare, declared_value
 from quantkit.graph.translation import Translation, Translations
 
 #: The input that chooses a branch.
@@ -178,7 +179,7 @@ def take_apart(
         elif same != node:
             raise ModelError("the graphs do not fit each other: they are of different models")
     graph.initializer.extend(t for t in crossing.graph.initializer if t.name not in known)
-    _declare(
+    declare(
         graph,
         [Declared.of("waveform", "float32", "batch", "samples")],
         [
@@ -210,7 +211,7 @@ def _with_positions(graph: onnx.GraphProto, keys: Sequence[str]) -> None:
             Declared.of(f"{prefix}{key}", "float32", "batch", heads, length, size) for key in keys
         ]
 
-    _declare(
+    declare(
         graph,
         [
             Declared.of("tokens", "int64", "batch", "count"),
@@ -248,12 +249,13 @@ def merge(parts: Sequence[onnx.ModelProto], translations: Translations) -> list[
     """
     encoder, decoder = parts
     of_encoder, of_decoder = translations.graphs
-    keys = [name.removeprefix(PAST) for name in _names(decoder.graph.input) if PAST in name[:5]]
+    names = [value.name for value in decoder.graph.input]
+    keys = [name.removeprefix(PAST) for name in names if name.startswith(PAST)]
     crossing = _cut(encoder, [f"{CROSSING}{key}" for key in keys], given=HIDDEN)
     heard = _cut(encoder, [HIDDEN])
     own = _cut(decoder, [_OUR_LOGITS, *(f"{PRESENT}{key}" for key in keys)])
     rename_values(heard.graph, {"waveform": of_encoder.inputs[0].name})
-    _declare(heard.graph, of_encoder.inputs, of_encoder.outputs)
+    declare(heard.graph, of_encoder.inputs, of_encoder.outputs)
     heard.metadata_props.extend(encoder.metadata_props)
     merged = _merged(crossing.graph, own.graph, keys, of_decoder)
     result = onnx.ModelProto(
@@ -324,7 +326,7 @@ def _merged(
                 source = f"{prefix}{name}"
                 empty = np.zeros((0, heads, 1, width), np.float32)
                 body.initializer.append(numpy_helper.from_array(empty, source))
-            body.output.append(_value(declared[name], source))
+            body.output.append(declared_value(declared[name], source))
         bodies.append(body)
     known: dict[str, onnx.TensorProto] = {}
     for tensor in (*crossing.initializer, *decoder.initializer):
@@ -335,7 +337,7 @@ def _merged(
     merged = onnx.GraphProto(
         name="merged", node=[*outside.values(), choice], initializer=known.values()
     )
-    _declare(merged, translation.inputs, translation.outputs)
+    declare(merged, translation.inputs, translation.outputs)
     return merged
 
 
@@ -400,25 +402,8 @@ def _constants(graph: onnx.GraphProto) -> set[str]:
     return found
 
 
-def _declare(
-    graph: onnx.GraphProto, inputs: Sequence[Declared], outputs: Sequence[Declared]
-) -> None:
-    for values, declared in ((graph.input, inputs), (graph.output, outputs)):
-        del values[:]
-        values.extend(_value(each, each.name) for each in declared)
-
-
-def _value(declared: Declared, name: str) -> onnx.ValueInfoProto:
-    kind = helper.np_dtype_to_tensor_dtype(np.dtype(declared.type))
-    return helper.make_tensor_value_info(name, kind, declared.sizes)
-
-
 def _sizes(value: onnx.ValueInfoProto) -> list[int]:
     return [dim.dim_value for dim in value.type.tensor_type.shape.dim]
-
-
-def _names(values: Sequence[onnx.ValueInfoProto]) -> list[str]:
-    return [value.name for value in values]
 
 
 def _drop_unread_inputs(graph: onnx.GraphProto) -> None:

@@ -79,7 +79,7 @@ def translate(model: onnx.ModelProto, translation: Translation) -> None:
     own = [onnx.NodeProto.FromString(node.SerializeToString()) for node in graph.node]
     del graph.node[:]
     graph.node.extend([*ahead, *own, *behind])
-    _declare(graph, translation.takes, translation.gives)
+    declare(graph, translation.takes, translation.gives)
 
 
 def give_back(model: onnx.ModelProto, translation: Translation) -> None:
@@ -101,7 +101,7 @@ def give_back(model: onnx.ModelProto, translation: Translation) -> None:
     drop_dead_nodes(graph)
     drop_unread_initializers(graph)
     rename_values(graph, {**inputs, **outputs})
-    _declare(graph, translation.inputs, translation.outputs)
+    declare(graph, translation.inputs, translation.outputs)
     known = {entry.key for entry in model.metadata_props}
     for key, value in translation.metadata.items():
         if key not in known:
@@ -148,14 +148,16 @@ def _constant(graph: onnx.GraphProto, role: str, numbers: Sequence[int]) -> str:
     return name
 
 
-def _declare(
+def declare(
     graph: onnx.GraphProto, inputs: Sequence[Declared], outputs: Sequence[Declared]
 ) -> None:
+    """Give a graph these inputs and outputs in place of its own."""
     for values, declared in ((graph.input, inputs), (graph.output, outputs)):
         del values[:]
-        values.extend(
-            helper.make_tensor_value_info(
-                each.name, helper.np_dtype_to_tensor_dtype(np.dtype(each.type)), each.sizes
-            )
-            for each in declared
-        )
+        values.extend(declared_value(each, each.name) for each in declared)
+
+
+def declared_value(declared: Declared, name: str) -> onnx.ValueInfoProto:
+    """A value called ``name`` of the type and shape of another."""
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(declared.type))
+    return helper.make_tensor_value_info(name, kind, declared.sizes)
