@@ -16,14 +16,13 @@ from quantkit.graph.plan import Plan
 from quantkit.planning.budget import parse_latency
 from quantkit.planning.correction import Correction, PlanEvaluator, corrected_plan
 from quantkit.planning.fast_model import LatencyRequest, fast_model
-from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE
 from quantkit.planning.front_file import require_front_form, write_front
 from quantkit.planning.latency import LayerTimes, read_layer_times, write_layer_times
 from quantkit.planning.load_limit import openable_plan
 from quantkit.planning.measure_latency import measure_layer_times
 from quantkit.planning.methods import PlanRequest, method_named
 from quantkit.planning.methods.precisions import codec_widths
-from quantkit.planning.optimal import Planner
+from quantkit.planning.optimal import Planner, planner_within
 from quantkit.planning.pareto import pareto_front
 from quantkit.progress import Progress
 from quantkit.quantization.choices.ptq import PtqSettings
@@ -163,16 +162,16 @@ def _optimal(question: PlanQuestion) -> Correction:
             lost, free = fast.divergence, fast.any_compute
 
     def planner(any_compute: bool, codecs: tuple[CodecChoice, ...] = codecs) -> Planner:
-        return Planner.of(
+        return planner_within(
+            question.budget,
             model,
             sensitivity,
             settings.quantize,
             codecs=codecs,
             times=times,
             any_compute=any_compute,
-            max_input_divergence=MAX_INPUT_DIVERGENCE
-            if settings.max_input_divergence is None
-            else settings.max_input_divergence,
+            limit_ms=limit_ms,
+            max_input_divergence=settings.max_input_divergence,
             fitting=question.fitting,
         )
 

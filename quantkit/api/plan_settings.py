@@ -62,8 +62,9 @@ class PlanSettings:
             where there is audio.
         fronts: optimal: files for what is possible at other sizes, as ``.tsv``, ``.md``,
             ``.json``, ``.png``, ``.svg`` or ``.pdf``.
-        max_input_divergence: optimal, without ``max_latency``: nats; layers whose integer input
-            alone moves the posteriors by more get a float32 product.
+        max_input_divergence: optimal, without ``max_latency``: what integer inputs may cost
+            together, in nats; None: a tenth of what the weights cost. See
+            :func:`~quantkit.planning.optimal.planner_within`.
         load_memory: what opening the file in ONNX Runtime may take beyond the libraries:
             ``"300MB"``, or bytes. The method ``optimal`` then leaves out codecs whose decoders take
             too much; other methods are refused where they do not keep to it.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from quantkit.api.begin import Begin, nothing
+from quantkit.api.comparing import with_comparison
 from quantkit.api.defaults import CALIBRATION_CLIPS
 from quantkit.api.folders import result_place
 from quantkit.api.inputs import Audio, PathLike, float_model, path_of
@@ -92,8 +93,9 @@ def quantize(
         keep_interface = chosen.keep_interface if keep_interface is None else keep_interface
     with float_model(model, begin) as source:
         begin(_steps(model, plan_file or chosen, clips))
+        prepared = PreparedModel(source, place.kept(keep_interface))
         made = quantize_model(
-            PreparedModel(source, place.kept(keep_interface)),
+            prepared,
             place.path,
             chosen,
             clips,
@@ -101,6 +103,7 @@ def quantize(
             fitting=fitting,
             progress=progress,
         )
+        made = with_comparison(prepared, made, clips)
     place.finish()
     return replace(made, path=place.shown)
 
@@ -141,9 +144,10 @@ def quantize_presets(
         begin(_steps(model, "all presets", clips))
         prepared = PreparedModel(source, keep_interface)
         require_quantized_by(prepared, family, fitting)
-        return tuple(
-            quantize_family(prepared, target, family, clips, fitting=fitting, progress=progress)
+        members = quantize_family(
+            prepared, target, family, clips, fitting=fitting, progress=progress
         )
+        return tuple(with_comparison(prepared, made, clips) for made in members)
 
 
 def _steps(model: PathLike, decisions: object, clips: Corpus | None) -> str:

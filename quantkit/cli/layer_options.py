@@ -12,7 +12,7 @@ from quantkit.cli.framework import is_given
 from quantkit.cli.option_groups import option_group
 from quantkit.codecs.catalogue import NAMES, CodecChoice
 from quantkit.graph.plan import COMPUTES, Compute
-from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE
+from quantkit.planning.input_kernels import LEAST_LIMIT, SHARE
 from quantkit.quantization.choices.presets import DESCRIPTIONS, PRESETS
 from quantkit.quantization.choices.settings import (
     RANGES,
@@ -155,9 +155,10 @@ def max_input_divergence_option(prefix: str = "") -> Callable[[F], F]:
         "--max-input-divergence",
         type=click.FloatRange(min=0),
         metavar="NATS",
-        help=f"{prefix}Layers whose integer input alone moves the posteriors by more get a float32 "
-        "product, where --layer says nothing else; inf: none. Their weights are stored in few "
-        f"bits all the same.  [default: {MAX_INPUT_DIVERGENCE:g}]",
+        help=f"{prefix}What integer inputs of layers may cost together. Where they cost more, "
+        "layers without a --layer of their own get a range for each clip, or a float32 product; "
+        "inf: none does. Their weights are stored in few bits all the same.  [default: "
+        f"{SHARE:.0%} of what the weights cost, at least {LEAST_LIMIT:g}]",
     )
 
 

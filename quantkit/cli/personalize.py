@@ -171,9 +171,7 @@ def command(
         rounds=rounds,
         max_latency=max_latency,
         load_memory=load_memory,
-        max_input_divergence=usual.max_input_divergence
-        if max_input_divergence is None
-        else max_input_divergence,
+        max_input_divergence=max_input_divergence,
         window=_window(window),
     )
     with progress_bar("listening") as tell:

@@ -136,7 +136,7 @@ def command(
         for result in results:
             _report(result)
     name_left_out(results[0].skipped)
-    for warning in results[0].warnings:
+    for warning in dict.fromkeys(each for result in results for each in result.warnings):
         warn(warning)
 
 
@@ -144,6 +144,8 @@ def _report(result: QuantizeResult) -> None:
     ratio = result.source_bytes / result.size_bytes
     change = f"{ratio:.2f} times smaller" if ratio >= 1 else f"{1 / ratio:.2f} times larger"
     echo(f"{result.path}: {result.size_bytes / 1e6:.1f} MB ({change}), {result.lint.summary()}")
+    if result.changed_in_words:
+        echo(f"  against float32: {result.changed_in_words}")
     for done in result.conditioned:
         echo(f"  {done}", err=True)
     for layer in result.layers:

@@ -25,9 +25,8 @@ from quantkit.planning.budget import generous_budget, parse_budget, parse_latenc
 from quantkit.planning.correction import Correction, PlanEvaluator, corrected_plan
 from quantkit.planning.fast_model import FastModel, LatencyRequest, fast_model
 from quantkit.planning.finished_latency import finished_latency
-from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE
 from quantkit.planning.load_limit import openable_plan
-from quantkit.planning.optimal import Planner
+from quantkit.planning.optimal import Planner, planner_within
 from quantkit.planning.pareto import Front, pareto_front
 from quantkit.progress import Progress, no_progress
 from quantkit.quantization.choices.presets import preset
@@ -66,7 +65,7 @@ class PersonalizeSettings:
             found from the clips, unless ``fitting`` lists them.
         rounds: corrections of the plan for interactions between layers; None: one, if the model is
             small enough. 0 uses the sum of the single layers' divergences.
-        max_input_divergence: see :func:`~quantkit.planning.optimal.optimal_plan`.
+        max_input_divergence: see :func:`~quantkit.planning.optimal.planner_within`.
         max_latency: what a run on the clip of median length may take on this host, such as
             ``20ms``, or ``0.13x`` of what float32 takes; then kernels are chosen, too, layers are
             split in two of lower rank, and make fewer channels. None: no limit.
@@ -80,7 +79,7 @@ class PersonalizeSettings:
     fitting: PtqSettings = field(default_factory=PtqSettings)
     balance: bool = True
     rounds: int | None = None
-    max_input_divergence: float = MAX_INPUT_DIVERGENCE
+    max_input_divergence: float | None = None
     max_latency: str | None = None
     load_memory: str | None = None
     window: WindowChoice = None
@@ -199,13 +198,13 @@ def personalize(
             prepared, table = fast.model, fast.sensitivity
     with clock.step("plan"):
         tell("plan", 0.0)
-        planner = _planner(prepared, table, settings, fast, table.codecs)
+        planner = _planner(budget_bytes, prepared, table, settings, fast, table.codecs)
         limit_ms = None if fast is None else fast.limit_ms
 
         def best(codecs: tuple[CodecChoice, ...]) -> Correction:
             own = planner
             if codecs != table.codecs:
-                own = _planner(prepared, table, settings, fast, codecs)
+                own = _planner(budget_bytes, prepared, table, settings, fast, codecs)
             return _best(own, feeds, table, budget_bytes, limit_ms, settings, tell)
 
         found = openable_plan(prepared, load_limit, best, table.codecs)
@@ -268,19 +267,22 @@ def personalize(
 
 
 def _planner(
+    budget_bytes: int,
     prepared: PreparedModel,
     table: Sensitivity,
     settings: PersonalizeSettings,
     fast: FastModel | None,
     codecs: tuple[CodecChoice, ...],
 ) -> Planner:
-    return Planner.of(
+    return planner_within(
+        budget_bytes,
         prepared,
         table,
         settings.quantize,
         codecs=codecs,
         times=None if fast is None else fast.times,
         any_compute=fast is not None and fast.any_compute,
+        limit_ms=None if fast is None else fast.limit_ms,
         max_input_divergence=settings.max_input_divergence,
         fitting=settings.fitting,
     )

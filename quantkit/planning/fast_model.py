@@ -18,7 +18,7 @@ from quantkit.planning.measure_latency import (
     measure_rank_times,
     measure_split_times,
 )
-from quantkit.planning.optimal import Planner
+from quantkit.planning.optimal import Planner, planner_within
 from quantkit.planning.structure import choose_structure
 from quantkit.progress import Progress, no_progress
 from quantkit.quantization.choices.settings import (
@@ -136,13 +136,15 @@ def fast_model(
     limit_ms = parse_latency(request.max_latency, float32_ms)
 
     def planner(any_compute: bool) -> Planner:
-        return Planner.of(
+        return planner_within(
+            request.budget_bytes,
             prepared,
             sensitivity,
             request.quantize,
             codecs=request.codecs,
             times=times.whole,
             any_compute=any_compute,
+            limit_ms=limit_ms if any_compute else None,
             fitting=request.analysis.fitting,
         )
 

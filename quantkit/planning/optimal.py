@@ -9,9 +9,16 @@ from pathlib import Path
 
 from quantkit.codecs.catalogue import INT8, CodecChoice
 from quantkit.errors import InputError
-from quantkit.graph.plan import Plan
+from quantkit.graph.plan import Compute, Plan
 from quantkit.planning.candidates import layer_candidates
-from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE, costly_grids, in_float, reason
+from quantkit.planning.input_kernels import (
+    LEAST_LIMIT,
+    SHARE,
+    InputKernel,
+    divergence_of_inputs,
+    finer_inputs,
+    with_kernels,
+)
 from quantkit.planning.latency import LayerTimes, timed_as
 from quantkit.planning.programme import Groups, Option, Programme, Solution
 from quantkit.planning.size import with_sizes
@@ -60,7 +67,7 @@ class Planner:
         options: candidates of each layer, with their costs.
         ties: groups of layers with tied weights.
         sizes: of the model.
-        notes: why a layer does not get the requested choice, by its name.
+        notes: why a layer has this compute and not the requested one, by its name.
         fitting: recorded in the plans.
         target_runtime: the oldest supported ONNX Runtime, recorded likewise.
     """
@@ -72,7 +79,7 @@ class Planner:
         ties: Groups,
         sizes: SizeModel,
         *,
-        notes: Mapping[str, str],
+        notes: Mapping[tuple[str, Compute], str],
         fitting: PtqSettings | None = None,
         target_runtime: str = "",
     ) -> None:
@@ -93,10 +100,15 @@ class Planner:
         codecs: Sequence[CodecChoice] = (),
         times: LayerTimes | None = None,
         any_compute: bool = False,
-        max_input_divergence: float = MAX_INPUT_DIVERGENCE,
+        kernels: Mapping[str, InputKernel] | None = None,
         fitting: PtqSettings | None = None,
     ) -> Planner:
-        """Args, Raises: see :func:`optimal_plan`."""
+        """Args, Raises: see :func:`optimal_plan`.
+
+        Args:
+            any_compute: whether the compute of each layer without a rule is chosen, too.
+            kernels: of layers that do not get their usual one; see :func:`planner_within`.
+        """
         # Without exceptions, so that the graph is prepared for every candidate.
         prepared = PreparedModel.of(source)
         every_layer = replace(settings, codec=INT8, rules=(), exclude=())
@@ -108,10 +120,7 @@ class Planner:
         if times is not None:
             times.require_model(prepared.sha256)
         sensitivity.require_model(prepared.sha256)
-        costly = {}
-        if not any_compute:
-            costly = costly_grids(sensitivity, settings, assigned.layers, max_input_divergence)
-            settings = in_float(settings, tuple(costly))
+        settings = with_kernels(settings, kernels or {})
         candidates = layer_candidates(
             assigned, sensitivity, settings, codecs=codecs, any_compute=any_compute
         )
@@ -141,8 +150,8 @@ class Planner:
             *_agreeing(options, shared_weights(assigned.model, assigned.layers)),
             sizes,
             notes={
-                **{row.name: row.note for row in assigned.plan.layers if row.note},
-                **{name: reason(divergence) for name, divergence in costly.items()},
+                **{(row.name, "float32"): row.note for row in assigned.plan.layers if row.note},
+                **{(name, each.compute): each.note for name, each in (kernels or {}).items()},
             },
             fitting=fitting,
             target_runtime=settings.target_runtime,
@@ -220,7 +229,7 @@ class Planner:
         """``choices`` as a plan, without sizes."""
         plan = self.sizes.plan(choices, METHOD)
         rows = tuple(
-            replace(row, note=self._notes.get(row.name, "")) if row.compute == "float32" else row
+            replace(row, note=self._notes.get((row.name, row.compute), row.note))
             for row in plan.layers
         )
         return replace(plan, layers=rows, target_runtime=self._target_runtime)
@@ -255,7 +264,7 @@ def optimal_plan(
     codecs: Sequence[CodecChoice] = (),
     times: LayerTimes | None = None,
     limit_ms: float | None = None,
-    max_input_divergence: float = MAX_INPUT_DIVERGENCE,
+    max_input_divergence: float | None = None,
     fitting: PtqSettings | None = None,
 ) -> Optimum:
     """The plan of least predicted output divergence whose file takes at most ``budget_bytes``.
@@ -275,8 +284,7 @@ def optimal_plan(
         times: of the layers on this host.
         limit_ms: per run; with it, the compute of each layer without a rule is chosen, too. Without
             it, float32 kernels would always win, because they do not round.
-        max_input_divergence: nats per frame; a layer without a rule is computed in float32 if
-            rounding its input alone moves the posteriors by more. Not with ``limit_ms``.
+        max_input_divergence: see :func:`planner_within`. Not with ``limit_ms``.
         fitting: recorded in the plan.
 
     Raises:
@@ -286,17 +294,76 @@ def optimal_plan(
     """
     if limit_ms is not None and times is None:
         raise InputError("a limit on latency needs the times of the layers on this host")
-    planner = Planner.of(
+    planner = planner_within(
+        budget_bytes,
         source,
         sensitivity,
         settings or QuantizeSettings(),
         codecs=codecs,
         times=times,
         any_compute=limit_ms is not None,
+        limit_ms=limit_ms,
         max_input_divergence=max_input_divergence,
         fitting=fitting,
     )
     return planner.best(budget_bytes, limit_ms)
+
+
+def planner_within(
+    budget_bytes: int,
+    source: Path | PreparedModel,
+    sensitivity: Sensitivity,
+    settings: QuantizeSettings,
+    *,
+    codecs: Sequence[CodecChoice] = (),
+    times: LayerTimes | None = None,
+    any_compute: bool = False,
+    limit_ms: float | None = None,
+    max_input_divergence: float | None = None,
+    fitting: PtqSettings | None = None,
+) -> Planner:
+    """A planner whose kernels round the layers' inputs as finely as files of this size deserve.
+
+    Args, Raises: see :func:`optimal_plan`.
+
+    Args:
+        any_compute: whether the compute of each layer without a rule is chosen; then the inputs
+            need no care of their own.
+        limit_ms: per run; finer kernels that cannot keep to it are not taken.
+        max_input_divergence: what integer inputs may cost together, in nats per frame. Layers
+            without a rule get finer kernels until they keep to it; see
+            :func:`~quantkit.planning.input_kernels.finer_inputs`. None: a tenth of what the
+            weights cost in the plan of this size, but at least 0.0005.
+    """
+    prepared = PreparedModel.of(source)
+
+    def planner(kernels: Mapping[str, InputKernel]) -> Planner:
+        return Planner.of(
+            prepared,
+            sensitivity,
+            settings,
+            codecs=codecs,
+            times=times,
+            any_compute=any_compute,
+            kernels=kernels,
+            fitting=fitting,
+        )
+
+    usual = planner({})
+    if any_compute:
+        return usual
+    layers = tuple(usual.sizes.layers.values())
+    limit = max_input_divergence
+    if limit is None:
+        # Whether a budget is possible, and why not, is said when it is asked for.
+        solution = usual.estimate(budget_bytes, limit_ms) or usual.smallest()
+        inputs = sum(divergence_of_inputs(sensitivity, settings, layers).values())
+        weights = 0.0 if solution is None else max(0.0, solution.divergence - inputs)
+        limit = max(LEAST_LIMIT, SHARE * weights)
+    kernels = finer_inputs(sensitivity, settings, layers, limit)
+    finer = planner(kernels) if kernels else usual
+    too_slow = limit_ms is not None and finer.smallest(limit_ms) is None
+    return usual if too_slow else finer
 
 
 def _agreeing(

@@ -41,6 +41,7 @@ from quantkit.runtime.lint import LintReport, lint_model
 from quantkit.runtime.malloc_trim import malloc_trim
 from quantkit.runtime.parallel import cores, workers
 from quantkit.runtime.targets import target
+from quantkit.text.changes import TextChanges
 from quantkit.version import __version__
 
 _LOG = logging.getLogger(__name__)
@@ -59,6 +60,9 @@ class QuantizeResult:
         skipped: calibration clips that were left out, and why.
         conditioned: what was done to the float model first, in words.
         warnings: what makes the calibration less sure.
+        changes: of the texts from the float model's; None if they were not compared.
+        divergence: of the posteriors likewise, in nats per ``unit``.
+        compared_clips: on which both were found.
     """
 
     path: Path
@@ -69,6 +73,19 @@ class QuantizeResult:
     skipped: tuple[str, ...] = ()
     conditioned: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    changes: TextChanges | None = None
+    divergence: float | None = None
+    unit: str = "frame"
+    compared_clips: int = 0
+
+    @property
+    def changed_in_words(self) -> str:
+        """How far texts and posteriors are from the float model's; empty if unknown."""
+        if self.divergence is None:
+            return ""
+        clips = "1 clip" if self.compared_clips == 1 else f"{self.compared_clips} clips"
+        texts = "" if self.changes is None else f"{self.changes.in_words}; "
+        return f"{texts}{self.divergence:.2g} nats per {self.unit} on {clips}"
 
     @property
     def layers(self) -> tuple[LayerPlan, ...]:
@@ -85,6 +102,9 @@ class QuantizeResult:
             "onnxruntime": self.lint.onnxruntime,
             "skipped_clips": list(self.skipped),
             "warnings": list(self.warnings),
+            "changes": None if self.changes is None else self.changes.to_json(),
+            "divergence": self.divergence,
+            "compared_clips": self.compared_clips,
             "layers": self.rows(),
         }
 
