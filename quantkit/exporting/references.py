@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from quantkit.arrays import FloatArray
 from quantkit.audio.frontend import Frontend
+from quantkit.audio.frontends import AnyFrontend
 from quantkit.models.wav2letter import Wav2Letter
 
 # What Wav2Vec2FeatureExtractor adds to the variance of a clip.
@@ -100,5 +101,41 @@ class PretrainedReference:
                 samples = (clip - clip.mean()) / np.sqrt(clip.var() + _VARIANCE_FLOOR)
             with _evaluating(self.model):
                 logits = self.model(torch.from_numpy(samples)[None]).logits
+            found.append(torch.log_softmax(logits[0].float(), -1).numpy())
+        return found
+
+
+class FeatureReference:
+    """A CTC model of ``transformers`` that takes features, used unchanged.
+
+    Args:
+        bands: of its features.
+        frontend: in front of it, for artifacts that it is fused into.
+    """
+
+    name, unit = "transformers", "frames"
+    # Each of a few strides ends in the middle of a step, at its end, and before it.
+    lengths = (2, 9, 64, 127, 300)
+
+    def __init__(
+        self, model: PreTrainedModel, bands: int, frontend: AnyFrontend | None = None
+    ) -> None:
+        self.model, self.bands, self.frontend = model, bands, frontend
+        if frontend is not None:
+            self.unit = "samples"
+            self.lengths = (max(frontend.window, 400), 4_001, 16_000)
+
+    def clips(self, counts: Sequence[int], generator: np.random.Generator) -> list[FloatArray]:
+        if self.frontend is not None:
+            return _noise(counts, generator)
+        return [generator.standard_normal((n, self.bands)).astype(np.float32) for n in counts]
+
+    def outputs(self, clips: Sequence[FloatArray]) -> list[FloatArray]:
+        found = []
+        for clip in clips:
+            features = torch.from_numpy(clip if self.frontend is None else self.frontend(clip))
+            mask = torch.ones(1, len(features), dtype=torch.bool)
+            with _evaluating(self.model):
+                logits = self.model(features[None], attention_mask=mask).logits
             found.append(torch.log_softmax(logits[0].float(), -1).numpy())
         return found

@@ -163,11 +163,11 @@ def _export_wav2letter(source: Path, destination: Path, options: ExportOptions) 
 def _export_pretrained(source: Path, destination: Path, options: ExportOptions) -> ParityReport:
     from quantkit.exporting.pretrained import export_pretrained
 
-    _refuse(options, "a model that takes features", with_frontend="--with-frontend")
     _refuse(options, "a Whisper", window="--window")
     return export_pretrained(
         source,
         destination,
+        with_frontend=options.with_frontend,
         opset=options.opset or DEFAULT_OPSET,
         name=options.name,
         language=options.language,

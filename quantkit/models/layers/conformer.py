@@ -56,27 +56,41 @@ class ConformerLayer(nn.Module):
         return normed
 
 
-class ConvolutionModule(nn.Module):
+class GatedConvolution(nn.Module):
     """Gated pointwise convolution, depthwise convolution, batch norm, pointwise convolution.
 
     The pointwise ones are matrix products, and batch norm is folded into the depthwise one. In
-    ``transformers`` the depthwise one reads what earlier layers computed from the padding.
+    ``transformers`` the depthwise one may read what earlier layers computed from the padding.
+
+    Args:
+        source: has the convolutions and their ``activation``.
+        batch_norm: behind the depthwise one.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, batch_norm: nn.BatchNorm1d) -> None:
         super().__init__()
-        self.layer_norm = source.layer_norm
-        self.pointwise_conv1 = Linear(_pointwise(source.pointwise_conv1))
-        self.depthwise_conv = _with_batch_norm(source.depthwise_conv, source.batch_norm)
+        self.pointwise_conv1 = Linear(pointwise(source.pointwise_conv1))
+        self.depthwise_conv = with_batch_norm(source.depthwise_conv, batch_norm)
         self.activation = source.activation
-        self.pointwise_conv2 = Linear(_pointwise(source.pointwise_conv2))
+        self.pointwise_conv2 = Linear(pointwise(source.pointwise_conv2))
 
     def forward(self, hidden: Tensor, inside: Tensor) -> Tensor:
-        value, gate = self.pointwise_conv1(self.layer_norm(hidden)).chunk(2, dim=2)
+        value, gate = self.pointwise_conv1(hidden).chunk(2, dim=2)
         gated = torch.where(inside, value * torch.sigmoid(gate), 0.0)
         seen = self.activation(self.depthwise_conv(gated.transpose(1, 2)))
         mixed: Tensor = self.pointwise_conv2(seen.transpose(1, 2))
         return mixed
+
+
+class ConvolutionModule(GatedConvolution):
+    """The same behind a layer norm."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source, source.batch_norm)
+        self.layer_norm = source.layer_norm
+
+    def forward(self, hidden: Tensor, inside: Tensor) -> Tensor:
+        return super().forward(self.layer_norm(hidden), inside)
 
 
 class ConformerAttention(nn.Module):
@@ -102,22 +116,26 @@ class ConformerAttention(nn.Module):
         value, bias = split(self.linear_v(hidden), self.heads), batch.bias
         if self.kind == "relative" and batch.positions is not None:
             distances = split(self.linear_pos(batch.positions), self.heads)
-            bias = bias + self._distance_scores(query, distances)
+            biased = query + self.pos_bias_v[None, :, None, :]
+            scores = torch.matmul(biased, distances.transpose(2, 3)) * query.shape[-1] ** -0.5
+            bias = bias + by_distance(scores)
             query = query + self.pos_bias_u[None, :, None, :]
         mixed: Tensor = self.linear_out(merge(attend(query, key, value, bias)))
         return mixed
 
-    def _distance_scores(self, query: Tensor, distances: Tensor) -> Tensor:
-        """(batch, heads, frames, frames): the score term of the distance of query and key.
 
-        Transformer-XL, appendix B: the scores of all distances, (frames, 2 · frames − 1), with row
-        i shifted by i.
-        """
-        biased = query + self.pos_bias_v[None, :, None, :]
-        scores = torch.matmul(biased, distances.transpose(2, 3)) * query.shape[-1] ** -0.5
-        clips, heads, frames, count = scores.shape
-        skewed = nn.functional.pad(scores, (1, 0)).reshape(clips, heads, count + 1, frames)
-        return skewed[:, :, 1:].reshape(clips, heads, frames, count)[..., :frames]
+def by_distance(scores: Tensor) -> Tensor:
+    """(batch, heads, frames, frames): of each query and key, the score of their distance.
+
+    Transformer-XL (Dai et al., 2019), appendix B: the scores of all distances with row i shifted
+    by i.
+
+    Args:
+        scores: (batch, heads, frames, 2 · frames − 1), starting with the farthest to the left.
+    """
+    clips, heads, frames, count = scores.shape
+    skewed = nn.functional.pad(scores, (1, 0)).reshape(clips, heads, count + 1, frames)
+    return skewed[:, :, 1:].reshape(clips, heads, frames, count)[..., :frames]
 
 
 class RelativePositions(nn.Module):
@@ -164,7 +182,7 @@ def _rotated(hidden: Tensor, positions: Tensor, heads: int) -> Tensor:
     return turned.flatten(2)
 
 
-def _pointwise(conv: nn.Conv1d) -> nn.Linear:
+def pointwise(conv: nn.Conv1d) -> nn.Linear:
     """The linear layer equal to ``conv`` with a kernel of one; it shares the weight."""
     linear = nn.Linear(conv.in_channels, conv.out_channels, conv.bias is not None, device="meta")
     linear.weight = nn.Parameter(conv.weight.detach()[:, :, 0], requires_grad=False)
@@ -173,7 +191,8 @@ def _pointwise(conv: nn.Conv1d) -> nn.Linear:
     return linear
 
 
-def _with_batch_norm(conv: nn.Conv1d, norm: nn.BatchNorm1d) -> nn.Conv1d:
+def with_batch_norm(conv: nn.Conv1d, norm: nn.BatchNorm1d) -> nn.Conv1d:
+    """The one convolution that equals ``norm(conv(x))`` in evaluation mode."""
     weight, bias = fold_pair(conv, norm)
     folded = nn.Conv1d(
         conv.in_channels,
