@@ -67,7 +67,13 @@ def tiny(architecture: str, **settings: Any) -> Any:
             "num_decoder_layers": 2,
         }
     config = kind.config_class(encoder_config=encoder, **{**tokens, **settings})
-    return randomised(kind(config))
+    model = randomised(kind(config))
+    if "blank_token_id" in tokens:
+        # As conversions of published models have it.
+        model.generation_config.decoder_start_token_id = config.blank_token_id
+        durations = range(config.vocab_size, config.vocab_size + len(getattr(config, "durations", ())))
+        model.generation_config.suppress_tokens = [*durations]
+    return model
 
 
 def save(folder: Path, model: Any) -> Path:

@@ -11,7 +11,9 @@ import onnx
 _SCOPES_KEY = "pkg.torch.onnx.name_scopes"
 
 _ROLES = {"Where": "mask", "LogSoftmax": "log_softmax"}
-_WITH_WEIGHTS = frozenset({"BatchNormalization", "Conv", "Gather", "LayerNormalization", "MatMul"})
+_WITH_WEIGHTS = frozenset(
+    {"BatchNormalization", "Conv", "Gather", "LayerNormalization", "LSTM", "MatMul"}
+)
 
 #: Gives nodes, values and initializers of a graph their names.
 Naming = Callable[[onnx.GraphProto], None]

@@ -142,6 +142,10 @@ def _is_whisper(path: Path) -> bool:
     return _architecture(path) == "whisper" and not other_format(path)
 
 
+def _is_transducer(path: Path) -> bool:
+    return _architecture(path) in ("parakeet_rnnt", "parakeet_tdt") and not other_format(path)
+
+
 def _is_pretrained(path: Path) -> bool:
     return bool(_architecture(path)) and not other_format(path)
 
@@ -187,6 +191,21 @@ def _export_whisper(source: Path, destination: Path, options: ExportOptions) -> 
         name=options.name,
         adapter=options.adapter,
         window=options.window,
+    )
+
+
+def _export_transducer(source: Path, destination: Path, options: ExportOptions) -> ParityReport:
+    from quantkit.exporting.transducer import export_transducer
+
+    _refuse(options, "a model of one graph", with_frontend="--with-frontend")
+    _refuse(options, "a model with an adapter for each language", language="--language")
+    _refuse(options, "a Whisper", window="--window")
+    return export_transducer(
+        source,
+        destination,
+        opset=options.opset or DEFAULT_OPSET,
+        name=options.name,
+        adapter=options.adapter,
     )
 
 
@@ -266,6 +285,7 @@ KINDS = (
     Kind("Whisper of CTranslate2", is_ctranslate2, _export_whisper),
     Kind("Whisper of OpenAI", is_openai, _export_whisper),
     Kind("Whisper of transformers", _is_whisper, _export_whisper),
+    Kind("transducer of transformers", _is_transducer, _export_transducer),
     Kind("wav2vec 2.0 and relatives", _is_pretrained, _export_pretrained),
 )
 
