@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +53,13 @@ def randomised(model: Any, seed: int = 0) -> Any:
     return model.eval()
 
 
-def tiny(architecture: str, **settings: Any) -> Any:
-    """A model of the architecture, such as ``ParakeetForTDT``, and the tokens of :func:`save`."""
+def tiny(architecture: str, encoder: Mapping[str, Any] | None = None, **settings: Any) -> Any:
+    """A model of the architecture, such as ``ParakeetForTDT``, with the tokens of :func:`save`.
+
+    Args:
+        encoder: settings of its encoder.
+    """
     kind = getattr(transformers, architecture)
-    encoder = {**ENCODER, **{key: settings.pop(key) for key in ENCODER if key in settings}}
     if architecture == "ParakeetForCTC":
         tokens = {"vocab_size": len(PIECES) + 1, "pad_token_id": len(PIECES)}
     else:
@@ -66,13 +70,23 @@ def tiny(architecture: str, **settings: Any) -> Any:
             "decoder_hidden_size": 24,
             "num_decoder_layers": 2,
         }
-    config = kind.config_class(encoder_config=encoder, **{**tokens, **settings})
-    model = randomised(kind(config))
+    parts = {**ENCODER, **(encoder or {})}
+    config = kind.config_class(encoder_config=parts, **{**tokens, **settings})
+    model = randomised(kind(config), seed=1)
     if "blank_token_id" in tokens:
         # As conversions of published models have it.
         model.generation_config.decoder_start_token_id = config.blank_token_id
-        durations = range(config.vocab_size, config.vocab_size + len(getattr(config, "durations", ())))
+        durations = range(
+            config.vocab_size, config.vocab_size + len(getattr(config, "durations", ()))
+        )
         model.generation_config.suppress_tokens = [*durations]
+        with torch.no_grad():
+            # So that a text ends, and follows from what is heard.
+            model.joint.head.bias[config.blank_token_id] += 1.2
+            model.encoder_projector.weight *= 2.0
+            model.encoder_projector.bias.zero_()
+            # transformers lets a frame of a TDT add labels of no duration without end.
+            model.joint.head.bias[config.vocab_size : config.vocab_size + 1] -= 2.0
     return model
 
 
@@ -90,7 +104,12 @@ def processor_of(model: Any) -> Any:
     tokenizer = Tokenizer(models.BPE(numbers, [], unk_token="<unk>", byte_fallback=True))
     tokenizer.normalizer = normalizers.Replace(" ", "▁")
     tokenizer.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1)]
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1),
+        ]
     )
     tokenizer.add_special_tokens(["<unk>", "<|en|>", PAD])
     if "CTC" not in type(model).__name__:
@@ -100,14 +119,23 @@ def processor_of(model: Any) -> Any:
     return ParakeetProcessor(ParakeetFeatureExtractor(feature_size=bands), fast)
 
 
-def said_by_transformers(model: Any, clips: list[Any]) -> list[str]:
-    """The greedy texts of a batch of waveforms, as ``transformers`` documents it."""
+def said_by_transformers(model: Any, clip: Any) -> str:
+    """The greedy text of a waveform, as ``transformers`` documents it.
+
+    Of a clip alone: in a batch, it goes on writing behind the end of a clip that is shorter than
+    another one.
+    """
     processor = processor_of(model)
-    inputs = processor(clips, sampling_rate=16_000)
+    inputs = processor(clip, sampling_rate=16_000)
     with torch.no_grad():
-        found = model.generate(**inputs)
+        if "CTC" in type(model).__name__:
+            found = model.generate(**inputs)
+        else:
+            # By itself it would leave room for one token less than the frames may add.
+            found = model.generate(**inputs, max_new_tokens=2_000)
     sequences = getattr(found, "sequences", found)
-    return [text.strip() for text in processor.batch_decode(sequences, skip_special_tokens=True)]
+    text: str = processor.batch_decode(sequences, skip_special_tokens=True)[0]
+    return text.strip()
 
 
 def noise(*seconds: float, seed: int = 0) -> list[Any]:

@@ -81,9 +81,7 @@ def export_transducer(
         )
         reference = TransducerReference(source.model, source.frontend.mel_bands)
         check = partial(check_transducer, reference, source.settings, source.labels)
-        return save_artifact(
-            whole, info, destination, check, external_threshold=external_threshold
-        )
+        return save_artifact(whole, info, destination, check, external_threshold=external_threshold)
 
 
 def build_transducer(model: Any, opset: int, scratch: Path) -> onnx.ModelProto:
@@ -134,9 +132,7 @@ def _encoder(model: Any, opset: int, folder: Path) -> onnx.ModelProto:
     )
 
 
-def _predictor(
-    model: Any, states: tuple[State, ...], opset: int, folder: Path
-) -> onnx.ModelProto:
+def _predictor(model: Any, states: tuple[State, ...], opset: int, folder: Path) -> onnx.ModelProto:
     any_size = torch.export.Dim.DYNAMIC
     first = [torch.from_numpy(state.initial(_POINTS)) for state in states]
     return _traced(

@@ -68,9 +68,9 @@ class TransducerReference:
             with torch.no_grad():
                 read = self.model.decoder(torch.tensor([[*text]]))[:, -1:]
                 heard = torch.from_numpy(encoded[frame][None, None])
-                scores = self.model.joint(
-                    encoder_hidden_states=heard, decoder_hidden_states=read
-                )[0, 0]
+                scores = self.model.joint(encoder_hidden_states=heard, decoder_hidden_states=read)[
+                    0, 0
+                ]
             parts = (part for part in (scores[:labels], scores[labels:]) if len(part))
             rows.append(torch.cat([part.log_softmax(-1) for part in parts]).numpy())
         return np.stack(rows)

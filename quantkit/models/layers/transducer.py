@@ -1,5 +1,5 @@
-"""Transducers (Graves, "Sequence transduction with recurrent neural networks", 2012) in three parts,
-as :mod:`quantkit.runtime.transducer.network` runs them.
+"""Transducers (Graves, "Sequence transduction with recurrent neural networks", 2012) in three
+parts, as :mod:`quantkit.runtime.transducer.network` runs them.
 """
 
 from __future__ import annotations
