@@ -114,8 +114,7 @@ def _reference(source: Pretrained, with_frontend: bool) -> PretrainedReference |
         return PretrainedReference(
             source.model, standardized=source.standardized, window=source.frontend.window
         )
-    fused = source.frontend if with_frontend else None
-    return FeatureReference(source.model, source.bands, fused)
+    return FeatureReference(source.model, source.bands, source.frontend, fused=with_frontend)
 
 
 def build_model(module: nn.Module, window: int, opset: int, scratch: Path) -> onnx.ModelProto:

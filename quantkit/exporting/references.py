@@ -110,30 +110,32 @@ class FeatureReference:
 
     Args:
         bands: of its features.
-        frontend: in front of it, for artifacts that it is fused into.
+        frontend: what makes them.
+        fused: whether the artifact makes them itself.
     """
 
-    name, unit = "transformers", "frames"
-    # Each of a few strides ends in the middle of a step, at its end, and before it.
-    lengths = (2, 9, 64, 127, 300)
+    name = "transformers"
 
     def __init__(
-        self, model: PreTrainedModel, bands: int, frontend: AnyFrontend | None = None
+        self, model: PreTrainedModel, bands: int, frontend: AnyFrontend, *, fused: bool
     ) -> None:
-        self.model, self.bands, self.frontend = model, bands, frontend
-        if frontend is not None:
-            self.unit = "samples"
-            self.lengths = (max(frontend.window, 400), 4_001, 16_000)
+        self.model, self.bands, self.frontend, self.fused = model, bands, frontend, fused
+        self.unit = "samples" if fused else "frames"
+        shortest = frontend.frames_of(frontend.window)
+        # Each of a few strides ends in the middle of a step, at its end, and before it.
+        self.lengths: tuple[int, ...] = (shortest, shortest + 7, 64, 127, 300)
+        if fused:
+            self.lengths = (frontend.window, 4_001, 16_000)
 
     def clips(self, counts: Sequence[int], generator: np.random.Generator) -> list[FloatArray]:
-        if self.frontend is not None:
+        if self.fused:
             return _noise(counts, generator)
         return [generator.standard_normal((n, self.bands)).astype(np.float32) for n in counts]
 
     def outputs(self, clips: Sequence[FloatArray]) -> list[FloatArray]:
         found = []
         for clip in clips:
-            features = torch.from_numpy(clip if self.frontend is None else self.frontend(clip))
+            features = torch.from_numpy(self.frontend(clip) if self.fused else clip)
             mask = torch.ones(1, len(features), dtype=torch.bool)
             with _evaluating(self.model):
                 logits = self.model(features[None], attention_mask=mask).logits

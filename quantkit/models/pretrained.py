@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 from transformers import PreTrainedModel
@@ -78,7 +79,8 @@ class Pretrained(NamedTuple):
     @property
     def bands(self) -> int:
         """Features of a frame."""
-        return int(getattr(self.frontend, "mel_bands", 0))
+        noise = np.random.default_rng(0).standard_normal(self.frontend.window)
+        return int(self.frontend(noise.astype(np.float32)).shape[1])
 
     def module(self) -> nn.Module:
         """What is exported; see :meth:`~quantkit.models.adapters.family.Family.module`."""
@@ -161,7 +163,7 @@ def _frontend(
     """And whether clips are normalised."""
     settings, path = feature_extractor(folder)
     if isinstance(architecture.family, FeatureFamily):
-        return architecture.family.frontend(settings, path), False
+        return architecture.family.frontend(settings, config, path), False
     if not settings:
         # What transformers has for such a folder, too.
         _LOGGER.warning(

@@ -11,7 +11,17 @@ from typing import NamedTuple, TypeGuard
 
 from transformers import PreTrainedModel
 
-from quantkit.models.adapters import hubert, parakeet, wav2vec2, wav2vec2_conformer, wavlm
+from quantkit.models.adapters import (
+    data2vec,
+    hubert,
+    lasr,
+    parakeet,
+    unispeech,
+    wav2vec2,
+    wav2vec2_bert,
+    wav2vec2_conformer,
+    wavlm,
+)
 from quantkit.models.adapters.family import AnyFamily, Family, FeatureFamily
 from quantkit.plugins import PluginGroup
 
@@ -30,7 +40,11 @@ FAMILIES: Mapping[str, AnyFamily] = {
     "wav2vec2-conformer": wav2vec2_conformer.FAMILY,
     "hubert": hubert.FAMILY,
     "wavlm": wavlm.FAMILY,
+    "unispeech": unispeech.FAMILY,
+    "data2vec-audio": data2vec.FAMILY,
     "parakeet": parakeet.FAMILY,
+    "wav2vec2-bert": wav2vec2_bert.FAMILY,
+    "lasr": lasr.FAMILY,
 }
 
 

@@ -81,13 +81,13 @@ class FeatureFamily:
         ctc: the class of ``transformers``.
         network: what such a model is exported as; see
             :class:`~quantkit.models.layers.heads.FeatureCtcModel`.
-        frontend: from the settings of its feature extractor and the file that has them; raises
-            CheckpointError for settings that it cannot follow.
+        frontend: from the settings of its feature extractor, its configuration, and the file that
+            has the settings; raises CheckpointError for settings that it cannot follow.
     """
 
     ctc: type[PreTrainedModel]
     network: Callable[[Source], FeatureCtcModel]
-    frontend: Callable[[Mapping[str, Any], Path], AnyFrontend]
+    frontend: Callable[[Mapping[str, Any], Mapping[str, Any], Path], AnyFrontend]
 
     @property
     def tasks(self) -> Mapping[type[PreTrainedModel], str]:

@@ -41,8 +41,12 @@ def parakeet_frontend(settings: Mapping[str, Any], origin: Path) -> NemoFrontend
     )
 
 
+def _frontend(settings: Mapping[str, Any], _: Mapping[str, Any], origin: Path) -> NemoFrontend:
+    return parakeet_frontend(settings, origin)
+
+
 def _network(model: Source) -> FeatureCtcModel:
     return FeatureCtcModel(FastConformerEncoder(model.encoder), pointwise(model.ctc_head))
 
 
-FAMILY = FeatureFamily(ParakeetForCTC, _network, parakeet_frontend)
+FAMILY = FeatureFamily(ParakeetForCTC, _network, _frontend)

@@ -1,5 +1,5 @@
-"""FastConformer (Rekesh et al., "Fast Conformer with Linearly Scalable Attention for Efficient Speech
-Recognition", 2023): Parakeet's encoder.
+"""Parakeet's encoder, the FastConformer (Rekesh et al., "Fast Conformer with Linearly Scalable
+Attention for Efficient Speech Recognition", 2023).
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ class FastConformerEncoder(nn.Module):
         config = source.config
         self.subsampling = Subsampling(source.subsampling, source.input_scale)
         self.encode_positions = RelativePositions(int(config.hidden_size))
-        self.layers = nn.ModuleList(FastConformerLayer(layer) for layer in source.layers)
+        self.layers = nn.ModuleList(
+            FastConformerLayer(layer, RelativeAttention(layer.self_attn)) for layer in source.layers
+        )
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         lengths = torch.minimum(lengths, torch.tensor(features.shape[1]))
@@ -69,34 +71,55 @@ class Subsampling(nn.Module):
 
 
 class FastConformerLayer(nn.Module):
-    """Half a feed-forward, attention, convolution, half a feed-forward, layer norm."""
+    """A feed-forward, attention, convolution, a feed-forward, layer norm.
 
-    def __init__(self, source: Source) -> None:
+    Args:
+        attention: takes (batch, steps, width) and the :class:`Batch`.
+        feed_forward, convolution: what the input of such a part, and its result, count.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        attention: nn.Module,
+        feed_forward: tuple[float, float] = (1.0, 0.5),
+        convolution: tuple[float, float] = (1.0, 1.0),
+    ) -> None:
         super().__init__()
-        self.norm_feed_forward1, self.norm_self_att = source.norm_feed_forward1, source.norm_self_att
+        self.norm_feed_forward1, self.norm_self_att = (
+            source.norm_feed_forward1,
+            source.norm_self_att,
+        )
         self.norm_conv, self.norm_feed_forward2 = source.norm_conv, source.norm_feed_forward2
-        self.feed_forward1 = HalfFeedForward(source.feed_forward1)
-        self.self_attn = RelativeAttention(source.self_attn)
+        self.feed_forward1 = FeedForward(source.feed_forward1, feed_forward[1])
+        self.self_attn = attention
         self.conv = GatedConvolution(source.conv, source.conv.norm)
-        self.feed_forward2 = HalfFeedForward(source.feed_forward2)
+        self.feed_forward2 = FeedForward(source.feed_forward2, feed_forward[1])
         self.norm_out = source.norm_out
+        self.feed_forward_share, self.convolution_shares = feed_forward[0], convolution
 
     def forward(self, hidden: Tensor, batch: Batch) -> Tensor:
-        hidden = hidden + self.feed_forward1(self.norm_feed_forward1(hidden))
+        fed, (kept, made) = self.feed_forward_share, self.convolution_shares
+        hidden = _share(hidden, fed) + self.feed_forward1(self.norm_feed_forward1(hidden))
         hidden = hidden + self.self_attn(self.norm_self_att(hidden), batch)
-        hidden = hidden + self.conv(self.norm_conv(hidden), batch.inside)
-        hidden = hidden + self.feed_forward2(self.norm_feed_forward2(hidden))
+        convolved = self.conv(self.norm_conv(hidden), batch.inside)
+        hidden = _share(hidden, kept) + _share(convolved, made)
+        hidden = _share(hidden, fed) + self.feed_forward2(self.norm_feed_forward2(hidden))
         normed: Tensor = self.norm_out(hidden)
         return normed
 
 
-class HalfFeedForward(nn.Module):
-    """Two linear layers with an activation between them; the second is halved."""
+class FeedForward(nn.Module):
+    """Two linear layers with an activation between them.
 
-    def __init__(self, source: Source) -> None:
+    Args:
+        share: what the result is multiplied by, here as a part of the second layer.
+    """
+
+    def __init__(self, source: Source, share: float) -> None:
         super().__init__()
         self.linear1, self.activation = Linear(source.linear1), source.activation
-        self.linear2 = Linear(scaled(source.linear2, 0.5))
+        self.linear2 = Linear(scaled(source.linear2, share))
 
     def forward(self, hidden: Tensor) -> Tensor:
         projected: Tensor = self.linear2(self.activation(self.linear1(hidden)))
@@ -136,3 +159,7 @@ def _strided(lengths: Tensor, layer: nn.Conv2d) -> Tensor:
     # Not negative, so that rounding towards zero is rounding down.
     beyond = torch.clamp(lengths + (surplus + stride), min=0)
     return torch.div(beyond, stride, rounding_mode="floor")
+
+
+def _share(hidden: Tensor, factor: float) -> Tensor:
+    return hidden if factor == 1.0 else hidden * factor
