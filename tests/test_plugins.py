@@ -201,11 +201,11 @@ class TestFamily:
     @pytest.fixture
     def checkpoint(self, tmp_path: Path) -> Path:
         pytest.importorskip("torch")
-        from transformers import UniSpeechConfig, UniSpeechForCTC
+        from transformers import UniSpeechSatConfig, UniSpeechSatForCTC
 
         from tests.pretrained import SIZES, save
 
-        return save(tmp_path / "unispeech", UniSpeechForCTC(UniSpeechConfig(**SIZES)).eval())
+        return save(tmp_path / "unispeech", UniSpeechSatForCTC(UniSpeechSatConfig(**SIZES)).eval())
 
     @pytest.mark.usefixtures("installed")
     def test_its_models_compute_what_transformers_computes(self, checkpoint: Path) -> None:
@@ -228,14 +228,15 @@ class TestFamily:
         pytest.importorskip("torch")
         from quantkit.models.adapters import ARCHITECTURES, architecture_names
 
-        added = ("UniSpeechForCTC", "UniSpeechForSequenceClassification")
+        added = ("UniSpeechSatForCTC", "UniSpeechSatForSequenceClassification")
         assert architecture_names() == tuple(sorted((*ARCHITECTURES, *added)))
 
     def test_without_the_package_its_models_are_unknown(self, checkpoint: Path) -> None:
         from quantkit.models.pretrained import load_pretrained
 
         with pytest.raises(
-            CheckpointError, match=r"unknown architecture \(UniSpeechForCTC\); known: HubertForCTC"
+            CheckpointError,
+            match=r"unknown architecture \(UniSpeechSatForCTC\); known: HubertForCTC",
         ):
             load_pretrained(checkpoint)
 

@@ -19,9 +19,13 @@ _LARGEST = 1 << 16
 RANGES: Mapping[str, Range] = {
     "sample_rate": Range(1, 1_000_000),
     "window": Range(1, _LARGEST),
+    "frame": Range(1, _LARGEST),
     "hop": Range(1, _LARGEST),
     "fft_size": Range(2, _LARGEST),
     "mel_bands": Range(1, 1_024),
+    "bands": Range(1, 1_024),
+    "stride": Range(1, 64),
+    "fewest": Range(1, 4_096),
     "window_seconds": Range(1, 3_600),
     "low_hz": Range(0, 1_000_000),
     "high_hz": Range(0, 1_000_000, above=True),
@@ -61,7 +65,8 @@ def from_settings(cls: type[T], kind: str, text: str) -> T:
 
 def _contradiction(frontend: object) -> str:
     """What makes settings impossible that are possible one by one."""
-    window = getattr(frontend, "window", 0)
+    # Where a clip must be longer than a frame, the two have a name each.
+    window = getattr(frontend, "frame", getattr(frontend, "window", 0))
     fft_size = getattr(frontend, "fft_size", window)
     if fft_size < window:
         return f"fft_size must be at least the window of {window}"

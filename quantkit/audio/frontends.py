@@ -10,7 +10,9 @@ import numpy as np
 from quantkit.arrays import FloatArray
 from quantkit.audio.frontend import Frontend
 from quantkit.audio.kaldi_frontend import KaldiFrontend
+from quantkit.audio.lasr_frontend import LasrFrontend
 from quantkit.audio.nemo_frontend import NemoFrontend
+from quantkit.audio.seamless_frontend import SeamlessFrontend
 from quantkit.audio.waveform_frontend import WaveformFrontend
 from quantkit.audio.whisper_frontend import WhisperFrontend
 from quantkit.errors import FormatError, InputError
@@ -80,6 +82,8 @@ _READERS: dict[str, Callable[[str], AnyFrontend]] = {
     "whisper-log-mel": WhisperFrontend.from_json,
     "nemo-log-mel": NemoFrontend.from_json,
     "kaldi-fbank": KaldiFrontend.from_json,
+    "seamless-fbank": SeamlessFrontend.from_json,
+    "lasr-log-mel": LasrFrontend.from_json,
 }
 # Front ends by the names that people know them by, for a sample rate.
 _NAMED: dict[str, Callable[[int], AnyFrontend]] = {

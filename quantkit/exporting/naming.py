@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import onnx
 
@@ -11,7 +11,9 @@ import onnx
 _SCOPES_KEY = "pkg.torch.onnx.name_scopes"
 
 _ROLES = {"Where": "mask", "LogSoftmax": "log_softmax"}
-_WITH_WEIGHTS = frozenset({"BatchNormalization", "Conv", "Gather", "LayerNormalization", "MatMul"})
+_WITH_WEIGHTS = frozenset(
+    {"BatchNormalization", "Conv", "Gather", "LayerNormalization", "LSTM", "MatMul"}
+)
 
 #: Gives nodes, values and initializers of a graph their names.
 Naming = Callable[[onnx.GraphProto], None]
@@ -54,6 +56,17 @@ def name_by_module(graph: onnx.GraphProto) -> None:
         if "." in tensor.name:
             names.setdefault(tensor.name, tensor.name)
     _apply(graph, names)
+
+
+def name_sizes(graph: onnx.GraphProto, names: Mapping[str, Mapping[int, str]]) -> None:
+    """Give dynamic axes of inputs and outputs the names that people read.
+
+    Args:
+        names: of the axes of each value by its name; other values stay as they are.
+    """
+    for value in (*graph.input, *graph.output):
+        for axis, name in names.get(value.name, {}).items():
+            value.type.tensor_type.shape.dim[axis].dim_param = name
 
 
 def _scope(node: onnx.NodeProto) -> str:

@@ -85,6 +85,7 @@ def check_parity(
     tolerance: float = TOLERANCE,
     seed: int = 0,
     silence: bool = False,
+    outputs: tuple[str, str] = ("log_probs", "output_lengths"),
 ) -> ParityReport:
     """Compare an artifact with its source on random batches of clips of mixed length.
 
@@ -95,6 +96,7 @@ def check_parity(
         lengths: longest clip of each batch; by default the reference's own choice.
         batch_sizes: clips per batch; every length is run with every size.
         silence: whether every length is run with clips of zeros, too.
+        outputs: names of what is compared, and of the number of its valid frames.
 
     Raises:
         ParityError: a difference above ``tolerance``, or other output lengths or shapes.
@@ -106,7 +108,7 @@ def check_parity(
         raise InputError(
             f"a parity check needs lengths of at least {shortest} and batch sizes of at least 1"
         )
-    artifact = _Artifact(path)
+    artifact = _Artifact(path, outputs)
     generator = np.random.default_rng(seed)
     cases = tuple(
         _compare(reference, artifact, size, longest, generator, loud)
@@ -125,9 +127,10 @@ def check_parity(
 
 
 class _Artifact:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, outputs: tuple[str, str]) -> None:
         read_info(path)
         self.session = create_session(path, threads=0)
+        self.outputs = outputs
 
     def run(
         self, clips: Sequence[FloatArray], generator: np.random.Generator
@@ -139,7 +142,7 @@ class _Artifact:
         for row, clip in zip(padded, clips, strict=True):
             row[: len(clip)] = clip
         names = {value.name for value in self.session.get_outputs()}
-        wanted = [name for name in ("log_probs", "output_lengths") if name in names]
+        wanted = [name for name in self.outputs if name in names]
         feeds = {self.session.get_inputs()[0].name: padded, "lengths": lengths}
         found: list[npt.NDArray[np.float32]] = self.session.run(wanted, feeds)
         return found

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from quantkit.arrays import FloatArray
 from quantkit.audio.frontend import Frontend
+from quantkit.audio.frontends import AnyFrontend
 from quantkit.models.wav2letter import Wav2Letter
 
 # What Wav2Vec2FeatureExtractor adds to the variance of a clip.
@@ -100,5 +101,43 @@ class PretrainedReference:
                 samples = (clip - clip.mean()) / np.sqrt(clip.var() + _VARIANCE_FLOOR)
             with _evaluating(self.model):
                 logits = self.model(torch.from_numpy(samples)[None]).logits
+            found.append(torch.log_softmax(logits[0].float(), -1).numpy())
+        return found
+
+
+class FeatureReference:
+    """A CTC model of ``transformers`` that takes features, used unchanged.
+
+    Args:
+        bands: of its features.
+        frontend: what makes them.
+        fused: whether the artifact makes them itself.
+    """
+
+    name = "transformers"
+
+    def __init__(
+        self, model: PreTrainedModel, bands: int, frontend: AnyFrontend, *, fused: bool
+    ) -> None:
+        self.model, self.bands, self.frontend, self.fused = model, bands, frontend, fused
+        self.unit = "samples" if fused else "frames"
+        shortest = frontend.frames_of(frontend.window)
+        # Each of a few strides ends in the middle of a step, at its end, and before it.
+        self.lengths: tuple[int, ...] = (shortest, shortest + 7, 64, 127, 300)
+        if fused:
+            self.lengths = (frontend.window, 4_001, 16_000)
+
+    def clips(self, counts: Sequence[int], generator: np.random.Generator) -> list[FloatArray]:
+        if self.fused:
+            return _noise(counts, generator)
+        return [generator.standard_normal((n, self.bands)).astype(np.float32) for n in counts]
+
+    def outputs(self, clips: Sequence[FloatArray]) -> list[FloatArray]:
+        found = []
+        for clip in clips:
+            features = torch.from_numpy(self.frontend(clip) if self.fused else clip)
+            mask = torch.ones(1, len(features), dtype=torch.bool)
+            with _evaluating(self.model):
+                logits = self.model(features[None], attention_mask=mask).logits
             found.append(torch.log_softmax(logits[0].float(), -1).numpy())
         return found

@@ -24,9 +24,11 @@ _TOLERANCE = 5e-4
 def compute_positions(graph: onnx.GraphProto) -> None:
     """Replace the positions of the encoder by nodes, in place, where they are sinusoids.
 
-    A model that was trained with positions of its own keeps them.
+    A model that was trained with positions of its own keeps them, and one without has none.
     """
-    tensor = next(each for each in graph.initializer if each.name == _NAME)
+    tensor = next((each for each in graph.initializer if each.name == _NAME), None)
+    if tensor is None:
+        return
     stored = tensor_array(tensor)
     length, channels = stored.shape
     if channels % 2 or np.abs(stored - sinusoids(length, channels)).max() > _TOLERANCE:

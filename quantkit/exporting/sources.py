@@ -142,6 +142,14 @@ def _is_whisper(path: Path) -> bool:
     return _architecture(path) == "whisper" and not other_format(path)
 
 
+def _is_transducer(path: Path) -> bool:
+    return _architecture(path) in ("parakeet_rnnt", "parakeet_tdt") and not other_format(path)
+
+
+def _is_moonshine(path: Path) -> bool:
+    return _architecture(path) == "moonshine" and not other_format(path)
+
+
 def _is_pretrained(path: Path) -> bool:
     return bool(_architecture(path)) and not other_format(path)
 
@@ -163,11 +171,11 @@ def _export_wav2letter(source: Path, destination: Path, options: ExportOptions) 
 def _export_pretrained(source: Path, destination: Path, options: ExportOptions) -> ParityReport:
     from quantkit.exporting.pretrained import export_pretrained
 
-    _refuse(options, "a model that takes features", with_frontend="--with-frontend")
     _refuse(options, "a Whisper", window="--window")
     return export_pretrained(
         source,
         destination,
+        with_frontend=options.with_frontend,
         opset=options.opset or DEFAULT_OPSET,
         name=options.name,
         language=options.language,
@@ -187,6 +195,34 @@ def _export_whisper(source: Path, destination: Path, options: ExportOptions) -> 
         name=options.name,
         adapter=options.adapter,
         window=options.window,
+    )
+
+
+def _export_transducer(source: Path, destination: Path, options: ExportOptions) -> ParityReport:
+    from quantkit.exporting.transducer import export_transducer
+
+    return _export_parts(export_transducer, source, destination, options)
+
+
+def _export_moonshine(source: Path, destination: Path, options: ExportOptions) -> ParityReport:
+    from quantkit.exporting.moonshine import export_moonshine
+
+    return _export_parts(export_moonshine, source, destination, options)
+
+
+def _export_parts(
+    export: Callable[..., ParityReport], source: Path, destination: Path, options: ExportOptions
+) -> ParityReport:
+    """A model of several graphs, with the options that such models have."""
+    _refuse(options, "a model of one graph", with_frontend="--with-frontend")
+    _refuse(options, "a model with an adapter for each language", language="--language")
+    _refuse(options, "a Whisper", window="--window")
+    return export(
+        source,
+        destination,
+        opset=options.opset or DEFAULT_OPSET,
+        name=options.name,
+        adapter=options.adapter,
     )
 
 
@@ -266,6 +302,8 @@ KINDS = (
     Kind("Whisper of CTranslate2", is_ctranslate2, _export_whisper),
     Kind("Whisper of OpenAI", is_openai, _export_whisper),
     Kind("Whisper of transformers", _is_whisper, _export_whisper),
+    Kind("transducer of transformers", _is_transducer, _export_transducer),
+    Kind("Moonshine of transformers", _is_moonshine, _export_moonshine),
     Kind("wav2vec 2.0 and relatives", _is_pretrained, _export_pretrained),
 )
 

@@ -11,7 +11,12 @@ from quantkit.errors import CheckpointError
 # Beyond any model of speech, so that a mistyped size exhausts neither memory nor patience.
 _LARGEST, _MOST_LAYERS, _MOST_TOKENS = 1 << 16, 256, 1 << 20
 
-_LAYERS = ("num_hidden_layers", "encoder_layers", "decoder_layers", "num_feat_extract_layers")
+_LAYERS = (
+    *("num_hidden_layers", "encoder_layers", "decoder_layers", "num_feat_extract_layers"),
+    *("num_decoder_layers", "encoder_num_hidden_layers", "decoder_num_hidden_layers"),
+)
+# Configurations of parts.
+_PARTS = ("encoder_config", "decoder_config")
 _SIZES = (
     "hidden_size",
     "d_model",
@@ -34,6 +39,14 @@ _SIZES = (
     "proj_codevector_dim",
     "num_codevectors_per_group",
     "num_codevector_groups",
+    "subsampling_factor",
+    "subsampling_conv_channels",
+    "subsampling_conv_kernel_size",
+    "subsampling_conv_stride",
+    "conv_kernel_size",
+    "decoder_hidden_size",
+    "max_symbols_per_step",
+    "max_position_embeddings",
 )
 # A model without these parts has null.
 _OPTIONAL = ("adapter_attn_dim", "output_hidden_size", "num_adapter_layers")
@@ -47,6 +60,8 @@ _LIMITS = {
 
 def require_sensible(config: Mapping[str, Any], origin: Path) -> None:
     """Refuse a configuration whose sizes are no positive whole numbers, or beyond any model's.
+
+    Those of its parts are checked, too.
 
     Args:
         config: content of ``origin``.
@@ -73,6 +88,9 @@ def require_sensible(config: Mapping[str, Any], origin: Path) -> None:
                     f"{origin}: {key} must have whole numbers from 1 to {_LARGEST}, not "
                     f"{value!r:.60}"
                 )
+    for key in _PARTS:
+        if isinstance(part := config.get(key), dict):
+            require_sensible(part, origin)
     if len({len(values) for values in lists.values()}) > 1:
         counts = ", ".join(f"{len(values)} in {key}" for key, values in lists.items())
         raise CheckpointError(f"{origin}: convolutions of different numbers: {counts}")

@@ -7,13 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from quantkit.audio.frontends import AnyFrontend
 from quantkit.audio.waveform_frontend import WaveformFrontend
 from quantkit.errors import CheckpointError
-from quantkit.models.adapters import Architecture, architecture_names, find_architecture
+from quantkit.models.adapters import (
+    Architecture,
+    FeatureFamily,
+    architecture_names,
+    find_architecture,
+)
 from quantkit.models.config_limits import require_sensible
 from quantkit.models.language_adapters import adapter_of, outputs_of, put_adapter
 from quantkit.models.pretrained_files import (
@@ -26,8 +33,10 @@ from quantkit.models.pretrained_files import (
     weights_files,
 )
 from quantkit.models.quiet import quiet_transformers
+from quantkit.models.settings import count_of
 from quantkit.models.tensor_shapes import require_fitting
 from quantkit.models.vocabulary import class_names, ctc_labels
+from quantkit.tasks.names import CTC
 from quantkit.text.labels import Labels
 
 _LOGGER = logging.getLogger(__name__)
@@ -47,7 +56,7 @@ class Pretrained(NamedTuple):
         task: ``ctc`` or ``classification``.
         labels: of a CTC model.
         classes: of a classifier.
-        frontend: sample rate, and samples of the shortest clip.
+        frontend: what makes its features, or the sample rate and the shortest clip.
         standardized: whether clips are first normalised to mean 0 and variance 1.
         sha256: of the weights; of several files, the SHA-256 of their SHA-256s in hexadecimal.
         licence: from the model's card.
@@ -57,14 +66,28 @@ class Pretrained(NamedTuple):
     architecture: Architecture
     labels: Labels | None
     classes: tuple[str, ...]
-    frontend: WaveformFrontend
+    frontend: AnyFrontend
     standardized: bool
     sha256: str
     licence: str
 
+    @property
+    def takes_waveforms(self) -> bool:
+        """Whether it has no features."""
+        return isinstance(self.frontend, WaveformFrontend)
+
+    @property
+    def bands(self) -> int:
+        """Features of a frame."""
+        noise = np.random.default_rng(0).standard_normal(self.frontend.window)
+        return int(self.frontend(noise.astype(np.float32)).shape[1])
+
     def module(self) -> nn.Module:
         """What is exported; see :meth:`~quantkit.models.adapters.family.Family.module`."""
-        return self.architecture.family.module(self.model, standardized=self.standardized)
+        family = self.architecture.family
+        if isinstance(family, FeatureFamily):
+            return family.module(self.model)
+        return family.module(self.model, standardized=self.standardized)
 
 
 def load_pretrained(folder: Path, language: str = "") -> Pretrained:
@@ -86,12 +109,12 @@ def load_pretrained(folder: Path, language: str = "") -> Pretrained:
     config = read_json_object(config_path)
     architecture = _architecture(config, config_path)
     require_sensible(config, config_path)
-    frontend, standardized = _frontend(folder, config)
+    frontend, standardized = _frontend(folder, config, architecture)
     files = weights_files(folder)
     # Checked before the weights, which take longer.
     labels: Labels | None = None
     classes: tuple[str, ...] = ()
-    is_ctc = architecture.model is architecture.family.ctc
+    is_ctc = architecture.task == CTC
     if (folder / _LANGUAGE_MODEL).is_dir():
         _LOGGER.warning(
             "%s has a language model in %s, which is no part of the artifact: an .arpa in there "
@@ -101,7 +124,8 @@ def load_pretrained(folder: Path, language: str = "") -> Pretrained:
         )
     adapter = adapter_of(folder, language) if is_ctc or language else None
     if is_ctc:
-        outputs = _count(config, "vocab_size", 32, config_path)
+        kind: Any = architecture.model
+        outputs = count_of(config, "vocab_size", kind.config_class().vocab_size, config_path)
         labels = ctc_labels(folder, outputs_of(adapter) if adapter else outputs, language)
     model = load_weights(folder, architecture.model, files)
     if adapter is not None:
@@ -133,8 +157,13 @@ def _architecture(config: dict[str, Any], origin: Path) -> Architecture:
     )
 
 
-def _frontend(folder: Path, config: dict[str, Any]) -> tuple[WaveformFrontend, bool]:
+def _frontend(
+    folder: Path, config: dict[str, Any], architecture: Architecture
+) -> tuple[AnyFrontend, bool]:
+    """And whether clips are normalised."""
     settings, path = feature_extractor(folder)
+    if isinstance(architecture.family, FeatureFamily):
+        return architecture.family.frontend(settings, config, path), False
     if not settings:
         # What transformers has for such a folder, too.
         _LOGGER.warning(
@@ -143,7 +172,7 @@ def _frontend(folder: Path, config: dict[str, Any]) -> tuple[WaveformFrontend, b
             PREPROCESSOR_NAME,
             _SAMPLE_RATE,
         )
-    rate = _count(settings, "sampling_rate", _SAMPLE_RATE, path)
+    rate = count_of(settings, "sampling_rate", _SAMPLE_RATE, path)
     window, reach = 1, 1
     kernels = config.get("conv_kernel", (10, 3, 3, 3, 3, 2, 2))
     strides = config.get("conv_stride", (5, 2, 2, 2, 2, 2, 2))
@@ -151,13 +180,6 @@ def _frontend(folder: Path, config: dict[str, Any]) -> tuple[WaveformFrontend, b
         window += (int(kernel) - 1) * reach
         reach *= int(stride)
     return WaveformFrontend(rate, window), settings.get("do_normalize", True) is True
-
-
-def _count(settings: dict[str, Any], key: str, default: int, origin: Path) -> int:
-    value = settings.get(key, default)
-    if type(value) is not int or value < 1:
-        raise CheckpointError(f"{origin}: {key} must be a positive whole number, not {value!r}")
-    return value
 
 
 def load_weights(

@@ -35,6 +35,22 @@ def ctc_labels(folder: Path, outputs: int, language: str = "") -> Labels:
         raise CheckpointError(f"{error}") from error
 
 
+def transducer_labels(folder: Path, outputs: int, blank: int) -> Labels:
+    """Labels from the tokenizer in ``folder``; special tokens write nothing.
+
+    Args:
+        outputs: labels of the model.
+        blank: which of them is none; its padding token is a label like others.
+
+    Raises:
+        CheckpointError: as :func:`ctc_labels`.
+    """
+    try:
+        return labels_of_table(table_of_transformers(folder), outputs, blank)
+    except InputError as error:
+        raise CheckpointError(f"{error}") from error
+
+
 def class_names(config: dict[str, Any], outputs: int, origin: Path) -> tuple[str, ...]:
     """Names of a classifier's outputs, from ``id2label`` of its configuration.
 

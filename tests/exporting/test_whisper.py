@@ -15,7 +15,8 @@ from quantkit.arrays import FloatArray
 from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.errors import CheckpointError, InputError, ParityError
 from quantkit.exporting.sources import ExportOptions, export_source
-from quantkit.exporting.whisper_parity import check_whisper_parity, whisper_references
+from quantkit.exporting.text_parity import check_texts
+from quantkit.exporting.whisper_parity import whisper_references
 from quantkit.graph.artifact import open_model, read_info, total_size
 from quantkit.graph.layers import find_layers
 from quantkit.models.whisper import vocabulary_places
@@ -82,7 +83,7 @@ def test_embedding_and_projection_are_stored_once(exported: Path) -> None:
 
 def test_a_changed_weight_is_found(exported: Path) -> None:
     with pytest.raises(ParityError, match="differs from PyTorch in 18 of 18"):
-        check_whisper_parity(whisper_references(tiny_whisper(seed=1)), exported)
+        check_texts(whisper_references(tiny_whisper(seed=1)), exported)
 
 
 def test_it_transcribes_whatever_noise_means_to_it(exported: Path, clip: Path) -> None:

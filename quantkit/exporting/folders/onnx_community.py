@@ -9,7 +9,6 @@ and ``use_cache_branch``, and gives ``logits`` and ``present.…``; see
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -59,17 +58,13 @@ from quantkit.runtime.moonshine.settings import MOONSHINE, MoonshineSettings
 from quantkit.runtime.session import create_session
 from quantkit.runtime.whisper.network import WhisperNetwork
 from quantkit.tasks.names import MOONSHINE as TASK
-from quantkit.text.label_files.folders import table_of
-from quantkit.text.label_files.meaning import labels_of_table
-from quantkit.text.label_files.table import LabelTable
-from quantkit.text.labels import Labels
+from quantkit.text.label_files.written_tokens import TOKENIZER, TOKENS_TXT, token_labels
 from quantkit.version import __version__
 
 _STEMS = ("encoder_model", "decoder_model_merged")
 _SUBFOLDER = "onnx"
-_TOKENIZER, _TOKENS = "tokenizer.json", "tokens.txt"
 _OTHERS = (
-    *(_TOKENIZER, _TOKENS, "config.json", "generation_config.json", "preprocessor_config.json"),
+    *(TOKENIZER, TOKENS_TXT, "config.json", "generation_config.json", "preprocessor_config.json"),
     *("tokenizer_config.json", "special_tokens_map.json", "quantize_config.json"),
 )
 _HEARS = "input_values"
@@ -77,10 +72,6 @@ _HEARS = "input_values"
 _CROSSED = f"{CROSSING}attention"
 # Of Moonshine: the shortest clip that its three convolutions leave a frame of.
 _RATE, _SHORTEST = 16_000, 1_024
-_END = "</s>"
-# Ids and bytes of a token in each line; a token may be the end of a line itself.
-_TOKEN_LINE = re.compile(rb"(.*?)\t(\d+)\r?\n", re.DOTALL)
-_ESCAPED = re.compile(rb"\\x([0-9a-fA-F]{2})")
 _SECONDS = (0.5, 1.3, 3.0)
 _TEXT = (5, 300, 17, 1_000, 42, 7)
 # Dozens of layers, on noise that no model was trained on.
@@ -148,7 +139,7 @@ class OnnxCommunity(Layout):
         del whole.graph.value_info[:]
         digest = sha256_of(files.graphs[0])
         info = ArtifactInfo(
-            labels=_labels(folder, vocabulary),
+            labels=token_labels(folder, vocabulary),
             frontend=WaveformFrontend(_RATE, _SHORTEST),
             fused=True,
             task=TASK,
@@ -196,49 +187,6 @@ def _require_moonshine(encoder: FoundGraph, merged: FoundGraph) -> None:
         )
     for name in (TOKENS, READS, CHOICE):
         merged.input(name)
-
-
-def _labels(folder: Path, outputs: int) -> Labels:
-    """What the tokens write; outputs beyond the vocabulary write nothing.
-
-    Raises:
-        InputError: there is no vocabulary, or it is of another model.
-    """
-    for name in (_TOKENIZER, _TOKENS):
-        path = folder / name
-        if path.is_file():
-            table = table_of(path) if name == _TOKENIZER else _table_of_tokens(path)
-            break
-    else:
-        raise InputError(f"{folder} has no {_TOKENIZER} or {_TOKENS}, which says what tokens are")
-    if len(table.names) > outputs or _END not in table.names:
-        raise InputError(
-            f"{path} has {len(table.names)} tokens, and the model writes {outputs}: they are of "
-            "different models"
-        )
-    padding = tuple(f"<unused {number}>" for number in range(len(table.names), outputs))
-    names = (*table.names, *padding)
-    # A character may be a token and a byte.
-    table = LabelTable(
-        names, table.origin, silent=table.silent | {*padding}, spelling="sentencepiece", alike=True
-    )
-    return labels_of_table(table, outputs, names.index(_END))
-
-
-def _table_of_tokens(path: Path) -> LabelTable:
-    """``token<TAB>id`` in lines; tokens of one byte are that byte, or ``\\xNN``."""
-    pairs = [(int(number), token) for token, number in _TOKEN_LINE.findall(path.read_bytes())]
-    if [number for number, _ in pairs] != [*range(len(pairs))]:
-        raise InputError(f"{path}: its lines are not `token<TAB>id`, from id 0 on")
-    return LabelTable(tuple(_spelt(token) for _, token in pairs), str(path))
-
-
-def _spelt(token: bytes) -> str:
-    if escaped := _ESCAPED.fullmatch(token):
-        return f"<0x{escaped[1].decode().upper()}>"
-    if len(token) == 1 and not 0x21 <= token[0] <= 0x7E:
-        return f"<0x{token[0]:02X}>"
-    return token.decode("utf-8", "replace")
 
 
 def _compared(

@@ -11,33 +11,48 @@ from typing import NamedTuple, TypeGuard
 
 from transformers import PreTrainedModel
 
-from quantkit.models.adapters import hubert, wav2vec2, wav2vec2_conformer, wavlm
-from quantkit.models.adapters.family import Family
+from quantkit.models.adapters import (
+    data2vec,
+    hubert,
+    lasr,
+    parakeet,
+    unispeech,
+    wav2vec2,
+    wav2vec2_bert,
+    wav2vec2_conformer,
+    wavlm,
+)
+from quantkit.models.adapters.family import AnyFamily, Family, FeatureFamily
 from quantkit.plugins import PluginGroup
-from quantkit.tasks.names import CLASSIFICATION, CTC
 
 __all__ = [
     "ARCHITECTURES",
     "FAMILIES",
     "Architecture",
     "Family",
+    "FeatureFamily",
     "architecture_names",
     "find_architecture",
 ]
 
-FAMILIES: Mapping[str, Family] = {
+FAMILIES: Mapping[str, AnyFamily] = {
     "wav2vec2": wav2vec2.FAMILY,
     "wav2vec2-conformer": wav2vec2_conformer.FAMILY,
     "hubert": hubert.FAMILY,
     "wavlm": wavlm.FAMILY,
+    "unispeech": unispeech.FAMILY,
+    "data2vec-audio": data2vec.FAMILY,
+    "parakeet": parakeet.FAMILY,
+    "wav2vec2-bert": wav2vec2_bert.FAMILY,
+    "lasr": lasr.FAMILY,
 }
 
 
-def _is_family(value: object) -> TypeGuard[Family]:
-    return isinstance(value, Family)
+def _is_family(value: object) -> TypeGuard[AnyFamily]:
+    return isinstance(value, AnyFamily)
 
 
-PLUGINS = PluginGroup[Family](
+PLUGINS = PluginGroup[AnyFamily](
     "quantkit.families", "family", "a quantkit.models.adapters.Family", _is_family, FAMILIES
 )
 
@@ -47,12 +62,13 @@ class Architecture(NamedTuple):
 
     model: type[PreTrainedModel]
     task: str
-    family: Family
+    family: AnyFamily
 
 
-def _architectures(family: Family) -> dict[str, Architecture]:
-    kinds = ((family.ctc, CTC), (family.classification, CLASSIFICATION))
-    return {model.__name__: Architecture(model, task, family) for model, task in kinds}
+def _architectures(family: AnyFamily) -> dict[str, Architecture]:
+    return {
+        model.__name__: Architecture(model, task, family) for model, task in family.tasks.items()
+    }
 
 
 #: quantkit's own, by the name that ``architectures`` of a ``config.json`` has.

@@ -14,13 +14,18 @@ from quantkit.models.layers.conformer import ConformerEncoder, RelativePositions
 from quantkit.models.layers.source import Source
 
 
-def _encoder(source: Source, config: PretrainedConfig) -> ConformerEncoder:
-    positions: nn.Module | None = None
+def positions_of(source: Source) -> nn.Module | None:
+    """What makes the positions of such an encoder; None where its layers need none."""
+    config = source.config
     if config.position_embeddings_type == "relative":
-        positions = RelativePositions(config.hidden_size)
-    elif config.position_embeddings_type == "rotary":
-        positions = RotaryPositions(source.embed_positions.inv_freq)
-    return ConformerEncoder(source, config.num_attention_heads, positions)
+        return RelativePositions(config.hidden_size)
+    if config.position_embeddings_type == "rotary":
+        return RotaryPositions(source.embed_positions.inv_freq)
+    return None
+
+
+def _encoder(source: Source, config: PretrainedConfig) -> ConformerEncoder:
+    return ConformerEncoder(source, config.num_attention_heads, positions_of(source))
 
 
 FAMILY = Family(Wav2Vec2ConformerForCTC, Wav2Vec2ConformerForSequenceClassification, _encoder)

@@ -69,6 +69,32 @@ class CtcModel(_SpeechModel):
         return torch.log_softmax(self.lm_head(result), dim=-1), frames
 
 
+class FeatureCtcModel(nn.Module):
+    """The same of a model that takes features.
+
+    Args:
+        encoder: maps (batch, frames, bands) and (batch,) lengths to (batch, steps, width) and
+            (batch,) valid steps.
+    """
+
+    def __init__(self, encoder: nn.Module, head: nn.Linear) -> None:
+        super().__init__()
+        self.encoder, self.ctc_head = encoder, Linear(head)
+
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Run a padded batch.
+
+        Args:
+            features: (batch, frames, bands).
+            lengths: (batch,) int64, true frames of each clip.
+
+        Returns:
+            (batch, steps, labels) log-probabilities, and (batch,) int64 valid steps.
+        """
+        result, steps = self.encoder(features, lengths)
+        return torch.log_softmax(self.ctc_head(result), dim=-1), steps
+
+
 class Classifier(_SpeechModel):
     """Class log-probabilities of every clip, from the mean over its frames.
 

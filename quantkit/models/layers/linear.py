@@ -22,3 +22,14 @@ class Linear(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         product = torch.matmul(hidden, self.weight)
         return product if self.bias is None else product + self.bias
+
+
+def scaled(source: nn.Linear, factor: float) -> nn.Linear:
+    """The layer that gives ``factor`` times as much; ``source`` itself for a factor of 1."""
+    if factor == 1.0:
+        return source
+    linear = nn.Linear(source.in_features, source.out_features, device="meta")
+    linear.weight = nn.Parameter(factor * source.weight.detach(), requires_grad=False)
+    bias = None if source.bias is None else factor * source.bias.detach()
+    linear.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
+    return linear

@@ -37,6 +37,37 @@ class PositionalConvolution(nn.Module):
         return activated.transpose(1, 2)
 
 
+class PositionalConvolutions(nn.Module):
+    """The same from several narrow convolutions (data2vec, section 3.2), each normalised."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(NormedConvolution(layer) for layer in source.layers)
+
+    def forward(self, hidden: Tensor, inside: Tensor) -> Tensor:
+        for layer in self.layers:
+            # What lies behind a clip is the zero padding of a shorter one.
+            hidden = layer(torch.where(inside, hidden, 0.0))
+        return hidden
+
+
+class NormedConvolution(nn.Module):
+    """Grouped convolution, layer norm over the channels of each frame, activation."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__()
+        self.conv, self.layer_norm = source.conv, source.layer_norm
+        self.activation = source.activation
+        self.surplus = 1 - self.conv.kernel_size[0] % 2
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        hidden = self.conv(hidden.transpose(1, 2))
+        if self.surplus:
+            hidden = hidden[:, :, : -self.surplus]
+        activated: Tensor = self.activation(self.layer_norm(hidden.transpose(1, 2)))
+        return activated
+
+
 class FeedForward(nn.Module):
     """Two linear layers with an activation between them."""
 
@@ -102,6 +133,7 @@ class TransformerEncoder(nn.Module):
         pre_norm: whether layer norm comes before attention and feed-forward (the large models), and
             once more after the last layer.
         positions: computes ``batch.positions`` from the number of frames.
+        convolution: what is added to the input of the first layer; by default that of wav2vec 2.0.
     """
 
     def __init__(
@@ -111,10 +143,11 @@ class TransformerEncoder(nn.Module):
         *,
         pre_norm: bool,
         positions: nn.Module | None = None,
+        convolution: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.pre_norm, self.embed_positions = pre_norm, positions
-        self.pos_conv_embed = PositionalConvolution(source.pos_conv_embed)
+        self.pos_conv_embed = convolution or PositionalConvolution(source.pos_conv_embed)
         self.layer_norm = source.layer_norm
         kind = PreNormLayer if pre_norm else PostNormLayer
         self.layers = nn.ModuleList(

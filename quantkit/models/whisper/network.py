@@ -16,10 +16,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from quantkit.models.layers.decoding import (
+    UNSEEN,
+    CrossAttention,
+    CrossStates,
+    SelfAttention,
+    by_head,
+    merged,
+)
 from quantkit.models.layers.linear import Linear
-
-# Added to the scores of masked positions: their weight is 0 in float32.
-_UNSEEN = -1e9
 
 
 class WhisperEncoder(nn.Module):
@@ -37,7 +42,7 @@ class WhisperEncoder(nn.Module):
         self.layers = nn.ModuleList(_EncoderLayer(layer, heads) for layer in encoder.layers)
         self.layer_norm = encoder.layer_norm
         self.cross_attention = nn.ModuleList(
-            _CrossStates(layer.encoder_attn, int(model.config.decoder_attention_heads))
+            CrossStates(layer.encoder_attn, int(model.config.decoder_attention_heads))
             for layer in model.model.decoder.layers
         )
 
@@ -89,7 +94,7 @@ class WhisperDecoder(nn.Module):
         own = torch.arange(count) + before
         hidden = self.embed_tokens(tokens) + self.embed_positions(own)
         # A new token attends to all past tokens, itself, and the new ones before it.
-        unseen = torch.where(torch.arange(before + count) > own[:, None], _UNSEEN, 0.0)
+        unseen = torch.where(torch.arange(before + count) > own[:, None], UNSEEN, 0.0)
         present: list[Tensor] = []
         for index, layer in enumerate(self.layers):
             at = slice(2 * index, 2 * index + 2)
@@ -113,43 +118,30 @@ class _EncoderLayer(nn.Module):
     def __init__(self, layer: Any, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.self_attn = _SelfAttention(layer.self_attn)
+        self.self_attn = SelfAttention(layer.self_attn)
         self.self_attn_norm = layer.self_attn_layer_norm
         self.fc1, self.fc2 = Linear(layer.fc1), Linear(layer.fc2)
         self.final_norm = layer.final_layer_norm
 
     def forward(self, hidden: Tensor) -> Tensor:
         query, key, value = (
-            _heads(each, self.heads)
+            by_head(each, self.heads)
             for each in self.self_attn.qkv(self.self_attn_norm(hidden)).chunk(3, -1)
         )
         scores = query @ key.transpose(2, 3)
-        hidden = hidden + self.self_attn.out(_merged(scores.softmax(-1) @ value))
+        hidden = hidden + self.self_attn.out(merged(scores.softmax(-1) @ value))
         inner = functional.gelu(self.fc1(self.final_norm(hidden)))
         result: Tensor = hidden + self.fc2(inner)
         return result
-
-
-class _CrossStates(nn.Module):
-    """Keys and values that a layer of the decoder attends to; part of the encoder's graph."""
-
-    def __init__(self, attention: Any, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.key_value = _stacked([attention.k_proj, attention.v_proj], [1.0, 1.0])
-
-    def forward(self, heard: Tensor) -> tuple[Tensor, Tensor]:
-        key, value = self.key_value(heard).chunk(2, -1)
-        return _heads(key, self.heads).transpose(2, 3), _heads(value, self.heads)
 
 
 class _DecoderLayer(nn.Module):
     def __init__(self, layer: Any, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.self_attn = _SelfAttention(layer.self_attn)
+        self.self_attn = SelfAttention(layer.self_attn)
         self.self_attn_norm = layer.self_attn_layer_norm
-        self.cross_attn = _CrossAttention(layer.encoder_attn)
+        self.cross_attn = CrossAttention(layer.encoder_attn)
         self.cross_attn_norm = layer.encoder_attn_layer_norm
         self.fc1, self.fc2 = Linear(layer.fc1), Linear(layer.fc2)
         self.final_norm = layer.final_layer_norm
@@ -158,55 +150,14 @@ class _DecoderLayer(nn.Module):
         self, hidden: Tensor, unseen: Tensor, past: Sequence[Tensor], cross: Sequence[Tensor]
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         query, key, value = (
-            _heads(each, self.heads)
+            by_head(each, self.heads)
             for each in self.self_attn.qkv(self.self_attn_norm(hidden)).chunk(3, -1)
         )
         key, value = torch.cat((past[0], key), 2), torch.cat((past[1], value), 2)
         scores = query @ key.transpose(2, 3) + unseen
-        hidden = hidden + self.self_attn.out(_merged(scores.softmax(-1) @ value))
-        query = _heads(self.cross_attn.query(self.cross_attn_norm(hidden)), self.heads)
+        hidden = hidden + self.self_attn.out(merged(scores.softmax(-1) @ value))
+        query = by_head(self.cross_attn.query(self.cross_attn_norm(hidden)), self.heads)
         scores = query @ cross[0]
-        hidden = hidden + self.cross_attn.out(_merged(scores.softmax(-1) @ cross[1]))
+        hidden = hidden + self.cross_attn.out(merged(scores.softmax(-1) @ cross[1]))
         inner = functional.gelu(self.fc1(self.final_norm(hidden)))
         return hidden + self.fc2(inner), (key, value)
-
-
-class _SelfAttention(nn.Module):
-    def __init__(self, attention: Any) -> None:
-        super().__init__()
-        # The scale of the scores is part of the queries: it costs nothing there.
-        layers = [attention.q_proj, attention.k_proj, attention.v_proj]
-        self.qkv = _stacked(layers, [attention.head_dim**-0.5, 1.0, 1.0])
-        self.out = Linear(attention.out_proj)
-
-
-class _CrossAttention(nn.Module):
-    def __init__(self, attention: Any) -> None:
-        super().__init__()
-        self.query = _stacked([attention.q_proj], [attention.head_dim**-0.5])
-        self.out = Linear(attention.out_proj)
-
-
-def _heads(values: Tensor, heads: int) -> Tensor:
-    """(batch, count, heads · size) → (batch, heads, count, size)."""
-    split: Tensor = values.unflatten(-1, (heads, -1))
-    return split.transpose(1, 2)
-
-
-def _merged(values: Tensor) -> Tensor:
-    """The inverse of :func:`_heads`."""
-    return values.transpose(1, 2).flatten(2)
-
-
-def _stacked(layers: Sequence[nn.Linear], scales: Sequence[float]) -> Linear:
-    """One matrix for several with the same input; a missing bias is zero."""
-    first = layers[0]
-    stacked = nn.Linear(first.in_features, sum(layer.out_features for layer in layers))
-    weights = [layer.weight * scale for layer, scale in zip(layers, scales, strict=True)]
-    biases = [
-        torch.zeros(layer.out_features) if layer.bias is None else layer.bias * scale
-        for layer, scale in zip(layers, scales, strict=True)
-    ]
-    stacked.weight = nn.Parameter(torch.cat(weights).detach(), requires_grad=False)
-    stacked.bias = nn.Parameter(torch.cat(biases).detach(), requires_grad=False)
-    return Linear(stacked)

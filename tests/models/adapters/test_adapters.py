@@ -17,6 +17,8 @@ from tests.pretrained import LARGE, tiny  # noqa: E402
 LENGTHS = (900, 611, 30)
 SUMMED = {"use_weighted_layer_sum": True}
 
+DATA2VEC = {"num_conv_pos_embeddings": 3, "conv_pos_kernel_size": 5}
+
 CTC: list[tuple[str, dict[str, Any]]] = [
     ("Wav2Vec2ForCTC", {}),
     ("Wav2Vec2ForCTC", LARGE),
@@ -30,6 +32,10 @@ CTC: list[tuple[str, dict[str, Any]]] = [
     ("HubertForCTC", LARGE),
     ("HubertForCTC", {"conv_pos_batch_norm": True, "feat_proj_layer_norm": False}),
     ("WavLMForCTC", {}),
+    ("UniSpeechForCTC", {}),
+    ("UniSpeechForCTC", LARGE),
+    ("Data2VecAudioForCTC", DATA2VEC),
+    ("Data2VecAudioForCTC", {**DATA2VEC, "conv_pos_kernel_size": 6, "conv_bias": True}),
     ("WavLMForCTC", {**LARGE, "num_buckets": 12, "max_bucket_distance": 9}),
 ]
 CLASSIFICATION: list[tuple[str, dict[str, Any]]] = [
@@ -37,6 +43,8 @@ CLASSIFICATION: list[tuple[str, dict[str, Any]]] = [
     ("Wav2Vec2ForSequenceClassification", {**LARGE, **SUMMED}),
     ("Wav2Vec2ConformerForSequenceClassification", SUMMED),
     ("HubertForSequenceClassification", SUMMED),
+    ("UniSpeechForSequenceClassification", LARGE),
+    ("Data2VecAudioForSequenceClassification", {**DATA2VEC, **SUMMED}),
     ("WavLMForSequenceClassification", {**LARGE, **SUMMED}),
 ]
 

@@ -1,0 +1,1 @@
+"""Moonshine of ``transformers``: its checkpoints, and the modules that are exported."""

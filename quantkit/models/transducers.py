@@ -1,0 +1,104 @@
+"""Transducers of ``transformers`` in a folder: Parakeet RNN-T and TDT."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from transformers import ParakeetForRNNT, ParakeetForTDT, PreTrainedModel
+
+from quantkit.audio.nemo_frontend import NemoFrontend
+from quantkit.errors import CheckpointError
+from quantkit.models.adapters.parakeet import parakeet_frontend
+from quantkit.models.config_limits import require_sensible
+from quantkit.models.lora import merge_adapter
+from quantkit.models.pretrained import load_weights
+from quantkit.models.pretrained_files import (
+    CONFIG_NAME,
+    digest_of,
+    feature_extractor,
+    licence_of,
+    read_json_object,
+    weights_files,
+)
+from quantkit.models.settings import count_of
+from quantkit.models.vocabulary import transducer_labels
+from quantkit.runtime.transducer.settings import TransducerSettings
+from quantkit.text.labels import Labels
+
+#: By ``model_type`` of the ``config.json``.
+_KINDS: dict[str, type[PreTrainedModel]] = {
+    "parakeet_rnnt": ParakeetForRNNT,
+    "parakeet_tdt": ParakeetForTDT,
+}
+
+
+class TransducerCheckpoint(NamedTuple):
+    """A model in evaluation mode and float32, with all that its artifact says of it.
+
+    Args:
+        model: of ``transformers``.
+        labels: the blank is the transducer's, not the padding token.
+        sha256: of the weights; see :func:`~quantkit.models.pretrained_files.digest_of`.
+        licence: from the model's card.
+    """
+
+    model: Any
+    labels: Labels
+    frontend: NemoFrontend
+    settings: TransducerSettings
+    sha256: str
+    licence: str
+
+
+def load_transducer(folder: Path, adapter: Path | None = None) -> TransducerCheckpoint:
+    """Load what ``save_pretrained`` wrote to ``folder``; no code in it is run.
+
+    Args:
+        adapter: folder of a LoRA adapter that is merged into the model.
+
+    Raises:
+        CheckpointError: files are missing, damaged or inconsistent, or the configuration has an
+            unsupported part.
+    """
+    origin = folder / CONFIG_NAME
+    config = read_json_object(origin)
+    kind = _KINDS[str(config.get("model_type"))]
+    require_sensible(config, origin)
+    frontend = parakeet_frontend(*feature_extractor(folder))
+    any_kind: Any = kind
+    defaults = any_kind.config_class()
+    outputs = count_of(config, "vocab_size", defaults.vocab_size, origin)
+    blank = config.get("blank_token_id", defaults.blank_token_id)
+    if type(blank) is not int or not 0 <= blank < outputs:
+        raise CheckpointError(
+            f"{origin}: blank_token_id must be one of the {outputs} tokens, not {blank!r:.20}"
+        )
+    files = weights_files(folder)
+    # Checked before the weights, which take longer.
+    labels = transducer_labels(folder, outputs, blank)
+    model: Any = load_weights(folder, kind, files)
+    bands = int(model.config.encoder_config.num_mel_bins)
+    if bands != frontend.mel_bands:
+        raise CheckpointError(
+            f"{folder}: the model takes {bands} bands, and its feature extractor makes "
+            f"{frontend.mel_bands}"
+        )
+    settings = TransducerSettings(
+        (blank,),
+        _durations(model.config, origin),
+        int(model.config.max_symbols_per_step),
+        int(model.config.encoder_config.subsampling_factor),
+    )
+    digest = digest_of(files)
+    if adapter is not None:
+        digest = merge_adapter(model, adapter, digest)
+    return TransducerCheckpoint(model, labels, frontend, settings, digest, licence_of(folder))
+
+
+def _durations(config: Any, origin: Path) -> int:
+    """How many durations there are, which must be 0, 1, 2, … frames."""
+    listed = [*getattr(config, "durations", ())]
+    if listed != [*range(len(listed))]:
+        raise CheckpointError(f"{origin}: durations must be 0, 1, 2, …, not {listed!r:.40}")
+    return len(listed)
