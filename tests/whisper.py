@@ -60,6 +60,11 @@ def tiny_whisper(seed: int = 0, **settings: Any) -> Any:
 def write_transformers(folder: Path, model: Any) -> Path:
     """As ``save_pretrained`` does it, with a tokenizer."""
     model.save_pretrained(folder)
+    return write_vocabulary(folder)
+
+
+def write_vocabulary(folder: Path) -> Path:
+    """A tokenizer, and what is never written."""
     names = token_names()
     text, special = names[:TEXT_TOKENS], names[TEXT_TOKENS:]
     content = {

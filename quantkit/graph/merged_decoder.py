@@ -35,6 +35,9 @@ CHOICE = "use_cache_branch"
 READS, TOKENS = "encoder_hidden_states", "input_ids"
 HIDDEN, LOGITS = "last_hidden_state", "logits"
 _THEIR_PAST = "past_key_values."
+# What encoders take, ours, and the axes behind the clips.
+_HEARD = {"input_values": ("waveform", 2), "input_features": ("features", 3)}
+_AXES = {2: ("batch", "samples"), 3: ("clips", "mel_bands", "frames")}
 _STATE = re.compile(r"past_key_values\.(\d+)\.decoder\.(key|value)")
 _OUR_LOGITS = f"{DECODER}.{LOGITS}"
 # Of two constants, as quantizers leave them.
@@ -167,7 +170,8 @@ def take_apart(
     """
     sizes = [_sizes(value) for value in crossing.graph.output]
     graph = encoder.graph
-    rename_values(graph, {graph.input[0].name: "waveform"})
+    heard = _heard(graph.input[0].name, _sizes(graph.input[0]))
+    rename_values(graph, {graph.input[0].name: heard.name})
     names = {their_name(PRESENT, key, ENCODER): f"{CROSSING}{key}" for key in keys}
     rename_values(crossing.graph, {READS: HIDDEN, **names})
     known = {tensor.name for tensor in graph.initializer}
@@ -181,7 +185,7 @@ def take_apart(
     graph.initializer.extend(t for t in crossing.graph.initializer if t.name not in known)
     declare(
         graph,
-        [Declared.of("waveform", "float32", "batch", "samples")],
+        [heard],
         [
             Declared.of(f"{CROSSING}{key}", "float32", "batch", size[1], "steps", size[3])
             for key, size in zip(keys, sizes, strict=True)
@@ -189,6 +193,21 @@ def take_apart(
     )
     _with_positions(decoder.graph, keys)
     return [encoder, decoder]
+
+
+def _heard(name: str, sizes: Sequence[int]) -> Declared:
+    """What the encoder takes, as an artifact calls it; ``sizes`` are 0 where any goes.
+
+    Raises:
+        ModelError: no known family hears it.
+    """
+    ours, rank = _HEARD.get(name, ("", 0))
+    if not ours or len(sizes) not in (0, rank):
+        raise ModelError(f"its encoder takes {name} of {len(sizes)} axes, which no family does")
+    axes = _AXES[rank]
+    known = (size or axis for size, axis in zip(sizes, axes, strict=True)) if sizes else axes
+    _, *others = known
+    return Declared.of(ours, "float32", axes[0], *others)
 
 
 def _with_positions(graph: onnx.GraphProto, keys: Sequence[str]) -> None:
@@ -254,7 +273,8 @@ def merge(parts: Sequence[onnx.ModelProto], translations: Translations) -> list[
     crossing = _cut(encoder, [f"{CROSSING}{key}" for key in keys], given=HIDDEN)
     heard = _cut(encoder, [HIDDEN])
     own = _cut(decoder, [_OUR_LOGITS, *(f"{PRESENT}{key}" for key in keys)])
-    rename_values(heard.graph, {"waveform": of_encoder.inputs[0].name})
+    name = of_encoder.inputs[0].name
+    rename_values(heard.graph, {_heard(name, []).name: name})
     declare(heard.graph, of_encoder.inputs, of_encoder.outputs)
     heard.metadata_props.extend(encoder.metadata_props)
     merged = _merged(crossing.graph, own.graph, keys, of_decoder)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from quantkit.errors import InputError
 from quantkit.graph.roles import DECODER, ENCODER
 from quantkit.tasks.base import Answer, Task, WindowTrial
 from quantkit.tasks.names import WHISPER
@@ -59,20 +60,23 @@ class EncoderDecoderTask(Task):
 
     def clip_shape(self, shape: Sequence[int | str | None], length: int) -> tuple[int, ...]:
         """A window, with its bands before its frames."""
-        return 1, int(shape[1] or 1), min(length, _WINDOW_FRAMES)
+        bands, frames = shape[1], shape[2]
+        # Some encoders take whole windows alone.
+        return (
+            1,
+            int(bands or 1),
+            frames if isinstance(frames, int) else min(length, _WINDOW_FRAMES),
+        )
 
     def posteriors(
         self, path: Path, output: str, feeds: Iterable[Feed]
     ) -> Iterator[tuple[str, Array]]:
         """With a text that is read token by token: given at once, all tokens would share a grid."""
-        from quantkit.graph.artifact import model_files
-        from quantkit.runtime.whisper.network import WhisperNetwork
+        from quantkit.runtime.encoder_decoder import open_network
 
-        encoder, decoder = model_files(path)
-        network = WhisperNetwork.load(encoder, decoder, threads=0)
+        network = open_network(path, threads=0)
         for clip, inputs in feeds:
-            heard = inputs[network.heard]
-            yield clip, network.read(heard, inputs["tokens"], inputs["positions"])
+            yield clip, network.read(inputs["features"], inputs["tokens"], inputs["positions"])
 
     def text_of(
         self, info: ArtifactInfo, posteriors: Array, inputs: Mapping[str, Array]
@@ -110,16 +114,14 @@ class EncoderDecoderTask(Task):
         self, path: Path, output: str, feeds: Iterable[Feed], info: ArtifactInfo
     ) -> Iterator[Answer]:
         """With the text that it writes greedily, after the same prompt."""
-        from quantkit.graph.artifact import model_files
-        from quantkit.runtime.whisper.network import WhisperNetwork
+        from quantkit.runtime.encoder_decoder import open_network
         from quantkit.runtime.whisper.own_text import read_and_write
         from quantkit.text.whisper_vocabulary import WhisperVocabulary
 
         if not isinstance(info.vocabulary, WhisperVocabulary):
             yield from super().answers(path, output, feeds, info)
             return
-        encoder, decoder = model_files(path)
-        network = WhisperNetwork.load(encoder, decoder, threads=0)
+        network = open_network(path, threads=0)
         for clip, inputs in feeds:
             log_probs, tokens = read_and_write(
                 network,
@@ -134,6 +136,7 @@ class EncoderDecoderTask(Task):
         """See :mod:`quantkit.runtime.whisper.cut_windows`."""
         from quantkit.runtime.whisper.cut_windows import with_window
 
+        _require_any_length(info)
         return with_window(info, seconds)
 
     def try_windows(
@@ -142,6 +145,7 @@ class EncoderDecoderTask(Task):
         """See :mod:`quantkit.tasks.whisper_windows`."""
         from quantkit.tasks.whisper_windows import tried_windows
 
+        _require_any_length(info)
         return tried_windows(model, corpus, self.inputs(info, model).check)
 
     def open(
@@ -155,3 +159,18 @@ class EncoderDecoderTask(Task):
     def can_run(self, info: ArtifactInfo) -> bool:
         """With its tokens and its front end."""
         return info.vocabulary is not None and info.frontend is not None
+
+
+def _require_any_length(info: ArtifactInfo) -> None:
+    """Refuse encoders of folders, which take whole windows alone.
+
+    Raises:
+        InputError: it is one.
+    """
+    from quantkit.runtime.encoder_decoder import is_of_folder
+
+    if is_of_folder(info):
+        raise InputError(
+            "--window is for encoders that take any length, and that of the published folder "
+            "takes whole windows alone; export the checkpoint instead"
+        )

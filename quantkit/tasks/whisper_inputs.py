@@ -204,5 +204,5 @@ def _feed(model: WhisperModel, features: FloatArray, window: HeardWindow) -> Map
         "tokens": np.array([tokens]),
         # Of the prompt only the last token asks for anything; the last of all asks for the end.
         "positions": np.arange(len(prompt) - 1, len(tokens)),
-        **model.network.empty_memory().states,
+        **model.network.first_states(),
     }

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from quantkit.audio.waveform_frontend import WaveformFrontend
+from quantkit.arrays import FloatArray
 from quantkit.conversion.convert import convert
 from quantkit.disk.files import sha256_of
 from quantkit.errors import InputError, ModelError, ParityError
@@ -28,6 +28,9 @@ from quantkit.exporting.folders.layout import (
     optional,
     suffixes_of,
 )
+from quantkit.exporting.folders.merged_family import MergedFamily
+from quantkit.exporting.folders.merged_moonshine import MoonshineFolder
+from quantkit.exporting.folders.merged_whisper import WhisperFolder
 from quantkit.exporting.folders.transducers import FoundGraph
 from quantkit.exporting.parity import TOLERANCE, ParityCase, ParityReport
 from quantkit.exporting.saving import float_plan, save_artifact
@@ -35,7 +38,6 @@ from quantkit.exporting.wrapping import declared
 from quantkit.graph.artifact import model_files, open_files
 from quantkit.graph.dead_code import drop_dead_nodes, drop_unread_initializers
 from quantkit.graph.editor import name_all_nodes
-from quantkit.graph.info import ArtifactInfo
 from quantkit.graph.interface import Declared
 from quantkit.graph.joined import add_prefix, join, set_short_form
 from quantkit.graph.merged_decoder import (
@@ -51,37 +53,33 @@ from quantkit.graph.merged_decoder import (
     their_name,
 )
 from quantkit.graph.roles import CROSSING, DECODER, ENCODER, PRESENT
+from quantkit.graph.tied_transposes import tie_transposed_weights
 from quantkit.graph.translation import TRANSLATIONS, Translation, Translations
 from quantkit.graph.weight_holders import require_finite_weights
 from quantkit.runtime.merged_network import MergedNetwork
-from quantkit.runtime.moonshine.settings import MOONSHINE, MoonshineSettings
 from quantkit.runtime.session import create_session
 from quantkit.runtime.whisper.network import WhisperNetwork
-from quantkit.tasks.names import MOONSHINE as TASK
-from quantkit.text.label_files.written_tokens import TOKENIZER, TOKENS_TXT, token_labels
+from quantkit.text.label_files.written_tokens import TOKENIZER, TOKENS_TXT
 from quantkit.version import __version__
 
+_FAMILIES: tuple[MergedFamily, ...] = (WhisperFolder(), MoonshineFolder())
 _STEMS = ("encoder_model", "decoder_model_merged")
 _SUBFOLDER = "onnx"
 _OTHERS = (
     *(TOKENIZER, TOKENS_TXT, "config.json", "generation_config.json", "preprocessor_config.json"),
     *("tokenizer_config.json", "special_tokens_map.json", "quantize_config.json"),
 )
-_HEARS = "input_values"
 # What the names of the nodes begin with that make keys and values of the encoder's output.
 _CROSSED = f"{CROSSING}attention"
-# Of Moonshine: the shortest clip that its three convolutions leave a frame of.
-_RATE, _SHORTEST = 16_000, 1_024
-_SECONDS = (0.5, 1.3, 3.0)
 _TEXT = (5, 300, 17, 1_000, 42, 7)
 # Dozens of layers, on noise that no model was trained on.
 _TOLERANCE = 10 * TOLERANCE
 
 
 class OnnxCommunity(Layout):
-    """Moonshine."""
+    """Whisper and Moonshine."""
 
-    name = "a Moonshine of onnx-community"
+    name = "an encoder with a merged decoder, as onnx-community publishes Whisper and Moonshine,"
 
     def matches(self, folder: Path) -> bool:
         return bool(suffixes_of(_graph_folder(folder), _STEMS[1]))
@@ -94,7 +92,7 @@ class OnnxCommunity(Layout):
         files = self.files(folder)
         found = tuple(map(FoundGraph.of, files.graphs))
         encoder, merged = (open_files(file).graph for file in files.graphs)
-        _require_moonshine(*found)
+        family = _family_of(*found)
         keys = state_keys(merged)
         heard = [their_name(PRESENT, key, ENCODER) for key in keys]
         own = ["logits", *(their_name(PRESENT, key, DECODER) for key in keys)]
@@ -105,6 +103,7 @@ class OnnxCommunity(Layout):
             steps += convert(graph, files.graphs[file]).steps
             # Published files may hold levels and zero points, of which the graph makes the weights.
             add_up_weights(graph.graph)
+            steps += tie_transposed_weights(graph.graph)
         for output in heard:
             shape_by_itself(crossing.graph, output)
         drop_dead_nodes(crossing.graph)
@@ -138,21 +137,17 @@ class OnnxCommunity(Layout):
         whole = join(parts)
         del whole.graph.value_info[:]
         digest = sha256_of(files.graphs[0])
-        info = ArtifactInfo(
-            labels=token_labels(folder, vocabulary),
-            frontend=WaveformFrontend(_RATE, _SHORTEST),
-            fused=True,
-            task=TASK,
+        info = family.info(folder, found[0], vocabulary)
+        info = replace(
+            info,
             plan=float_plan(whole, digest),
             model_sha256=digest,
             version=__version__,
             name=name,
-            extra={
-                MOONSHINE: MoonshineSettings().to_json(),
-                TRANSLATIONS: translations.to_json(),
-            },
+            extra={**info.extra, TRANSLATIONS: translations.to_json()},
         )
-        check = partial(_compared, files.graphs, keys, vocabulary)
+        clips = tuple(family.clips(found[0]))
+        check = partial(_compared, files.graphs, clips, vocabulary)
         report = save_artifact(whole, info, destination, check)
         return replace(report, notes=tuple(dict.fromkeys(steps)))
 
@@ -166,31 +161,32 @@ def _graph_folder(folder: Path) -> Path:
     return inner if inner.is_dir() else folder
 
 
-def _require_moonshine(encoder: FoundGraph, merged: FoundGraph) -> None:
-    """Refuse models of other families in the same layout.
+def _family_of(encoder: FoundGraph, merged: FoundGraph) -> MergedFamily:
+    """Whose layout it is, by what the encoder takes.
 
     Raises:
-        InputError: what it is instead.
+        InputError: it takes something else.
         ModelError: graphs without the inputs and outputs of the layout.
     """
-    if [each.name for each in encoder.inputs] == ["input_features"]:
+    heard = [each.name for each in encoder.inputs]
+    family = next((each for each in _FAMILIES if heard == [each.hears]), None)
+    if family is None:
+        known = " or ".join(f"{each.hears} ({each.name})" for each in _FAMILIES)
         raise InputError(
-            f"{encoder.file} takes a spectrogram, as a Whisper does: export the Whisper of "
-            "transformers instead, whose graphs compute the same"
+            f"{encoder.file} takes {', '.join(heard) or 'nothing'}; of this layout, what takes "
+            f"{known} alone can be read"
         )
-    encoder.input(_HEARS)
     encoder.output(HIDDEN)
-    if len(encoder.inputs) > 1:
-        raise ModelError(
-            f"{encoder.file} takes {', '.join(each.name for each in encoder.inputs)}, and a "
-            f"Moonshine of this layout {_HEARS} alone"
-        )
     for name in (TOKENS, READS, CHOICE):
         merged.input(name)
+    return family
 
 
 def _compared(
-    files: tuple[Path, ...], keys: Sequence[str], vocabulary: int, path: Path
+    files: tuple[Path, ...],
+    clips: Sequence[tuple[str, FloatArray]],
+    vocabulary: int,
+    path: Path,
 ) -> ParityReport:
     """Does the artifact say what the folder's own files say, on noise and a text of any tokens?
 
@@ -201,10 +197,8 @@ def _compared(
     encoder, decoder = model_files(path)
     network = WhisperNetwork.load(encoder, decoder, threads=0)
     cases = []
-    for seconds in _SECONDS:
-        noise = 0.1 * np.random.default_rng(0).standard_normal(round(seconds * _RATE))
-        waveform = noise.astype(np.float32)[None]
-        ours, theirs = network.encode(waveform), original.encode(waveform)
+    for clip, heard in clips:
+        ours, theirs = network.encode(heard), original.encode(heard)
         memory, kept = network.empty_memory(), original.empty_memory()
         for place, token in enumerate(_TEXT):
             tokens = np.array([[token % vocabulary]])
@@ -212,8 +206,8 @@ def _compared(
             expected, kept = original.step(tokens, theirs, kept)
             off = np.abs(found - expected) / np.maximum(1.0, np.abs(expected))
             worst = float(off.max()) if np.isfinite(off).all() else float("inf")
-            where = f"token {place + 1} after {seconds:g} s of noise: off by {worst:.3g}"
-            cases.append(ParityCase(1, waveform.shape[1], worst, where))
+            where = f"token {place + 1} after {clip}: off by {worst:.3g}"
+            cases.append(ParityCase(1, heard.shape[-1], worst, where))
     report = ParityReport(_TOLERANCE, tuple(cases), "the original")
     if not report.worst.difference <= _TOLERANCE:
         raise ParityError(

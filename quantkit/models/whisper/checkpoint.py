@@ -23,7 +23,6 @@ from quantkit.models.pretrained_files import (
     CONFIG_NAME,
     CTRANSLATE2_NAME,
     digest_of,
-    feature_extractor,
     is_ctranslate2,
     licence_of,
     optional_json_object,
@@ -45,6 +44,7 @@ from quantkit.models.whisper.generation import (
 )
 from quantkit.models.whisper.openai import read_openai
 from quantkit.models.whisper.positions import restore_positions
+from quantkit.models.whisper.settings_files import require_usual_frontend
 from quantkit.models.whisper.vocabulary_files import read_vocabulary
 from quantkit.models.whisper.vocabulary_places import vocabulary_folder
 from quantkit.text.whisper_vocabulary import DECODER_POSITIONS, WhisperVocabulary
@@ -169,7 +169,7 @@ def load_transformers(folder: Path) -> WhisperCheckpoint:
     files = weights_files(folder)
     settings = read_json_object(folder / CONFIG_NAME)
     require_sensible(settings, folder / CONFIG_NAME)
-    _require_frontend(folder)
+    require_usual_frontend(folder)
     bands = settings.get("num_mel_bins", WhisperFrontend.mel_bands)
     outputs = settings.get("vocab_size", 51_865)
     vocabulary = read_vocabulary(
@@ -192,20 +192,6 @@ def _require_lengths(settings: WhisperConfig, folder: Path) -> None:
             f"{folder}: a Whisper of {audio} audio and {text} text positions; a window of 30 "
             f"seconds needs {_AUDIO_POSITIONS} and {DECODER_POSITIONS}"
         )
-
-
-def _require_frontend(folder: Path) -> None:
-    """Refuse spectrograms of other settings; what a folder leaves out are the published ones."""
-    settings, origin = feature_extractor(folder)
-    usual = WhisperFrontend()
-    for key, wanted in (
-        ("sampling_rate", usual.sample_rate),
-        ("n_fft", usual.window),
-        ("hop_length", usual.hop),
-        ("chunk_length", usual.window_seconds),
-    ):
-        if (found := settings.get(key, wanted)) != wanted:
-            raise CheckpointError(f"{origin}: {key} is {found!r:.40}, but Whisper's is {wanted}")
 
 
 def _with_state(settings: WhisperConfig, state: Mapping[str, Tensor], weights: Path) -> Any:

@@ -9,11 +9,10 @@ import numpy as np
 
 from quantkit.arrays import FloatArray
 from quantkit.audio.windows import LONGEST_SECONDS, WINDOW_SECONDS, pieces
-from quantkit.errors import InputError, ModelError
-from quantkit.graph.artifact import model_files, read_info
+from quantkit.errors import InputError
+from quantkit.graph.artifact import read_info
 from quantkit.graph.info import ArtifactInfo
-from quantkit.graph.translation import translations_in
-from quantkit.runtime.merged_network import MergedNetwork
+from quantkit.runtime.encoder_decoder import open_network
 from quantkit.runtime.moonshine.search import greedy_text
 from quantkit.runtime.moonshine.settings import moonshine_settings
 from quantkit.runtime.speech_model import Output, SpeechModel
@@ -59,13 +58,7 @@ class MoonshineModel(SpeechModel):
             ModelError: a file is missing or damaged, does not load, or is no Moonshine.
         """
         info = read_info(path, check=check)
-        encoder, *decoders = model_files(path)
-        if len(decoders) != 1:
-            raise ModelError(f"{path} names no decoder, so it is no whole Moonshine")
-        form: type[WhisperNetwork] = WhisperNetwork
-        if (published := translations_in(info.extra)) is not None and published.kept:
-            form = MergedNetwork
-        return cls(info, form.load(encoder, decoders[0], threads), decoding)
+        return cls(info, open_network(path, threads, info), decoding)
 
     @property
     def scoring(self) -> WrittenTextScoring:

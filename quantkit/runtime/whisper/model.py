@@ -14,6 +14,7 @@ from quantkit.audio.whisper_frontend import WhisperFrontend
 from quantkit.errors import InputError, ModelError
 from quantkit.graph.artifact import model_files, read_info
 from quantkit.graph.info import ArtifactInfo
+from quantkit.runtime.encoder_decoder import is_of_folder, is_published, open_network
 from quantkit.runtime.speech_model import Output, Segment, SpeechModel
 from quantkit.runtime.whisper.cross_attention import CrossAttention, alignment_heads_of
 from quantkit.runtime.whisper.cut_windows import window_of
@@ -106,13 +107,13 @@ class WhisperModel(SpeechModel):
             ModelError: a file is missing or damaged, does not load, or is no Whisper.
         """
         info = read_info(path, check=check)
-        encoder, *decoders = model_files(path)
-        if len(decoders) != 1:
-            raise ModelError(f"{path} names no decoder, so it is no whole Whisper")
-        network = WhisperNetwork.load(encoder, decoders[0], threads)
+        if decoding is not None:
+            _require_possible(info, decoding, path)
+        network = open_network(path, threads, info)
         attention = None
         if decoding is not None and decoding.words:
-            attention = CrossAttention.load(decoders[0], alignment_heads_of(info), threads)
+            decoder = model_files(path)[1]
+            attention = CrossAttention.load(decoder, alignment_heads_of(info), threads)
         return cls(info, network, decoding, attention)
 
     @property
@@ -220,3 +221,22 @@ class WhisperModel(SpeechModel):
     @property
     def _last_time(self) -> int:
         return round(self.listener.frontend.window_seconds / TIMESTAMP_STEP)
+
+
+def _require_possible(info: ArtifactInfo, decoding: Decoding, path: Path) -> None:
+    """Refuse what a model that came from a published folder cannot do.
+
+    Raises:
+        InputError: shorter windows, which its encoder does not take; or times of words, whose
+            attention is inside of a merged decoder.
+    """
+    if decoding.window is not None and decoding.window < WHOLE and is_of_folder(info):
+        raise InputError(
+            f"--window is for encoders that take any length, and that of {path} takes whole "
+            "windows alone; export the checkpoint instead of its folder of .onnx"
+        )
+    if decoding.words and is_published(info):
+        raise InputError(
+            f"{path} has the form that it was published in, in which the attention that gives "
+            "times of words cannot be read; `quantkit export` of its folder makes another"
+        )

@@ -43,7 +43,7 @@ def clip(tmp_path: Path) -> Path:
 def test_it_is_known_by_its_files(folder: Path) -> None:
     layout = layout_of(folder)
     assert layout is not None
-    assert layout.name == "a Moonshine of onnx-community"
+    assert "onnx-community" in layout.name
     (folder / "onnx").mkdir()
     for file in [*folder.glob("*.onnx")]:
         file.rename(folder / "onnx" / file.name)
@@ -117,13 +117,13 @@ def test_a_vocabulary_of_another_model_is_refused(folder: Path, tmp_path: Path) 
         quantkit.export(folder, tmp_path / "tiny.onnx")
 
 
-def test_a_whisper_of_this_layout_is_named(folder: Path, tmp_path: Path) -> None:
+def test_an_encoder_of_another_family_is_named(folder: Path, tmp_path: Path) -> None:
     model = onnx.load(str(folder / "encoder_model.onnx"))
-    model.graph.input[0].name = "input_features"
+    model.graph.input[0].name = "pixel_values"
     for node in model.graph.node:
-        node.input[:] = ["input_features" if n == "input_values" else n for n in node.input]
+        node.input[:] = ["pixel_values" if n == "input_values" else n for n in node.input]
     onnx.save(model, str(folder / "encoder_model.onnx"))
-    with pytest.raises(InputError, match="as a Whisper does"):
+    with pytest.raises(InputError, match=r"takes pixel_values; .* input_features \(Whisper\) or"):
         quantkit.export(folder, tmp_path / "tiny.onnx")
 
 

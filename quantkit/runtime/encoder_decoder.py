@@ -1,0 +1,40 @@
+"""Opening the two files of an encoder and its decoder, in whichever form they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from quantkit.errors import ModelError
+from quantkit.graph.artifact import model_files, read_info
+from quantkit.graph.info import ArtifactInfo
+from quantkit.graph.translation import translations_in
+from quantkit.runtime.merged_network import MergedNetwork
+from quantkit.runtime.whisper.network import WhisperNetwork
+
+
+def is_of_folder(info: ArtifactInfo) -> bool:
+    """Whether the model came from a published folder of ``.onnx`` files."""
+    return translations_in(info.extra) is not None
+
+
+def is_published(info: ArtifactInfo) -> bool:
+    """Whether the files have the form of the folder that the model came from."""
+    published = translations_in(info.extra)
+    return published is not None and published.kept
+
+
+def open_network(path: Path, threads: int = 1, info: ArtifactInfo | None = None) -> WhisperNetwork:
+    """Encoder and decoder of an artifact.
+
+    Args:
+        info: of the artifact, where it was read already.
+
+    Raises:
+        ModelError: a file is missing or damaged, or they are no encoder and decoder.
+    """
+    encoder, *decoders = model_files(path)
+    if len(decoders) != 1:
+        raise ModelError(f"{path} names no decoder, so it is no whole model")
+    info = read_info(path, check=False) if info is None else info
+    form = MergedNetwork if is_published(info) else WhisperNetwork
+    return form.load(encoder, decoders[0], threads)
