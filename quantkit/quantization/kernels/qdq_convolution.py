@@ -121,20 +121,24 @@ def _taken_apart(editor: GraphEditor, node: onnx.NodeProto) -> QdqConvolution | 
         return None
     vectors = [str(name) for name in weight.input[1:]]
     if biases:
-        scale = editor.producers.get(biases[0].input[1])
-        # The product of the two others: see the module about static layers.
-        if scale is None or list(scale.input) != [activation.input[1], weight.input[1]]:
+        product = editor.producers.get(biases[0].input[1])
+        # Of the two other scales: see the module about static layers.
+        if product is None or list(product.input) != [activation.input[1], weight.input[1]]:
             return None
         vectors.append(str(biases[0].input[0]))
     shape = tuple(tensor.dims)
     if any(editor.shape(name) != shape[:1] for name in vectors) or len(shape) < 3:
         return None
+    rounded, scale, zero_point = (str(name) for name in activation.input)
     return QdqConvolution(
-        node,
-        *(str(name) for name in activation.input),
-        str(weight.input[0]),
-        *vectors[:2],
-        vectors[2] if len(vectors) > 2 else "",
+        node=node,
+        rounded=rounded,
+        scale=scale,
+        zero_point=zero_point,
+        levels=str(weight.input[0]),
+        weight_scale=vectors[0],
+        weight_zero_point=vectors[1],
+        bias=vectors[2] if biases else "",
         shape=shape,
         groups=int(editor.attributes(node).get("group", 1)),
     )

@@ -14,7 +14,7 @@ from tests.quantization.kernels.test_aligned_channels import chain, kernels, qua
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Groups of any size are worth it."""
-    monkeypatch.setattr(split_groups, "_FEWEST_WEIGHTS", 1)
+    monkeypatch.setattr(split_groups, "FEWEST_WEIGHTS", 1)
 
 
 @pytest.mark.parametrize("codec", ["", "bitplane:4"])
@@ -22,7 +22,7 @@ def test_groups_are_convolutions_of_their_own_and_sums_are_the_same(tmp_path, sm
     model = chain(24, 48, 48, 6, groups=2)
     split = quantized(tmp_path / "split", model, codec)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(split_groups, "_FEWEST_WEIGHTS", 1 << 40)
+        patch.setattr(split_groups, "FEWEST_WEIGHTS", 1 << 40)
         whole = quantized(tmp_path / "whole", model, codec)
 
     shapes, _ = kernels(split.path)
