@@ -6,8 +6,8 @@ group only, channels in fours; what has groups copies all windows of a group, mu
 and rounds int32 sums afterwards. So the groups become convolutions of their own: their sums are the
 same. The file still holds one weight, which is cut while the session loads.
 
-The positional convolution of wav2vec 2.0 (16 groups of 48 channels, 128 taps) then takes seven tenths
-of the time; measured by ``python -m benchmarks.channel_forms``.
+The positional convolution of wav2vec 2.0 (16 groups of 48 channels, 128 taps) then takes seven
+tenths of the time; measured by ``python -m benchmarks.channel_forms``.
 """
 
 from __future__ import annotations
