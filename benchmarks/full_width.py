@@ -186,10 +186,10 @@ activations, is packed anew in every run, and a signed left factor (int8 weights
 kernel. Our dynamic presets gather the taps of each output frame (im2col on bytes) and multiply by
 `MatMulInteger`, whose right factor is the int8 weight, packed once, when the session loads.
 
-At 8 bits everywhere OpenVINO is ahead in layer 9 alone, which has two thirds of the products: its
-kernel reaches a tenth more of what the processor can do than that of ONNX Runtime ([layer by
-layer](#layer-by-layer-beside-openvino)). With 7 or 6 bits for that layer's input and weights, it
-takes three quarters or nine sixteenths of them ([forms of a long
+Two thirds of the products are the ninth layer's. Its 250 input channels, and those of the layers
+before, are filled up to 256 while the session loads, because the fast kernel takes them in fours
+([what that gains](#channels-in-fours-and-groups-one-by-one)). With 7 or 6 bits for that layer's
+input and weights, it takes three quarters or nine sixteenths of the products ([forms of a long
 convolution](#forms-of-a-long-convolution)).
 """
 

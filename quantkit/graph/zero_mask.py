@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import onnx
+from onnx import TensorProto, helper, shape_inference
 
 from quantkit.graph.editor import GraphEditor
+
+# Elements of the largest constant that a mask's shape could depend on.
+_LARGEST_SHAPE = 64
 
 
 def is_zero_mask(editor: GraphEditor, node: onnx.NodeProto) -> bool:
@@ -24,3 +30,36 @@ def mask_source(editor: GraphEditor, node: onnx.NodeProto) -> str:
 def masked_position(editor: GraphEditor, node: onnx.NodeProto) -> int:
     """Which input of a zero mask that value is."""
     return 2 if editor.is_constant(node.input[1]) else 1
+
+
+def masks_positions(editor: GraphEditor, inside: str, rank: int) -> bool:
+    """Whether ``inside`` is (batch, 1, positions …), or what broadcasts to it."""
+    sizes = editor.shape(inside) or _inferred(editor, inside)
+    if not sizes or len(sizes) > rank:
+        return False
+    # Of fewer dimensions, the first ones are missing, which broadcast.
+    return len(sizes) < rank - 1 or sizes[1 - rank] == 1
+
+
+def _inferred(editor: GraphEditor, value: str) -> tuple[int, ...]:
+    """Sizes of a value, 0 where one may vary; none where nothing is known."""
+    graph = editor.graph
+    light = onnx.ModelProto(ir_version=editor.model.ir_version)
+    light.opset_import.extend(editor.model.opset_import)
+    names, needed = [value], list[onnx.NodeProto]()
+    while names:
+        node = editor.producers.get(names.pop())
+        if node is not None and not any(node is each for each in needed):
+            needed.append(node)
+            names.extend(node.input)
+    light.graph.node.extend(node for node in editor.nodes if any(node is each for each in needed))
+    light.graph.input.extend(graph.input)
+    light.graph.initializer.extend(
+        tensor for tensor in graph.initializer if math.prod(tensor.dims) <= _LARGEST_SHAPE
+    )
+    light.graph.output.append(helper.make_tensor_value_info(value, TensorProto.BOOL, None))
+    try:
+        inferred = shape_inference.infer_shapes(light, data_prop=True).graph
+    except (shape_inference.InferenceError, ValueError):
+        return ()
+    return tuple(dim.dim_value for dim in inferred.output[0].type.tensor_type.shape.dim)

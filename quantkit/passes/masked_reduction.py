@@ -12,16 +12,15 @@ inputs, which alone reads the mask's result, and ``inside`` (batch, 1, positions
 
 from __future__ import annotations
 
-import math
-
 import onnx
-from onnx import TensorProto, helper, shape_inference
 
 from quantkit.graph.editor import GraphEditor, copy_node
-from quantkit.graph.zero_mask import is_zero_mask, mask_source, masked_position
-
-# Elements of the largest constant that a mask's shape could depend on.
-_LARGEST_SHAPE = 64
+from quantkit.graph.zero_mask import (
+    is_zero_mask,
+    mask_source,
+    masked_position,
+    masks_positions,
+)
 
 
 def mask_fewer_channels(model: onnx.ModelProto) -> bool:
@@ -45,7 +44,7 @@ def _fits(editor: GraphEditor, node: onnx.NodeProto, mask: onnx.NodeProto) -> bo
     moves = [*attributes.get("pads", ()), *(s - 1 for s in attributes.get("strides", ()))]
     plain = set(shape[2:]) <= {1} and not any(moves) and attributes.get("group", 1) == 1
     fewer = shape[0] < shape[1] and node.output[0] not in editor.outputs
-    return plain and fewer and _masks_positions(editor, str(mask.input[0]), len(shape))
+    return plain and fewer and masks_positions(editor, str(mask.input[0]), len(shape))
 
 
 def _swap(editor: GraphEditor, node: onnx.NodeProto, mask: onnx.NodeProto) -> None:
@@ -56,36 +55,3 @@ def _swap(editor: GraphEditor, node: onnx.NodeProto, mask: onnx.NodeProto) -> No
     second.output[0] = node.output[0]
     editor.replace(node, [first, second])
     editor.replace(mask, [])
-
-
-def _masks_positions(editor: GraphEditor, inside: str, rank: int) -> bool:
-    """Whether ``inside`` is (batch, 1, positions …), or what broadcasts to it."""
-    sizes = editor.shape(inside) or _inferred(editor, inside)
-    if not sizes or len(sizes) > rank:
-        return False
-    # Of fewer dimensions, the first ones are missing, which broadcast.
-    return len(sizes) < rank - 1 or sizes[1 - rank] == 1
-
-
-def _inferred(editor: GraphEditor, value: str) -> tuple[int, ...]:
-    """Sizes of a value, 0 where one may vary; none where nothing is known."""
-    graph = editor.graph
-    light = onnx.ModelProto(ir_version=editor.model.ir_version)
-    light.opset_import.extend(editor.model.opset_import)
-    names, needed = [value], list[onnx.NodeProto]()
-    while names:
-        node = editor.producers.get(names.pop())
-        if node is not None and not any(node is each for each in needed):
-            needed.append(node)
-            names.extend(node.input)
-    light.graph.node.extend(node for node in editor.nodes if any(node is each for each in needed))
-    light.graph.input.extend(graph.input)
-    light.graph.initializer.extend(
-        tensor for tensor in graph.initializer if math.prod(tensor.dims) <= _LARGEST_SHAPE
-    )
-    light.graph.output.append(helper.make_tensor_value_info(value, TensorProto.BOOL, None))
-    try:
-        inferred = shape_inference.infer_shapes(light, data_prop=True).graph
-    except (shape_inference.InferenceError, ValueError):
-        return ()
-    return tuple(dim.dim_value for dim in inferred.output[0].type.tensor_type.shape.dim)

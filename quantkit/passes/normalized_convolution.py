@@ -180,21 +180,43 @@ class _Rewrite:
             remove_unused(self.editor, source)
 
     def _windows(self, taps: int, time: str) -> str:
-        """(batch, 1, samples) → (batch, frames, taps)."""
-        stride = self.editor.attributes(self.convolution).get("strides", [1])[0]
+        """(batch, 1, samples) → (batch, frames, taps).
+
+        Blocks of as many samples as the stride lie side by side, so that windows are copied as a
+        whole. Gathered sample by sample, they took a twelfth of what the layer takes.
+        """
+        stride = int(self.editor.attributes(self.convolution).get("strides", [1])[0])
+        blocks = -(-taps // stride)
         samples = self._add("Squeeze", [self.convolution.input[0], time], "samples")
-        zero, one = self._constant("zero", np.int64(0)), self._constant("one", np.int64(1))
-        shape = self._add("Shape", [samples], "shape")
-        count = self._add("Gather", [shape, one], "count", axis=0)
-        reach = self._constant("reach", np.int64(taps - 1))
-        stop = self._add("Sub", [count, reach], "last_start")
-        starts = self._add(
-            "Range", [zero, stop, self._constant("stride", np.int64(stride))], "starts"
-        )
-        column = self._add("Unsqueeze", [starts, time], "start_column")
-        offsets = self._constant("taps", np.arange(taps, dtype=np.int64))
-        indices = self._add("Add", [column, offsets], "indices")
-        return self._add("Gather", [samples, indices], "windows", axis=1)
+        shape = self._add("Shape", [samples], "shape", start=1, end=2)
+        rest = self._constant("rest", np.array([stride - taps]))
+        step = self._constant("stride", np.array([stride]))
+        count = self._add("Div", [self._add("Add", [shape, rest], "reach"), step], "whole_steps")
+        zero = self._constant("zero", np.array([0]))
+        # Division rounds towards zero.
+        frames = self._add("Max", [count, zero], "window_count")
+        more = self._constant("more_blocks", np.array([blocks - 1]))
+        number = self._add("Add", [frames, more], "blocks")
+        ends = self._constant("behind", np.array([0, 0, 0, blocks * stride]))
+        padded = self._add("Pad", [samples, ends], "padded")
+        length = self._add("Mul", [number, step], "length")
+        whole = self._add("Slice", [padded, zero, length, time], "whole")
+        sizes = self._add("Concat", [zero, number, step], "block_shape", axis=0)
+        rows = self._add("Reshape", [whole, sizes], "rows")
+        shifted = []
+        for first in range(blocks):
+            start = self._constant("first", np.array([first]))
+            stop = self._add("Add", [frames, start], f"last{first}")
+            shifted.append(self._add("Slice", [rows, start, stop, time], f"shifted{first}"))
+        joined = self._add("Concat", shifted, "windows", axis=2)
+        if blocks * stride == taps:
+            return joined
+        bounds = [
+            zero,
+            self._constant("taps", np.array([taps])),
+            self._constant("two", np.array([2])),
+        ]
+        return self._add("Slice", [joined, *bounds], "cut_windows")
 
     def _factor(self, centred: str, taps: str, time: str) -> str:
         """γ / σ of every channel, (batch, 1, channels)."""

@@ -53,6 +53,16 @@ def test_every_clip_of_a_batch_is_normalised_by_itself(build, run, bias, stride)
     assert not normalize_in_convolution(model)
 
 
+@pytest.mark.parametrize("stride", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("samples", [4, 5, 6, 7, 8, 9, 12, 13])
+def test_as_many_windows_as_fit_are_read(build, run, stride, samples):
+    model = build(*first_layer(strides=[stride]), ["n", 1, "t"])
+    x = np.random.default_rng(2).standard_normal((2, 1, samples)).astype(np.float32)
+    before = run(model, x)
+    assert normalize_in_convolution(model)
+    np.testing.assert_allclose(run(model, x), before, rtol=1e-3, atol=1e-3)
+
+
 def test_a_high_pass_filter_on_a_slow_signal_keeps_its_digits(build, run):
     """Its variance is the small difference of products that are a billion times as large."""
     weight = np.tile(np.float32([1, -3, 3, -1]), (6, 1, 1))

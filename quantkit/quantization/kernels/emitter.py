@@ -35,6 +35,13 @@ class Emitter:
         """Append one of ONNX Runtime's own operators; without ``part`` it has the layer's name."""
         return self._append(op, inputs, part, CONTRIBUTED, {})
 
+    def split(self, value: str, sizes: str, count: int, part: str, *, axis: int) -> list[str]:
+        """Append a ``Split`` into ``count`` results; returns their names."""
+        outputs = [self.editor.free_name(f"{self.name}.{part}{index}") for index in range(count)]
+        name = f"{self.name}/{part}"
+        self.nodes.append(helper.make_node("Split", [value, sizes], outputs, name, axis=axis))
+        return outputs
+
     def constant(self, part: str, value: npt.NDArray[Any] | np.generic) -> str:
         """Store a constant; returns its name."""
         return self.editor.constant(f"{self.name}.{part}", value)

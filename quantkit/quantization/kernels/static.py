@@ -35,11 +35,13 @@ from quantkit.graph.tensors import raw_size
 from quantkit.graph.topological import put_in_order
 from quantkit.graph.zero_mask import is_zero_mask, mask_source
 from quantkit.quantization.kernels.activations import clip_to_bits, static_grid
+from quantkit.quantization.kernels.aligned_channels import align_channels
 from quantkit.quantization.kernels.bias_correction import correct_added_bias, store_bias
 from quantkit.quantization.kernels.fake_quantize import round_activation
 from quantkit.quantization.kernels.fast_fir import halvings
 from quantkit.quantization.kernels.integer_matmul import unfold
 from quantkit.quantization.kernels.masks import integer_masks
+from quantkit.quantization.kernels.split_groups import split_groups
 from quantkit.quantization.weights import WeightStore, placed
 
 #: Of weights: the outermost level of int8 that a codec uses.
@@ -145,6 +147,8 @@ def quantize_static_layers(
         value = layout.inputs[node.name]
         round_activation(editor, node, ranges[value], layout.bits[value])
     integer_masks(editor)
+    split_groups(editor, layout.outputs)
+    align_channels(editor, layout.outputs)
     editor.finish()
     if any(node.domain == CONTRIBUTED for node in model.graph.node):
         import_contributed(model)
