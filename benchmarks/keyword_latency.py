@@ -16,6 +16,7 @@ operations in the first layer, ranks and fewer channels).
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -109,7 +110,7 @@ def made_before(checkout: Path, heard: Corpus, folder: Path) -> Made:
     audio.mkdir()
     for number, clip in enumerate(heard):
         assert clip.path is not None, "clips of a corpus are files"
-        (audio / f"{number:03}{clip.path.suffix}").symlink_to(clip.path.resolve())
+        shutil.copyfile(clip.path, audio / f"{number:03}{clip.path.suffix}")
     quantize = ["quantize", source, "--preset", "hybrid", "--audio", audio, "-o", path]
     for arguments in (["export", MODEL, "-o", source], quantize):
         done = subprocess.run(
