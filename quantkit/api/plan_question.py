@@ -124,7 +124,9 @@ def _optimal(question: PlanQuestion) -> Correction:
     codecs = settings.candidates
     if settings.codec:
         codecs = tuple(codec_widths(settings.codec).values())
-    divergence = DivergenceSettings(candidates=codecs or CANDIDATES)
+    divergence = DivergenceSettings(
+        candidates=codecs or CANDIDATES, faster_inputs=settings.max_latency is not None
+    )
     model = question.model
     analysis = AnalysisSettings(
         metrics=(),
@@ -170,6 +172,7 @@ def _optimal(question: PlanQuestion) -> Correction:
             codecs=codecs,
             times=times,
             any_compute=any_compute,
+            faster_inputs=limit_ms is not None,
             max_input_divergence=MAX_INPUT_DIVERGENCE
             if settings.max_input_divergence is None
             else settings.max_input_divergence,

@@ -68,8 +68,9 @@ class PersonalizeSettings:
             small enough. 0 uses the sum of the single layers' divergences.
         max_input_divergence: see :func:`~quantkit.planning.optimal.optimal_plan`.
         max_latency: what a run on the clip of median length may take on this host, such as
-            ``20ms``, or ``0.13x`` of what float32 takes; then kernels are chosen, too, layers are
-            split in two of lower rank, and make fewer channels. None: no limit.
+            ``20ms``, or ``0.13x`` of what float32 takes; then kernels are chosen, too, and bits of
+            the inputs of long convolutions, layers are split in two of lower rank, and make fewer
+            channels. None: no limit.
         load_memory: what opening the file in ONNX Runtime may take beyond the libraries, such as
             ``300MB``; codecs whose decoders take too much are then left out. None: no limit.
         window: of a Whisper; see :mod:`quantkit.personalization.shorter_windows`.
@@ -170,7 +171,8 @@ def personalize(
     # So is a model that cannot be made any smaller.
     candidates = (replace(quantize, codec=codec) for codec in settings.candidates)
     require_quantized_by(shaped, candidates, settings.fitting)
-    divergence = DivergenceSettings(candidates=settings.candidates)
+    fast_only = settings.max_latency is not None
+    divergence = DivergenceSettings(candidates=settings.candidates, faster_inputs=fast_only)
     clock = _Clock()
     with clock.step("listen"):
         calibration, windows = set_window(prepared, calibration, settings.window)
@@ -281,6 +283,7 @@ def _planner(
         codecs=codecs,
         times=None if fast is None else fast.times,
         any_compute=fast is not None and fast.any_compute,
+        faster_inputs=fast is not None,
         max_input_divergence=settings.max_input_divergence,
         fitting=settings.fitting,
     )

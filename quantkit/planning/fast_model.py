@@ -143,6 +143,7 @@ def fast_model(
             codecs=request.codecs,
             times=times.whole,
             any_compute=any_compute,
+            faster_inputs=True,
             fitting=request.analysis.fitting,
         )
 

@@ -93,10 +93,12 @@ class Planner:
         codecs: Sequence[CodecChoice] = (),
         times: LayerTimes | None = None,
         any_compute: bool = False,
+        faster_inputs: bool = False,
         max_input_divergence: float = MAX_INPUT_DIVERGENCE,
         fitting: PtqSettings | None = None,
     ) -> Planner:
-        """Args, Raises: see :func:`optimal_plan`."""
+        """Args, Raises: see :func:`optimal_plan` and
+        :func:`~quantkit.planning.candidates.layer_candidates`."""
         # Without exceptions, so that the graph is prepared for every candidate.
         prepared = PreparedModel.of(source)
         every_layer = replace(settings, codec=INT8, rules=(), exclude=())
@@ -113,7 +115,12 @@ class Planner:
             costly = costly_grids(sensitivity, settings, assigned.layers, max_input_divergence)
             settings = in_float(settings, tuple(costly))
         candidates = layer_candidates(
-            assigned, sensitivity, settings, codecs=codecs, any_compute=any_compute
+            assigned,
+            sensitivity,
+            settings,
+            codecs=codecs,
+            any_compute=any_compute,
+            faster_inputs=faster_inputs,
         )
         sizes = SizeModel(prepared, settings, assigned)
         layers = {layer.name: layer for layer in assigned.layers}
@@ -121,7 +128,7 @@ class Planner:
         def milliseconds(name: str, choice: LayerChoice) -> float:
             if times is None:
                 return 0.0
-            return times.milliseconds(name, timed_as(row_of(layers[name], choice)))
+            return times.milliseconds(name, *timed_as(row_of(layers[name], choice)))
 
         options = {
             name: [
