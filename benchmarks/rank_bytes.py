@@ -103,7 +103,8 @@ def ranks_for_bytes(source: Path, audio: Corpus, budget: int, cache: Path) -> tu
 
 def make_files(audio: Corpus, folder: Path, budgets: Sequence[int]) -> list[Made]:
     """One for each budget and way."""
-    static, made = preset("static-int8"), []
+    static = preset("static-int8")
+    made: list[Made] = []
     for budget in budgets:
         rules = {name: tuple(map(RankRule.parse, texts)) for name, texts in BY_HAND.items()}
         rules[FREE] = ranks_for_bytes(SOURCE, audio, budget, folder / "cache")

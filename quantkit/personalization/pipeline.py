@@ -26,6 +26,7 @@ from quantkit.planning.correction import Correction, PlanEvaluator, corrected_pl
 from quantkit.planning.fast_model import FastModel, LatencyRequest, fast_model
 from quantkit.planning.finished_latency import finished_latency
 from quantkit.planning.float_inputs import MAX_INPUT_DIVERGENCE
+from quantkit.planning.kept_latency import plan_in_time
 from quantkit.planning.load_limit import openable_plan
 from quantkit.planning.optimal import Planner
 from quantkit.planning.pareto import Front, pareto_front
@@ -201,17 +202,23 @@ def personalize(
             prepared, table = fast.model, fast.sensitivity
     with clock.step("plan"):
         tell("plan", 0.0)
-        planner = _planner(prepared, table, settings, fast, table.codecs)
+        free = fast is not None and fast.any_compute
+        planner = _planner(prepared, table, settings, fast, table.codecs, free)
         limit_ms = None if fast is None else fast.limit_ms
 
-        def best(codecs: tuple[CodecChoice, ...]) -> Correction:
-            own = planner
-            if codecs != table.codecs:
-                own = _planner(prepared, table, settings, fast, codecs)
-            return _best(own, feeds, table, budget_bytes, limit_ms, settings, tell)
+        def best(any_compute: bool) -> Correction:
+            def of(codecs: tuple[CodecChoice, ...]) -> Correction:
+                own = planner
+                if codecs != table.codecs or any_compute != free:
+                    own = _planner(prepared, table, settings, fast, codecs, any_compute)
+                return _best(own, feeds, table, budget_bytes, limit_ms, settings, tell)
 
-        found = openable_plan(prepared, load_limit, best, table.codecs)
-        if fast is not None:
+            return openable_plan(prepared, load_limit, of, table.codecs)
+
+        if fast is None:
+            found = best(False)
+        else:
+            found = plan_in_time(fast, feeds, settings.fitting, best)
             found = replace(found, of_ranks=fast.divergence)
         front = pareto_front(planner, budgets=_POINTS_OF_FRONT)
     with clock.step("quantize"):
@@ -275,6 +282,7 @@ def _planner(
     settings: PersonalizeSettings,
     fast: FastModel | None,
     codecs: tuple[CodecChoice, ...],
+    any_compute: bool,
 ) -> Planner:
     return Planner.of(
         prepared,
@@ -282,7 +290,7 @@ def _planner(
         settings.quantize,
         codecs=codecs,
         times=None if fast is None else fast.times,
-        any_compute=fast is not None and fast.any_compute,
+        any_compute=any_compute,
         faster_inputs=fast is not None,
         max_input_divergence=settings.max_input_divergence,
         fitting=settings.fitting,
