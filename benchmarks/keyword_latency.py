@@ -242,12 +242,14 @@ def report(made: Sequence[Made], tested: Corpus, theirs: Path | None) -> str:
         "accuracy, points",
         "structure",
     ]
+    limited = any("--max-latency" in each.name for each in made)
+    ways = ["`--channels`", *(["`personalize --max-latency`"] if limited else [])]
     people = len({clip.speaker for clip in tested if clip.speaker})
     return "\n\n".join(
         [
             "## A faster keyword spotter",
             "`python -m benchmarks.keyword_latency --data FOLDER`: the shipped keyword spotter "
-            "with fewer channels, by `--channels` and by `personalize --max-latency`, from "
+            f"with fewer channels, by {' and by '.join(ways)}, from "
             f"{_CLIPS} clips of the people that training was validated on. Speed against float32 "
             "in ONNX Runtime on a second of sound, one thread, files in turns, median processor "
             "time; "
