@@ -174,7 +174,7 @@ def cost_table(speech: Corpus, folder: Path) -> str:
     paths = []
     for target, bits in made:
         path = folder / f"shipped-{target}-{bits}.onnx"
-        # Its own ninth layer is too small to gain: levels as if it were not.
+        # No more bits than there are levels.
         narrow = bits if target == "vnni" else bits - 1
         codec = "int8" if bits == 8 else f"bitplane:{narrow}"
         rule = LayerRule.parse(f"layer9.conv={codec}@static/{bits}")
@@ -216,14 +216,15 @@ into nine of a quarter:
 
 {forms}
 
-It pays from about four million weights on, so there a static layer whose input has 7 or 6 bits is
+It pays from about three million weights on, so there a static layer whose input has 7 or 6 bits is
 computed this way. The full-width Wav2Letter, {FRAMES:,} frames:
 
 {whole}
 
 What 7 and 6 bits of the ninth layer's input and as few levels of its weights cost the shipped model
-(which is itself too small to gain from it), on the dev speakers of LibriSpeech, from {_CLIPS} clips
-of others. A file for any processor has half as many levels, because sums must keep to 64:
+(which gains less, see [below](#bits-of-inputs-within-a-latency)), on the dev speakers of
+LibriSpeech, from {_CLIPS} clips of others. A file for any processor has half as many levels,
+because sums must keep to 64:
 
 {cost}
 """,

@@ -15,8 +15,9 @@ from quantkit.errors import InputError
 from quantkit.graph.plan import Plan
 from quantkit.planning.budget import parse_latency
 from quantkit.planning.correction import Correction, PlanEvaluator, corrected_plan
-from quantkit.planning.fast_model import LatencyRequest, fast_model
+from quantkit.planning.fast_model import FastModel, LatencyRequest, fast_model
 from quantkit.planning.front_file import require_front_form, write_front
+from quantkit.planning.kept_latency import plan_in_time
 from quantkit.planning.latency import LayerTimes, read_layer_times, write_layer_times
 from quantkit.planning.load_limit import openable_plan
 from quantkit.planning.measure_latency import measure_layer_times
@@ -123,7 +124,9 @@ def _optimal(question: PlanQuestion) -> Correction:
     codecs = settings.candidates
     if settings.codec:
         codecs = tuple(codec_widths(settings.codec).values())
-    divergence = DivergenceSettings(candidates=codecs or CANDIDATES)
+    divergence = DivergenceSettings(
+        candidates=codecs or CANDIDATES, faster_inputs=settings.max_latency is not None
+    )
     model = question.model
     analysis = AnalysisSettings(
         metrics=(),
@@ -137,7 +140,8 @@ def _optimal(question: PlanQuestion) -> Correction:
         known = {str(each.codec) for row in sensitivity.layers for each in row.weights}
         codecs = tuple(each for each in codecs if str(each) in known) or codecs
     times = _times(question) if settings.max_latency or settings.times else None
-    limit_ms, lost, free = None, 0.0, True
+    limit_ms, lost = None, 0.0
+    fast: FastModel | None = None
     if settings.max_latency is not None and times is not None:
         limit_ms = parse_latency(settings.max_latency, times.whole["float32"])
         if question.feeds is not None:
@@ -159,7 +163,8 @@ def _optimal(question: PlanQuestion) -> Correction:
                 notify=question.notify,
             )
             model, sensitivity, times = fast.model, fast.sensitivity, fast.times
-            lost, free = fast.divergence, fast.any_compute
+            lost = fast.divergence
+    free = fast is None or fast.any_compute
 
     def planner(any_compute: bool, codecs: tuple[CodecChoice, ...] = codecs) -> Planner:
         return planner_within(
@@ -170,6 +175,7 @@ def _optimal(question: PlanQuestion) -> Correction:
             codecs=codecs,
             times=times,
             any_compute=any_compute,
+            faster_inputs=limit_ms is not None,
             limit_ms=limit_ms,
             max_input_divergence=settings.max_input_divergence,
             fitting=question.fitting,
@@ -187,16 +193,22 @@ def _optimal(question: PlanQuestion) -> Correction:
             )
             stack.callback(judge.close)
 
-        def corrected(codecs: tuple[CodecChoice, ...]) -> Correction:
-            return corrected_plan(
-                planner(limit_ms is not None and free, codecs),
-                judge,
-                question.budget,
-                limit_ms,
-                progress=question.progress,
-            )
+        def best(any_compute: bool) -> Correction:
+            def of(codecs: tuple[CodecChoice, ...]) -> Correction:
+                return corrected_plan(
+                    planner(any_compute, codecs),
+                    judge,
+                    question.budget,
+                    limit_ms,
+                    progress=question.progress,
+                )
 
-        found = openable_plan(model, settings.load_bytes, corrected, codecs or sensitivity.codecs)
+            return openable_plan(model, settings.load_bytes, of, codecs or sensitivity.codecs)
+
+        if fast is None or question.feeds is None:
+            found = best(limit_ms is not None)
+        else:
+            found = plan_in_time(fast, question.feeds, question.fitting, best)
         if fronts:
             timed = times is not None
             front = pareto_front(planner(timed and free), timed=timed, progress=question.progress)

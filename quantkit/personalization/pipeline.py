@@ -25,6 +25,7 @@ from quantkit.planning.budget import generous_budget, parse_budget, parse_latenc
 from quantkit.planning.correction import Correction, PlanEvaluator, corrected_plan
 from quantkit.planning.fast_model import FastModel, LatencyRequest, fast_model
 from quantkit.planning.finished_latency import finished_latency
+from quantkit.planning.kept_latency import plan_in_time
 from quantkit.planning.load_limit import openable_plan
 from quantkit.planning.optimal import Planner, planner_within
 from quantkit.planning.pareto import Front, pareto_front
@@ -67,8 +68,9 @@ class PersonalizeSettings:
             small enough. 0 uses the sum of the single layers' divergences.
         max_input_divergence: see :func:`~quantkit.planning.optimal.planner_within`.
         max_latency: what a run on the clip of median length may take on this host, such as
-            ``20ms``, or ``0.13x`` of what float32 takes; then kernels are chosen, too, layers are
-            split in two of lower rank, and make fewer channels. None: no limit.
+            ``20ms``, or ``0.13x`` of what float32 takes; then kernels are chosen, too, and bits of
+            the inputs of long convolutions, layers are split in two of lower rank, and make fewer
+            channels. None: no limit.
         load_memory: what opening the file in ONNX Runtime may take beyond the libraries, such as
             ``300MB``; codecs whose decoders take too much are then left out. None: no limit.
         window: of a Whisper; see :mod:`quantkit.personalization.shorter_windows`.
@@ -169,7 +171,8 @@ def personalize(
     # So is a model that cannot be made any smaller.
     candidates = (replace(quantize, codec=codec) for codec in settings.candidates)
     require_quantized_by(shaped, candidates, settings.fitting)
-    divergence = DivergenceSettings(candidates=settings.candidates)
+    fast_only = settings.max_latency is not None
+    divergence = DivergenceSettings(candidates=settings.candidates, faster_inputs=fast_only)
     clock = _Clock()
     with clock.step("listen"):
         calibration, windows = set_window(prepared, calibration, settings.window)
@@ -198,17 +201,25 @@ def personalize(
             prepared, table = fast.model, fast.sensitivity
     with clock.step("plan"):
         tell("plan", 0.0)
-        planner = _planner(budget_bytes, prepared, table, settings, fast, table.codecs)
+        free = fast is not None and fast.any_compute
+        planner = _planner(budget_bytes, prepared, table, settings, fast, table.codecs, free)
         limit_ms = None if fast is None else fast.limit_ms
 
-        def best(codecs: tuple[CodecChoice, ...]) -> Correction:
-            own = planner
-            if codecs != table.codecs:
-                own = _planner(budget_bytes, prepared, table, settings, fast, codecs)
-            return _best(own, feeds, table, budget_bytes, limit_ms, settings, tell)
+        def best(any_compute: bool) -> Correction:
+            def of(codecs: tuple[CodecChoice, ...]) -> Correction:
+                own = planner
+                if codecs != table.codecs or any_compute != free:
+                    own = _planner(
+                        budget_bytes, prepared, table, settings, fast, codecs, any_compute
+                    )
+                return _best(own, feeds, table, budget_bytes, limit_ms, settings, tell)
 
-        found = openable_plan(prepared, load_limit, best, table.codecs)
-        if fast is not None:
+            return openable_plan(prepared, load_limit, of, table.codecs)
+
+        if fast is None:
+            found = best(False)
+        else:
+            found = plan_in_time(fast, feeds, settings.fitting, best)
             found = replace(found, of_ranks=fast.divergence)
         front = pareto_front(planner, budgets=_POINTS_OF_FRONT)
     with clock.step("quantize"):
@@ -273,6 +284,7 @@ def _planner(
     settings: PersonalizeSettings,
     fast: FastModel | None,
     codecs: tuple[CodecChoice, ...],
+    any_compute: bool,
 ) -> Planner:
     return planner_within(
         budget_bytes,
@@ -281,7 +293,8 @@ def _planner(
         settings.quantize,
         codecs=codecs,
         times=None if fast is None else fast.times,
-        any_compute=fast is not None and fast.any_compute,
+        any_compute=any_compute,
+        faster_inputs=fast is not None,
         limit_ms=None if fast is None else fast.limit_ms,
         max_input_divergence=settings.max_input_divergence,
         fitting=settings.fitting,

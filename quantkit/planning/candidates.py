@@ -66,6 +66,7 @@ def layer_candidates(
     *,
     codecs: Sequence[CodecChoice] = (),
     any_compute: bool = False,
+    faster_inputs: bool = False,
 ) -> dict[str, tuple[Candidate, ...]]:
     """The candidates of every layer, in graph order.
 
@@ -79,6 +80,8 @@ def layer_candidates(
         codecs: to choose from; none: all codecs of the table.
         any_compute: whether each layer may have any compute and activation bits of the table, or
             float32, instead of those of ``settings``.
+        faster_inputs: whether static layers may have fewer bits of input where the table has what
+            those need of the weights; with ``any_compute`` they may.
 
     Raises:
         FormatError: the table is for another model.
@@ -101,14 +104,16 @@ def layer_candidates(
         row, pin = sensitivity.layer(layer.name), pins[layer.name]
         # No grids were tried of what is computed from step to step.
         free = any_compute and weights[layer.name].is_plain_product
-        kernels = _kernels(row, usual[layer.name], pin, free)
-        divergences = _weight_divergences(row)
+        kernels = _kernels(row, usual[layer.name], pin, free, faster_inputs)
+        divergences = {kernel: _weight_divergences(_weights(row, kernel)) for kernel in kernels}
         chosen = [pin.codec] if pin.codec else [w.codec for w in row.weights]
         if codecs and not pin.codec:
             chosen = [codec for codec in chosen if codec in codecs]
         requested[layer.name] = [
             Candidate(
-                choice, _of_codec(codec, divergences) / sharers.get(layer.name, 1) + kernels[kernel]
+                choice,
+                _of_codec(codec, divergences[kernel]) / sharers.get(layer.name, 1)
+                + kernels[kernel],
             )
             for codec in chosen
             for kernel in kernels
@@ -178,14 +183,21 @@ def _pins(settings: QuantizeSettings, layers: Sequence[Layer]) -> dict[str, _Pin
 
 
 def _kernels(
-    row: LayerSensitivity, usual: LayerChoice, pin: _Pin, any_compute: bool
+    row: LayerSensitivity, usual: LayerChoice, pin: _Pin, any_compute: bool, faster_inputs: bool
 ) -> dict[Kernel, float]:
     """The kernels that a layer may have, with the divergence caused by quantizing its input."""
     measured: dict[Kernel, float] = {(a.compute, a.bits): a.divergence for a in row.activations}
     if not any_compute:
         # Divergence that all candidates of a layer share does not affect the choice.
         kernel = (usual.compute, usual.activation_bits)
-        return {kernel: measured.get(kernel, 0.0)}
+        found = {kernel: measured.get(kernel, 0.0)}
+        if faster_inputs and usual.compute == "static" and pin.activation_bits is None:
+            found |= {
+                (each.compute, each.bits): each.divergence
+                for each in row.activations
+                if each.weights is not None and each.bits < usual.activation_bits
+            }
+        return found
     every: dict[Kernel, float] = {("float32", 8): 0.0, **measured}
     return {
         (compute, bits): divergence
@@ -205,11 +217,19 @@ def _choice(
         yield LayerChoice(compute, codec, bits, label.get(compute, "none"))
 
 
-def _weight_divergences(row: LayerSensitivity) -> dict[str, tuple[CodecChoice, float]]:
-    fitted = falling_with_bits(row.weights)
+def _weights(row: LayerSensitivity, kernel: Kernel) -> Sequence[WeightDivergence]:
+    """Divergences of the codecs with the levels that the kernel can multiply."""
+    own = (a.weights for a in row.activations if (a.compute, a.bits) == kernel)
+    return next((each for each in own if each is not None), row.weights)
+
+
+def _weight_divergences(
+    weights: Sequence[WeightDivergence],
+) -> dict[str, tuple[CodecChoice, float]]:
+    fitted = falling_with_bits(weights)
     return {
         str(weight.codec): (weight.codec, divergence)
-        for weight, divergence in zip(row.weights, fitted, strict=True)
+        for weight, divergence in zip(weights, fitted, strict=True)
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from quantkit.graph.plan import Compute
-from quantkit.planning.latency import LayerTimes
+from quantkit.planning.latency import LayerTimes, kernel_milliseconds, kernel_name
 from quantkit.structure.channel_paths import ChannelPath
 
 
@@ -39,15 +39,18 @@ class ChannelTimes:
         """
         return self._share(self.paths.get(layer), made) * self._share(self.read_by.get(layer), read)
 
-    def milliseconds(self, layer: str, compute: Compute, made: int, read: int) -> float:
+    def milliseconds(
+        self, layer: str, compute: Compute, made: int, read: int, activation_bits: int = 8
+    ) -> float:
         """Of the layer and of an equal share of what lies around the layers.
 
         The layer's own time is taken to be linear in its products. What its channels save on their
         way to the layer that reads them is an equal share of what all have saved in ``cut``.
         """
         before, after = self.whole.layers[layer], self.cut.layers.get(layer, {})
-        whole = before.get(compute, before["float32"])
-        fewer = after.get(compute, after.get("float32", whole))
+        kernel = kernel_name(compute, activation_bits)
+        whole = kernel_milliseconds(before, kernel)
+        fewer = kernel_milliseconds(after, kernel) if after else whole
         least = self.products(layer, self.counts.get(layer, 0), self._read_in_cut(layer))
         left = 0.0
         if least < 1.0:

@@ -145,6 +145,7 @@ def fast_model(
             times=times.whole,
             any_compute=any_compute,
             limit_ms=limit_ms if any_compute else None,
+            faster_inputs=True,
             fitting=request.analysis.fitting,
         )
 

@@ -18,7 +18,30 @@ LAYER_TIMES_SCHEMA = "quantkit.layer-times/1"
 #: Share of a processor above which other programs hardly disturb a measurement.
 UNDISTURBED = 0.9
 
-Milliseconds = Mapping[Compute, float]
+#: By kernel; see :func:`kernel_name`.
+Milliseconds = Mapping[str, float]
+
+# Static kernels for fewer bits.
+_FEWER_BITS = tuple(f"static/{bits}" for bits in range(1, 8))
+
+
+def kernel_name(compute: Compute, activation_bits: int = 8) -> str:
+    """What times call a kernel: its compute, or such as ``static/7`` for fewer bits of input.
+
+    >>> kernel_name("static", 7)
+    'static/7'
+    """
+    fewer = compute == "static" and activation_bits < 8
+    return f"{compute}/{activation_bits}" if fewer else compute
+
+
+def kernel_milliseconds(times: Milliseconds, kernel: str) -> float:
+    """Of one layer, whose input of few bits makes no difference where no times are known for it.
+
+    Without a kernel of that compute, it has the float one.
+    """
+    compute = kernel.partition("/")[0]
+    return next(times[each] for each in (kernel, compute, "float32") if each in times)
 
 
 @dataclass(frozen=True)
@@ -35,8 +58,9 @@ class LayerTimes:
         threads: inside one operator.
         clip_seconds: length of the clip that was run; 0 if unknown.
         runs: behind each median.
-        layers: time of the layer's own kernels, by layer and compute. A compute that the layer
-            cannot have is missing.
+        layers: time of the layer's own kernels, by layer and kernel. A compute that the layer
+            cannot have is missing. Fewer bits of its input are there only where they let it be
+            computed in another way, with what that takes around the layer.
         whole: time of the model by compute, with that compute for every layer that can have it.
         processor_share: share of the measuring time in which a measuring thread had a processor.
             Well below 1, other programs were running and the times of single layers are imprecise.
@@ -51,16 +75,16 @@ class LayerTimes:
     clip_seconds: float
     runs: int
     layers: Mapping[str, Milliseconds]
-    whole: Milliseconds
+    whole: Mapping[Compute, float]
     processor_share: float = 1.0
     reference_ms: float = 0.0
 
     def other(self, compute: Compute) -> float:
         """Time outside the layers' kernels if all layers that can have ``compute``."""
-        own = (times.get(compute, times["float32"]) for times in self.layers.values())
+        own = (kernel_milliseconds(times, compute) for times in self.layers.values())
         return max(0.0, self.whole[compute] - sum(own))
 
-    def milliseconds(self, layer: str, compute: Compute) -> float:
+    def milliseconds(self, layer: str, compute: Compute, activation_bits: int = 8) -> float:
         """Time of ``layer`` in a run: its kernels, and an equal share of :meth:`other`.
 
         The time of operators between layers, such as masks and activation functions, depends on the
@@ -77,7 +101,8 @@ class LayerTimes:
             raise InputError(
                 f"layer {layer} was not timed with compute {compute}, only with {', '.join(times)}"
             )
-        return times[compute] + self.other(compute) / len(self.layers)
+        own = kernel_milliseconds(times, kernel_name(compute, activation_bits))
+        return own + self.other(compute) / len(self.layers)
 
     def predicted(self, plan: Plan) -> float:
         """Predicted milliseconds per run of the model that ``plan`` describes.
@@ -90,18 +115,15 @@ class LayerTimes:
         """
         if plan.model_sha256:
             self.require_model(plan.model_sha256)
-        return sum(self.milliseconds(row.name, timed_as(row)) for row in plan.layers)
+        return sum(self.milliseconds(row.name, *timed_as(row)) for row in plan.layers)
 
     def scaled(self, factor: float) -> LayerTimes:
         """All times multiplied by ``factor``."""
 
-        def each(times: Milliseconds) -> dict[Compute, float]:
-            return {compute: factor * ms for compute, ms in times.items()}
-
         return replace(
             self,
-            layers={name: each(times) for name, times in self.layers.items()},
-            whole=each(self.whole),
+            layers={name: _times_as_long(times, factor) for name, times in self.layers.items()},
+            whole={compute: factor * each for compute, each in self.whole.items()},
             reference_ms=factor * self.reference_ms,
         )
 
@@ -158,7 +180,7 @@ class LayerTimes:
             clip_seconds=found.number("clip_seconds", limits=Range(0)),
             runs=found.whole("runs", limits=Range(0)),
             layers={name: _times(layers.child(name)) for name in layers.names()},
-            whole=_times(found.child("whole")),
+            whole=_wholes(found.child("whole")),
             processor_share=found.number("processor_share", limits=Range(0)),
             reference_ms=found.number("reference_ms", limits=Range(0))
             if found.has("reference_ms")
@@ -200,11 +222,13 @@ class RankTimes:
         whole = {}
         for compute in self.whole.whole:
             other = self.whole.other(compute) + added * self._of_one_more(compute)
-            own = (times.get(compute, times["float32"]) for times in layers.values())
+            own = (kernel_milliseconds(times, compute) for times in layers.values())
             whole[compute] = other + sum(own)
         return replace(self.whole, layers=layers, whole=whole)
 
-    def of_parts(self, name: str, ranks: Structure, compute: Compute) -> float:
+    def of_parts(
+        self, name: str, ranks: Structure, compute: Compute, activation_bits: int = 8
+    ) -> float:
         """Milliseconds of all parts of one layer, of what lies around it, and of what they add.
 
         Raises:
@@ -212,7 +236,8 @@ class RankTimes:
         """
         parts = self._parts(name, ranks)
         around = self.whole.other(compute) / len(self.whole.layers)
-        own = sum(times.get(compute, times["float32"]) for times in parts.values())
+        kernel = kernel_name(compute, activation_bits)
+        own = sum(kernel_milliseconds(times, kernel) for times in parts.values())
         return own + around + (len(parts) - 1) * self._of_one_more(compute)
 
     def _of_one_more(self, compute: Compute) -> float:
@@ -245,17 +270,17 @@ class RankTimes:
         (low, before), (high, after) = known[max(0, higher - 1)], known[max(1, higher)]
         share = (rank - low) / (high - low)
         return {
-            compute: max(
-                before[compute] * min(1.0, rank / low),
-                before[compute] + share * (after[compute] - before[compute]),
+            kernel: max(
+                before[kernel] * min(1.0, rank / low),
+                before[kernel] + share * (after[kernel] - before[kernel]),
             )
-            for compute in before
-            if compute in after
+            for kernel in before
+            if kernel in after
         }
 
 
 def _times_as_long(times: Milliseconds, factor: float) -> Milliseconds:
-    return {compute: factor * each for compute, each in times.items()}
+    return {kernel: factor * each for kernel, each in times.items()}
 
 
 def read_layer_times(path: Path) -> LayerTimes:
@@ -276,16 +301,25 @@ def write_layer_times(times: LayerTimes, path: Path) -> None:
     write_json(path, times.to_json())
 
 
-def timed_as(row: LayerPlan) -> Compute:
-    """The compute whose time applies to a layer.
+def timed_as(row: LayerPlan) -> tuple[Compute, int]:
+    """The compute, and bits of the input, whose time applies to a layer.
 
     Static grids finer than integer kernels support are computed by the float kernel.
     """
     emulated = row.activation_bits == 16 or row.codec == "int16"
-    return "float32" if row.compute == "static" and emulated else row.compute
+    if row.compute == "static" and emulated:
+        return "float32", 8
+    return row.compute, row.activation_bits or 8
 
 
-def _times(row: Fields) -> dict[Compute, float]:
+def _times(row: Fields) -> dict[str, float]:
+    names = (*COMPUTES, *_FEWER_BITS)
+    row.only(names)
+    row.value("float32")
+    return {name: row.number(name, limits=Range(0)) for name in names if row.has(name)}
+
+
+def _wholes(row: Fields) -> dict[Compute, float]:
     row.only(COMPUTES)
     row.value("float32")
     return {name: row.number(name, limits=Range(0)) for name in COMPUTES if row.has(name)}

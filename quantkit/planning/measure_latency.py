@@ -1,8 +1,9 @@
 """Measure the latency of each layer with each compute on this host.
 
-The model is quantized three times, each with one compute for all layers. Interleaved runs of the
-three give the total times. ONNX Runtime's profiler gives the share of each kernel. Nodes made for a
-layer have its name as a prefix, which assigns their kernels to it.
+The model is quantized three times, each with one compute for all layers, and again with fewer bits
+of all inputs where these let a layer be computed faster. Interleaved runs give the total times.
+ONNX Runtime's profiler gives the share of each kernel. Nodes made for a layer have its name as a
+prefix, which assigns their kernels to it.
 
 One thread is measured by processor time, which other programs on the host hardly change. The
 profiler measures wall time only, so its times are scaled to the processor time.
@@ -24,13 +25,17 @@ from quantkit.calibration.data import Calibration, CalibrationData
 from quantkit.codecs.catalogue import INT8
 from quantkit.disk.temporary import TemporaryFolder
 from quantkit.errors import CorpusError, InputError
+from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import locate_layers
+from quantkit.graph.operators import layer_weights
 from quantkit.graph.plan import Compute, Structure, structure_json
 from quantkit.graph.single_file import single_file
 from quantkit.planning.channel_times import ChannelTimes
-from quantkit.planning.latency import LayerTimes, RankTimes
+from quantkit.planning.latency import LayerTimes, RankTimes, kernel_name
 from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import QuantizeSettings
+from quantkit.quantization.kernels.eligibility import reason_to_stay_float
+from quantkit.quantization.kernels.fast_fir import faster_bits
 from quantkit.quantization.pipeline import quantize_model
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.runtime.interleaved import Effort, interleaved_seconds
@@ -93,11 +98,14 @@ def measure_layer_times(
     settings |= {"threads": threads, "runs": runs}
     if prepared.structure:
         settings |= {"structure": structure_json(prepared.structure)}
+    fewer_bits = _layers_of_fewer_bits(prepared)
+    if fewer_bits:
+        settings |= {"fewer_bits": {f"{bits}": names for bits, names in fewer_bits.items()}}
     shapes = {name: list(values.shape) for name, values in clip.items()}
     cache = AnalysisCache(cache_folder, model_sha256=digest, settings=settings | shapes)
     if (known := cache.get(_PART)) is not None:
         return LayerTimes.from_json(known)
-    layers, whole, processor_share, reference = _measured(prepared, clip, threads, runs)
+    layers, whole, processor_share, reference = _measured(prepared, clip, fewer_bits, threads, runs)
     times = LayerTimes(
         model_sha256=digest,
         host=host,
@@ -209,30 +217,54 @@ def milliseconds_of_files(paths: Sequence[Path], feeds: CalibrationData) -> list
     return _whole(paths, typical_clip(feeds), 1, _RUNS_OF_FILES)[0]
 
 
+def _layers_of_fewer_bits(prepared: PreparedModel) -> dict[int, list[str]]:
+    """Layers that fewer bits of their input let be computed in another way, by these bits."""
+    editor = GraphEditor(prepared.graph())
+    found: dict[int, list[str]] = {}
+    for name, placed in layer_weights(editor).items():
+        if not reason_to_stay_float(placed, "static"):
+            for bits in faster_bits(placed.editor, placed.node):
+                found.setdefault(bits, []).append(name)
+    return found
+
+
 def _measured(
-    source: PreparedModel, clip: Inputs, threads: int, runs: int
-) -> tuple[dict[str, dict[Compute, float]], dict[Compute, float], float, float]:
+    source: PreparedModel,
+    clip: Inputs,
+    fewer_bits: Mapping[int, Collection[str]],
+    threads: int,
+    runs: int,
+) -> tuple[dict[str, dict[str, float]], dict[Compute, float], float, float]:
     """Times of layers and of whole models, the processor share of the measurement, and the time of
     the float32 file."""
+    kernels: list[tuple[Compute, int]] = [(compute, 8) for compute in TIMED]
+    kernels += [("static", bits) for bits in fewer_bits]
     with TemporaryFolder("latency") as folder:
-        models = {compute: folder / f"{compute}.onnx" for compute in TIMED}
-        possible = {
-            compute: _write(source, path, compute, clip) for compute, path in models.items()
-        }
+        models = {each: folder / f"{each[0]}-{each[1]}.onnx" for each in kernels}
+        possible = {each: _write(source, path, *each, clip) for each, path in models.items()}
         medians, processor_share = _whole([source.source, *models.values()], clip, threads, runs)
-        reference, whole = medians[0], dict(zip(models, medians[1:], strict=True))
-        names = _names(source, possible["float32"])
+        reference, whole = medians[0], dict(zip(kernels, medians[1:], strict=True))
+        names = _names(source, possible["float32", 8])
         own = {}
-        for compute, path in models.items():
+        for each, path in models.items():
             taken = node_milliseconds(path, clip, threads=threads, runs=runs)
-            own[compute] = attribute(within(taken, whole[compute]), names)
-    layers = {
+            own[each] = attribute(within(taken, whole[each]), names)
+    layers: dict[str, dict[str, float]] = {
         name: {
-            compute: own[compute].get(name, 0.0) for compute in TIMED if name in possible[compute]
+            compute: own[compute, 8].get(name, 0.0)
+            for compute in TIMED
+            if name in possible[compute, 8]
         }
-        for name in possible["float32"]
+        for name in possible["float32", 8]
     }
-    return layers, whole, processor_share, reference
+    for bits, faster in fewer_bits.items():
+        others = [whole["static", b] - sum(own["static", b].values()) for b in (8, bits)]
+        # What has changed around these layers, such as transpositions, is theirs.
+        around = (others[1] - others[0]) / len(faster)
+        for name in faster:
+            milliseconds = own["static", bits].get(name, 0.0) + around
+            layers[name][kernel_name("static", bits)] = max(0.0, milliseconds)
+    return layers, {compute: whole[compute, 8] for compute in TIMED}, processor_share, reference
 
 
 def typical_clip(feeds: Iterable[tuple[str, Inputs]]) -> Inputs:
@@ -290,11 +322,11 @@ def _owner(node: str, layers: Mapping[str, str]) -> str | None:
 
 
 def _write(
-    source: PreparedModel, destination: Path, compute: Compute, clip: Inputs
+    source: PreparedModel, destination: Path, compute: Compute, bits: int, clip: Inputs
 ) -> tuple[str, ...]:
     """Quantize with one compute; returns the names of the layers that have it, in order."""
     # Float layers get a codec too: else nothing is quantized, and the passes are not run.
-    settings = QuantizeSettings(compute, compute=compute, codec=INT8)
+    settings = QuantizeSettings(compute, compute=compute, codec=INT8, activation_bits=bits)
     # The numbers do not matter.
     fitting = PtqSettings(rounding="nearest", bias_correction=False)
     result = quantize_model(source, destination, settings, [("clip", dict(clip))], fitting=fitting)

@@ -100,6 +100,7 @@ class Planner:
         codecs: Sequence[CodecChoice] = (),
         times: LayerTimes | None = None,
         any_compute: bool = False,
+        faster_inputs: bool = False,
         kernels: Mapping[str, InputKernel] | None = None,
         fitting: PtqSettings | None = None,
     ) -> Planner:
@@ -107,6 +108,7 @@ class Planner:
 
         Args:
             any_compute: whether the compute of each layer without a rule is chosen, too.
+            faster_inputs: see :func:`~quantkit.planning.candidates.layer_candidates`.
             kernels: of layers that do not get their usual one; see :func:`planner_within`.
         """
         # Without exceptions, so that the graph is prepared for every candidate.
@@ -122,7 +124,12 @@ class Planner:
         sensitivity.require_model(prepared.sha256)
         settings = with_kernels(settings, kernels or {})
         candidates = layer_candidates(
-            assigned, sensitivity, settings, codecs=codecs, any_compute=any_compute
+            assigned,
+            sensitivity,
+            settings,
+            codecs=codecs,
+            any_compute=any_compute,
+            faster_inputs=faster_inputs,
         )
         sizes = SizeModel(prepared, settings, assigned)
         layers = {layer.name: layer for layer in assigned.layers}
@@ -130,7 +137,7 @@ class Planner:
         def milliseconds(name: str, choice: LayerChoice) -> float:
             if times is None:
                 return 0.0
-            return times.milliseconds(name, timed_as(row_of(layers[name], choice)))
+            return times.milliseconds(name, *timed_as(row_of(layers[name], choice)))
 
         options = {
             name: [
@@ -318,6 +325,7 @@ def planner_within(
     codecs: Sequence[CodecChoice] = (),
     times: LayerTimes | None = None,
     any_compute: bool = False,
+    faster_inputs: bool = False,
     limit_ms: float | None = None,
     max_input_divergence: float | None = None,
     fitting: PtqSettings | None = None,
@@ -329,6 +337,7 @@ def planner_within(
     Args:
         any_compute: whether the compute of each layer without a rule is chosen; then the inputs
             need no care of their own.
+        faster_inputs: see :func:`~quantkit.planning.candidates.layer_candidates`.
         limit_ms: per run; finer kernels that cannot keep to it are not taken.
         max_input_divergence: what integer inputs may cost together, in nats per frame. Layers
             without a rule get finer kernels until they keep to it; see
@@ -345,6 +354,7 @@ def planner_within(
             codecs=codecs,
             times=times,
             any_compute=any_compute,
+            faster_inputs=faster_inputs,
             kernels=kernels,
             fitting=fitting,
         )

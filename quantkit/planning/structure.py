@@ -27,7 +27,8 @@ from dataclasses import dataclass, field, replace
 
 from quantkit.calibration.data import CalibrationData
 from quantkit.errors import InputError
-from quantkit.graph.plan import Compute, Structure
+from quantkit.graph.plan import Structure
+from quantkit.planning.candidates import Kernel
 from quantkit.planning.channel_times import ChannelTimes
 from quantkit.planning.latency import LayerTimes, RankTimes
 from quantkit.planning.optimal import Planner
@@ -46,16 +47,17 @@ class Structured:
     Args:
         model: the same model where it needs none.
         divergence: of the structure alone, in nats per frame, as if layers did not interact.
-        computes: of its layers, that were reckoned with; empty where there is no structure.
+        kernels: of its layers, that were reckoned with: compute and bits of the input. Empty where
+            there is no structure.
     """
 
     model: PreparedModel
     divergence: float
-    computes: Mapping[str, Compute] = field(default_factory=dict)
+    kernels: Mapping[str, Kernel] = field(default_factory=dict)
 
     def milliseconds(self, times: LayerTimes) -> float:
         """What it takes by the times of its own layers."""
-        return sum(times.milliseconds(name, each) for name, each in self.computes.items())
+        return sum(times.milliseconds(name, *each) for name, each in self.kernels.items())
 
 
 def choose_structure(
@@ -115,14 +117,14 @@ def choose_structure(
         )
     structure = {n: each.structure for n, each in solution.options.items() if each.structure}
     lost = (_divergence(sensitivity, name, each) for name, each in structure.items())
-    computes = {
-        part: option.choice.compute
+    kernels = {
+        part: (option.choice.compute, option.choice.activation_bits)
         for name, option in solution.options.items()
         if not option.is_gone and not option.is_mean
         for part in _parts(name, option, times)
     }
     made = planner.source.structured(structure, feeds)
-    return Structured(made, sum(lost), computes)
+    return Structured(made, sum(lost), kernels)
 
 
 def _parts(name: str, option: Option, times: RankTimes) -> tuple[str, ...]:
@@ -150,14 +152,15 @@ def _of_ranks(
             continue
         parts = layer.parts(name, ranks)
         for option in whole:
-            compute = option.choice.compute
+            choice = option.choice
+            taken = times.of_parts(name, ranks, choice.compute, choice.activation_bits)
             found.append(
                 replace(
                     option,
                     divergence=divergence + len(parts) * option.divergence,
                     bytes=int(option.bytes * layer.products(ranks))
                     + (len(parts) - 1) * _BYTES_OF_A_LAYER,
-                    milliseconds=times.of_parts(name, ranks, compute),
+                    milliseconds=taken,
                     structure=ranks,
                 )
             )
@@ -178,13 +181,16 @@ def _of_channels(
                 continue
             products = times.products(name, makes, reads)
             for option in whole:
-                compute = option.choice.compute
+                choice = option.choice
+                taken = times.milliseconds(
+                    name, choice.compute, makes, reads, choice.activation_bits
+                )
                 found.append(
                     replace(
                         option,
                         divergence=divergence + option.divergence,
                         bytes=int(option.bytes * products),
-                        milliseconds=times.milliseconds(name, compute, makes, reads),
+                        milliseconds=taken,
                         structure=Structure(channels=makes) if makes else None,
                         reads=reads,
                     )

@@ -11,7 +11,7 @@ import onnx
 
 from quantkit.arrays import FloatArray
 from quantkit.calibration.observations import Observations
-from quantkit.codecs.catalogue import CodecChoice
+from quantkit.codecs.catalogue import INT8, CodecChoice
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.layers import Layer
 from quantkit.graph.operators import LayerWeight, layer_weights, node_weights
@@ -21,7 +21,7 @@ from quantkit.quantization.choices.settings import LayerChoice
 from quantkit.quantization.choices.target_cpu import largest_levels
 from quantkit.quantization.encodings import Encodings
 from quantkit.quantization.kernels.eligibility import reason_to_stay_float, reason_to_stay_plain
-from quantkit.quantization.kernels.fast_fir import summed_weights
+from quantkit.quantization.kernels.fast_fir import faster_bits, summed_weights
 from quantkit.quantization.tied_weights import shared_weights
 from quantkit.quantization.weights import quantized_weight, require_constant
 
@@ -184,6 +184,25 @@ class CandidateWeights:
             integer = [name for name, choice in choices.items() if choice.multiplies_bytes]
         summed = summed_weights(self._placed, choices or {})
         return largest_levels(self.fitting.target_cpu, integer, set(self._groups.values()), summed)
+
+    def faster_bits(self, name: str) -> tuple[int, ...]:
+        """Bits of the input of layer ``name`` of which each lets it be computed faster, falling."""
+        placed = self._placed[name]
+        return (
+            ()
+            if reason_to_stay_float(placed, "static")
+            else faster_bits(placed.editor, placed.node)
+        )
+
+    def level_summed(self, name: str, bits: int) -> int | None:
+        """The largest level of a layer whose kernel adds up weights for an input of ``bits``.
+
+        None: there is no such kernel, and levels are those of :meth:`largest_levels`.
+        """
+        choice = {name: LayerChoice("static", INT8, bits, "min-max")}
+        if not summed_weights(self._placed, choice):
+            return None
+        return self.largest_levels(choice)[name]
 
     def stored_by(
         self, layer: FloatLayer, codec: CodecChoice, largest_level: int | None

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
 
+import numpy as np
 import onnx
 
 from quantkit.arrays import Array
@@ -98,15 +99,26 @@ def measure_divergence(
         CorpusError: there is no clip.
         OutputError: no room for temporary files.
     """
-    parts = (cache or AnalysisCache(None)).within(
-        {"divergence": settings.to_json(), "fitting": fitting.to_json()}
-    )
+    weights = CandidateWeights(model, layers, observations, fitting, encodings)
+    parts = {
+        # What is no different for a layer need not be measured again.
+        faster: (cache or AnalysisCache(None)).within(
+            {
+                "divergence": replace(settings, faster_inputs=faster).to_json(),
+                "fitting": fitting.to_json(),
+            }
+        )
+        for faster in (False, True)
+    }
+    part_of = {
+        layer.name: parts[settings.faster_inputs and bool(weights.faster_bits(layer.name))]
+        for layer in layers
+    }
     found: dict[str, Divergences] = {}
     for layer in layers:
-        if (document := parts.get(layer.name)) is not None:
+        if (document := part_of[layer.name].get(layer.name)) is not None:
             found[layer.name] = _from_json(document)
     if len(found) < len(layers):
-        weights = CandidateWeights(model, layers, observations, fitting, encodings)
         wanted = effort_for(settings, layers, feeds)
         clips = feeds.only(wanted.clips)
         output = posterior_output(model)
@@ -139,7 +151,7 @@ def measure_divergence(
                     progress("divergence", done / len(layers))
                 found[layer.name] = pass_.measure(layer, found)
                 malloc_trim()
-                parts.put(layer.name, _to_json(found[layer.name]))
+                part_of[layer.name].put(layer.name, _to_json(found[layer.name]))
     return {layer.name: found[layer.name] for layer in layers}
 
 
@@ -197,7 +209,8 @@ class _Pass:
         weights = None if leader in found else self._start_weights(trial, target)
         activations = self._start_activations(trial, target, grids)
         shown = found[leader][0] if weights is None else self._finish_weights(*weights)
-        return shown, self._finish_activations([each.result() for each in activations])
+        grids_shown = self._finish_activations([each.result() for each in activations])
+        return shown, tuple(self._with_levels(trial, target, shown, each) for each in grids_shown)
 
     def skip(self, layer: Layer) -> None:
         """Go past ``layer``, which was measured before."""
@@ -269,12 +282,15 @@ class _Pass:
         if not layer.placed.is_plain_product:
             return []
         computes: tuple[Compute, ...] = ("static", "dynamic")
-        return [
+        found = [
             (compute, bits)
             for compute in computes
             if not reason_to_stay_float(layer.placed, compute)
             for bits in self.settings.activation_bits
         ]
+        if self.settings.faster_inputs:
+            found += [("static", bits) for bits in self.weights.faster_bits(layer.name)]
+        return list(dict.fromkeys(found))
 
     def _start_activations(
         self, trial: LayerTrial, layer: FloatLayer, grids: Sequence[tuple[Compute, int]]
@@ -312,6 +328,43 @@ class _Pass:
             else replace(each, divergence=interpolate(each.noise, points))
             for each in found
         )
+
+    def _with_levels(
+        self,
+        trial: LayerTrial,
+        layer: FloatLayer,
+        shown: Sequence[WeightDivergence],
+        grid: ActivationDivergence,
+    ) -> ActivationDivergence:
+        """``grid`` with what codecs do with the levels that its kernel can add up.
+
+        Only the noise of these is found, on some of the output channels.
+        """
+        if grid.compute != "static":
+            return grid
+        level = self.weights.level_summed(layer.name, grid.bits)
+        if level is None:
+            return grid
+        part = layer.sampled(_SAMPLED_CHANNELS)
+        power = sum(trial.power(clip, part.channels) for clip in self._clips)
+        points = [(each.noise, each.divergence) for each in shown if each.measured]
+
+        def fewer(before: WeightDivergence) -> WeightDivergence:
+            usual, limited, same = 0.0, 0.0, True
+            for fold in self.folds:
+                one = fold.weights.stored_by(part, before.codec, self.limits.get(layer.name))
+                other = fold.weights.stored_by(part, before.codec, level)
+                same = same and np.array_equal(one, other)
+                for clip in fold.clips:
+                    usual += trial.error_of(clip, part, one).error
+                    limited += trial.error_of(clip, part, other).error
+            if same or power <= 0.0:
+                return before
+            noise = before.noise * limited / usual if usual > 0.0 else limited / power
+            divergence = interpolate(noise, points)
+            return WeightDivergence(before.codec, divergence, noise, measured=False)
+
+        return replace(grid, weights=tuple(self.pool.map(fewer, shown)))
 
     def _static_bounds(self, trial: LayerTrial, layer: FloatLayer) -> Range:
         """The calibrated range of the input of ``layer``, or else that of these clips."""

@@ -64,6 +64,8 @@ class DivergenceSettings:
         candidates: codecs for the weights.
         activation_bits: grids for the input of layers that integer kernels could compute; static
             and dynamic each.
+        faster_inputs: whether to try, too, static grids of so few bits that a layer is computed
+            with fewer products; see :mod:`quantkit.quantization.kernels.fast_fir`.
         weighting: of the frames; see :func:`~quantkit.sensitivity.posteriors.frame_weights`.
         probes: candidates per layer that are really run; the others are interpolated on their
             noise. None: as many as the model's size lets one afford, which is all of at most 3 bits
@@ -79,6 +81,7 @@ class DivergenceSettings:
 
     candidates: tuple[CodecChoice, ...] = CANDIDATES
     activation_bits: tuple[int, ...] = (8,)
+    faster_inputs: bool = False
     weighting: Weighting = "spoken"
     probes: int | None = None
     seconds: float | None = None
@@ -123,6 +126,7 @@ class DivergenceSettings:
         return {
             "candidates": [str(codec) for codec in self.candidates],
             "activation_bits": list(self.activation_bits),
+            **({"faster_inputs": True} if self.faster_inputs else {}),
             "weighting": self.weighting,
             "probes": self.probes,
             "seconds": self.seconds,

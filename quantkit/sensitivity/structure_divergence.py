@@ -91,7 +91,9 @@ def measure_structures(
         ModelError, CorpusError, OutputError: see
             :func:`~quantkit.sensitivity.divergence.measure_divergence`.
     """
-    parts = (cache or AnalysisCache(None)).within({"structures": settings.to_json()})
+    # Which grids are tried makes no difference to this.
+    asked = replace(settings, faster_inputs=False).to_json()
+    parts = (cache or AnalysisCache(None)).within({"structures": asked})
     paths = channel_paths(model)
     read = {paths[name].consumer: paths[name] for name in channels}
     tried = [layer.name for layer in layers if layer.name in seen or layer.name in read]

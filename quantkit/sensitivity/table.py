@@ -78,12 +78,16 @@ class ActivationDivergence:
         compute: ``static`` for a calibrated grid, ``dynamic`` for one found clip by clip.
         bits: of the grid.
         divergence, noise: see :class:`WeightDivergence`.
+        weights: what codecs do whose levels fit the kernel for so few bits, which adds up weights
+            before it multiplies; see :mod:`quantkit.quantization.kernels.fast_fir`. None: as with
+            any other kernel.
     """
 
     compute: Compute
     bits: int
     divergence: float
     noise: float
+    weights: tuple[WeightDivergence, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form of the file."""
@@ -92,6 +96,7 @@ class ActivationDivergence:
             "bits": self.bits,
             "divergence": self.divergence,
             "noise": self.noise,
+            **({} if self.weights is None else {"weights": [w.to_json() for w in self.weights]}),
         }
 
     @classmethod
@@ -106,6 +111,9 @@ class ActivationDivergence:
             row.whole("bits", limits=Range(1)),
             row.number("divergence", limits=_ERROR, finite=False),
             row.number("noise", limits=_NOISE, finite=False),
+            tuple(map(WeightDivergence.from_json, row.children("weights")))
+            if row.has("weights")
+            else None,
         )
 
 

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from quantkit.arrays import Doubles, FloatArray
@@ -90,7 +91,11 @@ class Selection:
 
     def fewer(self, count: int) -> FewerInputs:
         """The layer that reads the ``count`` most needed channels."""
-        kept = np.sort(self.order[:count])
+        return self.keeping(self.order[:count])
+
+    def keeping(self, channels: npt.ArrayLike) -> FewerInputs:
+        """The layer that reads these channels."""
+        kept = np.sort(np.asarray(channels))
         left = np.setdiff1d(np.arange(len(self._mean)), kept)
         with threadpool_limits(1, user_api="blas"):
             chosen = self._covariance[np.ix_(kept, kept)]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from onnx import numpy_helper
 
+from quantkit.calibration.data import CalibrationData
 from quantkit.disk.files import sha256_of, write_json
 from quantkit.errors import CorpusError, FormatError, InputError
 from quantkit.graph.artifact import save_model
+from quantkit.graph.info import ArtifactInfo
 from quantkit.graph.plan import Plan
 from quantkit.planning import latency, measure_latency
 from quantkit.planning.latency import LayerTimes, read_layer_times, write_layer_times
@@ -21,9 +24,11 @@ from quantkit.planning.measure_latency import (
     within,
 )
 from quantkit.quantization.choices.settings import LayerRule, QuantizeSettings
+from quantkit.quantization.kernels import fast_fir
 from quantkit.quantization.prepare import prepare
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.structure.channel_paths import channel_paths
+from tests.quantization.kernels.test_fast_fir import CLIPS, two_convolutions
 
 TIMES = LayerTimes(
     model_sha256="ab" * 32,
@@ -209,3 +214,37 @@ def test_times_with_fewer_channels_are_of_half_of_them(source: Path, clips) -> N
     assert found.counts == {name: paths[name].count(0.5)}
     assert found.cut.layers.keys() == whole.layers.keys()
     assert measure_channel_times(source, clips, [], whole).cut == whole
+
+
+def test_a_kernel_for_fewer_bits_has_a_time_of_its_own_only_where_it_is_another() -> None:
+    second = {**TIMES.layers["second"], "static/7": 1.5}
+    times = replace(TIMES, layers={**TIMES.layers, "second": second})
+    assert times.milliseconds("second", "static", 7) == pytest.approx(1.5 + 0.25)
+    assert times.milliseconds("second", "static", 6) == times.milliseconds("second", "static")
+    assert times.milliseconds("second", "dynamic", 7) == times.milliseconds("second", "dynamic")
+    assert LayerTimes.from_json(times.to_json()) == times
+    assert times.scaled(2.0).layers["second"]["static/7"] == 3.0
+    with pytest.raises(InputError, match="not timed with compute static"):
+        times.milliseconds("first", "static", 7)
+
+
+def test_times_name_no_kernel_that_there_is_not() -> None:
+    document = TIMES.to_json()
+    document["layers"]["second"]["static/9"] = 1.0
+    with pytest.raises(FormatError, match="static/9"):
+        LayerTimes.from_json(document)
+
+
+@pytest.mark.slow
+def test_layers_that_fewer_bits_make_faster_are_timed_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fast_fir, "_FEWEST_WEIGHTS", 2000)
+    monkeypatch.setattr(fast_fir, "_FEWEST_TAPS", 2)
+    path = tmp_path / "float32.onnx"
+    save_model(two_convolutions(), path)
+    times = measure_layer_times(path, CalibrationData(CLIPS, ArtifactInfo()), runs=3)
+    kernels = {name: set(row) - {"float32", "dynamic"} for name, row in times.layers.items()}
+    assert kernels.pop("long") == {"static", "static/7", "static/6"}
+    assert all(each <= {"static"} for each in kernels.values())
+    assert set(times.whole) == {"float32", "static", "dynamic"}

@@ -243,3 +243,61 @@ def test_more_bits_of_a_codec_are_never_predicted_to_be_worse() -> None:
     assert fitted == pytest.approx([2e-3, 1.0, 2e-3, 1e-5])
     calm = measured(("bitplane:2", 0.5), ("bitplane:3", 0.2), ("bitplane:3,grid=midrise", 0.9))
     assert falling_with_bits(calm) == pytest.approx([0.5, 0.2, 0.9])
+
+
+def with_faster_inputs(table: Sensitivity, name: str, factor: float) -> Sensitivity:
+    """Layer ``name`` may have 7 bits of input, which add ``factor`` times what 8 do; its codecs
+    then lose twice as much."""
+    rows = []
+    for row in table.layers:
+        if row.name == name:
+            eight = row.activations[0]
+            codecs = tuple(replace(w, divergence=2 * w.divergence) for w in row.weights)
+            seven = replace(eight, bits=7, divergence=factor * eight.divergence, weights=codecs)
+            row = replace(row, activations=(*row.activations, seven))
+        rows.append(row)
+    return replace(table, layers=tuple(rows))
+
+
+def test_fewer_bits_of_input_are_chosen_where_a_latency_needs_them(source, sensitivity) -> None:
+    name = "layer3.conv"
+    table = with_faster_inputs(sensitivity, name, 2.0)
+    times = synthetic_times(sensitivity)
+    own = dict(times.layers[name])
+    own["static/7"] = own["static"] / 2
+    times = replace(times, layers={**times.layers, name: own})
+    static = settings(compute="static")
+
+    def bits(limit_ms: float | None, **options) -> dict[str, int]:
+        planner = Planner.of(source, table, static, times=times, **options)
+        best = planner.best(10_000_000, limit_ms)
+        assert limit_ms is None or times.predicted(best.plan) <= limit_ms + 1e-9
+        return {row.name: row.activation_bits for row in best.plan.layers}
+
+    slow = times.whole["static"]
+    assert set(bits(slow, faster_inputs=True).values()) == {8}
+    fewer = bits(slow - 0.1, faster_inputs=True)
+    assert fewer.pop(name) == 7
+    assert set(fewer.values()) == {8}
+    with pytest.raises(InputError, match="no choice of kernels runs in"):
+        bits(slow - 0.1)
+    # Whoever sets the bits of a layer has them.
+    pinned = replace(static, rules=(LayerRule(name, activation_bits=8),))
+    planner = Planner.of(source, table, pinned, times=times, faster_inputs=True)
+    assert planner.estimate(10_000_000, slow - 0.1) is None
+
+
+def test_codecs_of_a_layer_with_fewer_bits_of_input_are_those_that_fit(source, sensitivity) -> None:
+    name = "layer3.conv"
+    table = with_faster_inputs(sensitivity, name, 2.0)
+    candidates = layer_candidates(
+        prepare(source, "static-int8"), table, settings(compute="static"), faster_inputs=True
+    )[name]
+    by_choice = {
+        (str(each.choice.codec), each.choice.activation_bits): each.divergence
+        for each in candidates
+    }
+    eight = sensitivity.layer(name).activations[0].divergence
+    for codec in CODECS:
+        seven = by_choice[str(codec), 7] - 2 * eight
+        assert seven == pytest.approx(2 * (by_choice[str(codec), 8] - eight))

@@ -37,7 +37,7 @@ from quantkit.quantization.kernels.emitter import Emitter
 
 # Of the layer, from which the products that are saved outweigh the sums, and taps of a filter that
 # is halved.
-_FEWEST_WEIGHTS = 1 << 22
+_FEWEST_WEIGHTS = 3 << 20
 _FEWEST_TAPS = 4
 _MOST_HALVINGS = 2
 _TO_THE_END = np.iinfo(np.int64).max
@@ -60,6 +60,16 @@ def halvings(editor: GraphEditor, node: onnx.NodeProto, bits: int) -> int:
     while possible > 0 and (shape[2] % 2**possible or shape[2] < _FEWEST_TAPS * 2**possible):
         possible -= 1
     return max(0, possible)
+
+
+def faster_bits(editor: GraphEditor, node: onnx.NodeProto) -> tuple[int, ...]:
+    """Bits of the input of ``node`` below 8 of which each halves its filters once more, falling.
+
+    Args:
+        node: a layer of the float graph.
+    """
+    fewer = range(7, 7 - _MOST_HALVINGS, -1)
+    return tuple(b for b in fewer if halvings(editor, node, b) > halvings(editor, node, b + 1))
 
 
 def summed_weights(

@@ -22,7 +22,12 @@ from quantkit.quantization.choices.presets import preset
 from quantkit.quantization.choices.settings import LayerRule
 from quantkit.quantization.kernels import fast_fir
 from quantkit.quantization.kernels.emitter import Emitter
-from quantkit.quantization.kernels.fast_fir import Operands, fast_filter, halvings
+from quantkit.quantization.kernels.fast_fir import (
+    Operands,
+    fast_filter,
+    faster_bits,
+    halvings,
+)
 from quantkit.quantization.pipeline import QuantizeResult
 from quantkit.quantization.storage import stored_layers
 from quantkit.runtime.hosts import hosts_of
@@ -237,3 +242,13 @@ def test_small_layers_are_not_worth_it():
     editor = GraphEditor(two_convolutions())
     long = next(node for node in editor.nodes if node.name == "long")
     assert halvings(editor, long, 6) == 0
+
+
+@pytest.mark.parametrize(
+    ("attributes", "taps", "bits"),
+    [({}, 8, (7, 6)), ({}, 6, (7,)), ({}, 5, ()), ({"strides": [2]}, 8, ())],
+)
+def test_fewer_bits_count_only_where_they_halve_the_filters_again(small, attributes, taps, bits):
+    editor = GraphEditor(two_convolutions(taps, **attributes))
+    long = next(node for node in editor.nodes if node.name == "long")
+    assert faster_bits(editor, long) == bits
