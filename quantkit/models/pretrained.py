@@ -44,6 +44,13 @@ _LOGGER = logging.getLogger(__name__)
 _LANGUAGE_MODEL = "language_model"
 # Hertz, where no file says it.
 _SAMPLE_RATE = 16_000
+# What is exported in another way; told from the ``model_type``.
+_OF_SEVERAL_GRAPHS = (
+    "MoonshineForConditionalGeneration",
+    "ParakeetForRNNT",
+    "ParakeetForTDT",
+    "WhisperForConditionalGeneration",
+)
 # Used in training only; models are saved with and without it.
 _FOR_TRAINING = "masked_spec_embed"
 
@@ -153,7 +160,8 @@ def _architecture(config: dict[str, Any], origin: Path) -> Architecture:
             return architecture
     found = ", ".join(names) or f"model_type {config.get('model_type')!r}, no architectures"
     raise CheckpointError(
-        f"{origin}: unknown architecture ({found}); known: {', '.join(architecture_names())}"
+        f"{origin}: unknown architecture ({found}); known: "
+        f"{', '.join(sorted((*architecture_names(), *_OF_SEVERAL_GRAPHS)))}"
     )
 
 
