@@ -36,7 +36,6 @@ from quantkit.models.quiet import quiet_transformers
 from quantkit.models.settings import count_of
 from quantkit.models.tensor_shapes import require_fitting
 from quantkit.models.vocabulary import class_names, ctc_labels
-from quantkit.tasks.names import CTC
 from quantkit.text.labels import Labels
 
 _LOGGER = logging.getLogger(__name__)
@@ -121,7 +120,7 @@ def load_pretrained(folder: Path, language: str = "") -> Pretrained:
     # Checked before the weights, which take longer.
     labels: Labels | None = None
     classes: tuple[str, ...] = ()
-    is_ctc = architecture.task == CTC
+    is_ctc = architecture.model is architecture.family.ctc
     if (folder / _LANGUAGE_MODEL).is_dir():
         _LOGGER.warning(
             "%s has a language model in %s, which is no part of the artifact: an .arpa in there "
