@@ -53,6 +53,7 @@ TASK_EXCEPTIONS: Mapping[str, str] = {
 #: Files that may name an operator, and why.
 OPERATOR_EXCEPTIONS: Mapping[str, str] = {
     "finetuning/operators.py": "computes each operator in PyTorch",
+    "models/layers/transducer.py": "traces an LSTM as the operator that it becomes",
     "graph/merged_decoder.py": "gathers the log-probabilities at some positions",
     "quantization/equalize/attention.py": "matches attention: a product of two activations",
     "quantization/kernels/embedding.py": "emits the look-ups of rows and of their scales",

@@ -236,7 +236,7 @@ class TestFamily:
 
         with pytest.raises(
             CheckpointError,
-            match=r"unknown architecture \(UniSpeechSatForCTC\); known: HubertForCTC",
+            match=r"unknown architecture \(UniSpeechSatForCTC\); known: Data2VecAudioForCTC",
         ):
             load_pretrained(checkpoint)
 

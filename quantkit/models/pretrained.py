@@ -36,7 +36,6 @@ from quantkit.models.quiet import quiet_transformers
 from quantkit.models.settings import count_of
 from quantkit.models.tensor_shapes import require_fitting
 from quantkit.models.vocabulary import class_names, ctc_labels
-from quantkit.tasks.names import CTC
 from quantkit.text.labels import Labels
 
 _LOGGER = logging.getLogger(__name__)
@@ -44,6 +43,13 @@ _LOGGER = logging.getLogger(__name__)
 _LANGUAGE_MODEL = "language_model"
 # Hertz, where no file says it.
 _SAMPLE_RATE = 16_000
+# What is exported in another way; told from the ``model_type``.
+_OF_SEVERAL_GRAPHS = (
+    "MoonshineForConditionalGeneration",
+    "ParakeetForRNNT",
+    "ParakeetForTDT",
+    "WhisperForConditionalGeneration",
+)
 # Used in training only; models are saved with and without it.
 _FOR_TRAINING = "masked_spec_embed"
 
@@ -114,7 +120,7 @@ def load_pretrained(folder: Path, language: str = "") -> Pretrained:
     # Checked before the weights, which take longer.
     labels: Labels | None = None
     classes: tuple[str, ...] = ()
-    is_ctc = architecture.task == CTC
+    is_ctc = architecture.model is architecture.family.ctc
     if (folder / _LANGUAGE_MODEL).is_dir():
         _LOGGER.warning(
             "%s has a language model in %s, which is no part of the artifact: an .arpa in there "
@@ -153,7 +159,8 @@ def _architecture(config: dict[str, Any], origin: Path) -> Architecture:
             return architecture
     found = ", ".join(names) or f"model_type {config.get('model_type')!r}, no architectures"
     raise CheckpointError(
-        f"{origin}: unknown architecture ({found}); known: {', '.join(architecture_names())}"
+        f"{origin}: unknown architecture ({found}); known: "
+        f"{', '.join(sorted((*architecture_names(), *_OF_SEVERAL_GRAPHS)))}"
     )
 
 

@@ -68,7 +68,7 @@ def test_metadata_describe_the_model(exported: Exported) -> None:
     assert (info.task, info.licence, info.fused) == ("moonshine", "mit", True)
     assert info.frontend == WaveformFrontend(16_000, 895)
     assert info.labels is not None
-    assert info.labels.decode([1, 11, 6, 17]) == " stopeA"
+    assert info.labels.decode([1, 11, 6, 17]) == "stopeA"
     assert len(info.labels) == len(PIECES) + 3
     assert [role.role for role in graph_roles(exported.path)] == ["encoder", "decoder"]
 

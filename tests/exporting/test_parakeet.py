@@ -13,6 +13,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from safetensors.torch import save_file  # noqa: E402
+
 import quantkit  # noqa: E402
 from quantkit.audio.nemo_frontend import NemoFrontend  # noqa: E402
 from quantkit.disk.files import sha256_of  # noqa: E402
@@ -205,6 +207,34 @@ class TestRefusals:
         config["encoder_config"]["hidden_size"] = 10**9
         (folder / "config.json").write_text(json.dumps(config))
         assert "hidden_size must be a whole number" in self.refused(folder)
+
+
+def test_an_adapter_is_merged_into_a_transducer(tmp_path: Path) -> None:
+    base = save(tmp_path / "base", tiny("ParakeetForTDT"))
+    name = "encoder.layers.0.feed_forward1.linear1"
+    generator = torch.Generator().manual_seed(0)
+    first, second = torch.randn(2, 32, generator=generator), torch.randn(48, 2, generator=generator)
+    prefix = f"base_model.model.{name}.lora"
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    save_file(
+        {f"{prefix}_A.weight": first, f"{prefix}_B.weight": second},
+        adapter / "adapter_model.safetensors",
+    )
+    config = {
+        "peft_type": "LORA",
+        "r": 2,
+        "lora_alpha": 4,
+        "base_model_name_or_path": str(base),
+    }
+    (adapter / "adapter_config.json").write_text(json.dumps(config))
+    export_source(str(adapter), tmp_path / "ours.onnx", ExportOptions())
+    merged = tiny("ParakeetForTDT")
+    with torch.no_grad():
+        merged.get_parameter(f"{name}.weight").add_(2.0 * second @ first)
+    expected = [said_by_transformers(merged, clip) for clip in CLIPS]
+    assert written(tmp_path / "ours.onnx", CLIPS) == expected
+    assert expected != [said_by_transformers(tiny("ParakeetForTDT"), clip) for clip in CLIPS]
 
 
 def test_durations_that_skip_a_number_are_refused(tmp_path: Path) -> None:
