@@ -15,6 +15,7 @@ from quantkit.codecs.codebook import Codebook, Ternary
 from quantkit.codecs.grouped import Grouped
 from quantkit.codecs.native import Native
 from quantkit.codecs.plain import Float16, Float32, Int8, Int16
+from quantkit.codecs.rice import Rice
 from quantkit.codecs.sparse import Sparse
 from quantkit.codecs.tiered import Tiered
 from quantkit.errors import InputError
@@ -27,6 +28,7 @@ _SIZED: Mapping[str, Callable[..., Codec]] = MappingProxyType(
         "native": Native,
         "codebook": Codebook,
         "grouped": Grouped,
+        "rice": Rice,
         "sparse": Sparse,
         "tiered": Tiered,
         "blocks": Blocks,

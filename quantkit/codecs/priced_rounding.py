@@ -1,0 +1,290 @@
+"""Rounding that weighs the error of a level against the bits that it takes.
+
+With evenly spaced levels in steps of Δ and a code that gives level q the length ℓ(q), error and
+bits together, D + λR, are least if each weight takes the level that minimises
+
+    Λₖ Δ² (r − q)² + λ ℓ(q),
+
+where r is the weight in steps and Λₖ what a squared error in column k costs: entropy-constrained
+quantization (Chou, Lookabaugh and Gray, "Entropy-constrained vector quantization", 1989), as video
+coders do it (Sullivan and Wiegand, "Rate-distortion optimization for video compression", 1998).
+Here it is a part of compensated rounding (:mod:`~quantkit.codecs.compensated`): Λₖ is that of
+LDLQ, r holds what the weights rounded before have left over, and coordinate descent at the end
+weighs both, too.
+
+The step and λ are not free of each other. With fine steps the error is Δ²/12 for each weight, and
+one more bit divides it by four, so that dD/dR = −2 ln 2 · Δ²/12: where both ways of saving a bit
+cost the same, λ is 0.1155 Δ² Λ. With coarse ones it is less; the share below was the best on the
+layers of the shipped model at 2 and 3 bits.
+
+So the step alone decides how many bits the codes take. It is the same for all channels, and is
+searched until the codes fill what they may take.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+
+from quantkit.arrays import Booleans, Doubles, FloatArray, IndexArray
+from quantkit.codecs.base import Levels, Weight
+from quantkit.codecs.channels import as_rows, from_rows
+from quantkit.codecs.compensated import Compensation, Grid, Laid
+from quantkit.codecs.uniform import VANISHING, normal_scale
+
+#: λ as a share of Δ² Λ.
+_PRICE = 0.08
+#: How much of the bits may stay unused.
+_UNUSED = 0.003
+#: Most times that all weights are rounded, each with another step.
+_ROUNDS = 4
+#: Likewise where only the size of the error matters.
+_ESTIMATE_ROUNDS = 2
+#: Halvings of the range in which the step of weights that are not compensated lies.
+_HALVINGS = 14
+#: The range itself, in root mean squares of the weights.
+_FINEST, _COARSEST = 1 / 64, 16.0
+#: Weights that the first step is found with, at most.
+_SAMPLE = 1 << 18
+#: Levels of which no weight was seen count as this share of one weight.
+_UNSEEN = 0.5
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """Levels in the shape of the weight, int8, and scales, (channels,)."""
+
+    levels: Levels
+    scale: FloatArray
+
+
+def round_priced(
+    weight: Weight, bits_of: Callable[[Levels], int], most_bits: int, reach: int
+) -> Rounded:
+    """Levels with little error whose codes take at most ``most_bits``, or all zeros.
+
+    Args:
+        weight: to round. Given scales are not kept, because then the bits could not be.
+        bits_of: what the codes of levels take, in the shape of the weight or some in any shape.
+        most_bits: what they may take; all zeros must keep to it.
+        reach: the largest level, unless the weight has a smaller one.
+    """
+    rows = as_rows(weight)
+    reach = min(reach, 127, weight.largest_level or 127)
+    largest = float(np.abs(rows.values).max(initial=0))
+    shape, axis = weight.values.shape, weight.axis
+    if not largest:
+        scale = np.full(shape[axis], VANISHING, np.float32)
+        return Rounded(np.zeros(shape, np.int8), scale)
+    # So that no product overflows or underflows, whatever the magnitude of the weights.
+    values = (rows.values / largest).astype(np.float32)
+    search = _Search(
+        replace(rows, values=values),
+        bits_of,
+        lambda levels: bits_of(from_rows(levels, shape, axis)),
+        most_bits,
+        reach,
+    )
+    laid = search.best()
+    scale = normal_scale(laid.grid.scale.astype(np.float64) * largest)
+    return Rounded(from_rows(laid.levels.astype(np.int8), shape, axis), scale)
+
+
+@dataclass
+class PricedGrid(Grid):
+    """All whole numbers up to ``highest``, each with a price.
+
+    Args:
+        scale: (channels,).
+        highest: level.
+        lengths: (highest + 1,), bits by magnitude.
+        factor: λ in the unit of the masses.
+        masses: of the columns, by the first channel of each group.
+    """
+
+    scale: FloatArray
+    highest: int
+    lengths: FloatArray
+    factor: float
+    masses: dict[int, FloatArray]
+    group = 1
+
+    def copy(self) -> Self:
+        return replace(self, scale=self.scale.copy())
+
+    def take_better(self, other: Self, own_errors: Doubles, errors: Doubles) -> Booleans:
+        better = errors < own_errors
+        self.scale[better] = other.scale[better]
+        return better
+
+    def open(
+        self, channels: slice, columns: IndexArray, ratios: FloatArray, masses: FloatArray
+    ) -> None:
+        """Nothing to choose."""
+
+    def nearest(self, channels: slice, column: int, ratios: FloatArray) -> FloatArray:
+        """The level that costs least, of the nearest and the next one towards zero."""
+        return self.cheapest(ratios, self._price(channels, column))
+
+    def cheapest(self, ratios: FloatArray, price: FloatArray) -> FloatArray:
+        """See :meth:`nearest`.
+
+        Args:
+            price: of a bit, in squared steps, in the shape of ``ratios``.
+        """
+        magnitude = np.abs(ratios)
+        level = np.rint(magnitude).clip(0, self.highest)
+        saved = self._saved[level.astype(np.intp)]
+        # (a − n + 1)² − (a − n)² is what the lower level costs more.
+        level -= 2 * (magnitude - level) + 1 < price * saved
+        return np.copysign(level, ratios)
+
+    def prefers(
+        self,
+        channels: slice,
+        column: int,
+        moved: IndexArray,
+        wanted: FloatArray,
+        found: FloatArray,
+        now: FloatArray,
+    ) -> Booleans:
+        price = self._price(channels, column)[moved]
+        before, after = (
+            np.square(wanted - each) + price * self.lengths[np.abs(each).astype(np.intp)]
+            for each in (now, found)
+        )
+        better: Booleans = after < before
+        return better
+
+    def weigh(self, channels: slice, masses: FloatArray) -> None:
+        self.masses[channels.start] = np.maximum(masses, np.float32(1e-12))
+
+    @property
+    def _saved(self) -> FloatArray:
+        """Bits that the next level towards zero saves; none at zero itself."""
+        saved = np.diff(self.lengths, prepend=self.lengths[:1])
+        return np.maximum(saved, 0)
+
+    def _price(self, channels: slice, column: int) -> FloatArray:
+        """Of a bit, in squared steps: (channels,)."""
+        scale = self.scale[channels]
+        price: FloatArray = self.factor / (self.masses[channels.start][column] * scale * scale)
+        return price
+
+
+@dataclass(frozen=True)
+class _Search:
+    """For the step whose codes fill what they may take.
+
+    Args:
+        rows: (channels, inputs), its largest weight 1.
+        code_bits: what the codes of any levels take.
+        bits_of: what those of all levels take, (channels, inputs).
+        most_bits, reach: see :func:`round_priced`.
+    """
+
+    rows: Weight
+    code_bits: Callable[[Levels], int]
+    bits_of: Callable[[Levels], int]
+    most_bits: int
+    reach: int
+
+    def best(self) -> Laid[PricedGrid]:
+        """The weights on the grid of that step."""
+        compensation = None
+        if self.rows.second_moments is not None:
+            compensation = Compensation.of(self.rows.second_moments, len(self.rows.values), 1)
+        step = self._first_step()
+        nearest = np.rint(self.rows.values / step).clip(-self.reach, self.reach)
+        lengths = _lengths(nearest, self.reach)
+        rounds = _ESTIMATE_ROUNDS if self.rows.for_estimate else _ROUNDS
+        best: Laid[PricedGrid] | None = None
+        for _ in range(rounds):
+            laid = self._laid(step, lengths, compensation)
+            used = self._bits(laid)
+            if used <= self.most_bits:
+                best = laid
+                if used >= (1 - _UNUSED) * self.most_bits:
+                    break
+            lengths = _lengths(laid.levels, self.reach)
+            aim = (1 - _UNUSED / 3) * self.most_bits
+            # Half the step takes one bit more for each weight.
+            step *= 2.0 ** ((used - aim) / self.rows.values.size)
+        while best is None:
+            laid = self._laid(step, lengths, compensation)
+            best = laid if self._bits(laid) <= self.most_bits else None
+            step *= 1.02
+        if compensation is not None:
+            if not self.rows.for_estimate:
+                self._improve(best, compensation)
+            best.grid.scale *= compensation.best_factors(self.rows.values, best).astype(np.float32)
+        return best
+
+    def _improve(self, laid: Laid[PricedGrid], compensation: Compensation) -> None:
+        """Move each weight to a level that costs less, given all others."""
+        before = laid.copy()
+        compensation.improve(self.rows.values, laid)
+        if self._bits(laid) > self.most_bits:
+            laid.levels[:] = before.levels
+
+    def _bits(self, laid: Laid[PricedGrid]) -> int:
+        return self.bits_of(laid.levels.astype(np.int8))
+
+    def _laid(
+        self, step: float, lengths: FloatArray, compensation: Compensation | None
+    ) -> Laid[PricedGrid]:
+        values = self.rows.values
+        scale = self._scale(step)
+        grid = PricedGrid(scale, self.reach, lengths, 0.0, {})
+        if compensation is not None:
+            laid = Laid(grid, np.zeros(values.shape, np.int16))
+            means = [feedback.geometric_mass() for _, feedback in compensation.groups]
+            grid.factor = _PRICE * step * step * float(np.exp(np.mean(np.log(means))))
+            compensation.round(values, laid)
+            return laid
+        masses = np.ones((1, values.shape[1]), np.float32)
+        if self.rows.importance is not None and self.rows.importance.any():
+            masses = self.rows.importance / self.rows.importance.mean(dtype=np.float64)
+        masses = np.maximum(masses, np.float32(1e-6)).astype(np.float32)
+        grid.factor = _PRICE * step * step * float(np.exp(np.log(masses).mean(dtype=np.float64)))
+        levels = np.empty(values.shape, np.int16)
+        for channel, own in enumerate(np.broadcast_to(masses, values.shape)):
+            price = grid.factor / (own * scale[channel] ** 2)
+            levels[channel] = grid.cheapest(values[channel] / scale[channel], price)
+        return Laid(grid, levels)
+
+    def _scale(self, step: float) -> FloatArray:
+        """Of each channel: the step, or more where the largest weight would be out of reach."""
+        widest = np.abs(self.rows.values).max(axis=1, initial=0) / self.reach
+        return np.maximum(widest, step).astype(np.float32)
+
+    def _first_step(self) -> float:
+        """The step at which the nearest levels of some channels fill their share of the bits."""
+        values = self.rows.values
+        some = values[:: -(-values.size // _SAMPLE)]
+        spread = math.sqrt(float(np.mean(np.square(values, dtype=np.float64))))
+        most = self.most_bits * some.size / values.size
+        low, high = _FINEST * spread, _COARSEST * spread
+        for _ in range(_HALVINGS):
+            middle = math.sqrt(low * high)
+            nearest = np.rint(some / middle).clip(-self.reach, self.reach).astype(np.int8)
+            if self.code_bits(nearest) <= most:
+                high = middle
+            else:
+                low = middle
+        return high
+
+
+def _lengths(levels: Levels, reach: int) -> FloatArray:
+    """−log₂ of how often each magnitude occurs, with either sign: (reach + 1,)."""
+    counts = np.bincount(np.abs(levels.astype(np.int64)).reshape(-1), minlength=reach + 1)
+    shares = np.maximum(counts, _UNSEEN) / max(levels.size, 1)
+    shares[1:] /= 2
+    lengths = -np.log2(shares)
+    # Longer codes for larger levels, though chance says otherwise of rare ones.
+    found: FloatArray = np.maximum.accumulate(lengths).astype(np.float32)
+    return found
