@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from inspect import signature
@@ -39,6 +40,10 @@ _FIXED: Mapping[str, Callable[..., Codec]] = MappingProxyType(
     {"float32": Float32, "float16": Float16, "int16": Int16, "int8": Int8, "ternary": Ternary}
 )
 
+#: Of those that take bits, the ones that take any number of them.
+_FRACTIONAL = frozenset({"rice"})
+_FRACTION = re.compile(r"\d+\.\d{1,2}")
+
 #: Every name that a plan may use without a package that adds one; see :func:`codec_names`.
 NAMES = (*_FIXED, *_SIZED)
 
@@ -75,7 +80,8 @@ class CodecChoice:
 
     Args:
         name: one of :func:`codec_names`.
-        bits: per weight; what the name implies where it has one width only.
+        bits: per weight, two digits behind the point where the codec takes any; what the name
+            implies where it has one width only.
         options: further settings of the codec.
 
     Raises:
@@ -110,6 +116,8 @@ class CodecChoice:
                 raise InputError(f"codec {text!r}: {name} always has {bits:g} bits")
         elif width.isdecimal():
             bits = int(width)
+        elif name in _FRACTIONAL and _FRACTION.fullmatch(width):
+            bits = float(width)
         else:
             raise InputError(f"codec {text!r}: say how many bits, such as {name}:4")
         return cls(name, bits, options)
@@ -135,6 +143,10 @@ class CodecChoice:
             InputError: it does not take these bits or options.
         """
         _check_options(self.name, self.options)
+        if self.name in _FRACTIONAL:
+            if round(self.bits, 2) != self.bits:
+                raise InputError(f"codec {self.name} takes at most two digits behind the point")
+            return _made(self.name, self.options, self.bits)
         if _is_sized(self.name):
             if not float(self.bits).is_integer():
                 raise InputError(f"codec {self.name} has whole bits, not {self.bits:g}")
@@ -162,7 +174,7 @@ def _plugin(name: str) -> Plugin[CodecMaker]:
     raise InputError(f"unknown codec {name!r}; choose one of {', '.join(codec_names())}")
 
 
-def _made(name: str, options: Mapping[str, int | str], *bits: int) -> Codec:
+def _made(name: str, options: Mapping[str, int | str], *bits: float) -> Codec:
     if name in NAMES:
         return _maker(name)(*bits, **options)
     plugin = _plugin(name)

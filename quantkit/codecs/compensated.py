@@ -107,7 +107,8 @@ class Grid(Protocol):
             wanted: values in steps.
             found, now: the other levels, and their own.
         """
-        return np.abs(wanted - found) < np.abs(wanted - now)
+        nearer: Booleans = np.abs(wanted - found) < np.abs(wanted - now)
+        return nearer
 
     def weigh(self, channels: slice, masses: FloatArray) -> None:
         """Called before weights are rounded or moved.
@@ -115,6 +116,7 @@ class Grid(Protocol):
         Args:
             masses: what a squared error in each column costs in what follows, (columns,).
         """
+        return
 
 
 GridType = TypeVar("GridType", bound=Grid)

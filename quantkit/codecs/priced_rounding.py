@@ -24,8 +24,9 @@ searched until the codes fill what they may take.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -37,7 +38,7 @@ from quantkit.codecs.compensated import Compensation, Grid, Laid
 from quantkit.codecs.uniform import VANISHING, normal_scale
 
 #: λ as a share of Δ² Λ.
-_PRICE = 0.08
+_PRICE = 0.05
 #: How much of the bits may stay unused.
 _UNUSED = 0.003
 #: Most times that all weights are rounded, each with another step.
@@ -54,6 +55,10 @@ _SAMPLE = 1 << 18
 _UNSEEN = 0.5
 
 
+#: Multiples of a step, up to a largest level: (largest, step), ascending, the first step 1.
+Rings = Sequence[tuple[int, int]]
+
+
 @dataclass(frozen=True)
 class Rounded:
     """Levels in the shape of the weight, int8, and scales, (channels,)."""
@@ -63,7 +68,7 @@ class Rounded:
 
 
 def round_priced(
-    weight: Weight, bits_of: Callable[[Levels], int], most_bits: int, reach: int
+    weight: Weight, bits_of: Callable[[Levels], int], most_bits: int, rings: Rings
 ) -> Rounded:
     """Levels with little error whose codes take at most ``most_bits``, or all zeros.
 
@@ -71,10 +76,12 @@ def round_priced(
         weight: to round. Given scales are not kept, because then the bits could not be.
         bits_of: what the codes of levels take, in the shape of the weight or some in any shape.
         most_bits: what they may take; all zeros must keep to it.
-        reach: the largest level, unless the weight has a smaller one.
+        rings: of levels; none is beyond the largest that the weight has.
     """
     rows = as_rows(weight)
-    reach = min(reach, 127, weight.largest_level or 127)
+    if weight.largest_level is not None:
+        most = weight.largest_level
+        rings = tuple((min(outer, most) // step * step, step) for outer, step in rings)
     largest = float(np.abs(rows.values).max(initial=0))
     shape, axis = weight.values.shape, weight.axis
     if not largest:
@@ -87,7 +94,7 @@ def round_priced(
         bits_of,
         lambda levels: bits_of(from_rows(levels, shape, axis)),
         most_bits,
-        reach,
+        rings,
     )
     laid = search.best()
     scale = normal_scale(laid.grid.scale.astype(np.float64) * largest)
@@ -96,18 +103,18 @@ def round_priced(
 
 @dataclass
 class PricedGrid(Grid):
-    """All whole numbers up to ``highest``, each with a price.
+    """Whole numbers, each with a price.
 
     Args:
         scale: (channels,).
-        highest: level.
-        lengths: (highest + 1,), bits by magnitude.
+        rings: of levels.
+        lengths: bits by magnitude.
         factor: λ in the unit of the masses.
         masses: of the columns, by the first channel of each group.
     """
 
     scale: FloatArray
-    highest: int
+    rings: Rings
     lengths: FloatArray
     factor: float
     masses: dict[int, FloatArray]
@@ -137,11 +144,13 @@ class PricedGrid(Grid):
             price: of a bit, in squared steps, in the shape of ``ratios``.
         """
         magnitude = np.abs(ratios)
-        level = np.rint(magnitude).clip(0, self.highest)
+        level = _in_rings(magnitude, self.rings)
         saved = self._saved[level.astype(np.intp)]
-        # (a − n + 1)² − (a − n)² is what the lower level costs more.
-        level -= 2 * (magnitude - level) + 1 < price * saved
-        return np.copysign(level, ratios)
+        # (a − n + 1)² − (a − n)² is what the lower level costs more, where steps are 1.
+        lower = 2 * (magnitude - level) + 1 < price * saved
+        level -= lower & (level <= self.rings[0][0])
+        found: FloatArray = np.copysign(level, ratios)
+        return found
 
     def prefers(
         self,
@@ -184,14 +193,19 @@ class _Search:
         rows: (channels, inputs), its largest weight 1.
         code_bits: what the codes of any levels take.
         bits_of: what those of all levels take, (channels, inputs).
-        most_bits, reach: see :func:`round_priced`.
+        most_bits, rings: see :func:`round_priced`.
     """
 
     rows: Weight
     code_bits: Callable[[Levels], int]
     bits_of: Callable[[Levels], int]
     most_bits: int
-    reach: int
+    rings: Rings
+
+    @property
+    def reach(self) -> int:
+        """The largest level."""
+        return self.rings[-1][0]
 
     def best(self) -> Laid[PricedGrid]:
         """The weights on the grid of that step."""
@@ -239,7 +253,7 @@ class _Search:
     ) -> Laid[PricedGrid]:
         values = self.rows.values
         scale = self._scale(step)
-        grid = PricedGrid(scale, self.reach, lengths, 0.0, {})
+        grid = PricedGrid(scale, self.rings, lengths, 0.0, {})
         if compensation is not None:
             laid = Laid(grid, np.zeros(values.shape, np.int16))
             means = [feedback.geometric_mass() for _, feedback in compensation.groups]
@@ -260,7 +274,8 @@ class _Search:
     def _scale(self, step: float) -> FloatArray:
         """Of each channel: the step, or more where the largest weight would be out of reach."""
         widest = np.abs(self.rows.values).max(axis=1, initial=0) / self.reach
-        return np.maximum(widest, step).astype(np.float32)
+        scale: FloatArray = np.maximum(widest, step).astype(np.float32)
+        return scale
 
     def _first_step(self) -> float:
         """The step at which the nearest levels of some channels fill their share of the bits."""
@@ -271,12 +286,23 @@ class _Search:
         low, high = _FINEST * spread, _COARSEST * spread
         for _ in range(_HALVINGS):
             middle = math.sqrt(low * high)
-            nearest = np.rint(some / middle).clip(-self.reach, self.reach).astype(np.int8)
-            if self.code_bits(nearest) <= most:
+            nearest = np.copysign(_in_rings(np.abs(some / middle), self.rings), some)
+            if self.code_bits(nearest.astype(np.int8)) <= most:
                 high = middle
             else:
                 low = middle
         return high
+
+
+def _in_rings(magnitudes: FloatArray, rings: Rings) -> FloatArray:
+    """The level nearest to each."""
+    levels: FloatArray = np.rint(magnitudes)
+    for (inner, _), (outer, step) in pairwise(rings):
+        beyond = magnitudes > inner
+        if beyond.any():
+            coarse = np.rint(magnitudes / step) * step
+            levels = np.where(beyond, np.clip(coarse, inner, outer), levels)
+    return levels
 
 
 def _lengths(levels: Levels, reach: int) -> FloatArray:

@@ -12,7 +12,9 @@ codes are for. It takes 0.02 to 0.04 bits per weight above the entropy of indepe
 Neighbouring taps of a convolution are alike; then pairs take less than that entropy.
 
 A pair and its negative are as frequent as each other, so only one of them is in the table: rank 0
-is (0, 0), and ranks 2k − 1 and 2k are the k-th pair and its negative.
+is (0, 0), and ranks 2k − 1 and 2k are the k-th pair and its negative. The most frequent ones of a
+layer are stored with it. The others follow in a table that all layers share, by distance from zero;
+far away it has every other or every fourth level only, because errors of rare weights count little.
 
 The size of the file follows from the bits alone. The step between levels, which is the same for all
 channels, is chosen so that the codes fill it; see
@@ -28,31 +30,30 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto
 
-from quantkit.arrays import IndexArray, IntArray
+from quantkit.arrays import Booleans, IndexArray, IntArray
 from quantkit.codecs.base import DecodeBuilder, Encoded, Levels, Packed, Part, Weight
 from quantkit.codecs.golomb import RiceCode
 from quantkit.codecs.priced_rounding import round_priced
 from quantkit.codecs.symbols import reshaped
 from quantkit.errors import InputError
 
+PairArray = npt.NDArray[np.int8]
+
 _FEWEST_BITS, _MOST_BITS = 1.0, 5.0
 #: Bits of a pair, less those of the zeros and ones when these are halves each: for normal weights
 #: between 1.6 and 2.6 of them are best.
 _UNARY = 1.6
-#: Ranks take at most so many times 2ˡ; the rank is exceeded by one normal pair in 2¹⁶ or fewer.
-_RUNS = 32
-#: Pairs of a table, at least: few bits have small tables, and the largest weights need a place.
-_FEWEST_PAIRS = 128
-#: The largest level, in radii of the circle that has as many pairs as the table.
-_REACH = 2.0
-# Pairs whose distances from all of a table are in memory at once.
-_SOME = 1024
+#: Pairs that are stored with a layer: a multiple of 2ˡ, but no more than a share of its bytes.
+_OWN_PAIRS, _OWN_SHARE, _FEWEST_OWN = 16, 0.01, 128
+#: How far from zero the shared table has every, every other and every fourth level.
+_RINGS = ((22, 1), (44, 2), (64, 4))
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ class Rice:
     """Evenly spaced levels in any number of bits on average, such as 2.85.
 
     Args:
-        bits: of codes per weight, 1 to 5. A layer's table takes up to 4 kB more.
+        bits: of codes per weight, 1 to 5. A layer's table takes up to a hundredth of that, or 256
+            bytes, and the shared one 6 kB.
 
     Raises:
         InputError: ``bits`` is out of its range.
@@ -82,32 +84,31 @@ class Rice:
         """Of each rank, stored as they are."""
         return max(0, math.floor(2 * self.bits - _UNARY))
 
-    @property
-    def table_pairs(self) -> int:
-        """How many pairs the table has."""
-        return max(_FEWEST_PAIRS, _RUNS // 2 << self.low_bits)
-
     def parts(self, shape: Sequence[int], axis: int) -> tuple[Part, ...]:
         """Row of bits, low bits of the ranks, table of pairs."""
-        table = Part("pairs", TensorProto.INT8, (self.table_pairs, 2))
+        table = Part("pairs", TensorProto.INT8, (self.own_pairs(math.prod(shape)), 2))
         return (*self._code(math.prod(shape)).parts(), table)
+
+    def own_pairs(self, count: int) -> int:
+        """How many pairs are stored with ``count`` weights."""
+        affordable = int(_OWN_SHARE * count * self.bits / 8) // 2
+        return max(min(_OWN_PAIRS << self.low_bits, affordable), _FEWEST_OWN)
 
     def encode(self, weight: Weight) -> Encoded:
         """Choose the step that fills the bits, and round by error and length of the code."""
-        code = self._code(weight.values.size)
-        radius = math.sqrt((2 * self.table_pairs + 1) / math.pi)
+        code, own = self._code(weight.values.size), self.own_pairs(weight.values.size)
 
         def unary_bits(levels: Levels) -> int:
             pairs = _in_pairs(levels)
-            return int(code.lengths(PairTable.of(pairs, self.table_pairs).ranks(pairs)).sum())
+            return int(code.lengths(PairTable.of(pairs, own).ranks(pairs)).sum())
 
-        rounded = round_priced(weight, unary_bits, code.unary, round(_REACH * radius))
+        rounded = round_priced(weight, unary_bits, code.unary, _RINGS)
         pairs = _in_pairs(rounded.levels)
-        table = PairTable.of(pairs, self.table_pairs)
+        table = PairTable.of(pairs, own)
         ranks = table.ranks(pairs)
         flat = table.all_pairs[ranks].reshape(-1)[: weight.values.size]
         levels = np.ascontiguousarray(flat.reshape(weight.values.shape))
-        packed = (*code.pack(ranks), Packed.of("pairs", table.pairs))
+        packed = (*code.pack(ranks), Packed.of("pairs", table.own))
         return Encoded(levels, rounded.scale, weight.axis, packed)
 
     def decode(
@@ -115,13 +116,24 @@ class Rice:
     ) -> str:
         """Decode the ranks, and look up their pairs."""
         count = math.prod(shape)
-        half = names["pairs"]
+        others = builder.shared("pairs", shared_pairs())
+        half = builder.add("Concat", names["pairs"], others, axis=0)
         both = builder.add("Concat", half, builder.add("Neg", half), axis=1)
         both = builder.add("Reshape", both, builder.vector(-1, 2))
         none = builder.shared("pair0", np.zeros((1, 2), np.int8))
         table = builder.add("Concat", none, both, axis=0)
         value = builder.add("Gather", table, self._code(count).unpack(names, builder))
         return reshaped(value, 2 * _pairs(count), shape, builder)
+
+    def blank(self, shape: Sequence[int], seed: int) -> tuple[Packed, ...]:
+        """See :class:`~quantkit.codecs.base.Selective`."""
+        random = np.random.default_rng(seed)
+        code = self._code(math.prod(shape))
+        # Each number takes one or two bits of the row, so they fit.
+        twice = random.permutation(code.count) < min(code.unary - code.count, code.count)
+        numbers = random.integers(0, 1 << self.low_bits, code.count) + (twice << self.low_bits)
+        table = random.integers(-64, 64, (self.own_pairs(math.prod(shape)), 2), np.int8)
+        return (*code.pack(numbers), Packed.of("pairs", table))
 
     def _code(self, count: int) -> RiceCode:
         pairs = _pairs(count)
@@ -134,19 +146,19 @@ class PairTable:
     """Pairs of levels by rank.
 
     Args:
-        pairs: (pairs, 2) int8, without their negatives and (0, 0).
+        own: (pairs, 2) int8, the layer's own, without their negatives and (0, 0).
     """
 
-    pairs: npt.NDArray[np.int8]
+    own: PairArray
 
     @classmethod
-    def of(cls, pairs: npt.NDArray[np.int8], size: int) -> PairTable:
-        """The ``size`` most frequent ones; then, and of equally frequent ones, the shortest.
+    def of(cls, pairs: PairArray, size: int) -> PairTable:
+        """With the ``size`` most frequent ones; of equally frequent ones, the shortest.
 
         Args:
             pairs: that occur, (pairs, 2).
         """
-        reach = max(_reach_of(size), int(np.abs(pairs).max(initial=0)))
+        reach = _RINGS[-1][0]
         side = 2 * reach + 1
         counts = np.bincount(_cells(pairs, reach), minlength=side * side)
         # A pair and its negative lie opposite each other; (0, 0) is in the middle.
@@ -157,58 +169,60 @@ class PairTable:
         order = np.lexsort((cells, first**2 + second**2, -both))[:size]
         return cls(np.stack([first[order], second[order]], axis=1).astype(np.int8))
 
-    @property
-    def all_pairs(self) -> npt.NDArray[np.int8]:
-        """(ranks, 2)."""
-        both = np.concatenate([self.pairs, -self.pairs], axis=1).reshape(-1, 2)
+    @cached_property
+    def all_pairs(self) -> PairArray:
+        """(ranks, 2); most of the layer's own are there a second time, among the shared ones."""
+        half = np.concatenate([self.own, shared_pairs()])
+        both = np.concatenate([half, -half], axis=1).reshape(-1, 2)
         return np.concatenate([np.zeros((1, 2), np.int8), both])
 
-    def ranks(self, pairs: npt.NDArray[np.int8]) -> IntArray:
-        """Of each pair; a pair that is not in the table gets the rank of the nearest one."""
-        known = self.all_pairs
-        reach = int(np.abs(pairs).max(initial=0))
-        reach = max(reach, int(np.abs(known).max()))
-        by_cell = np.full((2 * reach + 1) ** 2, -1, np.int64)
-        by_cell[_cells(known, reach)] = np.arange(len(known))
-        cells = _cells(pairs, reach)
-        found: IntArray = by_cell[cells]
-        missing, where = np.unique(cells[found < 0], return_inverse=True)
-        if missing.size:
-            side = 2 * reach + 1
-            wanted = np.stack([missing // side - reach, missing % side - reach], axis=1)
-            found[found < 0] = _nearest_rows(known, wanted)[where]
+    def ranks(self, pairs: PairArray) -> IntArray:
+        """Of each pair of levels."""
+        known, reach = self.all_pairs, _RINGS[-1][0]
+        # Of a pair that is there twice, the first.
+        by_cell = np.empty((2 * reach + 1) ** 2, np.int64)
+        by_cell[_cells(known[::-1], reach)] = np.arange(len(known))[::-1]
+        found: IntArray = by_cell[_cells(pairs, reach)]
         return found
 
 
-def _nearest_rows(known: npt.NDArray[np.int8], wanted: IntArray) -> IndexArray:
-    """For each of ``wanted``, (…, 2), the first of the nearest rows of ``known``."""
-    places = known.astype(np.float32)
-    squares = np.square(places).sum(axis=1)
-    found = np.empty(len(wanted), np.intp)
-    for begin in range(0, len(wanted), _SOME):
-        some = slice(begin, begin + _SOME)
-        away = squares - 2 * wanted[some].astype(np.float32) @ places.T
-        found[some] = away.argmin(axis=1)
+def _is_level(levels: IntArray) -> Booleans:
+    """Which whole numbers are levels."""
+    found = np.zeros(levels.shape, np.bool_)
+    inner = -1
+    for outer, step in _RINGS:
+        magnitude = np.abs(levels)
+        found |= (magnitude > inner) & (magnitude <= outer) & (magnitude % step == 0)
+        inner = outer
     return found
 
 
-def _cells(pairs: npt.NDArray[np.int8], reach: int) -> IndexArray:
+@cache
+def shared_pairs() -> PairArray:
+    """The pairs that every layer has, by their distance from zero, without their negatives."""
+    reach = _RINGS[-1][0]
+    axis = np.arange(-reach, reach + 1)
+    first, second = (each.reshape(-1) for each in np.meshgrid(axis, axis, indexing="ij"))
+    away = first**2 + second**2
+    kept = _is_level(first) & _is_level(second)
+    kept &= (first > 0) | ((first == 0) & (second > 0))
+    order = np.lexsort((second, first, away))
+    order = order[kept[order]]
+    return np.stack([first[order], second[order]], axis=1).astype(np.int8)
+
+
+def _cells(pairs: PairArray, reach: int) -> IndexArray:
     """Where each pair lies in a square from −reach to reach, in C order."""
     wide = pairs.astype(np.intp) + reach
     cells: IndexArray = wide[:, 0] * (2 * reach + 1) + wide[:, 1]
     return cells
 
 
-def _reach_of(size: int) -> int:
-    """Half the side of a square that holds more than ``size`` pairs and their negatives."""
-    return math.ceil(math.sqrt(2 * size + 1) / 2)
-
-
 def _pairs(count: int) -> int:
     return -(-count // 2)
 
 
-def _in_pairs(levels: Levels) -> npt.NDArray[np.int8]:
+def _in_pairs(levels: Levels) -> PairArray:
     """(pairs, 2), in C order of the weight; one that is left over is paired with 0."""
     flat = levels.reshape(-1)
     if flat.size % 2:
