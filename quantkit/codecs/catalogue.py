@@ -132,6 +132,11 @@ class CodecChoice:
         return self.name in ("float32", "float16")
 
     @property
+    def takes_any_bits(self) -> bool:
+        """Whether its :attr:`bits` need not be a whole number."""
+        return self.name in _FRACTIONAL
+
+    @property
     def has_one_width(self) -> bool:
         """Whether :attr:`bits` are those of each weight, not only of the rest."""
         return self.name != "tiered"

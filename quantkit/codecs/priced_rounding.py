@@ -17,8 +17,10 @@ one more bit divides it by four, so that dD/dR = −2 ln 2 · Δ²/12: where bot
 cost the same, λ is 0.1155 Δ² Λ. With coarse ones it is less; the share below was the best on the
 layers of the shipped model at 2 and 3 bits.
 
-So the step alone decides how many bits the codes take. It is the same for all channels, and is
-searched until the codes fill what they may take.
+So the step alone decides how many bits the codes take, and is searched until they fill what they
+may take. With a code for each channel it would be the same for all. One code for all is worse the
+more the channels differ, so their steps are in the best of three proportions: equal, as their root
+mean squares, or between.
 """
 
 from __future__ import annotations
@@ -42,9 +44,13 @@ _PRICE = 0.05
 #: How much of the bits may stay unused.
 _UNUSED = 0.003
 #: Most times that all weights are rounded, each with another step.
-_ROUNDS = 4
+_ROUNDS = 6
+#: The first of them, after which the lengths of codes are taken from what was rounded.
+_LEARNING_ROUNDS = 2
 #: Likewise where only the size of the error matters.
 _ESTIMATE_ROUNDS = 2
+#: By how much the steps of channels follow their loudness: as powers of it.
+_EXPONENTS = (0.0, 0.5, 1.0)
 #: Halvings of the range in which the step of weights that are not compensated lies.
 _HALVINGS = 14
 #: The range itself, in root mean squares of the weights.
@@ -95,8 +101,9 @@ def round_priced(
         lambda levels: bits_of(from_rows(levels, shape, axis)),
         most_bits,
         rings,
+        np.ones(len(values), np.float32),
     )
-    laid = search.best()
+    laid = search.in_proportion().best()
     scale = normal_scale(laid.grid.scale.astype(np.float64) * largest)
     return Rounded(from_rows(laid.levels.astype(np.int8), shape, axis), scale)
 
@@ -194,6 +201,7 @@ class _Search:
         code_bits: what the codes of any levels take.
         bits_of: what those of all levels take, (channels, inputs).
         most_bits, rings: see :func:`round_priced`.
+        proportions: (channels,), of the channels' steps.
     """
 
     rows: Weight
@@ -201,6 +209,7 @@ class _Search:
     bits_of: Callable[[Levels], int]
     most_bits: int
     rings: Rings
+    proportions: FloatArray
 
     @property
     def reach(self) -> int:
@@ -212,22 +221,29 @@ class _Search:
         compensation = None
         if self.rows.second_moments is not None:
             compensation = Compensation.of(self.rows.second_moments, len(self.rows.values), 1)
-        step = self._first_step()
-        nearest = np.rint(self.rows.values / step).clip(-self.reach, self.reach)
-        lengths = _lengths(nearest, self.reach)
+        step, _ = self._first()
+        nearest = np.rint(self.rows.values / self._scale(step)[:, None])
+        lengths = _lengths(nearest.clip(-self.reach, self.reach), self.reach)
         rounds = _ESTIMATE_ROUNDS if self.rows.for_estimate else _ROUNDS
+        aim = (1 - _UNUSED / 3) * self.most_bits
         best: Laid[PricedGrid] | None = None
-        for _ in range(rounds):
+        # Steps that are too fine and too coarse, as logarithms, with the bits that codes take.
+        tried: dict[bool, tuple[float, int]] = {}
+        for number in range(rounds):
             laid = self._laid(step, lengths, compensation)
             used = self._bits(laid)
-            if used <= self.most_bits:
+            fits = used <= self.most_bits
+            tried[fits] = math.log2(step), used
+            if fits:
                 best = laid
                 if used >= (1 - _UNUSED) * self.most_bits:
                     break
-            lengths = _lengths(laid.levels, self.reach)
-            aim = (1 - _UNUSED / 3) * self.most_bits
-            # Half the step takes one bit more for each weight.
-            step *= 2.0 ** ((used - aim) / self.rows.values.size)
+            if number < _LEARNING_ROUNDS:
+                lengths = _lengths(laid.levels, self.reach)
+            step = 2.0 ** self._next(tried, fits, aim)
+            if number < _LEARNING_ROUNDS:
+                # With other lengths, the same step takes other bits.
+                tried.clear()
         while best is None:
             laid = self._laid(step, lengths, compensation)
             best = laid if self._bits(laid) <= self.most_bits else None
@@ -237,6 +253,15 @@ class _Search:
                 self._improve(best, compensation)
             best.grid.scale *= compensation.best_factors(self.rows.values, best).astype(np.float32)
         return best
+
+    def _next(self, tried: dict[bool, tuple[float, int]], last: bool, aim: float) -> float:
+        """The logarithm of the step to try next."""
+        if len(tried) == 2 and tried[False][1] > tried[True][1]:
+            (fine, most), (coarse, fewest) = tried[False], tried[True]
+            return fine + (most - aim) / (most - fewest) * (coarse - fine)
+        # Half the step takes one bit more for each weight.
+        logarithm, used = tried[last]
+        return logarithm + (used - aim) / self.rows.values.size
 
     def _improve(self, laid: Laid[PricedGrid], compensation: Compensation) -> None:
         """Move each weight to a level that costs less, given all others."""
@@ -274,24 +299,44 @@ class _Search:
     def _scale(self, step: float) -> FloatArray:
         """Of each channel: the step, or more where the largest weight would be out of reach."""
         widest = np.abs(self.rows.values).max(axis=1, initial=0) / self.reach
-        scale: FloatArray = np.maximum(widest, step).astype(np.float32)
+        scale: FloatArray = np.maximum(widest, step * self.proportions).astype(np.float32)
         return scale
 
-    def _first_step(self) -> float:
-        """The step at which the nearest levels of some channels fill their share of the bits."""
+    def _first(self) -> tuple[float, float]:
+        """The step at which the nearest levels of some channels fill their share of the bits.
+
+        Returns:
+            It, and the error of these levels.
+        """
         values = self.rows.values
-        some = values[:: -(-values.size // _SAMPLE)]
+        some = slice(None, None, -(-values.size // _SAMPLE))
+        own = values[some]
+        most = self.most_bits * own.size / values.size
         spread = math.sqrt(float(np.mean(np.square(values, dtype=np.float64))))
-        most = self.most_bits * some.size / values.size
         low, high = _FINEST * spread, _COARSEST * spread
+        error = math.inf
         for _ in range(_HALVINGS):
             middle = math.sqrt(low * high)
-            nearest = np.copysign(_in_rings(np.abs(some / middle), self.rings), some)
-            if self.code_bits(nearest.astype(np.int8)) <= most:
+            scale = self._scale(middle)[some, None]
+            levels = np.copysign(_in_rings(np.abs(own / scale), self.rings), own)
+            if self.code_bits(levels.astype(np.int8)) <= most:
                 high = middle
+                error = float(np.square(levels * scale - own, dtype=np.float64).sum())
             else:
                 low = middle
-        return high
+        return high, error
+
+    def in_proportion(self) -> Self:
+        """The same search with the best of some proportions between the channels' steps."""
+        values = self.rows.values
+        loudness = np.sqrt(np.mean(np.square(values, dtype=np.float64), axis=1))
+        heard = loudness > 0
+        loudness = np.where(heard, loudness / np.exp(np.log(loudness[heard]).mean()), 1)
+        searches = [
+            replace(self, proportions=(loudness**exponent).astype(np.float32))
+            for exponent in _EXPONENTS
+        ]
+        return min(searches, key=lambda search: search._first()[1])
 
 
 def _in_rings(magnitudes: FloatArray, rings: Rings) -> FloatArray:

@@ -16,11 +16,8 @@ is (0, 0), and ranks 2k − 1 and 2k are the k-th pair and its negative. The mos
 layer are stored with it. The others follow in a table that all layers share, by distance from zero;
 far away it has every other or every fourth level only, because errors of rare weights count little.
 
-The size of the file follows from the bits alone. The step between levels, which is the same for all
-channels, is chosen so that the codes fill it; see
-:mod:`~quantkit.codecs.priced_rounding`. Channels of large weights get more bits that way, which is
-what minimises the total error (Gersho and Gray, "Vector Quantization and Signal Compression", 1992,
-section 8.3).
+The size of the file follows from the bits alone: the step between levels is chosen so that the
+codes fill them; see :mod:`~quantkit.codecs.priced_rounding`.
 
 Decoding makes about 25 bytes of intermediates per weight.
 """
