@@ -181,7 +181,7 @@ class Codec(Protocol):
 class Selective(Protocol):
     """A codec whose decoder fails on some bytes."""
 
-    def blank(self, shape: Sequence[int], seed: int) -> tuple[Packed, ...]:
+    def blank(self, shape: Sequence[int], axis: int, seed: int) -> tuple[Packed, ...]:
         """Some weight of this shape as it is stored, with random content."""
 
 
@@ -196,7 +196,7 @@ def blank(codec: Codec, shape: Sequence[int], axis: int, seed: int) -> tuple[Pac
     Random, because equal tensors would be merged into one.
     """
     if isinstance(codec, Selective):
-        return codec.blank(shape, seed)
+        return codec.blank(shape, axis, seed)
     random = np.random.default_rng(seed)
     return tuple(Packed(part, random.bytes(part.bytes)) for part in codec.parts(shape, axis))
 

@@ -25,8 +25,8 @@ Decoding makes about 25 bytes of intermediates per weight.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import ClassVar
 
@@ -36,8 +36,10 @@ from onnx import TensorProto
 
 from quantkit.arrays import Booleans, IndexArray, IntArray
 from quantkit.codecs.base import DecodeBuilder, Encoded, Levels, Packed, Part, Weight
+from quantkit.codecs.divided import Segment, segment_name, segments_of
 from quantkit.codecs.golomb import RiceCode
 from quantkit.codecs.priced_rounding import round_priced
+from quantkit.codecs.rounds import ROUNDS
 from quantkit.codecs.symbols import reshaped
 from quantkit.errors import InputError
 
@@ -47,6 +49,8 @@ _FEWEST_BITS, _MOST_BITS = 1.0, 5.0
 #: Bits of a pair, less those of the zeros and ones when these are halves each: for normal weights
 #: between 1.6 and 2.6 of them are best.
 _UNARY = 1.6
+#: Weights of a segment, at least: what is decoded at once takes 25 bytes for each.
+_SEGMENT = 4_000_000
 #: Pairs that are stored with a layer: a multiple of 2ˡ, but no more than a share of its bytes.
 _OWN_PAIRS, _OWN_SHARE, _FEWEST_OWN = 16, 0.01, 128
 #: How far from zero the shared table has every, every other and every fourth level.
@@ -82,9 +86,38 @@ class Rice:
         return max(0, math.floor(2 * self.bits - _UNARY))
 
     def parts(self, shape: Sequence[int], axis: int) -> tuple[Part, ...]:
-        """Row of bits, low bits of the ranks, table of pairs."""
+        """Row of bits, low bits of the ranks, table of pairs; those of each segment."""
+        if segments := segments_of(self, shape, axis):
+            return tuple(
+                replace(part, name=segment_name(each.index, part))
+                for each in segments
+                for part in self.parts(each.shape, axis)
+            )
         table = Part("pairs", TensorProto.INT8, (self.own_pairs(math.prod(shape)), 2))
         return (*self._code(math.prod(shape)).parts(), table)
+
+    def split(self, shape: Sequence[int], axis: int) -> Iterator[Segment]:
+        """See :class:`~quantkit.codecs.divided.Divided`: large weights, for their decoders' memory.
+
+        Each segment fills its share of the bits, with steps of its own.
+        """
+        count, channels = math.prod(shape), shape[axis]
+        segments = max(1, min(ROUNDS, count // _SEGMENT))
+        size = max(1, -(-channels // segments))
+        for index, begin in enumerate(range(0, max(channels, 1), size)):
+            own = min(size, channels - begin)
+            yield Segment(index, self, (*shape[:axis], own, *shape[axis + 1 :]), axis)
+
+    def in_order(
+        self,
+        decoded: Sequence[str],
+        shape: Sequence[int],
+        axis: int,
+        names: Mapping[str, str],
+        builder: DecodeBuilder,
+    ) -> str:
+        """See :class:`~quantkit.codecs.divided.Divided`."""
+        return builder.add("Concat", *decoded, axis=axis)
 
     def own_pairs(self, count: int) -> int:
         """How many pairs are stored with ``count`` weights."""
@@ -93,6 +126,8 @@ class Rice:
 
     def encode(self, weight: Weight) -> Encoded:
         """Choose the step that fills the bits, and round by error and length of the code."""
+        if segments := segments_of(self, weight.values.shape, weight.axis):
+            return _joined(weight, segments)
         code, own = self._code(weight.values.size), self.own_pairs(weight.values.size)
 
         def unary_bits(levels: Levels) -> int:
@@ -112,6 +147,11 @@ class Rice:
         self, shape: Sequence[int], axis: int, names: Mapping[str, str], builder: DecodeBuilder
     ) -> str:
         """Decode the ranks, and look up their pairs."""
+        if segments := segments_of(self, shape, axis):
+            decoded = [
+                self.decode(each.shape, axis, each.names_in(names), builder) for each in segments
+            ]
+            return self.in_order(decoded, shape, axis, names, builder)
         count = math.prod(shape)
         others = builder.shared("pairs", shared_pairs())
         half = builder.add("Concat", names["pairs"], others, axis=0)
@@ -122,8 +162,14 @@ class Rice:
         value = builder.add("Gather", table, self._code(count).unpack(names, builder))
         return reshaped(value, 2 * _pairs(count), shape, builder)
 
-    def blank(self, shape: Sequence[int], seed: int) -> tuple[Packed, ...]:
+    def blank(self, shape: Sequence[int], axis: int, seed: int) -> tuple[Packed, ...]:
         """See :class:`~quantkit.codecs.base.Selective`."""
+        if segments := segments_of(self, shape, axis):
+            return tuple(
+                _renamed(packed, each.index)
+                for each in segments
+                for packed in self.blank(each.shape, axis, seed + each.index)
+            )
         random = np.random.default_rng(seed)
         code = self._code(math.prod(shape))
         # Each number takes one or two bits of the row, so they fit.
@@ -136,6 +182,38 @@ class Rice:
         pairs = _pairs(count)
         unary = math.floor(pairs * (2 * self.bits - self.low_bits))
         return RiceCode(pairs, self.low_bits, max(unary, pairs))
+
+
+def _joined(weight: Weight, segments: Sequence[Segment]) -> Encoded:
+    """A weight whose segments are encoded one by one."""
+    axis, begin = weight.axis, 0
+    levels, scales, packed = [], [], []
+    for each in segments:
+        channels = slice(begin, begin + each.shape[axis])
+        encoded = each.codec.encode(_some_channels(weight, channels))
+        levels.append(encoded.levels)
+        scales.append(encoded.scale)
+        packed += [_renamed(one, each.index) for one in encoded.packed]
+        begin = channels.stop
+    joined = np.concatenate(levels, axis=axis)
+    return Encoded(joined, np.concatenate(scales), axis, tuple(packed))
+
+
+def _renamed(packed: Packed, index: int) -> Packed:
+    return replace(packed, part=replace(packed.part, name=segment_name(index, packed.part)))
+
+
+def _some_channels(weight: Weight, channels: slice) -> Weight:
+    places = np.arange(channels.start, channels.stop)
+    from_last = weight.axis - weight.values.ndim
+    importance, moments = weight.importance, weight.second_moments
+    if importance is not None and importance.ndim >= -from_last and importance.shape[from_last] > 1:
+        importance = np.take(importance, places, axis=from_last)
+    if moments is not None and len(moments.matrices) > 1:
+        # Channels of a grouped convolution have moments by group.
+        moments = None
+    values = np.take(weight.values, places, axis=weight.axis)
+    return replace(weight, values=values, importance=importance, second_moments=moments)
 
 
 @dataclass(frozen=True)
@@ -155,7 +233,9 @@ class PairTable:
         Args:
             pairs: that occur, (pairs, 2).
         """
-        reach = _RINGS[-1][0]
+        # Half the side of a square that holds enough pairs and their negatives.
+        least = math.ceil(math.sqrt(2 * size + 1) / 2)
+        reach = max(least, int(np.abs(pairs).max(initial=0)))
         side = 2 * reach + 1
         counts = np.bincount(_cells(pairs, reach), minlength=side * side)
         # A pair and its negative lie opposite each other; (0, 0) is in the middle.

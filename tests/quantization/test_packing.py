@@ -30,6 +30,7 @@ CODECS = [
     "grouped:2",
     *(pytest.param(f"grouped:{bits}", marks=pytest.mark.slow) for bits in (1, 3, 4)),
     "ternary",
+    "rice:2.6",
     "sparse:4,keep=20",
 ]
 COMPUTES = ["static", "dynamic", "float32"]
