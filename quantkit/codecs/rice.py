@@ -39,7 +39,6 @@ from quantkit.codecs.base import DecodeBuilder, Encoded, Levels, Packed, Part, W
 from quantkit.codecs.divided import Segment, segment_name, segments_of
 from quantkit.codecs.golomb import RiceCode
 from quantkit.codecs.priced_rounding import round_priced
-from quantkit.codecs.rounds import ROUNDS
 from quantkit.codecs.symbols import reshaped
 from quantkit.errors import InputError
 
@@ -102,7 +101,7 @@ class Rice:
         Each segment fills its share of the bits, with steps of its own.
         """
         count, channels = math.prod(shape), shape[axis]
-        segments = max(1, min(ROUNDS, count // _SEGMENT))
+        segments = max(1, count // _SEGMENT)
         size = max(1, -(-channels // segments))
         for index, begin in enumerate(range(0, max(channels, 1), size)):
             own = min(size, channels - begin)

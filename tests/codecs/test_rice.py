@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quantkit.codecs.base import Weight, blank, stored_bytes
@@ -32,6 +32,7 @@ def moments(inputs: int, seed: int = 0) -> SecondMoments:
 
 
 @pytest.mark.slow
+@settings(deadline=None)
 @given(
     shape=st.lists(st.integers(0, 9), min_size=1, max_size=4),
     hundredths=st.integers(100, 500),

@@ -48,7 +48,7 @@ def test_output_equals_that_of_plain_integers_bit_for_bit(
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("codec", ["bitplane:3", "codebook:4", "grouped:4", "ternary"])
+@pytest.mark.parametrize("codec", ["bitplane:3", "codebook:4", "grouped:4", "ternary", "rice:3"])
 def test_decoders_in_rounds_change_neither_outputs_nor_kernels(
     codec, source, clips, run, tmp_path, monkeypatch
 ) -> None:
