@@ -171,10 +171,13 @@ class Rice:
             )
         random = np.random.default_rng(seed)
         code = self._code(math.prod(shape))
-        # Each number takes one or two bits of the row, so they fit.
-        twice = random.permutation(code.count) < min(code.unary - code.count, code.count)
-        numbers = random.integers(0, 1 << self.low_bits, code.count) + (twice << self.low_bits)
-        table = random.integers(-64, 64, (self.own_pairs(math.prod(shape)), 2), np.int8)
+        # As the places of the ones are drawn, so are the numbers.
+        ones = np.sort(random.choice(code.unary, code.count, replace=False))
+        own = self.own_pairs(math.prod(shape))
+        largest = (2 * (own + len(shared_pairs())) >> self.low_bits) - 1
+        high = np.minimum(np.diff(ones, prepend=-1) - 1, largest)
+        numbers = random.integers(0, 1 << self.low_bits, code.count) + (high << self.low_bits)
+        table = random.integers(-64, 64, (own, 2), np.int8)
         return (*code.pack(numbers), Packed.of("pairs", table))
 
     def _code(self, count: int) -> RiceCode:

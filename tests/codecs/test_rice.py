@@ -173,14 +173,16 @@ def test_bytes_are_the_same_every_time():
     assert Rice(2.3).encode(weight).packed == Rice(2.3).encode(weight).packed
 
 
-@pytest.mark.parametrize("bits", [1.0, 2.6, 4.4])
-def test_a_blank_weight_can_be_decoded(bits, run_decoder):
+@pytest.mark.parametrize("bits", [1.0, 1.8, 2.25, 2.6, 4.4, 5.0])
+def test_a_blank_weight_can_be_decoded_and_is_like_no_other(bits, run_decoder):
     codec, shape = Rice(bits), (48, 50)
     packed = blank(codec, shape, 0, seed=1)
     assert tuple(each.part for each in packed) == codec.parts(shape, 0)
     found = run_decoder(packed, lambda names, builder: codec.decode(shape, 0, names, builder))
     assert found.shape == shape
     assert found.any()
+    other = blank(codec, shape, 0, seed=2)
+    assert all(one.raw != another.raw for one, another in zip(packed, other, strict=True))
 
 
 def test_the_most_frequent_pairs_have_the_lowest_ranks():
