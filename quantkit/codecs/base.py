@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -177,6 +177,14 @@ class Codec(Protocol):
         """
 
 
+@runtime_checkable
+class Selective(Protocol):
+    """A codec whose decoder fails on some bytes."""
+
+    def blank(self, shape: Sequence[int], axis: int, seed: int) -> tuple[Packed, ...]:
+        """Some weight of this shape as it is stored, with random content."""
+
+
 def stored_bytes(codec: Codec, shape: Sequence[int], axis: int) -> int:
     """Bytes of the packed tensors of such a weight, without its float scales."""
     return sum(part.bytes for part in codec.parts(shape, axis))
@@ -187,6 +195,8 @@ def blank(codec: Codec, shape: Sequence[int], axis: int, seed: int) -> tuple[Pac
 
     Random, because equal tensors would be merged into one.
     """
+    if isinstance(codec, Selective):
+        return codec.blank(shape, axis, seed)
     random = np.random.default_rng(seed)
     return tuple(Packed(part, random.bytes(part.bytes)) for part in codec.parts(shape, axis))
 

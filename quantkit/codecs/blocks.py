@@ -13,7 +13,7 @@ from onnx import TensorProto
 from quantkit.arrays import Booleans, Doubles, FloatArray, IndexArray
 from quantkit.codecs.base import DecodeBuilder, Encoded, Packed, Part, Weight
 from quantkit.codecs.channels import from_rows, inputs_of
-from quantkit.codecs.compensated import Laid, lay_and_round
+from quantkit.codecs.compensated import Grid, Laid, lay_and_round
 from quantkit.codecs.uniform import (
     VANISHING,
     UniformGrid,
@@ -170,7 +170,7 @@ class Blocks:
 
 
 @dataclass
-class _BlockGrid:
+class _BlockGrid(Grid):
     """The levels of each block. See :class:`~quantkit.codecs.compensated.Grid`.
 
     Args:

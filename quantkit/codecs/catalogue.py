@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from inspect import signature
@@ -15,6 +16,7 @@ from quantkit.codecs.codebook import Codebook, Ternary
 from quantkit.codecs.grouped import Grouped
 from quantkit.codecs.native import Native
 from quantkit.codecs.plain import Float16, Float32, Int8, Int16
+from quantkit.codecs.rice import Rice
 from quantkit.codecs.sparse import Sparse
 from quantkit.codecs.tiered import Tiered
 from quantkit.errors import InputError
@@ -27,6 +29,7 @@ _SIZED: Mapping[str, Callable[..., Codec]] = MappingProxyType(
         "native": Native,
         "codebook": Codebook,
         "grouped": Grouped,
+        "rice": Rice,
         "sparse": Sparse,
         "tiered": Tiered,
         "blocks": Blocks,
@@ -36,6 +39,10 @@ _SIZED: Mapping[str, Callable[..., Codec]] = MappingProxyType(
 _FIXED: Mapping[str, Callable[..., Codec]] = MappingProxyType(
     {"float32": Float32, "float16": Float16, "int16": Int16, "int8": Int8, "ternary": Ternary}
 )
+
+#: Of those that take bits, the ones that take any number of them.
+_FRACTIONAL = frozenset({"rice"})
+_FRACTION = re.compile(r"\d+\.\d{1,2}")
 
 #: Every name that a plan may use without a package that adds one; see :func:`codec_names`.
 NAMES = (*_FIXED, *_SIZED)
@@ -73,7 +80,8 @@ class CodecChoice:
 
     Args:
         name: one of :func:`codec_names`.
-        bits: per weight; what the name implies where it has one width only.
+        bits: per weight, two digits behind the point where the codec takes any; what the name
+            implies where it has one width only.
         options: further settings of the codec.
 
     Raises:
@@ -108,6 +116,8 @@ class CodecChoice:
                 raise InputError(f"codec {text!r}: {name} always has {bits:g} bits")
         elif width.isdecimal():
             bits = int(width)
+        elif name in _FRACTIONAL and _FRACTION.fullmatch(width):
+            bits = float(width)
         else:
             raise InputError(f"codec {text!r}: say how many bits, such as {name}:4")
         return cls(name, bits, options)
@@ -122,6 +132,11 @@ class CodecChoice:
         return self.name in ("float32", "float16")
 
     @property
+    def takes_any_bits(self) -> bool:
+        """Whether its :attr:`bits` need not be a whole number."""
+        return self.name in _FRACTIONAL
+
+    @property
     def has_one_width(self) -> bool:
         """Whether :attr:`bits` are those of each weight, not only of the rest."""
         return self.name != "tiered"
@@ -133,6 +148,10 @@ class CodecChoice:
             InputError: it does not take these bits or options.
         """
         _check_options(self.name, self.options)
+        if self.name in _FRACTIONAL:
+            if round(self.bits, 2) != self.bits:
+                raise InputError(f"codec {self.name} takes at most two digits behind the point")
+            return _made(self.name, self.options, self.bits)
         if _is_sized(self.name):
             if not float(self.bits).is_integer():
                 raise InputError(f"codec {self.name} has whole bits, not {self.bits:g}")
@@ -160,7 +179,7 @@ def _plugin(name: str) -> Plugin[CodecMaker]:
     raise InputError(f"unknown codec {name!r}; choose one of {', '.join(codec_names())}")
 
 
-def _made(name: str, options: Mapping[str, int | str], *bits: int) -> Codec:
+def _made(name: str, options: Mapping[str, int | str], *bits: float) -> Codec:
     if name in NAMES:
         return _maker(name)(*bits, **options)
     plugin = _plugin(name)

@@ -58,9 +58,8 @@ class Grid(Protocol):
     scale: FloatArray
     """(channels,), positive."""
 
-    @property
-    def group(self) -> int:
-        """Number of consecutive columns that must be rounded together; 1 for any order."""
+    group: int
+    """Number of consecutive columns that must be rounded together; 1 for any order."""
 
     def copy(self) -> Self:
         """A copy that can be opened without changing this grid."""
@@ -90,6 +89,34 @@ class Grid(Protocol):
 
     def nearest(self, channels: slice, column: int, ratios: FloatArray) -> FloatArray:
         """The level nearest to each of ``ratios``, (channels,), as floats."""
+
+    def prefers(
+        self,
+        channels: slice,
+        column: int,
+        moved: IndexArray,
+        wanted: FloatArray,
+        found: FloatArray,
+        now: FloatArray,
+    ) -> Booleans:
+        """Which of some weights are better off on another level: one that is nearer.
+
+        Args:
+            column: of these weights.
+            moved: which of ``channels`` they belong to.
+            wanted: values in steps.
+            found, now: the other levels, and their own.
+        """
+        nearer: Booleans = np.abs(wanted - found) < np.abs(wanted - now)
+        return nearer
+
+    def weigh(self, channels: slice, masses: FloatArray) -> None:
+        """Called before weights are rounded or moved.
+
+        Args:
+            masses: what a squared error in each column costs in what follows, (columns,).
+        """
+        return
 
 
 GridType = TypeVar("GridType", bound=Grid)
@@ -133,7 +160,7 @@ def lay_and_round(weight: Weight, lay: Callable[[Weight], Laid[GridType]]) -> La
     given = None if rows.scale is None else (rows.scale / largest).astype(np.float32)
     fitted = replace(rows, values=values, second_moments=None, scale=given)
     best = lay(fitted)
-    compensation = _Compensation.of(moments, len(values), best.grid.group)
+    compensation = Compensation.of(moments, len(values), best.grid.group)
     if compensation is None:
         return lay(replace(rows, second_moments=None))
     best_error = compensation.error(values, best)
@@ -159,7 +186,7 @@ def lay_and_round(weight: Weight, lay: Callable[[Weight], Laid[GridType]]) -> La
 
 
 @dataclass(frozen=True)
-class _Compensation:
+class Compensation:
     """How errors spread in each group of channels.
 
     Args:
@@ -171,7 +198,7 @@ class _Compensation:
     channels: int
 
     @classmethod
-    def of(cls, moments: SecondMoments, channels: int, group: int) -> _Compensation | None:
+    def of(cls, moments: SecondMoments, channels: int, group: int) -> Compensation | None:
         """None if the moments are unusable.
 
         Args:
@@ -252,6 +279,7 @@ def _round(
 ) -> Doubles:
     """Write levels and decided values of ``channels``; returns their errors."""
     grid, factor, order = laid.grid, feedback.factor, feedback.order
+    grid.weigh(channels, feedback.masses())
     scale = grid.scale[channels]
     wanted = np.ascontiguousarray(values[channels].T[order])
     current = wanted.copy()
@@ -279,6 +307,7 @@ def _round(
 def _improve(values: FloatArray, laid: Laid[GridType], feedback: Feedback, channels: slice) -> None:
     """One round of coordinate descent over ``channels``, in the order of rounding."""
     grid, order = laid.grid, feedback.order
+    grid.weigh(channels, feedback.diagonal())
     scale = grid.scale[channels]
     errors = np.ascontiguousarray(_difference(values, laid, channels).T[order])
     # Whole numbers all the same; converted here once and not in every row.
@@ -295,8 +324,10 @@ def _improve(values: FloatArray, laid: Laid[GridType], feedback: Feedback, chann
             found = grid.nearest(channels, int(order[row]), target)
             # Few levels change: only for them is it asked whether the new one is nearer.
             moved = (found != now).nonzero()[0]
-            wanted = target[moved]
-            moved = moved[np.abs(wanted - found[moved]) < np.abs(wanted - now[moved])]
+            better = grid.prefers(
+                channels, int(order[row]), moved, target[moved], found[moved], now[moved]
+            )
+            moved = moved[better]
             if not moved.size:
                 continue
             change = (now[moved] - found[moved]) * scale[moved]

@@ -118,6 +118,15 @@ class Feedback:
         found[self.order] = self.costs
         return found
 
+    def geometric_mass(self) -> float:
+        """The geometric mean of Λ."""
+        return float(np.exp(np.log(self.costs).mean(dtype=np.float64)))
+
+    def diagonal(self) -> FloatArray:
+        """Of H, damped, in the order of the columns."""
+        found: FloatArray = np.diagonal(self.moments) / np.float32(self.loudness)
+        return found + np.float32(self.damping)
+
     def spread(self, differences: FloatArray) -> FloatArray:
         """Lᵀ e of each channel; (inputs, channels), rows as those of the factor.
 

@@ -12,8 +12,8 @@ from math import prod
 from typing import Protocol, runtime_checkable
 
 from quantkit.codecs.base import Codec, DecodeBuilder, Part
+from quantkit.codecs.divided import Divided, segments_of
 from quantkit.codecs.rounds import ROUNDS, delayed, is_delayed
-from quantkit.codecs.tiered import Tiered
 
 # Weights of a piece, at least: one of fewer than twice as many stays whole.
 _FEWEST_WEIGHTS = 4_000_000
@@ -31,9 +31,10 @@ class Sliceable(Protocol):
 
 def piece_sizes(codec: Codec, shape: Sequence[int], axis: int) -> list[int]:
     """How many weights each piece of a weight has, in order: one, where it stays whole."""
-    if isinstance(codec, Tiered):
-        tiers = codec.split(shape, axis)
-        return [size for tier in tiers for size in piece_sizes(tier.codec, tier.shape, 0)]
+    if segments := segments_of(codec, shape, axis):
+        return [
+            size for each in segments for size in piece_sizes(each.codec, each.shape, each.axis)
+        ]
     dimension, bounds = _bounds(codec, shape, axis)
     row = prod(shape) // max(1, shape[dimension])
     return [row * (end - begin) for begin, end in bounds]
@@ -54,12 +55,12 @@ def decode_in_rounds(
         zeros: for each piece of :func:`piece_sizes`, that of its round; see
             :func:`~quantkit.codecs.rounds.round_zeros`.
     """
-    if isinstance(codec, Tiered):
+    if isinstance(codec, Divided) and (segments := segments_of(codec, shape, axis)):
         left, decoded = [*zeros], []
-        for tier in codec.split(shape, axis):
-            own = tier.names_in(names)
-            count = len(piece_sizes(tier.codec, tier.shape, 0))
-            decoded.append(decode_in_rounds(tier.codec, tier.shape, 0, own, left[:count], builder))
+        for each in segments:
+            own, place = each.names_in(names), (each.shape, each.axis)
+            count = len(piece_sizes(each.codec, *place))
+            decoded.append(decode_in_rounds(each.codec, *place, own, left[:count], builder))
             del left[:count]
         return codec.in_order(decoded, shape, axis, names, builder)
     dimension, bounds = _bounds(codec, shape, axis)

@@ -4,11 +4,9 @@ Positions are stored in the smaller of two forms. The size of both depends only 
 weights and of kept weights:
 
 - a bitmap, one bit per weight;
-- the code of Golomb ("Run-length encodings", 1966) for powers of two (Rice, "Some practical
-  universal noiseless coding techniques", 1979): the low bits of the gap before each kept weight are
-  stored directly, the others in unary, as the number of runs of 2ˡ weights in the gap. It takes l +
-  1 bits per kept weight and 2⁻ˡ bits per weight, at most 1.4 bits per kept weight above the
-  entropy, and is smaller if fewer than 3/16 are kept.
+- the Rice code (:mod:`~quantkit.codecs.golomb`) of the gap before each kept weight. With l low bits
+  it takes l + 1 bits per kept weight and 2⁻ˡ bits per weight, at most 1.4 bits per kept weight
+  above the entropy, and is smaller if fewer than 3/16 are kept.
 
 Since 1.27 ONNX Runtime folds only nodes whose output shape can be inferred, which excludes NonZero
 unless the file declares its shape. So both forms are decoded with cumulative sums. Every
@@ -43,6 +41,7 @@ from onnx import TensorProto
 
 from quantkit.arrays import FloatArray
 from quantkit.codecs.base import DecodeBuilder, Encoded, Packed, Part, Weight
+from quantkit.codecs.golomb import RiceCode
 from quantkit.codecs.symbols import Planes, reshaped
 from quantkit.codecs.uniform import GridName, UniformGrid, reading_of
 from quantkit.codecs.uniform_rounding import round_uniform
@@ -203,9 +202,6 @@ class _Bitmap:
 class _Gaps:
     """Gaps between ``kept`` ascending positions below ``count``, the first one from 0.
 
-    The row of bits has a one for each kept weight and, before it, a zero for each run of 2ˡ weights
-    in the gap; it is padded with zeros.
-
     Args:
         count, kept: of weights.
         low_bits: l, the bits of each gap stored directly.
@@ -221,42 +217,24 @@ class _Gaps:
         return self.count
 
     def parts(self) -> tuple[Part, ...]:
-        return self._unary().parts() + self._low().parts()
+        return self._code().parts()
 
     def pack(self, places: npt.NDArray[np.int64]) -> tuple[Packed, ...]:
-        gaps = np.diff(places, prepend=0)
-        bits = np.zeros(self._unary().count, np.uint8)
-        bits[np.cumsum(gaps >> self.low_bits) + np.arange(self.kept)] = 1
-        low = np.append(gaps & (1 << self.low_bits) - 1, 0)
-        return self._unary().pack(bits) + self._low().pack(low)
+        return self._code().pack(np.diff(places, prepend=0))
 
     def spread(self, levels: str, names: Mapping[str, str], builder: DecodeBuilder) -> str:
         """From a value that begins with the ``kept`` levels to one of ``capacity`` elements."""
-        axis = builder.shared("axis0", np.int64(0))
-        flat = builder.vector(-1)
-        unary = builder.add("Reshape", self._unary().unpack(names, builder), flat)
-        bits = builder.add("Cast", unary, to=TensorProto.INT32)
-        rank = builder.add("CumSum", bits, axis, exclusive=1)
-        # A zero skips one run. Those after the last kept weight end up after all gaps.
-        run = np.array([1 << self.low_bits, 0], np.int32)
-        steps = builder.add("Gather", builder.shared(f"run{self.low_bits}", run), bits)
-        low = builder.add("Reshape", self._low().unpack(names, builder), flat)
-        low = builder.add("Cast", low, to=TensorProto.INT32)
-        gaps = builder.add("ScatterElements", low, rank, steps, axis=0, reduction="add")
-        gaps = builder.add("Slice", gaps, builder.vector(0), builder.vector(self.kept))
-        places = builder.add("CumSum", gaps, axis)
+        gaps = self._code().unpack(names, builder)
+        places = builder.add("CumSum", gaps, builder.shared("axis0", np.int64(0)))
 
         none = builder.shared("none8", np.zeros(1, np.int8))
         zeros = builder.add("Expand", none, builder.vector(self.count))
         levels = reshaped(levels, -(-self.kept // 8) * 8, (self.kept,), builder)
         return builder.add("ScatterElements", zeros, places, levels, axis=0)
 
-    def _unary(self) -> Planes:
-        return Planes((max(self.count - 1, 0) >> self.low_bits) + self.kept, 1, prefix="unary")
-
-    def _low(self) -> Planes:
-        """With one more, for the part after the last gap."""
-        return Planes(self.kept + 1, self.low_bits, prefix="low")
+    def _code(self) -> RiceCode:
+        runs = max(self.count - 1, 0) >> self.low_bits
+        return RiceCode(self.kept, self.low_bits, runs + self.kept)
 
 
 def _most_important(weight: Weight, kept: int) -> npt.NDArray[np.bool_]:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from quantkit.arrays import Booleans, Doubles, FloatArray, IndexArray
 from quantkit.codecs.base import Weight
-from quantkit.codecs.compensated import Laid, LevelArray, lay_and_round
+from quantkit.codecs.compensated import Grid, Laid, LevelArray, lay_and_round
 from quantkit.codecs.kmeans import Float64Array
 from quantkit.codecs.lookup import CodeArray, TableArray
 from quantkit.codecs.tables import (
@@ -122,7 +122,7 @@ class _Places:
 
 
 @dataclass
-class _Shared:
+class _Shared(Grid):
     """Tables of a layer, of which each group of columns of a channel takes one.
 
     See :class:`~quantkit.codecs.compensated.Grid`.
@@ -166,7 +166,7 @@ class _Shared:
 
 
 @dataclass
-class _Own:
+class _Own(Grid):
     """A table for each channel. See :class:`~quantkit.codecs.compensated.Grid`."""
 
     scale: FloatArray

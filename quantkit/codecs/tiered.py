@@ -28,6 +28,7 @@ from quantkit.arrays import IndexArray
 from quantkit.codecs.base import Codec, DecodeBuilder, Encoded, Packed, Part, Weight
 from quantkit.codecs.bitplane import Bitplane
 from quantkit.codecs.channels import as_rows, from_rows, inputs_of, nodes_from_rows
+from quantkit.codecs.divided import Segment, segment_name
 from quantkit.codecs.grouped import Grouped
 from quantkit.codecs.plain import Int8
 from quantkit.codecs.symbols import Planes, reshaped
@@ -35,27 +36,6 @@ from quantkit.errors import InputError
 
 _MOST_TIERS = 4
 _WIDEST_GROUPED = 6
-
-
-@dataclass(frozen=True)
-class Tier:
-    """Channels of one precision.
-
-    Args:
-        index: from 0, the most important.
-        codec: of these channels.
-        shape: (channels, inputs).
-    """
-
-    index: int
-    codec: Codec
-    shape: tuple[int, int]
-
-    def names_in(self, names: Mapping[str, str]) -> dict[str, str]:
-        """Of the parts of this tier, out of those of the weight."""
-        return {
-            part.name: names[_name(self.index, part)] for part in self.codec.parts(self.shape, 0)
-        }
 
 
 @dataclass(frozen=True)
@@ -127,7 +107,7 @@ class Tiered:
         stored = list(self._membership(shape[axis]).parts())
         for index, codec, count in self._tiers(shape[axis]):
             parts = codec.parts((count, inputs_of(shape, axis)), 0)
-            stored += [replace(part, name=_name(index, part)) for part in parts]
+            stored += [replace(part, name=segment_name(index, part)) for part in parts]
         return tuple(stored)
 
     def encode(self, weight: Weight) -> Encoded:
@@ -152,7 +132,7 @@ class Tiered:
             encoded = codec.encode(_some_rows(rows, chosen))
             levels[chosen], scale[chosen], tier_of[chosen] = encoded.levels, encoded.scale, index
             packed += [
-                replace(each, part=replace(each.part, name=_name(index, each.part)))
+                replace(each, part=replace(each.part, name=segment_name(index, each.part)))
                 for each in encoded.packed
             ]
         packed = [*self._membership(channels).pack(tier_of), *packed]
@@ -164,19 +144,19 @@ class Tiered:
     ) -> str:
         """Decode the tiers, and put the channels in order."""
         decoded = [
-            tier.codec.decode(tier.shape, 0, tier.names_in(names), builder)
+            tier.codec.decode(tier.shape, tier.axis, tier.names_in(names), builder)
             for tier in self.split(shape, axis)
         ]
         return self.in_order(decoded, shape, axis, names, builder)
 
-    def split(self, shape: Sequence[int], axis: int) -> Iterator[Tier]:
+    def split(self, shape: Sequence[int], axis: int) -> Iterator[Segment]:
         """The most important first.
 
         Raises:
             InputError: as for :meth:`parts`.
         """
         for index, codec, count in self._tiers(shape[axis]):
-            yield Tier(index, codec, (count, inputs_of(shape, axis)))
+            yield Segment(index, codec, (count, inputs_of(shape, axis)), 0)
 
     def in_order(
         self,
@@ -235,10 +215,6 @@ def _codec(bits: int) -> Codec:
     if bits == 8:
         return Int8()
     return Grouped(bits) if bits <= _WIDEST_GROUPED else Bitplane(bits)
-
-
-def _name(index: int, part: Part) -> str:
-    return f"{index}.{part.name}"
 
 
 def _ranked(weight: Weight, channels: int) -> IndexArray:

@@ -10,7 +10,7 @@ import numpy as np
 from quantkit.arrays import Booleans, Doubles, FloatArray, IndexArray
 from quantkit.codecs.base import Levels, Weight
 from quantkit.codecs.channels import from_rows, to_rows
-from quantkit.codecs.compensated import Laid, lay_and_round
+from quantkit.codecs.compensated import Grid, Laid, lay_and_round
 from quantkit.codecs.uniform import UniformGrid, fit_uniform
 
 
@@ -47,7 +47,7 @@ def round_uniform(
 
 
 @dataclass
-class _Evenly:
+class _Evenly(Grid):
     """See :class:`~quantkit.codecs.compensated.Grid`.
 
     Args:

@@ -16,14 +16,16 @@ from quantkit.graph.operators import operator_named
 from quantkit.runtime.parallel import cores
 from quantkit.sensitivity.posteriors import WEIGHTINGS, Weighting
 
-#: All sizes from 1 to 8 bits: ``grouped`` has the smallest error at each, ``bitplane`` needs the
-#: fewest bytes beyond its bits and is what most published results are about. Of embeddings and
-#: layers of tens of thousands of labels, ``tiered`` is both smaller and nearer to float32.
+#: All sizes from 1 to 8 bits: ``rice`` has the smallest error at most, ``grouped`` where weights
+#: are of very different size and opening is to take little memory, ``bitplane`` needs the fewest
+#: bytes beyond its bits and is what most published results are about. Of embeddings and layers of
+#: tens of thousands of labels, ``tiered`` is both smaller and nearer to float32.
 CANDIDATES = tuple(
     CodecChoice.parse(text)
     for text in (
         *(f"grouped:{bits}" for bits in range(1, 7)),
         *(f"bitplane:{bits}" for bits in range(2, 8)),
+        *(f"rice:{quarters / 4:g}" for quarters in range(5, 19)),
         "int8",
         # For vocabularies. Of tens of thousands of tokens a few thousand are nearly all that a few
         # clips hold, and the next ten or twenty thousand nearly all that others will. The first
@@ -192,7 +194,7 @@ def effort(
     seconds = seconds or clips * _SECONDS_PER_CLIP
     weights = sum(_operations(layer) for layer in layers)
     affordable = patience * _AFFORDABLE / max(1, weights * len(layers))
-    candidates = settings.for_all_layers
+    candidates = _runnable(settings.for_all_layers)
     narrow = sum(codec.bits <= _WIDEST_PROBE for codec in candidates)
     probes = min(settings.probes or max(narrow, 1), len(candidates))
     grids = 2 * len(settings.activation_bits)
@@ -215,6 +217,12 @@ def effort(
 def _operations(layer: Layer) -> int:
     operator = operator_named(layer.op)
     return math.prod(layer.shape) if operator is None else operator.operations(layer.shape)
+
+
+def _runnable(candidates: Sequence[CodecChoice]) -> tuple[CodecChoice, ...]:
+    """Those that may be run: of codecs with steps of a quarter of a bit, others tell enough."""
+    whole = tuple(codec for codec in candidates if not codec.takes_any_bits)
+    return whole or tuple(candidates)
 
 
 def listened_codecs(
@@ -241,7 +249,7 @@ def probe_codecs(candidates: Sequence[CodecChoice], probes: int) -> tuple[CodecC
     Those of more than 3 bits come last: what they do is small, and in proportion to their noise.
     Two alone have 2 and 4 bits, one has 3.
     """
-    ordered = sorted(candidates, key=lambda codec: codec.bits)
+    ordered = sorted(_runnable(candidates), key=lambda codec: codec.bits)
     narrow = [codec for codec in ordered if codec.bits <= _WIDEST_PROBE]
     if probes >= len(ordered):
         return tuple(ordered)

@@ -62,3 +62,24 @@ def test_mistakes_are_named(text, problem):
 def test_half_bits_are_refused():
     with pytest.raises(InputError, match="has whole bits"):
         CodecChoice("bitplane", 2.5)
+
+
+@pytest.mark.parametrize("text", ["rice:3", "rice:2.85", "rice:1.5"])
+def test_rice_codes_take_any_number_of_bits(text):
+    choice = CodecChoice.parse(text)
+    assert str(choice) == text
+    assert choice.takes_any_bits
+    assert choice.make().bits == choice.bits
+
+
+@pytest.mark.parametrize(
+    "text", ["rice:2.855", "grouped:2.5", "rice:1e0", "rice:nan", "rice:.5", "rice"]
+)
+def test_bits_that_a_codec_cannot_take_are_refused(text):
+    with pytest.raises(InputError, match="say how many bits"):
+        CodecChoice.parse(text)
+
+
+def test_bits_of_three_digits_are_refused():
+    with pytest.raises(InputError, match="two digits"):
+        CodecChoice("rice", 2.855)

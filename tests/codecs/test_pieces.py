@@ -14,7 +14,7 @@ TIERED = "tiered:3,tiers=40x8+600x4"
 CODECS = [
     *("bitplane:1", "bitplane:3", "bitplane:7", "codebook:3", "codebook:4", "ternary"),
     *("grouped:1", "grouped:3", "grouped:4,group_size=32", "grouped:6,table_bits=3"),
-    *("codebook:2,scope=channel", "codebook:3,scope=channel", TIERED),
+    *("codebook:2,scope=channel", "codebook:3,scope=channel", TIERED, "rice:2.7"),
 ]
 #: Channels by inputs, none of them a multiple of what a piece has.
 SHAPES = [((1003, 37), 0), ((1003, 37), 1), ((37, 1003), 1), ((1003, 5, 3), 0)]
@@ -23,6 +23,7 @@ SHAPES = [((1003, 37), 0), ((1003, 37), 1), ((37, 1003), 1), ((1003, 5, 3), 0)]
 @pytest.fixture
 def small_pieces(monkeypatch) -> None:
     monkeypatch.setattr("quantkit.codecs.pieces._FEWEST_WEIGHTS", 5_000)
+    monkeypatch.setattr("quantkit.codecs.rice._SEGMENT", 5_000)
 
 
 def encoded(codec_name: str, shape: tuple[int, ...], axis: int) -> Encoded:
@@ -60,6 +61,12 @@ def test_each_tier_has_pieces_of_its_own() -> None:
     assert sizes[0] == 40 * 37
     assert sum(sizes[1:5]) == 600 * 37
     assert sum(sizes[5:]) == 363 * 37
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_segments_of_codes_are_pieces() -> None:
+    sizes = piece_sizes(CodecChoice.parse("rice:3").make(), (1200, 50), 0)
+    assert sizes == [100 * 50] * 12
 
 
 @pytest.mark.parametrize("codec_name", ["sparse:4,keep=10", "native:4"])

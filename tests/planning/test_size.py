@@ -24,6 +24,7 @@ CODECS = [
     "grouped:2",
     pytest.param("grouped:3", marks=pytest.mark.slow),
     "ternary",
+    "rice:2.6",
     "sparse:5,keep=10",
     "int8",
 ]

@@ -30,6 +30,7 @@ CODECS = [
     "grouped:2",
     *(pytest.param(f"grouped:{bits}", marks=pytest.mark.slow) for bits in (1, 3, 4)),
     "ternary",
+    "rice:2.6",
     "sparse:4,keep=20",
 ]
 COMPUTES = ["static", "dynamic", "float32"]
@@ -47,7 +48,7 @@ def test_output_equals_that_of_plain_integers_bit_for_bit(
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("codec", ["bitplane:3", "codebook:4", "grouped:4", "ternary"])
+@pytest.mark.parametrize("codec", ["bitplane:3", "codebook:4", "grouped:4", "ternary", "rice:3"])
 def test_decoders_in_rounds_change_neither_outputs_nor_kernels(
     codec, source, clips, run, tmp_path, monkeypatch
 ) -> None:
