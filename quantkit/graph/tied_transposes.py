@@ -30,23 +30,22 @@ def tie_transposed_weights(graph: onnx.GraphProto) -> list[str]:
     for tensor in graph.initializer:
         if tensor.data_type == TensorProto.FLOAT and len(tensor.dims) == 2:
             by_shape[tuple(tensor.dims)].append(tensor)
-    embedded = {node.input[0] for node in graph.node if node.op_type == "Gather"}
     done, gone = [], set[str]()
     for shape, tensors in by_shape.items():
-        if np.prod(shape) < _SMALLEST or shape[0] < shape[1]:
+        if np.prod(shape) < _SMALLEST or shape[0] <= shape[1]:
             continue
         for tensor in tensors:
             for other in by_shape.get(shape[::-1], []):
-                if other.name in gone | {tensor.name} or tensor.name in gone:
+                if other.name in gone:
                     continue
                 if not np.array_equal(tensor_array(tensor).T, tensor_array(other)):
                     continue
-                # What is looked up row by row stays as it is.
-                kept, made = (other, tensor) if other.name in embedded else (tensor, other)
-                gone.add(made.name)
-                name = f"{made.name}.transposed"
-                graph.node.insert(0, helper.make_node("Transpose", [kept.name], [made.name], name))
-                done.append(f"{made.name} is the transpose of {kept.name}, and stored once")
+                # What is looked up row by row, (tokens, width), stays as it is.
+                gone.add(other.name)
+                name = f"{other.name}.transposed"
+                node = helper.make_node("Transpose", [tensor.name], [other.name], name)
+                graph.node.insert(0, node)
+                done.append(f"{other.name} is the transpose of {tensor.name}, and stored once")
     for place in reversed(range(len(graph.initializer))):
         if graph.initializer[place].name in gone:
             del graph.initializer[place]

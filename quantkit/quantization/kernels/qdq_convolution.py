@@ -14,6 +14,8 @@ import onnx
 from onnx import TensorProto
 
 from quantkit.graph.editor import GraphEditor, copy_node
+from quantkit.graph.operators import operator_of
+from quantkit.graph.operators.conv import Conv
 from quantkit.quantization.kernels.emitter import Emitter
 
 #: Makes another constant of a constant along its output channels: its name, and what it holds for
@@ -107,7 +109,7 @@ def rounding_behind(editor: GraphEditor, value: str) -> list[onnx.NodeProto]:
 
 
 def _taken_apart(editor: GraphEditor, node: onnx.NodeProto) -> QdqConvolution | None:
-    if node.op_type != "Conv" or not rounding_behind(editor, node.output[0]):
+    if not isinstance(operator_of(node), Conv) or not rounding_behind(editor, node.output[0]):
         return None
     makers = (_dequantize(editor, name) for name in node.input if name)
     operands = [maker for maker in makers if maker is not None]
