@@ -152,33 +152,41 @@ def cells() -> list[Cell]:
 
 
 def report(results: Mapping[Cell, Row], about: str) -> str:
-    """The section of RESULTS.md."""
-    plans = []
+    """The section of RESULTS.md, of the cells that are done."""
+    plans, saved = [], []
     for width in WIDTHS:
-        without = results[Cell("plan", "tables", width, 1.0)]
-        plans.append([f"{width} bits, without", "100 %", *_cells(without)])
-        for share in SHARES:
-            row = results[Cell("plan", "rice", width, share)]
-            plans.append([f"{width} bits, with", f"{share:.0%}", *_cells(row)])
-    saved = ", ".join(f"{saving(results, width):.1%} at {width} bits" for width in WIDTHS)
+        cells_of_width = [Cell("plan", "tables", width, 1.0)]
+        cells_of_width += [Cell("plan", "rice", width, share) for share in SHARES]
+        for cell in cells_of_width:
+            if cell in results:
+                name = f"{width} bits, {'with' if cell.what == 'rice' else 'without'} `rice`"
+                plans.append([name, f"{cell.share:.0%}", *_cells(results[cell])])
+        if all(cell in results for cell in cells_of_width):
+            saved.append(f"{saving(results, width):.0%} at {width} bits")
     stages = [
-        [name, codec, *_cells(results[Cell("stage", codec)])] for name, codec in STAGES.items()
+        [name, codec, *_cells(results[Cell("stage", codec)])]
+        for name, codec in STAGES.items()
+        if Cell("stage", codec) in results
     ]
     header = ["MB", "divergence", "change of edits [95 %]"]
-    return f"""## Entropy-coded weights
+    section = f"""## Entropy-coded weights
 
 {about}
 
-Plans without and with `rice`, by the bytes that they may take. The budget is that of `grouped` with
-the named bits in every layer. Between the plans, the same divergence takes fewer bytes with `rice`:
-{saved}.
+Optimal plans without and with `rice` among the codecs. The budget is what `grouped` with the named
+bits in every layer takes, or a share of it. By the line through the plans with `rice`, of bytes
+over the logarithm of the divergence, the divergence of the plan without takes so much less:
+{", ".join(saved)}.
 
 {table(["plan", "budget", *header], plans)}
-
+"""
+    if stages:
+        section += f"""
 The stages of Deep Compression, all layers alike:
 
 {table(["stage", "codec", *header], stages)}
 """
+    return section
 
 
 def saving(results: Mapping[Cell, Row], width: int) -> float:
