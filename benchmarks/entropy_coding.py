@@ -162,7 +162,7 @@ def report(results: Mapping[Cell, Row], about: str) -> str:
                 name = f"{width} bits, {'with' if cell.what == 'rice' else 'without'} `rice`"
                 plans.append([name, f"{cell.share:.0%}", *_cells(results[cell])])
         if all(cell in results for cell in cells_of_width):
-            saved.append(f"{saving(results, width):.0%} at {width} bits")
+            saved.append(saving(results, width))
     stages = [
         [name, codec, *_cells(results[Cell("stage", codec)])]
         for name, codec in STAGES.items()
@@ -174,9 +174,8 @@ def report(results: Mapping[Cell, Row], about: str) -> str:
 {about}
 
 Optimal plans without and with `rice` among the codecs. The budget is what `grouped` with the named
-bits in every layer takes, or a share of it. By the line through the plans with `rice`, of bytes
-over the logarithm of the divergence, the divergence of the plan without takes so much less:
-{", ".join(saved)}.
+bits in every layer takes, or a share of it. With `rice`, the divergence of the plan without takes
+fewer bytes: {", ".join(saved)}.
 
 {table(["plan", "budget", *header], plans)}
 """
@@ -189,25 +188,22 @@ The stages of Deep Compression, all layers alike:
     return section
 
 
-def saving(results: Mapping[Cell, Row], width: int) -> float:
-    """Share of the bytes that plans with ``rice`` save at the divergence of the one without.
+def saving(results: Mapping[Cell, Row], width: int) -> str:
+    """How much fewer bytes plans with ``rice`` take at the divergence of the one without, in words.
 
-    On straight lines between the plans, of bytes over the logarithm of the divergence.
+    On straight lines between the plans, of bytes over the logarithm of the divergence; where even
+    the smallest plan has less of it, all that is known is that it is more.
     """
     without = results[Cell("plan", "tables", width, 1.0)]
     rows = sorted(
         (results[Cell("plan", "rice", width, share)] for share in SHARES),
         key=lambda row: row.divergence,
     )
+    if without.divergence >= rows[-1].divergence:
+        return f"more than {1 - rows[-1].bytes / without.bytes:.1%} at {width} bits"
     logs = np.log([row.divergence for row in rows])
-    sizes = np.array([row.bytes for row in rows], float)
-    wanted = float(np.log(without.divergence))
-    if wanted <= logs[0]:
-        return float(1 - sizes[0] / without.bytes)
-    if wanted >= logs[-1]:
-        slope = (sizes[-1] - sizes[0]) / (logs[-1] - logs[0])
-        return float(1 - (sizes[-1] + slope * (wanted - logs[-1])) / without.bytes)
-    return float(1 - np.interp(wanted, logs, sizes) / without.bytes)
+    size = np.interp(np.log(without.divergence), logs, [float(row.bytes) for row in rows])
+    return f"{1 - size / without.bytes:.1%} at {width} bits"
 
 
 def _cells(row: Row) -> list[str]:
