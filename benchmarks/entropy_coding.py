@@ -152,54 +152,58 @@ def cells() -> list[Cell]:
 
 
 def report(results: Mapping[Cell, Row], about: str) -> str:
-    """The section of RESULTS.md."""
-    plans = []
+    """The section of RESULTS.md, of the cells that are done."""
+    plans, saved = [], []
     for width in WIDTHS:
-        without = results[Cell("plan", "tables", width, 1.0)]
-        plans.append([f"{width} bits, without", "100 %", *_cells(without)])
-        for share in SHARES:
-            row = results[Cell("plan", "rice", width, share)]
-            plans.append([f"{width} bits, with", f"{share:.0%}", *_cells(row)])
-    saved = ", ".join(f"{saving(results, width):.1%} at {width} bits" for width in WIDTHS)
+        cells_of_width = [Cell("plan", "tables", width, 1.0)]
+        cells_of_width += [Cell("plan", "rice", width, share) for share in SHARES]
+        for cell in cells_of_width:
+            if cell in results:
+                name = f"{width} bits, {'with' if cell.what == 'rice' else 'without'} `rice`"
+                plans.append([name, f"{cell.share:.0%}", *_cells(results[cell])])
+        if all(cell in results for cell in cells_of_width):
+            saved.append(saving(results, width))
     stages = [
-        [name, codec, *_cells(results[Cell("stage", codec)])] for name, codec in STAGES.items()
+        [name, codec, *_cells(results[Cell("stage", codec)])]
+        for name, codec in STAGES.items()
+        if Cell("stage", codec) in results
     ]
     header = ["MB", "divergence", "change of edits [95 %]"]
-    return f"""## Entropy-coded weights
+    section = f"""## Entropy-coded weights
 
 {about}
 
-Plans without and with `rice`, by the bytes that they may take. The budget is that of `grouped` with
-the named bits in every layer. Between the plans, the same divergence takes fewer bytes with `rice`:
-{saved}.
+Optimal plans without and with `rice` among the codecs. The budget is what `grouped` with the named
+bits in every layer takes, or a share of it. With `rice`, the divergence of the plan without takes
+fewer bytes: {", ".join(saved)}.
 
 {table(["plan", "budget", *header], plans)}
-
+"""
+    if stages:
+        section += f"""
 The stages of Deep Compression, all layers alike:
 
 {table(["stage", "codec", *header], stages)}
 """
+    return section
 
 
-def saving(results: Mapping[Cell, Row], width: int) -> float:
-    """Share of the bytes that plans with ``rice`` save at the divergence of the one without.
+def saving(results: Mapping[Cell, Row], width: int) -> str:
+    """How much fewer bytes plans with ``rice`` take at the divergence of the one without, in words.
 
-    On straight lines between the plans, of bytes over the logarithm of the divergence.
+    On straight lines between the plans, of bytes over the logarithm of the divergence; where even
+    the smallest plan has less of it, all that is known is that it is more.
     """
     without = results[Cell("plan", "tables", width, 1.0)]
     rows = sorted(
         (results[Cell("plan", "rice", width, share)] for share in SHARES),
         key=lambda row: row.divergence,
     )
+    if without.divergence >= rows[-1].divergence:
+        return f"more than {1 - rows[-1].bytes / without.bytes:.1%} at {width} bits"
     logs = np.log([row.divergence for row in rows])
-    sizes = np.array([row.bytes for row in rows], float)
-    wanted = float(np.log(without.divergence))
-    if wanted <= logs[0]:
-        return float(1 - sizes[0] / without.bytes)
-    if wanted >= logs[-1]:
-        slope = (sizes[-1] - sizes[0]) / (logs[-1] - logs[0])
-        return float(1 - (sizes[-1] + slope * (wanted - logs[-1])) / without.bytes)
-    return float(1 - np.interp(wanted, logs, sizes) / without.bytes)
+    size = np.interp(np.log(without.divergence), logs, [float(row.bytes) for row in rows])
+    return f"{1 - size / without.bytes:.1%} at {width} bits"
 
 
 def _cells(row: Row) -> list[str]:

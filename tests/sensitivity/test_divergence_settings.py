@@ -125,6 +125,7 @@ def test_those_that_are_run_are_not_listened_to() -> None:
     probes = probe_codecs(FOR_ALL, 5)
     assert [str(codec) for codec in probes if codec.bits == 3] == ["grouped:3", "bitplane:3"]
     expected = ["grouped:4", "grouped:6", "bitplane:5", "bitplane:7", "int8"]
+    expected += ["rice:1.25", "rice:3", "rice:4.5"]
     assert sorted(map(str, listened_codecs(FOR_ALL, probes))) == sorted(expected)
 
 
@@ -132,7 +133,14 @@ def test_the_ends_and_the_middle_of_each_codec_are_listened_to() -> None:
     probes = probe_codecs(FOR_ALL, 2)
     assert list(map(str, probes)) == ["grouped:2", "grouped:4"]
     expected = ["grouped:1", "grouped:6", "bitplane:2", "bitplane:5", "bitplane:7"]
-    assert list(map(str, listened_codecs(FOR_ALL, probes))) == [*expected, "int8"]
+    expected += ["rice:1.25", "rice:3", "rice:4.5", "int8"]
+    assert list(map(str, listened_codecs(FOR_ALL, probes))) == expected
+
+
+def test_of_codecs_with_many_steps_others_tell_enough() -> None:
+    assert not any(codec.takes_any_bits for codec in probe_codecs(FOR_ALL, len(FOR_ALL)))
+    alone = tuple(codec for codec in FOR_ALL if codec.takes_any_bits)
+    assert probe_codecs(alone, 1)
 
 
 def test_where_one_clip_is_all_it_is_a_short_one_but_no_fragment() -> None:
