@@ -11,6 +11,7 @@ from quantkit.arrays import FloatArray
 from quantkit.audio.frontend import Frontend
 from quantkit.audio.kaldi_frontend import KaldiFrontend
 from quantkit.audio.nemo_frontend import NemoFrontend
+from quantkit.audio.running_normalization import StreamingFrontend
 from quantkit.audio.waveform_frontend import WaveformFrontend
 from quantkit.audio.whisper_frontend import WhisperFrontend
 from quantkit.errors import FormatError, InputError
@@ -52,7 +53,7 @@ class AnyFrontend(Protocol):
 
 
 @runtime_checkable
-class StreamingFrontend(Protocol):
+class BlockwiseFrontend(Protocol):
     """A front end that need not have the whole waveform in memory."""
 
     def of_blocks(self, blocks: Iterable[FloatArray]) -> FloatArray:
@@ -69,9 +70,23 @@ def features_of_blocks(frontend: AnyFrontend, blocks: Iterable[FloatArray]) -> F
     Raises:
         AudioError: the clip is shorter than one window.
     """
-    if isinstance(frontend, StreamingFrontend):
+    if isinstance(frontend, BlockwiseFrontend):
         return frontend.of_blocks(blocks)
     return frontend(np.concatenate([*blocks]))
+
+
+def streaming_frontend(frontend: AnyFrontend) -> StreamingFrontend:
+    """``frontend`` as one whose features can be made while somebody speaks.
+
+    Raises:
+        InputError: they depend on what is still to come.
+    """
+    if isinstance(frontend, StreamingFrontend):
+        return frontend
+    raise InputError(
+        f"features of {type(frontend).__name__} depend on the whole clip, so they cannot be made "
+        "in a stream"
+    )
 
 
 _READERS: dict[str, Callable[[str], AnyFrontend]] = {

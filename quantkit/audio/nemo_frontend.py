@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from quantkit.arrays import FloatArray
+from quantkit.arrays import Doubles, FloatArray
+from quantkit.audio.feature_stream import WindowStream
 from quantkit.audio.frontend_json import from_settings, settings_json
 from quantkit.audio.mel import band_powers, frames_at, slaney_filters, symmetric_hann_window
 from quantkit.audio.waveform import require_speech
@@ -78,14 +80,41 @@ class NemoFrontend:
         padded[half + 1 : half + waveform.size] -= PREEMPHASIS * waveform[:-1].astype(np.float64)
         frames = self.frames_of(waveform.size)
         slices = frames_at(padded, self.window, self.hop)[:frames]
+        mel = self._energies(slices)
+        return self.normalized(mel, mel.mean(axis=0), mel.var(axis=0, ddof=1))
+
+    def stream(self) -> WindowStream:
+        """The logarithms of a clip that comes in pieces, not normalised."""
+        return WindowStream(
+            self.window,
+            self.hop,
+            self.mel_bands,
+            self._energies,
+            self.frames_of,
+            edges="zeros",
+            ahead=self.window // 2,
+            emphasis=PREEMPHASIS,
+        )
+
+    #: Mean and variance of the logarithms of speech, over all bands.
+    expected = (-11.4, 10.8)
+
+    def normalized(self, rows: Doubles, mean: Doubles, variance: Doubles) -> FloatArray:
+        """Features of logarithms.
+
+        Args:
+            rows: (frames, mel_bands).
+            mean, variance: (mel_bands,) of the clip.
+        """
+        return np.asarray((rows - mean) / (np.sqrt(variance) + LEAST_DEVIATION), np.float32)
+
+    def _energies(self, slices: npt.NDArray[np.floating]) -> Doubles:
         filters = slaney_filters(self.mel_bands, self.fft_size, self.sample_rate)
-        mel = np.empty((frames, self.mel_bands))
-        for place, bands in band_powers(
-            slices, symmetric_hann_window(self.window), self.fft_size, filters
-        ):
-            mel[place] = np.log(bands + LOG_GUARD)
-        deviation = mel.std(axis=0, ddof=1) + LEAST_DEVIATION
-        return np.asarray((mel - mel.mean(axis=0)) / deviation, np.float32)
+        mel = np.empty((len(slices), self.mel_bands))
+        window = symmetric_hann_window(self.window)
+        for rows, bands in band_powers(slices, window, self.fft_size, filters):
+            mel[rows] = np.log(bands + LOG_GUARD)
+        return mel
 
     def to_json(self) -> str:
         """The JSON stored in an artifact's ``quantkit.frontend`` metadata."""

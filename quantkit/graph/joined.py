@@ -51,7 +51,7 @@ def roles_of(model: onnx.ModelProto) -> tuple[GraphRole, ...]:
     try:
         roles = roles_in(entries)
         if len(roles) == 1:
-            return (GraphRole(roles[0].role, outputs),)
+            return (replace(roles[0], outputs=outputs),)
         if GRAPHS_KEY in entries:
             return roles
         shapes = {value.name: _shape(value) for value in graph.input}

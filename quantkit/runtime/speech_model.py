@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,29 @@ class Segment:
     start: float
     end: float
     text: str
+
+
+class SpeechStream(Protocol):
+    """One clip while it is spoken; see :class:`quantkit.runtime.streaming.model.Stream`."""
+
+    sample_rate: int
+
+    @property
+    def text(self) -> str:
+        """What was said so far."""
+        ...
+
+    def accept(self, samples: npt.ArrayLike) -> str:
+        """Hear (samples,) more; the text so far."""
+        ...
+
+    def finish(self) -> str:
+        """The whole text."""
+        ...
+
+    def reset(self) -> None:
+        """Begin with another clip."""
+        ...
 
 
 class SpeechModel(ABC):
@@ -170,6 +193,25 @@ class SpeechModel(ABC):
                 "make it with `quantkit export`"
             )
         return self.info.frontend
+
+    @property
+    def hears(self) -> str:
+        """What :meth:`features` depends on: models that say the same can share them."""
+        return f"{self.frontend.to_json()} {self.info.fused}"
+
+    def stream(self, sample_rate: int) -> SpeechStream:
+        """What hears one clip while it is spoken.
+
+        Args:
+            sample_rate: of the samples, in hertz.
+
+        Raises:
+            InputError: the model hears whole clips.
+        """
+        raise InputError(
+            "the model hears whole clips, so it has no text before the end of one: a convolutional "
+            "CTC model streams after `quantkit export MODEL --streaming`"
+        )
 
     @property
     def steps_per_second(self) -> float:
