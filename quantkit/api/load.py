@@ -19,6 +19,7 @@ from quantkit.api.inputs import (
     optional_path,
     utterances_of,
 )
+from quantkit.audio.samples import require_rate
 from quantkit.audio.utterance import Corpus
 from quantkit.errors import InputError
 from quantkit.graph.info import ArtifactInfo

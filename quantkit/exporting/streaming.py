@@ -27,10 +27,10 @@ from quantkit.graph.roles import BATCH, MODEL, GraphRole, State
 from quantkit.models.checkpoint import CONFIG_NAME, load_wav2letter, weights_path
 from quantkit.models.streaming_wav2letter import StreamingWav2Letter
 from quantkit.models.wav2letter import Wav2Letter
+from quantkit.runtime.streaming.chunks import chunks_of
 from quantkit.runtime.streaming.network import ChunkNetwork
 from quantkit.runtime.streaming.recognizer import CtcHearing
 from quantkit.runtime.streaming.settings import STREAMING, StreamingSettings
-from quantkit.runtime.streaming.chunks import chunks_of
 from quantkit.tasks.names import STREAMING_CTC
 from quantkit.text.labels import Labels
 from quantkit.version import __version__
@@ -158,7 +158,7 @@ def build_streaming_model(
     config, caches = module.model.config, module.caches
     # Each of its own: inputs that are one tensor would be traced as one.
     counts = (torch.full((_EXAMPLE_BATCH,), chunk) for _ in range(3))
-    example = (
+    example: tuple[torch.Tensor | list[torch.Tensor], ...] = (
         torch.zeros(_EXAMPLE_BATCH, chunk, config.features),
         *counts,
         [torch.zeros(_EXAMPLE_BATCH, *shape) for shape in caches.values()],

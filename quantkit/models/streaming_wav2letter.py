@@ -55,6 +55,8 @@ class StreamingWav2Letter(nn.Module):
         blank: index of the label that stands where a chunk has no row of the clip.
     """
 
+    outside: Tensor
+
     def __init__(self, model: Wav2Letter, blank: int) -> None:
         super().__init__()
         self.model = model

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -198,6 +198,24 @@ class SpeechModel(ABC):
     def hears(self) -> str:
         """What :meth:`features` depends on: models that say the same can share them."""
         return f"{self.frontend.to_json()} {self.info.fused}"
+
+    @property
+    def chunk_seconds(self) -> float:
+        """Of audio from one run to the next; 0 for models that hear whole clips."""
+        return 0.0
+
+    @property
+    def look_ahead_seconds(self) -> float:
+        """Of audio behind a row that is heard before it is given, beside the rest of its chunk."""
+        return 0.0
+
+    def chunk_steps(self, clip: FloatArray) -> list[Callable[[], object]]:
+        """The runs on one clip, to be called in order, each once; none for whole clips.
+
+        Args:
+            clip: what :meth:`features` returned.
+        """
+        return []
 
     def stream(self, sample_rate: int) -> SpeechStream:
         """What hears one clip while it is spoken.

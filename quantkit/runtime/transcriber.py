@@ -21,7 +21,6 @@ from quantkit.runtime.voice_activity import SAMPLE_RATE, VoiceActivity
 from quantkit.text.captions import Caption, captions_of_words
 from quantkit.text.words import Word
 
-
 # Of a file that is heard as if it were spoken.
 _PIECE_SECONDS = 0.1
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from quantkit.audio.frontends import AnyFrontend
     from quantkit.graph.info import ArtifactInfo
     from quantkit.runtime.streaming.recognizer import StreamingRecognizer
+    from quantkit.tasks.base import Adoption
     from quantkit.tasks.inputs import Feed
     from quantkit.tasks.streaming_inputs import StreamingInputs
     from quantkit.text.decoding import Decoding
@@ -31,7 +32,7 @@ class StreamingCtcTask(CtcTask):
     """``features`` (batch, chunk, bands), ``lengths`` and states to ``log_probs`` and states."""
 
     name = STREAMING_CTC
-    adoption = None
+    adoption: ClassVar[Adoption | None] = None
 
     def inputs(self, info: ArtifactInfo, model: Path | None = None) -> StreamingInputs:
         """The chunks of each clip, with the float model's states."""

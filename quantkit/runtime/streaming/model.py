@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from quantkit.arrays import Array, FloatArray
+from quantkit.arrays import FloatArray
 from quantkit.audio.features import load_features, waveform_blocks
 from quantkit.audio.frontends import AnyFrontend, streaming_frontend
 from quantkit.audio.resampler import Resampler
@@ -167,6 +168,11 @@ class ChunkedModel(SpeechModel):
                 f"(frames, {silence.size}) per clip"
             )
         return chunks_of(clip, self.settings, silence)
+
+    def chunk_steps(self, clip: FloatArray) -> list[Callable[[], object]]:
+        """One run for each chunk, with the states of the one before."""
+        hearing = self.hearing()
+        return [partial(hearing.accept, chunk) for chunk in self.chunks_of(clip)]
 
     def stream(self, sample_rate: int) -> Stream:
         """See :class:`Stream`."""
