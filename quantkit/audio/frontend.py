@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -80,7 +81,7 @@ class Frontend:
 
     #: Mean and variance of the log-mel energies of speech, over all bands: what a stream expects
     #: before it has heard any.
-    expected = (-5.0, 12.5)
+    expected: ClassVar[tuple[float, float] | None] = (-5.0, 12.5)
 
     def normalized(self, rows: Doubles, mean: Doubles, variance: Doubles) -> FloatArray:
         """Features of log-mel energies.

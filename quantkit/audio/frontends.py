@@ -10,7 +10,7 @@ import numpy as np
 from quantkit.arrays import FloatArray
 from quantkit.audio.frontend import Frontend
 from quantkit.audio.kaldi_frontend import KaldiFrontend
-from quantkit.audio.nemo_frontend import NemoFrontend
+from quantkit.audio.nemo_frontend import NemoFrontend, NemoRawFrontend
 from quantkit.audio.running_normalization import StreamingFrontend
 from quantkit.audio.waveform_frontend import WaveformFrontend
 from quantkit.audio.whisper_frontend import WhisperFrontend
@@ -94,6 +94,7 @@ _READERS: dict[str, Callable[[str], AnyFrontend]] = {
     "waveform": WaveformFrontend.from_json,
     "whisper-log-mel": WhisperFrontend.from_json,
     "nemo-log-mel": NemoFrontend.from_json,
+    "nemo-log-mel-raw": NemoRawFrontend.from_json,
     "kaldi-fbank": KaldiFrontend.from_json,
 }
 # Front ends by the names that people know them by, for a sample rate.

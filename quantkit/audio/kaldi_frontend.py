@@ -6,6 +6,7 @@ Dither is for training and left out.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -112,7 +113,7 @@ class KaldiFrontend:
         )
 
     #: Nothing is normalised.
-    expected = None
+    expected: ClassVar[tuple[float, float] | None] = None
 
     def normalized(self, rows: Doubles, mean: Doubles, variance: Doubles) -> FloatArray:
         """``rows`` as they are."""

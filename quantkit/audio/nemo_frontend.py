@@ -7,6 +7,7 @@ for training and left out.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,6 @@ from quantkit.audio.frontend_json import from_settings, settings_json
 from quantkit.audio.mel import band_powers, frames_at, slaney_filters, symmetric_hann_window
 from quantkit.audio.waveform import require_speech
 
-_KIND = "nemo-log-mel"
 #: Each sample loses so much of the one before it.
 PREEMPHASIS = 0.97
 #: What is added before the logarithm.
@@ -40,6 +40,8 @@ class NemoFrontend:
         mel_bands: 80 or 128 in the published models.
     """
 
+    _kind: ClassVar[str] = "nemo-log-mel"
+
     sample_rate: int = 16_000
     window: int = 400
     hop: int = 160
@@ -47,7 +49,7 @@ class NemoFrontend:
     mel_bands: int = 80
 
     @classmethod
-    def for_rate(cls, sample_rate: int, mel_bands: int) -> NemoFrontend:
+    def for_rate(cls, sample_rate: int, mel_bands: int) -> Self:
         """With frames of 25 ms every 10 ms."""
         window = round(0.025 * sample_rate)
         hop = round(0.01 * sample_rate)
@@ -97,7 +99,7 @@ class NemoFrontend:
         )
 
     #: Mean and variance of the logarithms of speech, over all bands.
-    expected = (-11.4, 10.8)
+    expected: ClassVar[tuple[float, float] | None] = (-11.4, 10.8)
 
     def normalized(self, rows: Doubles, mean: Doubles, variance: Doubles) -> FloatArray:
         """Features of logarithms.
@@ -118,13 +120,25 @@ class NemoFrontend:
 
     def to_json(self) -> str:
         """The JSON stored in an artifact's ``quantkit.frontend`` metadata."""
-        return settings_json(_KIND, self)
+        return settings_json(self._kind, self)
 
     @classmethod
-    def from_json(cls, text: str) -> NemoFrontend:
+    def from_json(cls, text: str) -> Self:
         """Inverse of :meth:`to_json`.
 
         Raises:
             FormatError: see :func:`~quantkit.audio.frontend_json.from_settings`.
         """
-        return from_settings(cls, _KIND, text)
+        return from_settings(cls, cls._kind, text)
+
+
+@dataclass(frozen=True)
+class NemoRawFrontend(NemoFrontend):
+    """The same without normalisation, as NeMo's streaming models hear (``normalize: NA``)."""
+
+    _kind: ClassVar[str] = "nemo-log-mel-raw"
+    expected: ClassVar[tuple[float, float] | None] = None
+
+    def normalized(self, rows: Doubles, mean: Doubles, variance: Doubles) -> FloatArray:
+        """``rows`` as they are."""
+        return np.asarray(rows, np.float32)

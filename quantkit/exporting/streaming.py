@@ -11,7 +11,7 @@ import torch
 
 from quantkit.arrays import FloatArray
 from quantkit.audio.frontend import Frontend
-from quantkit.audio.running_normalization import Expected
+from quantkit.audio.running_normalization import expected_of
 from quantkit.disk.files import refuse_overwriting, sha256_of
 from quantkit.errors import InputError, ParityError
 from quantkit.exporting.canonicalize import clean
@@ -37,10 +37,6 @@ from quantkit.version import __version__
 
 #: Largest difference from the whole clip's log-probabilities, relative where they are beyond 1.
 TOLERANCE = 1e-5
-#: Seconds of speech that the normalisation takes for granted: with less, words at the beginning
-#: suffer, and more made nothing better on LibriSpeech.
-EXPECTED_SECONDS = 0.5
-
 _LONGEST_CHUNK = 30.0
 _EXAMPLE_BATCH = 3
 
@@ -105,7 +101,6 @@ def export_streaming_wav2letter(
         )
     module = StreamingWav2Letter(fold_batch_norm(model), labels.blank)
     chunk = frames_in(seconds, frontend, module.stride)
-    mean, variance = frontend.expected
     settings = StreamingSettings(
         chunk=chunk,
         shift=chunk,
@@ -113,7 +108,7 @@ def export_streaming_wav2letter(
         delay=module.delay,
         look_ahead=module.delay * module.stride,
         ends=True,
-        expected=Expected(mean, variance, round(EXPECTED_SECONDS / frontend.seconds_of(1))),
+        expected=expected_of(frontend, frontend.seconds_of(1)),
     )
     proto = build_streaming_model(module, chunk, opset)
     info = ArtifactInfo(
@@ -150,10 +145,10 @@ def frames_in(seconds: float, frontend: Frontend, stride: int) -> int:
 def build_streaming_model(
     module: StreamingWav2Letter, chunk: int, opset: int = OPSET
 ) -> onnx.ModelProto:
-    """The clean float32 graph of one chunk; its list of graphs names the states.
+    """The clean float32 graph of one chunk of any length; its list of graphs names the states.
 
     Args:
-        chunk: frames of features.
+        chunk: frames of features of the example that is traced.
     """
     config, caches = module.model.config, module.caches
     # Each of its own: inputs that are one tensor would be traced as one.
@@ -164,6 +159,8 @@ def build_streaming_model(
         [torch.zeros(_EXAMPLE_BATCH, *shape) for shape in caches.values()],
     )
     batch = {0: torch.export.Dim("batch")}
+    # A whole clip can be one chunk, too, so that a step sees how an error goes on.
+    frames = {1: module.stride * torch.export.Dim("rows", min=1)}
     names = ("frames", "heard", *caches)
     outputs = ["log_probs", "output_lengths", *(f"next.{each}" for each in names)]
     program = trace(
@@ -171,11 +168,13 @@ def build_streaming_model(
         example,
         ["features", "lengths", *(f"state.{each}" for each in names)],
         outputs,
-        (batch, batch, batch, batch, [batch for _ in caches]),
+        (batch | frames, batch, batch, batch, [batch for _ in caches]),
         opset,
     )
     proto = program.model_proto
     clean(proto, name_by_convolution)
+    for value, axis in ((proto.graph.input[0], "frames"), (proto.graph.output[0], "rows")):
+        value.type.tensor_type.shape.dim[1].dim_param = axis
     counted = tuple(
         State(f"state.{each}", f"next.{each}", (BATCH,), "int64") for each in ("frames", "heard")
     )

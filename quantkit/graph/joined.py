@@ -119,8 +119,6 @@ def join(models: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
         ModelError: the models do not belong together.
     """
     whole = models[0]
-    if len(models) == 1:
-        return whole
     translations = translations_of(whole)
     if translations is not None and translations.kept:
         if len(translations.graphs) != len(models):
@@ -130,6 +128,8 @@ def join(models: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
         else:
             for model, translation in zip(models, translations.graphs, strict=True):
                 translate(model, translation)
+    if len(models) == 1:
+        return whole
     _require_connected(models)
     graph = whole.graph
     outputs = [list(model.graph.output) for model in models]

@@ -93,7 +93,7 @@ class StreamingWav2Letter(nn.Module):
     def forward(
         self, features: Tensor, lengths: Tensor, frames: Tensor, heard: Tensor, caches: list[Tensor]
     ) -> tuple[Tensor, ...]:
-        """Log-probabilities of one chunk of each stream of a batch.
+        """Log-probabilities of one chunk of each stream of a batch; a whole clip may be one.
 
         Args:
             features: (batch, chunk, features), an even number of frames.
@@ -112,7 +112,6 @@ class StreamingWav2Letter(nn.Module):
         frame = torch.arange(features.shape[1], device=features.device)
         x = torch.where(frame < lengths[:, None, None], x, 0.0)
         begin = torch.div(frames, self.stride, rounding_mode="floor")
-        place = torch.arange(features.shape[1] // self.stride, device=features.device)
         waiting, following = [*caches], []
         last_masked = len(self.model.blocks) - 2
         for number, (block, conv) in enumerate(
@@ -121,10 +120,11 @@ class StreamingWav2Letter(nn.Module):
             assert isinstance(block.conv, nn.Conv1d)
             if conv.cache:
                 x = torch.cat((waiting.pop(0), x), dim=2)
-                following.append(x[:, :, x.shape[2] - conv.cache :])
+                following.append(x[:, :, -conv.cache :])
             x = functional.conv1d(x, block.conv.weight, block.conv.bias, stride=conv.stride)
             x = torch.relu(x)
             begin = begin - conv.delay
+            place = torch.arange(x.shape[2], device=features.device)
             if number < last_masked:
                 row = begin[:, None, None] + place
                 x = torch.where((row >= 0) & (row < hidden[:, None, None]), x, 0.0)

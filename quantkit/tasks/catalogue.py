@@ -19,6 +19,7 @@ from quantkit.tasks.ctc import CtcTask
 from quantkit.tasks.encoder_decoder import EncoderDecoderTask
 from quantkit.tasks.moonshine import MoonshineTask
 from quantkit.tasks.streaming_ctc import StreamingCtcTask
+from quantkit.tasks.streaming_transducer import StreamingTransducerTask
 from quantkit.tasks.transducer import TransducerTask
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ _tasks: dict[str, Task] = {
         TransducerTask(),
         MoonshineTask(),
         StreamingCtcTask(),
+        StreamingTransducerTask(),
     )
 }
 

@@ -1,12 +1,11 @@
 """CTC models that hear in chunks: one graph with states that go from one chunk into the next.
 
-Two models are compared chunk by chunk, each along its own states. The float model is observed on
-the chunks of a clip as one batch, each with the states that it has there itself.
+Two models are compared chunk by chunk, each along its own states.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -40,10 +39,6 @@ class StreamingCtcTask(CtcTask):
 
         return StreamingInputs(info, model)
 
-    def clip_shape(self, shape: Sequence[int | str | None], length: int) -> tuple[int, ...]:
-        """One chunk, however long the clip is."""
-        return (1, *(int(size or 1) for size in shape[1:]))
-
     def posteriors(
         self, path: Path, output: str, feeds: Iterable[Feed]
     ) -> Iterator[tuple[str, Array]]:
@@ -57,7 +52,7 @@ class StreamingCtcTask(CtcTask):
         network = ChunkNetwork.load(path, settings, threads=0)
         for clip, inputs in feeds:
             states, found = network.begin(), []
-            for chunk in chunks_in(inputs):
+            for chunk in chunks_in(inputs, settings):
                 made, states = network.run(chunk, states)
                 found.append(made[output])
             yield clip, np.concatenate(found)

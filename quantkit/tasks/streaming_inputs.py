@@ -1,14 +1,18 @@
-"""What a model that hears in chunks takes for clips: their chunks, each with the float model's
-states.
+"""What a model that hears in chunks takes for clips.
 
-The chunks of a clip are one batch, so all are computed at once, and each layer sees what it sees in
-a stream: the states of the chunk before beside the new frames. A model whose states are of one clip
-each gets its chunks one by one.
+A graph that is told where a clip ends takes any number of frames, so all chunks of a clip are
+given to it at once, as a single one: each layer computes the same numbers as chunk by chunk, and
+what an error in one of them does to later chunks is seen. In a chunk alone it hardly is: with a
+look-ahead, what a layer makes of a chunk reaches the output chunks later, through the states.
+
+A graph of a fixed chunk gets the chunks of a clip as a batch, each with the states that the float
+model has there itself; or one by one, where its states are of one clip. How errors of states add
+up is left out there, and found out when the finished file is compared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -23,7 +27,7 @@ from quantkit.graph.info import ArtifactInfo
 from quantkit.runtime.streaming.chunks import Chunk, chunks_of
 from quantkit.runtime.streaming.model import features_in_chunks, silence_of
 from quantkit.runtime.streaming.network import ChunkNetwork
-from quantkit.runtime.streaming.settings import streaming_settings
+from quantkit.runtime.streaming.settings import StreamingSettings, streaming_settings
 from quantkit.tasks.inputs import ClipInputs, Feed, Portion
 
 
@@ -59,6 +63,9 @@ class StreamingInputs(ClipInputs):
 
     def along(self, name: str, chunks: Iterator[Chunk]) -> Iterator[Feed]:
         """Feeds of one clip, with the states that the float model has before each chunk."""
+        if self.settings.ends:
+            yield name, self._at_once([*chunks])
+            return
         network = self._network
         states, heard, before = network.begin(), [], []
         for chunk in chunks:
@@ -66,21 +73,29 @@ class StreamingInputs(ClipInputs):
             before.append(states)
             _, states = network.run(chunk, states)
         if network.takes_batches:
-            yield name, {**_together(heard), **network.along_batch(before)}
+            yield name, {**together(heard, network), **network.along_batch(before)}
             return
         for number, (chunk, state) in enumerate(zip(heard, before, strict=True)):
             feed = f"{name}, chunk {number + 1}"
             if number:
                 self._later.add(feed)
-            yield feed, {**_together([chunk]), **state}
+            yield feed, {**together([chunk], network), **state}
 
     def portion(self, clip: str, inputs: Mapping[str, Array]) -> Portion:
         """As much of the clip as its chunks move on."""
         recordings = 0 if clip in self._later else 1
         if not inputs or self.info.frontend is None:
             return Portion(recordings, 0.0)
-        frames = np.minimum(inputs["lengths"], self.settings.shift).sum()
-        return Portion(recordings, self.info.frontend.seconds_of(int(frames)))
+        if self.settings.ends:
+            frames = int(inputs["lengths"].sum())
+        else:
+            frames = len(inputs["features"]) * self.settings.shift
+        return Portion(recordings, self.info.frontend.seconds_of(frames))
+
+    def _at_once(self, chunks: Sequence[Chunk]) -> dict[str, Array]:
+        features = np.concatenate([chunk.features for chunk in chunks])[None]
+        length = sum(chunk.length for chunk in chunks)
+        return {"features": features, "lengths": np.array([length]), **self._network.begin()}
 
     @property
     def _frontend(self) -> AnyFrontend:
@@ -117,14 +132,20 @@ class StreamingInputs(ClipInputs):
             yield name, chunks_of(features, self.settings, silence)
 
 
-def chunks_in(inputs: Mapping[str, Array]) -> Iterator[Chunk]:
+def chunks_in(inputs: Mapping[str, Array], settings: StreamingSettings) -> Iterator[Chunk]:
     """The chunks of a clip that a feed holds, in order."""
-    for features, length in zip(inputs["features"], inputs["lengths"], strict=True):
-        yield Chunk(features, int(length))
+    if not settings.ends:
+        yield from (Chunk(features, len(features)) for features in inputs["features"])
+        return
+    (frames,), (length,) = inputs["features"], inputs["lengths"]
+    for begin in range(0, len(frames), settings.shift):
+        features = frames[begin : begin + settings.chunk]
+        yield Chunk(features, min(len(features), max(0, int(length) - begin)))
 
 
-def _together(chunks: list[Chunk]) -> dict[str, Array]:
-    return {
-        "features": np.stack([chunk.features for chunk in chunks]),
-        "lengths": np.array([chunk.length for chunk in chunks]),
-    }
+def together(chunks: list[Chunk], network: ChunkNetwork) -> dict[str, Array]:
+    """Chunks as one batch, as ``network`` takes them."""
+    found: dict[str, Array] = {"features": np.stack([chunk.features for chunk in chunks])}
+    if network.takes_lengths:
+        found["lengths"] = np.array([chunk.length for chunk in chunks])
+    return found

@@ -21,7 +21,6 @@ from quantkit.audio.waveform import require_speech
 from quantkit.errors import AudioError, InputError
 from quantkit.runtime.speech_model import Output, SpeechModel
 from quantkit.runtime.streaming.chunks import Chunk, Chunks, chunks_of
-from quantkit.runtime.streaming.network import ChunkNetwork
 from quantkit.runtime.streaming.settings import StreamingSettings
 
 
@@ -96,16 +95,14 @@ def features_in_chunks(
 class ChunkedModel(SpeechModel):
     """A model that hears in chunks; beside it stands a class that knows its outputs."""
 
-    network: ChunkNetwork
-
     @abstractmethod
     def hearing(self) -> Hearing:
         """What hears one clip, from its first chunk on."""
 
     @property
+    @abstractmethod
     def settings(self) -> StreamingSettings:
         """Of its chunks."""
-        return self.network.settings
 
     @property
     def takes_batches(self) -> bool:

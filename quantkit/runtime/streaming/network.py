@@ -72,6 +72,12 @@ class ChunkNetwork:
         sizes = self.graphs.sessions[self.role.role].get_inputs()[0].shape
         return not isinstance(sizes[0], int) and all(BATCH in s.shape for s in self.role.states)
 
+    @property
+    def takes_lengths(self) -> bool:
+        """Whether it is told how many frames of a chunk count."""
+        inputs = self.graphs.sessions[self.role.role].get_inputs()
+        return any(value.name == "lengths" for value in inputs)
+
 
 class Rows:
     """Which rows of the runs of one clip belong to it."""

@@ -16,7 +16,7 @@ from quantkit.runtime.speech_model import Output, require_rows
 from quantkit.runtime.streaming.chunks import Chunk
 from quantkit.runtime.streaming.model import ChunkedModel
 from quantkit.runtime.streaming.network import ChunkNetwork, Rows
-from quantkit.runtime.streaming.settings import streaming_settings
+from quantkit.runtime.streaming.settings import StreamingSettings, streaming_settings
 from quantkit.text.decoding import Decoding
 from quantkit.text.flashlight_search import spaced
 from quantkit.text.labels import Labels
@@ -48,6 +48,11 @@ class StreamingRecognizer(ChunkedModel, Recognizer):
         info = read_info(path, check=check)
         settings = streaming_settings(info.extra)
         return cls(info, ChunkNetwork.load(path, settings, threads), decoding)
+
+    @property
+    def settings(self) -> StreamingSettings:
+        """Of its chunks."""
+        return self.network.settings
 
     def log_probs(self, batch: Sequence[FloatArray]) -> list[FloatArray]:
         """As :meth:`outputs`."""

@@ -19,7 +19,7 @@ _FRAMES = Range(0, 360_000)
 _RANGES = {
     "chunk": Range(1, 360_000),
     "shift": Range(1, 360_000),
-    "stride": Range(1, 1_024),
+    "stride": Range(0, 1_024),
     "delay": _FRAMES,
     "look_ahead": _FRAMES,
     "tail": _FRAMES,
@@ -77,7 +77,9 @@ class StreamingSettings:
         """
         where = "how it hears in chunks"
         found = build(cls, parse_json(text, where), where, _RANGES)
-        if found.shift > found.chunk or (found.ends and found.shift % found.stride):
+        if found.shift > found.chunk or (
+            found.ends and (not found.stride or found.shift % found.stride)
+        ):
             raise FormatError(f"{where}: its chunks do not follow one another")
         return found
 

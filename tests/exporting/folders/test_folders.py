@@ -26,6 +26,9 @@ from tests.exporting.folders.small_folders import (
     write_nemo,
     write_nemo_ctc,
     write_sherpa_nemo,
+    write_streaming_ctc,
+    write_streaming_icefall,
+    write_streaming_nemo_ctc,
 )
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -36,6 +39,14 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "sherpa": lambda folder: write_icefall(folder, inner="", addition="-epoch-9-avg-1"),
     "sherpa-nemo": lambda folder: write_sherpa_nemo(folder, durations=5),
     "ctc": write_nemo_ctc,
+    "streaming-icefall": write_streaming_icefall,
+    "streaming-one-clip": lambda folder: write_streaming_icefall(folder, clips=1),
+    "streaming-ctc": write_streaming_ctc,
+    "streaming-ctc-one-clip": lambda folder: write_streaming_ctc(folder, clips=1),
+    "streaming-nemo-ctc": write_streaming_nemo_ctc,
+    "streaming-nemo-ctc-normalised": lambda folder: write_streaming_nemo_ctc(
+        folder, normalize="per_feature"
+    ),
 }
 
 
