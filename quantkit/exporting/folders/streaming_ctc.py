@@ -74,9 +74,7 @@ class SherpaStreamingCtc(Layout):
             entries = read_model_file(graph).model.metadata_props
         except ModelError:
             return False
-        metadata = {entry.key: entry.value for entry in entries}
-        # One of ours says itself what it is.
-        return says_chunks(metadata) and "quantkit.task" not in metadata
+        return says_chunks({entry.key: entry.value for entry in entries})
 
     def files(self, folder: Path) -> FolderFiles:
         graph = _graph_in(folder)
