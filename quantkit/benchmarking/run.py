@@ -285,6 +285,10 @@ def _result(
 ) -> ModelResult:
     utterances = tuple(transcripts.utterances)
     accuracy = accuracy_of(utterances, contestant.scoring, seed)
+    # A clip is a run, and so is a chunk.
+    runs_per_second = (
+        1.0 / chunks.seconds if chunks else recognised.utterances / recognised.seconds
+    )
     return ModelResult(
         name=contestant.name,
         path=printable(str(contestant.path)),
@@ -292,7 +296,7 @@ def _result(
         size_bytes=contestant.size_bytes,
         variant=contestant.variant,
         weight_bytes=footprint.weight_bytes,
-        weight_bytes_per_second=footprint.weight_bytes * recognised.utterances / recognised.seconds,
+        weight_bytes_per_second=footprint.weight_bytes * runs_per_second,
         load_s=footprint.load_s,
         peak_rss_bytes=footprint.peak_rss_bytes,
         idle_rss_bytes=footprint.idle_rss_bytes,

@@ -190,7 +190,7 @@ class ModelResult:
         variant: how its layers are stored and computed, from its plan.
         weight_bytes: constants of the graph that ONNX Runtime executes.
         weight_bytes_per_second: bytes of weights read per second of audio when every clip is one
-            run: ``weight_bytes * utterances / seconds of audio``.
+            run: ``weight_bytes * utterances / seconds of audio``; or every chunk.
         load_s: median time to open the session, file in the page cache.
         peak_rss_bytes: highest resident memory of a process that loads the model and runs the
             longest clip once.
