@@ -51,7 +51,7 @@ class StreamingCtcTask(CtcTask):
         settings = streaming_settings(read_info(path, check=False).extra)
         network = ChunkNetwork.load(path, settings, threads=0)
         for clip, inputs in feeds:
-            states, found = network.begin(), []
+            states, found = network.first_of(inputs), []
             for chunk in chunks_in(inputs, settings):
                 made, states = network.run(chunk, states)
                 found.append(made[output])

@@ -44,7 +44,7 @@ class StreamingTransducerTask(TransducerTask):
         from quantkit.tasks.streaming_inputs import chunks_in
 
         assert isinstance(network, StreamingTransducerNetwork)
-        states, found = network.chunks.begin(), []
+        states, found = network.chunks.first_of(inputs), []
         for chunk in chunks_in(inputs, network.chunks.settings):
             made, states = network.chunks.run(chunk, states)
             found.append(rows_in(made))

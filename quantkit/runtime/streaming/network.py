@@ -66,6 +66,15 @@ class ChunkNetwork:
             for state in self.role.states
         }
 
+    def first_of(self, states: Mapping[str, Array]) -> dict[str, Array]:
+        """States of the first of several runs; inverse of :meth:`along_batch` for that one."""
+        return {
+            state.input: np.take(states[state.input], [0], axis=_batch_axis(state.shape))
+            if BATCH in state.shape
+            else states[state.input]
+            for state in self.role.states
+        }
+
     @property
     def takes_batches(self) -> bool:
         """Whether all states have an axis for the clips of a batch."""

@@ -245,13 +245,13 @@ def test_a_vocabulary_of_another_model_is_refused(tmp_path: Path) -> None:
         quantkit.load(folder)
 
 
-def test_a_model_with_caches_is_refused(tmp_path: Path) -> None:
+def test_an_input_of_an_unknown_meaning_is_refused(tmp_path: Path) -> None:
     folder = write_icefall(tmp_path / "kaldi")
     path = folder / "am-onnx" / "encoder.onnx"
     model = onnx.load(path)
-    model.graph.input.append(onnx.helper.make_tensor_value_info("cached_key", 1, ["N", 4]))
+    model.graph.input.append(onnx.helper.make_tensor_value_info("speaker", 1, ["N", 4]))
     onnx.save(model, path)
-    with pytest.raises(ModelError, match=r"takes cached_key besides x, x_lens: .* not supported"):
+    with pytest.raises(ModelError, match=r"takes speaker besides x, x_lens, and what these are"):
         quantkit.load(folder)
 
 
