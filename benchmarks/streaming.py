@@ -35,7 +35,7 @@ MODEL = ROOT / "models" / "wav2letter-en"
 #: Seconds of a chunk; None: whole clips.
 CHUNKS: tuple[float | None, ...] = (None, 0.16, 0.32, 0.64)
 PRESET = "hybrid"
-Counts = npt.NDArray[np.int64]
+Counts = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -91,14 +91,15 @@ def measure(data: Path, folder: Path, *, heard: int, tested: int, compared: int)
 
 def errors(model: SpeechModel, clips: Corpus) -> tuple[Counts, Counts]:
     """Edits of words and of letters, clip by clip; see :class:`Heard`."""
-    words, letters = [], []
+    words: list[tuple[int, int]] = []
+    letters: list[tuple[int, int]] = []
     for clip in clips:
         (output,) = model.outputs([model.features(clip)])
         said, meant = model.text_of(output), clip.text or ""
         for found, cut in ((words, str.split), (letters, list)):
             counts = error_counts(cut(meant), cut(said))
             found.append((counts.errors, counts.reference_length))
-    return np.array(words), np.array(letters)
+    return np.array(words, np.float64), np.array(letters, np.float64)
 
 
 def report(rows: Sequence[Heard], arguments: Mapping[str, int]) -> str:

@@ -286,9 +286,7 @@ def _result(
     utterances = tuple(transcripts.utterances)
     accuracy = accuracy_of(utterances, contestant.scoring, seed)
     # A clip is a run, and so is a chunk.
-    runs_per_second = (
-        1.0 / chunks.seconds if chunks else recognised.utterances / recognised.seconds
-    )
+    runs_per_second = 1.0 / chunks.seconds if chunks else recognised.utterances / recognised.seconds
     return ModelResult(
         name=contestant.name,
         path=printable(str(contestant.path)),

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 from quantkit.audio.running_normalization import Expected
 from quantkit.errors import FormatError, ModelError
+from quantkit.graph.info import ArtifactInfo
 from quantkit.json_dataclass import build
 from quantkit.json_fields import Range, parse_json
 
@@ -99,3 +100,15 @@ def streaming_settings(extra: Mapping[str, str]) -> StreamingSettings:
         return StreamingSettings.from_json(extra[STREAMING])
     except FormatError as error:
         raise ModelError(f"its quantkit metadata is damaged: {error}") from error
+
+
+def chunk_times(info: ArtifactInfo) -> tuple[float, float]:
+    """Seconds of audio from one chunk to the next, and of look-ahead; 0 for whole clips.
+
+    Raises:
+        ModelError: the settings are damaged.
+    """
+    if STREAMING not in info.extra or info.frontend is None:
+        return 0.0, 0.0
+    settings = streaming_settings(info.extra)
+    return info.frontend.seconds_of(settings.shift), info.frontend.seconds_of(settings.look_ahead)
