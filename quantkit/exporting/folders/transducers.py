@@ -111,9 +111,14 @@ class FoundGraph:
         given = {name for step in before for name in step.outputs}
         known = [each.name for each in self.inputs if f"{role}.{each.name}" in given]
         if others := [each.name for each in self.inputs if each.name not in known]:
+            caches = (
+                "; of models with caches, transducers of icefall and CTC models are taken"
+                if any("cache" in name for name in others)
+                else ""
+            )
             raise ModelError(
                 f"{self.file} takes {', '.join(others)} besides {', '.join(known)}, and what these "
-                "are is not known"
+                f"are is not known{caches}"
             )
         read = {name for step in behind for name in step.inputs}
         unread = [each for each in self.outputs if f"{role}.{each.name}" not in read]
