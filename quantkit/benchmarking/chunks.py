@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -16,7 +16,9 @@ _FEWEST, _ROUNDS = 40, 5
 
 
 def time_chunks(
-    models: Sequence[SpeechModel], clips: Sequence[FloatArray]
+    models: Sequence[SpeechModel],
+    clips: Sequence[FloatArray],
+    clock: Callable[[], float] = time.perf_counter,
 ) -> list[ChunkLatency | None]:
     """What one chunk costs each model; None for one that hears whole clips.
 
@@ -24,6 +26,7 @@ def time_chunks(
 
     Args:
         clips: the same clip, as each of the models takes it.
+        clock: measures the time of a run; wall time by default.
     """
     seconds: list[list[float]] = [[] for _ in models]
     for _ in range(_ROUNDS):
@@ -32,9 +35,9 @@ def time_chunks(
             for index in range(len(models)):
                 which = (index + number) % len(models)
                 if number < len(steps[which]):
-                    begin = time.perf_counter()
+                    begin = clock()
                     steps[which][number]()
-                    taken = time.perf_counter() - begin
+                    taken = clock() - begin
                     if number:
                         seconds[which].append(taken)
         if min((len(each) for each in seconds if each), default=_FEWEST) >= _FEWEST:
