@@ -112,15 +112,17 @@ def _along(network: TransducerNetwork, encoded: FloatArray, inputs: Mapping[str,
     """(1, points, labels) along the path that ``inputs`` hold."""
     from quantkit.runtime.transducer.network import Memory
 
-    rows, memory, before = [], network.begin(), None
+    rows, before = [], None
     for place, frame in enumerate(inputs["frames"]):
         tokens = tuple(int(token) for token in inputs["tokens"][place])
         given = network.at(inputs, place)
-        # Between two points the float model has read a label, unless it remembers the same.
-        read = before is not None and (
-            tokens != memory.tokens or any((given[n] != before[1][n]).any() for n in given)
-        )
+        # The first point of a clip has what a text begins with.
+        memory = Memory(tokens, given)
         if before is not None:
+            # Between two points the float model has read a label, unless it remembers the same.
+            read = tokens != before[0].memory.tokens or any(
+                (given[n] != before[1][n]).any() for n in given
+            )
             memory = Memory(tokens, before[0].states) if read else before[0].memory
         step = network.step(encoded[frame], memory)
         rows.append(step.log_probs)
