@@ -33,7 +33,17 @@ from quantkit.personalization.pipeline import personalize
 PACKAGE = ROOT / "quantkit"
 SHIPPED = ROOT / "build" / "wav2letter-en" / "float32.onnx"
 
-TASKS = frozenset({"ctc", "classification", "whisper", "keywords", "transducer"})
+TASKS = frozenset(
+    (
+        "ctc",
+        "classification",
+        "whisper",
+        "keywords",
+        "transducer",
+        "streaming-ctc",
+        "streaming-transducer",
+    )
+)
 OPERATORS = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm", "Gather", "LSTM", "GRU"})
 
 #: Folders, or files, in which the names are at home.

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from quantkit.api.selection import Selection as Selection
     from quantkit.api.ship import ShipResult as ShipResult
     from quantkit.api.ship import ship as ship
+    from quantkit.api.stream import SpeechStream as SpeechStream
+    from quantkit.api.stream import stream as stream
     from quantkit.api.train import TrainListener as TrainListener
     from quantkit.api.train import TrainResult as TrainResult
     from quantkit.api.train import train as train
@@ -107,6 +109,7 @@ _HOMES = {
     "quantkit.api.quantize": ("quantize", "quantize_presets"),
     "quantkit.api.selection": ("Selection",),
     "quantkit.api.ship": ("ShipResult", "ship"),
+    "quantkit.api.stream": ("SpeechStream", "stream"),
     "quantkit.api.train": ("TrainListener", "TrainResult", "train"),
     "quantkit.api.unpack": ("UnpackResult", "unpack"),
     "quantkit.api.verify": ("VerifyResult", "verify"),

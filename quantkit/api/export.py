@@ -77,6 +77,7 @@ def export(
     output_name: str = "",
     language: str = "",
     window: float | None = None,
+    chunk: float | None = None,
 ) -> ExportResult:
     """Write ``model`` as an artifact that computes what it computes.
 
@@ -110,6 +111,8 @@ def export(
             the one that its tokenizer is set to.
         window: of a Whisper: seconds of silence behind a short clip that the artifact computes,
             instead of 30 seconds in all; see :class:`~quantkit.text.decoding.Decoding`.
+        chunk: of a Wav2Letter: seconds that it hears at a time, such as 0.32, with states that go
+            from one chunk to the next; None: it hears whole clips.
 
     Raises:
         InputError: the model is missing, damaged or of an unknown kind, or options do not fit it.
@@ -133,6 +136,7 @@ def export(
         output_name=output_name,
         language=language,
         window=window,
+        chunk=chunk,
     )
     parity = export_source(os.fspath(model), destination, options)
     made = open_model(destination, check=False)

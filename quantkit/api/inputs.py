@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -31,6 +32,10 @@ Clip: TypeAlias = PathLike | npt.NDArray[Any]
 Audio: TypeAlias = Clip | Corpus | Sequence[Clip]
 #: ``"3MB"``, or bytes.
 Budget: TypeAlias = str | int
+
+#: Seconds of a chunk where nobody says how many.
+USUAL_CHUNK = 0.32
+_TIME = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s)")
 
 # What a checkpoint's file may end in; any other file is taken for an ``.onnx``.
 _CHECKPOINTS = frozenset({".pt", ".pth", ".bin", ".safetensors"})
@@ -94,6 +99,31 @@ def window_seconds(said: str) -> float | None:
         raise InputError(
             f"--window is auto, full, or seconds of silence behind a clip, not {said!r}"
         ) from error
+
+
+def chunk_seconds(streaming: bool, said: str | None) -> float | None:
+    """Seconds of a chunk; None for a model of whole clips.
+
+    >>> chunk_seconds(True, "160ms"), chunk_seconds(True, None), chunk_seconds(False, None)
+    (0.16, 0.32, None)
+
+    Args:
+        streaming: whether it hears in chunks.
+        said: how long one is; None: that is left open.
+
+    Raises:
+        InputError: no time, or one for a model of whole clips.
+    """
+    if not streaming:
+        if said is not None:
+            raise InputError("--chunk is for a model that hears in chunks: add --streaming")
+        return None
+    if said is None:
+        return USUAL_CHUNK
+    found = _TIME.fullmatch(said.strip())
+    if found is None:
+        raise InputError(f"--chunk is a time such as 320ms or 0.32s, not {said!r}")
+    return float(found[1]) * (1e-3 if found[2] == "ms" else 1.0)
 
 
 def corpus_of(audio: Audio, sample_rate: float | None = None) -> Corpus:

@@ -19,11 +19,12 @@ from quantkit.api.inputs import (
     optional_path,
     utterances_of,
 )
+from quantkit.audio.samples import require_rate
 from quantkit.audio.utterance import Corpus
 from quantkit.errors import InputError
 from quantkit.graph.info import ArtifactInfo
-from quantkit.runtime.speech_model import SpeechModel
-from quantkit.runtime.transcriber import Transcript, transcribe
+from quantkit.runtime.speech_model import SpeechModel, SpeechStream
+from quantkit.runtime.transcriber import Partial, Transcript, live, transcribe
 from quantkit.runtime.voice_activity import VoiceActivity
 from quantkit.tasks.open import open_speech_model, require_followed
 from quantkit.text.decoding import Decoding
@@ -145,6 +146,34 @@ class Model:
             yield from transcribe(
                 self._model, utterances_of(audio, sample_rate), failed, self._voice
             )
+
+    def stream(self, sample_rate: float | None = None) -> SpeechStream:
+        """What hears one clip while it is spoken; any number of them can share the model.
+
+        Args:
+            sample_rate: of the samples that it will be given, in hertz; None: the model's own.
+
+        Raises:
+            InputError: the model hears whole clips, or a rate that no recording has.
+        """
+        return self._model.stream(
+            self.sample_rate if sample_rate is None else require_rate(sample_rate)
+        )
+
+    def transcribe_live(self, audio: Clip, sample_rate: float | None = None) -> Iterator[Partial]:
+        """The text of a clip as it grows, as if the clip were spoken now.
+
+        Args:
+            audio, sample_rate: one clip, as of :meth:`transcribe`.
+
+        Yields:
+            each text that differs from the one before, and the final one.
+
+        Raises:
+            QuantkitError: see :meth:`transcribe` and :meth:`stream`.
+        """
+        (clip,) = utterances_of([audio], sample_rate)
+        yield from live(self._model, clip)
 
 
 def load(

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 import numpy as np
-import soxr
 
 from quantkit.arrays import FloatArray
 from quantkit.audio.containers import Part, parts_of
@@ -29,6 +28,7 @@ from quantkit.audio.recording import (
     require_length,
     warn,
 )
+from quantkit.audio.resampler import Resampler
 from quantkit.errors import AudioError
 from quantkit.printable import printable
 
@@ -221,16 +221,11 @@ def _named(name: str) -> Iterator[None]:
 
 def _resampled(blocks: Iterator[FloatArray], rate: int, wanted: int) -> Iterator[FloatArray]:
     """The same samples at another rate; how they are cut into blocks changes nothing."""
-    if rate == wanted:
-        yield from (np.ascontiguousarray(block, dtype=np.float32) for block in blocks)
-        return
-    stream = soxr.ResampleStream(rate, wanted, 1, dtype="float32", quality="HQ")
+    stream = Resampler(rate, wanted)
     for block in blocks:
-        changed = stream.resample_chunk(np.ascontiguousarray(block))
-        if changed.size:
+        if (changed := stream.accept(block)).size:
             yield changed
-    changed = stream.resample_chunk(np.zeros(0, np.float32), last=True)
-    if changed.size:
+    if (changed := stream.finish()).size:
         yield changed
 
 

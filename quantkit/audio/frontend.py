@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from quantkit.arrays import Doubles, FloatArray
+from quantkit.audio.feature_stream import WindowStream
 from quantkit.audio.frontend_json import from_settings, settings_json
 from quantkit.audio.mel import (
     CHUNK_FRAMES,
@@ -69,12 +71,26 @@ class Frontend:
             AudioError: the clip is shorter than one window or is not finite.
         """
         require_speech(waveform, self.window)
-        slices = frames_at(waveform, self.window, self.hop)
-        mel = np.empty((len(slices), self.mel_bands))
-        self._fill(mel, slices)
-        centred = mel - mel.mean(axis=0)
-        scaled = centred / np.sqrt((centred**2).mean(axis=0) + self.variance_floor)
-        return np.asarray(scaled, np.float32)
+        mel = self._energies(frames_at(waveform, self.window, self.hop))
+        mean = mel.mean(axis=0)
+        return self.normalized(mel, mean, ((mel - mean) ** 2).mean(axis=0))
+
+    def stream(self) -> WindowStream:
+        """The log-mel energies of a clip that comes in pieces, not normalised."""
+        return WindowStream(self.window, self.hop, self.mel_bands, self._energies, self.frames_of)
+
+    #: Mean and variance of the log-mel energies of speech, over all bands: what a stream expects
+    #: before it has heard any.
+    expected: ClassVar[tuple[float, float] | None] = (-5.0, 12.5)
+
+    def normalized(self, rows: Doubles, mean: Doubles, variance: Doubles) -> FloatArray:
+        """Features of log-mel energies.
+
+        Args:
+            rows: (frames, mel_bands).
+            mean, variance: (mel_bands,) of the clip.
+        """
+        return np.asarray((rows - mean) / np.sqrt(variance + self.variance_floor), np.float32)
 
     def of_blocks(self, blocks: Iterable[FloatArray]) -> FloatArray:
         """As :meth:`__call__` for a long clip, in not much more memory than its features take.
@@ -101,6 +117,11 @@ class Frontend:
         for start in range(0, len(mel), CHUNK_FRAMES):
             variance += (mel[start : start + CHUNK_FRAMES].astype(np.float64) ** 2).sum(axis=0)
         mel /= np.sqrt(variance / len(mel) + self.variance_floor).astype(np.float32)
+        return mel
+
+    def _energies(self, slices: npt.NDArray[np.floating]) -> Doubles:
+        mel = np.empty((len(slices), self.mel_bands))
+        self._fill(mel, slices)
         return mel
 
     def _fill(self, mel: FloatArray | Doubles, slices: npt.NDArray[np.floating]) -> None:

@@ -11,7 +11,8 @@ from quantkit.arrays import FloatArray
 from quantkit.audio.frontend import Frontend
 from quantkit.audio.kaldi_frontend import KaldiFrontend
 from quantkit.audio.lasr_frontend import LasrFrontend
-from quantkit.audio.nemo_frontend import NemoFrontend
+from quantkit.audio.nemo_frontend import NemoFrontend, NemoRawFrontend
+from quantkit.audio.running_normalization import StreamingFrontend
 from quantkit.audio.seamless_frontend import SeamlessFrontend
 from quantkit.audio.waveform_frontend import WaveformFrontend
 from quantkit.audio.whisper_frontend import WhisperFrontend
@@ -54,7 +55,7 @@ class AnyFrontend(Protocol):
 
 
 @runtime_checkable
-class StreamingFrontend(Protocol):
+class BlockwiseFrontend(Protocol):
     """A front end that need not have the whole waveform in memory."""
 
     def of_blocks(self, blocks: Iterable[FloatArray]) -> FloatArray:
@@ -71,9 +72,23 @@ def features_of_blocks(frontend: AnyFrontend, blocks: Iterable[FloatArray]) -> F
     Raises:
         AudioError: the clip is shorter than one window.
     """
-    if isinstance(frontend, StreamingFrontend):
+    if isinstance(frontend, BlockwiseFrontend):
         return frontend.of_blocks(blocks)
     return frontend(np.concatenate([*blocks]))
+
+
+def streaming_frontend(frontend: AnyFrontend) -> StreamingFrontend:
+    """``frontend`` as one whose features can be made while somebody speaks.
+
+    Raises:
+        InputError: they depend on what is still to come.
+    """
+    if isinstance(frontend, StreamingFrontend):
+        return frontend
+    raise InputError(
+        f"features of {type(frontend).__name__} depend on the whole clip, so they cannot be made "
+        "in a stream"
+    )
 
 
 _READERS: dict[str, Callable[[str], AnyFrontend]] = {
@@ -81,6 +96,7 @@ _READERS: dict[str, Callable[[str], AnyFrontend]] = {
     "waveform": WaveformFrontend.from_json,
     "whisper-log-mel": WhisperFrontend.from_json,
     "nemo-log-mel": NemoFrontend.from_json,
+    "nemo-log-mel-raw": NemoRawFrontend.from_json,
     "kaldi-fbank": KaldiFrontend.from_json,
     "seamless-fbank": SeamlessFrontend.from_json,
     "lasr-log-mel": LasrFrontend.from_json,

@@ -6,11 +6,13 @@ Dither is for training and left out.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from quantkit.arrays import Doubles, FloatArray
+from quantkit.audio.feature_stream import WindowStream
 from quantkit.audio.frontend_json import from_settings, settings_json
 from quantkit.audio.mel import band_powers, frames_at, htk_filters, symmetric_hann_window
 from quantkit.audio.waveform import require_speech
@@ -92,17 +94,41 @@ class KaldiFrontend:
         frames = self.frames_of(waveform.size)
         mirrored = np.pad(waveform, (self.ahead, self.window), mode="symmetric")
         slices = frames_at(mirrored, self.window, self.hop)[:frames]
+        mel = np.empty((frames, self.mel_bands))
+        for start in range(0, frames, _FRAMES_AT_ONCE):
+            rows = slice(start, start + _FRAMES_AT_ONCE)
+            mel[rows] = self._energies(slices[rows])
+        return np.asarray(mel, np.float32)
+
+    def stream(self) -> WindowStream:
+        """The rows of a clip that comes in pieces."""
+        return WindowStream(
+            self.window,
+            self.hop,
+            self.mel_bands,
+            self._energies,
+            self.frames_of,
+            edges="mirrored",
+            ahead=self.ahead,
+        )
+
+    #: Nothing is normalised.
+    expected: ClassVar[tuple[float, float] | None] = None
+
+    def normalized(self, rows: Doubles, mean: Doubles, variance: Doubles) -> FloatArray:
+        """``rows`` as they are."""
+        return np.asarray(rows, np.float32)
+
+    def _energies(self, slices: npt.NDArray[np.floating]) -> Doubles:
         filters = htk_filters(
             self.mel_bands, self.fft_size, self.sample_rate, self.low_hz, self.high_hz
         )
         window = symmetric_hann_window(self.window) ** POVEY
-        mel = np.empty((frames, self.mel_bands))
-        for start in range(0, frames, _FRAMES_AT_ONCE):
-            part = self._emphasised(slices[start : start + _FRAMES_AT_ONCE])
-            for place, bands in band_powers(part, window, self.fft_size, filters):
-                rows = slice(start + place.start, start + place.stop)
-                mel[rows] = np.log(np.maximum(bands, SILENCE))
-        return np.asarray(mel, np.float32)
+        mel = np.empty((len(slices), self.mel_bands))
+        part = self._emphasised(slices)
+        for rows, bands in band_powers(part, window, self.fft_size, filters):
+            mel[rows] = np.log(np.maximum(bands, SILENCE))
+        return mel
 
     def _emphasised(self, slices: npt.NDArray[np.floating]) -> Doubles:
         scaled = slices.astype(np.float64) * self.scale

@@ -7,15 +7,17 @@ for training and left out.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 
-from quantkit.arrays import FloatArray
+from quantkit.arrays import Doubles, FloatArray
+from quantkit.audio.feature_stream import WindowStream
 from quantkit.audio.frontend_json import from_settings, settings_json
 from quantkit.audio.mel import band_powers, frames_at, slaney_filters, symmetric_hann_window
 from quantkit.audio.waveform import require_speech
 
-_KIND = "nemo-log-mel"
 #: Each sample loses so much of the one before it.
 PREEMPHASIS = 0.97
 #: What is added before the logarithm.
@@ -38,6 +40,8 @@ class NemoFrontend:
         mel_bands: 80 or 128 in the published models.
     """
 
+    _kind: ClassVar[str] = "nemo-log-mel"
+
     sample_rate: int = 16_000
     window: int = 400
     hop: int = 160
@@ -45,7 +49,7 @@ class NemoFrontend:
     mel_bands: int = 80
 
     @classmethod
-    def for_rate(cls, sample_rate: int, mel_bands: int) -> NemoFrontend:
+    def for_rate(cls, sample_rate: int, mel_bands: int) -> Self:
         """With frames of 25 ms every 10 ms."""
         window = round(0.025 * sample_rate)
         hop = round(0.01 * sample_rate)
@@ -78,24 +82,63 @@ class NemoFrontend:
         padded[half + 1 : half + waveform.size] -= PREEMPHASIS * waveform[:-1].astype(np.float64)
         frames = self.frames_of(waveform.size)
         slices = frames_at(padded, self.window, self.hop)[:frames]
+        mel = self._energies(slices)
+        return self.normalized(mel, mel.mean(axis=0), mel.var(axis=0, ddof=1))
+
+    def stream(self) -> WindowStream:
+        """The logarithms of a clip that comes in pieces, not normalised."""
+        return WindowStream(
+            self.window,
+            self.hop,
+            self.mel_bands,
+            self._energies,
+            self.frames_of,
+            edges="zeros",
+            ahead=self.window // 2,
+            emphasis=PREEMPHASIS,
+        )
+
+    #: Mean and variance of the logarithms of speech, over all bands.
+    expected: ClassVar[tuple[float, float] | None] = (-11.4, 10.8)
+
+    def normalized(self, rows: Doubles, mean: Doubles, variance: Doubles) -> FloatArray:
+        """Features of logarithms.
+
+        Args:
+            rows: (frames, mel_bands).
+            mean, variance: (mel_bands,) of the clip.
+        """
+        return np.asarray((rows - mean) / (np.sqrt(variance) + LEAST_DEVIATION), np.float32)
+
+    def _energies(self, slices: npt.NDArray[np.floating]) -> Doubles:
         filters = slaney_filters(self.mel_bands, self.fft_size, self.sample_rate)
-        mel = np.empty((frames, self.mel_bands))
-        for place, bands in band_powers(
-            slices, symmetric_hann_window(self.window), self.fft_size, filters
-        ):
-            mel[place] = np.log(bands + LOG_GUARD)
-        deviation = mel.std(axis=0, ddof=1) + LEAST_DEVIATION
-        return np.asarray((mel - mel.mean(axis=0)) / deviation, np.float32)
+        mel = np.empty((len(slices), self.mel_bands))
+        window = symmetric_hann_window(self.window)
+        for rows, bands in band_powers(slices, window, self.fft_size, filters):
+            mel[rows] = np.log(bands + LOG_GUARD)
+        return mel
 
     def to_json(self) -> str:
         """The JSON stored in an artifact's ``quantkit.frontend`` metadata."""
-        return settings_json(_KIND, self)
+        return settings_json(self._kind, self)
 
     @classmethod
-    def from_json(cls, text: str) -> NemoFrontend:
+    def from_json(cls, text: str) -> Self:
         """Inverse of :meth:`to_json`.
 
         Raises:
             FormatError: see :func:`~quantkit.audio.frontend_json.from_settings`.
         """
-        return from_settings(cls, _KIND, text)
+        return from_settings(cls, cls._kind, text)
+
+
+@dataclass(frozen=True)
+class NemoRawFrontend(NemoFrontend):
+    """The same without normalisation, as NeMo's streaming models hear (``normalize: NA``)."""
+
+    _kind: ClassVar[str] = "nemo-log-mel-raw"
+    expected: ClassVar[tuple[float, float] | None] = None
+
+    def normalized(self, rows: Doubles, mean: Doubles, variance: Doubles) -> FloatArray:
+        """``rows`` as they are."""
+        return np.asarray(rows, np.float32)

@@ -9,6 +9,7 @@ import soxr
 from quantkit.arrays import Array, FloatArray
 from quantkit.audio.decode import HIGHEST_RATE, LOWEST_RATE, MAX_SECONDS
 from quantkit.audio.recording import LOUDEST
+from quantkit.audio.resampler import QUALITY
 from quantkit.errors import AudioError, InputError
 
 # More channels than this are no recording: the axes of the array mean something else.
@@ -63,7 +64,7 @@ def resampled(waveform: FloatArray, sample_rate: int, wanted: int) -> FloatArray
     """
     if sample_rate == wanted:
         return waveform
-    changed = soxr.resample(waveform, sample_rate, wanted, quality="HQ")
+    changed = soxr.resample(waveform, sample_rate, wanted, quality=QUALITY)
     return np.ascontiguousarray(changed, dtype=np.float32)
 
 

@@ -212,11 +212,11 @@ def accuracy_of(utterances: Sequence[UtteranceResult], scoring: TextScoring, see
 
 
 def _inputs(contestants: Sequence[BenchModel], utterance: Utterance) -> tuple[FloatArray, ...]:
-    made: dict[tuple[str, bool], FloatArray] = {}
+    made: dict[str, FloatArray] = {}
     inputs = []
     for contestant in contestants:
         model = contestant.model
-        key = (model.frontend.to_json(), model.info.fused)
+        key = model.hears
         if key not in made:
             made[key] = model.features(utterance)
         inputs.append(made[key])

@@ -20,12 +20,20 @@ from quantkit.benchmarking.accuracy import (
     iter_clips,
     transcribe_in_turns,
 )
+from quantkit.benchmarking.chunks import time_chunks
 from quantkit.benchmarking.contestant import BenchModel, open_contestants
 from quantkit.benchmarking.host import describe_host
 from quantkit.benchmarking.latency import time_in_turns
 from quantkit.benchmarking.memory import Footprint, measure_footprint
 from quantkit.benchmarking.notes import notes_on
-from quantkit.benchmarking.schema import BatchRow, BenchReport, CorpusInfo, LatencyRow, ModelResult
+from quantkit.benchmarking.schema import (
+    BatchRow,
+    BenchReport,
+    ChunkLatency,
+    CorpusInfo,
+    LatencyRow,
+    ModelResult,
+)
 from quantkit.benchmarking.settings import BenchSettings
 from quantkit.benchmarking.sweep import sweep_batch_sizes
 from quantkit.printable import printable
@@ -86,6 +94,7 @@ def run_bench(
     sweep = _sweep(contestants, recognised.kept, settings, progress)
     typical = sorted(recognised.kept, key=lambda clip: clip.seconds)[len(recognised.kept) // 2]
     latency = _latency(contestants, typical, settings, progress)
+    chunks = time_chunks([each.model for each in contestants], typical.inputs)
     footprints = _footprints(contestants, recognised.longest, threads[0], progress)
 
     results = tuple(
@@ -96,6 +105,7 @@ def run_bench(
             footprints[i],
             latency[i],
             sweep[i],
+            chunks[i],
             settings.seed,
         )
         for i, contestant in enumerate(contestants)
@@ -270,10 +280,13 @@ def _result(
     footprint: Footprint,
     latency: Sequence[LatencyRow],
     batches: tuple[BatchRow, ...],
+    chunks: ChunkLatency | None,
     seed: int,
 ) -> ModelResult:
     utterances = tuple(transcripts.utterances)
     accuracy = accuracy_of(utterances, contestant.scoring, seed)
+    # A clip is a run, and so is a chunk.
+    runs_per_second = 1.0 / chunks.seconds if chunks else recognised.utterances / recognised.seconds
     return ModelResult(
         name=contestant.name,
         path=printable(str(contestant.path)),
@@ -281,7 +294,7 @@ def _result(
         size_bytes=contestant.size_bytes,
         variant=contestant.variant,
         weight_bytes=footprint.weight_bytes,
-        weight_bytes_per_second=footprint.weight_bytes * recognised.utterances / recognised.seconds,
+        weight_bytes_per_second=footprint.weight_bytes * runs_per_second,
         load_s=footprint.load_s,
         peak_rss_bytes=footprint.peak_rss_bytes,
         idle_rss_bytes=footprint.idle_rss_bytes,
@@ -302,4 +315,5 @@ def _result(
         batches=batches,
         utterances=utterances,
         hosts=hosts_of(contestant.path),
+        chunks=chunks,
     )

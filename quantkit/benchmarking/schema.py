@@ -106,6 +106,26 @@ class LatencyRow:
 
 
 @dataclass(frozen=True)
+class ChunkLatency:
+    """What one chunk costs a model that hears in chunks.
+
+    Args:
+        seconds: of audio from one chunk to the next.
+        look_ahead_seconds: of audio behind a row that is heard first, beside the rest of its chunk.
+        p50, p95: milliseconds of one run on the first number of threads.
+        rtf: mean time of a run per second of audio.
+        runs: how many were timed.
+    """
+
+    seconds: float
+    look_ahead_seconds: float
+    p50: float
+    p95: float
+    rtf: float
+    runs: int
+
+
+@dataclass(frozen=True)
 class BatchRow:
     """Accuracy and time when clips of different length share a batch.
 
@@ -170,7 +190,7 @@ class ModelResult:
         variant: how its layers are stored and computed, from its plan.
         weight_bytes: constants of the graph that ONNX Runtime executes.
         weight_bytes_per_second: bytes of weights read per second of audio when every clip is one
-            run: ``weight_bytes * utterances / seconds of audio``.
+            run: ``weight_bytes * utterances / seconds of audio``; or every chunk.
         load_s: median time to open the session, file in the page cache.
         peak_rss_bytes: highest resident memory of a process that loads the model and runs the
             longest clip once.
@@ -185,6 +205,8 @@ class ModelResult:
         batches: accuracy by batch size.
         utterances: one result per labelled clip.
         hosts: on which processors its integer sums are exact; None in reports of before.
+        chunks: of a model that hears in chunks; its other latencies are of whole clips, chunk by
+            chunk.
     """
 
     name: str
@@ -214,6 +236,7 @@ class ModelResult:
     batches: tuple[BatchRow, ...]
     utterances: tuple[UtteranceResult, ...]
     hosts: Hosts | None = None
+    chunks: ChunkLatency | None = None
 
 
 @dataclass(frozen=True)

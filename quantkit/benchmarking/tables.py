@@ -20,6 +20,8 @@ def tables_of(report: BenchReport) -> list[Table]:
         tables.append(table(report))
     if report.models[0].batches:
         tables.append(batch_table(report))
+    if any(model.chunks for model in report.models):
+        tables.append(chunk_table(report))
     tables.append(latency_table(report))
     return tables
 
@@ -187,6 +189,32 @@ def batch_table(report: BenchReport) -> Table:
             else f"Transcripts identical to those of batch size 1, of {count} clips."
         ),
         optional=tuple(range(len(sizes) - 1, 1, -1)),
+    )
+
+
+def chunk_table(report: BenchReport) -> Table:
+    """What one chunk costs those models that hear in chunks."""
+    return Table(
+        title="Latency by chunk",
+        columns=("model", "chunk", "look-ahead", "p50 ms", "p95 ms", "real-time factor"),
+        rows=tuple(
+            (
+                model.name,
+                f"{1000 * chunks.seconds:.0f} ms",
+                f"{1000 * chunks.look_ahead_seconds:.0f} ms",
+                f.significant(chunks.p50),
+                f.significant(chunks.p95),
+                f.significant(chunks.rtf),
+            )
+            for model in report.models
+            if (chunks := model.chunks) is not None
+        ),
+        caption=(
+            "A row of the output is given once its chunk and the look-ahead behind it were heard. "
+            "Milliseconds of one run, the models in turns, chunk by chunk; the real-time factor is "
+            "their mean per second of audio."
+        ),
+        text_columns=frozenset((0,)),
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from quantkit.api.export import FRONTENDS, TASKS, export
-from quantkit.api.inputs import window_seconds
+from quantkit.api.inputs import chunk_seconds, window_seconds
 from quantkit.cli.framework import Argument, Command, OutputFile, begin_work, echo
 from quantkit.cli.progress import progress_bar
 from quantkit.cli.streams import echo_json
@@ -26,7 +26,7 @@ class _Export(Command):
 @click.command(
     name="export",
     cls=_Export,
-    first=("with_frontend", "name", "labels", "task", "frontend", "as_json"),
+    first=("with_frontend", "streaming", "chunk", "name", "labels", "task", "frontend", "as_json"),
     dry_run=True,
 )
 @click.argument(
@@ -97,6 +97,17 @@ class _Export(Command):
     help="Of a Whisper: what the artifact computes for a clip: 30 seconds (full, auto), or the "
     "clip and so many seconds of silence.",
 )
+@click.option(
+    "--streaming",
+    is_flag=True,
+    help="Of a Wav2Letter: hear chunk by chunk, with what convolutions need of the chunks before "
+    "as states.",
+)
+@click.option(
+    "--chunk",
+    metavar="TIME",
+    help="With --streaming: what is heard at a time, such as 320ms or 0.32s.  [default: 320ms]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     source: str,
@@ -113,6 +124,8 @@ def command(
     output_name: str,
     language: str,
     window: str,
+    streaming: bool,
+    chunk: str | None,
     as_json: bool,
 ) -> None:
     """Export MODEL: a Wav2Letter checkpoint (a folder, or a .pt or .safetensors file beside its
@@ -127,6 +140,7 @@ def command(
     Example:
       quantkit export models/wav2letter-en -o build/wav2letter-en/float32.onnx
       quantkit export models/wav2letter-en -o waveform.onnx --with-frontend
+      quantkit export models/wav2letter-en -o stream.onnx --streaming --chunk 320ms
       quantkit export facebook/wav2vec2-base-960h -o wav2vec2.onnx
       quantkit export openai/whisper-base -o whisper-base.onnx
       quantkit export theirs.onnx --labels labels.txt --task ctc -o ours.onnx
@@ -149,6 +163,7 @@ def command(
             output_name=output_name,
             language=language,
             window=window_seconds(window),
+            chunk=chunk_seconds(streaming, chunk),
         )
     if as_json:
         echo_json(made.to_dict())

@@ -51,6 +51,11 @@ def command(model: Path, as_json: bool, runtime: bool) -> None:
     echo(
         f"  opening it takes about {peak:,.0f} MB of memory at most, and {left:,.0f} MB afterwards"
     )
+    if inspection.chunk_seconds:
+        echo(
+            f"  hears in chunks of {1000 * inspection.chunk_seconds:.0f} ms, with a look-ahead of "
+            f"{1000 * inspection.look_ahead_seconds:.0f} ms"
+        )
     if inspection.unpacked_from:
         echo(f"  unpacked from the file of checksum {inspection.unpacked_from}")
     for line in inspection.structure_in_words:

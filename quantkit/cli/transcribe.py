@@ -15,8 +15,9 @@ from quantkit.cli.decoder_options import DecoderOptions, decoder_options
 from quantkit.cli.framework import Argument, Command, OutputFolder, begin_work, echo
 from quantkit.cli.progress import progress_bar
 from quantkit.cli.streams import echo_json
-from quantkit.errors import InputError
-from quantkit.runtime.transcriber import Transcript
+from quantkit.errors import AudioError, InputError, ModelError
+from quantkit.printable import printable
+from quantkit.runtime.transcriber import Partial, Transcript
 from quantkit.text.captions import CAPTION_FORMS
 
 
@@ -24,7 +25,7 @@ from quantkit.text.captions import CAPTION_FORMS
     name="transcribe",
     cls=Command,
     dry_run=True,
-    first=("language", "decoder", "words", "vad", "form", "output", "threads", "as_json"),
+    first=("language", "decoder", "words", "vad", "stream", "form", "output", "threads", "as_json"),
 )
 @click.argument("model", cls=Argument, type=click.Path(path_type=Path), help="The .onnx.")
 @click.argument(
@@ -55,6 +56,12 @@ from quantkit.text.captions import CAPTION_FORMS
     help="Cut recordings at pauses and hear only speech, found by Silero's detector (extra vad).",
 )
 @click.option(
+    "--stream",
+    is_flag=True,
+    help="Hear each clip as if it were spoken now, and print what was said so far whenever it "
+    "changes; for models that hear in chunks.",
+)
+@click.option(
     "--format",
     "form",
     type=click.Choice([*FORMS]),
@@ -76,6 +83,7 @@ def command(
     threads: int,
     words: bool,
     vad: bool,
+    stream: bool,
     form: str | None,
     output: Path | None,
     as_json: bool,
@@ -92,8 +100,11 @@ def command(
       quantkit transcribe whisper-base.onnx anruf.wav --language de --format srt
       quantkit transcribe model.onnx calls/*.ogg --words --format json -o texts
       quantkit transcribe model.onnx meeting.m4a --vad --format vtt
+      quantkit transcribe stream.onnx clip.wav --stream
     """
     form = _form(form, as_json)
+    if stream:
+        _refuse_beside_stream(form, words=words, vad=vad, output=output)
     timed = form in CAPTION_FORMS
     if timed and output is None and len(clips) > 1:
         raise InputError(f"name a folder for the {form} files of several clips: -o FOLDER")
@@ -107,6 +118,16 @@ def command(
         failed.append(error)
         echo(f"quantkit: {' '.join(str(error).split())}", err=True)
 
+    if stream:
+        for clip in clips:
+            try:
+                for partial in opened.transcribe_live(clip):
+                    _tell_partial(partial, form, named=len(clips) > 1)
+            except (AudioError, ModelError) as error:
+                tell_failed(error)
+        if failed:
+            click.get_current_context().exit(InputError.exit_code)
+        return
     for transcript in _told(opened.transcribe_each(clips, failed=tell_failed), len(clips)):
         if places and transcript.path is not None:
             place = places[clips.index(transcript.path)]
@@ -121,6 +142,28 @@ def command(
                 echo(line)
     if failed:
         click.get_current_context().exit(InputError.exit_code)
+
+
+def _refuse_beside_stream(form: str, *, words: bool, vad: bool, output: Path | None) -> None:
+    """What needs a whole clip."""
+    beside = {
+        "--words": words,
+        "--vad": vad,
+        "-o": output is not None,
+        f"--format {form}": form not in ("text", "json"),
+    }
+    if said := next((name for name, given in beside.items() if given), ""):
+        raise InputError(f"--stream prints texts while a clip is heard; {said} needs all of it")
+
+
+def _tell_partial(partial: Partial, form: str, *, named: bool) -> None:
+    """One line: when, and what was said so far; the last one is the text alone."""
+    if form == "json":
+        echo_json(partial.to_dict(), indent=None)
+        return
+    name = f"{printable(partial.path)}: " if named and partial.path is not None else ""
+    when = "" if partial.final else f"{partial.seconds:8.2f} s  "
+    echo(f"{name}{when}{partial.text}")
 
 
 def _form(form: str | None, as_json: bool) -> str:

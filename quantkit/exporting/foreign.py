@@ -222,7 +222,10 @@ def _on_states(inputs: Sequence[Value]) -> str:
     states = [v.name for v in inputs if any(v.says(word) for word in _STATES)]
     if not states:
         return ""
-    return f"; {states[0]} looks like a state between calls: export the model for whole clips"
+    return (
+        f"; {states[0]} looks like a state between calls: give the folder that it was published "
+        "in for sherpa-onnx, with its tokens.txt, or export the model for whole clips"
+    )
 
 
 def _may_be_mask(value: Value) -> bool:

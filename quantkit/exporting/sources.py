@@ -51,6 +51,7 @@ class ExportOptions:
         adapter: folder of a LoRA adapter that is merged into the source.
         window: of a Whisper: seconds of silence behind a clip that the artifact computes; see
             :class:`~quantkit.text.decoding.Decoding`.
+        chunk: seconds of a chunk that the artifact hears at a time; None: whole clips.
     """
 
     with_frontend: bool = False
@@ -66,6 +67,7 @@ class ExportOptions:
     language: str = ""
     adapter: Path | None = None
     window: float | None = None
+    chunk: float | None = None
 
 
 # Folder or file, destination, options.
@@ -159,6 +161,8 @@ def _export_wav2letter(source: Path, destination: Path, options: ExportOptions) 
 
     _refuse(options, "a model with an adapter for each language", language="--language")
     _refuse(options, "a Whisper", window="--window")
+    if options.chunk is not None:
+        return _export_streaming(source, destination, options)
     return export_checkpoint(
         source,
         destination,
@@ -168,10 +172,29 @@ def _export_wav2letter(source: Path, destination: Path, options: ExportOptions) 
     )
 
 
+def _export_streaming(source: Path, destination: Path, options: ExportOptions) -> ParityReport:
+    from quantkit.exporting.streaming import export_streaming_checkpoint
+
+    assert options.chunk is not None
+    if options.with_frontend:
+        raise InputError(
+            "--streaming and --with-frontend exclude each other: a stream normalises its features "
+            "by what it has heard so far, which is no part of the graph"
+        )
+    return export_streaming_checkpoint(
+        source,
+        destination,
+        options.chunk,
+        opset=options.opset or DEFAULT_OPSET,
+        name=options.name,
+    )
+
+
 def _export_pretrained(source: Path, destination: Path, options: ExportOptions) -> ParityReport:
     from quantkit.exporting.pretrained import export_pretrained
 
     _refuse(options, "a Whisper", window="--window")
+    _refuse_streaming(options, f"{source} attends to the whole clip in every layer")
     return export_pretrained(
         source,
         destination,
@@ -188,6 +211,7 @@ def _export_whisper(source: Path, destination: Path, options: ExportOptions) -> 
 
     _refuse(options, "a model of the log-mel front end", with_frontend="--with-frontend")
     _refuse(options, "a model with an adapter for each language", language="--language")
+    _refuse_streaming(options, f"{source} is a Whisper, whose encoder attends to the whole clip")
     return export_whisper(
         source,
         destination,
@@ -245,6 +269,11 @@ def _export_folder(source: Path, destination: Path, options: ExportOptions) -> P
     _refuse(options, "a model of the log-mel front end", with_frontend="--with-frontend")
     _refuse(options, "a model in PyTorch", opset="--opset", language="--language")
     _refuse(options, "a Whisper", window="--window")
+    if options.chunk is not None:
+        raise InputError(
+            f"{source} is {layout.name}, whose files say themselves whether they hear in chunks: "
+            "leave out --streaming"
+        )
     return layout.export(source, destination, options.name or source.resolve().name)
 
 
@@ -257,6 +286,7 @@ def _export_onnx(source: Path, destination: Path, options: ExportOptions) -> Par
 
     _refuse(options, "a model in PyTorch", opset="--opset", language="--language")
     _refuse(options, "a Whisper in PyTorch", window="--window")
+    _refuse_streaming(options, f"{source} is a finished graph, in which there are no states")
     if not options.frontend:
         _refuse(options, "a model in PyTorch, or with --frontend", with_frontend="--with-frontend")
     if options.labels is None or not options.task:
@@ -306,6 +336,14 @@ KINDS = (
     Kind("Moonshine of transformers", _is_moonshine, _export_moonshine),
     Kind("wav2vec 2.0 and relatives", _is_pretrained, _export_pretrained),
 )
+
+
+def _refuse_streaming(options: ExportOptions, reason: str) -> None:
+    if options.chunk is not None:
+        raise InputError(
+            f"{reason}, so it cannot be heard in chunks: --streaming is for Wav2Letter, which is "
+            "made of convolutions"
+        )
 
 
 def _refuse(options: ExportOptions, meant_for: str, **names: str) -> None:

@@ -22,6 +22,7 @@ from quantkit.graph.lazy import LazyModel
 from quantkit.graph.model_file import read_model_file
 from quantkit.graph.roles import GraphRole, roles_in
 from quantkit.graph.tensors import embed, leave_in_file, move_out, raw_bytes, raw_size
+from quantkit.graph.translating import translations_of
 
 T = TypeVar("T")
 
@@ -153,7 +154,8 @@ def _save_graphs(model: onnx.ModelProto, path: Path, external_threshold: int) ->
     _drop_checksum(model)
     graphs = [model]
     files = files_of(model, path)
-    if len(files) > 1:
+    kept = translations_of(model)
+    if len(files) > 1 or (kept is not None and kept.kept):
         graphs = split(model)
         set_files(graphs[0], path)
     written: list[Path] = []

@@ -51,7 +51,7 @@ def roles_of(model: onnx.ModelProto) -> tuple[GraphRole, ...]:
     try:
         roles = roles_in(entries)
         if len(roles) == 1:
-            return (GraphRole(roles[0].role, outputs),)
+            return (replace(roles[0], outputs=outputs),)
         if GRAPHS_KEY in entries:
             return roles
         shapes = {value.name: _shape(value) for value in graph.input}
@@ -119,8 +119,6 @@ def join(models: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
         ModelError: the models do not belong together.
     """
     whole = models[0]
-    if len(models) == 1:
-        return whole
     translations = translations_of(whole)
     if translations is not None and translations.kept:
         if len(translations.graphs) != len(models):
@@ -130,6 +128,8 @@ def join(models: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
         else:
             for model, translation in zip(models, translations.graphs, strict=True):
                 translate(model, translation)
+    if len(models) == 1:
+        return whole
     _require_connected(models)
     graph = whole.graph
     outputs = [list(model.graph.output) for model in models]

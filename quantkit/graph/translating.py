@@ -34,6 +34,7 @@ _OPERATORS = {
     "split": "Split",
     "log_softmax": "LogSoftmax",
     "concat": "Concat",
+    "one_batch": "Reshape",
 }
 _WITH_NUMBERS = ("squeeze", "unsqueeze", "split")
 _ALONG_LAST = ("split", "log_softmax", "concat")
@@ -133,6 +134,9 @@ def _nodes(graph: onnx.GraphProto, role: str, step: Step) -> list[onnx.NodeProto
         attributes["to"] = helper.np_dtype_to_tensor_dtype(np.dtype(step.type))
     elif step.kind == "transpose":
         attributes["perm"] = [*step.numbers]
+    elif step.kind == "one_batch":
+        # 0: the size that there is.
+        inputs.append(_constant(graph, role, (1, -1, 0)))
     elif step.kind in _WITH_NUMBERS:
         inputs.append(_constant(graph, role, step.numbers))
     if step.kind in _ALONG_LAST:

@@ -40,6 +40,7 @@ Kind = Literal[
     "split",
     "log_softmax",
     "concat",
+    "one_batch",
 ]
 
 
@@ -51,6 +52,7 @@ class Step:
     - ``cast`` to ``type``, as NumPy calls it;
     - ``transpose``, ``squeeze`` and ``unsqueeze`` by the axes in ``numbers``;
     - ``rows``: of the first input, (rows, …), those that the second, (picks, 1), counts from 0;
+    - ``one_batch``: (batch, rows, width) as (1, batch · rows, width);
     - ``split`` of the last axis into parts of the sizes in ``numbers``, and ``concat`` along it.
     """
 

@@ -18,6 +18,7 @@ from quantkit.quantization.storage import StoredLayer, stored_layers
 from quantkit.runtime.hosts import Hosts, hosts_of
 from quantkit.runtime.lint import LintReport, lint_model
 from quantkit.runtime.load_memory import LoadMemory, load_memory
+from quantkit.runtime.streaming.settings import chunk_times
 from quantkit.runtime.unpacking import UNPACKED_KEY
 
 _INTEGER_OPERATORS = {
@@ -86,6 +87,9 @@ class Inspection:
             without one, which quantkit did not write.
         unpacked_from: checksum of the packed file that ``unpack`` made it from; empty for others.
         load: memory that opening it takes, foretold.
+        chunk_seconds: of audio from one chunk to the next, of a model that hears in chunks; 0 for
+            whole clips.
+        look_ahead_seconds: of audio that is heard behind a row, beside the rest of its chunk.
     """
 
     path: Path
@@ -99,6 +103,8 @@ class Inspection:
     structure: Mapping[str, Structure] = field(default_factory=dict)
     checksum: str = ""
     unpacked_from: str = ""
+    chunk_seconds: float = 0.0
+    look_ahead_seconds: float = 0.0
 
     @property
     def layer_bytes(self) -> int:
@@ -117,8 +123,13 @@ class Inspection:
 
     def to_json(self) -> dict[str, Any]:
         """For programs: ``quantkit inspect --json``."""
+        chunks = {
+            "chunk_seconds": self.chunk_seconds,
+            "look_ahead_seconds": self.look_ahead_seconds,
+        }
         return {
             "path": str(self.path),
+            **(chunks if self.chunk_seconds else {}),
             "method": self.method,
             "model_sha256": self.model_sha256,
             "target_cpu": self.target_cpu,
@@ -157,6 +168,7 @@ def inspect_model(path: Path, *, runtime: bool = False) -> Inspection:
     layers = stored_layers(model)
     del model
     lint = lint_model(path) if runtime else None
+    chunk_seconds, look_ahead_seconds = chunk_times(info)
     return Inspection(
         path=path,
         layers=tuple(
@@ -172,6 +184,8 @@ def inspect_model(path: Path, *, runtime: bool = False) -> Inspection:
         structure=plan.structure if plan is not None else {},
         checksum=stored_checksum(path),
         unpacked_from=unpacked_from,
+        chunk_seconds=chunk_seconds,
+        look_ahead_seconds=look_ahead_seconds,
     )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,29 @@ class Segment:
     start: float
     end: float
     text: str
+
+
+class SpeechStream(Protocol):
+    """One clip while it is spoken; see :class:`quantkit.runtime.streaming.model.Stream`."""
+
+    sample_rate: int
+
+    @property
+    def text(self) -> str:
+        """What was said so far."""
+        ...
+
+    def accept(self, samples: npt.ArrayLike) -> str:
+        """Hear (samples,) more; the text so far."""
+        ...
+
+    def finish(self) -> str:
+        """The whole text."""
+        ...
+
+    def reset(self) -> None:
+        """Begin with another clip."""
+        ...
 
 
 class SpeechModel(ABC):
@@ -170,6 +193,43 @@ class SpeechModel(ABC):
                 "make it with `quantkit export`"
             )
         return self.info.frontend
+
+    @property
+    def hears(self) -> str:
+        """What :meth:`features` depends on: models that say the same can share them."""
+        return f"{self.frontend.to_json()} {self.info.fused}"
+
+    @property
+    def chunk_seconds(self) -> float:
+        """Of audio from one run to the next; 0 for models that hear whole clips."""
+        return 0.0
+
+    @property
+    def look_ahead_seconds(self) -> float:
+        """Of audio behind a row that is heard before it is given, beside the rest of its chunk."""
+        return 0.0
+
+    def chunk_steps(self, clip: FloatArray) -> list[Callable[[], object]]:
+        """The runs on one clip, to be called in order, each once; none for whole clips.
+
+        Args:
+            clip: what :meth:`features` returned.
+        """
+        return []
+
+    def stream(self, sample_rate: int) -> SpeechStream:
+        """What hears one clip while it is spoken.
+
+        Args:
+            sample_rate: of the samples, in hertz.
+
+        Raises:
+            InputError: the model hears whole clips.
+        """
+        raise InputError(
+            "the model hears whole clips, so it has no text before the end of one: a convolutional "
+            "CTC model streams after `quantkit export MODEL --streaming`"
+        )
 
     @property
     def steps_per_second(self) -> float:

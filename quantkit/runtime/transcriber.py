@@ -13,13 +13,16 @@ import numpy as np
 from quantkit.arrays import FloatArray
 from quantkit.audio.features import waveform_blocks
 from quantkit.audio.utterance import Utterance
-from quantkit.audio.windows import LONGEST_SECONDS, parts_of, whole_or_blocks
+from quantkit.audio.windows import LONGEST_SECONDS, parts_of, pieces, whole_or_blocks
 from quantkit.errors import AudioError, InputError, ModelError
 from quantkit.printable import printable
 from quantkit.runtime.speech_model import Output, Segment, SpeechModel
 from quantkit.runtime.voice_activity import SAMPLE_RATE, VoiceActivity
 from quantkit.text.captions import Caption, captions_of_words
 from quantkit.text.words import Word
+
+# Of a file that is heard as if it were spoken.
+_PIECE_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,60 @@ def transcribe(
             failed(error)
         else:
             yield transcript
+
+
+@dataclass(frozen=True)
+class Partial:
+    """What a model says of a clip that is still going on.
+
+    Args:
+        path: the audio file; None for samples in memory.
+        text: so far.
+        seconds: of audio that were heard.
+        final: whether the clip has ended.
+    """
+
+    path: Path | None
+    text: str
+    seconds: float
+    final: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """For programs: ``quantkit transcribe --stream --json``."""
+        found: dict[str, Any] = {} if self.path is None else {"path": printable(self.path)}
+        return found | {
+            "text": self.text,
+            "seconds": round(self.seconds, 3),
+            "final": self.final,
+        }
+
+
+def live(model: SpeechModel, clip: Utterance) -> Iterator[Partial]:
+    """The text of a clip as it grows.
+
+    Yields:
+        each text that differs from the one before, and the final one.
+
+    Raises:
+        InputError: the model hears whole clips.
+        AudioError: the clip cannot be read.
+        ModelError: the model fails on it.
+    """
+    rate = model.frontend.sample_rate
+    stream = model.stream(rate)
+    size = round(_PIECE_SECONDS * rate)
+    samples, text = 0, ""
+    for piece in pieces(waveform_blocks(clip, rate), size, size):
+        samples += len(piece)
+        if (said := stream.accept(piece)) != text:
+            text = said
+            yield Partial(clip.path, text, samples / rate, final=False)
+    if samples < model.frontend.window:
+        raise AudioError(
+            f"{clip.place}: {samples} samples are shorter than one window of the front end "
+            f"({model.frontend.window})"
+        )
+    yield Partial(clip.path, stream.finish(), samples / rate, final=True)
 
 
 def _transcript(model: SpeechModel, clip: Utterance) -> Transcript:

@@ -29,6 +29,7 @@ _KINDS: Mapping[str, Callable[[Step, list[Array]], Sequence[Array]]] = {
     "equal": lambda _step, given: (given[0] == given[1],),
     "split": lambda step, given: _parts(given[0], step.numbers),
     "log_softmax": lambda _step, given: (_log_softmax(given[0]),),
+    "one_batch": lambda _step, given: (given[0].reshape(1, -1, given[0].shape[2]),),
     "concat": lambda _step, given: (np.concatenate(given, axis=-1),),
 }
 

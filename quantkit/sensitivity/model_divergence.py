@@ -97,7 +97,7 @@ def _compared(
         sums, pairs = [], []
         for index, answer in enumerate(task.answers(other, output, feeds, info)):
             values = answer.posteriors
-            expected = reference[index].shape
+            expected = reference.shape_of(index)
             found = (values.size // max(values.shape[-1], 1), values.shape[-1])
             if found != expected:
                 raise ModelError(

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from quantkit.arrays import Array, FloatArray
+from quantkit.arrays import Array, Booleans, FloatArray
 from quantkit.errors import InputError, ModelError
 from quantkit.runtime.output_scale import Scale, log_probabilities
 
@@ -39,6 +39,20 @@ def log_posteriors(values: Array, scale: Scale, clip: str) -> FloatArray:
     if np.isnan(rows).any() or np.isposinf(rows).any():
         raise ModelError(f"the posteriors are NaN or infinite on clip {clip}; check the model")
     return np.maximum(log_probabilities(rows, scale), np.log(_TINY)).astype(np.float32)
+
+
+def counting(rows: FloatArray) -> Booleans:
+    """(frames,) whether a row can tell two models apart.
+
+    Where a model that hears in chunks has no row of the clip, its graph says that all labels but
+    one are impossible. Both models say so, whatever they heard.
+
+    Args:
+        rows: (frames, labels) log-posteriors.
+    """
+    found: Booleans = (rows > np.float32(np.log(_TINY))).sum(axis=1) > 1
+    # A label that is alone is possible in any row.
+    return found if rows.shape[1] > 1 and found.any() else np.ones(len(rows), bool)
 
 
 def frame_weights(clips: Iterable[FloatArray], weighting: Weighting) -> list[FloatArray]:

@@ -9,12 +9,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from quantkit.arrays import FloatArray
+from quantkit.arrays import Booleans, FloatArray
 from quantkit.calibration.clip_store import ClipStore
 from quantkit.errors import ModelError, UnusableClipError
 from quantkit.runtime.output_scale import scale_of
 from quantkit.sensitivity.estimate import Estimate, estimated
-from quantkit.sensitivity.posteriors import Weighting, divergence, frame_weights, log_posteriors
+from quantkit.sensitivity.posteriors import (
+    Weighting,
+    counting,
+    divergence,
+    frame_weights,
+    log_posteriors,
+)
 
 
 class Reference:
@@ -40,13 +46,16 @@ class Reference:
     ) -> None:
         self._clips = tuple(clips)
         self._store = ClipStore(folder, memory)
+        self._counting: list[Booleans] = []
         for clip, values in zip(self._clips, outputs, strict=True):
             try:
                 if not len(self._store):
                     # NaN first: it would pass for logits.
                     log_posteriors(values, "log-probabilities", clip)
                     self.scale = scale_of(values)
-                self._store.append({"": log_posteriors(values, self.scale, clip)})
+                rows = log_posteriors(values, self.scale, clip)
+                self._counting.append(counting(rows))
+                self._store.append({"": rows[self._counting[-1]]})
             except ModelError as error:
                 raise UnusableClipError(str(error), clip) from error
         self._weights = frame_weights(self, weighting)
@@ -56,8 +65,12 @@ class Reference:
         return len(self._store)
 
     def __getitem__(self, clip: int) -> FloatArray:
-        """Log-posteriors of one clip, (frames, labels)."""
+        """Log-posteriors of one clip, (frames, labels); only rows that count."""
         return self._store[clip][""]
+
+    def shape_of(self, clip: int) -> tuple[int, int]:
+        """Frames, counting or not, and labels of one clip."""
+        return len(self._counting[clip]), self[clip].shape[1]
 
     def __iter__(self) -> Iterator[FloatArray]:
         return (self[clip] for clip in range(len(self)))
@@ -68,7 +81,7 @@ class Reference:
         Raises:
             ModelError: ``values`` are NaN or infinite.
         """
-        other = log_posteriors(values, self.scale, self._clips[clip])
+        other = log_posteriors(values, self.scale, self._clips[clip])[self._counting[clip]]
         return divergence(self[clip], other, self._weights[clip])
 
     def mean(self, sums: Iterable[float], clips: Sequence[int] | None = None) -> float:

@@ -18,6 +18,8 @@ from quantkit.tasks.classification import ClassificationTask
 from quantkit.tasks.ctc import CtcTask
 from quantkit.tasks.encoder_decoder import EncoderDecoderTask
 from quantkit.tasks.moonshine import MoonshineTask
+from quantkit.tasks.streaming_ctc import StreamingCtcTask
+from quantkit.tasks.streaming_transducer import StreamingTransducerTask
 from quantkit.tasks.transducer import TransducerTask
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ _tasks: dict[str, Task] = {
         EncoderDecoderTask(),
         TransducerTask(),
         MoonshineTask(),
+        StreamingCtcTask(),
+        StreamingTransducerTask(),
     )
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -33,7 +33,7 @@ class CtcTask(Task):
 
     name = CTC
     unit = "frame"
-    adoption = Adoption(per_frame=True, meaning=_labels)
+    adoption: ClassVar[Adoption | None] = Adoption(per_frame=True, meaning=_labels)
     follows = frozenset(("decoder", "width", "language_model", "lm_weight", "word_score", "words"))
 
     def text_of(

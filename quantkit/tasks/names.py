@@ -9,5 +9,8 @@ CLASSIFICATION = "classification"
 #: Text from tokens that a decoder writes one after the other.
 WHISPER = "whisper"
 #: Text from labels that an encoder's frames add to what a predictor has read.
-TRANSDUCER = "transducer"  #: Text from tokens that a decoder writes about a waveform of any length.
+TRANSDUCER = "transducer"
+#: The same two, heard chunk by chunk.
+STREAMING_CTC, STREAMING_TRANSDUCER = "streaming-ctc", "streaming-transducer"
+#: Text from tokens that a decoder writes about a waveform of any length.
 MOONSHINE = "moonshine"

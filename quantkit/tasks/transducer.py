@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from quantkit.graph.info import ArtifactInfo
     from quantkit.runtime.transducer.model import Transducer
     from quantkit.runtime.transducer.network import TransducerNetwork
-    from quantkit.tasks.inputs import Feed
-    from quantkit.tasks.transducer_inputs import TransducerInputs
+    from quantkit.tasks.inputs import ClipInputs, Feed
     from quantkit.text.decoding import Decoding
     from quantkit.text.scoring import TextScoring
 
@@ -40,7 +39,7 @@ class TransducerTask(Task):
         """With the predictor and the joiner as one ``decoder``, or apart."""
         return tuple(roles) in (self.roles, ("encoder", "decoder"))
 
-    def inputs(self, info: ArtifactInfo, model: Path | None = None) -> TransducerInputs:
+    def inputs(self, info: ArtifactInfo, model: Path | None = None) -> ClipInputs:
         """Features, and the path that the float model takes."""
         from quantkit.tasks.transducer_inputs import TransducerInputs
 
@@ -50,10 +49,9 @@ class TransducerTask(Task):
         self, path: Path, output: str, feeds: Iterable[Feed]
     ) -> Iterator[tuple[str, Array]]:
         """Point by point, with states of its own, as a text is written."""
-        network = _network(path)
+        network = self.network(path)
         for clip, inputs in feeds:
-            (encoded,) = network.encode([*inputs["features"]])
-            yield clip, _along(network, encoded, inputs)
+            yield clip, _along(network, self.encoded(network, inputs), inputs)
 
     def text_of(
         self, info: ArtifactInfo, posteriors: Array, inputs: Mapping[str, Array]
@@ -77,11 +75,25 @@ class TransducerTask(Task):
         """With the text of the path that it takes itself."""
         from quantkit.runtime.transducer.model import Transducer
 
-        model = Transducer(info, _network(path))
+        model = Transducer(info, self.network(path))
         for clip, inputs in feeds:
-            (encoded,) = model.network.encode([*inputs["features"]])
+            encoded = self.encoded(model.network, inputs)
             text = model.text_of(model.written(encoded))
             yield Answer(clip, _along(model.network, encoded, inputs), text)
+
+    def network(self, path: Path) -> TransducerNetwork:
+        """What runs the artifact at ``path``."""
+        from quantkit.graph.artifact import read_info
+        from quantkit.runtime.transducer.network import TransducerNetwork
+        from quantkit.runtime.transducer.settings import transducer_settings
+
+        settings = transducer_settings(read_info(path, check=False).extra)
+        return TransducerNetwork.load(path, settings, threads=0)
+
+    def encoded(self, network: TransducerNetwork, inputs: Mapping[str, Array]) -> FloatArray:
+        """(steps, width) of the clip that a feed holds."""
+        (found,) = network.encode([*inputs["features"]])
+        return found
 
     def open(
         self, path: Path, threads: int = 1, *, check: bool = True, decoding: Decoding | None = None
@@ -96,28 +108,21 @@ class TransducerTask(Task):
         return info.labels is not None and info.frontend is not None
 
 
-def _network(path: Path) -> TransducerNetwork:
-    from quantkit.graph.artifact import read_info
-    from quantkit.runtime.transducer.network import TransducerNetwork
-    from quantkit.runtime.transducer.settings import transducer_settings
-
-    settings = transducer_settings(read_info(path, check=False).extra)
-    return TransducerNetwork.load(path, settings, threads=0)
-
-
 def _along(network: TransducerNetwork, encoded: FloatArray, inputs: Mapping[str, Array]) -> Array:
     """(1, points, labels) along the path that ``inputs`` hold."""
     from quantkit.runtime.transducer.network import Memory
 
-    rows, memory, before = [], network.begin(), None
+    rows, before = [], None
     for place, frame in enumerate(inputs["frames"]):
         tokens = tuple(int(token) for token in inputs["tokens"][place])
         given = network.at(inputs, place)
-        # Between two points the float model has read a label, unless it remembers the same.
-        read = before is not None and (
-            tokens != memory.tokens or any((given[n] != before[1][n]).any() for n in given)
-        )
+        # The first point of a clip has what a text begins with.
+        memory = Memory(tokens, given)
         if before is not None:
+            # Between two points the float model has read a label, unless it remembers the same.
+            read = tokens != before[0].memory.tokens or any(
+                (given[n] != before[1][n]).any() for n in given
+            )
             memory = Memory(tokens, before[0].states) if read else before[0].memory
         step = network.step(encoded[frame], memory)
         rows.append(step.log_probs)

@@ -4,15 +4,18 @@
 ``y`` (batch, context), ``joiner*.onnx`` one row of each; ``tokens.txt`` has a label and its number
 in each line. For onnx-asr (0.12, ``models/kaldi.py``; ``vosk``, ``kaldi-rnnt``) all lie in folders
 within the folder. For sherpa-onnx they lie in it, and ``decoder*.onnx`` has the size of the context
-in its metadata.
+in its metadata. The encoder of a streaming one takes ``x`` (batch, T, 80) and caches, and gives
+``encoder_out`` and new caches; its metadata have ``T`` and ``decode_chunk_len``.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from quantkit.audio.kaldi_frontend import KaldiFrontend
 from quantkit.errors import InputError, ModelError
+from quantkit.exporting.folders.caches import Caches, caches_of, chunk_settings
 from quantkit.exporting.folders.layout import (
     FolderFiles,
     Layout,
@@ -29,7 +32,7 @@ from quantkit.exporting.folders.transducers import (
 )
 from quantkit.exporting.parity import ParityReport
 from quantkit.graph.interface import Declared
-from quantkit.graph.roles import ENCODER
+from quantkit.graph.roles import BATCH, ENCODER
 from quantkit.graph.translation import PREFIX, Step, Translation
 from quantkit.json_fields import Fields
 from quantkit.models.pretrained_files import CONFIG_NAME, optional_json_object
@@ -85,12 +88,20 @@ class IcefallTransducer(Layout):
         )
         bands = encoder.size(encoder.input("x"), 2) or _BANDS
         frontend = KaldiFrontend.for_rate(_RATE, bands)
+        in_chunks = all(each.name != "x_lens" for each in encoder.inputs)
+        caches = caches_of(encoder, ENCODER, ("x",)) if in_chunks else None
         translations = (
-            _encoder(encoder, bands),
+            _encoder(encoder, bands) if caches is None else _encoder_in_chunks(encoder, caches),
             _predictor(predictor, context),
             _joiner(encoder, joiner, count),
         )
-        return FoundTransducer(files.graphs, translations, (), labels, frontend, settings)
+        found = FoundTransducer(files.graphs, translations, (), labels, frontend, settings)
+        if caches is None:
+            return found
+        if (kind := encoder.metadata.get("feature", "")) not in ("", "fbank"):
+            raise ModelError(f"{encoder.file} wants features of the kind {kind}, not known here")
+        chunks = chunk_settings(encoder, settings.subsampling)
+        return replace(found, encoder_states=caches.states, chunks=chunks)
 
 
 def _graphs_folder(folder: Path) -> Path | None:
@@ -137,6 +148,25 @@ def _encoder(graph: FoundGraph, bands: int) -> Translation:
         behind=(
             Step("identity", (inner + encoded.name,), ("encoded",)),
             Step("cast", (inner + lengths.name,), ("encoded_lengths",), type="int64"),
+        ),
+    )
+
+
+def _encoder_in_chunks(graph: FoundGraph, caches: Caches) -> Translation:
+    """Takes no lengths; the chunks of a batch become one row after the other."""
+    audio, encoded = graph.input("x"), graph.output("encoder_out")
+    sizes, inner = audio.sizes or (BATCH,), f"{ENCODER}."
+    batch = sizes[0] if isinstance(sizes[0], int) else "batch"
+    chunk, bands = graph.size(audio, 1) or "frames", graph.size(audio, 2) or _BANDS
+    width = graph.size(encoded, 2) or "width"
+    return graph.translation(
+        ENCODER,
+        takes=(Declared.of("features", "float32", batch, chunk, bands), *caches.takes),
+        gives=(Declared.of("encoded", "float32", 1, "steps", width), *caches.gives),
+        before=(Step("identity", ("features",), (inner + audio.name,)), *caches.before),
+        behind=(
+            Step("one_batch", (inner + encoded.name,), ("encoded",)),
+            *caches.behind,
         ),
     )
 

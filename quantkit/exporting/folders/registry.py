@@ -11,6 +11,7 @@ from quantkit.exporting.folders.nemo_ctc import NemoCtc
 from quantkit.exporting.folders.nemo_transducer import NemoTransducer
 from quantkit.exporting.folders.onnx_community import OnnxCommunity
 from quantkit.exporting.folders.sherpa_nemo import SherpaNemoTransducer
+from quantkit.exporting.folders.streaming_ctc import SherpaStreamingCtc
 from quantkit.graph.integrity import stored_checksum
 
 #: Asked in this order.
@@ -19,6 +20,7 @@ LAYOUTS: tuple[Layout, ...] = (
     NemoCtc(),
     SherpaNemoTransducer(),
     IcefallTransducer(),
+    SherpaStreamingCtc(),
     OnnxCommunity(),
 )
 

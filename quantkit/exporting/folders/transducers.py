@@ -30,10 +30,14 @@ from quantkit.graph.translation import TRANSLATIONS, Step, Translation, Translat
 from quantkit.graph.weight_holders import require_finite_weights
 from quantkit.runtime.graph_sessions import GraphSessions
 from quantkit.runtime.session import create_session
+from quantkit.runtime.streaming.model import features_in_chunks, silence_of
+from quantkit.runtime.streaming.settings import STREAMING, StreamingSettings
+from quantkit.runtime.streaming.transducer import StreamingTransducerNetwork
 from quantkit.runtime.transducer.network import TransducerNetwork
 from quantkit.runtime.transducer.search import greedy_path
 from quantkit.runtime.transducer.settings import TRANSDUCER, TransducerSettings
 from quantkit.runtime.translated_session import TranslatedSession
+from quantkit.tasks.names import STREAMING_TRANSDUCER as STREAMING_TASK
 from quantkit.tasks.names import TRANSDUCER as TASK
 from quantkit.text.labels import Labels
 from quantkit.version import __version__
@@ -102,14 +106,19 @@ class FoundGraph:
         """Of this graph; outputs that no step reads are passed on under names of their own.
 
         Raises:
-            ModelError: it takes more, such as the caches of a model that hears piece by piece.
+            ModelError: it takes more.
         """
         given = {name for step in before for name in step.outputs}
         known = [each.name for each in self.inputs if f"{role}.{each.name}" in given]
         if others := [each.name for each in self.inputs if each.name not in known]:
+            caches = (
+                "; of models with caches, transducers of icefall and CTC models are taken"
+                if any("cache" in name for name in others)
+                else ""
+            )
             raise ModelError(
-                f"{self.file} takes {', '.join(others)} besides {', '.join(known)}: models that "
-                "hear piece by piece, with caches, are not supported yet"
+                f"{self.file} takes {', '.join(others)} besides {', '.join(known)}, and what these "
+                f"are is not known{caches}"
             )
         read = {name for step in behind for name in step.inputs}
         unread = [each for each in self.outputs if f"{role}.{each.name}" not in read]
@@ -161,6 +170,8 @@ class FoundTransducer:
         labels: what it writes with.
         frontend: what makes its features.
         settings: of its decoding.
+        encoder_states: of an encoder that hears in chunks.
+        chunks: how these follow one another; None for whole clips.
     """
 
     files: tuple[Path, ...]
@@ -169,6 +180,8 @@ class FoundTransducer:
     labels: Labels
     frontend: AnyFrontend
     settings: TransducerSettings
+    encoder_states: tuple[State, ...] = ()
+    chunks: StreamingSettings | None = None
 
     @property
     def roles(self) -> tuple[GraphRole, ...]:
@@ -178,10 +191,27 @@ class FoundTransducer:
                 each.role,
                 tuple(value.name for value in each.gives),
                 per_token=number > 0,
-                states=self.states if number == 1 else (),
+                states=(self.encoder_states, self.states, ())[min(number, 2)],
             )
             for number, each in enumerate(self.translations)
         )
+
+    def network(self, graphs: GraphSessions) -> TransducerNetwork:
+        """What runs ``graphs``."""
+        if self.chunks is None:
+            return TransducerNetwork(graphs, self.settings)
+        return StreamingTransducerNetwork(
+            graphs, self.settings, self.chunks, silence_of(self.frontend)
+        )
+
+    @property
+    def extra(self) -> dict[str, str]:
+        """Entries of the metadata."""
+        found = {
+            TRANSDUCER: self.settings.to_json(),
+            TRANSLATIONS: Translations(self.translations).to_json(),
+        }
+        return found if self.chunks is None else {**found, STREAMING: self.chunks.to_json()}
 
 
 def export_transducer(found: FoundTransducer, destination: Path, name: str) -> ParityReport:
@@ -208,24 +238,25 @@ def export_transducer(found: FoundTransducer, destination: Path, name: str) -> P
     info = ArtifactInfo(
         labels=found.labels,
         frontend=found.frontend,
-        task=TASK,
-        plan=float_plan(whole, digest) if _is_float(whole) else None,
+        task=TASK if found.chunks is None else STREAMING_TASK,
+        plan=float_plan(whole, digest) if is_float(whole) else None,
         model_sha256=digest,
         version=__version__,
         name=name,
-        extra={
-            TRANSDUCER: found.settings.to_json(),
-            TRANSLATIONS: Translations(found.translations).to_json(),
-        },
+        extra=found.extra,
     )
     _drop_foreign_checks(whole)
-    tolerance = TOLERANCE if info.plan is not None else _TOLERANCE_ON_A_GRID
-    check = partial(_compared, found, tolerance)
+    check = partial(_compared, found, tolerance_of(info))
     report = save_artifact(whole, info, destination, check)
     return replace(report, notes=tuple(steps))
 
 
-def _is_float(model: onnx.ModelProto) -> bool:
+def tolerance_of(info: ArtifactInfo) -> float:
+    """How far an artifact of somebody's files may be from them."""
+    return TOLERANCE if info.plan is not None else _TOLERANCE_ON_A_GRID
+
+
+def is_float(model: onnx.ModelProto) -> bool:
     """Whether no layer is on a grid that somebody else laid."""
     types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     layers = find_layers(model)
@@ -299,8 +330,8 @@ def _compared(found: FoundTransducer, tolerance: float, path: Path) -> ParityRep
         each.role: TranslatedSession(create_session(file, threads=0), each)
         for file, each in zip(found.files, found.translations, strict=True)
     }
-    original = TransducerNetwork(GraphSessions(found.roles, sessions, {}), found.settings)
-    artifact = TransducerNetwork.load(path, found.settings, threads=0)
+    original = found.network(GraphSessions(found.roles, sessions, {}))
+    artifact = found.network(GraphSessions.load(path, threads=0))
     cases = tuple(
         _case(found, original, artifact, round(seconds * found.frontend.sample_rate))
         for seconds in _SECONDS
@@ -318,26 +349,32 @@ def _case(
     found: FoundTransducer, original: TransducerNetwork, artifact: TransducerNetwork, samples: int
 ) -> ParityCase:
     noise = 0.1 * np.random.default_rng(samples).standard_normal(samples)
-    features = found.frontend(noise.astype(np.float32))
+    samples_of_noise = noise.astype(np.float32)
+    features = (
+        found.frontend(samples_of_noise)
+        if found.chunks is None
+        else features_in_chunks([samples_of_noise], found.frontend, found.chunks)
+    )
     (expected,), (encoded,) = original.encode([features]), artifact.encode([features])
     where = f"{len(features)} frames of noise"
     if expected.shape != encoded.shape:
         words = f"{where}: the encoder gives shape {encoded.shape} instead of {expected.shape}"
         return ParityCase(1, len(features), float("inf"), words)
-    differences = [_difference(expected, encoded)]
+    differences = [difference(expected, encoded)]
     memory = artifact.begin()
     before = None
     for point in greedy_path(original, expected, len(found.labels), found.labels.blank):
         if before is not None and before[0].label != found.labels.blank:
             memory = artifact.after(before[1], before[0].label)
         step = artifact.step(encoded[point.frame], memory)
-        differences.append(_difference(point.step.log_probs, step.log_probs))
+        differences.append(difference(point.step.log_probs, step.log_probs))
         before = point, step
     worst = max(differences)
     return ParityCase(1, len(features), worst, f"{where}: off by {worst:.3g}")
 
 
-def _difference(expected: np.ndarray, found: np.ndarray) -> float:
-    difference = np.abs(found - expected) / np.maximum(1.0, np.abs(expected))
+def difference(expected: np.ndarray, found: np.ndarray) -> float:
+    """The largest, relative where numbers are beyond 1; infinite where one is not finite."""
+    apart = np.abs(found - expected) / np.maximum(1.0, np.abs(expected))
     # NaN compares as false with anything; it is no agreement.
-    return float(difference.max(initial=0.0)) if np.isfinite(difference).all() else float("inf")
+    return float(apart.max(initial=0.0)) if np.isfinite(apart).all() else float("inf")

@@ -31,38 +31,60 @@ class Point:
     label: int
 
 
-def greedy_path(
-    network: TransducerNetwork, encoded: FloatArray, labels: int, blank: int
-) -> Iterator[Point]:
+class GreedySearch:
     """The path on which every label, and every duration, is the likeliest.
 
     A frame ends with a blank, with a duration of more than zero frames, or with as many labels as a
     frame may add. A blank of no duration takes one frame, as NeMo has it.
 
     Args:
-        encoded: (steps, width) of a clip.
         labels: how many there are; durations stand behind them.
         blank: which of them is none.
-
-    Raises:
-        ModelError: ONNX Runtime fails.
     """
-    most = network.settings.most_per_frame
-    memory, frame, added = network.begin(), 0, 0
-    while frame < len(encoded):
-        step = network.step(encoded[frame], memory)
-        label = int(step.log_probs[:labels].argmax())
-        duration = int(step.log_probs[labels:].argmax()) if network.settings.durations else 0
-        yield Point(frame, step, label)
-        memory = step.memory
-        if label != blank:
-            memory = network.after(step, label)
-            added += 1
-        if duration == 0 and (label == blank or added == most):
-            duration = 1
-        if duration:
-            frame += duration
-            added = 0
+
+    def __init__(self, network: TransducerNetwork, labels: int, blank: int) -> None:
+        self._network, self._labels, self._blank = network, labels, blank
+        self._memory = network.begin()
+        # Frames of the encoder so far, and how many of the next ones a duration passes over.
+        self._before = self._ahead = 0
+
+    def advance(self, encoded: FloatArray) -> Iterator[Point]:
+        """The path through some more frames of a clip, to be gone through to its end.
+
+        Args:
+            encoded: (steps, width).
+
+        Raises:
+            ModelError: ONNX Runtime fails.
+        """
+        network, labels = self._network, self._labels
+        frame, added = self._ahead, 0
+        while frame < len(encoded):
+            step = network.step(encoded[frame], self._memory)
+            label = int(step.log_probs[:labels].argmax())
+            duration = int(step.log_probs[labels:].argmax()) if network.settings.durations else 0
+            yield Point(self._before + frame, step, label)
+            self._memory = step.memory
+            if label != self._blank:
+                self._memory = network.after(step, label)
+                added += 1
+            if duration == 0 and (label == self._blank or added == network.settings.most_per_frame):
+                duration = 1
+            if duration:
+                frame += duration
+                added = 0
+        self._before += len(encoded)
+        self._ahead = frame - len(encoded)
+
+
+def greedy_path(
+    network: TransducerNetwork, encoded: FloatArray, labels: int, blank: int
+) -> Iterator[Point]:
+    """That of :class:`GreedySearch` through a whole clip, (steps, width).
+
+    Args, Raises: see there.
+    """
+    yield from GreedySearch(network, labels, blank).advance(encoded)
 
 
 def labels_of(path: Iterator[Point], blank: int) -> Array:

@@ -278,3 +278,133 @@ def _write_labels(path: Path, names: Sequence[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = (f"{name} {number}" for number, name in enumerate(names))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+CHUNK, SHIFT, KEPT = 13, 8, 2
+
+
+def _hear_in_chunks(graph: _Graph, audio: str, output: str) -> None:
+    """Nodes of an encoder of chunks: ``audio`` (N, T, bands) to ``output`` (N, 2, WIDTH).
+
+    Its caches are those of a convolution and of an attention, whose clips lie on the second axis.
+    """
+    graph.add("Transpose", [audio], "bands", perm=[0, 2, 1])
+    graph.weight("own", WIDTH, BANDS, 6, gain=0.3)
+    graph.add("Conv", ["bands", "own"], "convolved", strides=[4])
+    graph.add("Tanh", ["convolved"], "curved")
+    graph.add("Concat", ["cached_conv", "curved"], "longer", axis=2)
+    ends = [graph.constant(f"int{n}", np.array([n])) for n in (-KEPT, 1 << 40)]
+    axes = [graph.constant(f"axis{n}", np.array([n])) for n in range(3)]
+    graph.add("Slice", ["longer", *ends, axes[2]], "new_cached_conv")
+    graph.weight("taps", WIDTH, WIDTH, 3)
+    graph.add("Conv", ["longer", "taps"], "seen")
+    graph.add("Tanh", ["seen"], "bent")
+    graph.add("Transpose", ["bent"], "steps", perm=[2, 0, 1])
+    graph.add("Concat", ["cached_key", "steps"], "keys", axis=0)
+    last = graph.constant("int-4", np.array([-4]))
+    graph.add("Slice", ["keys", last, ends[1], axes[0]], "new_cached_key")
+    graph.add("ReduceMean", ["keys"], "mean", axes=[0], keepdims=1)
+    graph.add("Add", ["steps", "mean"], "attended")
+    graph.add("Transpose", ["attended"], "by_clip", perm=[1, 0, 2])
+    graph.add("MatMul", ["by_clip", graph.weight("mixing", WIDTH, WIDTH, gain=2.0)], output)
+    two = graph.constant("two_rows", np.array([2]))
+    graph.add("Add", ["processed_lens", two], "new_processed_lens")
+
+
+def _caches(clips: int | str, prefix: str = "") -> dict[str, tuple[str, Sequence[int | str]]]:
+    return {
+        f"{prefix}cached_conv": ("f", [clips, WIDTH, KEPT]),
+        f"{prefix}cached_key": ("f", [4, clips, WIDTH]),
+        f"{prefix}processed_lens": ("l", [clips]),
+    }
+
+
+_CHUNKS = {"T": str(CHUNK), "decode_chunk_len": str(SHIFT), "model_type": "zipformer2"}
+
+
+def write_streaming_icefall(folder: Path, *, clips: int | str = "N", seed: int = 0) -> Path:
+    """A streaming transducer of icefall as sherpa-onnx opens it.
+
+    Args:
+        clips: size of the axis of clips, or its name.
+    """
+    write_icefall(folder, inner="", seed=seed)
+    encoder = _Graph(seed)
+    _hear_in_chunks(encoder, "x", "encoder_out")
+    encoder.save(
+        folder / "encoder.onnx",
+        {"x": ("f", [clips, CHUNK, BANDS]), **_caches(clips)},
+        {"encoder_out": ("f", [clips, 2, WIDTH]), **_caches(clips, "new_")},
+        _CHUNKS,
+    )
+    return folder
+
+
+def write_streaming_ctc(
+    folder: Path,
+    *,
+    clips: int | str = "N",
+    seed: int = 0,
+    metadata: Mapping[str, str] | None = None,
+) -> Path:
+    """A streaming CTC model of icefall as sherpa-onnx opens it."""
+    labels = len(LETTERS) + 1
+    model = _Graph(seed)
+    _hear_in_chunks(model, "x", "encoder_out")
+    model.add("MatMul", ["encoder_out", model.weight("head", WIDTH, labels, gain=4.0)], "scores")
+    model.add("LogSoftmax", ["scores"], "log_probs", axis=-1)
+    model.save(
+        folder / "ctc-epoch-20-avg-1-chunk-16-left-128.onnx",
+        {"x": ("f", [clips, CHUNK, BANDS]), **_caches(clips)},
+        {"log_probs": ("f", [clips, 2, labels]), **_caches(clips, "new_")},
+        _CHUNKS if metadata is None else metadata,
+    )
+    _write_labels(folder / "tokens.txt", ("<blk>", *LETTERS))
+    return folder
+
+
+def write_streaming_nemo_ctc(folder: Path, *, normalize: str = "NA", seed: int = 0) -> Path:
+    """A cache-aware CTC model of NeMo as sherpa-onnx opens it."""
+    labels = len(LETTERS) + 1
+    model = _Graph(seed)
+    model.add("Transpose", ["audio_signal"], "over_time", perm=[0, 2, 1])
+    _hear_in_chunks(model, "over_time", "encoder_out")
+    model.add("MatMul", ["encoder_out", model.weight("head", WIDTH, labels, gain=4.0)], "scores")
+    model.add("LogSoftmax", ["scores"], "logprobs", axis=-1)
+    model.add("Sub", ["length", "length"], "none")
+    model.add("Add", ["none", "two_rows"], "encoded_lengths")
+    names = {
+        "cached_conv": "cache_last_time",
+        "cached_key": "cache_last_channel",
+        "processed_lens": "cache_last_channel_len",
+    }
+    for node in model.nodes:
+        for values in (node.input, node.output):
+            for index, value in enumerate(values):
+                if value in names:
+                    values[index] = names[value]
+                elif value.removeprefix("new_") in names:
+                    values[index] = f"{names[value.removeprefix('new_')]}_next"
+    caches = {names[name]: value for name, value in _caches("batch").items()}
+    model.save(
+        folder / "model.onnx",
+        {
+            "audio_signal": ("f", ["batch", BANDS, CHUNK]),
+            "length": ("l", ["batch"]),
+            **caches,
+        },
+        {
+            "logprobs": ("f", ["batch", 2, labels]),
+            "encoded_lengths": ("l", ["batch"]),
+            **{f"{name}_next": value for name, value in caches.items()},
+        },
+        {
+            "window_size": str(CHUNK),
+            "chunk_shift": str(SHIFT),
+            "subsampling_factor": "4",
+            "normalize_type": normalize,
+            "model_type": "EncDecCTCModelBPE",
+        },
+    )
+    _write_labels(folder / "tokens.txt", (*LETTERS, "<blk>"))
+    return folder

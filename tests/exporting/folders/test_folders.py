@@ -26,6 +26,9 @@ from tests.exporting.folders.small_folders import (
     write_nemo,
     write_nemo_ctc,
     write_sherpa_nemo,
+    write_streaming_ctc,
+    write_streaming_icefall,
+    write_streaming_nemo_ctc,
 )
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -36,6 +39,14 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "sherpa": lambda folder: write_icefall(folder, inner="", addition="-epoch-9-avg-1"),
     "sherpa-nemo": lambda folder: write_sherpa_nemo(folder, durations=5),
     "ctc": write_nemo_ctc,
+    "streaming-icefall": write_streaming_icefall,
+    "streaming-one-clip": lambda folder: write_streaming_icefall(folder, clips=1),
+    "streaming-ctc": write_streaming_ctc,
+    "streaming-ctc-one-clip": lambda folder: write_streaming_ctc(folder, clips=1),
+    "streaming-nemo-ctc": write_streaming_nemo_ctc,
+    "streaming-nemo-ctc-normalised": lambda folder: write_streaming_nemo_ctc(
+        folder, normalize="per_feature"
+    ),
 }
 
 
@@ -234,13 +245,13 @@ def test_a_vocabulary_of_another_model_is_refused(tmp_path: Path) -> None:
         quantkit.load(folder)
 
 
-def test_a_model_with_caches_is_refused(tmp_path: Path) -> None:
+def test_an_input_of_an_unknown_meaning_is_refused(tmp_path: Path) -> None:
     folder = write_icefall(tmp_path / "kaldi")
     path = folder / "am-onnx" / "encoder.onnx"
     model = onnx.load(path)
-    model.graph.input.append(onnx.helper.make_tensor_value_info("cached_key", 1, ["N", 4]))
+    model.graph.input.append(onnx.helper.make_tensor_value_info("speaker", 1, ["N", 4]))
     onnx.save(model, path)
-    with pytest.raises(ModelError, match=r"takes cached_key besides x, x_lens: .* not supported"):
+    with pytest.raises(ModelError, match=r"takes speaker besides x, x_lens, and what these are"):
         quantkit.load(folder)
 
 
