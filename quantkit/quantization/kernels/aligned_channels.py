@@ -27,6 +27,7 @@ import numpy as np
 import onnx
 
 from quantkit.graph.editor import GraphEditor
+from quantkit.graph.operators import lookups
 from quantkit.graph.operators.sets import ACTIVATION_PARTS
 from quantkit.graph.zero_mask import masks_positions
 from quantkit.quantization.kernels.emitter import Emitter
@@ -117,7 +118,7 @@ def _measures_positions(editor: GraphEditor, node: onnx.NodeProto) -> bool:
         return True
     sizes = str(node.output[0])
     chosen = [
-        editor.array(user.input[1]) if user.op_type == "Gather" else None
+        editor.array(user.input[1]) if user.op_type in lookups() else None
         for user in editor.consumers.get(sizes, [])
     ]
     known = all(each is not None and not np.isin(each, _CHANNELS).any() for each in chosen)
