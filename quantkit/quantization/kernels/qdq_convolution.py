@@ -15,7 +15,6 @@ from onnx import TensorProto
 
 from quantkit.graph.editor import GraphEditor, copy_node
 from quantkit.graph.operators import operator_of
-from quantkit.graph.operators.conv import Conv
 from quantkit.quantization.kernels.emitter import Emitter
 
 #: Makes another constant of a constant along its output channels: its name, and what it holds for
@@ -109,7 +108,8 @@ def rounding_behind(editor: GraphEditor, value: str) -> list[onnx.NodeProto]:
 
 
 def _taken_apart(editor: GraphEditor, node: onnx.NodeProto) -> QdqConvolution | None:
-    if not isinstance(operator_of(node), Conv) or not rounding_behind(editor, node.output[0]):
+    operator = operator_of(node)
+    if operator is None or not rounding_behind(editor, node.output[0]):
         return None
     makers = (_dequantize(editor, name) for name in node.input if name)
     operands = [maker for maker in makers if maker is not None]
@@ -130,6 +130,8 @@ def _taken_apart(editor: GraphEditor, node: onnx.NodeProto) -> QdqConvolution | 
         vectors.append(str(biases[0].input[0]))
     shape = tuple(tensor.dims)
     if any(editor.shape(name) != shape[:1] for name in vectors) or len(shape) < 3:
+        return None
+    if operator.result_axis != 1 or operator.channel_axis(editor, node, len(shape)) != 0:
         return None
     rounded, scale, zero_point = (str(name) for name in activation.input)
     return QdqConvolution(

@@ -28,7 +28,7 @@ from quantkit.quantization.kernels.qdq_convolution import (
 )
 
 #: Of a group, from which it pays for the copies.
-FEWEST_WEIGHTS = 1 << 12
+FEWEST_WEIGHTS = 1 << 14
 # Of channels, for the kernel.
 _ALIGNMENT = 4
 _FEWEST_OUTPUTS = 16
