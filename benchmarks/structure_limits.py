@@ -127,7 +127,7 @@ def convolution(case: Grouped, rank: int) -> onnx.ModelProto:
         last = random.standard_normal((case.channels, rank, 1)) / np.sqrt(rank)
         constants.append(numpy_helper.from_array(last.astype(np.float32), "u"))
         nodes.append(helper.make_node("Conv", ["v", "u"], ["y"], "last", group=case.groups))
-    shape = ["batch", case.channels, "frames"]
+    shape: list[str | int | None] = ["batch", case.channels, "frames"]
     return _model(
         nodes,
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
@@ -221,7 +221,7 @@ def predictor_table(data: Path, folder: Path) -> tuple[str, float]:
         for name, weight in weights.items():
             values = weight.array()
             assert values is not None
-            matrix = values.reshape(values.shape[-2:])
+            matrix = values.reshape(-1, values.shape[-1])
             moments = ChannelMoments(-1)
             calibrate(graph, {str(weight.node.input[0]): Watched(name, (moments,))}, learnt)
             # About zero, as no bias takes up what is left.
