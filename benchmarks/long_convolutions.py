@@ -222,7 +222,7 @@ computed this way. The full-width Wav2Letter, {FRAMES:,} frames:
 {whole}
 
 What 7 and 6 bits of the ninth layer's input and as few levels of its weights cost the shipped model
-(which gains less, see [below](#bits-of-inputs-within-a-latency)), on the dev speakers of
+(which gains less: its own has three million weights), on the dev speakers of
 LibriSpeech, from {_CLIPS} clips of others. A file for any processor has half as many levels,
 because sums must keep to 64:
 
