@@ -10,6 +10,7 @@ import onnx
 
 from quantkit.graph.operators import Operator, Slot, operator_of
 from quantkit.graph.partition import bodies, reads
+from quantkit.graph.tensors import tensor_array
 
 # Nodes of a fused front end carry this prefix; their tables are not weights of the model.
 FRONTEND_PREFIX = "frontend."
@@ -209,6 +210,12 @@ class _Finder:
             if inner is None or (order and sorted(order) != list(range(len(inner)))):
                 return None
             return tuple(inner[i] for i in order) if order else inner[::-1]
+        known = node.domain in ("", "ai.onnx") and node.op_type == "Reshape"
+        if known and node.input[1] in self.initializers:
+            # Decoders of packed weights end like this, and their other shapes take long to infer.
+            sizes = tuple(map(int, tensor_array(self.initializers[node.input[1]]).tolist()))
+            if sizes and min(sizes) > 0:
+                return sizes
         return self._inferred_shape(value)
 
     def _inferred_shape(self, value: str) -> tuple[int, ...] | None:
