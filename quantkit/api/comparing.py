@@ -6,8 +6,8 @@ import logging
 from dataclasses import replace
 
 from quantkit.audio.utterance import Corpus
-from quantkit.calibration.data import CalibrationData, evenly
-from quantkit.errors import ModelError
+from quantkit.calibration.data import evenly
+from quantkit.errors import CorpusError, ModelError
 from quantkit.quantization.pipeline import QuantizeResult
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.sensitivity.model_divergence import compare_models
@@ -34,10 +34,11 @@ def with_comparison(
     """
     if clips is None or made.path.resolve() == prepared.source.resolve():
         return made
-    feeds = _few(prepared.feeds(clips))
+    # Chosen before any is heard: of a Whisper, inputs are texts that the float model writes.
+    feeds = prepared.feeds(_few(clips))
     try:
         found = compare_models(prepared, made.path, feeds, weighting="spoken")
-    except ModelError as error:
+    except (ModelError, CorpusError) as error:
         warning = f"{made.path} could not be compared with float32: {error}"
         return replace(made, warnings=(*made.warnings, warning))
     compared = replace(
@@ -58,8 +59,9 @@ def with_comparison(
     return replace(compared, warnings=(*compared.warnings, warning))
 
 
-def _few(feeds: CalibrationData) -> CalibrationData:
-    wanted = min(_CLIPS, feeds.clips)
-    if feeds.seconds:
-        wanted = min(wanted, max(1, int(feeds.clips * _SECONDS / feeds.seconds)))
-    return feeds.only(evenly(feeds.clips, wanted))
+def _few(clips: Corpus) -> Corpus:
+    wanted = min(_CLIPS, len(clips))
+    if clips.seconds:
+        wanted = min(wanted, max(1, int(len(clips) * _SECONDS / clips.seconds)))
+    chosen = tuple(clips.utterances[place] for place in evenly(len(clips), wanted))
+    return replace(clips, utterances=chosen)

@@ -15,7 +15,7 @@ from quantkit.graph.artifact import load_model, save_model
 from quantkit.quantization import QuantizeSettings
 from quantkit.quantization.choices.settings import LayerRule
 from quantkit.quantization.prepared import PreparedModel
-from tests.api.small import clips
+from tests.api.small import clips, write_clips
 
 
 def test_a_file_is_compared_with_float32_on_the_clips_that_it_was_calibrated_on(
@@ -45,6 +45,14 @@ def test_few_of_many_clips_are_compared(source: Path, tmp_path: Path) -> None:
         source, tmp_path / "int8.onnx", "static-int8", clips(20), sample_rate=16_000
     )
     assert made.compared_clips == 8
+
+
+def test_clips_that_cannot_be_heard_do_not_end_a_run(source: Path, tmp_path: Path) -> None:
+    made = quantkit.quantize(source, tmp_path / "int8.onnx", "dynamic-int8")
+    silent = write_clips(tmp_path / "short", [np.zeros(3, np.int16)])
+    found = with_comparison(PreparedModel(source), made, open_corpus(silent[0].parent))
+    assert found.divergence is None
+    assert "could not be compared with float32" in found.warnings[-1]
 
 
 def test_without_clips_nothing_is_compared(source: Path, tmp_path: Path) -> None:
