@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from quantkit.errors import FormatError, ModelError
+from quantkit.errors import FormatError
 from quantkit.json_dataclass import build
 from quantkit.json_fields import parse_json
+from quantkit.runtime.settings_entry import settings_entry
 
 #: Name of the entry, in ``ArtifactInfo.extra``.
 MOONSHINE = "moonshine"
@@ -40,6 +41,19 @@ class MoonshineSettings:
         """The metadata entry."""
         return json.dumps(asdict(self))
 
+    @classmethod
+    def from_json(cls, text: str) -> MoonshineSettings:
+        """Inverse of :meth:`to_json`.
+
+        Raises:
+            FormatError: it is damaged.
+        """
+        where = f"`quantkit.{MOONSHINE}`"
+        found = build(cls, parse_json(text, where), where)
+        if found.start < 0 or not found.tokens_per_second > 0:
+            raise FormatError(f"{where} allows no text")
+        return found
+
 
 def moonshine_settings(extra: Mapping[str, str]) -> MoonshineSettings:
     """Those in :attr:`~quantkit.graph.info.ArtifactInfo.extra`.
@@ -47,16 +61,6 @@ def moonshine_settings(extra: Mapping[str, str]) -> MoonshineSettings:
     Raises:
         ModelError: there are none, or they are damaged.
     """
-    where = f"`quantkit.{MOONSHINE}`"
-    if not extra.get(MOONSHINE):
-        raise ModelError(
-            f"the model does not say how it is decoded (metadata {where}); make it with "
-            "`quantkit export`"
-        )
-    try:
-        found = build(MoonshineSettings, parse_json(extra[MOONSHINE], where), where)
-    except FormatError as error:
-        raise ModelError(f"its quantkit metadata is damaged: {error}") from error
-    if found.start < 0 or not found.tokens_per_second > 0:
-        raise ModelError(f"its quantkit metadata is damaged: {where} allows no text")
-    return found
+    return settings_entry(
+        extra, MOONSHINE, MoonshineSettings.from_json, "how it is decoded", "quantkit export"
+    )

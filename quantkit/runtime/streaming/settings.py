@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from quantkit.audio.running_normalization import Expected
-from quantkit.errors import FormatError, ModelError
+from quantkit.errors import FormatError
 from quantkit.graph.info import ArtifactInfo
 from quantkit.json_dataclass import build
 from quantkit.json_fields import Range, parse_json
+from quantkit.runtime.settings_entry import settings_entry
 
 #: Name of the entry, in ``ArtifactInfo.extra``.
 STREAMING = "streaming"
@@ -91,15 +92,13 @@ def streaming_settings(extra: Mapping[str, str]) -> StreamingSettings:
     Raises:
         ModelError: there are none, or they are damaged.
     """
-    if not extra.get(STREAMING):
-        raise ModelError(
-            "the model does not say how it hears in chunks (metadata `quantkit.streaming`); make "
-            "it with `quantkit export --streaming`"
-        )
-    try:
-        return StreamingSettings.from_json(extra[STREAMING])
-    except FormatError as error:
-        raise ModelError(f"its quantkit metadata is damaged: {error}") from error
+    return settings_entry(
+        extra,
+        STREAMING,
+        StreamingSettings.from_json,
+        "how it hears in chunks",
+        "quantkit export --streaming",
+    )
 
 
 def chunk_times(info: ArtifactInfo) -> tuple[float, float]:

@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from quantkit.errors import FormatError, ModelError
+from quantkit.errors import FormatError
 from quantkit.json_dataclass import build
 from quantkit.json_fields import parse_json
+from quantkit.runtime.settings_entry import settings_entry
 
 #: Name of the entry, in ``ArtifactInfo.extra``.
 TRANSDUCER = "transducer"
@@ -64,12 +65,6 @@ def transducer_settings(extra: Mapping[str, str]) -> TransducerSettings:
     Raises:
         ModelError: there are none, or they are damaged.
     """
-    if not extra.get(TRANSDUCER):
-        raise ModelError(
-            "the model does not say how it is decoded (metadata `quantkit.transducer`); make it "
-            "with `quantkit export`"
-        )
-    try:
-        return TransducerSettings.from_json(extra[TRANSDUCER])
-    except FormatError as error:
-        raise ModelError(f"its quantkit metadata is damaged: {error}") from error
+    return settings_entry(
+        extra, TRANSDUCER, TransducerSettings.from_json, "how it is decoded", "quantkit export"
+    )
