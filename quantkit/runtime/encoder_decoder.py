@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from quantkit.errors import ModelError
+from quantkit.errors import InputError, ModelError
 from quantkit.graph.artifact import model_files, read_info
 from quantkit.graph.info import ArtifactInfo
 from quantkit.graph.translation import translations_in
@@ -12,9 +12,17 @@ from quantkit.runtime.merged_network import MergedNetwork
 from quantkit.runtime.whisper.network import WhisperNetwork
 
 
-def is_of_folder(info: ArtifactInfo) -> bool:
-    """Whether the model came from a published folder of ``.onnx`` files."""
-    return translations_in(info.extra) is not None
+def require_any_length(info: ArtifactInfo) -> None:
+    """Refuse shorter windows where the encoder takes whole ones alone.
+
+    Raises:
+        InputError: it is that of a published folder.
+    """
+    if translations_in(info.extra) is not None:
+        raise InputError(
+            "--window is for encoders that take any length, and that of the published folder "
+            "takes whole windows alone; export the checkpoint instead"
+        )
 
 
 def is_published(info: ArtifactInfo) -> bool:

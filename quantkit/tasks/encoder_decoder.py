@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quantkit.errors import InputError
 from quantkit.graph.roles import DECODER, ENCODER
 from quantkit.tasks.base import Answer, Task, WindowTrial
 from quantkit.tasks.names import WHISPER
@@ -134,18 +133,20 @@ class EncoderDecoderTask(Task):
 
     def with_window(self, info: ArtifactInfo, seconds: float) -> ArtifactInfo:
         """See :mod:`quantkit.runtime.whisper.cut_windows`."""
+        from quantkit.runtime.encoder_decoder import require_any_length
         from quantkit.runtime.whisper.cut_windows import with_window
 
-        _require_any_length(info)
+        require_any_length(info)
         return with_window(info, seconds)
 
     def try_windows(
         self, info: ArtifactInfo, model: Path, corpus: Corpus
     ) -> tuple[WindowTrial, ...]:
         """See :mod:`quantkit.tasks.whisper_windows`."""
+        from quantkit.runtime.encoder_decoder import require_any_length
         from quantkit.tasks.whisper_windows import tried_windows
 
-        _require_any_length(info)
+        require_any_length(info)
         return tried_windows(model, corpus, self.inputs(info, model).check)
 
     def open(
@@ -159,18 +160,3 @@ class EncoderDecoderTask(Task):
     def can_run(self, info: ArtifactInfo) -> bool:
         """With its tokens and its front end."""
         return info.vocabulary is not None and info.frontend is not None
-
-
-def _require_any_length(info: ArtifactInfo) -> None:
-    """Refuse encoders of folders, which take whole windows alone.
-
-    Raises:
-        InputError: it is one.
-    """
-    from quantkit.runtime.encoder_decoder import is_of_folder
-
-    if is_of_folder(info):
-        raise InputError(
-            "--window is for encoders that take any length, and that of the published folder "
-            "takes whole windows alone; export the checkpoint instead"
-        )

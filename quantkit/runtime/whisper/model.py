@@ -14,7 +14,7 @@ from quantkit.audio.whisper_frontend import WhisperFrontend
 from quantkit.errors import InputError, ModelError
 from quantkit.graph.artifact import model_files, read_info
 from quantkit.graph.info import ArtifactInfo
-from quantkit.runtime.encoder_decoder import is_of_folder, is_published, open_network
+from quantkit.runtime.encoder_decoder import is_published, open_network, require_any_length
 from quantkit.runtime.speech_model import Output, Segment, SpeechModel
 from quantkit.runtime.whisper.cross_attention import CrossAttention, alignment_heads_of
 from quantkit.runtime.whisper.cut_windows import window_of
@@ -230,11 +230,8 @@ def _require_possible(info: ArtifactInfo, decoding: Decoding, path: Path) -> Non
         InputError: shorter windows, which its encoder does not take; or times of words, whose
             attention is inside of a merged decoder.
     """
-    if decoding.window is not None and decoding.window < WHOLE and is_of_folder(info):
-        raise InputError(
-            f"--window is for encoders that take any length, and that of {path} takes whole "
-            "windows alone; export the checkpoint instead of its folder of .onnx"
-        )
+    if decoding.window is not None and decoding.window < WHOLE:
+        require_any_length(info)
     if decoding.words and is_published(info):
         raise InputError(
             f"{path} has the form that it was published in, in which the attention that gives "
