@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from quantkit.api.inputs import optional_path, path_of
 from quantkit.api.plan_settings import PlanSettings
 from quantkit.calibration.data import CalibrationData
-from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import InputError
 from quantkit.graph.plan import Plan
+from quantkit.planning.best_plan import PlanLimits, best_plan, ranks_may_help
 from quantkit.planning.budget import parse_latency
-from quantkit.planning.correction import Correction, PlanEvaluator, corrected_plan
-from quantkit.planning.fast_model import FastModel, LatencyRequest, fast_model
+from quantkit.planning.correction import ROUNDS, Correction
 from quantkit.planning.front_file import require_front_form, write_front
-from quantkit.planning.kept_latency import plan_in_time
 from quantkit.planning.latency import LayerTimes, read_layer_times, write_layer_times
-from quantkit.planning.load_limit import openable_plan
 from quantkit.planning.measure_latency import measure_layer_times
 from quantkit.planning.methods import PlanRequest, method_named
 from quantkit.planning.methods.precisions import codec_widths
-from quantkit.planning.optimal import Planner, planner_within
 from quantkit.planning.pareto import pareto_front
 from quantkit.progress import Progress
 from quantkit.quantization.choices.ptq import PtqSettings
@@ -132,7 +127,8 @@ def _optimal(question: PlanQuestion) -> Correction:
         metrics=(),
         fitting=question.fitting,
         divergence=divergence,
-        ranks=settings.max_latency is not None and not model.structure,
+        ranks=settings.structure is not False
+        and ranks_may_help(model, question.budget, settings.max_latency),
     )
     sensitivity = question.sensitivity(analysis)
     if settings.codec:
@@ -140,81 +136,32 @@ def _optimal(question: PlanQuestion) -> Correction:
         known = {str(each.codec) for row in sensitivity.layers for each in row.weights}
         codecs = tuple(each for each in codecs if str(each) in known) or codecs
     times = _times(question) if settings.max_latency or settings.times else None
-    limit_ms, lost = None, 0.0
-    fast: FastModel | None = None
-    if settings.max_latency is not None and times is not None:
-        limit_ms = parse_latency(settings.max_latency, times.whole["float32"])
-        if question.feeds is not None:
-            request = LatencyRequest(
-                settings.max_latency,
-                question.budget,
-                settings.quantize,
-                analysis,
-                question.cache,
-                codecs,
-                times,
-            )
-            fast = fast_model(
-                model,
-                question.feeds,
-                sensitivity,
-                request,
-                progress=question.progress,
-                notify=question.notify,
-            )
-            model, sensitivity, times = fast.model, fast.sensitivity, fast.times
-            lost = fast.divergence
-    free = fast is None or fast.any_compute
-
-    def planner(any_compute: bool, codecs: tuple[CodecChoice, ...] = codecs) -> Planner:
-        return planner_within(
-            question.budget,
-            model,
-            sensitivity,
-            settings.quantize,
-            codecs=codecs,
-            times=times,
-            any_compute=any_compute,
-            faster_inputs=limit_ms is not None,
-            limit_ms=limit_ms,
-            max_input_divergence=settings.max_input_divergence,
-            fitting=question.fitting,
-        )
-
-    with ExitStack() as stack:
-        judge = None
-        if question.feeds is not None and settings.verify is not False:
-            judge = PlanEvaluator(
-                model,
-                question.feeds,
-                sensitivity,
-                settings.quantize,
-                question.fitting,
-            )
-            stack.callback(judge.close)
-
-        def best(any_compute: bool) -> Correction:
-            def of(codecs: tuple[CodecChoice, ...]) -> Correction:
-                return corrected_plan(
-                    planner(any_compute, codecs),
-                    judge,
-                    question.budget,
-                    limit_ms,
-                    progress=question.progress,
-                )
-
-            return openable_plan(model, settings.load_bytes, of, codecs or sensitivity.codecs)
-
-        if fast is None or question.feeds is None:
-            found = best(limit_ms is not None)
-        else:
-            found = plan_in_time(fast, question.feeds, question.fitting, best)
-        if fronts:
-            timed = times is not None
-            front = pareto_front(planner(timed and free), timed=timed, progress=question.progress)
+    tried = question.feeds is not None and settings.verify is not False
+    limits = PlanLimits(
+        question.budget,
+        settings.quantize,
+        analysis,
+        codecs,
+        settings.max_latency,
+        times,
+        settings.max_input_divergence,
+        settings.load_bytes,
+        ROUNDS if tried else None,
+        question.cache,
+    )
+    best = best_plan(
+        model,
+        question.feeds,
+        sensitivity,
+        limits,
+        progress=question.progress,
+        notify=question.notify,
+    )
+    if fronts:
+        front = pareto_front(best.planner, timed=times is not None, progress=question.progress)
     for path in fronts:
         write_front(front, path)
-    return replace(found, of_ranks=lost)
+    return best.correction
 
 
 def by_method(question: PlanQuestion, method: str) -> Plan:

@@ -20,7 +20,7 @@ from quantkit.cli.layer_options import (
     max_input_divergence_option,
     preset_option,
 )
-from quantkit.cli.planning_options import load_memory_option
+from quantkit.cli.planning_options import load_memory_option, structure_option
 from quantkit.cli.progress import progress_bar, warn
 from quantkit.cli.streams import echo_json
 from quantkit.codecs.catalogue import CodecChoice
@@ -65,6 +65,7 @@ from quantkit.sensitivity.divergence_settings import CANDIDATES
     "kernels are chosen, too, layers are split in two of lower rank, and make fewer channels. "
     "Takes several times as long.",
 )
+@structure_option
 @load_memory_option
 @audio_options(" of the user; 10 to 100 are good", required=True)
 @click.option(
@@ -125,6 +126,7 @@ def command(
     output: Path,
     budget: str,
     max_latency: str | None,
+    structure: bool | None,
     load_memory: str | None,
     report: Path | None,
     plan_file: Path | None,
@@ -170,6 +172,7 @@ def command(
         balance=auto_balance,
         rounds=rounds,
         max_latency=max_latency,
+        structure=structure is not False,
         load_memory=load_memory,
         max_input_divergence=max_input_divergence,
         window=_window(window),

@@ -28,6 +28,13 @@ load_memory_option = click.option(
     help="What opening the file in ONNX Runtime may take beyond the libraries, such as 300MB.",
 )
 
+structure_option = click.option(
+    "--structure/--no-structure",
+    default=None,
+    help="Let layers have lower ranks and make fewer channels where that loses less: within a "
+    "--max-latency, and within a budget of few bits a weight.  [default: yes, with audio]",
+)
+
 _OPTIONS = (
     click.option(
         "--candidate",
@@ -43,6 +50,7 @@ _OPTIONS = (
         help="optimal: what a run may take on this host, such as 30ms, or 0.4x of what float32 "
         "takes; then kernels are chosen, too, and with --audio lower ranks and fewer channels.",
     ),
+    structure_option,
     load_memory_option,
     click.option(
         "--times",
@@ -94,6 +102,7 @@ class PlanningOptions:
 
     candidates: tuple[str, ...]
     max_latency: str | None
+    structure: bool | None
     load_memory: str | None
     times: Path | None
     verify: bool | None
@@ -118,6 +127,7 @@ class PlanningOptions:
             codec=codec,
             candidates=tuple(map(CodecChoice.parse, self.candidates)),
             max_latency=self.max_latency,
+            structure=self.structure,
             load_memory=self.load_memory,
             times=self.times,
             verify=self.verify,

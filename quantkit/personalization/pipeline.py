@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,10 @@ from quantkit.personalization.parts import part_costs
 from quantkit.personalization.reasons import reasons
 from quantkit.personalization.shorter_windows import WindowChoice, set_window
 from quantkit.personalization.summary import PersonalizeSummary, Step, audio_warnings
+from quantkit.planning.best_plan import PlanLimits, best_plan, ranks_may_help
 from quantkit.planning.budget import generous_budget, parse_budget, parse_latency
-from quantkit.planning.correction import Correction, PlanEvaluator, corrected_plan
-from quantkit.planning.fast_model import FastModel, LatencyRequest, fast_model
+from quantkit.planning.correction import LARGEST_TRIED
 from quantkit.planning.finished_latency import finished_latency
-from quantkit.planning.kept_latency import plan_in_time
-from quantkit.planning.load_limit import openable_plan
-from quantkit.planning.optimal import Planner, planner_within
 from quantkit.planning.pareto import Front, pareto_front
 from quantkit.progress import Progress, no_progress
 from quantkit.quantization.choices.presets import preset
@@ -46,9 +43,6 @@ from quantkit.sensitivity.table import Sensitivity
 
 _LOG = logging.getLogger(__name__)
 
-# Weights times layers above which the plan is not tried, because trying it without each of its
-# layers costs as much as measuring a candidate in each of them.
-_LARGEST_CORRECTED = 1_000_000_000
 _POINTS_OF_FRONT = 10
 # Most audio on which the finished file is compared with float32.
 _COMPARED_SECONDS = 160.0
@@ -69,8 +63,9 @@ class PersonalizeSettings:
         max_input_divergence: see :func:`~quantkit.planning.optimal.planner_within`.
         max_latency: what a run on the clip of median length may take on this host, such as
             ``20ms``, or ``0.13x`` of what float32 takes; then kernels are chosen, too, and bits of
-            the inputs of long convolutions, layers are split in two of lower rank, and make fewer
-            channels. None: no limit.
+            the inputs of long convolutions. None: no limit.
+        structure: whether layers may be split in two of lower rank, and make fewer channels, where
+            that loses less: within a latency, or within a budget of few bits a weight.
         load_memory: what opening the file in ONNX Runtime may take beyond the libraries, such as
             ``300MB``; codecs whose decoders take too much are then left out. None: no limit.
         window: of a Whisper; see :mod:`quantkit.personalization.shorter_windows`.
@@ -83,6 +78,7 @@ class PersonalizeSettings:
     rounds: int | None = None
     max_input_divergence: float | None = None
     max_latency: str | None = None
+    structure: bool = True
     load_memory: str | None = None
     window: WindowChoice = None
 
@@ -188,40 +184,26 @@ def personalize(
             metrics=(),
             fitting=settings.fitting,
             divergence=divergence,
-            ranks=settings.max_latency is not None and not prepared.structure,
+            ranks=settings.structure
+            and ranks_may_help(prepared, budget_bytes, settings.max_latency),
         )
         table = analyze(prepared, feeds, wanted, cache=cache, progress=tell, notify=notify)
-    fast: FastModel | None = None
-    if settings.max_latency is not None:
-        with clock.step("split"):
-            request = LatencyRequest(
-                settings.max_latency, budget_bytes, settings.quantize, wanted, cache
-            )
-            fast = fast_model(prepared, feeds, table, request, progress=tell, notify=notify)
-            prepared, table = fast.model, fast.sensitivity
     with clock.step("plan"):
         tell("plan", 0.0)
-        free = fast is not None and fast.any_compute
-        planner = _planner(budget_bytes, prepared, table, settings, fast, table.codecs, free)
-        limit_ms = None if fast is None else fast.limit_ms
-
-        def best(any_compute: bool) -> Correction:
-            def of(codecs: tuple[CodecChoice, ...]) -> Correction:
-                own = planner
-                if codecs != table.codecs or any_compute != free:
-                    own = _planner(
-                        budget_bytes, prepared, table, settings, fast, codecs, any_compute
-                    )
-                return _best(own, feeds, table, budget_bytes, limit_ms, settings, tell)
-
-            return openable_plan(prepared, load_limit, of, table.codecs)
-
-        if fast is None:
-            found = best(False)
-        else:
-            found = plan_in_time(fast, feeds, settings.fitting, best)
-            found = replace(found, of_ranks=fast.divergence)
-        front = pareto_front(planner, budgets=_POINTS_OF_FRONT)
+        limits = PlanLimits(
+            budget_bytes,
+            settings.quantize,
+            wanted,
+            table.codecs,
+            settings.max_latency,
+            max_input_divergence=settings.max_input_divergence,
+            load_bytes=load_limit,
+            rounds=_rounds(table) if settings.rounds is None else settings.rounds or None,
+            cache=cache,
+        )
+        best = best_plan(prepared, feeds, table, limits, progress=tell, notify=notify)
+        prepared, table, found, fast = best.model, best.sensitivity, best.correction, best.fast
+        front = pareto_front(best.planner, budgets=_POINTS_OF_FRONT)
     with clock.step("quantize"):
         tell("quantize", 0.0)
         result = quantize_model(prepared, destination, found.optimum.plan, feeds, last_use=True)
@@ -277,55 +259,6 @@ def personalize(
     return Personalized(summary, table, result.plan, front, result.lint)
 
 
-def _planner(
-    budget_bytes: int,
-    prepared: PreparedModel,
-    table: Sensitivity,
-    settings: PersonalizeSettings,
-    fast: FastModel | None,
-    codecs: tuple[CodecChoice, ...],
-    any_compute: bool,
-) -> Planner:
-    return planner_within(
-        budget_bytes,
-        prepared,
-        table,
-        settings.quantize,
-        codecs=codecs,
-        times=None if fast is None else fast.times,
-        any_compute=any_compute,
-        faster_inputs=fast is not None,
-        limit_ms=None if fast is None else fast.limit_ms,
-        max_input_divergence=settings.max_input_divergence,
-        fitting=settings.fitting,
-    )
-
-
-def _best(
-    planner: Planner,
-    feeds: CalibrationData,
-    table: Sensitivity,
-    budget_bytes: int,
-    limit_ms: float | None,
-    settings: PersonalizeSettings,
-    tell: Progress,
-) -> Correction:
-    """The plan; tried as a whole and corrected if the model is small enough."""
-    rounds = _affordable_rounds(table) if settings.rounds is None else settings.rounds
-    if not rounds:
-        return corrected_plan(planner, None, budget_bytes, limit_ms)
-    judge = PlanEvaluator(planner.source, feeds, table, settings.quantize, settings.fitting)
-    with closing(judge):
-        return corrected_plan(
-            planner,
-            judge,
-            budget_bytes,
-            limit_ms,
-            rounds=rounds,
-            progress=tell,
-        )
-
-
 class _Clock:
     """Times of steps, in order."""
 
@@ -341,9 +274,10 @@ class _Clock:
         self.steps = (*self.steps, Step(name, seconds))
 
 
-def _affordable_rounds(table: Sensitivity) -> int:
+def _rounds(table: Sensitivity) -> int | None:
+    """Corrections of the plan; None where trying one costs too much."""
     weights = sum(layer.parameters for layer in table.layers)
-    return int(weights * len(table.layers) <= _LARGEST_CORRECTED)
+    return 1 if weights * len(table.layers) <= LARGEST_TRIED else None
 
 
 def _compared(feeds: CalibrationData) -> CalibrationData:

@@ -37,6 +37,9 @@ from quantkit.sensitivity.table import Sensitivity
 Choices = Mapping[str, LayerChoice]
 
 ROUNDS = 2
+#: Weights times layers above which plans had better not be tried, because trying one without each
+#: of its layers costs as much as measuring a candidate in each of them.
+LARGEST_TRIED = 1_000_000_000
 # Of fewer than 8 bits, so that everything that fitting may need is observed.
 _FITTED = CodecChoice("bitplane", 4)
 #: Largest factor by which one candidate's measurement may change the others' divergences.

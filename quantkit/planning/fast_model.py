@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from quantkit.calibration.data import CalibrationData
 from quantkit.codecs.catalogue import CodecChoice
-from quantkit.disk.temporary import TemporaryFolder
 from quantkit.errors import InputError
-from quantkit.graph.artifact import save_model
 from quantkit.planning.budget import parse_latency
 from quantkit.planning.latency import LayerTimes
 from quantkit.planning.measure_latency import (
@@ -20,20 +18,17 @@ from quantkit.planning.measure_latency import (
 )
 from quantkit.planning.optimal import Planner, planner_within
 from quantkit.planning.structure import choose_structure
-from quantkit.progress import Progress, no_progress
-from quantkit.quantization.choices.settings import (
-    EXCLUSION,
-    RULE,
-    QuantizeSettings,
-    match_layers,
+from quantkit.planning.structured import (
+    analyse_structured,
+    droppable_layers,
+    named_layers,
+    shrinkable_layers,
 )
+from quantkit.progress import Progress, no_progress
+from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.prepared import PreparedModel
-from quantkit.sensitivity.analyze import AnalysisSettings, analyze
-from quantkit.sensitivity.divergence_settings import DivergenceSettings, effort_for
-from quantkit.sensitivity.model_divergence import model_divergence
+from quantkit.sensitivity.analyze import AnalysisSettings
 from quantkit.sensitivity.table import Sensitivity
-from quantkit.structure.branches import branch_ends
-from quantkit.structure.channel_paths import channel_paths
 
 # How often ranks are chosen, for times of which those of the chosen ones have shown more; and how
 # near to the limit these are to be, as a share of it.
@@ -118,17 +113,12 @@ def fast_model(
     """
     tell = progress or no_progress
     tell("timing layers", 0.0)
-    named = _named(request.quantize, prepared)
+    named = named_layers(request.quantize, prepared)
     splittable = [row.name for row in sensitivity.layers if row.ranks and row.name not in named]
     times = measure_rank_times(
         prepared, feeds, splittable, whole=request.whole, cache_folder=request.cache
     )
-    paths = channel_paths(prepared.graph())
-    shrinkable = [
-        row.name
-        for row in sensitivity.layers
-        if row.channels and row.name in paths and not {row.name, paths[row.name].consumer} & named
-    ]
+    shrinkable = shrinkable_layers(prepared, sensitivity, named)
     fewer = measure_channel_times(prepared, feeds, shrinkable, times.whole, request.cache)
     if notify is not None and times.whole.disturbed:
         notify(times.whole.disturbance)
@@ -154,7 +144,9 @@ def fast_model(
         return whole
     unsplit = planner(True).estimate(request.budget_bytes, limit_ms)
     usual = planner(False)
-    branches = _droppable(prepared, sensitivity, named | {n for each in usual.ties for n in each})
+    branches = droppable_layers(
+        prepared, sensitivity, named | {n for each in usual.ties for n in each}
+    )
     allowed, chosen, split, best = limit_ms, None, times.whole, float("inf")
     for _ in range(_ROUNDS):
         try:
@@ -186,52 +178,15 @@ def fast_model(
             break
         allowed *= limit_ms / taken
     assert chosen is not None, "there is at least one round"
-    table = analyze(
+    analysed = analyse_structured(
+        prepared,
         chosen.model,
         feeds,
-        replace(request.analysis, ranks=False),
+        request.analysis,
         cache=request.cache,
         progress=progress,
         notify=notify,
     )
-    lost = _divergence_of_structure(prepared, chosen.model, feeds, request.analysis.divergence)
-    return FastModel(chosen.model, table, split, limit_ms, float32_ms, lost)
-
-
-def _divergence_of_structure(
-    whole: PreparedModel,
-    split: PreparedModel,
-    feeds: CalibrationData,
-    settings: DivergenceSettings | None,
-) -> float:
-    """Of the float model with it from the whole one, in nats per frame: parts help one another."""
-    settings = settings or DivergenceSettings()
-    graph = split.graph()
-    clips = feeds.only(effort_for(settings, split.layers_of(graph), feeds).clips)
-    with TemporaryFolder("structure") as folder:
-        path = folder / "split.onnx"
-        save_model(graph, path)
-        return model_divergence(whole, path, clips, weighting=settings.weighting).mean
-
-
-def _droppable(
-    prepared: PreparedModel, sensitivity: Sensitivity, kept: Collection[str]
-) -> dict[str, tuple[str, ...]]:
-    """Layers that may make their mean alone, each with those that only it needs.
-
-    Args:
-        kept: layers that are to stay what they are.
-    """
-    ends = branch_ends(prepared.graph())
-    return {
-        row.name: ends[row.name]
-        for row in sensitivity.layers
-        if row.mean and row.name in ends and not {row.name, *ends[row.name]} & set(kept)
-    }
-
-
-def _named(settings: QuantizeSettings, prepared: PreparedModel) -> set[str]:
-    """Layers that an exclusion or a rule is about: these are to be what it says, and whole."""
-    layers = prepared.layers_of(prepared.graph(settings.skip_passes))
-    rules = [rule.pattern for rule in settings.rules]
-    return match_layers(settings.exclude, layers, EXCLUSION) | match_layers(rules, layers, RULE)
+    return FastModel(
+        chosen.model, analysed.sensitivity, split, limit_ms, float32_ms, analysed.divergence
+    )

@@ -186,4 +186,3 @@ def test_personalizing_for_a_latency_writes_a_split_file(
     assert all(name in rows for name in made.plan.structure)
     assert made.summary.source_bytes == prepared.size_bytes
     assert made.divergence == pytest.approx(made.summary.predicted_divergence, rel=0.5)
-    assert [step.name for step in made.summary.steps][1] == "split"
