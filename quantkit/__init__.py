@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from quantkit.api.analyze import AnalyzeResult as AnalyzeResult
     from quantkit.api.analyze import analyze as analyze
     from quantkit.api.bench import bench as bench
+    from quantkit.api.explain import explain as explain
     from quantkit.api.export import ExportResult as ExportResult
     from quantkit.api.export import export as export
     from quantkit.api.finetune import finetune as finetune
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from quantkit.errors import ParityError as ParityError
     from quantkit.errors import QuantkitError as QuantkitError
     from quantkit.errors import VerificationError as VerificationError
+    from quantkit.explanation.result import Explanation as Explanation
     from quantkit.finetuning.pipeline import FinetuneResult as FinetuneResult
     from quantkit.finetuning.settings import FinetuneSettings as FinetuneSettings
     from quantkit.graph.plan import LayerPlan as LayerPlan
@@ -97,6 +99,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "quantkit.api.analyze": ("AnalyzeResult", "analyze"),
     "quantkit.api.bench": ("bench",),
+    "quantkit.api.explain": ("explain",),
     "quantkit.api.export": ("ExportResult", "export"),
     "quantkit.api.finetune": ("finetune",),
     "quantkit.api.gate": ("BaselineUpdate", "gate", "update_baseline"),
@@ -136,6 +139,7 @@ _HOMES = {
         "QuantkitError",
         "VerificationError",
     ),
+    "quantkit.explanation.result": ("Explanation",),
     "quantkit.finetuning.pipeline": ("FinetuneResult",),
     "quantkit.finetuning.settings": ("FinetuneSettings",),
     "quantkit.graph.plan": ("LayerPlan", "Plan"),

@@ -37,6 +37,7 @@ from quantkit.planning.pareto import Front
 from quantkit.report import formatting as f
 from quantkit.report.html import (
     Cell,
+    card,
     chip,
     document,
     figures_html,
@@ -45,7 +46,7 @@ from quantkit.report.html import (
     text_cell,
 )
 from quantkit.report.table import Table
-from quantkit.report.text_pairs import differences, marked, pair_html
+from quantkit.report.text_pairs import MARKS, examples_html
 from quantkit.sensitivity.table import Sensitivity
 from quantkit.version import __version__
 
@@ -154,18 +155,10 @@ def _at_a_glance(summary: PersonalizeSummary, plan: Plan | None) -> str:
     return f'<h2 id="glance">At a glance</h2><div class="cards">{"".join(cards)}</div>{notes}\n'
 
 
-def _card(heading: str, figure: str, lines: Sequence[str]) -> str:
-    text = "".join(f"<p>{escape(line)}</p>" for line in lines)
-    return (
-        f'<div class="card"><h3>{escape(heading)}</h3>'
-        f'<p class="figure">{escape(figure)}</p>{text}</div>'
-    )
-
-
 def _size_card(summary: PersonalizeSummary, plan: Plan | None) -> str:
     source, budget, size = summary.source_bytes, summary.budget_bytes, _size(summary, plan)
     if size is None:
-        return _card("Size of float32", f"{f.megabytes(source)} MB", [])
+        return card("Size of float32", f"{f.megabytes(source)} MB", [])
     lines = [f"{f.times(source / size)} smaller than float32 ({f.megabytes(source)} MB)."]
     if budget is not None:
         used = f.percent(size / budget)
@@ -173,7 +166,7 @@ def _size_card(summary: PersonalizeSummary, plan: Plan | None) -> str:
     if summary.destination is not None:
         lines.append(f"Written to {summary.destination}.")
     kind = "Size" if summary.size_bytes is not None else "Size, predicted"
-    return _card(kind, f"{f.megabytes(size)} MB", lines)
+    return card(kind, f"{f.megabytes(size)} MB", lines)
 
 
 def _changes_card(summary: PersonalizeSummary) -> str:
@@ -182,7 +175,7 @@ def _changes_card(summary: PersonalizeSummary) -> str:
     first, *others = summary.changes.counts
     lines = [f"{each.in_words[:1].upper()}{each.in_words[1:]}." for each in (first, *others)]
     lines.append(f"Against float32, on {summary.compared_in_words}; in brackets, 95 % intervals.")
-    return _card("Text that changed", f"{f.percent(first.share)} % of {first.unit}", lines)
+    return card("Text that changed", f"{f.percent(first.share)} % of {first.unit}", lines)
 
 
 def _latency_card(summary: PersonalizeSummary) -> str:
@@ -195,7 +188,7 @@ def _latency_card(summary: PersonalizeSummary) -> str:
         f"Predicted: {found.predicted_ms:.3g} ms; float32 takes {found.float32_ms:.3g} ms.",
         "One thread of this host, on the clip of median length.",
     ]
-    return _card("Latency", f"{found.measured_ms:.3g} ms", lines)
+    return card("Latency", f"{found.measured_ms:.3g} ms", lines)
 
 
 def _divergence_card(summary: PersonalizeSummary) -> str:
@@ -211,24 +204,16 @@ def _divergence_card(summary: PersonalizeSummary) -> str:
         lines.append(f"Predicted: {f.estimate(predicted, summary.predicted_interval)}.")
     lines += [f"{line[0].upper()}{line[1:]}." for line in summary.parts_in_words()]
     kind = "Divergence from float32" + ("" if measured is not None else ", predicted")
-    return _card(kind, f"{f.significant(best)} nats per {summary.unit}", lines)
+    return card(kind, f"{f.significant(best)} nats per {summary.unit}", lines)
 
 
 def _examples(summary: PersonalizeSummary) -> str:
     if summary.changes is None or not summary.changes.examples:
         return ""
-    shown = "".join(
-        f'<div class="utterance"><div class="id">{escape(each.clip)}</div>'
-        + pair_html([("float32", marked(left)), ("file", marked(right))])
-        + "</div>"
-        for each in summary.changes.examples
-        for left, right in (differences([*each.before], [*each.after]),)
-    )
+    examples = [(each.clip, each.before, each.after) for each in summary.changes.examples]
     return (
         '<h2 id="changed">What changed</h2><p class="muted">From the clip whose text changed most '
-        "to one that changed least. <mark>Changed</mark> characters replace one another; "
-        '<mark class="only">these</mark> are missing on the other side.</p>'
-        f'<div class="card examples">{shown}</div>\n'
+        f"to one that changed least. {MARKS}</p>{examples_html(examples)}\n"
     )
 
 
@@ -237,7 +222,7 @@ def _time_card(summary: PersonalizeSummary) -> str:
         return ""
     longest = max(summary.steps, key=lambda step: step.seconds)
     line = f"The longest step: {longest.name}, {f.duration(longest.seconds)}."
-    return _card("Time", f.duration(summary.total_seconds), [line])
+    return card("Time", f.duration(summary.total_seconds), [line])
 
 
 def _layers(plan: Plan | None, sensitivity: Sensitivity | None) -> str:

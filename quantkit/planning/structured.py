@@ -67,7 +67,8 @@ def analyse_structured(
         progress=progress,
         notify=notify,
     )
-    return StructuredModel(split, table, _divergence_of(whole, split, feeds, analysis.divergence))
+    lost = divergence_of_structure(whole, split, feeds, analysis.divergence)
+    return StructuredModel(split, table, lost)
 
 
 def named_layers(settings: QuantizeSettings, prepared: PreparedModel) -> set[str]:
@@ -110,7 +111,7 @@ def droppable_layers(
     }
 
 
-def _divergence_of(
+def divergence_of_structure(
     whole: PreparedModel,
     split: PreparedModel,
     feeds: CalibrationData,

@@ -75,6 +75,15 @@ def model_chip(index: int) -> str:
     return chip(f"model-{index % MODEL_COLOURS}")
 
 
+def card(heading: str, figure: str, lines: Sequence[str]) -> str:
+    """One figure with what it means, as text."""
+    text = "".join(f"<p>{escape(line)}</p>" for line in lines)
+    return (
+        f'<div class="card"><h3>{escape(heading)}</h3>'
+        f'<p class="figure">{escape(figure)}</p>{text}</div>'
+    )
+
+
 def legend(entries: Iterable[tuple[str, str]]) -> str:
     """A legend of (colour, text) entries."""
     spots = (f"<span>{chip(colour)}{escape(text)}</span>" for colour, text in entries)

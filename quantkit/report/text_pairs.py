@@ -48,3 +48,26 @@ def pair_html(rows: Sequence[tuple[str, str]]) -> str:
     """Named texts, given as (name, HTML), one below the other."""
     lines = "".join(f"<dt>{escape(name)}</dt><dd>{text}</dd>" for name, text in rows)
     return f'<dl class="pair">{lines}</dl>'
+
+
+#: What the marks of :func:`examples_html` mean, as HTML.
+MARKS = (
+    "<mark>Changed</mark> characters replace one another; "
+    '<mark class="only">these</mark> are missing on the other side.'
+)
+
+
+def examples_html(pairs: Sequence[tuple[str, str, str]]) -> str:
+    """Texts of the float and of the quantized model beside each other.
+
+    Args:
+        pairs: name of the clip, text of the float model, text of the file.
+    """
+    shown = "".join(
+        f'<div class="utterance"><div class="id">{escape(clip)}</div>'
+        + pair_html([("float32", marked(left)), ("file", marked(right))])
+        + "</div>"
+        for clip, before, after in pairs
+        for left, right in (differences([*before], [*after]),)
+    )
+    return f'<div class="card examples">{shown}</div>'

@@ -25,16 +25,40 @@ _MEMORY = 64_000_000
 
 
 @dataclass(frozen=True)
+class ClipComparison:
+    """How far one file is from another on one clip.
+
+    Args:
+        clip: its name.
+        nats: that the posteriors differ by, over all frames, tokens, or the clip.
+        frames: these.
+        texts: of both; None where the metadata do not tell what outputs mean.
+    """
+
+    clip: str
+    nats: float
+    frames: int
+    texts: TextPair | None = None
+
+    @property
+    def divergence(self) -> float:
+        """Per frame, token or clip."""
+        return self.nats / self.frames if self.frames else 0.0
+
+
+@dataclass(frozen=True)
 class Comparison:
     """How far one finished file is from another.
 
     Args:
         divergence: of the posteriors, per frame, token or clip, in nats.
         changes: of the texts; None where the metadata do not tell what outputs mean.
+        clips: each of them, in order.
     """
 
     divergence: Estimate
     changes: TextChanges | None = None
+    clips: tuple[ClipComparison, ...] = ()
 
 
 def model_divergence(
@@ -94,7 +118,7 @@ def _compared(
         malloc_trim()
         before = (store[index][output] for index in range(len(store)))
         reference = Reference(clips, before, weighting, folder, _MEMORY)
-        sums, pairs = [], []
+        found_on: list[ClipComparison] = []
         for index, answer in enumerate(task.answers(other, output, feeds, info)):
             values = answer.posteriors
             expected = reference.shape_of(index)
@@ -104,11 +128,22 @@ def _compared(
                     f"{other} gives {found} frames and labels on clip {answer.clip} where "
                     f"{prepared.source} gives {expected}: they are not the same model"
                 )
-            sums.append(reference.divergence(index, values))
             said = texts[index]
-            if said is not None and answer.text is not None:
-                pairs.append(TextPair(answer.clip, said, answer.text))
-        return Comparison(reference.estimate(sums), _changes(pairs, feeds))
+            known = said is not None and answer.text is not None
+            found_on.append(
+                ClipComparison(
+                    answer.clip,
+                    reference.divergence(index, values),
+                    reference.frames_of(index),
+                    TextPair(answer.clip, said or "", answer.text or "") if known else None,
+                )
+            )
+        pairs = [each.texts for each in found_on if each.texts is not None]
+        return Comparison(
+            reference.estimate(each.nats for each in found_on),
+            _changes(pairs, feeds),
+            tuple(found_on),
+        )
 
 
 def _changes(pairs: Sequence[TextPair], feeds: CalibrationData) -> TextChanges | None:

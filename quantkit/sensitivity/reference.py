@@ -72,6 +72,10 @@ class Reference:
         """Frames, counting or not, and labels of one clip."""
         return len(self._counting[clip]), self[clip].shape[1]
 
+    def frames_of(self, clip: int) -> int:
+        """Frames of one clip that count, weighted or not."""
+        return len(self._weights[clip])
+
     def __iter__(self) -> Iterator[FloatArray]:
         return (self[clip] for clip in range(len(self)))
 

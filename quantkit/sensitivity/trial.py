@@ -111,6 +111,18 @@ class LayerTrial:
         before = self._stop.made(clip)
         return sum(_energy(each - before[name]) for name, each in _floats(made).items())
 
+    def with_weight_and_input(
+        self,
+        clip: int,
+        weight: FloatArray,
+        shared: Mapping[str, FloatArray],
+        change: Callable[[Array], Array],
+    ) -> Change:
+        """Both at once; see :meth:`with_weight` and :meth:`with_input`. Plain products only."""
+        error = self._weight_error(self._layer, clip, weight)
+        values = self.input(clip)
+        return self._finish(clip, error + self._run(clip, change(values) - values, weight), shared)
+
     def with_input(self, clip: int, change: Callable[[Array], Array]) -> Change:
         """The layer reads what ``change`` makes of its input."""
         return self._finish(clip, self._input_error(clip, change), self._shared)
