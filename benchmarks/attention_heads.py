@@ -11,6 +11,7 @@ is measured, one head at a time, with all else as it was.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -56,7 +57,8 @@ class Model:
     Args:
         name: in the table.
         source: its float file.
-        attention: what the names of all nodes of an attention hold.
+        layers: how the names of all layers begin that are looked at.
+        attention: each node of an attention has one of these in its name.
         output: how the names of the layers end that read the heads.
         heads: of each of them.
         audio: unlabelled clips, all of which moments are taken from.
@@ -65,7 +67,8 @@ class Model:
 
     name: str
     source: Path
-    attention: str
+    layers: str
+    attention: tuple[str, ...]
     output: str
     heads: int
     audio: Corpus
@@ -81,7 +84,8 @@ def divergences(model: Model) -> dict[str, list[float]]:
     weights = CandidateWeights(graph, layers, Observations(), PtqSettings())
     placed: dict[str, FloatLayer] = {}
     for each in layers:
-        layer = weights.layer(each.name) if each.name.endswith(model.output) else None
+        wanted = each.name.startswith(model.layers) and each.name.endswith(model.output)
+        layer = weights.layer(each.name) if wanted else None
         if layer is not None:
             placed[each.name] = layer
     moments = {name: ChannelMoments(-1) for name in placed}
@@ -121,9 +125,12 @@ def share_of_a_head(model: Model, folder: Path) -> float:
     clip = next(iter(feeds))[1]
     with single_file(path) as whole:
         taken = node_milliseconds(whole, clip, threads=1, runs=_RUNS)
-    own = sum(ms for node, ms in taken.items() if model.attention in node)
-    layers = len({name.split(model.attention)[0] for name in taken if model.attention in name})
-    return own / sum(taken.values()) / layers / model.heads
+    own: dict[str, float] = {}
+    for node, ms in taken.items():
+        layer = re.match(rf"{re.escape(model.layers)}\.\d+\.", node)
+        if layer and any(each in node for each in model.attention):
+            own[layer[0]] = own.get(layer[0], 0.0) + ms
+    return sum(own.values()) / sum(taken.values()) / len(own) / model.heads
 
 
 def left_out(found: Mapping[str, Sequence[float]], allowed: float) -> int:
@@ -164,12 +171,22 @@ def main(data: Path, clips: int) -> None:
     heard = open_part(source, data / "speech_commands", "valid").sample(_CLIPS, 0)
     whisper = calibration(data, "tiny.en")
     models = [
-        Model("keyword spotter", SPOTTER, ".self_attn.", ".self_attn.linear_out", 4, heard, _CLIPS),
+        Model(
+            "keyword spotter",
+            SPOTTER,
+            "encoder.layers",
+            (".self_attn.",),
+            ".self_attn.linear_out",
+            4,
+            heard,
+            _CLIPS,
+        ),
         Model(
             "Whisper tiny.en, encoder",
             float_model("tiny.en"),
             "encoder.layers",
-            "self_attn.out",
+            (".self_attn.", ".transpose4.mixed"),
+            ".self_attn.out",
             6,
             whisper,
             clips,

@@ -102,7 +102,9 @@ def _layers(found: Explanation) -> str:
         return ""
     plot = layer_plot(found)
     figures = "" if plot is None else figures_html([plot])
-    return figures + table_html(layer_table(found))
+    return (
+        f"{figures}<details><summary>All layers</summary>{table_html(layer_table(found))}</details>"
+    )
 
 
 def _clips(found: Explanation) -> str:

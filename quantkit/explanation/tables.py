@@ -86,8 +86,10 @@ def remedy_table(found: Explanation) -> Table:
 def slice_table(found: Explanation) -> Table:
     """All clips, and some of them."""
     counted = next((each.errors.unit for each in found.slices if each.errors is not None), None)
-    header = ["clips", "count", f"nats per {found.unit}", "changed"]
-    header += [] if counted is None else [f"{counted} wrong, float32", f"{counted} wrong, file"]
+    header = ["clips", "count", f"nats per {found.unit}", "changed, %"]
+    header += (
+        [] if counted is None else [f"{counted} wrong, float32, %", f"{counted} wrong, file, %"]
+    )
     rows = []
     for each in found.slices:
         name = "all" if each.by == "all" else f"{each.by}: {each.value}"
