@@ -7,7 +7,8 @@ the convolutions by then, and the ranges of activations stay as calibrated.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -60,6 +61,7 @@ class Student(nn.Module):
         weights: by layer.
         places: of the same layers.
         biases: first values by name of the constant.
+        corrections: what was added to them for the first levels, likewise.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Student(nn.Module):
         weights: Mapping[str, TrainedWeight],
         places: Mapping[str, _Place],
         biases: Mapping[str, FloatArray],
+        corrections: Mapping[str, FloatArray],
     ) -> None:
         super().__init__()
         self._graph = graph
@@ -75,6 +78,7 @@ class Student(nn.Module):
         self._weights = nn.ModuleList(weights.values())
         self._places = tuple(places[name] for name in weights)
         self._bias_names = tuple(biases)
+        self._corrections = dict(corrections)
         # In units of the layer's root mean square, as weights are.
         self._units = [
             float(np.sqrt(np.mean(b**2, dtype=np.float64))) or 1.0 for b in biases.values()
@@ -113,6 +117,33 @@ class Student(nn.Module):
             values[name] = bias * unit
         outputs: dict[str, Tensor] = self._graph(values)
         return outputs
+
+    @contextmanager
+    def as_stored(self) -> Iterator[None]:
+        """In the block, all weights are on their nearest levels, as a file would hold them."""
+        forms = [weight.form for weight in self.weights.values()]
+        for weight in self.weights.values():
+            weight.form = "nearest"
+        try:
+            yield
+        finally:
+            for weight, form in zip(self.weights.values(), forms, strict=True):
+                weight.form = form
+
+    def return_to_float(self) -> None:
+        """Make weights and biases those of the float model."""
+        for weight in self.weights.values():
+            weight.return_to_float()
+        with torch.no_grad():
+            for name, bias, unit in zip(self._bias_names, self._biases, self._units, strict=True):
+                if name in self._corrections:
+                    correction = self._corrections[name].reshape(bias.shape)
+                    bias.sub_(torch.from_numpy(correction) / unit)
+
+    def forget_float(self) -> None:
+        """Give back the memory of what :meth:`return_to_float` needs."""
+        for weight in self.weights.values():
+            weight.forget_float()
 
     def refresh(self) -> None:
         """See :meth:`TrainedWeight.refresh`."""
@@ -159,6 +190,7 @@ def make_student(
     candidates = _AsTheyAre(assigned.model, assigned.layers, observations, assigned.fitting)
     weights: dict[str, TrainedWeight] = {}
     orders: dict[str, Tensor | None] = {}
+    corrections: dict[str, FloatArray] = {}
     for name, encoded in first.made.items():
         layer = candidates.layer(name)
         assert layer is not None
@@ -171,6 +203,7 @@ def make_student(
             float_rows = rows if order is None else rows[order.numpy()]
             shift = layer.shift(float_rows.reshape(layer.values.shape))
             if shift is not None:
+                corrections[biases[name]] = (-shift).astype(np.float32)
                 _add(assigned.model, biases[name], -shift)
     simulation = simulate(
         assigned.model,
@@ -191,7 +224,7 @@ def make_student(
     values = {name: graph.constant(name).numpy() for name in biases.values()}
     for name in values:
         graph.forget(name)
-    return Student(graph, {n: weights[n] for n in places}, places, values)
+    return Student(graph, {n: weights[n] for n in places}, places, values, corrections)
 
 
 def finished(
