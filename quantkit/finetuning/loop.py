@@ -19,10 +19,11 @@ from torch.nn.utils import clip_grad_norm_
 from quantkit.errors import CheckpointError
 from quantkit.finetuning.clips import ClipBatch, TrainingClips
 from quantkit.finetuning.graph import TorchGraph
-from quantkit.finetuning.losses import ctc, divergence, log_posteriors
+from quantkit.finetuning.losses import divergence, log_posteriors, transcript_loss
 from quantkit.finetuning.schedules import make_schedule
 from quantkit.finetuning.settings import FinetuneSettings
 from quantkit.finetuning.student import Student
+from quantkit.text.labels import Labels
 from quantkit.training.batching import bucket, prefetch
 from quantkit.training.run import autocast_type, restore_state, save_state
 
@@ -58,7 +59,7 @@ class Finetuning:
         clips: to hear.
         output: that holds the posteriors.
         lengths: output with the number of valid frames of each clip; None: all are valid.
-        blank: of the labels of transcripts; None: there are none.
+        labels: of the transcripts; None: there are none.
         settings: length and rates.
         folder: of the run.
         origin: what tells this run from others; a state of another is refused.
@@ -75,14 +76,14 @@ class Finetuning:
         *,
         output: str,
         lengths: str | None,
-        blank: int | None,
+        labels: Labels | None,
         settings: FinetuneSettings,
         folder: Path,
         origin: str,
     ) -> None:
         self.student, self.settings, self.folder = student, settings, folder
         self._teacher, self._clips = teacher, clips
-        self._output, self._lengths, self._blank = output, lengths, blank
+        self._output, self._lengths, self._labels = output, lengths, labels
         self._origin = origin
         # Before the optimizer: a schedule may keep parameters as they are.
         self._schedule = make_schedule(settings.schedule, student, settings.parts, settings.seed)
@@ -188,8 +189,9 @@ class Finetuning:
         lengths = None if self._lengths is None else taught[self._lengths]
         own = log_posteriors(said[self._output])
         loss = divergence(log_posteriors(taught[self._output]), own, lengths)
-        if self._blank is not None and lengths is not None:
-            loss = loss + self.settings.ctc_weight * ctc(own, lengths, batch.targets, self._blank)
+        if self._labels is not None and lengths is not None:
+            told = transcript_loss(own, lengths, batch.targets, self._labels)
+            loss = loss + self.settings.ctc_weight * told
         return loss
 
     def _autocast(self) -> torch.autocast:

@@ -145,14 +145,13 @@ def finetune_model(
             audio, prepared.info, prepared.source, temporary, transcripts=transcripts
         )
         with closing(clips):
-            labels = prepared.info.labels
             finetuning = Finetuning(
                 teacher,
                 student,
                 clips,
                 output=posteriors,
                 lengths=lengths,
-                blank=labels.blank if transcripts and labels is not None else None,
+                labels=prepared.info.labels if transcripts else None,
                 settings=settings,
                 folder=folder,
                 origin=_origin(assigned, feeds.digest(), clips, settings),

@@ -30,8 +30,8 @@ class FinetuneSettings:
         learning_rate: peak of weights, in shares of their channel's root mean square per step, and
             of biases, in shares of their layer's.
         scale_rate: peak of scales and tables, in shares of their first values.
-        ctc_weight: of the CTC loss beside the divergence, where there are transcripts; both are in
-            nats per frame.
+        ctc_weight: of the loss of CTC or ASG beside the divergence, where there are transcripts;
+            both are in nats per frame.
         batch_seconds: of audio in a batch, padding included.
         refresh_every: steps after which groups choose their tables anew, and codecs without a form
             of their own encode the weights anew.

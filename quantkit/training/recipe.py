@@ -24,6 +24,7 @@ ScheduleName = Literal["one-cycle", "plateau", "constant"]
 Precision = Literal["auto", "float32", "bfloat16"]
 HoldoutUnit = Literal["speaker", "utterance"]
 Alphabet = Literal["english", "hw4p2", "letters", "phonemes"]
+CriterionName = Literal["ctc", "asg"]
 
 #: What a recipe may train: a Wav2Letter with CTC, or a classifier of short clips.
 TASKS = (CTC, CLASSIFICATION)
@@ -135,6 +136,9 @@ class Recipe:
         model: its number of labels is set by the alphabet.
         alphabet: ``english``, ``hw4p2``, or derived from the training transcripts: single
             ``letters``, or ``phonemes`` with spaces between.
+        criterion: ``ctc``; or ``asg``, the auto segmentation criterion of Wav2Letter, for which the
+            alphabet has no blank; see :mod:`quantkit.training.criteria`.
+        repeats: repetition symbols of the alphabet for ``asg``.
         steps: optimizer steps.
         batch_seconds: longest padded duration of a batch; ``batch_clips`` limits its clips.
         freeze_norm_from: share of the steps after which the statistics of batch norm are frozen;
@@ -149,6 +153,8 @@ class Recipe:
     sources: tuple[Source, ...]
     stages: tuple[Stage, ...]
     alphabet: Alphabet = "english"
+    criterion: CriterionName = "ctc"
+    repeats: int = 2
     optimizer: OptimizerSettings = OptimizerSettings()
     augment: AugmentSettings = AugmentSettings()
     steps: int = 10_000
@@ -279,6 +285,7 @@ RANGES: dict[type, dict[str, Range]] = {
         "validate_every": _POSITIVE_COUNT,
         "average_decay": Range(0, 1, below=True),
         "validation_clips": _POSITIVE_COUNT,
+        "repeats": Range(0, 8),
         # The range that both torch's and NumPy's generators accept.
         "seed": Range(0, 2**63 - 1),
     },

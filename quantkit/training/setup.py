@@ -69,6 +69,8 @@ def prepare_trainer(
     validation: dict[str, Corpus] = {}
     places = {s.name: source_folder(s, root, folders or {}) for s in recipe.sources}
     labels = _alphabet(recipe.alphabet, places)
+    if recipe.criterion == "asg":
+        labels = labels.without_blank(recipe.repeats)
     recipe = replace(recipe, model=replace(recipe.model, labels=len(labels)))
     for source in recipe.sources:
         place = places[source.name]

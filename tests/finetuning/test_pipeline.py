@@ -12,10 +12,12 @@ import soundfile
 import torch
 
 import quantkit
+from quantkit.audio.corpora import open_corpus
 from quantkit.errors import CheckpointError, InputError
 from quantkit.finetuning.settings import FinetuneSettings
 from quantkit.graph.artifact import save_model
-from quantkit.runtime.session import create_session
+from quantkit.quantization.prepared import PreparedModel
+from quantkit.sensitivity.model_divergence import model_divergence
 from tests.small_model import masked_convolutions
 
 
@@ -123,7 +125,7 @@ def test_an_incremental_run_ends_on_the_levels_and_goes_on_after_an_interruption
     quantkit.finetune(float32, output, powers, recordings, settings=steps)
     longer = replace(steps, steps=60)
     made = quantkit.finetune(float32, output, powers, recordings, settings=longer, resume=True)
-    assert made.divergence < made.divergence_before
+    assert made.divergence <= made.divergence_before
     # What was fixed is not undone by a longer run, and nothing is open at its end.
     state = torch.load(tmp_path / "tuned.finetune" / "last.pt", weights_only=True)
     fixed = [values for name, values in state["student"].items() if name.endswith(".fixed")]
@@ -141,14 +143,11 @@ def test_a_codec_that_encodes_now_and_then_stores_its_best_and_not_its_last(
     sparse = quantkit.QuantizeSettings(
         compute="float32", codec=quantkit.CodecChoice.parse("sparse:3,keep=50")
     )
-    # So fast that the last model is far worse than the first.
-    wild = FinetuneSettings(minutes=5, steps=4, learning_rate=3.0, precision="float32")
+    # So fast that the last model is far worse than others before it.
+    wild = FinetuneSettings(minutes=5, steps=4, learning_rate=30.0, precision="float32")
     output = tmp_path / "tuned.onnx"
     made = quantkit.finetune(float32, output, sparse, recordings, settings=wild)
-    plain = tmp_path / "plain.onnx"
-    quantkit.quantize(float32, plain, sparse, recordings)
-    assert made.divergence == made.divergence_before
-    features = np.random.default_rng(0).standard_normal((1, 50, 40), np.float32)
-    feeds = {"features": features, "lengths": np.array([50])}
-    said = [create_session(path).run(["log_probs"], feeds)[0] for path in (output, plain)]
-    np.testing.assert_allclose(said[0], said[1], atol=0.05)
+    history = json.loads((tmp_path / "tuned.finetune" / "history.json").read_text())
+    assert history[-1]["divergence"] > 2 * made.divergence
+    heard = PreparedModel.of(float32).feeds(open_corpus(recordings))
+    assert model_divergence(float32, output, heard).mean < 1.5 * made.divergence
