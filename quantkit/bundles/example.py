@@ -62,10 +62,7 @@ def frames_of(session, waveform, rate):
         cut = [round((at - first) / part.size * int(frames[0])) for at in (start, end)]
         yield from log_probs[0, cut[0] : cut[1]]
 
-
-def best_labels(frames):
-BEST_LABELS
-
+VITERBI
 def opened(model):
     """A session. Weights that take much memory to unpack are kept unpacked for the next start."""
     new = here / f".unpacked-new-{os.getpid()}"
@@ -105,7 +102,7 @@ if rate != settings["sample_rate"]:
 if waveform.size < rate // 10:
     sys.exit(f"{sys.argv[1]}: is too short, of {waveform.size} samples")
 session = opened(here / "model.onnx")
-best = best_labels(frames_of(session, waveform, rate))
+frames = frames_of(session, waveform, rate)
 KEPT_LABELS
 text = labels["separator"].join(labels["tokens"][i] for i in kept)
 spelt = lambda run: bytes.fromhex(re.sub("<0x|>", "", run[0])).decode("utf-8", "replace")
@@ -114,28 +111,29 @@ print(*re.sub("(?:<0x[0-9A-F]{2}>)+", spelt, text).split())
 '''
 
 # CTC: no frame depends on another.
-_OF_EACH_FRAME = '''\
-    """The likeliest label of each frame."""
-    return [int(row.argmax()) for row in frames]'''
 _WITHOUT_BLANKS = """\
+best = [int(row.argmax()) for row in frames]
 silent = {labels["blank"], *labels.get("silent", [])}
 kept = [i for i, last in zip(best, [-1, *best]) if i != last and i not in silent]"""
 # ASG: transitions between labels count, and some labels repeat a letter.
-_OF_THE_BEST_PATH = '''\
+_VITERBI = '''
+
+def best_path(frames, steps):
     """The label of each frame on the best path through all of them (Viterbi)."""
-    steps, score, before = np.array(labels["asg"]["transitions"]), None, []
+    score, before = next(frames), []
     for row in frames:
-        if score is None:
-            score = row
-            continue
         every = score[:, np.newaxis] + steps
         before.append(every.argmax(axis=0).astype("uint16"))
         score = every.max(axis=0) + row
-    path = [] if score is None else [int(score.argmax())]
+    path = [int(score.argmax())]
     for places in reversed(before):
         path.append(int(places[path[-1]]))
-    return path[::-1]'''
+    return path[::-1]
+
+
+'''
 _WITH_REPEATS = """\
+best = best_path(frames, np.array(labels["asg"]["transitions"]))
 repeats, silent, kept = labels["asg"]["repeats"], labels["silent"], []
 for last, i in zip([-1, *best], best):
     if i != last and i not in silent:
@@ -151,14 +149,12 @@ def example_source(load: LoadMemory, labels: Labels) -> str:
     """The program for a model.
 
     Args:
-        labels: of it.
         load: what opening it takes. Where that is much more than what stays, the program keeps what
             ONNX Runtime unpacked in a folder :data:`~quantkit.bundles.manifest.KEPT` beside it.
+        labels: of it.
     """
     more = load.peak_bytes - load.resident_bytes
     worth = more > _WORTH_BYTES and load.peak_bytes > _WORTH_SHARE * load.resident_bytes
-    best, kept = _OF_EACH_FRAME, _WITHOUT_BLANKS
-    if labels.asg is not None:
-        best, kept = _OF_THE_BEST_PATH, _WITH_REPEATS
-    source = _SOURCE.replace("BEST_LABELS", best).replace("KEPT_LABELS", kept)
+    viterbi, kept = ("\n", _WITHOUT_BLANKS) if labels.asg is None else (_VITERBI, _WITH_REPEATS)
+    source = _SOURCE.replace("\nVITERBI\n", viterbi).replace("KEPT_LABELS", kept)
     return source.replace("UNPACK_ONCE = False", f"UNPACK_ONCE = {worth}")

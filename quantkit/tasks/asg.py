@@ -2,8 +2,9 @@
 
 Collobert, Puhrsch and Synnaeve, "Wav2Letter", 2016; see :mod:`quantkit.text.asg`. The graph is that
 of a CTC model. What is different stands in the labels of the metadata: repetition symbols and
-transitions. Two models are compared by the outputs of single frames, as those of CTC are: the
-transitions are not quantized, and cancel out ([figures](../../benchmarks/RESULTS.md)).
+transitions. Two models are compared by the outputs of single frames, as those of CTC are. The
+divergence of whole paths (:func:`quantkit.text.asg.path_divergence`) would be the exact one, but
+takes a forward-backward pass for every clip and trial; ``benchmarks/asg.py`` compares both.
 """
 
 from __future__ import annotations

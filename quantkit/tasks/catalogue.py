@@ -33,13 +33,13 @@ _tasks: dict[str, Task] = {
     task.name: task
     for task in (
         _USUAL,
-        AsgTask(),
         ClassificationTask(),
         EncoderDecoderTask(),
         TransducerTask(),
         MoonshineTask(),
         StreamingCtcTask(),
         StreamingTransducerTask(),
+        AsgTask(),
     )
 }
 

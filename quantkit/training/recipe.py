@@ -17,17 +17,18 @@ from quantkit.json_dataclass import build, build_list
 from quantkit.json_fields import Range
 from quantkit.models.checkpoint import LARGEST_SIZE
 from quantkit.models.wav2letter import Wav2LetterConfig
-from quantkit.tasks.names import CLASSIFICATION, CTC
+from quantkit.tasks.names import ASG, CLASSIFICATION, CTC
 
 OptimizerName = Literal["adam", "adamw", "sgd"]
 ScheduleName = Literal["one-cycle", "plateau", "constant"]
 Precision = Literal["auto", "float32", "bfloat16"]
 HoldoutUnit = Literal["speaker", "utterance"]
 Alphabet = Literal["english", "hw4p2", "letters", "phonemes"]
-CriterionName = Literal["ctc", "asg"]
 
 #: What a recipe may train: a Wav2Letter with CTC, or a classifier of short clips.
 TASKS = (CTC, CLASSIFICATION)
+#: What a Wav2Letter may be trained by.
+CRITERIA = (CTC, ASG)
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ class Recipe:
     sources: tuple[Source, ...]
     stages: tuple[Stage, ...]
     alphabet: Alphabet = "english"
-    criterion: CriterionName = "ctc"
+    criterion: str = CTC
     repeats: int = 2
     optimizer: OptimizerSettings = OptimizerSettings()
     augment: AugmentSettings = AugmentSettings()
@@ -318,6 +319,10 @@ def _recipe_from(content: dict[str, Any], where: str) -> Recipe:
 
 def _check(recipe: Recipe, where: str) -> None:
     """Checks across several tables."""
+    if recipe.criterion not in CRITERIA:
+        raise InputError(
+            f"{where}: criterion must be one of {', '.join(CRITERIA)}, not {recipe.criterion!r}"
+        )
     check_noise(recipe.augment.loudest_noise, recipe.augment.quietest_noise, where)
     names = [s.name for s in recipe.sources]
     if not names or not recipe.stages:
