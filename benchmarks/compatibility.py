@@ -54,6 +54,9 @@ CODECS = (
     *(f"codebook:{bits}" for bits in (2, 3, 4)),
     *(f"grouped:{bits}" for bits in (2, 3, 4)),
     "ternary",
+    *(f"powers:{bits}" for bits in (2, 3, 4)),
+    "binary",
+    "binary,group_size=64",
     "sparse:4,keep=20",
     "tiered:2,tiers=10x8+10x5",
 )

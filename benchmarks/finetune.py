@@ -6,13 +6,14 @@ renews its section of RESULTS.md.
 
 Each form of the shipped model is quantized after training, taught by the float model without
 transcripts, and with them, on LibriSpeech's training speakers; its dev speakers are the test.
+``--schedules`` compares ways to the levels of binary weights and powers of two instead.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -24,6 +25,7 @@ from quantkit.audio.corpora import open_corpus
 from quantkit.audio.utterance import Corpus
 from quantkit.calibration.data import CalibrationData
 from quantkit.codecs.catalogue import CodecChoice
+from quantkit.finetuning.names import ScheduleName
 from quantkit.finetuning.pipeline import FinetuneResult, finetune_model
 from quantkit.finetuning.settings import FinetuneSettings
 from quantkit.graph.artifact import total_size
@@ -36,6 +38,28 @@ _CALIBRATED = 12
 SOURCE = ROOT / "build" / "wav2letter-en" / "float32.onnx"
 #: Codec of all layers, by what it is called in the table.
 FORMS = {"1": "bitplane:1", "1.6": "ternary", "2": "grouped:2", "3": "grouped:3"}
+#: Likewise, and the schedules that are compared.
+SCHEDULED: dict[str, tuple[str, tuple[ScheduleName, ...]]] = {
+    "1": ("binary", ("together", "binary-connect", "stochastic")),
+    "1.1": ("binary,group_size=64", ("binary-connect",)),
+    "3": ("powers:3", ("together", "incremental")),
+    "4": ("powers:4", ("together", "incremental")),
+}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One way to train a form.
+
+    Args:
+        way: in words.
+        folder: of the run, beside the files.
+    """
+
+    way: str
+    folder: str
+    transcripts: bool = False
+    schedule: ScheduleName = "together"
 
 
 @dataclass(frozen=True)
@@ -43,7 +67,7 @@ class Made:
     """One file.
 
     Args:
-        bits: see :data:`FORMS`.
+        bits: see :data:`FORMS` and :data:`SCHEDULED`.
         way: how its numbers were found, in words.
         run: None for one that was not trained.
     """
@@ -55,37 +79,62 @@ class Made:
 
 
 def make_files(
-    audio: Corpus, folder: Path, bits: Sequence[str], settings: FinetuneSettings
+    audio: Corpus,
+    folder: Path,
+    forms: Mapping[str, tuple[str, Sequence[Trial]]],
+    settings: FinetuneSettings,
 ) -> list[Made]:
-    """Each form in each of the three ways."""
+    """Each form as it is after training, and in each of its ways."""
     # What clips show of the model, and the weights as they are rounded first, are found once.
     prepared = PreparedModel(SOURCE)
     calibration = CalibrationData(audio.sample(_CALIBRATED), prepared.info, SOURCE)
     made: list[Made] = []
-    for form in bits:
-        codec = CodecChoice.parse(FORMS[form])
-        decisions = QuantizeSettings(compute="static", codec=codec)
-        path = folder / f"ptq-{form}.onnx"
+    for form, (text, trials) in forms.items():
+        decisions = QuantizeSettings(compute="static", codec=CodecChoice.parse(text))
+        path = folder / f"ptq-{text}.onnx"
         quantize_model(prepared, path, decisions, calibration)
         made.append(Made(form, "after training", path))
-        for way, transcripts in (("taught", False), ("taught, with transcripts", True)):
-            name = f"{'ctc' if transcripts else 'kl'}-{form}"
-            click.echo(name)
+        for trial in trials:
+            click.echo(trial.folder)
             run = finetune_model(
                 prepared,
-                folder / f"{name}.onnx",
+                folder / f"{trial.folder}.onnx",
                 decisions,
                 audio,
                 calibration,
-                folder / name,
-                settings,
-                transcripts=transcripts,
+                folder / trial.folder,
+                replace(settings, schedule=trial.schedule),
+                transcripts=trial.transcripts,
                 # A long study goes on where it was interrupted.
                 resume=True,
                 on_step=lambda step: _say(step.step, step.loss, step.divergence),
             )
-            made.append(Made(form, way, run.path, run))
+            made.append(Made(form, trial.way, run.path, run))
     return made
+
+
+def taught_forms(bits: Sequence[str]) -> dict[str, tuple[str, list[Trial]]]:
+    """Without transcripts and with them."""
+    return {
+        form: (
+            FORMS[form],
+            [
+                Trial("taught", f"kl-{form}"),
+                Trial("taught, with transcripts", f"ctc-{form}", transcripts=True),
+            ],
+        )
+        for form in bits
+    }
+
+
+def scheduled_forms(bits: Sequence[str]) -> dict[str, tuple[str, list[Trial]]]:
+    """By each schedule, without transcripts."""
+    forms = {}
+    for form in bits:
+        codec, schedules = SCHEDULED[form]
+        trials = [Trial(f"`{s}`", f"{s}-{form}", schedule=s) for s in schedules]
+        forms[form] = (codec, trials)
+    return forms
 
 
 def _say(step: int, loss: float, divergence: float | None) -> None:
@@ -99,6 +148,8 @@ def report(
     settings: FinetuneSettings,
     audio: Corpus,
     tested: int,
+    *,
+    scheduled: bool = False,
 ) -> str:
     """The section; the first of ``scores`` is float32's."""
     rows = [_row("32", "float32", SOURCE, None, scores[0])]
@@ -109,11 +160,19 @@ def report(
         *("nats per frame, before", "after", "steps"),
     ]
     hours = sum(each.seconds for each in audio) / 3600
-    return f"""## Training on the grids of the file
+    if scheduled:
+        title, command = "Ways to the levels of a file", " --schedules"
+        codecs = {form: codec for form, (codec, _) in SCHEDULED.items()}
+        what = "by each schedule of `quantkit finetune`, without transcripts,"
+    else:
+        title, command = "Training on the grids of the file", ""
+        codecs = FORMS
+        what = "as `quantkit finetune` does it,"
+    return f"""## {title}
 
-`python -m benchmarks.finetune`: the shipped model with all layers static and all weights of one
-codec ({", ".join(f"{bits}: `{codec}`" for bits, codec in FORMS.items())}), quantized after
-training, and trained on its grids as `quantkit finetune` does it, on {len(audio)} clips
+`python -m benchmarks.finetune{command}`: the shipped model with all layers static and all weights
+of one codec ({", ".join(f"{bits}: `{codec}`" for bits, codec in codecs.items())}), quantized after
+training, and trained on its grids {what} on {len(audio)} clips
 ({hours:.1f} h) of LibriSpeech's training speakers, in batches of {settings.batch_seconds:g} s, for
 {settings.minutes:g} minutes{f" or {settings.steps} steps" if settings.steps else ""} each. Edits
 are of {tested} clips of its dev speakers, decoded greedily; divergences are of clips that were held
@@ -139,7 +198,10 @@ def _row(bits: str, way: str, path: Path, run: FinetuneResult | None, found: Sco
 @click.option("--data", type=click.Path(path_type=Path), required=True)
 @click.option("--minutes", type=float, default=30.0, show_default=True, help="Of each run.")
 @click.option("--batch-seconds", type=float, default=60.0, show_default=True)
-@click.option("--bits", multiple=True, type=click.Choice(list(FORMS)), help="Default: all.")
+@click.option(
+    "--bits", multiple=True, type=click.Choice([*FORMS, *SCHEDULED]), help="Default: all."
+)
+@click.option("--schedules", is_flag=True, help="Compare schedules.")
 @click.option("--steps", type=int, help="End each run after so many, if earlier.")
 @click.option("--clips", type=int, default=10_000, help="Of the training speakers, at most.")
 @click.option("--max-seconds", type=float, default=60.0, help="Of a training clip.")
@@ -153,6 +215,7 @@ def main(
     minutes: float,
     batch_seconds: float,
     bits: tuple[str, ...],
+    schedules: bool,
     steps: int | None,
     clips: int,
     max_seconds: float,
@@ -170,13 +233,18 @@ def main(
         folder = work or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         settings = FinetuneSettings(minutes=minutes, steps=steps, batch_seconds=batch_seconds)
-        made = make_files(audio, folder, bits or tuple(FORMS), settings)
+        known = SCHEDULED if schedules else FORMS
+        if unknown := sorted(set(bits) - set(known)):
+            raise click.UsageError(f"--bits {unknown[0]} is not one of {', '.join(known)}")
+        chosen = bits or tuple(known)
+        forms = scheduled_forms(chosen) if schedules else taught_forms(chosen)
+        made = make_files(audio, folder, forms, settings)
         paths = [SOURCE, *(each.path for each in made)]
         scores = score(paths, dev, "greedy", 0)
-    section = report(made, scores, settings, audio, len(dev))
+    section = report(made, scores, settings, audio, len(dev), scheduled=schedules)
     click.echo(section)
     if not print_only:
-        replace_section("finetune", section)
+        replace_section("finetune-schedules" if schedules else "finetune", section)
 
 
 if __name__ == "__main__":

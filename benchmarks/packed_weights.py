@@ -32,6 +32,9 @@ CODECS = (
     *(f"grouped:{bits}" for bits in (2, 3, 4)),
     "codebook:3,scope=channel",
     "ternary",
+    "powers:3",
+    "powers:4",
+    "binary,group_size=64",
     "sparse:4,keep=15",
 )
 

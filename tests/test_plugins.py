@@ -125,21 +125,21 @@ def small_model(tmp_path: Path) -> Path:
 @pytest.mark.usefixtures("installed")
 class TestCodec:
     def test_it_is_named_like_one_of_our_own(self) -> None:
-        choice = CodecChoice.parse("powers:3")
-        assert str(choice) == "powers:3"
-        assert choice.make().levels.tolist() == [-8, -4, -2, -1, 0, 1, 2, 4]
+        choice = CodecChoice.parse("squares:3")
+        assert str(choice) == "squares:3"
+        assert choice.make().levels.tolist() == [-16, -9, -4, -1, 0, 1, 4, 9]
 
     def test_it_is_listed_behind_our_own(self) -> None:
-        assert codec_names() == (*NAMES, "powers")
-        with pytest.raises(InputError, match=r"unknown codec 'wavelet'; .*blocks, powers$"):
+        assert codec_names() == (*NAMES, "squares")
+        with pytest.raises(InputError, match=r"unknown codec 'wavelet'; .*blocks, squares$"):
             CodecChoice.parse("wavelet:3")
 
     @pytest.mark.parametrize(
         ("text", "problem"),
         [
-            ("powers", "say how many bits, such as powers:4"),
-            ("powers:7", "powers has 2 to 4 bits, not 7"),
-            ("powers:3,keep=1", "codec powers has no option 'keep'"),
+            ("squares", "say how many bits, such as squares:4"),
+            ("squares:7", "squares has 2 to 4 bits, not 7"),
+            ("squares:3,keep=1", "codec squares has no option 'keep'"),
         ],
     )
     def test_mistakes_are_named(self, text: str, problem: str) -> None:
@@ -150,7 +150,7 @@ class TestCodec:
     def test_its_decoder_gives_its_levels(
         self, bits: int, decoded: Callable[[Codec, Weight, Encoded], np.ndarray]
     ) -> None:
-        codec = CodecChoice("powers", bits).make()
+        codec = CodecChoice("squares", bits).make()
         values = np.random.default_rng(bits).standard_normal((5, 3, 7)).astype(np.float32)
         values[1] = 0
         weight = Weight(values, axis=0)
@@ -254,12 +254,12 @@ class TestCommandLine:
     def test_a_model_is_quantized_with_the_codec_on_the_corpus(
         self, site: Path, small_model: Path, lj_speech: Path, tmp_path: Path
     ) -> None:
-        output = tmp_path / "powers.onnx"
-        how = ("--compute", "static", "--codec", "powers:3", "--audio", lj_speech)
+        output = tmp_path / "squares.onnx"
+        how = ("--compute", "static", "--codec", "squares:3", "--audio", lj_speech)
         done = quantkit(site, "quantize", small_model, *how, "--speaker", "LJ", "-o", output)
         assert done.returncode == 0, done.stderr
         shown = json.loads(quantkit(site, "inspect", output, "--json").stdout)
-        assert [(row["codec"], row["bits"]) for row in shown["layers"]] == [("powers", 3)] * 6
+        assert [(row["codec"], row["bits"]) for row in shown["layers"]] == [("squares", 3)] * 6
         # Whoever runs the file needs neither the package nor quantkit.
         features = np.random.default_rng(0).standard_normal((1, 50, 40), np.float32)
         feeds = {"features": features, "lengths": np.array([50])}
@@ -270,11 +270,11 @@ class TestCommandLine:
     def test_the_same_codec_without_the_package(
         self, small_model: Path, lj_speech: Path, tmp_path: Path
     ) -> None:
-        how = ("--compute", "static", "--codec", "powers:3", "--audio", lj_speech)
+        how = ("--compute", "static", "--codec", "squares:3", "--audio", lj_speech)
         done = quantkit(tmp_path, "quantize", small_model, *how, "-o", tmp_path / "q.onnx")
         assert done.returncode == 2
         assert done.stderr == (
-            f"quantkit: unknown codec 'powers'; choose one of {', '.join(NAMES)}\n"
+            f"quantkit: unknown codec 'squares'; choose one of {', '.join(NAMES)}\n"
         )
 
 

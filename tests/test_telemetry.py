@@ -14,6 +14,7 @@ import pytest
 from quantkit.bundles.example import example_source
 from quantkit.runtime.load_memory import LoadMemory
 from quantkit.telemetry import SWITCHES, switch_off_telemetry
+from quantkit.text.labels import Labels
 from tests.api.small import write_corpus, write_model
 
 # Runs command lines one after another, and prints what of sockets any of them asked for.
@@ -62,7 +63,7 @@ class TestSwitches:
 
     def test_the_example_of_a_bundle_has_it_too(self) -> None:
         switch, runtime = "ORT_DISABLE_TELEMETRY", "import onnxruntime"
-        source = example_source(LoadMemory(1, 1))
+        source = example_source(LoadMemory(1, 1), Labels.english())
         assert 0 < source.index(switch) < source.index(runtime)
 
 

@@ -106,7 +106,7 @@ def ship(
         settings = json.dumps({**json.loads(frontend.to_json()), "fused": True})
         write_text(folder / FRONTEND, _pretty(settings))
         write_text(folder / LICENCE, text_of_licence)
-        write_text(folder / EXAMPLE, example_source(load_memory(folder / MODEL)))
+        write_text(folder / EXAMPLE, example_source(load_memory(folder / MODEL), labels))
         runtimes = tuple(run_once(folder, python) for python in (sys.executable, *pythons))
         title = name or " ".join(filter(None, (info.name, model.stem)))
         hosts = hosts_of(folder / MODEL)

@@ -69,9 +69,18 @@ def one_line(text: str) -> str:
 
 def _use(facts: CardFacts) -> str:
     rate = facts.frontend.sample_rate
-    shown = " ".join(_visible(token) for token in facts.labels.tokens[:60])
+    labels = facts.labels
+    shown = " ".join(_visible(token) for token in labels.tokens[:60])
+    if labels.asg is None:
+        kind, meaning = "CTC", f"`{_visible(labels.tokens[labels.blank])}` being the CTC blank"
+    else:
+        kind = "ASG"
+        meaning = (
+            "without a blank; the last ones repeat the letter before them. The text is the best "
+            "path through all frames, with the transitions between labels in `labels.json`"
+        )
     return f"""\
-A speech recogniser with CTC output in one ONNX file of {facts.size_bytes / 1e6:.2f} MB.
+A speech recogniser with {kind} output in one ONNX file of {facts.size_bytes / 1e6:.2f} MB.
 It runs in the stock ONNX Runtime on a CPU; `example.py` shows how: `python example.py clip.wav`.
 
 | | name | type | shape | |
@@ -81,7 +90,7 @@ It runs in the stock ONNX Runtime on a CPU; `example.py` shows how: `python exam
 | output | `log_probs` | float32 | (batch, frames, {len(facts.labels)}) | natural logarithms |
 | output | `output_lengths` | int64 | (batch,) | frames of each clip that are valid |
 
-Labels, in output order, `{_visible(facts.labels.tokens[facts.labels.blank])}` being the CTC blank:
+Labels, in output order, {meaning}:
 `{shown}`.
 `labels.json` holds them for programs, `frontend.json` the settings of the log-mel front end, which
 is part of the graph."""

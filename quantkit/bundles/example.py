@@ -6,6 +6,7 @@ Stored as text, because it must not import quantkit: it needs only ONNX Runtime 
 from __future__ import annotations
 
 from quantkit.runtime.load_memory import LoadMemory
+from quantkit.text.labels import Labels
 
 _SOURCE = '''\
 """What does an audio file say?   python example.py clip.wav
@@ -50,8 +51,8 @@ def read(path):
     return samples.mean(axis=1), rate
 
 
-def best_labels(session, waveform, rate):
-    """The likeliest label of each frame. Memory does not grow with the length of a clip."""
+def frames_of(session, waveform, rate):
+    """What the labels score in each frame. Memory does not grow with the length of a clip."""
     for start in range(0, waveform.size, WINDOW * rate):
         end = min(start + WINDOW * rate, waveform.size)
         first = max(0, start - EDGE * rate)
@@ -59,9 +60,9 @@ def best_labels(session, waveform, rate):
         feed = {"waveform": part[np.newaxis], "lengths": np.array([part.size], "int64")}
         log_probs, frames = session.run(["log_probs", "output_lengths"], feed)
         cut = [round((at - first) / part.size * int(frames[0])) for at in (start, end)]
-        yield from log_probs[0, cut[0] : cut[1]].argmax(axis=1)
+        yield from log_probs[0, cut[0] : cut[1]]
 
-
+VITERBI
 def opened(model):
     """A session. Weights that take much memory to unpack are kept unpacked for the next start."""
     new = here / f".unpacked-new-{os.getpid()}"
@@ -101,26 +102,59 @@ if rate != settings["sample_rate"]:
 if waveform.size < rate // 10:
     sys.exit(f"{sys.argv[1]}: is too short, of {waveform.size} samples")
 session = opened(here / "model.onnx")
-best = list(best_labels(session, waveform, rate))
-silent = {labels["blank"], *labels.get("silent", [])}
-kept = [i for i, last in zip(best, [-1, *best]) if i != last and i not in silent]
+frames = frames_of(session, waveform, rate)
+KEPT_LABELS
 text = labels["separator"].join(labels["tokens"][i] for i in kept)
 spelt = lambda run: bytes.fromhex(re.sub("<0x|>", "", run[0])).decode("utf-8", "replace")
 sys.stdout.reconfigure(errors="backslashreplace")
 print(*re.sub("(?:<0x[0-9A-F]{2}>)+", spelt, text).split())
 '''
 
+# CTC: no frame depends on another.
+_WITHOUT_BLANKS = """\
+best = [int(row.argmax()) for row in frames]
+silent = {labels["blank"], *labels.get("silent", [])}
+kept = [i for i, last in zip(best, [-1, *best]) if i != last and i not in silent]"""
+# ASG: transitions between labels count, and some labels repeat a letter.
+_VITERBI = '''
+
+def best_path(frames, steps):
+    """The label of each frame on the best path through all of them (Viterbi)."""
+    score, before = next(frames), []
+    for row in frames:
+        every = score[:, np.newaxis] + steps
+        before.append(every.argmax(axis=0).astype("uint16"))
+        score = every.max(axis=0) + row
+    path = [int(score.argmax())]
+    for places in reversed(before):
+        path.append(int(places[path[-1]]))
+    return path[::-1]
+
+
+'''
+_WITH_REPEATS = """\
+best = best_path(frames, np.array(labels["asg"]["transitions"]))
+repeats, silent, kept = labels["asg"]["repeats"], labels["silent"], []
+for last, i in zip([-1, *best], best):
+    if i != last and i not in silent:
+        kept.append(i)
+    elif i != last and i in repeats and last >= 0 and last not in silent:
+        kept += [last] * (1 + repeats.index(i))"""
+
 # Opening the file must take so much more than what stays of it, and so many bytes more.
 _WORTH_SHARE, _WORTH_BYTES = 1.5, 50_000_000
 
 
-def example_source(load: LoadMemory) -> str:
+def example_source(load: LoadMemory, labels: Labels) -> str:
     """The program for a model.
 
     Args:
         load: what opening it takes. Where that is much more than what stays, the program keeps what
             ONNX Runtime unpacked in a folder :data:`~quantkit.bundles.manifest.KEPT` beside it.
+        labels: of it.
     """
     more = load.peak_bytes - load.resident_bytes
     worth = more > _WORTH_BYTES and load.peak_bytes > _WORTH_SHARE * load.resident_bytes
-    return _SOURCE.replace("UNPACK_ONCE = False", f"UNPACK_ONCE = {worth}")
+    viterbi, kept = ("\n", _WITHOUT_BLANKS) if labels.asg is None else (_VITERBI, _WITH_REPEATS)
+    source = _SOURCE.replace("\nVITERBI\n", viterbi).replace("KEPT_LABELS", kept)
+    return source.replace("UNPACK_ONCE = False", f"UNPACK_ONCE = {worth}")

@@ -29,6 +29,7 @@ from quantkit.cli.layer_options import (
 )
 from quantkit.cli.progress import Tell, progress_bar
 from quantkit.cli.streams import echo_json
+from quantkit.finetuning.names import SCHEDULES, ScheduleName
 
 if TYPE_CHECKING:
     from quantkit.finetuning.loop import FinetuneProgress
@@ -37,7 +38,16 @@ if TYPE_CHECKING:
 @click.command(
     name="finetune",
     cls=Command,
-    first=("plan_file", "preset", "audio", "transcripts", "minutes", "resume", "threads"),
+    first=(
+        "plan_file",
+        "preset",
+        "audio",
+        "transcripts",
+        "schedule",
+        "minutes",
+        "resume",
+        "threads",
+    ),
     one_of=("plan_file", "preset", "compute"),
     dry_run=True,
 )
@@ -89,6 +99,17 @@ if TYPE_CHECKING:
     help="Of weights: largest step as a share of their channel's root mean square.",
 )
 @click.option(
+    "--schedule",
+    type=click.Choice(SCHEDULES),
+    default="together",
+    show_default=True,
+    help=(
+        "How weights get to their levels: all together in every step; incremental, where half "
+        "of them are fixed and the rest makes up for it, then half of the rest, and so on; "
+        "binary-connect, clipped to the range of the levels; stochastic, which draws levels, too."
+    ),
+)
+@click.option(
     "--run",
     "folder",
     type=OutputFolder(),
@@ -117,6 +138,7 @@ def command(
     minutes: float,
     steps: int | None,
     learning_rate: float,
+    schedule: ScheduleName,
     folder: Path | None,
     resume: bool,
     threads: int,
@@ -147,7 +169,9 @@ def command(
             audio.required,
             selection=audio.chosen,
             transcripts=transcripts,
-            settings=FinetuneSettings(minutes=minutes, steps=steps, learning_rate=learning_rate),
+            settings=FinetuneSettings(
+                minutes=minutes, steps=steps, learning_rate=learning_rate, schedule=schedule
+            ),
             folder=folder,
             resume=resume,
             threads=threads,

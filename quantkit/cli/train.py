@@ -69,7 +69,7 @@ def command(
     device: str | None,
     as_json: bool,
 ) -> None:
-    """Train a Wav2Letter with CTC, or a keyword spotter.
+    """Train a Wav2Letter with CTC or ASG, or a keyword spotter.
 
     RECIPE is a TOML file or one of the presets published-hw4p2, published-hw3p2 and small. One
     with task = "classification" trains a keyword spotter.

@@ -91,8 +91,9 @@ class Weight:
         second_moments: E[x xᵀ] of the inputs of a channel, in C order of the dimensions other than
             ``axis``; one matrix, or one for each group of a grouped convolution. None: each weight
             is rounded to the nearest level; else rounding errors are compensated by other weights.
-        scale: (channels,) given steps of evenly spaced levels; None: the codec searches them.
-            Codecs with tables ignore it unless ``tables`` is given, too.
+        scale: (channels,) given steps of evenly spaced levels, and of levels that stand fixed;
+            None: the codec searches them. Codecs with tables of their own ignore it unless
+            ``tables`` is given, too.
         largest_level: no level may be further from zero, because the kernel would overflow; None:
             as far as the codec's own levels go.
         channel_importance: (channels,) what a squared error in each output channel costs, in any

@@ -10,12 +10,14 @@ from types import MappingProxyType
 from typing import TypeGuard
 
 from quantkit.codecs.base import Codec
+from quantkit.codecs.binary import Binary
 from quantkit.codecs.bitplane import Bitplane
 from quantkit.codecs.blocks import Blocks
 from quantkit.codecs.codebook import Codebook, Ternary
 from quantkit.codecs.grouped import Grouped
 from quantkit.codecs.native import Native
 from quantkit.codecs.plain import Float16, Float32, Int8, Int16
+from quantkit.codecs.powers import Powers
 from quantkit.codecs.rice import Rice
 from quantkit.codecs.sparse import Sparse
 from quantkit.codecs.tiered import Tiered
@@ -29,6 +31,7 @@ _SIZED: Mapping[str, Callable[..., Codec]] = MappingProxyType(
         "native": Native,
         "codebook": Codebook,
         "grouped": Grouped,
+        "powers": Powers,
         "rice": Rice,
         "sparse": Sparse,
         "tiered": Tiered,
@@ -37,7 +40,14 @@ _SIZED: Mapping[str, Callable[..., Codec]] = MappingProxyType(
 )
 #: Codecs with one width only.
 _FIXED: Mapping[str, Callable[..., Codec]] = MappingProxyType(
-    {"float32": Float32, "float16": Float16, "int16": Int16, "int8": Int8, "ternary": Ternary}
+    {
+        "float32": Float32,
+        "float16": Float16,
+        "int16": Int16,
+        "int8": Int8,
+        "ternary": Ternary,
+        "binary": Binary,
+    }
 )
 
 #: Of those that take bits, the ones that take any number of them.

@@ -25,6 +25,7 @@ from quantkit.codecs.tables import (
     Fitted,
     choose_tables,
     fit_channel_tables,
+    fit_choices,
     fit_scales,
     fit_tables,
 )
@@ -47,6 +48,20 @@ def round_tables(
 def round_scales(weight: Weight, levels: Float64Array) -> Fitted:
     """See :func:`~quantkit.codecs.tables.fit_scales`."""
     return _round_shared(weight, lambda rows: fit_scales(rows, levels))
+
+
+def round_choices(weight: Weight, tables: TableArray, group_size: int | None = None) -> Fitted:
+    """See :func:`~quantkit.codecs.tables.fit_choices`."""
+    # Borders between levels are found on a grid of an eighth of a step: too coarse for the borders
+    # of two or three levels, unless steps are small. A power of two changes no scale.
+    finer, lowest, highest = 1, int(tables.min()), int(tables.max())
+    while 2 * finer * highest <= _HIGHEST and 2 * finer * lowest >= _LOWEST:
+        finer *= 2
+    if weight.scale is not None:
+        weight = replace(weight, scale=weight.scale / np.float32(finer))
+    spread = tables * np.int8(finer)
+    fitted = _round_shared(weight, lambda rows: fit_choices(rows, spread, group_size))
+    return replace(fitted, tables=tables, scale=fitted.scale * np.float32(finer))
 
 
 def round_channel_tables(weight: Weight, levels: int) -> Fitted:

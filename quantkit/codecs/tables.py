@@ -45,6 +45,9 @@ _LARGE_BLOCK = 1 << 20
 #: clip a few weights and give all others a finer grid. At 6 bits that reduces the error by up to a
 #: third.
 _REACHES = (1.0, 0.8, 0.65, 0.5)
+#: First scales that are tried for tables that stand fixed: how many, and by how many root mean
+#: squares the outermost level of the first ends beyond zero.
+_SHARES, _WIDEST = 24, 6.0
 #: Lower bound of importance, as a share of its mean: users may say what calibration did not
 #: contain.
 _LEAST_IMPORTANCE = 1e-3
@@ -112,6 +115,27 @@ def fit_scales(weight: Weight, levels: Float64Array) -> Fitted:
         return _on_given(weight, weight.tables, None)
     groups = _Groups.of(weight, None)
     return _fit_scales(groups, groups.root_mean_squares(), levels[None], _limit(weight))
+
+
+def fit_choices(weight: Weight, tables: TableArray, group_size: int | None = None) -> Fitted:
+    """Scales and choices for tables that no weight changes.
+
+    The scale of a channel begins as the best of some shares of its root mean square; then codes,
+    choices and least-squares scales are found alternately.
+
+    Args:
+        weight: to fit; given scales are kept.
+        tables: (tables, levels) int8, each ascending.
+        group_size: see :func:`fit_tables`.
+    """
+    if weight.scale is not None:
+        return _on_given(weight, tables, group_size)
+    groups = _Groups.of(weight, group_size)
+    units = groups.root_mean_squares()
+    vanishing = (units.max(initial=0) or 1.0) * VANISHING
+    rounded = tables.astype(np.float64)
+    scale = np.where(units > 0, units * _best_shares(groups, units, rounded), vanishing)
+    return _alternate(groups, rounded, normal_scale(scale))
 
 
 def fit_channel_tables(weight: Weight, levels: int) -> Fitted:
@@ -422,28 +446,61 @@ def _fit_scales(groups: _Groups, units: Float64Array, tables: Float64Array, limi
     """Round ``tables`` to whole numbers up to ± ``limit``, and find scale, choices and codes
     alternately."""
     steps, rounded = _on_integers(groups, units, tables, limit)
+    vanishing = (units.max(initial=0) or 1.0) * VANISHING
+    return _alternate(groups, rounded, normal_scale(np.where(units > 0, units / steps, vanishing)))
+
+
+def _alternate(groups: _Groups, rounded: Float64Array, scale: FloatArray) -> Fitted:
+    """Choices and codes for the scales, and least-squares scales for those, in turns.
+
+    Args:
+        rounded: (tables, levels), whole numbers.
+        scale: (channels,), to begin with.
+    """
     level_of = rounded.astype(np.float32).reshape(-1)
     code_of, distances = LEVEL_BINS.nearest(rounded)
     codes = np.empty(groups.values.shape, np.uint8)
-    choices = np.zeros((len(units), groups.values.shape[1] // groups.size), np.uint8)
-    vanishing = (units.max(initial=0) or 1.0) * VANISHING
-    scale = normal_scale(np.where(units > 0, units / steps, vanishing))
-    for _ in range(_SCALE_ROUNDS if len(tables) > 1 else _SCALE_ROUNDS_OF_ONE_TABLE):
+    choices = np.zeros((len(scale), groups.values.shape[1] // groups.size), np.uint8)
+    several = len(rounded) > 1
+    for _ in range(_SCALE_ROUNDS if several else _SCALE_ROUNDS_OF_ONE_TABLE):
         for block, values, importance in groups.blocks():
             ratios = values / scale[block, None]
             bins = LEVEL_BINS.index(ratios).reshape(-1, groups.size)
             chosen = np.zeros(len(bins), np.intp)
-            if len(tables) > 1:
+            if several:
                 masses = np.ascontiguousarray(importance).reshape(bins.shape)
                 chosen = choose_tables(bins, masses, distances)
                 choices[block] = chosen.reshape(choices[block].shape)
             found = code_of.reshape(-1)[chosen[:, None] * LEVEL_BINS.count + bins]
             codes[block] = found.reshape(ratios.shape)
-            levels = level_of[chosen[:, None] * tables.shape[1] + found].reshape(ratios.shape)
+            levels = level_of[chosen[:, None] * rounded.shape[1] + found].reshape(ratios.shape)
             scale[block] = _least_squares(scale[block], ratios, levels, importance)
     return Fitted(
         codes.reshape(-1, groups.size), choices.reshape(-1), rounded.astype(np.int8), scale
     )
+
+
+def _best_shares(groups: _Groups, units: Float64Array, tables: Float64Array) -> Float64Array:
+    """What share of each channel's root mean square is its best scale, of a few: (channels,)."""
+    outermost = float(np.abs(tables).max())
+    innermost = float(np.abs(tables).max(axis=1).min())
+    shares = np.geomspace(_WIDEST / outermost, 1 / max(innermost, 1.0), _SHARES)
+    distances = LEVEL_BINS.distances(tables)
+    best = np.full(len(units), shares[0])
+    least = np.full(len(units), np.inf)
+    for share in shares:
+        for block, values, importance in groups.blocks():
+            scale = np.where(units[block] > 0, units[block] * share, 1.0)
+            bins = LEVEL_BINS.index((values / scale[:, None]).astype(np.float32))
+            bins = bins.reshape(-1, groups.size)
+            masses = np.ascontiguousarray(importance).reshape(bins.shape)
+            chosen = choose_tables(bins, masses, distances)
+            each = (masses * distances[bins, chosen[:, None]]).sum(axis=1, dtype=np.float64)
+            error = each.reshape(len(scale), -1).sum(axis=1) * share**2
+            better = error < least[block]
+            least[block] = np.where(better, error, least[block])
+            best[block] = np.where(better, share, best[block])
+    return best
 
 
 def _on_integers(

@@ -94,6 +94,10 @@ def export_streaming_wav2letter(
         OutputError: ``destination`` cannot be written.
     """
     require_known_opset(opset)
+    if labels.asg is not None:
+        raise InputError(
+            "a model trained with ASG finds its text in whole clips; export it without --streaming"
+        )
     if len(labels) != model.config.labels or frontend.mel_bands != model.config.features:
         raise InputError(
             f"the model has {model.config.features} features and {model.config.labels} labels, "

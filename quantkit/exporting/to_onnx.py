@@ -25,7 +25,7 @@ from quantkit.graph.artifact import EXTERNAL_DATA_THRESHOLD
 from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.models.checkpoint import CONFIG_NAME, load_wav2letter, weights_path
 from quantkit.models.wav2letter import Wav2Letter
-from quantkit.tasks.names import CTC
+from quantkit.tasks.names import ASG, CTC
 from quantkit.text.labels import Labels
 from quantkit.version import __version__
 
@@ -98,7 +98,7 @@ def export_wav2letter(
     info = ArtifactInfo(
         labels=labels,
         frontend=frontend,
-        task=CTC,
+        task=CTC if labels.asg is None else ASG,
         plan=float_plan(proto, model_sha256),
         model_sha256=model_sha256,
         version=__version__,

@@ -124,7 +124,7 @@ class TrainingClips:
 def _texts(corpus: Corpus, info: ArtifactInfo) -> Mapping[str, list[int]]:
     """Targets by name of the clip."""
     labels = info.labels
-    if not isinstance(labels, Labels) or labels.blank is None:
+    if not isinstance(labels, Labels):
         raise InputError("transcripts are for CTC models with labels; train without them")
     targets: dict[str, list[int]] = {}
     for utterance in corpus:

@@ -19,14 +19,14 @@ from torch.nn.utils import clip_grad_norm_
 from quantkit.errors import CheckpointError
 from quantkit.finetuning.clips import ClipBatch, TrainingClips
 from quantkit.finetuning.graph import TorchGraph
-from quantkit.finetuning.losses import ctc, divergence, log_posteriors
+from quantkit.finetuning.losses import divergence, log_posteriors, transcript_loss
+from quantkit.finetuning.schedules import make_schedule
 from quantkit.finetuning.settings import FinetuneSettings
 from quantkit.finetuning.student import Student
+from quantkit.text.labels import Labels
 from quantkit.training.batching import bucket, prefetch
-from quantkit.training.optimizers import one_cycle
 from quantkit.training.run import autocast_type, restore_state, save_state
 
-_WARMUP = 0.05
 _CLIP_NORM = 1.0
 _BATCH_CLIPS = 64
 #: Share of the run after which it is validated, and saved, again.
@@ -59,10 +59,13 @@ class Finetuning:
         clips: to hear.
         output: that holds the posteriors.
         lengths: output with the number of valid frames of each clip; None: all are valid.
-        blank: of the labels of transcripts; None: there are none.
+        labels: of the transcripts; None: there are none.
         settings: length and rates.
         folder: of the run.
         origin: what tells this run from others; a state of another is refused.
+
+    Raises:
+        InputError: a codec of the student cannot be trained by the schedule of ``settings``.
     """
 
     def __init__(
@@ -73,15 +76,17 @@ class Finetuning:
         *,
         output: str,
         lengths: str | None,
-        blank: int | None,
+        labels: Labels | None,
         settings: FinetuneSettings,
         folder: Path,
         origin: str,
     ) -> None:
         self.student, self.settings, self.folder = student, settings, folder
         self._teacher, self._clips = teacher, clips
-        self._output, self._lengths, self._blank = output, lengths, blank
+        self._output, self._lengths, self._labels = output, lengths, labels
         self._origin = origin
+        # Before the optimizer: a schedule may keep parameters as they are.
+        self._schedule = make_schedule(settings.schedule, student, settings.parts, settings.seed)
         self._groups = student.groups(settings.learning_rate, settings.scale_rate)
         self._peaks = (settings.learning_rate, settings.scale_rate)
         self._optimizer = torch.optim.Adam(self._groups)
@@ -104,12 +109,17 @@ class Finetuning:
         """Train to the end; the student is then what it was when its divergence was lowest."""
         if self.first is None:
             self.first = self._validate(None)
+            self._schedule.begin()
+        self.student.forget_float()
         torch.set_flush_denormal(True)
         try:
             self._run(on_step)
         finally:
             torch.set_flush_denormal(False)
         self.student.load_state_dict(self._best_state)
+        # What was encoded last is not what was best.
+        self.student.refresh()
+        self._schedule.finish()
 
     @property
     def share(self) -> float:
@@ -159,7 +169,7 @@ class Finetuning:
                     return
 
     def _optimize(self, batch: ClipBatch) -> float:
-        rate = one_cycle(self.share, _WARMUP)
+        rate = self._schedule.before_step(self.step, self.share)
         for group, peak in zip(self._optimizer.param_groups, self._peaks, strict=True):
             group["lr"] = peak * rate
         loss = self._loss(batch)
@@ -168,6 +178,7 @@ class Finetuning:
         norm = clip_grad_norm_(self.student.parameters(), _CLIP_NORM)
         if torch.isfinite(norm):
             self._optimizer.step()
+            self._schedule.after_step()
         return loss.item()
 
     def _loss(self, batch: ClipBatch) -> Tensor:
@@ -178,8 +189,9 @@ class Finetuning:
         lengths = None if self._lengths is None else taught[self._lengths]
         own = log_posteriors(said[self._output])
         loss = divergence(log_posteriors(taught[self._output]), own, lengths)
-        if self._blank is not None and lengths is not None:
-            loss = loss + self.settings.ctc_weight * ctc(own, lengths, batch.targets, self._blank)
+        if self._labels is not None and lengths is not None:
+            told = transcript_loss(own, lengths, batch.targets, self._labels)
+            loss = loss + self.settings.ctc_weight * told
         return loss
 
     def _autocast(self) -> torch.autocast:
@@ -187,10 +199,10 @@ class Finetuning:
         return torch.autocast("cpu", dtype=self._autocast_type, enabled=enabled)
 
     def _validate(self, loss: float | None) -> float:
-        """The held-out divergence in float32; keeps the student if there was no lower one."""
+        """The held-out divergence of what a file would hold; keeps the student if it is lowest."""
         self.student.refresh()
         total = frames = 0.0
-        with torch.no_grad():
+        with torch.no_grad(), self.student.as_stored():
             for batch in self._clips.held_out_batches(self.settings.batch_seconds):
                 taught, said = self._teacher(batch.inputs), self.student(batch.inputs)
                 lengths = None if self._lengths is None else taught[self._lengths]

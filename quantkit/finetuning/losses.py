@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import ctc_loss
 
+from quantkit.text.labels import Labels
+from quantkit.training.criteria import asg_losses
+
 
 def log_posteriors(values: Tensor) -> Tensor:
     """(batch, frames, labels) log-probabilities, of what an output holds of them.
@@ -40,10 +43,10 @@ def divergence(teacher: Tensor, student: Tensor, lengths: Tensor | None) -> Tens
     return torch.where(valid, each, 0.0).sum() / valid.sum().clamp(min=1)
 
 
-def ctc(
-    student: Tensor, lengths: Tensor, targets: Sequence[list[int] | None], blank: int
+def transcript_loss(
+    student: Tensor, lengths: Tensor, targets: Sequence[list[int] | None], labels: Labels
 ) -> Tensor:
-    """CTC loss in nats per frame of the clips that have a transcript.
+    """Loss of the model's criterion, CTC or ASG, in nats per frame of the clips with a transcript.
 
     A transcript that does not fit into its frames counts nothing.
 
@@ -51,19 +54,25 @@ def ctc(
         student: (batch, frames, labels) log-probabilities.
         lengths: (batch,) valid frames.
         targets: labels of each clip; None: it has no transcript.
+        labels: of the model; their transitions are not trained.
     """
     told = [i for i, target in enumerate(targets) if target]
     if not told:
         return student.new_zeros(())
     flat = [label for i in told for label in targets[i] or ()]
     counts = [len(targets[i] or ()) for i in told]
+    heard, rows = lengths[told], student[told]
+    given = (torch.tensor(flat), torch.tensor(counts))
+    if labels.asg is not None:
+        transitions = torch.from_numpy(labels.asg.matrix)
+        return asg_losses(rows.float(), heard, *given, transitions).sum() / heard.sum()
     total: Tensor = ctc_loss(
-        student[told].transpose(0, 1),
-        torch.tensor(flat),
-        lengths[told],
-        torch.tensor(counts),
-        blank=blank,
+        rows.transpose(0, 1),
+        given[0],
+        heard,
+        given[1],
+        blank=labels.blank,
         reduction="sum",
         zero_infinity=True,
     )
-    return total / lengths[told].sum()
+    return total / heard.sum()

@@ -114,7 +114,8 @@ def finetune_model(
     Raises:
         CheckpointError: the state in ``folder`` is damaged, or of another run.
         CorpusError: no usable clip, or none with a transcript.
-        InputError: layers share a weight, or nothing is quantized.
+        InputError: layers share a weight, nothing is quantized, or the schedule has no way to
+            train a codec.
         ModelError: an operator of the model has no gradient here.
         QuantkitError: see :func:`~quantkit.quantization.pipeline.quantize_model`.
     """
@@ -144,17 +145,16 @@ def finetune_model(
             audio, prepared.info, prepared.source, temporary, transcripts=transcripts
         )
         with closing(clips):
-            labels = prepared.info.labels
             finetuning = Finetuning(
                 teacher,
                 student,
                 clips,
                 output=posteriors,
                 lengths=lengths,
-                blank=labels.blank if transcripts and labels is not None else None,
+                labels=prepared.info.labels if transcripts else None,
                 settings=settings,
                 folder=folder,
-                origin=_origin(assigned, feeds.digest(), clips),
+                origin=_origin(assigned, feeds.digest(), clips, settings),
             )
             if resume and finetuning.resume():
                 on_resumed(finetuning.step, finetuning.seconds / 60.0)
@@ -180,8 +180,10 @@ def finetune_model(
     )
 
 
-def _origin(assigned: AssignedModel, calibration: str, clips: TrainingClips) -> str:
-    """What tells a run from others: model, plan, calibration and the clips' lengths."""
+def _origin(
+    assigned: AssignedModel, calibration: str, clips: TrainingClips, settings: FinetuneSettings
+) -> str:
+    """What tells a run from others: model, plan, calibration, the clips' lengths, the schedule."""
     said = json.dumps(
         [
             assigned.plan.model_sha256,
@@ -189,6 +191,9 @@ def _origin(assigned: AssignedModel, calibration: str, clips: TrainingClips) -> 
             {name: [r.outputs, r.inputs] for name, r in assigned.plan.structure.items()},
             calibration,
             [round(each, 3) for each in clips.seconds],
+            # Runs of before had no other.
+            *([settings.schedule] if settings.schedule != "together" else []),
+            *([settings.parts] if settings.schedule == "incremental" else []),
         ]
     )
     return hashlib.sha256(said.encode()).hexdigest()

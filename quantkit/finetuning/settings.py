@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from quantkit.errors import InputError
+from quantkit.finetuning.names import SCHEDULES, ScheduleName
 from quantkit.json_fields import Range
 from quantkit.training.recipe import Precision
 
@@ -29,11 +30,15 @@ class FinetuneSettings:
         learning_rate: peak of weights, in shares of their channel's root mean square per step, and
             of biases, in shares of their layer's.
         scale_rate: peak of scales and tables, in shares of their first values.
-        ctc_weight: of the CTC loss beside the divergence, where there are transcripts; both are in
-            nats per frame.
+        ctc_weight: of the loss of CTC or ASG beside the divergence, where there are transcripts;
+            both are in nats per frame.
         batch_seconds: of audio in a batch, padding included.
         refresh_every: steps after which groups choose their tables anew, and codecs without a form
             of their own encode the weights anew.
+        schedule: how weights get to their levels: all ``together``, ``incremental`` part by part,
+            or within the range of the grid as in ``binary-connect`` and its ``stochastic`` form;
+            see :mod:`quantkit.finetuning.schedules`.
+        parts: shares of the weights that are fixed one after the other, of an incremental run.
         precision: ``auto`` uses bfloat16 for products where the processor has it.
         seed: of the order of clips and of masks.
 
@@ -48,6 +53,8 @@ class FinetuneSettings:
     ctc_weight: float = 0.3
     batch_seconds: float = 60.0
     refresh_every: int = 20
+    schedule: ScheduleName = "together"
+    parts: tuple[float, ...] = (0.5, 0.75, 0.875, 1.0)
     precision: Precision = "auto"
     seed: int = 0
 
@@ -57,3 +64,10 @@ class FinetuneSettings:
                 raise InputError(f"{name} {problem}, not {getattr(self, name):g}")
         if self.steps is not None and self.steps < 1:
             raise InputError(f"steps must be at least 1, not {self.steps}")
+        if self.schedule not in SCHEDULES:
+            raise InputError(
+                f"unknown schedule {self.schedule!r}; choose of {', '.join(SCHEDULES)}"
+            )
+        rising = all(a < b for a, b in zip((0.0, *self.parts), self.parts, strict=False))
+        if not self.parts or not rising or self.parts[-1] != 1.0:
+            raise InputError(f"parts must rise from above 0 and end at 1, not {self.parts}")

@@ -7,7 +7,8 @@ the convolutions by then, and the ranges of activations stay as calibrated.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,7 +33,7 @@ from quantkit.quantization.pipeline import build, encode_ahead
 from quantkit.quantization.prepared import AssignedModel
 from quantkit.quantization.rewrite import rewrite
 from quantkit.quantization.tied_weights import shared_weights
-from quantkit.quantization.weights import WeightStore
+from quantkit.quantization.weights import WeightStore, transposed_encoding
 from quantkit.sensitivity.candidate_weights import CandidateWeights, FloatLayer
 from quantkit.sensitivity.simulation import simulate
 
@@ -45,11 +46,13 @@ class _Place:
         constant: that it stands for.
         shape: of the float layer's weight.
         order: for each of its numbers the place among the rows of the kernel's; None: the same.
+        kernel_axis: dimension of the output channels of the weight as its codec is given it.
     """
 
     constant: str
     shape: tuple[int, ...]
     order: Tensor | None
+    kernel_axis: int
 
 
 class Student(nn.Module):
@@ -57,9 +60,10 @@ class Student(nn.Module):
 
     Args:
         graph: simulated, without the constants that are given in each run.
-        weights: by layer.
+        weights: by layer; layers that share a weight have one.
         places: of the same layers.
         biases: first values by name of the constant.
+        corrections: what was added to them for the first levels, likewise.
     """
 
     def __init__(
@@ -68,13 +72,17 @@ class Student(nn.Module):
         weights: Mapping[str, TrainedWeight],
         places: Mapping[str, _Place],
         biases: Mapping[str, FloatArray],
+        corrections: Mapping[str, FloatArray],
     ) -> None:
         super().__init__()
         self._graph = graph
         self.layers = tuple(weights)
-        self._weights = nn.ModuleList(weights.values())
+        different = list(dict.fromkeys(weights.values()))
+        self._weights = nn.ModuleList(different)
+        self._numbers = {name: different.index(weight) for name, weight in weights.items()}
         self._places = tuple(places[name] for name in weights)
         self._bias_names = tuple(biases)
+        self._corrections = dict(corrections)
         # In units of the layer's root mean square, as weights are.
         self._units = [
             float(np.sqrt(np.mean(b**2, dtype=np.float64))) or 1.0 for b in biases.values()
@@ -86,12 +94,24 @@ class Student(nn.Module):
 
     @property
     def weights(self) -> dict[str, TrainedWeight]:
-        """By layer."""
-        return {
-            name: each
-            for name, each in zip(self.layers, self._weights, strict=True)
-            if isinstance(each, TrainedWeight)
-        }
+        """By layer; of layers that share one, by the first of them."""
+        found: dict[str, TrainedWeight] = {}
+        for name, number in self._numbers.items():
+            weight = self._weights[number]
+            if isinstance(weight, TrainedWeight) and weight not in found.values():
+                found[name] = weight
+        return found
+
+    def encoded(self) -> dict[str, Encoded]:
+        """What is stored of each layer."""
+        made = {self._numbers[name]: weight.encoded() for name, weight in self.weights.items()}
+        found = {}
+        for (name, number), place in zip(self._numbers.items(), self._places, strict=True):
+            encoded = made[number]
+            if encoded.axis != place.kernel_axis:
+                encoded = transposed_encoding(encoded)
+            found[name] = encoded
+        return found
 
     @property
     def biases(self) -> dict[str, FloatArray]:
@@ -104,8 +124,9 @@ class Student(nn.Module):
     def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The graph's outputs by name."""
         values = dict(inputs)
-        for weight, place in zip(self.weights.values(), self._places, strict=True):
-            numbers = weight().reshape(-1)
+        rows = [weight().reshape(-1) for weight in self._weights]
+        for number, place in zip(self._numbers.values(), self._places, strict=True):
+            numbers = rows[number]
             if place.order is not None:
                 numbers = numbers[place.order]
             values[place.constant] = numbers.reshape(place.shape)
@@ -113,6 +134,33 @@ class Student(nn.Module):
             values[name] = bias * unit
         outputs: dict[str, Tensor] = self._graph(values)
         return outputs
+
+    @contextmanager
+    def as_stored(self) -> Iterator[None]:
+        """In the block, all weights are on their nearest levels, as a file would hold them."""
+        forms = [weight.form for weight in self.weights.values()]
+        for weight in self.weights.values():
+            weight.form = "nearest"
+        try:
+            yield
+        finally:
+            for weight, form in zip(self.weights.values(), forms, strict=True):
+                weight.form = form
+
+    def return_to_float(self) -> None:
+        """Make weights and biases those of the float model."""
+        for weight in self.weights.values():
+            weight.return_to_float()
+        with torch.no_grad():
+            for name, bias, unit in zip(self._bias_names, self._biases, self._units, strict=True):
+                if name in self._corrections:
+                    correction = self._corrections[name].reshape(bias.shape)
+                    bias.sub_(torch.from_numpy(correction) / unit)
+
+    def forget_float(self) -> None:
+        """Give back the memory of what :meth:`return_to_float` needs."""
+        for weight in self.weights.values():
+            weight.forget_float()
 
     def refresh(self) -> None:
         """See :meth:`TrainedWeight.refresh`."""
@@ -143,13 +191,13 @@ def make_student(
         outputs: that are to be computed.
 
     Raises:
-        InputError: two layers share a weight, or none is quantized.
+        InputError: two layers share a weight that their kernels read in different forms, or none
+            is quantized.
         ModelError: an operator of the graph has no gradient here.
     """
-    for group in shared_weights(assigned.model, assigned.layers):
-        raise InputError(
-            f"layers {' and '.join(group)} share one weight, which cannot be trained yet"
-        )
+    groups = {
+        name: group for group in shared_weights(assigned.model, assigned.layers) for name in group
+    }
     biases = _own_biases(assigned)
     first = _quantized(assigned, observations)
     if not first.made:
@@ -159,18 +207,25 @@ def make_student(
     candidates = _AsTheyAre(assigned.model, assigned.layers, observations, assigned.fitting)
     weights: dict[str, TrainedWeight] = {}
     orders: dict[str, Tensor | None] = {}
+    corrections: dict[str, FloatArray] = {}
     for name, encoded in first.made.items():
         layer = candidates.layer(name)
         assert layer is not None
         codec = assigned.choices[name].codec.make()
         order = _inverse(positions[name], encoded.axis)
-        weights[name] = trained_weight(codec, first.given[name], encoded, limits.get(name))
+        tied = next((other for other in groups.get(name, ()) if other in weights), None)
+        if tied is not None:
+            weights[name] = weights[tied]
+            _require_alike(first, tied, name)
+        else:
+            weights[name] = trained_weight(codec, first.given[name], encoded, limits.get(name))
         orders[name] = order
         if name in biases and first.is_corrected(name):
             rows = weights[name]().detach().reshape(-1).numpy()
             float_rows = rows if order is None else rows[order.numpy()]
             shift = layer.shift(float_rows.reshape(layer.values.shape))
             if shift is not None:
+                corrections[biases[name]] = (-shift).astype(np.float32)
                 _add(assigned.model, biases[name], -shift)
     simulation = simulate(
         assigned.model,
@@ -186,12 +241,14 @@ def make_student(
     graph = TorchGraph(simulation.model, outputs)
     places = {}
     for name, constant in simulation.weights.items():
-        places[name] = _Place(constant, tuple(graph.constant(constant).shape), orders[name])
+        shape, made = tuple(graph.constant(constant).shape), first.made[name]
+        places[name] = _Place(constant, shape, orders[name], made.axis)
+    for constant in {place.constant for place in places.values()}:
         graph.forget(constant)
     values = {name: graph.constant(name).numpy() for name in biases.values()}
     for name in values:
         graph.forget(name)
-    return Student(graph, {n: weights[n] for n in places}, places, values)
+    return Student(graph, {n: weights[n] for n in places}, places, values, corrections)
 
 
 def finished(
@@ -209,7 +266,7 @@ def finished(
         observations,
         replace(assigned.fitting, bias_correction=False),
         largest_levels=assigned.largest_levels(),
-        trained={name: weight.encoded() for name, weight in student.weights.items()},
+        trained=student.encoded(),
     )
     return build(assigned, observations, store)
 
@@ -286,6 +343,22 @@ def _own_biases(assigned: AssignedModel) -> dict[str, str]:
         editor.set_input(node, position, names[name])
     editor.finish()
     return names
+
+
+def _require_alike(first: RecordingStore, one: str, other: str) -> None:
+    """Refuse to train one weight for two layers whose kernels do not read the same, or transposed.
+
+    Raises:
+        InputError: they do not.
+    """
+    mine, theirs = (first.given[name] for name in (one, other))
+    if first.made[one].axis != first.made[other].axis:
+        theirs = theirs.T
+    if mine.shape != theirs.shape or not np.array_equal(mine, theirs):
+        raise InputError(
+            f"layers {one} and {other} share one weight, which their kernels read in different "
+            "forms: it cannot be trained; leave one of them float32"
+        )
 
 
 def _add(model: onnx.ModelProto, name: str, values: FloatArray) -> None:

@@ -9,6 +9,7 @@ rounded to int8 in every step. All numbers are laid out as the codec is given th
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,10 +19,15 @@ from quantkit.arrays import FloatArray
 from quantkit.codecs.base import Codec, Encoded, Weight
 from quantkit.codecs.channels import from_rows, to_rows
 from quantkit.codecs.codebook import Codebook
+from quantkit.codecs.fixed_levels import FixedLevels
 from quantkit.codecs.grouped import Grouped
 from quantkit.codecs.lookup import TableArray
 from quantkit.codecs.uniform import EvenlySpaced, UniformGrid
 from quantkit.finetuning.operators import round_through
+
+#: What the graph multiplies by while a weight is trained: its nearest level, the weight itself, or
+#: one of the two levels beside it, drawn so that the weight is their mean.
+Form = Literal["nearest", "as it is", "drawn"]
 
 #: Gradients of weights end so many steps beyond the outermost level.
 _MARGIN = 0.5
@@ -47,6 +53,10 @@ class TrainedWeight(nn.Module):
 
     unit: Tensor
     first_scale: Tensor
+    fixed: Tensor | None
+    fixed_levels: Tensor | None
+    #: Whether the codec encodes the float weight now and then, instead of in every step.
+    encodes_now_and_then = False
 
     def __init__(
         self, codec: Codec, values: FloatArray, first: Encoded, largest_level: int | None
@@ -54,6 +64,11 @@ class TrainedWeight(nn.Module):
         super().__init__()
         self.codec, self.shape, self.axis = codec, values.shape, first.axis
         self.largest_level = largest_level
+        self.form: Form = "nearest"
+        self.generator: torch.Generator | None = None
+        self.register_buffer("fixed", None)
+        self.register_buffer("fixed_levels", None)
+        self._float_values: FloatArray | None = values
         rows = to_rows(values, first.axis).astype(np.float32)
         root = np.sqrt(np.mean(np.square(rows, dtype=np.float64), axis=1, keepdims=True))
         root = np.maximum(root, _LEAST_UNIT * max(float(root.max(initial=0)), 1e-20))
@@ -87,21 +102,88 @@ class TrainedWeight(nn.Module):
             self.steps.copy_(inside * self.scale / self.unit)
 
     @abstractmethod
-    def levels(self) -> Tensor:
+    def nearest_levels(self) -> Tensor:
         """(channels, inputs) whole numbers as float32, without gradient through rounding."""
 
     @abstractmethod
     def bounds(self) -> tuple[Tensor, Tensor]:
         """Lowest and highest level, to broadcast to (channels, inputs)."""
 
+    @abstractmethod
+    def neighbours(self) -> tuple[Tensor, Tensor]:
+        """The levels below and above each weight, (channels, inputs)."""
+
+    def levels(self) -> Tensor:
+        """(channels, inputs): the levels that are fixed, and the nearest ones of other weights."""
+        if self.fixed is None or self.fixed_levels is None:
+            return self.nearest_levels()
+        return torch.where(self.fixed, self.fixed_levels, self.nearest_levels())
+
     def forward(self) -> Tensor:
-        """(channels, inputs), levels · scale."""
-        levels = self.levels()
+        """(channels, inputs): levels · scale, or what :attr:`form` says."""
         ratios = self.values / self.scale
+        if self.form == "as it is":
+            # Fixed integers stay what they are, and their scale is learned.
+            return self._or_fixed(ratios) * self.scale
+        levels = self._drawn(ratios) if self.form == "drawn" else self.levels()
         lowest, highest = self.bounds()
         within = (ratios >= lowest - _MARGIN) & (ratios <= highest + _MARGIN)
         straight = (ratios - ratios.detach()) * within
         return (levels + straight) * self.scale
+
+    def _or_fixed(self, ratios: Tensor) -> Tensor:
+        if self.fixed is None or self.fixed_levels is None:
+            return ratios
+        return torch.where(self.fixed, self.fixed_levels, ratios)
+
+    def _drawn(self, ratios: Tensor) -> Tensor:
+        with torch.no_grad():
+            lower, upper = self.neighbours()
+            gap = torch.clamp(upper - lower, min=1.0)
+            chance = torch.rand(ratios.shape, generator=self.generator)
+            return self._or_fixed(torch.where(chance * gap < ratios - lower, upper, lower))
+
+    def clip(self) -> None:
+        """Move weights beyond the outermost levels to these, from where they may still return."""
+        with torch.no_grad():
+            lowest, highest = self.bounds()
+            inside = torch.clamp(self.values / self.scale, lowest, highest)
+            self.steps.copy_(inside * self.scale / self.unit)
+
+    def can_be_fixed(self) -> None:
+        """Prepare :meth:`fix`; nothing is fixed yet."""
+        self.register_buffer("fixed", torch.zeros(self.steps.shape, dtype=torch.bool))
+        self.register_buffer("fixed_levels", torch.zeros(self.steps.shape))
+
+    def fix(self, share: float) -> None:
+        """Fix more weights at their nearest levels, until ``share`` of them are.
+
+        Those of largest magnitude go first, as shares of their channel's root mean square. Their
+        integers do not change any more.
+        """
+        assert self.fixed is not None
+        assert self.fixed_levels is not None
+        with torch.no_grad():
+            missing = round(share * self.fixed.numel()) - int(self.fixed.sum())
+            if missing <= 0:
+                return
+            magnitudes = torch.where(self.fixed, -1.0, self.steps.abs()).reshape(-1)
+            chosen = torch.zeros_like(self.fixed).reshape(-1)
+            chosen[magnitudes.topk(missing).indices] = True
+            chosen = chosen.reshape(self.fixed.shape)
+            self.fixed_levels.copy_(torch.where(chosen, self.nearest_levels(), self.fixed_levels))
+            self.fixed.logical_or_(chosen)
+
+    def return_to_float(self) -> None:
+        """Make the float weight what it was before :meth:`begin_at`."""
+        assert self._float_values is not None
+        rows = to_rows(self._float_values, self.axis).astype(np.float32)
+        with torch.no_grad():
+            self.steps.copy_(torch.from_numpy(rows) / self.unit)
+
+    def forget_float(self) -> None:
+        """Give back the memory of what :meth:`return_to_float` needs."""
+        self._float_values = None
 
     def refresh(self) -> None:
         """Choose anew what is not chosen in every step, such as the table of each group."""
@@ -112,6 +194,8 @@ class TrainedWeight(nn.Module):
 
     def _weight(self) -> Weight:
         values, scale = self.values.detach(), self.scale.detach()[:, 0]
+        if self.fixed is not None and self.fixed_levels is not None:
+            values = torch.where(self.fixed, self.fixed_levels * scale[:, None], values)
         return Weight(
             from_rows(values.numpy(), self.shape, self.axis),
             self.axis,
@@ -142,7 +226,7 @@ class EvenWeight(TrainedWeight):
             torch.where(levels >= self.grid.highest, far, levels + half),
         )
 
-    def levels(self) -> Tensor:
+    def nearest_levels(self) -> Tensor:
         """As :meth:`~quantkit.codecs.uniform.UniformGrid.nearest`."""
         with torch.no_grad():
             ratios = self.values / self.scale
@@ -156,9 +240,22 @@ class EvenWeight(TrainedWeight):
         """Those of the grid."""
         return torch.tensor(float(self.grid.lowest)), torch.tensor(float(self.grid.highest))
 
+    def neighbours(self) -> tuple[Tensor, Tensor]:
+        """See :meth:`TrainedWeight.neighbours`."""
+        grid = self.grid
+        places = torch.floor((self.values / self.scale - grid.lowest) / grid.step)
+        lower = (grid.lowest + grid.step * places).clamp_(grid.lowest, grid.highest - grid.step)
+        return lower, lower + grid.step
+
 
 class TableWeight(TrainedWeight):
-    """Of a codec with tables: levels are learned, and groups choose their table now and then."""
+    """Of a codec with tables: levels are learned, and groups choose their table now and then.
+
+    Args:
+        group_size: consecutive weights of a channel that choose a table; None: all of it.
+        fixed_tables: (tables, levels), of a codec whose levels no weight changes; None: its tables
+            are stored beside the weight, and learned.
+    """
 
     choices: Tensor
 
@@ -169,13 +266,17 @@ class TableWeight(TrainedWeight):
         first: Encoded,
         largest_level: int | None,
         group_size: int | None,
+        fixed_tables: TableArray | None = None,
     ) -> None:
         super().__init__(codec, values, first, largest_level)
         inputs = self.steps.shape[1]
         self.group_size = group_size or inputs
-        tables = tables_of(first)
+        tables = tables_of(first) if fixed_tables is None else fixed_tables
         assert tables is not None
-        self.tables = nn.Parameter(torch.from_numpy(tables.astype(np.float32) / _INT8))
+        self.stores_tables = fixed_tables is None
+        self.tables = nn.Parameter(
+            torch.from_numpy(tables.astype(np.float32) / _INT8), requires_grad=self.stores_tables
+        )
         rows = to_rows(first.levels, first.axis)
         self.register_buffer("choices", _choices(rows, tables, self.group_size))
         levels = torch.from_numpy(rows.astype(np.float32))
@@ -184,10 +285,12 @@ class TableWeight(TrainedWeight):
 
     def int8_tables(self) -> Tensor:
         """(tables, levels), each ascending, rounded with the gradient of the identity."""
+        if not self.stores_tables:
+            return torch.round(self.tables * _INT8)
         limit = min(self.largest_level or _INT8, _INT8)
         return round_through(torch.sort(self.tables * _INT8, dim=1).values.clamp(-limit, limit))
 
-    def levels(self) -> Tensor:
+    def nearest_levels(self) -> Tensor:
         """The nearest level of each group's table; gradients reach the tables."""
         tables = self.int8_tables()
         with torch.no_grad():
@@ -204,22 +307,44 @@ class TableWeight(TrainedWeight):
         lowest, highest = (tables[:, place, None].expand(shape) for place in (0, -1))
         return self._ungrouped(lowest), self._ungrouped(highest)
 
+    def neighbours(self) -> tuple[Tensor, Tensor]:
+        """See :meth:`TrainedWeight.neighbours`."""
+        tables = self.int8_tables().detach()
+        ratios = self._grouped(self.values / self.scale)
+        above = torch.searchsorted(tables[self.choices], ratios.contiguous(), right=True)
+        above = above.clamp_(1, tables.shape[1] - 1)
+        flat = self.choices[:, None] * tables.shape[1] + above
+        numbers = tables.reshape(-1)
+        return self._ungrouped(numbers[flat - 1]), self._ungrouped(numbers[flat])
+
+    def can_be_fixed(self) -> None:
+        """See :meth:`TrainedWeight.can_be_fixed`; tables are fixed from now on, too."""
+        super().can_be_fixed()
+        self.tables.requires_grad_(False)
+
     def refresh(self) -> None:
         """Let each group take the table of least error."""
+        # A group of which some weights are fixed has its table.
+        if len(self.tables) == 1 or self.fixed is not None:
+            return
         encoded = self.encoded()
-        tables = tables_of(encoded)
+        tables = tables_of(encoded) if self.stores_tables else self._int8()
         assert tables is not None
         rows = to_rows(encoded.levels, encoded.axis)
         self.choices.copy_(_choices(rows, tables, self.group_size))
 
+    def _int8(self) -> TableArray:
+        return self.int8_tables().detach().numpy().astype(np.int8)
+
     def _weight(self) -> Weight:
         weight = super()._weight()
-        tables = self.int8_tables().detach().numpy().astype(np.int8)
+        if not self.stores_tables:
+            return weight
         return Weight(
             weight.values,
             weight.axis,
             scale=weight.scale,
-            tables=tables,
+            tables=self._int8(),
             largest_level=weight.largest_level,
         )
 
@@ -248,6 +373,8 @@ class TableWeight(TrainedWeight):
 class OtherWeight(TrainedWeight):
     """Of any other codec: it encodes the float weight anew now and then."""
 
+    encodes_now_and_then = True
+
     def __init__(
         self, codec: Codec, values: FloatArray, first: Encoded, largest_level: int | None
     ) -> None:
@@ -258,13 +385,17 @@ class OtherWeight(TrainedWeight):
 
     held: Tensor
 
-    def levels(self) -> Tensor:
+    def nearest_levels(self) -> Tensor:
         """Those of the last time."""
         return self.held / self.scale
 
     def bounds(self) -> tuple[Tensor, Tensor]:
         """None: the codec looks at the float weight itself."""
         return torch.tensor(-torch.inf), torch.tensor(torch.inf)
+
+    def neighbours(self) -> tuple[Tensor, Tensor]:
+        """The level of the last time, twice."""
+        return self.levels(), self.levels()
 
     def refresh(self) -> None:
         """Encode the float weight."""
@@ -294,6 +425,9 @@ def trained_weight(
     """The form in which a weight of ``codec`` is trained; see :class:`TrainedWeight`."""
     if isinstance(codec, EvenlySpaced):
         return EvenWeight(codec, values, first, largest_level, codec.spacing)
+    if isinstance(codec, FixedLevels):
+        tables = codec.tables_within(largest_level)
+        return TableWeight(codec, values, first, largest_level, codec.weights_per_table, tables)
     if isinstance(codec, Grouped):
         return TableWeight(codec, values, first, largest_level, codec.group_size)
     if isinstance(codec, Codebook):

@@ -17,10 +17,12 @@ _STORAGE = {
     "native": "evenly spaced levels",
     "codebook": "levels fitted to the layer",
     "grouped": "levels fitted to groups of weights",
+    "powers": "zero and powers of two",
     "rice": "evenly spaced levels, frequent ones in short codes",
     "tiered": "frequent tokens in more bits than the rest",
     "sparse": "most weights zero and not stored",
     "ternary": "three levels: −1, 0, 1",
+    "binary": "signs alone",
     "blocks": "a scale for each block of weights",
 }
 

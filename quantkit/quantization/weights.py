@@ -116,7 +116,7 @@ class WeightStore:
         transposed = (codec, 1 - axis, values.shape[::-1], largest, content)
         if key not in self._encoded:
             if values.ndim == 2 and transposed in self._encoded:
-                self._encoded[key] = _transposed(self._encoded[transposed])
+                self._encoded[key] = transposed_encoding(self._encoded[transposed])
             elif self.dry:
                 self._encoded[key] = _random(codec, values.shape, axis, content)
             else:
@@ -380,7 +380,8 @@ def _require_within(encoded: Encoded, codec: Codec, largest: int | None) -> None
         )
 
 
-def _transposed(encoded: Encoded) -> Encoded:
+def transposed_encoding(encoded: Encoded) -> Encoded:
+    """The same levels for a layer that reads the weight transposed; nothing packed."""
     return Encoded(encoded.levels.T, encoded.scale, 1 - encoded.axis, ())
 
 

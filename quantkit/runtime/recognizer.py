@@ -1,4 +1,4 @@
-"""CTC models: clips in, per-frame label log-probabilities out."""
+"""CTC and ASG models: clips in, per-frame label log-probabilities out."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from quantkit.runtime.long_clips import LongClips
 from quantkit.runtime.padding import padded_batch, runs_of
 from quantkit.runtime.session import create_session
 from quantkit.runtime.speech_model import Output, SpeechModel, require_rows, run_session
+from quantkit.text.asg import asg_alignment, asg_loss
 from quantkit.text.ctc import ctc_loss
 from quantkit.text.ctc_alignment import ctc_alignment
 from quantkit.text.decoders import Decoder, decoder_for
@@ -29,7 +30,7 @@ from quantkit.text.words import Word, words_of_labels
 
 
 class Recognizer(SpeechModel):
-    """A CTC artifact that is ready to run.
+    """A CTC or ASG artifact that is ready to run.
 
     ::
 
@@ -110,16 +111,21 @@ class Recognizer(SpeechModel):
         """
         if not self.decoding.words:
             return ()
-        found = self._decoder.labels_of(output)
-        spans = ctc_alignment(output, found, self.labels.blank)
+        found, asg = self._decoder.labels_of(output), self.labels.asg
+        if asg is None:
+            spans = ctc_alignment(output, found, self.labels.blank)
+        else:
+            spans = asg_alignment(output, found, asg.matrix)
         if spans is None:
             return ()
+        letters = [[label] for label in found] if asg is None else asg.letters(found)
         frame = seconds / len(output)
         return words_of_labels(
             self.labels,
             (
-                (label, span.first * frame, span.end * frame, span.log_prob)
-                for label, span in zip(found, spans, strict=True)
+                (letter, span.first * frame, span.end * frame, span.log_prob)
+                for written, span in zip(letters, spans, strict=True)
+                for letter in written
             ),
         )
 
@@ -131,11 +137,15 @@ class Recognizer(SpeechModel):
         return "" if np.isfinite(output).all() else "numbers that are not finite"
 
     def loss(self, output: Output, reference: str) -> float | None:
-        """CTC loss; None where the alphabet does not cover ``reference``, whatever its case."""
+        """Of the model's criterion; None where the alphabet does not cover ``reference``, whatever
+        its case."""
         text = normalized(reference, self.labels)
         if not self.labels.covers(text):
             return None
-        return ctc_loss(output, self.labels.encode(text), self.labels.blank)
+        target = self.labels.encode(text)
+        if self.labels.asg is not None:
+            return asg_loss(output, target, self.labels.asg.matrix)
+        return ctc_loss(output, target, self.labels.blank)
 
     @property
     def _decoder(self) -> Decoder:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from quantkit.errors import InputError, ModelError
 from quantkit.plugins import Plugin, PluginGroup
+from quantkit.tasks.asg import AsgTask
 from quantkit.tasks.base import Task
 from quantkit.tasks.classification import ClassificationTask
 from quantkit.tasks.ctc import CtcTask
@@ -38,6 +39,7 @@ _tasks: dict[str, Task] = {
         MoonshineTask(),
         StreamingCtcTask(),
         StreamingTransducerTask(),
+        AsgTask(),
     )
 }
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 #: Text from log-probabilities of labels for each frame.
 CTC = "ctc"
+#: Text from scores of labels for each frame and of transitions between them.
+ASG = "asg"
 #: One of some classes for each clip.
 CLASSIFICATION = "classification"
 #: Text from tokens that a decoder writes one after the other.

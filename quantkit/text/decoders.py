@@ -11,6 +11,8 @@ import numpy as np
 
 from quantkit.arrays import FloatArray
 from quantkit.errors import InputError, MissingDependencyError
+from quantkit.text.asg import best_path
+from quantkit.text.asg_beam import asg_beam_search
 from quantkit.text.decoding import DEFAULT_WIDTH, Decoding
 from quantkit.text.flashlight_search import collapsed, flashlight, free_search, spaced
 from quantkit.text.labels import Labels
@@ -105,10 +107,15 @@ def decoder_for(labels: Labels, decoding: Decoding) -> Decoder:
 def greedy_decoder(labels: Labels) -> Decoder:
     """Best label of every frame, repeats collapsed, blanks removed (Graves et al., 2006).
 
+    Where labels have transitions instead of a blank, the best path through all frames.
+
     >>> decode = greedy_decoder(Labels(("_", "a", "b")))
     >>> decode(np.log(np.array([[0.1, 0.8, 0.1], [0.1, 0.8, 0.1], [0.2, 0.1, 0.7]])))
     'ab'
     """
+    if labels.asg is not None:
+        transitions = labels.asg.matrix
+        return Decoder(labels, lambda rows: collapsed(best_path(rows, transitions), labels.blank))
     return Decoder(labels, lambda rows: collapsed(rows.argmax(axis=1).tolist(), labels.blank))
 
 
@@ -123,6 +130,9 @@ def beam_decoder(
 
     It uses flashlight-text if that is installed. Otherwise, as on Python 3.13, for which there is
     no wheel, :mod:`quantkit.text.prefix_beam` finds the same text without a language model.
+
+    Labels with transitions instead of a blank take no language model; see
+    :mod:`quantkit.text.asg_beam`.
 
     With a language model (ARPA, :mod:`quantkit.text.language_model`) the score of a text is
     ``log P(text | audio) + lm_weight * log P(text) + word_score * words``. A model over labels
@@ -141,6 +151,10 @@ def beam_decoder(
             not installed.
     """
     _check_width(width)
+    if labels.asg is not None:
+        if language_model is not None:
+            raise InputError("a model trained with ASG takes no language model; decode without it")
+        return Decoder(labels, asg_beam_search(labels.asg.matrix, width))
     if language_model is not None:
         flashlight()  # checked before the file, because it must be installed first
         search = language_model_decoder(labels, language_model, width, lm_weight, word_score)
@@ -165,6 +179,8 @@ def ctcdecode_decoder(
         MissingDependencyError: ctcdecode, or PyTorch, which it needs, is not installed.
     """
     _check_width(width)
+    if labels.asg is not None:
+        raise InputError("ctcdecode is for CTC, and the model was trained with ASG; use beam")
     try:
         library = importlib.import_module("ctcdecode")
         torch = importlib.import_module("torch")

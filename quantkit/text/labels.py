@@ -1,24 +1,35 @@
-"""The output alphabet of a CTC model."""
+"""The output alphabet of a model that gives labels for each frame."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from quantkit.errors import FormatError, InputError
 from quantkit.json_fields import Fields, has_lone_surrogate, parse_json
+from quantkit.text.asg import Asg
 from quantkit.text.byte_labels import holds_bytes, with_bytes_read
 from quantkit.text.cutter import Cutter
 from quantkit.text.segmentation import Segmentation
+
+#: Index of the blank of an alphabet without one.
+NO_BLANK = -1
 
 
 @dataclass(frozen=True)
 class Labels:
     """The tokens of a CTC model in output order, one of them the blank.
+
+    A model that was trained with the auto segmentation criterion (:mod:`quantkit.text.asg`) has no
+    blank, and symbols for letters that repeat:
+
+    >>> letters = Labels.english().without_blank()
+    >>> letters.decode(letters.encode("all")), [letters.tokens[i] for i in letters.encode("all")]
+    ('all', [' ', 'a', 'l', '<1>', ' '])
 
     >>> labels = Labels.english()
     >>> labels.decode(labels.encode("it's on"))
@@ -33,12 +44,14 @@ class Labels:
     Args:
         tokens: one string per output channel, as it is printed; the blank's is never. ``<0xE9>``
             stands for a byte of UTF-8.
-        blank: index of the CTC blank in ``tokens``.
+        blank: index of the CTC blank in ``tokens``; :data:`NO_BLANK` where ``asg`` is given.
         separator: between tokens in text: ``""`` for letters and pieces, ``" "`` for phonemes.
         silent: indices of further tokens that are never printed, such as ``<unk>``.
         segmentation: how a text is cut into tokens of several characters; None: the longest first.
         alike: whether several tokens may be printed alike, as pieces of several languages are; a
             text is written with the first of them.
+        asg: repetition symbols, which are silent, and transitions; None for CTC. Where a space is
+            among the tokens, silence before and behind a text is written as one.
     """
 
     tokens: tuple[str, ...]
@@ -47,9 +60,14 @@ class Labels:
     silent: tuple[int, ...] = ()
     segmentation: Segmentation | None = None
     alike: bool = False
+    asg: Asg | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.blank < len(self.tokens):
+        if self.asg is not None:
+            self.asg.checked(len(self.tokens))
+            if self.blank != NO_BLANK or not set(self.asg.repeats) <= set(self.silent):
+                raise InputError("labels of ASG have no blank, and repetition symbols are silent")
+        elif not 0 <= self.blank < len(self.tokens):
             raise InputError(f"blank index {self.blank} is outside the {len(self.tokens)} labels")
         if not all(0 <= index < len(self.tokens) for index in self.silent):
             raise InputError(f"silent labels {self.silent} are not all below {len(self.tokens)}")
@@ -83,6 +101,28 @@ class Labels:
         if not units:
             raise InputError("no label can be learnt from empty transcripts")
         return cls(("<blank>", *sorted(units)), separator=separator)
+
+    def without_blank(self, repeats: int = 2) -> Labels:
+        """The same alphabet for ASG: without the blank, with symbols for ``repeats`` repeats.
+
+        All transitions are 0 nats.
+
+        Raises:
+            InputError: these labels have no blank.
+        """
+        if self.blank == NO_BLANK:
+            raise InputError("these labels have no blank already")
+        kept = [token for i, token in enumerate(self.tokens) if i != self.blank]
+        moved = tuple(i - (i > self.blank) for i in self.silent if i != self.blank)
+        symbols = tuple(range(len(kept), len(kept) + repeats))
+        count = len(kept) + repeats
+        return replace(
+            self,
+            tokens=(*kept, *(f"<{number}>" for number in range(1, repeats + 1))),
+            blank=NO_BLANK,
+            silent=(*moved, *symbols),
+            asg=Asg(symbols, ((0.0,) * count,) * count),
+        )
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -124,7 +164,16 @@ class Labels:
             units = text.split(self.separator) if self.separator else text
             odd = next((unit for unit in units if self._cut(unit) is None), text)
             raise InputError(f"{odd!r} in {text!r} is not one of the labels")
-        return found
+        if self.asg is None:
+            return found
+        silence = self.written.get(" ")
+        if silence is not None:
+            # Spaces are silence, which is no longer for being written twice.
+            padded = [silence, *found, silence]
+            before = [NO_BLANK, *padded]
+            pairs = zip(before, padded, strict=False)
+            found = [each for last, each in pairs if each != silence or last != silence]
+        return self.asg.packed(found)
 
     def covers(self, text: str) -> bool:
         """Whether these tokens can write ``text``."""
@@ -132,16 +181,18 @@ class Labels:
 
     def decode(self, indices: Sequence[int]) -> str:
         """Text of token indices that are already collapsed (no blanks, no CTC repeats)."""
+        if self.asg is not None:
+            indices = self.asg.unpacked(indices)
         text = self.separator.join(self.tokens[i] for i in indices if i not in self.silent)
         if self._holds_bytes:
             text = with_bytes_read(text)
-        return text.strip(" ") if self._cut.edge else text
+        return text.strip(" ") if self._cut.edge or self.asg is not None else text
 
     def to_json(self) -> str:
         """The JSON stored in an artifact's ``quantkit.labels`` metadata."""
         content: dict[str, Any] = {
             "tokens": list(self.tokens),
-            "blank": self.blank,
+            "blank": None if self.blank == NO_BLANK else self.blank,
             "separator": self.separator,
         }
         if self.silent:
@@ -150,6 +201,8 @@ class Labels:
             content["segmentation"] = self.segmentation.to_json()
         if self.alike:
             content["alike"] = True
+        if self.asg is not None:
+            content["asg"] = self.asg.to_json()
         return json.dumps(content, ensure_ascii=False)
 
     @classmethod
@@ -161,15 +214,16 @@ class Labels:
         """
         where = "the labels"
         content = Fields(parse_json(text, where), where)
-        cut = content.has("segmentation")
+        cut, asg = content.has("segmentation"), content.has("asg")
         try:
             return cls(
                 content.texts("tokens"),
-                content.whole("blank"),
+                content.whole("blank") if content.has("blank") or not asg else NO_BLANK,
                 content.text("separator", default=""),
                 content.wholes("silent") if content.has("silent") else (),
                 Segmentation.from_fields(content.child("segmentation")) if cut else None,
                 content.flag("alike", default=False),
+                Asg.from_fields(content.child("asg")) if asg else None,
             )
         except FormatError:
             raise

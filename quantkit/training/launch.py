@@ -86,7 +86,7 @@ def prepare_run(
     from quantkit.models.checkpoint import load_wav2letter
     from quantkit.training.setup import prepare_trainer
 
-    model = load_wav2letter(start_from).model if start_from else None
+    start = load_wav2letter(start_from) if start_from else None
     trainer = prepare_trainer(
         recipe,
         folder,
@@ -96,6 +96,6 @@ def prepare_run(
         on_decoding=on_decoding,
         on_skipped=on_skipped,
     )
-    if model is not None:
-        trainer.warm_start(model)
+    if start is not None:
+        trainer.warm_start(start.model, start.labels)
     return trainer

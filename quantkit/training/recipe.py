@@ -17,7 +17,7 @@ from quantkit.json_dataclass import build, build_list
 from quantkit.json_fields import Range
 from quantkit.models.checkpoint import LARGEST_SIZE
 from quantkit.models.wav2letter import Wav2LetterConfig
-from quantkit.tasks.names import CLASSIFICATION, CTC
+from quantkit.tasks.names import ASG, CLASSIFICATION, CTC
 
 OptimizerName = Literal["adam", "adamw", "sgd"]
 ScheduleName = Literal["one-cycle", "plateau", "constant"]
@@ -27,6 +27,8 @@ Alphabet = Literal["english", "hw4p2", "letters", "phonemes"]
 
 #: What a recipe may train: a Wav2Letter with CTC, or a classifier of short clips.
 TASKS = (CTC, CLASSIFICATION)
+#: What a Wav2Letter may be trained by.
+CRITERIA = (CTC, ASG)
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,9 @@ class Recipe:
         model: its number of labels is set by the alphabet.
         alphabet: ``english``, ``hw4p2``, or derived from the training transcripts: single
             ``letters``, or ``phonemes`` with spaces between.
+        criterion: ``ctc``; or ``asg``, the auto segmentation criterion of Wav2Letter, for which the
+            alphabet has no blank; see :mod:`quantkit.training.criteria`.
+        repeats: repetition symbols of the alphabet for ``asg``.
         steps: optimizer steps.
         batch_seconds: longest padded duration of a batch; ``batch_clips`` limits its clips.
         freeze_norm_from: share of the steps after which the statistics of batch norm are frozen;
@@ -149,6 +154,8 @@ class Recipe:
     sources: tuple[Source, ...]
     stages: tuple[Stage, ...]
     alphabet: Alphabet = "english"
+    criterion: str = CTC
+    repeats: int = 2
     optimizer: OptimizerSettings = OptimizerSettings()
     augment: AugmentSettings = AugmentSettings()
     steps: int = 10_000
@@ -279,6 +286,7 @@ RANGES: dict[type, dict[str, Range]] = {
         "validate_every": _POSITIVE_COUNT,
         "average_decay": Range(0, 1, below=True),
         "validation_clips": _POSITIVE_COUNT,
+        "repeats": Range(0, 8),
         # The range that both torch's and NumPy's generators accept.
         "seed": Range(0, 2**63 - 1),
     },
@@ -311,6 +319,10 @@ def _recipe_from(content: dict[str, Any], where: str) -> Recipe:
 
 def _check(recipe: Recipe, where: str) -> None:
     """Checks across several tables."""
+    if recipe.criterion not in CRITERIA:
+        raise InputError(
+            f"{where}: criterion must be one of {', '.join(CRITERIA)}, not {recipe.criterion!r}"
+        )
     check_noise(recipe.augment.loudest_noise, recipe.augment.quietest_noise, where)
     names = [s.name for s in recipe.sources]
     if not names or not recipe.stages:

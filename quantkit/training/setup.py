@@ -13,6 +13,7 @@ from quantkit.audio.frontend import Frontend
 from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.errors import CorpusError, InputError
 from quantkit.models.wav2letter import Wav2Letter
+from quantkit.tasks.names import ASG
 from quantkit.text.labels import Labels
 from quantkit.training.clips import ClipPreparer
 from quantkit.training.mixture import Mixture, open_source
@@ -69,6 +70,8 @@ def prepare_trainer(
     validation: dict[str, Corpus] = {}
     places = {s.name: source_folder(s, root, folders or {}) for s in recipe.sources}
     labels = _alphabet(recipe.alphabet, places)
+    if recipe.criterion == ASG:
+        labels = labels.without_blank(recipe.repeats)
     recipe = replace(recipe, model=replace(recipe.model, labels=len(labels)))
     for source in recipe.sources:
         place = places[source.name]

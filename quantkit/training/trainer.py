@@ -1,4 +1,4 @@
-"""Training of Wav2Letter with CTC; the weights or their moving average are kept."""
+"""Training of Wav2Letter with CTC or ASG; the weights or their moving average are kept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import ctc_loss
 
 from quantkit.audio.frontend import Frontend
 from quantkit.audio.utterance import Corpus
@@ -23,6 +22,7 @@ from quantkit.text.labels import Labels
 from quantkit.training.averaging import WeightAverage
 from quantkit.training.batching import Batch, bucket
 from quantkit.training.clips import ClipPreparer
+from quantkit.training.criteria import criterion_of
 from quantkit.training.loop import TrainingLoop
 from quantkit.training.mixture import Clip, Mixture, seconds_of
 from quantkit.training.recipe import Recipe
@@ -61,7 +61,9 @@ class Trainer(TrainingLoop[Wav2Letter, list[Clip], Batch]):
             raise InputError(
                 f"the recipe's model has {recipe.model.labels} labels, the alphabet {len(labels)}"
             )
-        super().__init__(recipe, partial(Wav2Letter, recipe.model), folder, device)
+        self._criterion = criterion_of(labels)
+        make_model = partial(self._criterion.make_model, recipe.model)
+        super().__init__(recipe, make_model, folder, device)
         self.recipe = recipe
         self.labels = labels
         self._average = self._new_average()
@@ -69,13 +71,16 @@ class Trainer(TrainingLoop[Wav2Letter, list[Clip], Batch]):
         self._validation = validation
         self._preparer = preparer
 
-    def warm_start(self, model: Wav2Letter) -> None:
+    def warm_start(self, model: Wav2Letter, labels: Labels | None = None) -> None:
         """Start from the weights of another model of the same size.
+
+        Args:
+            labels: of that model, which may hold transitions.
 
         Raises:
             CheckpointError: it is of another size.
         """
-        self._load_weights(model)
+        self._load_weights(self._criterion.begun(model, labels))
         self._average = self._new_average()
 
     def _new_average(self) -> WeightAverage[Wav2Letter] | None:
@@ -120,26 +125,21 @@ class Trainer(TrainingLoop[Wav2Letter, list[Clip], Batch]):
                     module.eval()
 
     def _loss(self, batch: Batch) -> Tensor:
-        """CTC loss per label of the targets."""
+        """Loss of the criterion per label of the targets."""
         batch = batch.to(self.device)
         with self._autocast():
             log_probs, lengths = self.model(batch.features, batch.lengths)
-        total: Tensor = ctc_loss(
-            log_probs.transpose(0, 1),
-            batch.targets,
-            lengths,
-            batch.target_lengths,
-            blank=self.labels.blank,
-            reduction="sum",
-            zero_infinity=True,
+        total = self._criterion.total(
+            self.model, log_probs, lengths, batch.targets, batch.target_lengths
         )
         return total / max(1, int(batch.target_lengths.sum()))
 
     def _score(self) -> tuple[ValidationScore, float, dict[str, object]]:
+        model, labels = self._criterion.trained(self._kept)
         score = validate(
-            self._kept,
+            model,
             self._validation,
-            self.labels,
+            labels,
             self._preparer,
             self.device,
             self._autocast_type,
@@ -148,10 +148,11 @@ class Trainer(TrainingLoop[Wav2Letter, list[Clip], Batch]):
         return score, score.mean, {"cer": score.mean, **by_source}
 
     def _keep_best(self, figures: Mapping[str, object]) -> None:
+        model, labels = self._criterion.trained(self._kept)
         save_wav2letter(
             self.folder / BEST_NAME,
-            self._kept,
-            self.labels,
+            model,
+            labels,
             self._preparer.frontend,
             {
                 "recipe": asdict(self.recipe),

@@ -11,6 +11,7 @@ import torch
 from quantkit.audio.utterance import Corpus
 from quantkit.errors import CorpusError
 from quantkit.models.wav2letter import Wav2Letter
+from quantkit.text.decoders import greedy_decoder
 from quantkit.text.labels import Labels
 from quantkit.training.clips import ClipPreparer
 
@@ -52,6 +53,7 @@ def validate(
         CorpusError: a corpus has no character to recognise.
     """
     model.eval()
+    decode = greedy_decoder(labels)
     scores: dict[str, float] = {}
     for name, corpus in corpora.items():
         errors = characters = 0
@@ -71,10 +73,9 @@ def validate(
             ):
                 log_probs, lengths = model(batch.features.to(device), batch.lengths.to(device))
             targets = batch.targets.split(batch.target_lengths.tolist())
-            best = log_probs.argmax(dim=-1).cpu()
-            for path, length, target in zip(best, lengths.tolist(), targets, strict=True):
-                collapsed = torch.unique_consecutive(path[:length]).tolist()
-                hypothesis = labels.decode([i for i in collapsed if i != labels.blank])
+            every = log_probs.float().cpu().numpy()
+            for rows, length, target in zip(every, lengths.tolist(), targets, strict=True):
+                hypothesis = labels.decode(decode.labels_of(rows[:length]))
                 reference = labels.decode(target.tolist())
                 errors += Levenshtein.distance(reference, hypothesis) - len(reference)
         if not characters:

@@ -16,6 +16,8 @@ TEXTS = [
     "codebook:4,scope=channel",
     "grouped:3,group_size=24,table_bits=2",
     "sparse:5,keep=10",
+    "powers:3",
+    "binary,group_size=64",
 ]
 
 
@@ -33,7 +35,7 @@ def test_options_reach_the_codec():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_codec_refuses_options_that_it_does_not_know(name):
-    width = "" if name in ("float32", "float16", "int16", "int8", "ternary") else ":4"
+    width = "" if name in ("float32", "float16", "int16", "int8", "ternary", "binary") else ":4"
     with pytest.raises(InputError, match="has no option 'colour'"):
         CodecChoice.parse(f"{name}{width},colour=red")
 
@@ -50,6 +52,8 @@ def test_every_codec_refuses_options_that_it_does_not_know(name):
         ("codebook:3,scope", "is not option=value"),
         ("grouped:3,group_size=many", "group_size must be a whole number, not 'many'"),
         ("sparse:4,keep=2.5", "keep must be a whole number, not '2.5'"),
+        ("powers:5", "2 to 4 bits"),
+        ("binary:2", "binary always has 1 bits"),
         ("int8:4", "int8 always has 8 bits"),
         ("wavelet:3", "unknown codec 'wavelet'"),
     ],

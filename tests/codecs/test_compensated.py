@@ -25,6 +25,7 @@ EACH_CHANNEL = [
     "native:2",
     "native:4",
     "ternary",
+    "binary",
     "codebook:3,scope=channel",
     "sparse:3,keep=40",
     "blocks:2,block_size=16",
@@ -39,6 +40,8 @@ SHARED_TABLES = [
     "grouped:2",
     "grouped:3,group_size=40",
     "grouped:4,table_bits=2",
+    "powers:3",
+    "binary,group_size=40",
 ]
 CODECS = EACH_CHANNEL + SHARED_TABLES
 

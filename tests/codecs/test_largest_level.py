@@ -14,6 +14,9 @@ LIMIT = 64
 CODECS = [
     "int8",
     "ternary",
+    "binary",
+    "binary,group_size=24",
+    *(f"powers:{bits}" for bits in (2, 3, 4)),
     *(f"bitplane:{bits}" for bits in range(1, 9)),
     *(f"bitplane:{bits},grid=midrise" for bits in (4, 7)),
     *(f"native:{bits}" for bits in (2, 4)),

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 import quantkit
+from quantkit.audio.corpora import open_corpus
 from quantkit.errors import CheckpointError, InputError
 from quantkit.finetuning.settings import FinetuneSettings
 from quantkit.graph.artifact import save_model
+from quantkit.quantization.prepared import PreparedModel
+from quantkit.sensitivity.model_divergence import model_divergence
 from tests.small_model import masked_convolutions
 
 
@@ -106,3 +111,43 @@ def test_transcripts_are_learned_where_there_are_some(
             on_step=lambda step, seen=seen: seen.append(step.loss),
         )
     assert losses[True][0] > losses[False][0] + 0.5
+
+
+@pytest.mark.slow
+def test_an_incremental_run_ends_on_the_levels_and_goes_on_after_an_interruption(
+    float32: Path, recordings: Path, tmp_path: Path
+) -> None:
+    powers = quantkit.QuantizeSettings(
+        compute="static", codec=quantkit.CodecChoice.parse("powers:3")
+    )
+    output = tmp_path / "tuned.onnx"
+    steps = FinetuneSettings(minutes=5, steps=4, precision="float32", schedule="incremental")
+    quantkit.finetune(float32, output, powers, recordings, settings=steps)
+    longer = replace(steps, steps=60)
+    made = quantkit.finetune(float32, output, powers, recordings, settings=longer, resume=True)
+    assert made.divergence <= made.divergence_before
+    # What was fixed is not undone by a longer run, and nothing is open at its end.
+    state = torch.load(tmp_path / "tuned.finetune" / "last.pt", weights_only=True)
+    fixed = [values for name, values in state["student"].items() if name.endswith(".fixed")]
+    assert len(fixed) == len(made.plan.layers)
+    assert all(bool(values.all()) for values in fixed)
+    other = replace(longer, schedule="together")
+    with pytest.raises(CheckpointError, match="another model, plan or audio"):
+        quantkit.finetune(float32, output, powers, recordings, settings=other, resume=True)
+
+
+@pytest.mark.slow
+def test_a_codec_that_encodes_now_and_then_stores_its_best_and_not_its_last(
+    float32: Path, recordings: Path, tmp_path: Path
+) -> None:
+    sparse = quantkit.QuantizeSettings(
+        compute="float32", codec=quantkit.CodecChoice.parse("sparse:3,keep=50")
+    )
+    # So fast that the last model is far worse than others before it.
+    wild = FinetuneSettings(minutes=5, steps=4, learning_rate=30.0, precision="float32")
+    output = tmp_path / "tuned.onnx"
+    made = quantkit.finetune(float32, output, sparse, recordings, settings=wild)
+    history = json.loads((tmp_path / "tuned.finetune" / "history.json").read_text())
+    assert history[-1]["divergence"] > 2 * made.divergence
+    heard = PreparedModel.of(float32).feeds(open_corpus(recordings))
+    assert model_divergence(float32, output, heard).mean < 1.5 * made.divergence

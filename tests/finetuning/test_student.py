@@ -78,7 +78,8 @@ CASES = [
     ("static", "int8", ()),
     ("static", "bitplane:2", ()),
     ("static", "ternary", ()),
-    ("static", "bitplane:1", ()),
+    ("static", "powers:3", ()),
+    ("static", "binary,group_size=8", ()),
     ("static", "grouped:2", ()),
     ("static", "codebook:3,scope=channel", ()),
     ("dynamic", "grouped:3", ()),
@@ -122,7 +123,7 @@ def test_the_finished_file_computes_what_was_trained(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("codec", ["bitplane:2", "ternary", "grouped:2", "codebook:2"])
+@pytest.mark.parametrize("codec", ["bitplane:2", "grouped:2", "codebook:2", "powers:3"])
 def test_the_integers_in_the_file_are_those_that_were_trained(
     source: Path, clips: list[Clip], tmp_path: Path, codec: str
 ) -> None:

@@ -21,6 +21,7 @@ TABLES = [
     "grouped:1",
     "grouped:3,group_size=8,table_bits=2",
 ]
+FIXED = ["powers:2", "powers:3", "powers:4", "binary", "binary,group_size=8"]
 OTHERS = ["sparse:3,keep=50", "float16", "tiered:2,tiers=4x6"]
 
 
@@ -57,7 +58,7 @@ def _train(weight: TrainedWeight, steps: int = 30) -> None:
     weight.refresh()
 
 
-@pytest.mark.parametrize("codec", EVEN + TABLES + OTHERS)
+@pytest.mark.parametrize("codec", EVEN + TABLES + FIXED + OTHERS)
 def test_training_begins_with_what_post_training_quantization_stored(codec: str) -> None:
     weight, first = _made(codec)
     begun = weight().detach().numpy()
@@ -65,7 +66,7 @@ def test_training_begins_with_what_post_training_quantization_stored(codec: str)
 
 
 @pytest.mark.parametrize("axis", [0, 1])
-@pytest.mark.parametrize("codec", EVEN + TABLES + OTHERS)
+@pytest.mark.parametrize("codec", EVEN + TABLES + FIXED + OTHERS)
 def test_what_was_trained_is_what_is_stored_to_the_bit(codec: str, axis: int) -> None:
     if axis == 1 and codec.startswith("tiered"):
         pytest.skip("tiers are of rows")
@@ -73,7 +74,7 @@ def test_what_was_trained_is_what_is_stored_to_the_bit(codec: str, axis: int) ->
     _train(weight)
     encoded = weight.encoded()
     scale = weight.scale.detach().numpy()[:, 0]
-    if codec in EVEN + TABLES:
+    if codec in EVEN + TABLES + FIXED:
         np.testing.assert_array_equal(encoded.scale, scale)
         trained = weight.levels().detach().numpy()
         np.testing.assert_array_equal(to_rows(encoded.levels, encoded.axis), trained)
@@ -81,7 +82,7 @@ def test_what_was_trained_is_what_is_stored_to_the_bit(codec: str, axis: int) ->
     assert not np.array_equal(encoded.levels, first.levels)
 
 
-@pytest.mark.parametrize("codec", ["bitplane:2", "ternary", "grouped:2", "codebook:2"])
+@pytest.mark.parametrize("codec", ["bitplane:2", "ternary", "grouped:2", "codebook:2", "powers:3"])
 def test_training_reduces_the_loss(codec: str) -> None:
     weight, _ = _made(codec)
     target = torch.from_numpy(np.random.default_rng(2).standard_normal(weight.steps.shape)).float()
@@ -108,3 +109,69 @@ def test_the_scales_gradient_is_that_of_learned_step_sizes() -> None:
     torch.testing.assert_close(
         weight.scale_growth.grad, wanted * weight.first_scale, rtol=1e-4, atol=1e-4
     )
+
+
+@pytest.mark.parametrize("codec", ["bitplane:2", "powers:3", "binary", "grouped:2", "codebook:2"])
+def test_fixed_integers_stay_what_they_are_while_the_rest_is_trained(codec: str) -> None:
+    weight, _ = _made(codec)
+    weight.return_to_float()
+    weight.can_be_fixed()
+    weight.form = "as it is"
+    held: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for share in (0.5, 0.75, 1.0):
+        weight.fix(share)
+        assert weight.fixed is not None
+        assert int(weight.fixed.sum()) == round(share * weight.fixed.numel())
+        for mask, levels in held:
+            assert torch.equal(weight.levels()[mask], levels)
+        fixed = weight.fixed.clone()
+        held.append((fixed, weight.levels()[fixed].clone()))
+        _train(weight, 10)
+    encoded = weight.encoded()
+    trained = weight.levels().detach().numpy()
+    np.testing.assert_array_equal(to_rows(encoded.levels, encoded.axis), trained)
+    np.testing.assert_allclose(_stored(weight), weight().detach().numpy(), rtol=1e-6)
+
+
+def test_large_weights_are_fixed_first_and_the_others_are_floats_meanwhile() -> None:
+    weight, _ = _made("powers:3")
+    weight.return_to_float()
+    weight.can_be_fixed()
+    weight.form = "as it is"
+    weight.fix(0.5)
+    assert weight.fixed is not None
+    magnitudes = weight.steps.detach().abs()
+    assert magnitudes[weight.fixed].min() >= magnitudes[~weight.fixed].max()
+    made = weight().detach()
+    torch.testing.assert_close(made[~weight.fixed], weight.values.detach()[~weight.fixed])
+    levels = weight.levels() * weight.scale
+    torch.testing.assert_close(made[weight.fixed], levels.detach()[weight.fixed])
+
+
+@pytest.mark.parametrize("codec", ["binary", "bitplane:2", "codebook:2", "powers:3"])
+def test_clipped_weights_lie_between_the_outermost_levels(codec: str) -> None:
+    weight, _ = _made(codec)
+    with torch.no_grad():
+        weight.steps.mul_(3.0)
+    before = weight.levels().clone()
+    weight.clip()
+    ratios = (weight.values / weight.scale).detach()
+    lowest, highest = weight.bounds()
+    assert (ratios >= lowest - 1e-4).all()
+    assert (ratios <= highest + 1e-4).all()
+    assert torch.equal(weight.levels(), before)
+
+
+@pytest.mark.parametrize("codec", ["binary", "bitplane:3", "ternary", "codebook:2", "powers:3"])
+def test_drawn_levels_are_neighbours_and_the_weight_is_their_mean(codec: str) -> None:
+    weight, _ = _made(codec)
+    weight.clip()
+    weight.form, weight.generator = "drawn", torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        draws = torch.stack([weight() / weight.scale for _ in range(400)])
+        lower, upper = weight.neighbours()
+        near = (draws - lower).abs().minimum((draws - upper).abs())
+        assert near.max() < 1e-4 * max(1.0, float(upper.max()))
+        wanted = weight.values / weight.scale
+        error = (draws.mean(0) - wanted) / (upper - lower).clamp(min=1.0)
+        assert error.abs().max() < 5 * 0.5 / 400**0.5

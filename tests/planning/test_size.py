@@ -24,6 +24,8 @@ CODECS = [
     "grouped:2",
     pytest.param("grouped:3", marks=pytest.mark.slow),
     "ternary",
+    "powers:3",
+    "binary,group_size=16",
     "rice:2.6",
     "sparse:5,keep=10",
     "int8",

@@ -30,6 +30,8 @@ CODECS = [
     "grouped:2",
     *(pytest.param(f"grouped:{bits}", marks=pytest.mark.slow) for bits in (1, 3, 4)),
     "ternary",
+    "powers:3",
+    "binary,group_size=16",
     "rice:2.6",
     "sparse:4,keep=20",
 ]

@@ -39,6 +39,8 @@ def test_a_recipe_names_model_sources_and_curriculum(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
+        ('criterion = "mmi"\n' + _MINIMAL, "criterion must be one of ctc, asg, not 'mmi'"),
+        ("repeats = 9\n" + _MINIMAL, "repeats"),
         ("steps = [", "not TOML"),
         ("steps = " + "9" * 5000, "not TOML"),
         ("steps = " + "[" * 5000, "nested too deeply"),
@@ -110,3 +112,9 @@ def test_the_shipped_recipe_loads() -> None:
     assert held_out["speech_commands"].holdout == "speaker"
     assert held_out["speech_commands"].test_share > 0
     assert held_out["librispeech"].split == held_out["digits"].split == "train"
+
+
+def test_a_recipe_may_train_without_a_blank(tmp_path: Path) -> None:
+    recipe = load_recipe(_write(tmp_path, 'criterion = "asg"\nrepeats = 1\n' + _MINIMAL))
+    assert (recipe.criterion, recipe.repeats) == ("asg", 1)
+    assert load_recipe(_write(tmp_path, _MINIMAL)).criterion == "ctc"

@@ -227,3 +227,27 @@ def test_clips_that_become_noise_have_nothing_to_write(tone_corpus: Path, tmp_pa
     assert len(batch.lengths) == len(groups[0])
     assert not batch.target_lengths.any()
     assert torch.isfinite(trainer._loss(batch))
+
+
+@pytest.mark.slow
+def test_asg_learns_to_spell_and_its_transitions_stand_with_the_labels(
+    tone_corpus: Path, tmp_path: Path
+) -> None:
+    recipe = dataclasses.replace(_RECIPE, criterion="asg", steps=200, validate_every=100)
+    trainer = _trainer(recipe, tone_corpus, tmp_path)
+    seen: list[Progress] = []
+    best = trainer.run(seen.append)
+    assert best < 0.5
+    assert seen[-1].loss < 0.5 * seen[0].loss
+    checkpoint = load_wav2letter(tmp_path / "best")
+    assert checkpoint.labels.tokens == Labels.english().without_blank().tokens
+    assert np.abs(checkpoint.labels.asg.matrix).max() > 0.05
+    # It goes on with what it has learned.
+    longer = dataclasses.replace(recipe, steps=201)
+    again = _trainer(longer, tone_corpus, tmp_path)
+    assert again.resume()
+    other = _trainer(recipe, tone_corpus, tmp_path / "other")
+    other.warm_start(checkpoint.model, checkpoint.labels)
+    np.testing.assert_allclose(
+        other.model.state_dict()["transitions"], checkpoint.labels.asg.matrix
+    )

@@ -1,4 +1,4 @@
-"""Weights on signed powers of two (Miyashita et al., 2016, arXiv:1603.01025)."""
+"""Weights on signed squares, whose steps grow with the weight."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from quantkit.errors import InputError
 
 
 @dataclass(frozen=True)
-class PowersOfTwo:
-    """Each weight is its channel's scale times 0 or a signed power of two.
+class Squares:
+    """Each weight is its channel's scale times a signed square.
 
     Args:
         bits: 2 to 4.
     """
 
-    name: ClassVar[str] = "powers"
+    name: ClassVar[str] = "squares"
     opset: ClassVar[int] = 18
 
     bits: int
 
     def __post_init__(self) -> None:
         if not 2 <= self.bits <= 4:
-            raise InputError(f"powers has 2 to 4 bits, not {self.bits}")
+            raise InputError(f"squares has 2 to 4 bits, not {self.bits}")
 
     @property
     def levels(self) -> np.ndarray:
-        """The 2ᵇ levels, ascending: for 3 bits −8, −4, −2, −1, 0, 1, 2, 4."""
-        powers = 2 ** np.arange(1 << (self.bits - 1))
-        return np.concatenate([-powers[::-1], [0], powers[:-1]]).astype(np.int8)
+        """The 2ᵇ levels, ascending: for 3 bits −16, −9, −4, −1, 0, 1, 4, 9."""
+        roots = np.arange(-(1 << (self.bits - 1)), 1 << (self.bits - 1))
+        return (roots * np.abs(roots)).astype(np.int8)
 
     def parts(self, shape: Sequence[int], axis: int) -> tuple[Part, ...]:
         return self._planes(shape).parts()
@@ -56,7 +56,7 @@ class PowersOfTwo:
     ) -> str:
         planes = self._planes(shape)
         codes = builder.add("Cast", planes.unpack(names, builder), to=TensorProto.INT32)
-        table = builder.shared(f"powers{self.bits}", self.levels)
+        table = builder.shared(f"squares{self.bits}", self.levels)
         return reshaped(builder.add("Gather", table, codes), planes.capacity, shape, builder)
 
     def _planes(self, shape: Sequence[int]) -> Planes:
