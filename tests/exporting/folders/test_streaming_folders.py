@@ -27,6 +27,7 @@ from tests.exporting.folders.small_folders import (
     SHIFT,
     write_streaming_ctc,
     write_streaming_icefall,
+    write_streaming_nemo,
     write_streaming_nemo_ctc,
 )
 
@@ -37,6 +38,7 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "ctc": write_streaming_ctc,
     "ctc of one clip": lambda folder: write_streaming_ctc(folder, clips=1),
     "nemo ctc": write_streaming_nemo_ctc,
+    "nemo transducer": write_streaming_nemo,
 }
 
 
