@@ -182,9 +182,14 @@ def write_tiny(folder: Path) -> Path:
     names = [name.strip("<|>") for name in STEERING[2:]]
     first = TEXT_TOKENS + 2
     last = TOKENS - 1_501
+    model = tiny_whisper(init_std=0.2)
+    with torch.no_grad():
+        # Texts of random weights would be as long as they may be.
+        ending = model.model.decoder.embed_tokens.weight[TEXT_TOKENS].mul_(3)
+        model.model.decoder.layer_norm.bias.copy_(1.5 * ending)
     write_graphs(
         folder,
-        tiny_whisper(init_std=0.2),
+        model,
         "tiny",
         {
             "sot_sequence": listed([TEXT_TOKENS + 1, first, last - 5]),

@@ -5,9 +5,10 @@ Stored as text, because it must not import quantkit: it needs only ONNX Runtime 
 
 from __future__ import annotations
 
+from quantkit.bundles.several import STEPS
 from quantkit.runtime.load_memory import LoadMemory
 
-_SOURCE = '''\
+_HEAD = '''\
 """What does an audio file say?   python example.py clip.wav
 
 Reads WAV files of 16 bits. With the package soundfile, also FLAC, Ogg, MP3 and other WAV files.
@@ -50,24 +51,28 @@ def read(path):
     return samples.mean(axis=1), rate
 
 
-def best_labels(session, waveform, rate):
-    """The likeliest label of each frame. Memory does not grow with the length of a clip."""
-    for start in range(0, waveform.size, WINDOW * rate):
-        end = min(start + WINDOW * rate, waveform.size)
-        first = max(0, start - EDGE * rate)
-        part = waveform[first : end + EDGE * rate]
-        feed = {"waveform": part[np.newaxis], "lengths": np.array([part.size], "int64")}
-        log_probs, frames = session.run(["log_probs", "output_lengths"], feed)
-        cut = [round((at - first) / part.size * int(frames[0])) for at in (start, end)]
-        yield from log_probs[0, cut[0] : cut[1]].argmax(axis=1)
+'''
+
+_WRITTEN = '''\
+def written(labels, tokens):
+    """The text of tokens; those that are not printed are left out."""
+    silent = {labels["blank"], *labels.get("silent", [])}
+    text = labels["separator"].join(labels["tokens"][i] for i in tokens if i not in silent)
+    spelt = lambda run: bytes.fromhex(re.sub("<0x|>", "", run[0])).decode("utf-8", "replace")
+    return " ".join(re.sub("(?:<0x[0-9A-F]{2}>)+", spelt, text).split())
 
 
+'''
+
+_OPENED = '''\
 def opened(model):
     """A session. Weights that take much memory to unpack are kept unpacked for the next start."""
+    here, first = model.parent, model.parent / "model.onnx"
     new = here / f".unpacked-new-{os.getpid()}"
-    with model.open("rb") as file:
-        file.seek(-64, os.SEEK_END)  # its checksum
-        kept = here / f".unpacked-{file.read(16).decode('ascii')}-{ort.__version__}"
+    with first.open("rb") as file:
+        file.seek(-64, os.SEEK_END)  # the checksum of all graphs
+        kept = f".unpacked-{file.read(16).decode('ascii')}-{ort.__version__}"
+        kept = here / (kept if model == first else f"{kept}-{model.stem}")
         try:
             if UNPACK_ONCE and not kept.exists():
                 if fcntl:  # fails where another start unpacks
@@ -90,6 +95,24 @@ def opened(model):
         return ort.InferenceSession(str(model), providers=PROVIDERS)
 
 
+'''
+
+_CTC = '''\
+def best_labels(session, waveform, rate):
+    """The likeliest label of each frame. Memory does not grow with the length of a clip."""
+    for start in range(0, waveform.size, WINDOW * rate):
+        end = min(start + WINDOW * rate, waveform.size)
+        first = max(0, start - EDGE * rate)
+        part = waveform[first : end + EDGE * rate]
+        feed = {"waveform": part[np.newaxis], "lengths": np.array([part.size], "int64")}
+        log_probs, frames = session.run(["log_probs", "output_lengths"], feed)
+        cut = [round((at - first) / part.size * int(frames[0])) for at in (start, end)]
+        yield from log_probs[0, cut[0] : cut[1]].argmax(axis=1)
+
+
+'''
+
+_CTC_MAIN = """\
 if len(sys.argv) != 2:
     sys.exit(__doc__)
 here = Path(__file__).parent
@@ -102,25 +125,52 @@ if waveform.size < rate // 10:
     sys.exit(f"{sys.argv[1]}: is too short, of {waveform.size} samples")
 session = opened(here / "model.onnx")
 best = list(best_labels(session, waveform, rate))
-silent = {labels["blank"], *labels.get("silent", [])}
-kept = [i for i, last in zip(best, [-1, *best]) if i != last and i not in silent]
-text = labels["separator"].join(labels["tokens"][i] for i in kept)
-spelt = lambda run: bytes.fromhex(re.sub("<0x|>", "", run[0])).decode("utf-8", "replace")
+kept = [i for i, last in zip(best, [-1, *best]) if i != last]
 sys.stdout.reconfigure(errors="backslashreplace")
-print(*re.sub("(?:<0x[0-9A-F]{2}>)+", spelt, text).split())
+print(written(labels, kept))
+"""
+
+_MAIN = '''\
+def load(here):
+    """All that a text takes: sessions by role, labels, front end and how labels follow."""
+    say = lambda name: json.loads((here / name).read_text("utf-8"))
+    decoding = say("decoding.json")
+    sessions = {graph["role"]: opened(here / graph["file"]) for graph in decoding["graphs"]}
+    return sessions, say("labels.json"), say("frontend.json"), decoding
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    waveform, rate = read(sys.argv[1])
+    model = load(Path(__file__).parent)
+    if rate != model[2]["sample_rate"]:
+        sys.exit(f"{sys.argv[1]}: has {rate} Hz, and the model needs {model[2]['sample_rate']}")
+    if waveform.size < rate // 10:
+        sys.exit(f"{sys.argv[1]}: is too short, of {waveform.size} samples")
+    sys.stdout.reconfigure(errors="backslashreplace")
+    print(written(model[1], recognise(model, waveform)[0]))
+
+
+if __name__ == "__main__":
+    main()
 '''
 
 # Opening the file must take so much more than what stays of it, and so many bytes more.
 _WORTH_SHARE, _WORTH_BYTES = 1.5, 50_000_000
 
 
-def example_source(load: LoadMemory) -> str:
+def example_source(load: LoadMemory, kind: str = "") -> str:
     """The program for a model.
 
     Args:
+        kind: of several graphs, one of :data:`~quantkit.bundles.several.STEPS`; empty for CTC in
+            one graph.
         load: what opening it takes. Where that is much more than what stays, the program keeps what
             ONNX Runtime unpacked in a folder :data:`~quantkit.bundles.manifest.KEPT` beside it.
     """
     more = load.peak_bytes - load.resident_bytes
     worth = more > _WORTH_BYTES and load.peak_bytes > _WORTH_SHARE * load.resident_bytes
-    return _SOURCE.replace("UNPACK_ONCE = False", f"UNPACK_ONCE = {worth}")
+    own = (STEPS[kind], _MAIN) if kind else (_CTC, _CTC_MAIN)
+    source = "".join((_HEAD, _OPENED, _WRITTEN, *own))
+    return source.replace("UNPACK_ONCE = False", f"UNPACK_ONCE = {worth}")
