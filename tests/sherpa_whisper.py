@@ -177,16 +177,19 @@ def listed(values: Sequence[Any]) -> str:
     return ",".join(map(str, values))
 
 
-def write_tiny(folder: Path) -> Path:
-    """A multilingual Whisper with random weights and 27 languages; its text tokens are letters."""
+def write_tiny(folder: Path, ending: float = 1.0) -> Path:
+    """A multilingual Whisper with random weights and 27 languages; its text tokens are letters.
+
+    Args:
+        ending: how likely texts end, which else are as long as they may be.
+    """
     names = [name.strip("<|>") for name in STEERING[2:]]
     first = TEXT_TOKENS + 2
     last = TOKENS - 1_501
     model = tiny_whisper(init_std=0.2)
     with torch.no_grad():
-        # Texts of random weights would be as long as they may be.
-        ending = model.model.decoder.embed_tokens.weight[TEXT_TOKENS].mul_(3)
-        model.model.decoder.layer_norm.bias.copy_(1.5 * ending)
+        end = model.model.decoder.embed_tokens.weight[TEXT_TOKENS].mul_(3)
+        model.model.decoder.layer_norm.bias.copy_(ending * end)
     write_graphs(
         folder,
         model,

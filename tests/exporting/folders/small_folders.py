@@ -311,15 +311,58 @@ def _hear_in_chunks(graph: _Graph, audio: str, output: str) -> None:
     graph.add("Add", ["processed_lens", two], "new_processed_lens")
 
 
+# What else a layer of a Zipformer remembers: here it only fades.
+_FADING = {
+    "cached_nonlin_attn_0": [1, "N", 4, 3 * WIDTH // 4],
+    "cached_val1_0": [4, "N", WIDTH],
+    "cached_val2_0": [4, "N", WIDTH],
+    "cached_conv2_0": ["N", WIDTH, KEPT],
+    "embed_states": ["N", 128, 3, 19],
+}
+
+
+def _hear_as_icefall(graph: _Graph, output: str) -> None:
+    """Nodes of an encoder with one layer of a streaming Zipformer: ``x`` to ``output``."""
+    graph.add("Identity", ["cached_key_0"], "cached_key")
+    graph.add("Identity", ["cached_conv1_0"], "cached_conv")
+    _hear_in_chunks(graph, "x", output)
+    graph.add("Identity", ["new_cached_key"], "new_cached_key_0")
+    graph.add("Identity", ["new_cached_conv"], "new_cached_conv1_0")
+    half = graph.constant("half", np.array(0.5, np.float32))
+    for name in _FADING:
+        graph.add("Mul", [name, half], f"new_{name}")
+
+
 def _caches(clips: int | str, prefix: str = "") -> dict[str, tuple[str, Sequence[int | str]]]:
+    """In the order in which sherpa-onnx gives them."""
+    shapes = {
+        "cached_key_0": [4, "N", WIDTH],
+        **{name: _FADING[name] for name in [*_FADING][:3]},
+        "cached_conv1_0": ["N", WIDTH, KEPT],
+        **{name: _FADING[name] for name in [*_FADING][3:]},
+        "processed_lens": ["N"],
+    }
     return {
-        f"{prefix}cached_conv": ("f", [clips, WIDTH, KEPT]),
-        f"{prefix}cached_key": ("f", [4, clips, WIDTH]),
-        f"{prefix}processed_lens": ("l", [clips]),
+        f"{prefix}{name}": (
+            "l" if name == "processed_lens" else "f",
+            [clips if size == "N" else size for size in shape],
+        )
+        for name, shape in shapes.items()
     }
 
 
-_CHUNKS = {"T": str(CHUNK), "decode_chunk_len": str(SHIFT), "model_type": "zipformer2"}
+_CHUNKS = {
+    "T": str(CHUNK),
+    "decode_chunk_len": str(SHIFT),
+    "model_type": "zipformer2",
+    "encoder_dims": str(WIDTH),
+    "query_head_dims": str(WIDTH // 4),
+    "value_head_dims": str(WIDTH // 4),
+    "num_heads": "4",
+    "num_encoder_layers": "1",
+    "cnn_module_kernels": str(2 * KEPT + 1),
+    "left_context_len": "4",
+}
 
 
 def write_streaming_icefall(folder: Path, *, clips: int | str = "N", seed: int = 0) -> Path:
@@ -330,7 +373,7 @@ def write_streaming_icefall(folder: Path, *, clips: int | str = "N", seed: int =
     """
     write_icefall(folder, inner="", seed=seed)
     encoder = _Graph(seed)
-    _hear_in_chunks(encoder, "x", "encoder_out")
+    _hear_as_icefall(encoder, "encoder_out")
     encoder.save(
         folder / "encoder.onnx",
         {"x": ("f", [clips, CHUNK, BANDS]), **_caches(clips)},
@@ -350,7 +393,7 @@ def write_streaming_ctc(
     """A streaming CTC model of icefall as sherpa-onnx opens it."""
     labels = len(LETTERS) + 1
     model = _Graph(seed)
-    _hear_in_chunks(model, "x", "encoder_out")
+    _hear_as_icefall(model, "encoder_out")
     model.add("MatMul", ["encoder_out", model.weight("head", WIDTH, labels, gain=4.0)], "scores")
     model.add("LogSoftmax", ["scores"], "log_probs", axis=-1)
     model.save(
