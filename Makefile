@@ -31,7 +31,7 @@ code = $(shell find $(addprefix quantkit/,$(1)) -name '*.py')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: FORCE setup export quantize bench gate baseline ship check quick test coverage lint study train clean help
+.PHONY: FORCE setup export quantize bench gate baseline ship check quick clients test coverage lint study train clean help
 
 setup: $(READY) ## install quantkit and its tools into .venv
 
@@ -87,6 +87,16 @@ quick: $(READY)
 
 test: $(READY) ## all tests (JOBS=processes)
 	$(PYTEST)
+
+# Programs of others that tests open our folders with; 10 seconds, and nothing of them is run.
+clients: build/clients/.ready ## transformers.js for its tests, where npm is there
+
+build/clients/.ready: tests/clients/package.json
+	@mkdir -p build/clients && cp $< build/clients
+	@if command -v npm >/dev/null && command -v node >/dev/null; then \
+		cd build/clients && npm install --ignore-scripts --no-audit --no-fund --silent && touch .ready \
+		|| echo "npm cannot install transformers.js: its tests are skipped" >&2; \
+	else echo "no npm: the tests with transformers.js are skipped" >&2; fi
 
 # Takes a third longer.
 coverage: $(READY) ## all tests, and which lines they do not reach

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,15 @@ def write_moonshine(folder: Path, seed: int = 0) -> Path:
     lines = (f"{name}\t{number}\n" for number, name in enumerate(names))
     (folder / "tokens.txt").write_text("".join(lines), encoding="utf-8")
     return folder
+
+
+def write_base64_tokens(folder: Path) -> None:
+    """The same tokens as sherpa-onnx reads them."""
+    names = [
+        line.split("\t")[0] for line in (folder / "tokens.txt").read_text("utf-8").splitlines()
+    ]
+    lines = (f"{base64.b64encode(name.encode()).decode()} {i}\n" for i, name in enumerate(names))
+    (folder / "tokens.txt").write_text("".join(lines), encoding="utf-8")
 
 
 def moonshine_folder(factory: pytest.TempPathFactory) -> Path:

@@ -92,6 +92,17 @@ def htk_filters(
 
 
 @lru_cache
+def straight_htk_filters(bands: int, fft_size: int, sample_rate: int) -> npt.NDArray[np.float64]:
+    """Triangular filters from 0 Hz to half the sample rate, with corners on the HTK mel scale.
+
+    Their sides are straight over hertz, as torchaudio has them; (bands, fft_size // 2 + 1), peak 1.
+    """
+    highest = hertz_to_mel(np.array([sample_rate / 2]))[0]
+    edges = mel_to_hertz(np.linspace(0.0, highest, bands + 2))
+    return _triangles(np.arange(fft_size // 2 + 1) * sample_rate / fft_size, edges)
+
+
+@lru_cache
 def slaney_filters(bands: int, fft_size: int, sample_rate: int) -> npt.NDArray[np.float64]:
     """Triangular filters of equal area on Slaney's mel scale, (bands, fft_size // 2 + 1).
 

@@ -6,7 +6,9 @@ import json
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import onnx
 
@@ -17,6 +19,7 @@ from quantkit.bundles.example import example_source
 from quantkit.bundles.licences import licence_text, read_text
 from quantkit.bundles.manifest import (
     CARD,
+    DECODING,
     EXAMPLE,
     FRONTEND,
     KEPT,
@@ -37,13 +40,16 @@ from quantkit.exporting.frontend_graph import can_fuse, fuse_frontend
 from quantkit.exporting.wrapping import wrap_again
 from quantkit.graph.artifact import (
     EXTERNAL_DATA_THRESHOLD,
+    graph_roles,
     load_model,
+    model_files,
     read_info,
     save_model,
     total_size,
 )
-from quantkit.graph.info import ArtifactInfo, checked_plan
+from quantkit.graph.info import ArtifactInfo, checked_plan, info_of, set_info
 from quantkit.graph.interface import interface_in
+from quantkit.graph.translation import TRANSLATIONS, translations_in
 from quantkit.runtime.hosts import hosts_of
 from quantkit.runtime.load_memory import load_memory
 from quantkit.tasks.catalogue import task_of
@@ -93,7 +99,9 @@ def ship(
     """
     info = read_info(model)
     checked_plan(info, str(model))
-    labels, frontend = task_of(info).bundle_contents(info, model)
+    task = task_of(info)
+    labels, frontend = task.bundle_contents(info, model)
+    decoding = task.decoding_in_bundle(info)
     measured = _measured(model, bench) if bench is not None else None
     text_of_licence = licence_text(model, info.licence, str(licence or ""))
     about_text = read_text(about) if about is not None else ""
@@ -103,10 +111,14 @@ def ship(
     ) as folder:
         opsets = _write_model(model, info, frontend, folder / MODEL, external_threshold)
         write_text(folder / LABELS, _pretty(labels.to_json()))
-        settings = json.dumps({**json.loads(frontend.to_json()), "fused": True})
+        settings = json.dumps({**json.loads(frontend.to_json()), "fused": _fused(info, frontend)})
         write_text(folder / FRONTEND, _pretty(settings))
+        if decoding is not None:
+            graphs = json.dumps({**decoding, "graphs": _graphs(folder / MODEL)})
+            write_text(folder / DECODING, _pretty(graphs))
         write_text(folder / LICENCE, text_of_licence)
-        write_text(folder / EXAMPLE, example_source(load_memory(folder / MODEL), labels))
+        kind = "" if decoding is None else str(decoding["kind"])
+        write_text(folder / EXAMPLE, example_source(load_memory(folder / MODEL), labels, kind))
         runtimes = tuple(run_once(folder, python) for python in (sys.executable, *pythons))
         title = name or " ".join(filter(None, (info.name, model.stem)))
         hosts = hosts_of(folder / MODEL)
@@ -118,9 +130,11 @@ def ship(
             size_bytes=total_size(folder / MODEL),
             opset=opsets.pop(""),
             foreign_domains=tuple(sorted(opsets)),
-            frontend_added=not info.fused,
+            frontend_added=_adds(info, frontend),
             runtimes=runtimes,
             measured=measured,
+            files=tuple(file.name for file in model_files(folder / MODEL)),
+            kind=kind,
             about=about_text,
             hosts=hosts,
         )
@@ -128,7 +142,7 @@ def ship(
         manifest = Manifest(
             name=one_line(title),
             model_sha256=sha256_of(model),
-            frontend_added=not info.fused,
+            frontend_added=_adds(info, frontend),
             tested_on=runtimes,
             files=describe(folder),
             hosts=hosts,
@@ -141,8 +155,8 @@ def _write_model(
     model: Path, info: ArtifactInfo, frontend: AnyFrontend, target: Path, external_threshold: int
 ) -> dict[str, int]:
     """Write the model that takes waveforms; returns the operator sets it uses, ONNX's as ``""``."""
-    interface = interface_in(info.extra)
-    kept = interface is not None and interface.kept
+    interface, translations = interface_in(info.extra), translations_in(info.extra)
+    kept = any(each is not None and each.kept for each in (interface, translations))
     if info.fused and not kept and total_size(model) == model.stat().st_size:
         shutil.copyfile(model, target)
         content = onnx.load(str(model), load_external_data=False)
@@ -150,12 +164,39 @@ def _write_model(
         content = load_model(model, check=False)
         # Edge programs run all bundles alike.
         wrap_again(content)
-        if can_fuse(frontend) and not info.fused:
+        if translations is not None:
+            # What the graphs of a published folder took says nothing any more.
+            extra = {key: value for key, value in info.extra.items() if key != TRANSLATIONS}
+            set_info(content, replace(info_of(content), extra=extra))
+        if _adds(info, frontend):
             content = fuse_frontend(content, frontend)
         save_model(content, target, external_threshold=external_threshold)
     used = {"" if node.domain == "ai.onnx" else node.domain for node in content.graph.node} | {""}
     opsets = {"" if o.domain == "ai.onnx" else o.domain: o.version for o in content.opset_import}
     return {domain: int(opsets.get(domain, 0)) for domain in used}
+
+
+def _adds(info: ArtifactInfo, frontend: AnyFrontend) -> bool:
+    """Whether the front end becomes a part of the model."""
+    return not info.fused and task_of(info).fuses_frontend and can_fuse(frontend)
+
+
+def _fused(info: ArtifactInfo, frontend: AnyFrontend) -> bool:
+    """Whether the model takes waveforms in the end."""
+    return info.fused or _adds(info, frontend)
+
+
+def _graphs(model: Path) -> list[dict[str, Any]]:
+    """Role, file and states of each graph."""
+    files = model_files(model)
+    return [
+        {
+            "role": role.role,
+            "file": file.name,
+            "states": [{**asdict(state), "shape": list(state.shape)} for state in role.states],
+        }
+        for role, file in zip(graph_roles(model), files, strict=True)
+    ]
 
 
 def _measured(model: Path, bench: Path) -> tuple[BenchReport, ModelResult]:

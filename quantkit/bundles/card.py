@@ -30,6 +30,8 @@ class CardFacts:
         measured: the bench run and this model's result in it, if there was one.
         about: the recogniser's own card, Markdown; empty if there is none.
         hosts: on which processors the model's integer sums are exact.
+        files: names of the graphs.
+        kind: of several graphs, as ``decoding.json`` has it; empty for CTC in one.
     """
 
     name: str
@@ -44,6 +46,8 @@ class CardFacts:
     measured: tuple[BenchReport, ModelResult] | None
     about: str
     hosts: Hosts
+    files: tuple[str, ...] = ()
+    kind: str = ""
 
 
 def write_card(facts: CardFacts) -> str:
@@ -67,7 +71,30 @@ def one_line(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
+# What several graphs are, and what goes from one to the next.
+_SEVERAL = {
+    "transducer": """\
+A transducer: the encoder makes `encoded` (batch, frames, width) of `waveform` (batch, samples), -1
+to 1, and `lengths` (batch,). For each of its frames, predictor and joiner are asked for
+`log_probs` of the next label (behind the labels stand those of durations, if `durations` in
+`decoding.json` is not 0) until the blank is the likeliest. `states` say which outputs of the
+predictor are its inputs after a label.""",
+    "moonshine": """\
+An encoder of `waveform` (1, samples), -1 to 1, and a decoder that writes a text token by token: of
+the new `tokens`, their `positions`, what the encoder gives (`cross.*`) and what it gave itself for
+the tokens before (`present.x` is `past.x` of the next run; empty at first), it gives
+`log_probs`.""",
+    "whisper": """\
+An encoder of `features` (1, mel bands, frames), the spectrogram of 30 seconds, and a decoder that
+writes a text token by token: of the new `tokens`, their `positions`, what the encoder gives
+(`cross.*`) and what it gave itself for the tokens before (`present.x` is `past.x` of the next run;
+empty at first), it gives `log_probs`. `decoding.json` has the prompt and what is never written.""",
+}
+
+
 def _use(facts: CardFacts) -> str:
+    if facts.kind:
+        return _use_of_several(facts)
     rate = facts.frontend.sample_rate
     labels = facts.labels
     shown = " ".join(_visible(token) for token in labels.tokens[:60])
@@ -94,6 +121,20 @@ Labels, in output order, {meaning}:
 `{shown}`.
 `labels.json` holds them for programs, `frontend.json` the settings of the log-mel front end, which
 is part of the graph."""
+
+
+def _use_of_several(facts: CardFacts) -> str:
+    files = ", ".join(f"`{name}`" for name in facts.files)
+    shown = " ".join(_visible(token) for token in facts.labels.tokens[:60])
+    return f"""\
+A speech recogniser in {len(facts.files)} ONNX files of {facts.size_bytes / 1e6:.2f} MB: {files}.
+They run in the stock ONNX Runtime on a CPU; `example.py` shows how: `python example.py clip.wav`.
+
+{_SEVERAL[facts.kind]}
+
+Audio has {facts.frontend.sample_rate} Hz. The first of {len(facts.labels)} labels: `{shown}`.
+`labels.json` holds all of them for programs, `frontend.json` the settings of the front end, and
+`decoding.json` how text follows from what the graphs give."""
 
 
 def _visible(token: str) -> str:
@@ -203,9 +244,19 @@ def _limits(facts: CardFacts) -> str:
         "",
         f"- Audio must be mono at {frontend.sample_rate} Hz; nothing in the graph resamples. A "
         f"clip shorter than {1000 * frontend.window / frontend.sample_rate:.0f} ms gives no text.",
-        f"- It writes only the {len(facts.labels) - 1} labels above: no case, "
-        "punctuation or digits unless they are among them.",
-        "- Mean and variance are taken over the whole clip, so it is not a streaming model.",
+        *(
+            [
+                "- The example decodes greedily, and cuts long clips without regard to words; it "
+                "knows neither times nor what was said in the part before."
+            ]
+            if facts.kind
+            else [
+                f"- It writes only the {len(facts.labels) - 1} labels above: no case, "
+                "punctuation or digits unless they are among them.",
+                "- Mean and variance are taken over the whole clip, so it is not a streaming "
+                "model.",
+            ]
+        ),
         "- Figures apply to speech like that of the bench corpus; expect worse results with "
         "noise, distant microphones and other accents.",
     ]

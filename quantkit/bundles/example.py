@@ -5,10 +5,11 @@ Stored as text, because it must not import quantkit: it needs only ONNX Runtime 
 
 from __future__ import annotations
 
+from quantkit.bundles.several import STEPS
 from quantkit.runtime.load_memory import LoadMemory
 from quantkit.text.labels import Labels
 
-_SOURCE = '''\
+_HEAD = '''\
 """What does an audio file say?   python example.py clip.wav
 
 Reads WAV files of 16 bits. With the package soundfile, also FLAC, Ogg, MP3 and other WAV files.
@@ -51,24 +52,28 @@ def read(path):
     return samples.mean(axis=1), rate
 
 
-def frames_of(session, waveform, rate):
-    """What the labels score in each frame. Memory does not grow with the length of a clip."""
-    for start in range(0, waveform.size, WINDOW * rate):
-        end = min(start + WINDOW * rate, waveform.size)
-        first = max(0, start - EDGE * rate)
-        part = waveform[first : end + EDGE * rate]
-        feed = {"waveform": part[np.newaxis], "lengths": np.array([part.size], "int64")}
-        log_probs, frames = session.run(["log_probs", "output_lengths"], feed)
-        cut = [round((at - first) / part.size * int(frames[0])) for at in (start, end)]
-        yield from log_probs[0, cut[0] : cut[1]]
+'''
 
-VITERBI
+_WRITTEN = '''\
+def written(labels, tokens):
+    """The text of tokens; those that are not printed are left out."""
+    silent = {labels["blank"], *labels.get("silent", [])}
+    text = labels["separator"].join(labels["tokens"][i] for i in tokens if i not in silent)
+    spelt = lambda run: bytes.fromhex(re.sub("<0x|>", "", run[0])).decode("utf-8", "replace")
+    return " ".join(re.sub("(?:<0x[0-9A-F]{2}>)+", spelt, text).split())
+
+
+'''
+
+_OPENED = '''\
 def opened(model):
     """A session. Weights that take much memory to unpack are kept unpacked for the next start."""
+    here, first = model.parent, model.parent / "model.onnx"
     new = here / f".unpacked-new-{os.getpid()}"
-    with model.open("rb") as file:
-        file.seek(-64, os.SEEK_END)  # its checksum
-        kept = here / f".unpacked-{file.read(16).decode('ascii')}-{ort.__version__}"
+    with first.open("rb") as file:
+        file.seek(-64, os.SEEK_END)  # the checksum of all graphs
+        kept = f".unpacked-{file.read(16).decode('ascii')}-{ort.__version__}"
+        kept = here / (kept if model == first else f"{kept}-{model.stem}")
         try:
             if UNPACK_ONCE and not kept.exists():
                 if fcntl:  # fails where another start unpacks
@@ -91,33 +96,25 @@ def opened(model):
         return ort.InferenceSession(str(model), providers=PROVIDERS)
 
 
-if len(sys.argv) != 2:
-    sys.exit(__doc__)
-here = Path(__file__).parent
-labels = json.loads((here / "labels.json").read_text("utf-8"))
-settings = json.loads((here / "frontend.json").read_text("utf-8"))
-waveform, rate = read(sys.argv[1])
-if rate != settings["sample_rate"]:
-    sys.exit(f"{sys.argv[1]}: has {rate} Hz, and the model needs {settings['sample_rate']}")
-if waveform.size < rate // 10:
-    sys.exit(f"{sys.argv[1]}: is too short, of {waveform.size} samples")
-session = opened(here / "model.onnx")
-frames = frames_of(session, waveform, rate)
-KEPT_LABELS
-text = labels["separator"].join(labels["tokens"][i] for i in kept)
-spelt = lambda run: bytes.fromhex(re.sub("<0x|>", "", run[0])).decode("utf-8", "replace")
-sys.stdout.reconfigure(errors="backslashreplace")
-print(*re.sub("(?:<0x[0-9A-F]{2}>)+", spelt, text).split())
 '''
 
-# CTC: no frame depends on another.
-_WITHOUT_BLANKS = """\
-best = [int(row.argmax()) for row in frames]
-silent = {labels["blank"], *labels.get("silent", [])}
-kept = [i for i, last in zip(best, [-1, *best]) if i != last and i not in silent]"""
-# ASG: transitions between labels count, and some labels repeat a letter.
-_VITERBI = '''
+_FRAMES = '''\
+def frames_of(session, waveform, rate):
+    """What the labels score in each frame. Memory does not grow with the length of a clip."""
+    for start in range(0, waveform.size, WINDOW * rate):
+        end = min(start + WINDOW * rate, waveform.size)
+        first = max(0, start - EDGE * rate)
+        part = waveform[first : end + EDGE * rate]
+        feed = {"waveform": part[np.newaxis], "lengths": np.array([part.size], "int64")}
+        log_probs, frames = session.run(["log_probs", "output_lengths"], feed)
+        cut = [round((at - first) / part.size * int(frames[0])) for at in (start, end)]
+        yield from log_probs[0, cut[0] : cut[1]]
 
+
+'''
+
+# Transitions between labels count, and some labels repeat a letter.
+_VITERBI = '''\
 def best_path(frames, steps):
     """The label of each frame on the best path through all of them (Viterbi)."""
     score, before = next(frames), []
@@ -132,29 +129,86 @@ def best_path(frames, steps):
 
 
 '''
-_WITH_REPEATS = """\
+
+_OPEN_MAIN = """\
+if len(sys.argv) != 2:
+    sys.exit(__doc__)
+here = Path(__file__).parent
+labels = json.loads((here / "labels.json").read_text("utf-8"))
+settings = json.loads((here / "frontend.json").read_text("utf-8"))
+waveform, rate = read(sys.argv[1])
+if rate != settings["sample_rate"]:
+    sys.exit(f"{sys.argv[1]}: has {rate} Hz, and the model needs {settings['sample_rate']}")
+if waveform.size < rate // 10:
+    sys.exit(f"{sys.argv[1]}: is too short, of {waveform.size} samples")
+session = opened(here / "model.onnx")
+frames = frames_of(session, waveform, rate)
+"""
+# CTC: no frame depends on another.
+_CTC = """\
+best = [int(row.argmax()) for row in frames]
+kept = [i for i, last in zip(best, [-1, *best]) if i != last]
+"""
+_ASG = """\
 best = best_path(frames, np.array(labels["asg"]["transitions"]))
 repeats, silent, kept = labels["asg"]["repeats"], labels["silent"], []
 for last, i in zip([-1, *best], best):
     if i != last and i not in silent:
         kept.append(i)
     elif i != last and i in repeats and last >= 0 and last not in silent:
-        kept += [last] * (1 + repeats.index(i))"""
+        kept += [last] * (1 + repeats.index(i))
+"""
+_WRITE = """\
+sys.stdout.reconfigure(errors="backslashreplace")
+print(written(labels, kept))
+"""
+
+_MAIN = '''\
+def load(here):
+    """All that a text takes: sessions by role, labels, front end and how labels follow."""
+    say = lambda name: json.loads((here / name).read_text("utf-8"))
+    decoding = say("decoding.json")
+    sessions = {graph["role"]: opened(here / graph["file"]) for graph in decoding["graphs"]}
+    return sessions, say("labels.json"), say("frontend.json"), decoding
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    waveform, rate = read(sys.argv[1])
+    model = load(Path(__file__).parent)
+    if rate != model[2]["sample_rate"]:
+        sys.exit(f"{sys.argv[1]}: has {rate} Hz, and the model needs {model[2]['sample_rate']}")
+    if waveform.size < rate // 10:
+        sys.exit(f"{sys.argv[1]}: is too short, of {waveform.size} samples")
+    sys.stdout.reconfigure(errors="backslashreplace")
+    print(written(model[1], recognise(model, waveform)[0]))
+
+
+if __name__ == "__main__":
+    main()
+'''
 
 # Opening the file must take so much more than what stays of it, and so many bytes more.
 _WORTH_SHARE, _WORTH_BYTES = 1.5, 50_000_000
 
 
-def example_source(load: LoadMemory, labels: Labels) -> str:
+def example_source(load: LoadMemory, labels: Labels | None = None, kind: str = "") -> str:
     """The program for a model.
 
     Args:
         load: what opening it takes. Where that is much more than what stays, the program keeps what
             ONNX Runtime unpacked in a folder :data:`~quantkit.bundles.manifest.KEPT` beside it.
-        labels: of it.
+        labels: of a model of one graph, which say whether it is CTC or ASG; None: CTC.
+        kind: of several graphs, one of :data:`~quantkit.bundles.several.STEPS`; empty for one
+            graph.
     """
     more = load.peak_bytes - load.resident_bytes
     worth = more > _WORTH_BYTES and load.peak_bytes > _WORTH_SHARE * load.resident_bytes
-    viterbi, kept = ("\n", _WITHOUT_BLANKS) if labels.asg is None else (_VITERBI, _WITH_REPEATS)
-    source = _SOURCE.replace("\nVITERBI\n", viterbi).replace("KEPT_LABELS", kept)
+    own: tuple[str, ...] = (_FRAMES, _OPEN_MAIN, _CTC, _WRITE)
+    if kind:
+        own = (STEPS[kind], _MAIN)
+    elif labels is not None and labels.asg is not None:
+        own = (_FRAMES, _VITERBI, _OPEN_MAIN, _ASG, _WRITE)
+    source = "".join((_HEAD, _OPENED, _WRITTEN, *own))
     return source.replace("UNPACK_ONCE = False", f"UNPACK_ONCE = {worth}")

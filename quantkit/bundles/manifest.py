@@ -32,6 +32,8 @@ MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 LABELS = "labels.json"
 FRONTEND = "frontend.json"
+#: Of several graphs: which file each is in, and how labels follow from what they give.
+DECODING = "decoding.json"
 LICENCE = "LICENCE"
 CARD = "CARD.md"
 EXAMPLE = "example.py"

@@ -14,11 +14,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from quantkit.bundles.manifest import FRONTEND, LABELS, MODEL
+from quantkit.bundles.example import example_source
+from quantkit.bundles.manifest import DECODING, FRONTEND, LABELS, MODEL, why_unsafe
+from quantkit.bundles.several import STEPS
+from quantkit.disk.files import write_text
 from quantkit.disk.reading import require_utf8
 from quantkit.disk.temporary import TemporaryFolder
 from quantkit.errors import InputError, ModelError
 from quantkit.json_fields import Fields, Range, parse_json
+from quantkit.runtime.load_memory import LoadMemory
 from quantkit.text.labels import Labels
 
 _TIMEOUT_S = 600
@@ -51,6 +55,9 @@ if lengths.shape != (1,) or not 0 < lengths[0] <= log_probs.shape[1]:
 total = np.exp(log_probs.astype("float64")).sum(axis=2)
 if not np.isfinite(log_probs).all() or abs(total - 1).max() > 1e-3:
     sys.exit("log_probs are not log-probabilities: not finite, or they do not sum to one")
+"""
+_REPORT = """
+import onnxruntime as ort
 cpu = platform.processor() or platform.machine()
 try:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -63,6 +70,30 @@ print(json.dumps({
     "machine": platform.machine(), "cpu": cpu,
     "load_s": round(load_s, 3), "rtf": round(run_s / seconds, 4),
 }))
+"""
+
+
+# The same of several graphs, by the example of their kind. It is written anew from the package, and
+# not read from the bundle: a bundle that is verified may be anybody's.
+_SEVERAL = """
+import json, platform, runpy, sys, time
+from pathlib import Path
+import numpy as np
+
+example, folder, labels, sample_rate, seconds = *sys.argv[1:3], *map(int, sys.argv[3:6])
+program = runpy.run_path(example)
+begin = time.perf_counter()
+model = program["load"](Path(folder))
+load_s = time.perf_counter() - begin
+noise = np.random.RandomState(0).uniform(-0.1, 0.1, seconds * sample_rate).astype("float32")
+begin = time.perf_counter()
+tokens, scores = program["recognise"](model, noise)
+run_s = time.perf_counter() - begin
+if not scores or not np.isfinite(scores).all() or max(scores) > 1e-3:
+    sys.exit("log_probs are not log-probabilities: none, not finite, or above zero")
+if not all(0 <= token < labels for token in tokens):
+    sys.exit("it writes tokens that labels.json has not")
+program["written"](model[1], tokens)
 """
 
 
@@ -88,6 +119,7 @@ def run_once(folder: Path, python: str = sys.executable) -> dict[str, Any]:
         labels = Labels.from_json((folder / LABELS).read_bytes())
         settings = Fields(parse_json((folder / FRONTEND).read_bytes(), FRONTEND), FRONTEND)
         rate = settings.whole("sample_rate", limits=Range(1, _HIGHEST_RATE))
+        kind = _kind(folder)
     except (OSError, ValueError) as error:
         raise ModelError(
             f"{folder}: labels or front end settings are not readable: {error}"
@@ -95,15 +127,16 @@ def run_once(folder: Path, python: str = sys.executable) -> dict[str, Any]:
     program = shutil.which(python)
     if program is None:
         raise InputError(f"cannot run {python}: there is no such program")
-    command = [
-        str(Path(program).absolute()),
-        "-c",
-        _SCRIPT,
-        str(model.resolve()),
-        *map(str, (len(labels), rate, _SECONDS_OF_SOUND)),
-    ]
+    sizes = [*map(str, (len(labels), rate, _SECONDS_OF_SOUND))]
     # With -c, Python imports from its working folder, which must not be the bundle.
-    with TemporaryFolder("trial") as empty:
+    with TemporaryFolder("trial") as empty, TemporaryFolder("example") as apart:
+        if kind:
+            example = apart / "example.py"
+            write_text(example, example_source(LoadMemory(0, 0), kind=kind))
+            given = [_SEVERAL + _REPORT, str(example), str(folder.resolve())]
+        else:
+            given = [_SCRIPT + _REPORT, str(model.resolve())]
+        command = [str(Path(program).absolute()), "-c", *given, *sizes]
         try:
             done = subprocess.run(
                 command, cwd=empty, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
@@ -126,3 +159,22 @@ def _reason(done: subprocess.CompletedProcess[str]) -> str:
         return f"it was killed by signal {-done.returncode}"
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     return lines[-1].strip()[:500] if lines else f"exit code {done.returncode}"
+
+
+def _kind(folder: Path) -> str:
+    """Of several graphs; empty for one.
+
+    Raises:
+        ValueError: ``decoding.json`` names none that is known, or a file outside the bundle.
+    """
+    path = folder / DECODING
+    if not path.is_file():
+        return ""
+    decoding = Fields(parse_json(path.read_bytes(), DECODING), DECODING)
+    kind = decoding.text("kind")
+    if kind not in STEPS:
+        raise ValueError(f"{DECODING}: there is no kind {kind!r}")
+    for graph in decoding.children("graphs"):
+        if reason := why_unsafe(graph.text("file")):
+            raise ValueError(f"{DECODING}: {graph.text('file')!r} {reason}")
+    return kind

@@ -142,6 +142,8 @@ def can_fuse(frontend: AnyFrontend) -> bool:
 def fuse_frontend(model: onnx.ModelProto, frontend: AnyFrontend) -> onnx.ModelProto:
     """A model from ``waveform`` and ``lengths`` in samples, made of one from ``features``.
 
+    Further inputs, such as those of a decoder that is joined to it, stay.
+
     Clips of a batch do not see each other: mean and variance are taken over a clip's own frames,
     and frames past its end are zero. A clip shorter than one window counts as no frames. The
     metadata is updated; ``model`` is unchanged.
@@ -152,7 +154,7 @@ def fuse_frontend(model: onnx.ModelProto, frontend: AnyFrontend) -> onnx.ModelPr
     """
     info = info_of(model)
     inputs = {value.name: value for value in model.graph.input}
-    if info.fused or set(inputs) != {"features", "lengths"}:
+    if info.fused or not {"features", "lengths"} <= set(inputs):
         raise ModelError(
             f"a front end cannot be fused in front of inputs {sorted(inputs)}; "
             "it needs `features` and `lengths`"
@@ -185,8 +187,9 @@ def fuse_frontend(model: onnx.ModelProto, frontend: AnyFrontend) -> onnx.ModelPr
     batch = inputs["features"].type.tensor_type.shape.dim[0].dim_param or "batch"
     waveform = helper.make_tensor_value_info("waveform", TensorProto.FLOAT, [batch, "samples"])
     lengths = helper.make_tensor_value_info("lengths", TensorProto.INT64, [batch])
+    others = [value for name, value in inputs.items() if name not in ("features", "lengths")]
     del graph.input[:]
-    graph.input.extend([waveform, lengths])
+    graph.input.extend([waveform, lengths, *others])
     set_info(fused, replace(info, frontend=frontend, fused=True))
     return fused
 

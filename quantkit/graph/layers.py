@@ -173,17 +173,23 @@ class _Finder:
 
     def _whole(self, node: onnx.NodeProto, value: str) -> str:
         """The weight that ``value`` is a part of, where the kernel of ``node`` multiplies parts."""
-        own = f"{node.name.split('/')[0]}/"
+        owner = node.name.rpartition("/")[0]
+        # Names of others have slashes, too, which stand for modules and not for parts of a layer.
+        own = tuple(
+            f"{name}/" for name in (node.name, owner) if name == node.name or self._is(name)
+        )
         while (maker := self.producers.get(value)) is not None and maker.name.startswith(own):
             value = str(maker.input[0])
         return value
 
     def _is_another_product(self, node: onnx.NodeProto, value: str) -> bool:
         """Whether ``node`` multiplies by parts of the weight of a layer that was found before."""
-        owner, slash, _ = node.name.partition("/")
-        return bool(slash) and any(
-            each.layer.name == owner and each.value == value for each in reversed(self.found)
-        )
+        owner = node.name.rpartition("/")[0]
+        return any(each.layer.name == owner and each.value == value for each in self.found)
+
+    def _is(self, name: str) -> bool:
+        """Whether a layer of that name was found."""
+        return any(each.layer.name == name for each in reversed(self.found))
 
     def _stored(self, value: str) -> str:
         """The tensor at the root of a constant value, along first inputs."""

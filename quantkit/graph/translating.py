@@ -35,6 +35,11 @@ _OPERATORS = {
     "log_softmax": "LogSoftmax",
     "concat": "Concat",
     "one_batch": "Reshape",
+    "size": "Slice",
+    "sum": "Add",
+    "pad": "Pad",
+    "first": "Slice",
+    "take": "Gather",
 }
 _WITH_NUMBERS = ("squeeze", "unsqueeze", "split")
 _ALONG_LAST = ("split", "log_softmax", "concat")
@@ -139,10 +144,37 @@ def _nodes(graph: onnx.GraphProto, role: str, step: Step) -> list[onnx.NodeProto
         inputs.append(_constant(graph, role, (1, -1, 0)))
     elif step.kind in _WITH_NUMBERS:
         inputs.append(_constant(graph, role, step.numbers))
+    elif step.kind == "take":
+        attributes["axis"] = step.numbers[0]
     if step.kind in _ALONG_LAST:
         attributes["axis"] = -1
     name = f"{PREFIX}{role}.{step.outputs[0]}"
-    return [helper.make_node(operator, inputs, [*step.outputs], name, **attributes)]
+    ahead: list[onnx.NodeProto] = []
+    if step.kind == "size":
+        axis = step.numbers[0]
+        shape = f"{name}.shape"
+        ahead = [helper.make_node("Shape", inputs, [shape], shape)]
+        ends = (_constant(graph, role, (end,)) for end in (axis, axis + 1))
+        inputs = [shape, *ends]
+    elif step.kind == "pad":
+        axis, size = step.numbers
+        shape, there, missing, amounts = (
+            f"{name}.{part}" for part in ("shape", "there", "missing", "amounts")
+        )
+        begin, end, wanted = (_constant(graph, role, (n,)) for n in (axis, axis + 1, size))
+        nothing = _constant(graph, role, (0,))
+        ahead = [
+            helper.make_node("Shape", inputs, [shape], shape),
+            helper.make_node("Slice", [shape, begin, end], [there], there),
+            helper.make_node("Sub", [wanted, there], [missing], missing),
+            helper.make_node("Concat", [nothing, missing], [amounts], amounts, axis=0),
+        ]
+        inputs += [amounts, "", begin]
+    elif step.kind == "first":
+        values, count = inputs
+        nothing, axis_name = (_constant(graph, role, (n,)) for n in (0, step.numbers[0]))
+        inputs = [values, nothing, count, axis_name]
+    return [*ahead, helper.make_node(operator, inputs, [*step.outputs], name, **attributes)]
 
 
 def _constant(graph: onnx.GraphProto, role: str, numbers: Sequence[int]) -> str:

@@ -41,6 +41,11 @@ Kind = Literal[
     "log_softmax",
     "concat",
     "one_batch",
+    "size",
+    "sum",
+    "pad",
+    "first",
+    "take",
 ]
 
 
@@ -53,7 +58,11 @@ class Step:
     - ``transpose``, ``squeeze`` and ``unsqueeze`` by the axes in ``numbers``;
     - ``rows``: of the first input, (rows, …), those that the second, (picks, 1), counts from 0;
     - ``one_batch``: (batch, rows, width) as (1, batch · rows, width);
-    - ``split`` of the last axis into parts of the sizes in ``numbers``, and ``concat`` along it.
+    - ``split`` of the last axis into parts of the sizes in ``numbers``, and ``concat`` along it;
+    - ``size`` of the axis in ``numbers``, (1,), and ``sum`` of two values;
+    - ``pad``: zeros behind an axis, which has the size of the second of the ``numbers`` then;
+    - ``first``: of the first input along an axis, as many as the second, (1,), says;
+    - ``take``: of the first input along that axis, those that the second, (picks,), counts.
     """
 
     kind: Kind
@@ -73,7 +82,8 @@ class Translation:
         inputs, outputs: of the original, as it declares them, in its order.
         takes, gives: the same of the graph of an artifact.
         before: steps from what it takes to :meth:`inner` names of ``inputs``.
-        behind: steps from inner names of ``outputs`` to what it gives.
+        behind: steps from inner names of ``outputs``, and from all that is known before the run,
+            to what it gives.
         metadata: entries of the original that its program reads.
     """
 

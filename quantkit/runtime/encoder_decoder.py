@@ -7,8 +7,11 @@ from pathlib import Path
 from quantkit.errors import InputError, ModelError
 from quantkit.graph.artifact import model_files, read_info
 from quantkit.graph.info import ArtifactInfo
+from quantkit.graph.roles import DECODER, ENCODER
 from quantkit.graph.translation import translations_in
 from quantkit.runtime.merged_network import MergedNetwork
+from quantkit.runtime.session import create_session
+from quantkit.runtime.translated_session import TranslatedSession
 from quantkit.runtime.whisper.network import WhisperNetwork
 
 
@@ -18,7 +21,8 @@ def require_any_length(info: ArtifactInfo) -> None:
     Raises:
         InputError: it is that of a published folder.
     """
-    if translations_in(info.extra) is not None:
+    published = translations_in(info.extra)
+    if published is not None and published.merged:
         raise InputError(
             "--window is for encoders that take any length, and that of the published folder "
             "takes whole windows alone; export the checkpoint instead"
@@ -44,5 +48,13 @@ def open_network(path: Path, threads: int = 1, info: ArtifactInfo | None = None)
     if len(decoders) != 1:
         raise ModelError(f"{path} names no decoder, so it is no whole model")
     info = read_info(path, check=False) if info is None else info
-    form = MergedNetwork if is_published(info) else WhisperNetwork
-    return form.load(encoder, decoders[0], threads)
+    published = translations_in(info.extra)
+    if published is None or not published.kept:
+        return WhisperNetwork.load(encoder, decoders[0], threads)
+    if published.merged:
+        return MergedNetwork.load(encoder, decoders[0], threads)
+    sessions = (
+        TranslatedSession(create_session(file, threads=threads), published.of(role))
+        for file, role in ((encoder, ENCODER), (decoders[0], DECODER))
+    )
+    return WhisperNetwork(*sessions)

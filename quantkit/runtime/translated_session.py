@@ -31,7 +31,21 @@ _KINDS: Mapping[str, Callable[[Step, list[Array]], Sequence[Array]]] = {
     "log_softmax": lambda _step, given: (_log_softmax(given[0]),),
     "one_batch": lambda _step, given: (given[0].reshape(1, -1, given[0].shape[2]),),
     "concat": lambda _step, given: (np.concatenate(given, axis=-1),),
+    "size": lambda step, given: (np.array([given[0].shape[step.numbers[0]]]),),
+    "sum": lambda _step, given: (given[0] + given[1],),
+    "pad": lambda step, given: (_padded(given[0], *step.numbers),),
+    "first": lambda step, given: (_first(given[0], step.numbers[0], int(given[1][0])),),
+    "take": lambda step, given: (given[0].take(given[1], axis=step.numbers[0]),),
 }
+
+
+def _padded(values: Array, axis: int, size: int) -> Array:
+    amounts = [(0, size - values.shape[axis] if each == axis else 0) for each in range(values.ndim)]
+    return np.pad(values, amounts)
+
+
+def _first(values: Array, axis: int, count: int) -> Array:
+    return values[(slice(None),) * axis + (slice(count),)]
 
 
 def _unsqueezed(values: Array, axes: Sequence[int]) -> Array:
@@ -83,7 +97,9 @@ class TranslatedSession:
         own = {name: np.ascontiguousarray(given[inner]) for inner, name in self._inputs.items()}
         made = self._session.run(self._outputs, own)
         inner = map(self._translation.inner, self._outputs)
-        found = run_steps(self._translation.behind, dict(zip(inner, made, strict=True)))
+        found = run_steps(
+            self._translation.behind, {**given, **dict(zip(inner, made, strict=True))}
+        )
         return [found[name] for name in names]
 
 

@@ -257,6 +257,8 @@ class Task(ABC):
 
     #: None: an ``.onnx`` of somebody else cannot become one.
     adoption: ClassVar[Adoption | None] = None
+    #: Whether a bundle's graph takes waveforms, if its front end can be made of nodes.
+    fuses_frontend: ClassVar[bool] = True
 
     def bundle_contents(self, info: ArtifactInfo, model: Path) -> tuple[Labels, AnyFrontend]:
         """What a bundle of the artifact at ``model`` says of its outputs and inputs.
@@ -265,6 +267,29 @@ class Task(ABC):
             ModelError: bundles are not made of such models, or it lacks one of the two.
         """
         raise ModelError(
-            f"{model} is a {self.name} model, and bundles are made of CTC recognisers; hand over "
-            "its files as they are: they say themselves what they take, and `verify` checks them"
+            f"{model} is a {self.name} model, and bundles are made of models that write text of "
+            "whole clips; hand over its files as they are: they say themselves what they take, and "
+            "`verify` checks them"
         )
+
+    def decoding_in_bundle(self, info: ArtifactInfo) -> dict[str, Any] | None:
+        """How labels follow from what several graphs give, for ``decoding.json`` of a bundle.
+
+        Its ``kind`` names the steps of the example; None: of one graph, as those of CTC.
+        """
+        return None
+
+
+def labels_and_frontend(info: ArtifactInfo, model: Path) -> tuple[Labels, AnyFrontend]:
+    """Those in the metadata.
+
+    Raises:
+        ModelError: one of the two is missing.
+    """
+    if info.labels is None or info.frontend is None:
+        lacking = "labels" if info.labels is None else "front end"
+        raise ModelError(
+            f"{model} carries no {lacking}, so a bundle could not tell how to use it; "
+            "make it with `quantkit export`"
+        )
+    return info.labels, info.frontend

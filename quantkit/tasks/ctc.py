@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from quantkit.errors import ModelError
-from quantkit.tasks.base import Adoption, Task
+from quantkit.tasks.base import Adoption, Task, labels_and_frontend
 from quantkit.tasks.names import CTC
 
 if TYPE_CHECKING:
@@ -67,10 +66,4 @@ class CtcTask(Task):
 
     def bundle_contents(self, info: ArtifactInfo, model: Path) -> tuple[Labels, AnyFrontend]:
         """Its labels and its front end."""
-        if info.labels is None or info.frontend is None:
-            lacking = "labels" if info.labels is None else "front end"
-            raise ModelError(
-                f"{model} carries no {lacking}, so a bundle could not tell how to use it; "
-                "make it with `quantkit export`"
-            )
-        return info.labels, info.frontend
+        return labels_and_frontend(info, model)

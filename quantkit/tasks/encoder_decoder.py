@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from quantkit.errors import ModelError
 from quantkit.graph.roles import DECODER, ENCODER
 from quantkit.tasks.base import Answer, Task, WindowTrial
 from quantkit.tasks.names import WHISPER
@@ -18,12 +19,15 @@ if TYPE_CHECKING:
     import onnx
 
     from quantkit.arrays import Array
+    from quantkit.audio.frontends import AnyFrontend
     from quantkit.audio.utterance import Corpus
     from quantkit.graph.info import ArtifactInfo
     from quantkit.runtime.speech_model import SpeechModel
     from quantkit.tasks.inputs import ClipInputs, Feed
     from quantkit.text.decoding import Decoding
+    from quantkit.text.labels import Labels
     from quantkit.text.scoring import TextScoring
+    from quantkit.text.whisper_vocabulary import WhisperVocabulary
 
 # Frames that the encoder hears at a time, however long the clip.
 _WINDOW_FRAMES = 3_000
@@ -35,6 +39,8 @@ class EncoderDecoderTask(Task):
     name = WHISPER
     roles = (ENCODER, DECODER)
     unit = "token"
+    # The encoder takes windows, which the example cuts.
+    fuses_frontend = False
     # A window of 30 seconds costs the same however little is said in it, and what the decoder does
     # depends on the language.
     fewest_feeds = 8
@@ -160,3 +166,47 @@ class EncoderDecoderTask(Task):
     def can_run(self, info: ArtifactInfo) -> bool:
         """With its tokens and its front end."""
         return info.vocabulary is not None and info.frontend is not None
+
+    def bundle_contents(self, info: ArtifactInfo, model: Path) -> tuple[Labels, AnyFrontend]:
+        """Its tokens as labels, of which those that steer the decoder are not printed."""
+        from quantkit.text.whisper_vocabulary import WhisperVocabulary
+
+        if not isinstance(info.vocabulary, WhisperVocabulary) or info.frontend is None:
+            raise ModelError(f"{model} carries no vocabulary or front end of a Whisper")
+        return printed_tokens(info.vocabulary), info.frontend
+
+    def decoding_in_bundle(self, info: ArtifactInfo) -> dict[str, Any] | None:
+        """Prompts, what is never written, and how long a text may be."""
+        from quantkit.runtime.whisper.search import LONGEST_TEXT
+        from quantkit.text.whisper_vocabulary import WhisperVocabulary
+
+        vocabulary = info.vocabulary
+        if not isinstance(vocabulary, WhisperVocabulary):
+            return None
+        steering = {*range(vocabulary.end + 1, vocabulary.size)} - {*vocabulary.added}
+        task = [vocabulary.transcribe] if vocabulary.is_multilingual else []
+        return {
+            "kind": "whisper",
+            "prompt": [vocabulary.start, *task, vocabulary.no_timestamps],
+            "languages": dict(vocabulary.languages or {}),
+            "language": vocabulary.language,
+            "translate": vocabulary.translate,
+            "end": vocabulary.end,
+            "longest": LONGEST_TEXT,
+            "suppressed": sorted({*vocabulary.suppressed, *steering}),
+            "suppressed_first": [*vocabulary.suppressed_first],
+        }
+
+
+def printed_tokens(vocabulary: WhisperVocabulary) -> Labels:
+    """A Whisper's tokens as labels; the end of a text stands for the blank."""
+    from quantkit.text.byte_labels import spelled
+    from quantkit.text.labels import Labels
+
+    contents = [vocabulary.content(token) for token in range(vocabulary.size)]
+    return Labels(
+        tuple(map(spelled, contents)),
+        vocabulary.end,
+        silent=tuple(token for token, content in enumerate(contents) if not content),
+        alike=True,
+    )

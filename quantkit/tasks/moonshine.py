@@ -6,22 +6,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from quantkit.errors import InputError
-from quantkit.tasks.base import Answer, Task, WindowTrial
+from quantkit.tasks.base import Answer, Task, WindowTrial, labels_and_frontend
 from quantkit.tasks.encoder_decoder import EncoderDecoderTask
 from quantkit.tasks.names import MOONSHINE
 
 if TYPE_CHECKING:
     from quantkit.arrays import Array
+    from quantkit.audio.frontends import AnyFrontend
     from quantkit.audio.utterance import Corpus
     from quantkit.graph.info import ArtifactInfo
     from quantkit.runtime.moonshine.model import MoonshineModel
     from quantkit.tasks.inputs import ClipInputs, Feed
     from quantkit.text.decoding import Decoding
+    from quantkit.text.labels import Labels
 
 
 class MoonshineTask(EncoderDecoderTask):
@@ -95,3 +97,21 @@ class MoonshineTask(EncoderDecoderTask):
     def can_run(self, info: ArtifactInfo) -> bool:
         """With labels and a front end."""
         return info.labels is not None and info.frontend is not None
+
+    def bundle_contents(self, info: ArtifactInfo, model: Path) -> tuple[Labels, AnyFrontend]:
+        """Its labels, whose blank ends a text."""
+        return labels_and_frontend(info, model)
+
+    def decoding_in_bundle(self, info: ArtifactInfo) -> dict[str, Any] | None:
+        """What a text begins and ends with, and how long it may be."""
+        from quantkit.runtime.moonshine.settings import moonshine_settings
+
+        settings = moonshine_settings(info.extra)
+        return {
+            "kind": "moonshine",
+            "prompt": [settings.start],
+            "end": None if info.labels is None else info.labels.blank,
+            "tokens_per_second": settings.tokens_per_second,
+            "suppressed": [],
+            "suppressed_first": [],
+        }

@@ -67,7 +67,12 @@ class StreamingCtcTask(CtcTask):
 
     def bundle_contents(self, info: ArtifactInfo, model: Path) -> tuple[Labels, AnyFrontend]:
         """Bundles are not made of them."""
-        raise ModelError(
-            f"{model} hears in chunks, and the examples of a bundle give a model whole clips; hand "
-            "over the file as it is: its metadata say what its states are, and `verify` checks it"
-        )
+        raise no_bundle_of_chunks(model)
+
+
+def no_bundle_of_chunks(model: Path) -> ModelError:
+    """Why there is no bundle of a model that hears in chunks."""
+    return ModelError(
+        f"{model} hears in chunks, and the examples of a bundle give a model whole clips; hand "
+        "over the file as it is: its metadata say what its states are, and `verify` checks it"
+    )

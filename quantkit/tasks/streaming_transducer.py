@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quantkit.tasks.names import STREAMING_TRANSDUCER
+from quantkit.tasks.streaming_ctc import no_bundle_of_chunks
 from quantkit.tasks.transducer import TransducerTask
 
 if TYPE_CHECKING:
     from quantkit.arrays import Array, FloatArray
+    from quantkit.audio.frontends import AnyFrontend
     from quantkit.graph.info import ArtifactInfo
     from quantkit.runtime.streaming.transducer import StreamingTransducer
     from quantkit.runtime.transducer.network import TransducerNetwork
     from quantkit.tasks.inputs import ClipInputs
     from quantkit.text.decoding import Decoding
+    from quantkit.text.labels import Labels
 
 
 class StreamingTransducerTask(TransducerTask):
@@ -57,3 +60,7 @@ class StreamingTransducerTask(TransducerTask):
         from quantkit.runtime.streaming.transducer import StreamingTransducer
 
         return StreamingTransducer.load(path, threads, check=check, decoding=decoding)
+
+    def bundle_contents(self, info: ArtifactInfo, model: Path) -> tuple[Labels, AnyFrontend]:
+        """Bundles are not made of them."""
+        raise no_bundle_of_chunks(model)

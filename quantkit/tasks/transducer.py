@@ -8,21 +8,25 @@ whose divergences add up.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from quantkit.tasks.base import Answer, Task
+from quantkit.errors import ModelError
+from quantkit.tasks.base import Answer, Task, labels_and_frontend
 from quantkit.tasks.names import TRANSDUCER
 
 if TYPE_CHECKING:
     from quantkit.arrays import Array, FloatArray
+    from quantkit.audio.frontends import AnyFrontend
     from quantkit.graph.info import ArtifactInfo
     from quantkit.runtime.transducer.model import Transducer
     from quantkit.runtime.transducer.network import TransducerNetwork
     from quantkit.tasks.inputs import ClipInputs, Feed
     from quantkit.text.decoding import Decoding
+    from quantkit.text.labels import Labels
     from quantkit.text.scoring import TextScoring
 
 
@@ -106,6 +110,24 @@ class TransducerTask(Task):
     def can_run(self, info: ArtifactInfo) -> bool:
         """With labels and a front end."""
         return info.labels is not None and info.frontend is not None
+
+    def bundle_contents(self, info: ArtifactInfo, model: Path) -> tuple[Labels, AnyFrontend]:
+        """Its labels, and its front end, which becomes a part of the encoder."""
+        from quantkit.exporting.frontend_graph import can_fuse
+
+        labels, frontend = labels_and_frontend(info, model)
+        if not info.fused and not can_fuse(frontend):
+            raise ModelError(
+                f"{model}: its front end ({type(frontend).__name__}) cannot be part of a graph, so "
+                "there is no bundle of it; hand over its files as they are"
+            )
+        return labels, frontend
+
+    def decoding_in_bundle(self, info: ArtifactInfo) -> dict[str, Any] | None:
+        """As :class:`~quantkit.runtime.transducer.settings.TransducerSettings` has it."""
+        from quantkit.runtime.transducer.settings import transducer_settings
+
+        return {"kind": "transducer", **asdict(transducer_settings(info.extra))}
 
 
 def _along(network: TransducerNetwork, encoded: FloatArray, inputs: Mapping[str, Array]) -> Array:

@@ -3,8 +3,10 @@
 Such graphs have an output for each cache among their inputs: icefall's ``cached_key_0`` and
 ``new_cached_key_0``, NeMo's ``cache_last_time`` and ``cache_last_time_next``. The length of a chunk
 and the step from one to the next are in the metadata: ``T`` and ``decode_chunk_len``, or
-``window_size`` and ``chunk_shift`` (sherpa-onnx 2.0, ``online-zipformer2-transducer-model.cc``,
-``online-nemo-ctc-model.cc``).
+``window_size`` and ``chunk_shift``. NeMo's exporter leaves axes of caches open, whose sizes are in
+the metadata, too: ``cache_last_time_dim1`` and so on (sherpa-onnx 2.0,
+``online-zipformer2-transducer-model.cc``, ``online-nemo-ctc-model.cc``,
+``online-transducer-nemo-model.cc``).
 """
 
 from __future__ import annotations
@@ -12,15 +14,21 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from quantkit.audio.running_normalization import Expected
+from quantkit.audio.frontends import AnyFrontend
+from quantkit.audio.nemo_frontend import NemoFrontend, NemoRawFrontend
+from quantkit.audio.running_normalization import Expected, expected_of
 from quantkit.errors import ModelError
-from quantkit.exporting.folders.transducers import FoundGraph
+from quantkit.exporting.folders.found_graph import FoundGraph
 from quantkit.graph.interface import Declared
 from quantkit.graph.roles import BATCH, State
 from quantkit.graph.translation import Step
 from quantkit.runtime.streaming.settings import StreamingSettings
 
 _FOLLOWING = ("new_{}", "next_{}", "{}_next", "new{}", "{}_out")
+# NeMo's cache_last_channel_len becomes cache_last_channel_next_len.
+_LENGTH, _NEXT_LENGTH = "_len", "_next_len"
+_NO_NORMALIZATION = ("", "NA", "None", "none")
+_RATE = 16_000
 _CHUNKS = (("T", "decode_chunk_len"), ("window_size", "chunk_shift"))
 # Frames of silence behind a clip: a transducer may write its last label a little late.
 _TAIL = 30
@@ -96,7 +104,8 @@ def caches_of(graph: FoundGraph, role: str, known: Collection[str]) -> Caches:
     for cache in graph.inputs:
         if cache.name in known:
             continue
-        names = (form.format(cache.name) for form in _FOLLOWING)
+        names = [form.format(cache.name) for form in _FOLLOWING]
+        names.append(f"{cache.name.removesuffix(_LENGTH)}{_NEXT_LENGTH}")
         following = next((outputs[name] for name in names if name in outputs), None)
         if following is None or following.type != cache.type:
             raise ModelError(
@@ -120,10 +129,23 @@ def _first_shape(
     sizes = cache.sizes
     if sizes is None:
         raise ModelError(f"{graph.file} does not say what shape {cache.name} has")
+    said = [graph.metadata.get(f"{cache.name}_dim{axis}", "") for axis in range(1, len(sizes))]
+    if said and all(each.isdigit() for each in said):
+        return (BATCH, *map(int, said))
     free = [size for size in sizes if not isinstance(size, int)]
-    if len(free) > 1 or (free and free[0] != batch):
+    # The exporter of NeMo calls the clips of each input otherwise.
+    if len(free) > 1 or (free and free[0] != batch and len(sizes) > 1):
         raise ModelError(
             f"{graph.file}: {cache.name} has the shape {sizes}, of which only the number of clips "
             "may be open"
         )
     return tuple(size if isinstance(size, int) else BATCH for size in sizes)
+
+
+def nemo_features(graph: FoundGraph, bands: int) -> tuple[AnyFrontend, Expected | None]:
+    """What makes the features of a model of NeMo that hears in chunks, and what is expected of
+    them."""
+    if graph.metadata.get("normalize_type", "") in _NO_NORMALIZATION:
+        return NemoRawFrontend.for_rate(_RATE, bands), None
+    frontend = NemoFrontend.for_rate(_RATE, bands)
+    return frontend, expected_of(frontend, frontend.seconds_of(1))

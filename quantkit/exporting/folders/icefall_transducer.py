@@ -16,6 +16,7 @@ from pathlib import Path
 from quantkit.audio.kaldi_frontend import KaldiFrontend
 from quantkit.errors import InputError, ModelError
 from quantkit.exporting.folders.caches import Caches, caches_of, chunk_settings
+from quantkit.exporting.folders.found_graph import FoundGraph
 from quantkit.exporting.folders.layout import (
     FolderFiles,
     Layout,
@@ -24,7 +25,6 @@ from quantkit.exporting.folders.layout import (
     required,
 )
 from quantkit.exporting.folders.transducers import (
-    FoundGraph,
     FoundTransducer,
     export_transducer,
     normalized,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from quantkit.arrays import FloatArray
-from quantkit.exporting.folders.transducers import FoundGraph
+from quantkit.exporting.folders.found_graph import FoundGraph
 from quantkit.graph.info import ArtifactInfo
 
 

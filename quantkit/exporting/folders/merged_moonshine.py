@@ -9,8 +9,8 @@ import numpy as np
 
 from quantkit.arrays import FloatArray
 from quantkit.audio.waveform_frontend import WaveformFrontend
+from quantkit.exporting.folders.found_graph import FoundGraph
 from quantkit.exporting.folders.merged_family import MergedFamily
-from quantkit.exporting.folders.transducers import FoundGraph
 from quantkit.graph.info import ArtifactInfo
 from quantkit.runtime.moonshine.settings import MOONSHINE, MoonshineSettings
 from quantkit.tasks.names import MOONSHINE as TASK

@@ -10,8 +10,8 @@ import numpy as np
 from quantkit.arrays import FloatArray
 from quantkit.audio.whisper_frontend import WhisperFrontend
 from quantkit.errors import ModelError
+from quantkit.exporting.folders.found_graph import FoundGraph
 from quantkit.exporting.folders.merged_family import MergedFamily
-from quantkit.exporting.folders.transducers import FoundGraph
 from quantkit.graph.info import ArtifactInfo
 from quantkit.models.pretrained_files import (
     CONFIG_NAME,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from quantkit.exporting.folders.found_graph import FoundGraph
 from quantkit.exporting.folders.layout import (
     FolderFiles,
     Layout,
@@ -15,7 +16,6 @@ from quantkit.exporting.folders.layout import (
     optional,
     required,
 )
-from quantkit.exporting.folders.transducers import FoundGraph
 from quantkit.exporting.parity import ParityReport
 from quantkit.json_fields import Fields
 from quantkit.models.pretrained_files import CONFIG_NAME, optional_json_object

@@ -16,6 +16,7 @@ import numpy as np
 from quantkit.arrays import Array
 from quantkit.audio.nemo_frontend import NemoFrontend
 from quantkit.errors import InputError, ModelError
+from quantkit.exporting.folders.found_graph import FoundGraph
 from quantkit.exporting.folders.layout import (
     FolderFiles,
     Layout,
@@ -24,7 +25,6 @@ from quantkit.exporting.folders.layout import (
     required,
 )
 from quantkit.exporting.folders.transducers import (
-    FoundGraph,
     FoundTransducer,
     export_transducer,
     normalized,

@@ -14,13 +14,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import onnx
 
-from quantkit.arrays import FloatArray
 from quantkit.conversion.convert import convert
 from quantkit.disk.files import sha256_of
-from quantkit.errors import InputError, ModelError, ParityError
+from quantkit.errors import InputError, ModelError
+from quantkit.exporting.folders.encoder_decoder import compared
+from quantkit.exporting.folders.found_graph import FoundGraph
 from quantkit.exporting.folders.layout import (
     FolderFiles,
     Layout,
@@ -31,11 +31,10 @@ from quantkit.exporting.folders.layout import (
 from quantkit.exporting.folders.merged_family import MergedFamily
 from quantkit.exporting.folders.merged_moonshine import MoonshineFolder
 from quantkit.exporting.folders.merged_whisper import WhisperFolder
-from quantkit.exporting.folders.transducers import FoundGraph
-from quantkit.exporting.parity import TOLERANCE, ParityCase, ParityReport
+from quantkit.exporting.parity import ParityReport
 from quantkit.exporting.saving import float_plan, save_artifact
 from quantkit.exporting.wrapping import declared
-from quantkit.graph.artifact import model_files, open_files
+from quantkit.graph.artifact import open_files
 from quantkit.graph.dead_code import drop_dead_nodes, drop_unread_initializers
 from quantkit.graph.editor import name_all_nodes
 from quantkit.graph.interface import Declared
@@ -58,7 +57,6 @@ from quantkit.graph.translation import TRANSLATIONS, Translation, Translations
 from quantkit.graph.weight_holders import require_finite_weights
 from quantkit.runtime.merged_network import MergedNetwork
 from quantkit.runtime.session import create_session
-from quantkit.runtime.whisper.network import WhisperNetwork
 from quantkit.text.label_files.written_tokens import TOKENIZER, TOKENS_TXT
 from quantkit.version import __version__
 
@@ -71,9 +69,6 @@ _OTHERS = (
 )
 # What the names of the nodes begin with that make keys and values of the encoder's output.
 _CROSSED = f"{CROSSING}attention"
-_TEXT = (5, 300, 17, 1_000, 42, 7)
-# Dozens of layers, on noise that no model was trained on.
-_TOLERANCE = 10 * TOLERANCE
 
 
 class OnnxCommunity(Layout):
@@ -147,7 +142,8 @@ class OnnxCommunity(Layout):
             extra={**info.extra, TRANSLATIONS: translations.to_json()},
         )
         clips = tuple(family.clips(found[0]))
-        check = partial(_compared, files.graphs, clips, vocabulary)
+        original = MergedNetwork(*(create_session(file, threads=0) for file in files.graphs))
+        check = partial(compared, original, clips, vocabulary)
         report = save_artifact(whole, info, destination, check)
         return replace(report, notes=tuple(dict.fromkeys(steps)))
 
@@ -180,38 +176,3 @@ def _family_of(encoder: FoundGraph, merged: FoundGraph) -> MergedFamily:
     for name in (TOKENS, READS, CHOICE):
         merged.input(name)
     return family
-
-
-def _compared(
-    files: tuple[Path, ...],
-    clips: Sequence[tuple[str, FloatArray]],
-    vocabulary: int,
-    path: Path,
-) -> ParityReport:
-    """Does the artifact say what the folder's own files say, on noise and a text of any tokens?
-
-    Raises:
-        ParityError: it does not.
-    """
-    original = MergedNetwork(*(create_session(file, threads=0) for file in files))
-    encoder, decoder = model_files(path)
-    network = WhisperNetwork.load(encoder, decoder, threads=0)
-    cases = []
-    for clip, heard in clips:
-        ours, theirs = network.encode(heard), original.encode(heard)
-        memory, kept = network.empty_memory(), original.empty_memory()
-        for place, token in enumerate(_TEXT):
-            tokens = np.array([[token % vocabulary]])
-            found, memory = network.step(tokens, ours, memory)
-            expected, kept = original.step(tokens, theirs, kept)
-            off = np.abs(found - expected) / np.maximum(1.0, np.abs(expected))
-            worst = float(off.max()) if np.isfinite(off).all() else float("inf")
-            where = f"token {place + 1} after {clip}: off by {worst:.3g}"
-            cases.append(ParityCase(1, heard.shape[-1], worst, where))
-    report = ParityReport(_TOLERANCE, tuple(cases), "the original")
-    if not report.worst.difference <= _TOLERANCE:
-        raise ParityError(
-            f"{path.name} differs from the folder's own files: {report.worst.where}, beyond the "
-            f"tolerance of {_TOLERANCE:g}"
-        )
-    return report

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from quantkit.errors import InputError
+from quantkit.exporting.folders.gigaam import GigaamCtc, GigaamTransducer
 from quantkit.exporting.folders.icefall_transducer import IcefallTransducer
 from quantkit.exporting.folders.layout import Layout
 from quantkit.exporting.folders.nemo_ctc import NemoCtc
 from quantkit.exporting.folders.nemo_transducer import NemoTransducer
 from quantkit.exporting.folders.onnx_community import OnnxCommunity
 from quantkit.exporting.folders.sherpa_nemo import SherpaNemoTransducer
+from quantkit.exporting.folders.sherpa_whisper import SherpaWhisper
 from quantkit.exporting.folders.streaming_ctc import SherpaStreamingCtc
 from quantkit.graph.integrity import stored_checksum
 
@@ -22,6 +24,9 @@ LAYOUTS: tuple[Layout, ...] = (
     IcefallTransducer(),
     SherpaStreamingCtc(),
     OnnxCommunity(),
+    SherpaWhisper(),
+    GigaamTransducer(),
+    GigaamCtc(),
 )
 
 

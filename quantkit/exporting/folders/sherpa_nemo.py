@@ -4,17 +4,28 @@
 metadata how large the predictor's states are; ``decoder….onnx`` takes ``targets``,
 ``target_length`` and two states, whose names are those of a tracer, so their order counts;
 ``joiner….onnx`` takes one row of each. ``tokens.txt`` has a label and its number in each line, the
-blank last (sherpa-onnx 2.0, ``offline-transducer-nemo-model.cc``).
+blank last (sherpa-onnx 2.0, ``offline-transducer-nemo-model.cc``). The encoder of a cache-aware one
+takes chunks of ``window_size`` frames and three caches, too (``online-transducer-nemo-model.cc``).
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from quantkit.audio.frontends import AnyFrontend
 from quantkit.audio.nemo_frontend import NemoFrontend
 from quantkit.errors import InputError, ModelError
+from quantkit.exporting.folders.caches import (
+    Caches,
+    caches_of,
+    chunk_settings,
+    nemo_features,
+    says_chunks,
+)
+from quantkit.exporting.folders.found_graph import FoundGraph
 from quantkit.exporting.folders.layout import (
     FolderFiles,
     Layout,
@@ -30,7 +41,6 @@ from quantkit.exporting.folders.nemo_transducer import (
     require_durations,
 )
 from quantkit.exporting.folders.transducers import (
-    FoundGraph,
     FoundTransducer,
     export_transducer,
     normalized,
@@ -39,7 +49,7 @@ from quantkit.exporting.folders.transducers import (
 from quantkit.exporting.parity import ParityReport
 from quantkit.graph.interface import Declared
 from quantkit.graph.model_file import read_model_file
-from quantkit.graph.roles import BATCH, State
+from quantkit.graph.roles import BATCH, ENCODER, State
 from quantkit.graph.translation import PREFIX, Step, Translation
 from quantkit.runtime.session import create_session
 from quantkit.runtime.transducer.network import JOINER, PREDICTOR
@@ -76,7 +86,9 @@ class SherpaNemoTransducer(Layout):
         files = self.files(folder)
         encoder, predictor, joiner = map(FoundGraph.of, files.graphs)
         vocabulary = required(folder, [_VOCABULARY], "what its labels are")
-        if (kind := encoder.metadata.get("normalize_type", "per_feature")) != "per_feature":
+        in_chunks = says_chunks(encoder.metadata)
+        kind = encoder.metadata.get("normalize_type", "per_feature")
+        if kind != "per_feature" and not in_chunks:
             raise ModelError(
                 f"{encoder.file} wants features that are normalised as {kind or 'nothing'}, and "
                 "only per_feature is known"
@@ -95,15 +107,57 @@ class SherpaNemoTransducer(Layout):
             _number(encoder, "subsampling_factor", _SUBSAMPLING),
         )
         width = encoder.size(encoder.output("outputs"), 1) or "width"
+        caches = caches_of(encoder, ENCODER, ("audio_signal", "length")) if in_chunks else None
         translations = (
-            nemo_encoder(encoder, bands, width),
+            nemo_encoder(encoder, bands, width)
+            if caches is None
+            else _encoder_in_chunks(encoder, caches, bands, width),
             _predictor(predictor, states),
             _joiner(predictor, joiner, width, (count, durations)),
         )
-        frontend = NemoFrontend.for_rate(RATE, bands)
-        return FoundTransducer(
+        frontend: AnyFrontend = NemoFrontend.for_rate(RATE, bands)
+        found = FoundTransducer(
             files.graphs, translations, tuple(states.values()), labels, frontend, settings
         )
+        if caches is None:
+            return found
+        frontend, expected = nemo_features(encoder, bands)
+        chunks = chunk_settings(encoder, settings.subsampling, expected)
+        return replace(found, frontend=frontend, encoder_states=caches.states, chunks=chunks)
+
+
+def _encoder_in_chunks(
+    graph: FoundGraph, caches: Caches, bands: int, width: int | str
+) -> Translation:
+    """The chunks of a batch become one row after the other."""
+    audio, length, encoded = (
+        graph.input("audio_signal"),
+        graph.input("length"),
+        graph.output("outputs"),
+    )
+    clips = (audio.sizes or (BATCH,))[0]
+    batch = clips if isinstance(clips, int) else "batch"
+    chunk = graph.size(audio, 2) or "frames"
+    inner, turned = f"{ENCODER}.", f"{PREFIX}{ENCODER}.turned"
+    return graph.translation(
+        ENCODER,
+        takes=(
+            Declared.of("features", "float32", batch, chunk, bands),
+            Declared.of("lengths", "int64", batch),
+            *caches.takes,
+        ),
+        gives=(Declared.of("encoded", "float32", 1, "steps", width), *caches.gives),
+        before=(
+            Step("transpose", ("features",), (inner + audio.name,), (0, 2, 1)),
+            Step("cast", ("lengths",), (inner + length.name,), type=length.type),
+            *caches.before,
+        ),
+        behind=(
+            Step("transpose", (inner + encoded.name,), (turned,), (0, 2, 1)),
+            Step("one_batch", (turned,), ("encoded",)),
+            *caches.behind,
+        ),
+    )
 
 
 def _number(graph: FoundGraph, key: str, usual: int) -> int:

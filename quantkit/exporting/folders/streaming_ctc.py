@@ -16,19 +16,19 @@ import numpy as np
 
 from quantkit.audio.frontends import AnyFrontend
 from quantkit.audio.kaldi_frontend import KaldiFrontend
-from quantkit.audio.nemo_frontend import NemoFrontend, NemoRawFrontend
-from quantkit.audio.running_normalization import Expected, expected_of
+from quantkit.audio.running_normalization import Expected
 from quantkit.conversion.convert import convert
 from quantkit.disk.files import sha256_of
 from quantkit.errors import InputError, ModelError, ParityError
-from quantkit.exporting.folders.caches import Caches, caches_of, chunk_settings, says_chunks
-from quantkit.exporting.folders.layout import FolderFiles, Layout, optional
-from quantkit.exporting.folders.transducers import (
-    FoundGraph,
-    difference,
-    is_float,
-    tolerance_of,
+from quantkit.exporting.folders.caches import (
+    Caches,
+    caches_of,
+    chunk_settings,
+    nemo_features,
+    says_chunks,
 )
+from quantkit.exporting.folders.found_graph import FoundGraph, difference, is_float, tolerance_of
+from quantkit.exporting.folders.layout import FolderFiles, Layout, optional
 from quantkit.exporting.parity import ParityCase, ParityReport
 from quantkit.exporting.saving import float_plan, save_artifact
 from quantkit.graph.artifact import open_files
@@ -59,7 +59,6 @@ _RATE, _BANDS = 16_000, 80
 _PARTS = ("encoder", "decoder", "joiner")
 # Seconds of noise that artifact and original are compared on.
 _SECONDS = (0.4, 1.7)
-_NO_NORMALIZATION = ("", "NA", "None", "none")
 
 
 class SherpaStreamingCtc(Layout):
@@ -201,10 +200,7 @@ def _frontend(graph: FoundGraph, nemo: bool, bands: int) -> tuple[AnyFrontend, E
         if (kind := graph.metadata.get("feature", "")) not in ("", "fbank"):
             raise ModelError(f"{graph.file} wants features of the kind {kind}, which is not known")
         return KaldiFrontend.for_rate(_RATE, bands), None
-    if graph.metadata.get("normalize_type", "") in _NO_NORMALIZATION:
-        return NemoRawFrontend.for_rate(_RATE, bands), None
-    frontend = NemoFrontend.for_rate(_RATE, bands)
-    return frontend, expected_of(frontend, frontend.seconds_of(1))
+    return nemo_features(graph, bands)
 
 
 def _compared(

@@ -93,12 +93,16 @@ def _listed(folder: Path, outputs: int) -> list[str] | None:
     # Of both, the multilingual one is larger.
     for name, least in zip(TIKTOKEN_NAMES, (_MULTILINGUAL, 0), strict=True):
         if (folder / name).is_file() and outputs >= least:
-            return _tiktoken(folder / name)
+            return tiktoken_names(folder / name)
     return None
 
 
-def _tiktoken(path: Path) -> list[str]:
-    """Lines of the bytes of a token in base64 and its number, which counts the lines."""
+def tiktoken_names(path: Path) -> list[str]:
+    """Text tokens of a file with the bytes of one in base64, and its number, in each line.
+
+    Raises:
+        CheckpointError: it is no such file, or its numbers do not count its lines.
+    """
     names = []
     for line in _text(path).splitlines():
         content, _, index = line.partition(" ")

@@ -76,7 +76,9 @@ class TransducerNetwork:
         self.predictor = PREDICTOR if PREDICTOR in graphs.sessions else DECODER
         (role,) = (each for each in graphs.roles if each.role == self.predictor)
         self._states = role.states
-        self._input = graphs.sessions[ENCODER].get_inputs()[0].shape
+        heard = graphs.sessions[ENCODER].get_inputs()[0]
+        # Features, or a waveform where the front end is part of the graph.
+        self._heard, self._input = heard.name, heard.shape
 
     @classmethod
     def load(cls, path: Path, settings: TransducerSettings, threads: int = 1) -> TransducerNetwork:
@@ -91,7 +93,7 @@ class TransducerNetwork:
         """(steps, width) of each clip.
 
         Args:
-            batch: (frames, bands) features.
+            batch: (frames, bands) features, or (samples,) waveforms.
 
         Raises:
             InputError: clips of the wrong shape.
@@ -100,7 +102,7 @@ class TransducerNetwork:
         found: list[FloatArray] = []
         for group in runs_of(batch, self._input):
             padded, lengths = padded_batch(group, self._input[2:])
-            made = self._graphs.run(ENCODER, {"features": padded, "lengths": lengths})
+            made = self._graphs.run(ENCODER, {self._heard: padded, "lengths": lengths})
             require_rows(made["encoded"], len(group), 3, "encoded")
             require_rows(made["encoded_lengths"], len(group), 1, "encoded_lengths")
             found += [

@@ -311,15 +311,58 @@ def _hear_in_chunks(graph: _Graph, audio: str, output: str) -> None:
     graph.add("Add", ["processed_lens", two], "new_processed_lens")
 
 
+# What else a layer of a Zipformer remembers: here it only fades.
+_FADING = {
+    "cached_nonlin_attn_0": [1, "N", 4, 3 * WIDTH // 4],
+    "cached_val1_0": [4, "N", WIDTH],
+    "cached_val2_0": [4, "N", WIDTH],
+    "cached_conv2_0": ["N", WIDTH, KEPT],
+    "embed_states": ["N", 128, 3, 19],
+}
+
+
+def _hear_as_icefall(graph: _Graph, output: str) -> None:
+    """Nodes of an encoder with one layer of a streaming Zipformer: ``x`` to ``output``."""
+    graph.add("Identity", ["cached_key_0"], "cached_key")
+    graph.add("Identity", ["cached_conv1_0"], "cached_conv")
+    _hear_in_chunks(graph, "x", output)
+    graph.add("Identity", ["new_cached_key"], "new_cached_key_0")
+    graph.add("Identity", ["new_cached_conv"], "new_cached_conv1_0")
+    half = graph.constant("half", np.array(0.5, np.float32))
+    for name in _FADING:
+        graph.add("Mul", [name, half], f"new_{name}")
+
+
 def _caches(clips: int | str, prefix: str = "") -> dict[str, tuple[str, Sequence[int | str]]]:
+    """In the order in which sherpa-onnx gives them."""
+    shapes = {
+        "cached_key_0": [4, "N", WIDTH],
+        **{name: _FADING[name] for name in [*_FADING][:3]},
+        "cached_conv1_0": ["N", WIDTH, KEPT],
+        **{name: _FADING[name] for name in [*_FADING][3:]},
+        "processed_lens": ["N"],
+    }
     return {
-        f"{prefix}cached_conv": ("f", [clips, WIDTH, KEPT]),
-        f"{prefix}cached_key": ("f", [4, clips, WIDTH]),
-        f"{prefix}processed_lens": ("l", [clips]),
+        f"{prefix}{name}": (
+            "l" if name == "processed_lens" else "f",
+            [clips if size == "N" else size for size in shape],
+        )
+        for name, shape in shapes.items()
     }
 
 
-_CHUNKS = {"T": str(CHUNK), "decode_chunk_len": str(SHIFT), "model_type": "zipformer2"}
+_CHUNKS = {
+    "T": str(CHUNK),
+    "decode_chunk_len": str(SHIFT),
+    "model_type": "zipformer2",
+    "encoder_dims": str(WIDTH),
+    "query_head_dims": str(WIDTH // 4),
+    "value_head_dims": str(WIDTH // 4),
+    "num_heads": "4",
+    "num_encoder_layers": "1",
+    "cnn_module_kernels": str(2 * KEPT + 1),
+    "left_context_len": "4",
+}
 
 
 def write_streaming_icefall(folder: Path, *, clips: int | str = "N", seed: int = 0) -> Path:
@@ -330,7 +373,7 @@ def write_streaming_icefall(folder: Path, *, clips: int | str = "N", seed: int =
     """
     write_icefall(folder, inner="", seed=seed)
     encoder = _Graph(seed)
-    _hear_in_chunks(encoder, "x", "encoder_out")
+    _hear_as_icefall(encoder, "encoder_out")
     encoder.save(
         folder / "encoder.onnx",
         {"x": ("f", [clips, CHUNK, BANDS]), **_caches(clips)},
@@ -350,7 +393,7 @@ def write_streaming_ctc(
     """A streaming CTC model of icefall as sherpa-onnx opens it."""
     labels = len(LETTERS) + 1
     model = _Graph(seed)
-    _hear_in_chunks(model, "x", "encoder_out")
+    _hear_as_icefall(model, "encoder_out")
     model.add("MatMul", ["encoder_out", model.weight("head", WIDTH, labels, gain=4.0)], "scores")
     model.add("LogSoftmax", ["scores"], "log_probs", axis=-1)
     model.save(
@@ -363,48 +406,164 @@ def write_streaming_ctc(
     return folder
 
 
+_OPEN = "{}_dynamic_axes_{}"
+
+
+def _hear_as_nemo(graph: _Graph, normalize: str) -> tuple[dict[str, Any], ...]:
+    """Nodes of a cache-aware encoder of NeMo, to ``encoder_out`` (N, 2, WIDTH).
+
+    Returns:
+        inputs and outputs but for what it hears, with axes that its exporter leaves open; metadata.
+    """
+    axis = graph.constant("layer_axis", np.array([1]))
+    graph.add("Transpose", ["audio_signal"], "over_time", perm=[0, 2, 1])
+    graph.add("Squeeze", ["cache_last_time", axis], "cached_conv")
+    graph.add("Squeeze", ["cache_last_channel", axis], "kept")
+    graph.add("Transpose", ["kept"], "cached_key", perm=[1, 0, 2])
+    graph.add("Identity", ["cache_last_channel_len"], "processed_lens")
+    _hear_in_chunks(graph, "over_time", "encoder_out")
+    graph.add("Unsqueeze", ["new_cached_conv", axis], "cache_last_time_next")
+    graph.add("Transpose", ["new_cached_key"], "new_kept", perm=[1, 0, 2])
+    graph.add("Unsqueeze", ["new_kept", axis], "cache_last_channel_next")
+    graph.add("Identity", ["new_processed_lens"], "cache_last_channel_next_len")
+    graph.add("Sub", ["length", "length"], "none")
+    graph.add("Add", ["none", "two_rows"], "encoded_lengths")
+
+    def caches(after: str) -> dict[str, Any]:
+        channel, time = f"cache_last_channel{after}", f"cache_last_time{after}"
+        return {
+            channel: ("f", [_OPEN.format(channel, 1), 1, _OPEN.format(channel, 2), WIDTH]),
+            time: ("f", [_OPEN.format(time, 1), 1, WIDTH, _OPEN.format(time, 2)]),
+            f"{channel}_len": ("l", [_OPEN.format(f"{channel}_len", 1)]),
+        }
+
+    said = {
+        "window_size": CHUNK,
+        "chunk_shift": SHIFT,
+        "subsampling_factor": 4,
+        "normalize_type": normalize,
+        "vocab_size": len(LETTERS),
+        **{f"cache_last_channel_dim{n}": size for n, size in enumerate((1, 4, WIDTH), 1)},
+        **{f"cache_last_time_dim{n}": size for n, size in enumerate((1, WIDTH, KEPT), 1)},
+    }
+    heard = {
+        "audio_signal": ("f", [_OPEN.format("audio_signal", 1), BANDS, _OPEN.format("a", 2)]),
+        "length": ("l", [_OPEN.format("length", 1)]),
+    }
+    metadata = {key: str(value) for key, value in said.items()}
+    return {**heard, **caches("")}, caches("_next"), metadata
+
+
 def write_streaming_nemo_ctc(folder: Path, *, normalize: str = "NA", seed: int = 0) -> Path:
     """A cache-aware CTC model of NeMo as sherpa-onnx opens it."""
     labels = len(LETTERS) + 1
     model = _Graph(seed)
-    model.add("Transpose", ["audio_signal"], "over_time", perm=[0, 2, 1])
-    _hear_in_chunks(model, "over_time", "encoder_out")
+    inputs, outputs, metadata = _hear_as_nemo(model, normalize)
     model.add("MatMul", ["encoder_out", model.weight("head", WIDTH, labels, gain=4.0)], "scores")
     model.add("LogSoftmax", ["scores"], "logprobs", axis=-1)
-    model.add("Sub", ["length", "length"], "none")
-    model.add("Add", ["none", "two_rows"], "encoded_lengths")
-    names = {
-        "cached_conv": "cache_last_time",
-        "cached_key": "cache_last_channel",
-        "processed_lens": "cache_last_channel_len",
-    }
-    for node in model.nodes:
-        for values in (node.input, node.output):
-            for index, value in enumerate(values):
-                if value in names:
-                    values[index] = names[value]
-                elif value.removeprefix("new_") in names:
-                    values[index] = f"{names[value.removeprefix('new_')]}_next"
-    caches = {names[name]: value for name, value in _caches("batch").items()}
-    model.save(
-        folder / "model.onnx",
-        {
-            "audio_signal": ("f", ["batch", BANDS, CHUNK]),
-            "length": ("l", ["batch"]),
-            **caches,
-        },
-        {
-            "logprobs": ("f", ["batch", 2, labels]),
-            "encoded_lengths": ("l", ["batch"]),
-            **{f"{name}_next": value for name, value in caches.items()},
-        },
-        {
-            "window_size": str(CHUNK),
-            "chunk_shift": str(SHIFT),
-            "subsampling_factor": "4",
-            "normalize_type": normalize,
-            "model_type": "EncDecCTCModelBPE",
-        },
-    )
+    made = {"logprobs": ("f", ["N", "S", labels]), "encoded_lengths": ("l", ["N"])}
+    metadata["model_type"] = "EncDecCTCModelBPE"
+    model.save(folder / "model.onnx", inputs, {**made, **outputs}, metadata)
     _write_labels(folder / "tokens.txt", (*LETTERS, "<blk>"))
     return folder
+
+
+def write_streaming_nemo(folder: Path, *, normalize: str = "NA", seed: int = 0) -> Path:
+    """A cache-aware transducer of NeMo as sherpa-onnx opens it."""
+    write_sherpa_nemo(folder, seed=seed)
+    encoder = _Graph(seed)
+    inputs, outputs, metadata = _hear_as_nemo(encoder, normalize)
+    encoder.add("Transpose", ["encoder_out"], "outputs", perm=[0, 2, 1])
+    made = {"outputs": ("f", ["N", WIDTH, "S"]), "encoded_lengths": ("l", ["N"])}
+    metadata |= {"pred_rnn_layers": "1", "pred_hidden": str(WIDTH)}
+    metadata["model_type"] = "EncDecHybridRNNTCTCBPEModel"
+    encoder.save(folder / "encoder.onnx", inputs, {**made, **outputs}, metadata)
+    return folder
+
+
+def write_gigaam(folder: Path, *, version: str = "v2", e2e: bool = False, seed: int = 0) -> Path:
+    """A folder of onnx-asr's types ``gigaam-v2-rnnt``, ``gigaam-v3-rnnt`` and ``…-e2e-rnnt``.
+
+    The axes of predictor and joiner are those of one text, as its exporter declares them.
+    """
+    labels, read = len(LETTERS) + 1, 320
+    name = f"{version}{'_e2e' if e2e else ''}_rnnt"
+    encoder = _Graph(seed)
+    encoder.weight("own", WIDTH, 64, 4, gain=0.3)
+    encoder.add("Conv", ["audio_signal", "own"], "convolved", strides=[4])
+    encoder.add("Tanh", ["convolved"], "curved")
+    encoder.add("Transpose", ["curved"], "turned", perm=[0, 2, 1])
+    encoder.add("MatMul", ["turned", encoder.weight("mixing", WIDTH, WIDTH, gain=2.0)], "mixed")
+    encoder.add("Transpose", ["mixed"], "encoded", perm=[0, 2, 1])
+    encoder.add("Div", ["length", encoder.constant("stride", np.array(4))], "steps")
+    encoder.add("Cast", ["steps"], "encoded_len", to=TensorProto.INT32)
+    encoder.save(
+        folder / f"{name}_encoder.onnx",
+        {"audio_signal": ("f", ["batch_size", 64, "seq_len"]), "length": ("l", ["batch_size"])},
+        {"encoded": ("f", ["batch_size", WIDTH, "S"]), "encoded_len": ("i", ["batch_size"])},
+    )
+    decoder = _Graph(seed + 1)
+    embedding = decoder.weight("embedding", labels, read, gain=2.0)
+    decoder.add("Gather", [embedding, "x"], "embedded")
+    decoder.add("Transpose", ["embedded"], "over_time", perm=[1, 0, 2])
+    weights = [decoder.weight(each, 1, 4 * read, read, gain=8.0) for each in ("lstm.W", "lstm.R")]
+    bias = decoder.constant("lstm.B", np.zeros((1, 8 * read), np.float32))
+    lstm = ["over_time", *weights, bias, "", "h.1", "c.1"]
+    decoder.add("LSTM", lstm, "steps h c", hidden_size=read)
+    decoder.add("Squeeze", ["steps", decoder.constant("one", np.array([1]))], "read")
+    decoder.add("Transpose", ["read"], "dec", perm=[1, 0, 2])
+    state = ("f", [1, 1, read])
+    decoder.save(
+        folder / f"{name}_decoder.onnx",
+        {"x": ("l", [1, 1]), "h.1": state, "c.1": state},
+        {"dec": ("f", [1, 1, read]), "h": state, "c": state},
+    )
+    joint = _Graph(seed + 2)
+    for value, width in (("enc", WIDTH), ("dec", read)):
+        joint.add("Transpose", [value], f"{value}.rows", perm=[0, 2, 1])
+        weight = joint.weight(f"{value}.weight", width, WIDTH)
+        joint.add("MatMul", [f"{value}.rows", weight], f"{value}.joined")
+    for value, axis in (("enc", 2), ("dec", 1)):
+        axes = joint.constant(f"{value}.axis", np.array([axis]))
+        joint.add("Unsqueeze", [f"{value}.joined", axes], f"{value}.beside")
+    joint.add("Add", ["enc.beside", "dec.beside"], "sum")
+    joint.add("Relu", ["sum"], "bent")
+    joint.add("MatMul", ["bent", joint.weight("head", WIDTH, labels, gain=4.0)], "scores")
+    likely = 3.0 * np.eye(labels, dtype=np.float32)[labels - 1]
+    joint.add("Add", ["scores", joint.constant("likely", likely)], "logits")
+    joint.add("LogSoftmax", ["logits"], "joint", axis=-1)
+    joint.save(
+        folder / f"{name}_joint.onnx",
+        {"enc": ("f", [1, WIDTH, 1]), "dec": ("f", [1, read, 1])},
+        {"joint": ("f", [1, 1, 1, labels])},
+    )
+    _write_gigaam_files(folder, version, name if e2e else version)
+    return folder
+
+
+def write_gigaam_ctc(
+    folder: Path, *, version: str = "v2", e2e: bool = False, seed: int = 0
+) -> Path:
+    """A folder of onnx-asr's types ``gigaam-v2-ctc``, ``gigaam-v3-ctc`` and ``…-e2e-ctc``."""
+    labels = len(LETTERS) + 1
+    name = f"{version}{'_e2e' if e2e else ''}_ctc"
+    model = _Graph(seed)
+    model.weight("own", WIDTH, 64, 4, gain=0.3)
+    model.add("Conv", ["features", "own"], "convolved", strides=[4], pads=[0, 3])
+    model.add("Tanh", ["convolved"], "curved")
+    model.add("Transpose", ["curved"], "turned", perm=[0, 2, 1])
+    model.add("MatMul", ["turned", model.weight("head", WIDTH, labels, gain=4.0)], "scores")
+    model.add("LogSoftmax", ["scores"], "log_probs", axis=-1)
+    model.save(
+        folder / f"{name}.onnx",
+        {"features": ("f", ["batch_size", 64, "T"]), "feature_lengths": ("l", ["batch_size"])},
+        {"log_probs": ("f", ["batch_size", "S", labels])},
+    )
+    _write_gigaam_files(folder, version, name if e2e else version)
+    return folder
+
+
+def _write_gigaam_files(folder: Path, version: str, name: str) -> None:
+    _write_labels(folder / f"{name}_vocab.txt", (*LETTERS, "<blk>"))
+    config = {"model_type": "gigaam", "version": version, "features_size": 64}
+    (folder / "config.json").write_text(json.dumps({**config, "subsampling_factor": 4}))

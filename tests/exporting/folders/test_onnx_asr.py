@@ -13,7 +13,13 @@ from quantkit.arrays import FloatArray
 from quantkit.audio.corpora import open_corpus
 from quantkit.audio.features import load_waveform
 from quantkit.audio.nemo_frontend import NemoFrontend
-from tests.exporting.folders.small_folders import write_icefall, write_nemo, write_nemo_ctc
+from tests.exporting.folders.small_folders import (
+    write_gigaam,
+    write_gigaam_ctc,
+    write_icefall,
+    write_nemo,
+    write_nemo_ctc,
+)
 
 onnx_asr = pytest.importorskip("onnx_asr", reason="onnx-asr is not installed")
 
@@ -23,6 +29,11 @@ KINDS: dict[str, Callable[[Path], Path]] = {
     "nemo-conformer-rnnt": lambda folder: write_nemo(folder, durations=0),
     "nemo-conformer-ctc": write_nemo_ctc,
     "kaldi-rnnt": write_icefall,
+    "gigaam-v2-ctc": write_gigaam_ctc,
+    "gigaam-v3-ctc": lambda folder: write_gigaam_ctc(folder, version="v3"),
+    "gigaam-v3-e2e-ctc": lambda folder: write_gigaam_ctc(folder, version="v3", e2e=True),
+    "gigaam-v2-rnnt": write_gigaam,
+    "gigaam-v3-e2e-rnnt": lambda folder: write_gigaam(folder, version="v3", e2e=True),
 }
 
 

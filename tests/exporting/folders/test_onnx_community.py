@@ -144,3 +144,15 @@ def test_long_clips_are_heard_in_pieces(folder: Path, tmp_path: Path) -> None:
     (output,) = model.outputs([noise])
     assert set(output[:, 1].tolist()) <= {0, 1}
     np.testing.assert_array_equal(model.long_output(iter(np.array_split(noise, 7))), output)
+
+
+def test_tokens_in_base64_are_the_same(folder: Path, tmp_path: Path) -> None:
+    from quantkit.text.label_files.written_tokens import token_labels
+    from tests.moonshine import OUTPUTS, write_base64_tokens
+
+    expected = token_labels(folder, OUTPUTS)
+    write_base64_tokens(folder)
+    assert token_labels(folder, OUTPUTS).tokens == expected.tokens
+    (folder / "tokens.txt").write_text("YQ== 0\nYQ= 1\n")
+    with pytest.raises(InputError, match="is no base64"):
+        token_labels(folder, OUTPUTS)

@@ -27,6 +27,7 @@ from tests.exporting.folders.small_folders import (
     SHIFT,
     write_streaming_ctc,
     write_streaming_icefall,
+    write_streaming_nemo,
     write_streaming_nemo_ctc,
 )
 
@@ -37,6 +38,7 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "ctc": write_streaming_ctc,
     "ctc of one clip": lambda folder: write_streaming_ctc(folder, clips=1),
     "nemo ctc": write_streaming_nemo_ctc,
+    "nemo transducer": write_streaming_nemo,
 }
 
 
@@ -145,17 +147,19 @@ def test_it_is_calibrated_on_its_chunks(name: str, clip: Utterance, tmp_path: Pa
 def test_a_cache_that_no_output_follows_is_refused(tmp_path: Path) -> None:
     folder = write_streaming_icefall(tmp_path / "x")
     model = onnx.load(folder / "encoder.onnx")
-    (output,) = (value for value in model.graph.output if value.name == "new_cached_key")
+    (output,) = (value for value in model.graph.output if value.name == "new_cached_key_0")
     model.graph.output.remove(output)
     onnx.save(model, folder / "encoder.onnx")
-    with pytest.raises(ModelError, match="takes cached_key besides x, and gives no new_cached_key"):
+    with pytest.raises(
+        ModelError, match="takes cached_key_0 besides x, and gives no new_cached_key_0"
+    ):
         quantkit.load(folder)
 
 
 def test_a_cache_of_any_length_is_refused(tmp_path: Path) -> None:
     folder = write_streaming_icefall(tmp_path / "x")
     model = onnx.load(folder / "encoder.onnx")
-    (cache,) = (value for value in model.graph.input if value.name == "cached_key")
+    (cache,) = (value for value in model.graph.input if value.name == "cached_key_0")
     cache.type.tensor_type.shape.dim[0].dim_param = "L"
     onnx.save(model, folder / "encoder.onnx")
     with pytest.raises(ModelError, match="only the number of clips may be open"):

@@ -1,0 +1,63 @@
+"""An artifact of an encoder and a decoder beside the folder that it was made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from quantkit.arrays import FloatArray
+from quantkit.errors import ParityError
+from quantkit.exporting.parity import TOLERANCE, ParityCase, ParityReport
+from quantkit.graph.artifact import model_files
+from quantkit.runtime.whisper.network import WhisperNetwork
+
+_TEXT = (5, 300, 17, 1_000, 42, 7)
+# Dozens of layers, on noise that no model was trained on.
+_TOLERANCE = 10 * TOLERANCE
+
+
+def compared(
+    original: WhisperNetwork,
+    clips: Sequence[tuple[str, FloatArray]],
+    vocabulary: int,
+    path: Path,
+) -> ParityReport:
+    """Does the artifact say what the folder's own files say, on noise and a text of any tokens?
+
+    The text is read token by token, as it is written, and at once, as models are compared.
+
+    Args:
+        original: that runs the folder's files.
+        clips: what the encoder takes, each with what it is in words.
+        vocabulary: tokens that may be read.
+        path: of the artifact.
+
+    Raises:
+        ParityError: it does not.
+    """
+    encoder, decoder = model_files(path)
+    network = WhisperNetwork.load(encoder, decoder, threads=0)
+    cases = []
+    for clip, heard in clips:
+        ours, theirs = network.encode(heard), original.encode(heard)
+        memory, kept = network.empty_memory(), original.empty_memory()
+        text = np.array([[token % vocabulary for token in _TEXT]])
+        at_once, _ = network.step(text, ours, memory, np.arange(text.size))
+        for place in range(text.size):
+            tokens = text[:, place : place + 1]
+            found, memory = network.step(tokens, ours, memory)
+            expected, kept = original.step(tokens, theirs, kept)
+            both = np.concatenate((found, at_once[:, place : place + 1]))
+            off = np.abs(both - expected) / np.maximum(1.0, np.abs(expected))
+            worst = float(off.max()) if np.isfinite(off).all() else float("inf")
+            where = f"token {place + 1} after {clip}: off by {worst:.3g}"
+            cases.append(ParityCase(1, heard.shape[-1], worst, where))
+    report = ParityReport(_TOLERANCE, tuple(cases), "the original")
+    if not report.worst.difference <= _TOLERANCE:
+        raise ParityError(
+            f"{path.name} differs from the folder's own files: {report.worst.where}, beyond the "
+            f"tolerance of {_TOLERANCE:g}"
+        )
+    return report

@@ -1,0 +1,142 @@
+"""Bundles of models of several graphs, whose example says what quantkit says."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import wave
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import quantkit
+from quantkit.arrays import FloatArray
+from quantkit.audio.corpora import open_corpus
+from quantkit.audio.features import load_waveform
+from quantkit.bundles.manifest import describe, read_manifest, write_manifest
+from quantkit.errors import ModelError, VerificationError
+from quantkit.graph.artifact import model_files
+from quantkit.text.decoding import Decoding
+from tests.bundles.test_bundle import run_example
+from tests.exporting.folders.small_folders import (
+    write_gigaam,
+    write_icefall,
+    write_nemo,
+    write_streaming_icefall,
+)
+from tests.moonshine import moonshine_folder
+from tests.sherpa_whisper import sherpa_whisper
+
+pytestmark = pytest.mark.slow
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+KINDS = ("tdt", "rnnt", "stateless", "moonshine", "whisper")
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    (speech,) = open_corpus(REPOSITORY / "calibration_data").sample(1)
+    samples = (load_waveform(speech, 16_000)[:24_000] * 32_768).astype("<i2")
+    path = tmp_path_factory.mktemp("clip") / "clip.wav"
+    with wave.open(str(path), "wb") as stream:
+        stream.setnchannels(1)
+        stream.setsampwidth(2)
+        stream.setframerate(16_000)
+        stream.writeframes(samples.tobytes())
+    return path
+
+
+def heard(clip: Path) -> FloatArray:
+    with wave.open(str(clip)) as stream:
+        return np.frombuffer(stream.readframes(1 << 20), "<i2").astype(np.float32) / 32_768
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("folders")
+    return {
+        "tdt": write_nemo(folder / "tdt"),
+        "rnnt": write_nemo(folder / "rnnt", durations=0),
+        "stateless": write_icefall(folder / "stateless", inner=""),
+        "moonshine": moonshine_folder(tmp_path_factory),
+        "whisper": sherpa_whisper(tmp_path_factory),
+    }
+
+
+@pytest.fixture(scope="module")
+def bundles(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    made = tmp_path_factory.mktemp("bundles")
+    licence = made / "LICENCE"
+    licence.write_text("MIT License\n")
+    for name, folder in folders.items():
+        quantkit.ship(folder, made / name, licence=licence)
+    return {name: made / name for name in folders}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_example_says_what_we_say(
+    kind: str, folders: dict[str, Path], bundles: dict[str, Path], clip: Path
+) -> None:
+    done = run_example(bundles[kind], clip)
+    assert done.returncode == 0, done.stderr
+    # The example has no fallback.
+    plain = Decoding(temperatures=(0.0,)) if kind == "whisper" else None
+    expected = quantkit.load(folders[kind], decoding=plain).transcribe(heard(clip), 16_000).text
+    assert done.stdout.split() == expected.split()
+    assert expected.split()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_graph_is_in_the_manifest(kind: str, bundles: dict[str, Path]) -> None:
+    bundle = bundles[kind]
+    listed = {entry.path for entry in read_manifest(bundle).files}
+    files = {file.name for file in model_files(bundle / "model.onnx")}
+    assert len(files) > 1
+    assert {*files, "decoding.json", "labels.json", "example.py"} <= listed
+    said = json.loads((bundle / "decoding.json").read_text(encoding="utf-8"))
+    assert {graph["file"] for graph in said["graphs"]} == files
+    verified = quantkit.verify(bundle)
+    verified.require()
+    card = (bundle / "CARD.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in card for name in files)
+
+
+def test_a_transducer_takes_waveforms_and_still_opens_here(
+    bundles: dict[str, Path], folders: dict[str, Path], clip: Path
+) -> None:
+    shipped = quantkit.load(bundles["tdt"] / "model.onnx")
+    ours = quantkit.load(folders["tdt"])
+    samples = heard(clip)
+    assert shipped.transcribe(samples, 16_000).text == ours.transcribe(samples, 16_000).text
+
+
+def test_a_changed_decoder_is_found(bundles: dict[str, Path], tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(bundles["moonshine"], tmp_path / "bundle"))
+    (bundle / "model.decoder.onnx").write_bytes(b"another")
+    with pytest.raises(VerificationError, match=r"model\.decoder\.onnx: has 7 bytes"):
+        quantkit.verify(bundle).require()
+
+
+def test_the_example_of_a_bundle_is_not_run_by_verify(
+    bundles: dict[str, Path], tmp_path: Path
+) -> None:
+    """It may be anybody's, with a manifest that fits."""
+    bundle = Path(shutil.copytree(bundles["tdt"], tmp_path / "bundle"))
+    trap = tmp_path / "trap"
+    (bundle / "example.py").write_text(f"open({str(trap)!r}, 'w')")
+    write_manifest(replace(read_manifest(bundle), files=describe(bundle)), bundle)
+    quantkit.verify(bundle).require()
+    assert not trap.exists()
+
+
+def test_what_no_example_runs_is_refused(tmp_path: Path) -> None:
+    licence = tmp_path / "LICENCE"
+    licence.write_text("MIT License\n")
+    streaming, gigaam = write_streaming_icefall(tmp_path / "s"), write_gigaam(tmp_path / "g")
+    with pytest.raises(ModelError, match="hears in chunks"):
+        quantkit.ship(streaming, tmp_path / "b", licence=licence)
+    with pytest.raises(ModelError, match="GigaamFrontend"):
+        quantkit.ship(gigaam, tmp_path / "b", licence=licence)
+    assert not (tmp_path / "b").exists()
