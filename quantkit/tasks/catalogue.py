@@ -16,11 +16,11 @@ from quantkit.plugins import Plugin, PluginGroup
 from quantkit.tasks.base import Task
 from quantkit.tasks.classification import ClassificationTask
 from quantkit.tasks.ctc import CtcTask
-from quantkit.tasks.encoder_decoder import EncoderDecoderTask
 from quantkit.tasks.moonshine import MoonshineTask
 from quantkit.tasks.streaming_ctc import StreamingCtcTask
 from quantkit.tasks.streaming_transducer import StreamingTransducerTask
 from quantkit.tasks.transducer import TransducerTask
+from quantkit.tasks.whisper import WhisperTask
 
 if TYPE_CHECKING:
     from quantkit.graph.info import ArtifactInfo
@@ -33,7 +33,7 @@ _tasks: dict[str, Task] = {
     for task in (
         _USUAL,
         ClassificationTask(),
-        EncoderDecoderTask(),
+        WhisperTask(),
         TransducerTask(),
         MoonshineTask(),
         StreamingCtcTask(),

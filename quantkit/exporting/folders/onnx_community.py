@@ -56,9 +56,9 @@ from quantkit.graph.roles import CROSSING, DECODER, ENCODER, PRESENT
 from quantkit.graph.tied_transposes import tie_transposed_weights
 from quantkit.graph.translation import TRANSLATIONS, Translation, Translations
 from quantkit.graph.weight_holders import require_finite_weights
-from quantkit.runtime.merged_network import MergedNetwork
+from quantkit.runtime.encoder_decoder.merged import MergedNetwork
+from quantkit.runtime.encoder_decoder.network import ExportedNetwork
 from quantkit.runtime.session import create_session
-from quantkit.runtime.whisper.network import WhisperNetwork
 from quantkit.text.label_files.written_tokens import TOKENIZER, TOKENS_TXT
 from quantkit.version import __version__
 
@@ -195,7 +195,7 @@ def _compared(
     """
     original = MergedNetwork(*(create_session(file, threads=0) for file in files))
     encoder, decoder = model_files(path)
-    network = WhisperNetwork.load(encoder, decoder, threads=0)
+    network = ExportedNetwork.load(encoder, decoder, threads=0)
     cases = []
     for clip, heard in clips:
         ours, theirs = network.encode(heard), original.encode(heard)

@@ -8,8 +8,8 @@ from quantkit.errors import InputError, ModelError
 from quantkit.graph.artifact import model_files, read_info
 from quantkit.graph.info import ArtifactInfo
 from quantkit.graph.translation import translations_in
-from quantkit.runtime.merged_network import MergedNetwork
-from quantkit.runtime.whisper.network import WhisperNetwork
+from quantkit.runtime.encoder_decoder.merged import MergedNetwork
+from quantkit.runtime.encoder_decoder.network import ExportedNetwork, Network
 
 
 def require_any_length(info: ArtifactInfo) -> None:
@@ -31,7 +31,7 @@ def is_published(info: ArtifactInfo) -> bool:
     return published is not None and published.kept
 
 
-def open_network(path: Path, threads: int = 1, info: ArtifactInfo | None = None) -> WhisperNetwork:
+def open_network(path: Path, threads: int = 1, info: ArtifactInfo | None = None) -> Network:
     """Encoder and decoder of an artifact.
 
     Args:
@@ -44,5 +44,5 @@ def open_network(path: Path, threads: int = 1, info: ArtifactInfo | None = None)
     if len(decoders) != 1:
         raise ModelError(f"{path} names no decoder, so it is no whole model")
     info = read_info(path, check=False) if info is None else info
-    form = MergedNetwork if is_published(info) else WhisperNetwork
+    form = MergedNetwork if is_published(info) else ExportedNetwork
     return form.load(encoder, decoders[0], threads)
