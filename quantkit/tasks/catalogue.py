@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeGuard
 from quantkit.errors import InputError, ModelError
 from quantkit.plugins import Plugin, PluginGroup
 from quantkit.tasks.base import Task
+from quantkit.tasks.canary import CanaryTask
 from quantkit.tasks.classification import ClassificationTask
 from quantkit.tasks.ctc import CtcTask
 from quantkit.tasks.moonshine import MoonshineTask
@@ -36,6 +37,7 @@ _tasks: dict[str, Task] = {
         WhisperTask(),
         TransducerTask(),
         MoonshineTask(),
+        CanaryTask(),
         StreamingCtcTask(),
         StreamingTransducerTask(),
     )
