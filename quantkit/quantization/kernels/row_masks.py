@@ -25,6 +25,7 @@ import onnx
 from onnx import helper
 
 from quantkit.graph.editor import GraphEditor, copy_node
+from quantkit.graph.operators import operator_of
 from quantkit.graph.zero_mask import mask_sizes
 
 _ROWS_LAST, _CHANNELS_FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
@@ -57,11 +58,14 @@ def _channels(editor: GraphEditor, value: str) -> int:
     producer = editor.producers.get(value)
     if producer is not None and producer.op_type == "Relu":
         producer = editor.producers.get(producer.input[0])
-    if producer is None or producer.op_type != "Conv":
+    operator = None if producer is None else operator_of(producer)
+    if producer is None or operator is None or operator.result_axis != 1:
         return 0
     shape = editor.shape(producer.input[1])
     # Integer convolutions have no constant here, but a DequantizeLinear.
-    return shape[0] if shape is not None and len(shape) == 4 else 0
+    if shape is None or len(shape) != 4 or operator.channel_axis(editor, producer, 4) != 0:
+        return 0
+    return shape[0]
 
 
 def _rewrite(
