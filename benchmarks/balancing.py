@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from quantkit.quantization import quantize_model
 from quantkit.quantization.choices.presets import preset
 from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.prepared import PreparedModel
-from quantkit.runtime.whisper.network import WhisperNetwork
+from quantkit.runtime.encoder_decoder.network import ExportedNetwork, Network
 from quantkit.sensitivity.model_divergence import model_divergence
 
 #: Of each test set; short clips of one language share a window.
@@ -40,7 +41,7 @@ def test_feeds(data: Path, model: str, source: Path) -> CalibrationData:
     return CalibrationData(Corpus("test clips", tuple(clips)), read_info(source), source)
 
 
-def seconds_of(networks: dict[str, WhisperNetwork], feeds: CalibrationData) -> dict[str, float]:
+def seconds_of(networks: Mapping[str, Network], feeds: CalibrationData) -> dict[str, float]:
     """Median time of a window and the tokens of its text, in turns."""
     _, inputs = next(iter(feeds))
     taken: dict[str, list[float]] = {name: [] for name in networks}
@@ -73,7 +74,7 @@ def rows_of(data: Path, model: str, folder: Path) -> list[list[str]]:
     networks = {}
     for name, path in files.items():
         encoder, decoder = model_files(path)
-        networks[name] = WhisperNetwork.load(encoder, decoder)
+        networks[name] = ExportedNetwork.load(encoder, decoder)
     seconds = seconds_of(networks, tested)
     return [
         [

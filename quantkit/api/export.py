@@ -111,8 +111,9 @@ def export(
             the one that its tokenizer is set to.
         window: of a Whisper: seconds of silence behind a short clip that the artifact computes,
             instead of 30 seconds in all; see :class:`~quantkit.text.decoding.Decoding`.
-        chunk: of a Wav2Letter: seconds that it hears at a time, such as 0.32, with states that go
-            from one chunk to the next; None: it hears whole clips.
+        chunk: of a Wav2Letter or a Nemotron streaming: seconds that it hears at a time, such as
+            0.32, with states that go from one chunk to the next; None: a Wav2Letter hears whole
+            clips, and a Nemotron what it looks ahead by default.
 
     Raises:
         InputError: the model is missing, damaged or of an unknown kind, or options do not fit it.

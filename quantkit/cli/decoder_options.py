@@ -26,6 +26,8 @@ class DecoderOptions:
     language_model: Path | None
     lm_weight: float
     translate: bool
+    target_language: str
+    no_punctuation: bool
     timestamps: bool
     no_fallback: bool
     window: str
@@ -46,6 +48,8 @@ class DecoderOptions:
             lm_weight=self.lm_weight,
             language=language,
             translate=self.translate,
+            target_language=self.target_language,
+            punctuation=not self.no_punctuation,
             timestamps=self.timestamps,
             temperatures=TEMPERATURES[:1] if self.no_fallback else TEMPERATURES,
             window=window_seconds(self.window),
@@ -83,7 +87,15 @@ def decoder_options(default: str) -> Callable[[F], F]:
             show_default=True,
             help="Weight of the language model's log-probability.",
         ),
-        click.option("--translate", is_flag=True, help="Whisper: into English."),
+        click.option("--translate", is_flag=True, help="Whisper and Canary: into English."),
+        click.option(
+            "--target-language",
+            default="",
+            help="Canary: what is written, such as fr.  [default: what is spoken]",
+        ),
+        click.option(
+            "--no-punctuation", is_flag=True, help="Canary: neither signs nor upper case."
+        ),
         click.option(
             "--timestamps", is_flag=True, help="Whisper: decode with times, as for long clips."
         ),

@@ -100,13 +100,14 @@ class _Export(Command):
 @click.option(
     "--streaming",
     is_flag=True,
-    help="Of a Wav2Letter: hear chunk by chunk, with what convolutions need of the chunks before "
-    "as states.",
+    help="Of a Wav2Letter or a Nemotron streaming: hear chunk by chunk, with what is needed of the "
+    "chunks before as states.",
 )
 @click.option(
     "--chunk",
     metavar="TIME",
-    help="With --streaming: what is heard at a time, such as 320ms or 0.32s.  [default: 320ms]",
+    help="With --streaming: what is heard at a time, such as 320ms or 0.32s; of a Nemotron one of "
+    "those that it was trained with.  [default: 320ms]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(

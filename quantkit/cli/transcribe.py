@@ -37,7 +37,10 @@ from quantkit.text.captions import CAPTION_FORMS
     help="Audio files.",
 )
 @decoder_options(default="greedy")
-@click.option("--language", help="Whisper: what is spoken, such as de.  [default: it finds out]")
+@click.option(
+    "--language",
+    help="What is spoken, such as de.  [default: Whisper finds out, Canary takes English]",
+)
 @click.option(
     "--threads",
     type=click.IntRange(min=0),

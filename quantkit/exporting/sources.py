@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from quantkit.errors import InputError, MissingDependencyError
@@ -148,8 +149,16 @@ def _is_transducer(path: Path) -> bool:
     return _architecture(path) in ("parakeet_rnnt", "parakeet_tdt") and not other_format(path)
 
 
+def _is_streaming_transducer(path: Path) -> bool:
+    return _architecture(path) == "nemotron_asr_streaming" and not other_format(path)
+
+
 def _is_moonshine(path: Path) -> bool:
-    return _architecture(path) == "moonshine" and not other_format(path)
+    return _architecture(path) in ("moonshine", "moonshine_streaming") and not other_format(path)
+
+
+def _is_canary(path: Path) -> bool:
+    return _architecture(path) == "canary" and not other_format(path)
 
 
 def _is_pretrained(path: Path) -> bool:
@@ -228,16 +237,32 @@ def _export_transducer(source: Path, destination: Path, options: ExportOptions) 
     return _export_parts(export_transducer, source, destination, options)
 
 
-def _export_moonshine(source: Path, destination: Path, options: ExportOptions) -> ParityReport:
-    from quantkit.exporting.moonshine import export_moonshine
+def _export_streaming_transducer(
+    source: Path, destination: Path, options: ExportOptions
+) -> ParityReport:
+    from quantkit.exporting.streaming_transducer import export_streaming_transducer
 
-    return _export_parts(export_moonshine, source, destination, options)
+    export = partial(export_streaming_transducer, seconds=options.chunk)
+    return _export_parts(export, source, destination, replace(options, chunk=None))
+
+
+def _export_moonshine(source: Path, destination: Path, options: ExportOptions) -> ParityReport:
+    from quantkit.exporting.moonshine import FAMILY
+
+    return _export_parts(FAMILY.export, source, destination, options)
+
+
+def _export_canary(source: Path, destination: Path, options: ExportOptions) -> ParityReport:
+    from quantkit.exporting.canary import FAMILY
+
+    return _export_parts(FAMILY.export, source, destination, options)
 
 
 def _export_parts(
     export: Callable[..., ParityReport], source: Path, destination: Path, options: ExportOptions
 ) -> ParityReport:
     """A model of several graphs, with the options that such models have."""
+    _refuse_streaming(options, f"{source} attends to the whole clip")
     _refuse(options, "a model of one graph", with_frontend="--with-frontend")
     _refuse(options, "a model with an adapter for each language", language="--language")
     _refuse(options, "a Whisper", window="--window")
@@ -333,7 +358,13 @@ KINDS = (
     Kind("Whisper of OpenAI", is_openai, _export_whisper),
     Kind("Whisper of transformers", _is_whisper, _export_whisper),
     Kind("transducer of transformers", _is_transducer, _export_transducer),
+    Kind(
+        "streaming transducer of transformers",
+        _is_streaming_transducer,
+        _export_streaming_transducer,
+    ),
     Kind("Moonshine of transformers", _is_moonshine, _export_moonshine),
+    Kind("Canary of transformers", _is_canary, _export_canary),
     Kind("wav2vec 2.0 and relatives", _is_pretrained, _export_pretrained),
 )
 
@@ -342,7 +373,7 @@ def _refuse_streaming(options: ExportOptions, reason: str) -> None:
     if options.chunk is not None:
         raise InputError(
             f"{reason}, so it cannot be heard in chunks: --streaming is for Wav2Letter, which is "
-            "made of convolutions"
+            "made of convolutions, and for Nemotron streaming"
         )
 
 

@@ -13,7 +13,7 @@ from quantkit.arrays import FloatArray, IntArray
 from quantkit.errors import ParityError
 from quantkit.exporting.parity import TOLERANCE, ParityCase, ParityReport
 from quantkit.graph.artifact import model_files, read_info
-from quantkit.runtime.whisper.network import WhisperNetwork
+from quantkit.runtime.encoder_decoder.network import ExportedNetwork, Network
 
 #: Hypotheses for one clip, as in beam search.
 BEAMS = 3
@@ -29,11 +29,13 @@ class TextReference:
         heard: what the encoder takes for the clip, such as (1, mel_bands, frames).
         tokens: (hypotheses, tokens).
         log_probs: (hypotheses, tokens, vocabulary).
+        time_axis: of ``heard``.
     """
 
     heard: FloatArray
     tokens: IntArray
     log_probs: FloatArray
+    time_axis: int = -1
 
 
 def check_texts(
@@ -57,7 +59,7 @@ def check_texts(
     """
     read_info(path)
     encoder, decoder = model_files(path)
-    network = WhisperNetwork.load(encoder, decoder, threads=0)
+    network = ExportedNetwork.load(encoder, decoder, threads=0)
     cases = tuple(_cases(references, network, unit))
     report = ParityReport(tolerance, cases)
     if not report.worst.difference <= tolerance:
@@ -70,11 +72,12 @@ def check_texts(
 
 
 def _cases(
-    references: Sequence[TextReference], network: WhisperNetwork, unit: str
+    references: Sequence[TextReference], network: Network, unit: str
 ) -> Iterator[ParityCase]:
     for heard, group in _by_clip(references):
-        encoded, length = network.encode(heard), heard.shape[-1]
+        encoded = network.encode(heard)
         for reference in group:
+            length = heard.shape[reference.time_axis]
             tokens, expected = reference.tokens, reference.log_probs
             count = tokens.shape[1]
             at_once, _ = network.step(

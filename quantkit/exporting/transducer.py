@@ -90,22 +90,36 @@ def build_transducer(model: Any, opset: int, scratch: Path) -> onnx.ModelProto:
     Args:
         scratch: a folder for the weights, which must stay while the graph is used.
     """
+    encoder = _encoder(model, opset, scratch / ENCODER)
+    return with_decoder(
+        encoder, GraphRole(ENCODER, ("encoded", "encoded_lengths")), model, opset, scratch
+    )
+
+
+def with_decoder(
+    encoder: onnx.ModelProto, role: GraphRole, model: Any, opset: int, scratch: Path
+) -> onnx.ModelProto:
+    """The whole graph of an encoder's, and of the predictor and joiner of ``model``.
+
+    Args:
+        role: of the encoder.
+        scratch: see :func:`build_transducer`.
+    """
     config = model.config
     states = lstm_states(int(config.num_decoder_layers), int(config.decoder_hidden_size))
-    encoder = _encoder(model, opset, scratch / ENCODER)
     predictor = _predictor(model, states, opset, scratch / PREDICTOR)
     joiner = _joiner(model, opset, scratch / JOINER)
     set_roles(
         encoder,
         (
-            GraphRole(ENCODER, ("encoded", "encoded_lengths")),
+            role,
             GraphRole(PREDICTOR, ("predicted", *(s.output for s in states)), True, states),
             GraphRole(JOINER, ("log_probs",), True),
         ),
     )
     parts = {ENCODER: encoder, PREDICTOR: predictor, JOINER: joiner}
-    for role, part in parts.items():
-        add_prefix(part.graph, f"{role}.")
+    for name, part in parts.items():
+        add_prefix(part.graph, f"{name}.")
     return join([*parts.values()])
 
 
@@ -121,7 +135,7 @@ def lstm_states(layers: int, width: int) -> tuple[State, ...]:
 def _encoder(model: Any, opset: int, folder: Path) -> onnx.ModelProto:
     bands = int(model.config.encoder_config.num_mel_bins)
     any_size = torch.export.Dim.DYNAMIC
-    return _traced(
+    return traced_part(
         TransducerEncoder(model),
         (torch.zeros(_BATCH, _FRAMES, bands), torch.full((_BATCH,), _FRAMES)),
         {"features": {0: "batch", 1: "frames"}, "lengths": {0: "batch"}},
@@ -135,7 +149,7 @@ def _encoder(model: Any, opset: int, folder: Path) -> onnx.ModelProto:
 def _predictor(model: Any, states: tuple[State, ...], opset: int, folder: Path) -> onnx.ModelProto:
     any_size = torch.export.Dim.DYNAMIC
     first = [torch.from_numpy(state.initial(_POINTS)) for state in states]
-    return _traced(
+    return traced_part(
         Predictor(model.decoder),
         (torch.zeros(_POINTS, 1, dtype=torch.int64), first),
         {"tokens": {0: "points"}, **{state.input: {1: "points"} for state in states}},
@@ -148,7 +162,7 @@ def _predictor(model: Any, states: tuple[State, ...], opset: int, folder: Path) 
 
 def _joiner(model: Any, opset: int, folder: Path) -> onnx.ModelProto:
     width, any_size = int(model.config.decoder_hidden_size), torch.export.Dim.DYNAMIC
-    return _traced(
+    return traced_part(
         Joiner(model.joint),
         (
             torch.zeros(1, _STEPS, width),
@@ -163,7 +177,7 @@ def _joiner(model: Any, opset: int, folder: Path) -> onnx.ModelProto:
     )
 
 
-def _traced(
+def traced_part(
     module: nn.Module,
     example: tuple[Tensor | list[Tensor], ...],
     inputs: Mapping[str, Mapping[int, str]],

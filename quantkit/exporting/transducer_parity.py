@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,9 @@ class TransducerReference:
     def clips(self, counts: Sequence[int], generator: np.random.Generator) -> list[FloatArray]:
         return [generator.standard_normal((n, self.bands)).astype(np.float32) for n in counts]
 
+    #: What else ``transformers`` is told.
+    asked: Mapping[str, Any] = MappingProxyType({})
+
     def outputs(self, clips: Sequence[FloatArray]) -> list[FloatArray]:
         """What the joiner hears: (steps, width) of each clip."""
         found = []
@@ -48,7 +52,7 @@ class TransducerReference:
             features = torch.from_numpy(clip)[None]
             mask = torch.ones(features.shape[:2], dtype=torch.bool)
             with torch.no_grad():
-                heard = self.model.get_audio_features(features, attention_mask=mask)
+                heard = self.model.get_audio_features(features, attention_mask=mask, **self.asked)
             found.append(heard.pooler_output[0].numpy())
         return found
 
@@ -88,7 +92,7 @@ def check_transducer(
     outputs = ("encoded", "encoded_lengths")
     report = check_parity(reference, path, tolerance=_TOLERANCE, outputs=outputs)
     network = TransducerNetwork.load(path, settings, threads=0)
-    cases = tuple(_written(reference, network, labels, frames) for frames in _WRITTEN)
+    cases = tuple(written_case(reference, network, labels, frames) for frames in _WRITTEN)
     whole = replace(report, cases=(*report.cases, *cases))
     if not whole.worst.difference <= _TOLERANCE:
         raise ParityError(
@@ -98,7 +102,7 @@ def check_transducer(
     return whole
 
 
-def _written(
+def written_case(
     reference: TransducerReference, network: TransducerNetwork, labels: Labels, frames: int
 ) -> ParityCase:
     """Along the artifact's own path through noise."""

@@ -32,10 +32,10 @@ from quantkit.models.whisper.network import WhisperDecoder, WhisperEncoder
 from quantkit.runtime.malloc_trim import malloc_trim
 from quantkit.runtime.whisper.cross_attention import with_alignment_heads
 from quantkit.runtime.whisper.cut_windows import with_window
-from quantkit.tasks.encoder_decoder import EncoderDecoderTask
+from quantkit.tasks.whisper import WhisperTask
 from quantkit.version import __version__
 
-_TASK = EncoderDecoderTask()
+_TASK = WhisperTask()
 
 # Of the traced example.
 _FRAMES = 2_998

@@ -85,6 +85,7 @@ _simple(
         "Neg": torch.neg,
         "Floor": torch.floor,
         "Sin": torch.sin,
+        "Asinh": torch.asinh,
         "Cos": torch.cos,
         "Not": torch.logical_not,
         "And": torch.logical_and,

@@ -34,11 +34,16 @@ def masked_position(editor: GraphEditor, node: onnx.NodeProto) -> int:
 
 def masks_positions(editor: GraphEditor, inside: str, rank: int) -> bool:
     """Whether ``inside`` is (batch, 1, positions …), or what broadcasts to it."""
-    sizes = editor.shape(inside) or _inferred(editor, inside)
+    sizes = mask_sizes(editor, inside)
     if not sizes or len(sizes) > rank:
         return False
     # Of fewer dimensions, the first ones are missing, which broadcast.
     return len(sizes) < rank - 1 or sizes[1 - rank] == 1
+
+
+def mask_sizes(editor: GraphEditor, inside: str) -> tuple[int, ...]:
+    """Sizes of what a mask is told, 0 where one may vary; none where nothing is known."""
+    return editor.shape(inside) or _inferred(editor, inside)
 
 
 def _inferred(editor: GraphEditor, value: str) -> tuple[int, ...]:

@@ -45,7 +45,10 @@ _LANGUAGE_MODEL = "language_model"
 _SAMPLE_RATE = 16_000
 # What is exported in another way; told from the ``model_type``.
 _OF_SEVERAL_GRAPHS = (
+    "CanaryForConditionalGeneration",
     "MoonshineForConditionalGeneration",
+    "MoonshineStreamingForConditionalGeneration",
+    "NemotronAsrStreamingForRNNT",
     "ParakeetForRNNT",
     "ParakeetForTDT",
     "WhisperForConditionalGeneration",

@@ -1,13 +1,20 @@
-"""Transducers of ``transformers`` in a folder: Parakeet RNN-T and TDT."""
+"""Transducers of ``transformers`` in a folder: Parakeet RNN-T and TDT, Nemotron streaming."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from transformers import ParakeetForRNNT, ParakeetForTDT, PreTrainedModel
+from transformers import (
+    NemotronAsrStreamingForRNNT,
+    ParakeetForRNNT,
+    ParakeetForTDT,
+    PreTrainedModel,
+)
 
-from quantkit.audio.nemo_frontend import NemoFrontend
+from quantkit.audio.nemo_frontend import NemoFrontend, NemoRawFrontend
 from quantkit.errors import CheckpointError
 from quantkit.models.adapters.parakeet import parakeet_frontend
 from quantkit.models.config_limits import require_sensible
@@ -30,7 +37,10 @@ from quantkit.text.labels import Labels
 _KINDS: dict[str, type[PreTrainedModel]] = {
     "parakeet_rnnt": ParakeetForRNNT,
     "parakeet_tdt": ParakeetForTDT,
+    "nemotron_asr_streaming": NemotronAsrStreamingForRNNT,
 }
+# Their features are not normalised.
+_STREAMING = frozenset(("nemotron_asr_streaming",))
 
 
 class TransducerCheckpoint(NamedTuple):
@@ -66,6 +76,8 @@ def load_transducer(folder: Path, adapter: Path | None = None) -> TransducerChec
     kind = _KINDS[str(config.get("model_type"))]
     require_sensible(config, origin)
     frontend = parakeet_frontend(*feature_extractor(folder))
+    if config.get("model_type") in _STREAMING:
+        frontend = _not_normalised(frontend, *feature_extractor(folder))
     any_kind: Any = kind
     defaults = any_kind.config_class()
     outputs = count_of(config, "vocab_size", defaults.vocab_size, origin)
@@ -94,6 +106,16 @@ def load_transducer(folder: Path, adapter: Path | None = None) -> TransducerChec
     if adapter is not None:
         digest = merge_adapter(model, adapter, digest)
     return TransducerCheckpoint(model, labels, frontend, settings, digest, licence_of(folder))
+
+
+def _not_normalised(
+    frontend: NemoFrontend, settings: Mapping[str, Any], origin: Path
+) -> NemoRawFrontend:
+    if (precision := settings.get("mel_filters_dtype", "float32")) != "float32":
+        raise CheckpointError(
+            f"{origin}: mel_filters_dtype is {precision!r:.20}, and only float32 is supported"
+        )
+    return NemoRawFrontend(**{each.name: getattr(frontend, each.name) for each in fields(frontend)})
 
 
 def _durations(config: Any, origin: Path) -> int:

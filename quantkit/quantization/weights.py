@@ -356,7 +356,8 @@ def placed(editor: GraphEditor, node: onnx.NodeProto) -> LayerWeight:
 
 
 def _random(codec: Codec, shape: tuple[int, ...], axis: int, content: bytes) -> Encoded:
-    seed = int.from_bytes(content[:8], "little")
+    # Two codecs give one weight, such as a tied embedding, scales that differ; both are stored.
+    seed = int.from_bytes(hashlib.sha256(content + repr(codec).encode()).digest()[:8], "little")
     random = np.random.default_rng(seed)
     packed = blank(codec, shape, axis, seed)
     channels = shape[axis] if shape else 1

@@ -15,13 +15,14 @@ from quantkit.errors import InputError, ModelError
 from quantkit.plugins import Plugin, PluginGroup
 from quantkit.tasks.asg import AsgTask
 from quantkit.tasks.base import Task
+from quantkit.tasks.canary import CanaryTask
 from quantkit.tasks.classification import ClassificationTask
 from quantkit.tasks.ctc import CtcTask
-from quantkit.tasks.encoder_decoder import EncoderDecoderTask
 from quantkit.tasks.moonshine import MoonshineTask
 from quantkit.tasks.streaming_ctc import StreamingCtcTask
 from quantkit.tasks.streaming_transducer import StreamingTransducerTask
 from quantkit.tasks.transducer import TransducerTask
+from quantkit.tasks.whisper import WhisperTask
 
 if TYPE_CHECKING:
     from quantkit.graph.info import ArtifactInfo
@@ -34,9 +35,10 @@ _tasks: dict[str, Task] = {
     for task in (
         _USUAL,
         ClassificationTask(),
-        EncoderDecoderTask(),
+        WhisperTask(),
         TransducerTask(),
         MoonshineTask(),
+        CanaryTask(),
         StreamingCtcTask(),
         StreamingTransducerTask(),
         AsgTask(),

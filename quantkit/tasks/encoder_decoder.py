@@ -1,4 +1,4 @@
-"""Whisper: an encoder for each window of audio, and a decoder that writes it down token by token.
+"""An encoder that hears a clip once, and a decoder that writes it down token by token.
 
 The states of the decoder are keys and values of the tokens so far: ``present.<layer>.key`` of one
 run is ``past.<layer>.key`` of the next (see :func:`quantkit.graph.roles.short_form`).
@@ -6,50 +6,32 @@ run is ``past.<layer>.key`` of the next (see :func:`quantkit.graph.roles.short_f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from quantkit.errors import ModelError
+import numpy as np
+
 from quantkit.graph.roles import DECODER, ENCODER
-from quantkit.tasks.base import Answer, Task, WindowTrial
-from quantkit.tasks.names import WHISPER
+from quantkit.tasks.base import Answer, Task
 
 if TYPE_CHECKING:
     import onnx
 
     from quantkit.arrays import Array
-    from quantkit.audio.frontends import AnyFrontend
-    from quantkit.audio.utterance import Corpus
     from quantkit.graph.info import ArtifactInfo
-    from quantkit.runtime.speech_model import SpeechModel
+    from quantkit.runtime.encoder_decoder.model import GreedyModel
     from quantkit.tasks.inputs import ClipInputs, Feed
     from quantkit.text.decoding import Decoding
-    from quantkit.text.labels import Labels
     from quantkit.text.scoring import TextScoring
-    from quantkit.text.whisper_vocabulary import WhisperVocabulary
-
-# Frames that the encoder hears at a time, however long the clip.
-_WINDOW_FRAMES = 3_000
 
 
 class EncoderDecoderTask(Task):
-    """Two graphs: from ``features`` to ``cross.*``, and on to ``log_probs`` of tokens."""
+    """Two graphs: from a clip to ``cross.*``, and on to ``log_probs`` of tokens."""
 
-    name = WHISPER
     roles = (ENCODER, DECODER)
     unit = "token"
-    # The encoder takes windows, which the example cuts.
-    fuses_frontend = False
-    # A window of 30 seconds costs the same however little is said in it, and what the decoder does
-    # depends on the language.
-    fewest_feeds = 8
-    follows = frozenset(
-        (
-            *("decoder", "width", "language", "translate", "timestamps", "temperatures", "seed"),
-            *("window", "words"),
-        )
-    )
 
     def mark_graphs(self, whole: onnx.ModelProto) -> None:
         """In the shorter form, which every version of quantkit reads."""
@@ -57,53 +39,16 @@ class EncoderDecoderTask(Task):
 
         set_short_form(whole)
 
-    def inputs(self, info: ArtifactInfo, model: Path | None = None) -> ClipInputs:
-        """Windows, and the text that the float model itself writes for them."""
-        from quantkit.tasks.whisper_inputs import WhisperInputs
-
-        return WhisperInputs(info, model)
-
-    def clip_shape(self, shape: Sequence[int | str | None], length: int) -> tuple[int, ...]:
-        """A window, with its bands before its frames."""
-        bands, frames = shape[1], shape[2]
-        # Some encoders take whole windows alone.
-        return (
-            1,
-            int(bands or 1),
-            frames if isinstance(frames, int) else min(length, _WINDOW_FRAMES),
-        )
-
     def posteriors(
         self, path: Path, output: str, feeds: Iterable[Feed]
     ) -> Iterator[tuple[str, Array]]:
         """With a text that is read token by token: given at once, all tokens would share a grid."""
-        from quantkit.runtime.encoder_decoder import open_network
+        from quantkit.runtime.encoder_decoder.opening import open_network
 
         network = open_network(path, threads=0)
         for clip, inputs in feeds:
-            yield clip, network.read(inputs["features"], inputs["tokens"], inputs["positions"])
-
-    def text_of(
-        self, info: ArtifactInfo, posteriors: Array, inputs: Mapping[str, Array]
-    ) -> str | None:
-        """The text that the clip's inputs hold, which the float model wrote.
-
-        None for a window whose text follows that of the window before: without that text, another
-        model is asked for something else.
-        """
-        from quantkit.runtime.whisper.own_text import is_own_text
-        from quantkit.text.whisper_vocabulary import WhisperVocabulary
-
-        if not isinstance(info.vocabulary, WhisperVocabulary):
-            return None
-        tokens, positions = inputs["tokens"], inputs["positions"]
-        if not is_own_text(info.vocabulary, posteriors, tokens, positions):
-            return None
-        tokens_of_text = tokens[0, int(positions[0]) + 1 :]
-        written = tokens_of_text[tokens_of_text < info.vocabulary.end].tolist()
-        text = info.vocabulary.decode(written)
-        # Pieces without a character are no silence.
-        return None if written and not text else text
+            heard = inputs[network.heard]
+            yield clip, network.read(heard, inputs["tokens"], inputs["positions"])
 
     def says_nothing(self, text: str) -> bool:
         """Whether there is no token of text: where nobody speaks, none is written."""
@@ -115,98 +60,53 @@ class EncoderDecoderTask(Task):
 
         return NamedScoring(WrittenTextScoring(), "basic")
 
+
+class GreedyTask(EncoderDecoderTask):
+    """One whose decoder takes the likeliest token at each step.
+
+    Its clips need no windows, and its artifacts have their tokens as labels.
+    """
+
+    @abstractmethod
+    def model_class(self) -> type[GreedyModel]:
+        """What runs an artifact of it."""
+
+    def inputs(self, info: ArtifactInfo, model: Path | None = None) -> ClipInputs:
+        """Clips, and the text that the float model itself writes for them."""
+        from quantkit.tasks.own_text_inputs import OwnTextInputs
+
+        return OwnTextInputs(self.model_class(), info, model)
+
+    def text_of(
+        self, info: ArtifactInfo, posteriors: Array, inputs: Mapping[str, Array]
+    ) -> str | None:
+        """The text that the clip's inputs hold, which the float model wrote."""
+        if info.labels is None or np.isnan(posteriors).any():
+            return None
+        written = inputs["tokens"][0, int(inputs["positions"][0]) + 1 :]
+        return info.labels.decode(written.tolist()).strip()
+
     def answers(
         self, path: Path, output: str, feeds: Iterable[Feed], info: ArtifactInfo
     ) -> Iterator[Answer]:
         """With the text that it writes greedily, after the same prompt."""
-        from quantkit.runtime.encoder_decoder import open_network
-        from quantkit.runtime.whisper.own_text import read_and_write
-        from quantkit.text.whisper_vocabulary import WhisperVocabulary
+        from quantkit.runtime.encoder_decoder.greedy import read_and_write
 
-        if not isinstance(info.vocabulary, WhisperVocabulary):
-            yield from super().answers(path, output, feeds, info)
-            return
-        network = open_network(path, threads=0)
+        model = self.model_class().load(path, threads=0, check=False)
         for clip, inputs in feeds:
-            log_probs, tokens = read_and_write(
-                network,
-                info.vocabulary,
-                inputs["features"],
-                inputs["tokens"],
-                inputs["positions"],
+            heard = inputs[model.network.heard]
+            longest = model.longest_text(model.seconds_of(heard[0]))
+            log_probs, written = read_and_write(
+                model.network, heard, inputs["tokens"], inputs["positions"], model.end, longest
             )
-            yield Answer(clip, log_probs, info.vocabulary.decode(tokens))
-
-    def with_window(self, info: ArtifactInfo, seconds: float) -> ArtifactInfo:
-        """See :mod:`quantkit.runtime.whisper.cut_windows`."""
-        from quantkit.runtime.encoder_decoder import require_any_length
-        from quantkit.runtime.whisper.cut_windows import with_window
-
-        require_any_length(info)
-        return with_window(info, seconds)
-
-    def try_windows(
-        self, info: ArtifactInfo, model: Path, corpus: Corpus
-    ) -> tuple[WindowTrial, ...]:
-        """See :mod:`quantkit.tasks.whisper_windows`."""
-        from quantkit.runtime.encoder_decoder import require_any_length
-        from quantkit.tasks.whisper_windows import tried_windows
-
-        require_any_length(info)
-        return tried_windows(model, corpus, self.inputs(info, model).check)
+            yield Answer(clip, log_probs, model.text_of_tokens(written))
 
     def open(
         self, path: Path, threads: int = 1, *, check: bool = True, decoding: Decoding | None = None
-    ) -> SpeechModel:
-        """See :meth:`~quantkit.runtime.whisper.model.WhisperModel.load`."""
-        from quantkit.runtime.whisper.model import WhisperModel
-
-        return WhisperModel.load(path, threads, check=check, decoding=decoding)
+    ) -> GreedyModel:
+        """See :meth:`~quantkit.runtime.encoder_decoder.model.GreedyModel.load`."""
+        return self.model_class().load(path, threads, check=check, decoding=decoding)
 
     def can_run(self, info: ArtifactInfo) -> bool:
-        """With its tokens and its front end."""
-        return info.vocabulary is not None and info.frontend is not None
-
-    def bundle_contents(self, info: ArtifactInfo, model: Path) -> tuple[Labels, AnyFrontend]:
-        """Its tokens as labels, of which those that steer the decoder are not printed."""
-        from quantkit.text.whisper_vocabulary import WhisperVocabulary
-
-        if not isinstance(info.vocabulary, WhisperVocabulary) or info.frontend is None:
-            raise ModelError(f"{model} carries no vocabulary or front end of a Whisper")
-        return printed_tokens(info.vocabulary), info.frontend
-
-    def decoding_in_bundle(self, info: ArtifactInfo) -> dict[str, Any] | None:
-        """Prompts, what is never written, and how long a text may be."""
-        from quantkit.runtime.whisper.search import LONGEST_TEXT
-        from quantkit.text.whisper_vocabulary import WhisperVocabulary
-
-        vocabulary = info.vocabulary
-        if not isinstance(vocabulary, WhisperVocabulary):
-            return None
-        steering = {*range(vocabulary.end + 1, vocabulary.size)} - {*vocabulary.added}
-        task = [vocabulary.transcribe] if vocabulary.is_multilingual else []
-        return {
-            "kind": "whisper",
-            "prompt": [vocabulary.start, *task, vocabulary.no_timestamps],
-            "languages": dict(vocabulary.languages or {}),
-            "language": vocabulary.language,
-            "translate": vocabulary.translate,
-            "end": vocabulary.end,
-            "longest": LONGEST_TEXT,
-            "suppressed": sorted({*vocabulary.suppressed, *steering}),
-            "suppressed_first": [*vocabulary.suppressed_first],
-        }
-
-
-def printed_tokens(vocabulary: WhisperVocabulary) -> Labels:
-    """A Whisper's tokens as labels; the end of a text stands for the blank."""
-    from quantkit.text.byte_labels import spelled
-    from quantkit.text.labels import Labels
-
-    contents = [vocabulary.content(token) for token in range(vocabulary.size)]
-    return Labels(
-        tuple(map(spelled, contents)),
-        vocabulary.end,
-        silent=tuple(token for token, content in enumerate(contents) if not content),
-        alike=True,
-    )
+        """With labels and a front end."""
+        return info.labels is not None and info.frontend is not None

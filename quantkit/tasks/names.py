@@ -16,3 +16,5 @@ TRANSDUCER = "transducer"
 STREAMING_CTC, STREAMING_TRANSDUCER = "streaming-ctc", "streaming-transducer"
 #: Text from tokens that a decoder writes about a waveform of any length.
 MOONSHINE = "moonshine"
+#: Text, or its translation, from tokens that a decoder writes as a prompt asks.
+CANARY = "canary"

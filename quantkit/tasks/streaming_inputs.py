@@ -64,7 +64,7 @@ class StreamingInputs(ClipInputs):
     def along(self, name: str, chunks: Iterator[Chunk]) -> Iterator[Feed]:
         """Feeds of one clip, with the states that the float model has before each chunk."""
         if self.settings.ends:
-            yield name, self._at_once([*chunks])
+            yield name, self.at_once([*chunks])
             return
         network = self._network
         states, heard, before = network.begin(), [], []
@@ -92,7 +92,8 @@ class StreamingInputs(ClipInputs):
             frames = len(inputs["features"]) * self.settings.shift
         return Portion(recordings, self.info.frontend.seconds_of(frames))
 
-    def _at_once(self, chunks: Sequence[Chunk]) -> dict[str, Array]:
+    def at_once(self, chunks: Sequence[Chunk]) -> dict[str, Array]:
+        """All chunks of a clip as a single one, for a graph that is told where the clip ends."""
         features = np.concatenate([chunk.features for chunk in chunks])[None]
         length = sum(chunk.length for chunk in chunks)
         return {"features": features, "lengths": np.array([length]), **self._network.begin()}

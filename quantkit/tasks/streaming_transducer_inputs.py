@@ -1,8 +1,9 @@
 """What a transducer takes for clips whose encoder hears in chunks.
 
-The chunks of a clip are one batch, each with the states that the float model's encoder has there;
-behind it stands the path that the float model takes through all of them. An encoder whose states
-are of one clip gives a chunk after the other, and a path through each.
+An encoder that is told where a clip ends takes all its chunks at once; otherwise they are one
+batch, each with the states that the float model's encoder has there. Behind it stands the path that
+the float model takes through all of them. An encoder whose states are of one clip gives a chunk
+after the other, and a path through each.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class StreamingTransducerInputs(StreamingInputs):
             made, states = network.run(chunk, states)
             encoded = rows_in(made)
             found = [*search.advance(encoded)]
-            if network.takes_batches:
+            if self.settings.ends or network.takes_batches:
                 points += found
             elif found:
                 feed = f"{name}, chunk {number + 1}"
@@ -49,7 +50,9 @@ class StreamingTransducerInputs(StreamingInputs):
                     self._later.add(feed)
                 yield feed, {**together([chunk], network), **before[-1], **self._path(found, rows)}
             rows += len(encoded)
-        if points:
+        if points and self.settings.ends:
+            yield name, {**self.at_once(heard), **self._path(points, 0)}
+        elif points:
             states = network.along_batch(before)
             yield name, {**together(heard, network), **states, **self._path(points, 0)}
 

@@ -25,6 +25,8 @@ _ASKED = {
     "word_score": "a language model (word score)",
     "language": "a language (language)",
     "translate": "a translation (translate)",
+    "target_language": "a translation (target language)",
+    "punctuation": "no punctuation",
     "timestamps": "times (timestamps)",
     "temperatures": "temperatures of a fallback (no fallback)",
     "window": "a window (window)",
@@ -41,8 +43,11 @@ class Decoding:
         width: of the beam; None: 20 for CTC, 5 for Whisper, 4 for transducers.
         language_model, lm_weight, word_score: for CTC beam search; see
             :func:`~quantkit.text.decoders.beam_decoder`.
-        language: code of the spoken language; empty: the model detects it.
+        language: code of the spoken language; empty: the model detects it, or takes English for
+            it where it cannot.
         translate: whether to translate into English.
+        target_language: code of the language that Canary writes; empty: the spoken one.
+        punctuation: whether Canary writes signs and upper case.
         timestamps: whether Whisper decodes timestamps, which clips longer than 30 seconds need.
         temperatures: of Whisper's fallback; a single one turns it off.
         seed: of the sampling at temperatures above 0.
@@ -64,6 +69,8 @@ class Decoding:
     seed: int = 0
     window: float | None = None
     words: bool = False
+    target_language: str = ""
+    punctuation: bool = True
 
     def __post_init__(self) -> None:
         if self.width is not None and self.width < 1:

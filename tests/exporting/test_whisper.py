@@ -22,8 +22,8 @@ from quantkit.graph.layers import find_layers
 from quantkit.models.whisper import vocabulary_places
 from quantkit.models.whisper.checkpoint import load_ctranslate2
 from quantkit.quantization import quantize_model
+from quantkit.runtime.encoder_decoder.network import States
 from quantkit.runtime.whisper.model import WhisperModel
-from quantkit.runtime.whisper.network import States
 from quantkit.tasks.open import open_speech_model
 from quantkit.text.decoding import WHOLE, Decoding
 from tests.whisper import exported_whisper, serialized, tiny_whisper, write_ctranslate2

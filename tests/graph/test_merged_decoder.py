@@ -16,9 +16,9 @@ from quantkit.errors import ModelError
 from quantkit.graph.artifact import model_files, open_model, save_model
 from quantkit.graph.merged_decoder import add_up_weights, branch_of, merge, state_keys
 from quantkit.graph.translating import set_kept, translations_of
-from quantkit.runtime.merged_network import MergedNetwork
+from quantkit.runtime.encoder_decoder.merged import MergedNetwork
+from quantkit.runtime.encoder_decoder.network import ExportedNetwork, Network
 from quantkit.runtime.session import create_session
-from quantkit.runtime.whisper.network import WhisperNetwork
 from tests.moonshine import moonshine_folder
 
 WAVEFORM = 0.1 * np.random.default_rng(0).standard_normal((1, 9_000)).astype(np.float32)
@@ -37,7 +37,7 @@ def artifact(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def said(network: WhisperNetwork, *, at_once: bool = False) -> Array:
+def said(network: Network, *, at_once: bool = False) -> Array:
     """(tokens, vocabulary) log-probabilities behind each token."""
     encoded, memory = network.encode(WAVEFORM), network.empty_memory()
     if at_once:
@@ -58,7 +58,7 @@ def published(folder: Path) -> MergedNetwork:
 @pytest.mark.slow
 class TestFiles:
     def test_one_branch_does_what_both_did(self, folder: Path, artifact: Path) -> None:
-        ours = WhisperNetwork.load(*model_files(artifact))
+        ours = ExportedNetwork.load(*model_files(artifact))
         theirs = said(published(folder))
         np.testing.assert_allclose(said(ours), theirs, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(said(ours, at_once=True), theirs, rtol=1e-4, atol=1e-5)
@@ -84,7 +84,7 @@ class TestFiles:
     ) -> None:
         quantkit.quantize(artifact, tmp_path / "int8.onnx", "dynamic-int8")
         quantkit.quantize(folder, tmp_path / "out", "dynamic-int8")
-        ours = said(WhisperNetwork.load(*model_files(tmp_path / "int8.onnx")))
+        ours = said(ExportedNetwork.load(*model_files(tmp_path / "int8.onnx")))
         theirs = said(published(tmp_path / "out"))
         np.testing.assert_allclose(theirs, ours, rtol=1e-3, atol=1e-3)
         assert np.abs(theirs - said(published(folder))).max() > 1e-2
@@ -96,7 +96,7 @@ class TestFiles:
         settings = quantkit.QuantizeSettings(compute="dynamic", codec=CodecChoice.parse(codec))
         quantkit.quantize(artifact, tmp_path / "packed.onnx", settings)
         quantkit.quantize(folder, tmp_path / "out", settings)
-        ours = said(WhisperNetwork.load(*model_files(tmp_path / "packed.onnx")))
+        ours = said(ExportedNetwork.load(*model_files(tmp_path / "packed.onnx")))
         np.testing.assert_allclose(said(published(tmp_path / "out")), ours, rtol=1e-3, atol=1e-3)
         assert quantkit.inspect(tmp_path / "out").layers
 

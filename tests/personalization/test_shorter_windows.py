@@ -22,7 +22,7 @@ from quantkit.personalization.shorter_windows import (
 )
 from quantkit.runtime.whisper.cut_windows import SHORTEST_SECONDS
 from quantkit.tasks.base import WindowTrial
-from quantkit.tasks.encoder_decoder import EncoderDecoderTask
+from quantkit.tasks.whisper import WhisperTask
 from quantkit.text.decoding import WHOLE
 
 GOOD, BAD = MAX_WINDOW_DIVERGENCE / 2, MAX_WINDOW_DIVERGENCE * 2
@@ -93,7 +93,7 @@ def test_a_window_is_found_by_listening_and_said(
     words: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(EncoderDecoderTask, "try_windows", lambda *_: tuple(trials))
+    monkeypatch.setattr(WhisperTask, "try_windows", lambda *_: tuple(trials))
     model = prepared()
     _, (said,) = set_window(model, CLIPS, "auto")
     assert model.info.extra == extra
@@ -120,7 +120,7 @@ def test_a_tiny_whisper_is_tried_with_each_window(
     for name, seconds in (("short", 1), ("long", 31)):
         soundfile.write(tmp_path / f"{name}.wav", np.tile(noise, seconds), 16_000)
     both = tuple(Utterance(tmp_path / f"{name}.wav", language="en") for name in ("short", "long"))
-    found = EncoderDecoderTask().try_windows(read_info(model), model, Corpus("noise", both))
+    found = WhisperTask().try_windows(read_info(model), model, Corpus("noise", both))
     assert [each.silence for each in found] == [0.5, 1.0, 2.0, 4.0]
     # The long clip has whole windows, so only the short one is heard.
     assert {each.clips for each in found} == {1}
@@ -128,4 +128,4 @@ def test_a_tiny_whisper_is_tried_with_each_window(
         computed = SHORTEST_SECONDS / 30 + each.again
         assert each.share == pytest.approx(computed, abs=1e-3)
         assert (each.divergence == 0) == bool(each.again)
-    assert EncoderDecoderTask().try_windows(read_info(model), model, Corpus("long", both[1:])) == ()
+    assert WhisperTask().try_windows(read_info(model), model, Corpus("long", both[1:])) == ()

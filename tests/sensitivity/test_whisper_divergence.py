@@ -18,7 +18,7 @@ from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import DynamicRange, LayerRule
 from quantkit.quantization.observe import observe
 from quantkit.quantization.prepare import prepare
-from quantkit.runtime.whisper.network import WhisperNetwork
+from quantkit.runtime.encoder_decoder.network import ExportedNetwork
 from quantkit.sensitivity.divergence_settings import DivergenceSettings, effort_for
 from quantkit.sensitivity.model_divergence import model_divergence
 from quantkit.sensitivity.plan_divergence import PlanTrial
@@ -62,7 +62,7 @@ def feeds(model: Path, tmp_path_factory: pytest.TempPathFactory) -> CalibrationD
 
 def test_a_text_read_token_by_token_says_the_same(model: Path, feeds: CalibrationData) -> None:
     encoder, decoder = model_files(model)
-    network = WhisperNetwork.load(encoder, decoder)
+    network = ExportedNetwork.load(encoder, decoder)
     for _, inputs in feeds:
         heard = network.encode(inputs["features"])
         at_once, _ = network.step(

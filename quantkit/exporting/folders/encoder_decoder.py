@@ -11,7 +11,7 @@ from quantkit.arrays import FloatArray
 from quantkit.errors import ParityError
 from quantkit.exporting.parity import TOLERANCE, ParityCase, ParityReport
 from quantkit.graph.artifact import model_files
-from quantkit.runtime.whisper.network import WhisperNetwork
+from quantkit.runtime.encoder_decoder.network import ExportedNetwork, Network
 
 _TEXT = (5, 300, 17, 1_000, 42, 7)
 # Dozens of layers, on noise that no model was trained on.
@@ -19,7 +19,7 @@ _TOLERANCE = 10 * TOLERANCE
 
 
 def compared(
-    original: WhisperNetwork,
+    original: Network,
     clips: Sequence[tuple[str, FloatArray]],
     vocabulary: int,
     path: Path,
@@ -38,7 +38,7 @@ def compared(
         ParityError: it does not.
     """
     encoder, decoder = model_files(path)
-    network = WhisperNetwork.load(encoder, decoder, threads=0)
+    network = ExportedNetwork.load(encoder, decoder, threads=0)
     cases = []
     for clip, heard in clips:
         ours, theirs = network.encode(heard), original.encode(heard)

@@ -55,7 +55,7 @@ from quantkit.graph.roles import CROSSING, DECODER, ENCODER, PRESENT
 from quantkit.graph.tied_transposes import tie_transposed_weights
 from quantkit.graph.translation import TRANSLATIONS, Translation, Translations
 from quantkit.graph.weight_holders import require_finite_weights
-from quantkit.runtime.merged_network import MergedNetwork
+from quantkit.runtime.encoder_decoder.merged import MergedNetwork
 from quantkit.runtime.session import create_session
 from quantkit.text.label_files.written_tokens import TOKENIZER, TOKENS_TXT
 from quantkit.version import __version__

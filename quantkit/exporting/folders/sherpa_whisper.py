@@ -39,9 +39,9 @@ from quantkit.graph.left_products import put_weights_right
 from quantkit.graph.model_file import read_model_file
 from quantkit.graph.roles import CROSSING, DECODER, ENCODER, PAST, PRESENT
 from quantkit.graph.translation import PREFIX, TRANSLATIONS, Step, Translation, Translations
+from quantkit.runtime.encoder_decoder.network import ExportedNetwork
 from quantkit.runtime.session import create_session
 from quantkit.runtime.translated_session import TranslatedSession
-from quantkit.runtime.whisper.network import WhisperNetwork
 from quantkit.tasks.names import WHISPER
 from quantkit.text.whisper_vocabulary import (
     DECODER_POSITIONS,
@@ -118,7 +118,7 @@ class SherpaWhisper(Layout):
             name=name,
             extra={TRANSLATIONS: Translations(translations).to_json()},
         )
-        original = WhisperNetwork(
+        original = ExportedNetwork(
             *(
                 TranslatedSession(create_session(file, threads=0), each)
                 for file, each in zip(files.graphs, translations, strict=True)

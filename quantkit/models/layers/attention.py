@@ -22,17 +22,25 @@ class Batch(NamedTuple):
         inside: (batch, frames, 1), true before the end of each clip.
         bias: (batch, 1, 1, frames), to be added to attention scores.
         positions: position embeddings for the number of frames.
+        padded: whether clips may be shorter than the batch; otherwise nothing is masked, and
+            ``inside`` and ``bias`` are empty.
     """
 
     inside: Tensor
     bias: Tensor
     positions: Tensor | None = None
+    padded: bool = True
 
     @classmethod
     def of(cls, inside: Tensor, positions: Tensor | None = None) -> Batch:
         """A batch of clips with the mask ``inside``, (batch, frames)."""
         bias = torch.where(inside, 0.0, _NEVER)[:, None, None, :]
         return cls(inside[:, :, None], bias, positions)
+
+    @classmethod
+    def of_whole_clips(cls, positions: Tensor) -> Batch:
+        """Clips of one length."""
+        return cls(torch.empty(0), torch.empty(0), positions, padded=False)
 
 
 class SelfAttention(nn.Module):

@@ -79,9 +79,11 @@ class GatedConvolution(nn.Module):
         self.activation = source.activation
         self.pointwise_conv2 = Linear(pointwise(source.pointwise_conv2))
 
-    def forward(self, hidden: Tensor, inside: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, inside: Tensor | None) -> Tensor:
         value, gate = self.pointwise_conv1(hidden).chunk(2, dim=2)
-        gated = torch.where(inside, value * torch.sigmoid(gate), 0.0)
+        gated = value * torch.sigmoid(gate)
+        if inside is not None:
+            gated = torch.where(inside, gated, 0.0)
         seen = self.activation(self.depthwise_conv(gated.transpose(1, 2)))
         mixed: Tensor = self.pointwise_conv2(seen.transpose(1, 2))
         return mixed
@@ -94,7 +96,7 @@ class ConvolutionModule(GatedConvolution):
         super().__init__(source, source.batch_norm)
         self.layer_norm = source.layer_norm
 
-    def forward(self, hidden: Tensor, inside: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, inside: Tensor | None) -> Tensor:
         return super().forward(self.layer_norm(hidden), inside)
 
 

@@ -39,9 +39,17 @@ class FastConformerEncoder(nn.Module):
         hidden, steps = self.subsampling(features, lengths)
         longest = hidden.shape[1]
         batch = Batch.of(within(steps, longest), self.encode_positions(longest))
+        return self._conformed(hidden, batch), steps
+
+    def whole_clips(self, features: Tensor) -> Tensor:
+        """The result for clips of one length, without a mask: (batch, steps, width)."""
+        hidden = self.subsampling.whole_clips(features)
+        return self._conformed(hidden, Batch.of_whole_clips(self.encode_positions(hidden.shape[1])))
+
+    def _conformed(self, hidden: Tensor, batch: Batch) -> Tensor:
         for layer in self.layers:
             hidden = layer(hidden, batch)
-        return hidden, steps
+        return hidden
 
 
 class Subsampling(nn.Module):
@@ -66,8 +74,18 @@ class Subsampling(nn.Module):
                 hidden = torch.where(inside, hidden, 0.0)
                 lengths = _strided(lengths, layer)
             hidden = layer(hidden)
-        together = hidden.transpose(1, 2).flatten(2)
-        return self.linear(together), lengths
+        return self._projected(hidden), lengths
+
+    def whole_clips(self, features: Tensor) -> Tensor:
+        """The result for clips of one length, without a mask."""
+        hidden = features[:, None]
+        for layer in self.layers:
+            hidden = layer(hidden)
+        return self._projected(hidden)
+
+    def _projected(self, hidden: Tensor) -> Tensor:
+        projected: Tensor = self.linear(hidden.transpose(1, 2).flatten(2))
+        return projected
 
 
 class FastConformerLayer(nn.Module):
@@ -102,7 +120,7 @@ class FastConformerLayer(nn.Module):
         fed, (kept, made) = self.feed_forward_share, self.convolution_shares
         hidden = _share(hidden, fed) + self.feed_forward1(self.norm_feed_forward1(hidden))
         hidden = hidden + self.self_attn(self.norm_self_att(hidden), batch)
-        convolved = self.conv(self.norm_conv(hidden), batch.inside)
+        convolved = self.conv(self.norm_conv(hidden), batch.inside if batch.padded else None)
         hidden = _share(hidden, kept) + _share(convolved, made)
         hidden = _share(hidden, fed) + self.feed_forward2(self.norm_feed_forward2(hidden))
         normed: Tensor = self.norm_out(hidden)
@@ -148,7 +166,9 @@ class RelativeAttention(nn.Module):
         )
         distances = split(self.relative_k_proj(batch.positions), self.heads)
         bias = by_distance(torch.matmul(query + self.bias_v, distances.transpose(2, 3)))
-        scores = torch.matmul(query + self.bias_u, key.transpose(2, 3)) + (bias + batch.bias)
+        if batch.padded:
+            bias = bias + batch.bias
+        scores = torch.matmul(query + self.bias_u, key.transpose(2, 3)) + bias
         mixed: Tensor = self.o_proj(merge(torch.matmul(torch.softmax(scores, -1), value)))
         return mixed
 

@@ -67,12 +67,13 @@ class MoonshineDecoder(nn.Module):
     """From tokens to the log-probabilities of the next one.
 
     Args:
-        model: as for the encoder.
+        model: of either generation, otherwise as for the encoder.
+        heads: of its attention.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, heads: int) -> None:
         super().__init__()
-        decoder, heads = model.model.decoder, int(model.config.decoder_num_attention_heads)
+        decoder = model.model.decoder
         self.embed_tokens = decoder.embed_tokens
         self.rotary_emb = RotaryAngles(decoder.rotary_emb)
         pairs = self.rotary_emb.pairs

@@ -41,6 +41,7 @@ from quantkit.quantization.kernels.fake_quantize import round_activation
 from quantkit.quantization.kernels.fast_fir import halvings
 from quantkit.quantization.kernels.integer_matmul import unfold
 from quantkit.quantization.kernels.masks import integer_masks
+from quantkit.quantization.kernels.row_masks import mask_whole_rows
 from quantkit.quantization.kernels.split_groups import split_groups
 from quantkit.quantization.weights import WeightStore, placed
 
@@ -149,6 +150,7 @@ def quantize_static_layers(
     integer_masks(editor)
     split_groups(editor, layout.outputs)
     align_channels(editor, layout.outputs)
+    mask_whole_rows(editor)
     editor.finish()
     if any(node.domain == CONTRIBUTED for node in model.graph.node):
         import_contributed(model)

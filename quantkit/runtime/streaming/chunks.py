@@ -17,7 +17,7 @@ class Chunk:
 
     Args:
         features: (chunk, bands).
-        length: how many of its first frames belong to the clip.
+        length: how many of its first frames are not behind the clip.
     """
 
     features: FloatArray
@@ -34,7 +34,7 @@ class Chunks:
 
     def __init__(self, settings: StreamingSettings, silence: FloatArray) -> None:
         self._settings, self._silence = settings, silence
-        self._waiting = np.empty((0, silence.size), np.float32)
+        self._waiting = np.zeros((settings.lead, silence.size), np.float32)
         self._frames = self._runs = 0
 
     def accept(self, features: FloatArray) -> Iterator[Chunk]:

@@ -25,6 +25,7 @@ _RANGES = {
     "delay": _FRAMES,
     "look_ahead": _FRAMES,
     "tail": _FRAMES,
+    "lead": _FRAMES,
     "rows": _FRAMES,
     "mean": Range(-1e6, 1e6),
     "variance": Range(0, 1e6),
@@ -44,6 +45,7 @@ class StreamingSettings:
         look_ahead: that follow a row's own ones and are heard before the row is given, chunk aside.
         ends: whether the graph is told where the clip ends (``lengths``). If not, silence follows.
         tail: of silence behind the clip that a graph hears which is told nothing.
+        lead: frames of zeros that stand before the clip in the first chunk.
         expected: of the rows of speech, where features are normalised; see
             :class:`~quantkit.audio.running_normalization.RunningNormalization`.
     """
@@ -55,6 +57,7 @@ class StreamingSettings:
     look_ahead: int = 0
     ends: bool = False
     tail: int = 0
+    lead: int = 0
     expected: Expected | None = None
 
     def runs_for(self, frames: int) -> int:
@@ -62,9 +65,9 @@ class StreamingSettings:
         if not frames:
             return 0
         if self.ends:
-            rows = frames // self.stride + 1 + self.delay
+            rows = (frames + self.lead) // self.stride + 1 + self.delay
             return -(-rows * self.stride // self.shift)
-        return -(-(frames + self.tail) // self.shift)
+        return -(-(self.lead + frames + self.tail) // self.shift)
 
     def to_json(self) -> str:
         """The metadata entry."""

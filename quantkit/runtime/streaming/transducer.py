@@ -71,10 +71,12 @@ class StreamingTransducerNetwork(TransducerNetwork):
 
 
 def rows_in(made: dict[str, Array]) -> FloatArray:
-    """(steps, width) that the encoder gives for a chunk."""
+    """(steps, width) that the encoder gives for a chunk of a clip."""
     require_rows(made["encoded"], 1, 3, "encoded")
     rows: FloatArray = made["encoded"][0]
-    return rows
+    # Of a graph that is told where the clip ends.
+    lengths = made.get("encoded_lengths")
+    return rows if lengths is None else rows[: int(lengths[0])]
 
 
 class StreamingTransducer(ChunkedModel, Transducer):

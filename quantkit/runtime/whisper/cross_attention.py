@@ -18,10 +18,10 @@ from quantkit.arrays import FloatArray
 from quantkit.errors import ModelError
 from quantkit.graph.info import ArtifactInfo
 from quantkit.graph.roles import CROSSING, short_form_states
+from quantkit.runtime.encoder_decoder.network import States
 from quantkit.runtime.errors import in_one_line
 from quantkit.runtime.session import session_options
 from quantkit.runtime.speech_model import run_session
-from quantkit.runtime.whisper.network import States
 
 if TYPE_CHECKING:
     import onnx
@@ -124,7 +124,7 @@ class CrossAttention:
 
         Args:
             encoded: what the decoder attends to; see
-                :meth:`~quantkit.runtime.whisper.network.WhisperNetwork.encode`.
+                :meth:`~quantkit.runtime.encoder_decoder.network.Network.encode`.
             prompt, text: tokens.
         """
         positions = np.arange(len(prompt) - 1, len(prompt) + len(text))

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from quantkit.runtime.encoder_decoder.network import Network, States
 from quantkit.runtime.whisper.cut_windows import LOWEST_MEAN_LOG_PROB, repeats_itself
-from quantkit.runtime.whisper.network import States, WhisperNetwork
 from quantkit.runtime.whisper.rules import Rules
 from quantkit.runtime.whisper.search import Hypothesis, Window, beam, greedy, sampled
 from quantkit.text.decoding import Decoding
@@ -40,7 +40,7 @@ class WindowText:
 
 
 def text_of_window(
-    network: WhisperNetwork,
+    network: Network,
     rules: Rules,
     encoded: States,
     prompt: Sequence[int],
@@ -53,7 +53,7 @@ def text_of_window(
     """The first text, by increasing temperature, that does not look like a failure; else the last.
 
     Args:
-        encoded: see :meth:`~quantkit.runtime.whisper.network.WhisperNetwork.encode`.
+        encoded: see :meth:`~quantkit.runtime.encoder_decoder.network.Network.encode`.
         width: of the beam at temperature 0; 1 is greedy.
         cut: whether the window ends behind the clip; see
             :mod:`quantkit.runtime.whisper.cut_windows`.

@@ -14,11 +14,11 @@ from quantkit.audio.whisper_frontend import WhisperFrontend
 from quantkit.errors import InputError, ModelError
 from quantkit.graph.artifact import model_files, read_info
 from quantkit.graph.info import ArtifactInfo
-from quantkit.runtime.encoder_decoder import is_published, open_network, require_any_length
+from quantkit.runtime.encoder_decoder.network import Network
+from quantkit.runtime.encoder_decoder.opening import is_published, open_network, require_any_length
 from quantkit.runtime.speech_model import Output, Segment, SpeechModel
 from quantkit.runtime.whisper.cross_attention import CrossAttention, alignment_heads_of
 from quantkit.runtime.whisper.cut_windows import window_of
-from quantkit.runtime.whisper.network import WhisperNetwork
 from quantkit.runtime.whisper.timing import TokenTimer
 from quantkit.runtime.whisper.windows import Listener
 from quantkit.text.decoding import WHOLE, Decoding
@@ -61,7 +61,7 @@ class WhisperModel(SpeechModel):
     def __init__(
         self,
         info: ArtifactInfo,
-        network: WhisperNetwork,
+        network: Network,
         decoding: Decoding | None = None,
         attention: CrossAttention | None = None,
     ) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 
 from quantkit.arrays import FloatArray, IntArray
 from quantkit.errors import ModelError
+from quantkit.runtime.encoder_decoder.network import Memory, Network, States
 from quantkit.runtime.whisper.cut_windows import repeats_itself
-from quantkit.runtime.whisper.network import Memory, States, WhisperNetwork
 from quantkit.runtime.whisper.rules import Rules
 from quantkit.text.whisper_vocabulary import DECODER_POSITIONS
 
@@ -48,7 +48,7 @@ class Window:
         cut: whether it ends behind the clip, so that a text is given up where it repeats itself.
     """
 
-    network: WhisperNetwork
+    network: Network
     rules: Rules
     encoded: States
     first: FloatArray
@@ -60,7 +60,7 @@ class Window:
     @classmethod
     def prompted(
         cls,
-        network: WhisperNetwork,
+        network: Network,
         rules: Rules,
         encoded: States,
         prompt: Sequence[int],
@@ -70,7 +70,7 @@ class Window:
         """Let the decoder read the prompt.
 
         Args:
-            encoded: see :meth:`~quantkit.runtime.whisper.network.WhisperNetwork.encode`.
+            encoded: see :meth:`~quantkit.runtime.encoder_decoder.network.Network.encode`.
             prompt: the last text where there is one, then start, language, task.
             cut: see above.
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from quantkit.arrays import Array, FloatArray
+from quantkit.runtime.encoder_decoder.network import States
 from quantkit.runtime.whisper.cross_attention import CrossAttention
-from quantkit.runtime.whisper.network import States
 from quantkit.runtime.whisper.token_times import token_frames
 from quantkit.text.whisper_vocabulary import TIMESTAMP_STEP
 

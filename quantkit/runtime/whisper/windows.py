@@ -14,9 +14,9 @@ import numpy as np
 
 from quantkit.arrays import FloatArray
 from quantkit.audio.whisper_frontend import WhisperFrontend
+from quantkit.runtime.encoder_decoder.network import Network, States
 from quantkit.runtime.whisper.cut_windows import ends_early, frames_computed
 from quantkit.runtime.whisper.fallback import WindowText, text_of_window
-from quantkit.runtime.whisper.network import States, WhisperNetwork
 from quantkit.runtime.whisper.rules import Rules
 from quantkit.runtime.whisper.timing import TimedToken, TokenTimer
 from quantkit.text.decoding import WHOLE, Decoding
@@ -69,7 +69,7 @@ class Listener:
 
     def __init__(
         self,
-        network: WhisperNetwork,
+        network: Network,
         vocabulary: WhisperVocabulary,
         frontend: WhisperFrontend,
         decoding: Decoding,

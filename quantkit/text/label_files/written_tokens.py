@@ -1,4 +1,4 @@
-"""The tokens that the decoder of a Moonshine writes, from the files beside it."""
+"""The tokens that a decoder writes, from the files beside it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ _BASE64_LINE = re.compile(rb"([A-Za-z0-9+/]*={0,2}) (\d+)")
 _ESCAPED = re.compile(rb"\\x([0-9a-fA-F]{2})")
 
 
-def token_labels(folder: Path, outputs: int) -> Labels:
+def token_labels(folder: Path, outputs: int, end: object = None) -> Labels:
     """What the tokens write; the end of the text stands in the place of the blank.
 
     Outputs beyond the vocabulary write nothing.
 
     Args:
         outputs: of the decoder.
+        end: number of the token behind a text; None: that of ``</s>``.
 
     Raises:
         InputError: there is no vocabulary, or it is of another model.
@@ -41,7 +42,8 @@ def token_labels(folder: Path, outputs: int) -> Labels:
             break
     else:
         raise InputError(f"{folder} has no {TOKENIZER} or {TOKENS_TXT}, which says what tokens are")
-    if len(table.names) > outputs or _END not in table.names:
+    place = table.names.index(_END) if end is None and _END in table.names else end
+    if len(table.names) > outputs or type(place) is not int or not 0 <= place < len(table.names):
         raise InputError(
             f"{path} has {len(table.names)} tokens, and the model writes {outputs}: they are of "
             "different models"
@@ -52,7 +54,7 @@ def token_labels(folder: Path, outputs: int) -> Labels:
     table = LabelTable(
         names, table.origin, silent=table.silent | {*padding}, spelling="sentencepiece", alike=True
     )
-    return labels_of_table(table, outputs, names.index(_END))
+    return labels_of_table(table, outputs, place)
 
 
 def _table_of_tokens(path: Path) -> LabelTable:

@@ -16,7 +16,7 @@ from quantkit.audio.whisper_frontend import WhisperFrontend
 from quantkit.errors import CheckpointError, InputError, ModelError
 from quantkit.graph.artifact import read_info
 from quantkit.personalization.pipeline import PersonalizeSettings
-from quantkit.runtime.merged_network import MergedNetwork
+from quantkit.runtime.encoder_decoder.merged import MergedNetwork
 from quantkit.runtime.whisper.model import WhisperModel
 from quantkit.tasks.open import open_speech_model
 from quantkit.text.decoding import Decoding

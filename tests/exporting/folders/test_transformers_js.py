@@ -20,7 +20,7 @@ from quantkit.arrays import FloatArray
 from quantkit.audio.corpora import open_corpus
 from quantkit.audio.features import load_waveform
 from quantkit.audio.whisper_frontend import WhisperFrontend
-from quantkit.runtime.merged_network import MergedNetwork
+from quantkit.runtime.encoder_decoder.merged import MergedNetwork
 from quantkit.runtime.session import create_session
 from tests import merged_folders
 from tests.moonshine import END, OUTPUTS, moonshine_folder

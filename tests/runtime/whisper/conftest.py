@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from quantkit.arrays import FloatArray, IntArray
-from quantkit.runtime.whisper.network import Memory, States, WhisperNetwork
+from quantkit.runtime.encoder_decoder.network import Memory, Network, States
 from quantkit.text.whisper_vocabulary import WhisperVocabulary
 
 #: Text: a, b, c, a space and d. Then what steers the decoder, and the times.
@@ -28,7 +28,7 @@ VOCABULARY = WhisperVocabulary(
 Odds = Callable[[Sequence[int]], Mapping[int, float]]
 
 
-class Scripted(WhisperNetwork):
+class Scripted(Network):
     """Says what the script says about the tokens so far, whatever it hears.
 
     Args:

@@ -14,12 +14,12 @@ from quantkit.errors import ModelError
 from quantkit.graph.artifact import model_files, open_model, save_model
 from quantkit.graph.info import ArtifactInfo
 from quantkit.quantization import quantize_model
+from quantkit.runtime.encoder_decoder.network import ExportedNetwork
 from quantkit.runtime.whisper.cross_attention import (
     CrossAttention,
     alignment_heads_of,
     with_alignment_heads,
 )
-from quantkit.runtime.whisper.network import WhisperNetwork
 from quantkit.tasks.open import open_speech_model
 from quantkit.text.decoding import Decoding
 from tests.whisper import exported_whisper
@@ -36,7 +36,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class TestReading:
     def test_it_gives_the_numbers_of_the_decoder(self, exported: Path) -> None:
         encoder, decoder = model_files(exported)
-        network = WhisperNetwork.load(encoder, decoder)
+        network = ExportedNetwork.load(encoder, decoder)
         features = np.random.default_rng(0).normal(size=(1, 80, 400)).astype(np.float32)
         encoded = network.encode(features)
         reading = CrossAttention.load(decoder).read(encoded, PROMPT, TEXT)
@@ -49,7 +49,7 @@ class TestReading:
 
     def test_named_heads_are_taken(self, exported: Path) -> None:
         encoder, decoder = model_files(exported)
-        network = WhisperNetwork.load(encoder, decoder)
+        network = ExportedNetwork.load(encoder, decoder)
         encoded = network.encode(np.ones((1, 80, 400), np.float32))
         usual, first = (
             CrossAttention.load(decoder, heads).read(encoded, PROMPT, TEXT).weights
@@ -85,7 +85,7 @@ class TestReading:
     def test_weights_may_lie_in_a_file_of_their_own(self, exported: Path, tmp_path: Path) -> None:
         save_model(open_model(exported), tmp_path / "large.onnx", external_threshold=1)
         _, decoder = model_files(tmp_path / "large.onnx")
-        encoded = WhisperNetwork.load(*model_files(tmp_path / "large.onnx")).encode(
+        encoded = ExportedNetwork.load(*model_files(tmp_path / "large.onnx")).encode(
             np.ones((1, 80, 400), np.float32)
         )
         one = CrossAttention.load(decoder).read(encoded, PROMPT, TEXT)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from quantkit.errors import ModelError
-from quantkit.runtime.whisper.network import WhisperNetwork
+from quantkit.runtime.encoder_decoder.network import Network
 from quantkit.runtime.whisper.rules import Rules
 from quantkit.runtime.whisper.search import Hypothesis, Window, beam, greedy, sampled
 from quantkit.text.whisper_vocabulary import WhisperVocabulary
@@ -29,9 +29,7 @@ def lure(tokens: Sequence[int]) -> Mapping[int, float]:
     return {A: 0.3, B: 0.3, D: 0.2, END: 0.2}
 
 
-def window(
-    network: WhisperNetwork, vocabulary: WhisperVocabulary, longest: int | None = None
-) -> Window:
+def window(network: Network, vocabulary: WhisperVocabulary, longest: int | None = None) -> Window:
     prompt = vocabulary.prompt()
     prompted = Window.prompted(network, Rules(vocabulary), {}, prompt)
     return replace(prompted, longest=longest or prompted.longest)

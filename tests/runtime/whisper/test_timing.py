@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from quantkit.arrays import FloatArray
+from quantkit.runtime.encoder_decoder.network import States
 from quantkit.runtime.whisper.cross_attention import CrossAttention, Reading
-from quantkit.runtime.whisper.network import States
 from quantkit.runtime.whisper.timing import TokenTimer
 
 LOUD, SOFT = 0.5, -0.9

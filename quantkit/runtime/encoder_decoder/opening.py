@@ -9,10 +9,10 @@ from quantkit.graph.artifact import model_files, read_info
 from quantkit.graph.info import ArtifactInfo
 from quantkit.graph.roles import DECODER, ENCODER
 from quantkit.graph.translation import translations_in
-from quantkit.runtime.merged_network import MergedNetwork
+from quantkit.runtime.encoder_decoder.merged import MergedNetwork
+from quantkit.runtime.encoder_decoder.network import ExportedNetwork, Network
 from quantkit.runtime.session import create_session
 from quantkit.runtime.translated_session import TranslatedSession
-from quantkit.runtime.whisper.network import WhisperNetwork
 
 
 def require_any_length(info: ArtifactInfo) -> None:
@@ -35,7 +35,7 @@ def is_published(info: ArtifactInfo) -> bool:
     return published is not None and published.kept
 
 
-def open_network(path: Path, threads: int = 1, info: ArtifactInfo | None = None) -> WhisperNetwork:
+def open_network(path: Path, threads: int = 1, info: ArtifactInfo | None = None) -> Network:
     """Encoder and decoder of an artifact.
 
     Args:
@@ -50,11 +50,11 @@ def open_network(path: Path, threads: int = 1, info: ArtifactInfo | None = None)
     info = read_info(path, check=False) if info is None else info
     published = translations_in(info.extra)
     if published is None or not published.kept:
-        return WhisperNetwork.load(encoder, decoders[0], threads)
+        return ExportedNetwork.load(encoder, decoders[0], threads)
     if published.merged:
         return MergedNetwork.load(encoder, decoders[0], threads)
     sessions = (
         TranslatedSession(create_session(file, threads=threads), published.of(role))
         for file, role in ((encoder, ENCODER), (decoders[0], DECODER))
     )
-    return WhisperNetwork(*sessions)
+    return ExportedNetwork(*sessions)

@@ -1,8 +1,10 @@
-"""What a Moonshine takes for clips without transcripts: waveforms, and its own text."""
+"""What encoders with a greedy decoder take for clips without transcripts: the clips, and the text
+that the float model itself writes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +14,22 @@ from quantkit.audio.features import checked_windows
 from quantkit.audio.utterance import Corpus
 from quantkit.errors import AudioError, ModelError
 from quantkit.graph.info import ArtifactInfo
-from quantkit.runtime.moonshine.model import MoonshineModel
+from quantkit.runtime.encoder_decoder.model import GreedyModel
 from quantkit.tasks.inputs import ClipInputs, Feed, Portion
 
 
-class MoonshineInputs(ClipInputs):
-    """Each clip alone, a long one in pieces, with the tokens that the float model writes."""
+class OwnTextInputs(ClipInputs):
+    """Each clip alone, a long one in pieces, with the tokens that the float model writes.
 
-    def __init__(self, info: ArtifactInfo, model: Path | None = None) -> None:
+    Args:
+        kind: what opens the float model.
+    """
+
+    def __init__(
+        self, kind: type[GreedyModel], info: ArtifactInfo, model: Path | None = None
+    ) -> None:
         super().__init__(info, model)
+        self._kind = kind
         self._later_pieces: set[str] = set()
         # Results that the next round uses again, by the name of the piece.
         self._texts: dict[str, tuple[int, ...]] = {}
@@ -29,15 +38,15 @@ class MoonshineInputs(ClipInputs):
         """One feed for each clip or piece.
 
         Raises:
-            ModelError: the float model is not at hand, or is no Moonshine.
+            ModelError: the float model is not at hand, or is of another kind.
             CorpusError: at the end, when not a single clip was usable.
         """
         if self.model is None:
             raise ModelError(
-                "calibrating a Moonshine needs the path of the float model: its decoder is "
+                f"calibrating {self._kind.kind} needs the path of the float model: its decoder is "
                 "observed on the text that the model itself writes"
             )
-        model = MoonshineModel.load(self.model, threads=0, check=False)
+        model = self._kind.load(self.model, threads=0, check=False)
         rate, shortest = model.frontend.sample_rate, model.frontend.window
         self.steady.clear()
         usable = False
@@ -50,16 +59,18 @@ class MoonshineInputs(ClipInputs):
                         raise AudioError(f"{utterance.place}: too short for the model")
                     if name != utterance.identifier:
                         self._later_pieces.add(name)
+                    clip, prompt = model.features(samples), model.prompt(utterance.language)
                     if name not in self._texts:
-                        self._texts[name] = model.text_tokens(samples)
-                    tokens = [model.settings.start, *self._texts[name]]
+                        self._texts[name] = model.text_tokens(clip, utterance.language)
+                    tokens = [*prompt, *self._texts[name]]
                     usable = True
                     yield (
                         name,
                         {
-                            "waveform": samples[None],
+                            model.network.heard: clip[None],
                             "tokens": np.array([tokens]),
-                            "positions": np.arange(len(tokens)),
+                            # Of the prompt only the last token asks for anything.
+                            "positions": np.arange(len(prompt) - 1, len(tokens)),
                             **model.network.first_states(),
                         },
                     )
@@ -74,4 +85,11 @@ class MoonshineInputs(ClipInputs):
         frontend = self.info.frontend
         if frontend is None or not inputs:
             return Portion(recordings, 0.0)
-        return Portion(recordings, inputs["waveform"].shape[1] / frontend.sample_rate)
+        if self.info.fused:
+            return Portion(recordings, inputs["waveform"].shape[1] / frontend.sample_rate)
+        return Portion(recordings, frontend.seconds_of(inputs["features"].shape[1]))
+
+    def unknown_languages(self, codes: Collection[str]) -> tuple[str, ...]:
+        """Those that the model cannot be told."""
+        known = self._kind.languages_of(self.info)
+        return () if known is None else tuple(code for code in codes if code not in known)

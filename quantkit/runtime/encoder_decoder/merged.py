@@ -9,9 +9,9 @@ import numpy as np
 import onnxruntime
 
 from quantkit.arrays import FloatArray, IntArray
+from quantkit.runtime.encoder_decoder.network import Memory, Network, States
 from quantkit.runtime.output_scale import log_probabilities
 from quantkit.runtime.speech_model import run_session
-from quantkit.runtime.whisper.network import Memory, States, WhisperNetwork
 
 _PAST, _PRESENT = "past_key_values.", "present."
 _HIDDEN, _READS = "last_hidden_state", "encoder_hidden_states"
@@ -19,7 +19,7 @@ _HIDDEN, _READS = "last_hidden_state", "encoder_hidden_states"
 _OF_ENCODER = ".encoder."
 
 
-class MergedNetwork(WhisperNetwork):
+class MergedNetwork(Network):
     """The two sessions of a published folder.
 
     The first step of a text computes keys and values of the encoder's output, which the memory
@@ -32,17 +32,16 @@ class MergedNetwork(WhisperNetwork):
     def __init__(
         self, encoder: onnxruntime.InferenceSession, decoder: onnxruntime.InferenceSession
     ) -> None:
-        self._encoder, self._decoder = encoder, decoder
-        self.heard = encoder.get_inputs()[0].name
+        super().__init__(encoder, decoder)
         self._shapes = {
             value.name: value.shape
             for value in decoder.get_inputs()
             if value.name.startswith(_PAST)
         }
 
-    def encode(self, features: FloatArray) -> States:
+    def encode(self, heard: FloatArray) -> States:
         """The output of the encoder."""
-        (hidden,) = run_session(self._encoder, [_HIDDEN], {self.heard: features})
+        (hidden,) = run_session(self._encoder, [_HIDDEN], {self.heard: heard})
         return {_READS: hidden}
 
     def empty_memory(self, batch: int = 1) -> Memory:
@@ -55,7 +54,7 @@ class MergedNetwork(WhisperNetwork):
         )
 
     def first_states(self) -> States:
-        """See :meth:`~quantkit.runtime.whisper.network.WhisperNetwork.first_states`."""
+        """See :meth:`~quantkit.runtime.encoder_decoder.network.Network.first_states`."""
         own = self.empty_memory().states.items()
         return {
             name.replace(_PAST, "past.", 1).replace(".decoder.", ".", 1): values
@@ -66,7 +65,7 @@ class MergedNetwork(WhisperNetwork):
     def step(
         self, tokens: IntArray, encoded: States, memory: Memory, positions: IntArray | None = None
     ) -> tuple[FloatArray, Memory]:
-        """See :meth:`~quantkit.runtime.whisper.network.WhisperNetwork.step`."""
+        """See :meth:`~quantkit.runtime.encoder_decoder.network.Network.step`."""
         begun = memory.length > 0
         feed = {
             "input_ids": tokens,

@@ -12,9 +12,9 @@ from quantkit.errors import ModelError
 from quantkit.graph.info import ArtifactInfo
 from quantkit.graph.joined import graph_entries, roles_of
 from quantkit.graph.roles import State
-from quantkit.tasks.encoder_decoder import EncoderDecoderTask
+from quantkit.tasks.whisper import WhisperTask
 
-TASK = EncoderDecoderTask()
+TASK = WhisperTask()
 
 
 def value(name: str, *shape: int | str) -> onnx.ValueInfoProto:

@@ -1,0 +1,1 @@
+"""Canary of ``transformers``: its checkpoints, and the modules that are exported."""
