@@ -7,16 +7,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from quantkit.errors import InputError, MissingDependencyError
 from quantkit.tasks.names import CLASSIFICATION, CTC
 from quantkit.training.keywords.recipe import KeywordRecipe, load_keyword_recipe
 from quantkit.training.loop import TrainingLoop
-from quantkit.training.recipe import Recipe, load_recipe, preset, preset_names, task_of
+from quantkit.training.recipe import (
+    RNNT,
+    TDT,
+    Recipe,
+    load_recipe,
+    preset,
+    preset_names,
+    task_of,
+)
+from quantkit.training.transducers.settings import RnntSettings
 
 _READERS: Mapping[str, Callable[[Path], Recipe | KeywordRecipe]] = {
     CTC: load_recipe,
     CLASSIFICATION: load_keyword_recipe,
+    RNNT: load_recipe,
+    TDT: load_recipe,
 }
 
 
@@ -83,10 +95,9 @@ def prepare_run(
         if spotter is not None:
             keywords.warm_start(spotter)
         return keywords
-    from quantkit.models.checkpoint import load_wav2letter
+    model = _model_in(start_from, recipe) if start_from else None
     from quantkit.training.setup import prepare_trainer
 
-    model = load_wav2letter(start_from).model if start_from else None
     trainer = prepare_trainer(
         recipe,
         folder,
@@ -99,3 +110,15 @@ def prepare_run(
     if model is not None:
         trainer.warm_start(model)
     return trainer
+
+
+def _model_in(checkpoint: Path, recipe: Recipe) -> nn.Module:
+    """The model that a run starts from."""
+    if isinstance(recipe.model, RnntSettings):
+        from quantkit.training.transducers.checkpoint import load_trained_transducer
+
+        model: nn.Module = load_trained_transducer(checkpoint).model
+        return model.requires_grad_(True)
+    from quantkit.models.checkpoint import load_wav2letter
+
+    return load_wav2letter(checkpoint).model
