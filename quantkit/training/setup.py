@@ -186,7 +186,7 @@ def left_out(corpora: Sequence[Corpus], waveforms: WaveformStore) -> list[str]:
     return list(dict.fromkeys(reasons))
 
 
-def _measured(corpus: Corpus, waveforms: WaveformStore, frontend: Frontend) -> Corpus:
+def _measured(corpus: Corpus, waveforms: WaveformStore, frontend: AnyFrontend) -> Corpus:
     """The corpus with exact durations and without unreadable clips."""
     measured: list[Utterance] = []
     for utterance in corpus:

@@ -22,9 +22,11 @@ def new_transducer(settings: RnntSettings, labels: Labels) -> PreTrainedModel:
     Its padding token is the blank, so that the losses of ``transformers`` count padded labels as
     none for either kind.
     """
-    is_tdt = isinstance(settings, TdtSettings)
-    kind: Any = ParakeetForTDT if is_tdt else ParakeetForRNNT
-    durations = {"durations": [*range(settings.longest_duration + 1)]} if is_tdt else {}
+    kind: Any = ParakeetForRNNT
+    durations: dict[str, list[int]] = {}
+    if isinstance(settings, TdtSettings):
+        kind = ParakeetForTDT
+        durations = {"durations": [*range(settings.longest_duration + 1)]}
     config = kind.config_class(
         vocab_size=len(labels),
         blank_token_id=labels.blank,
