@@ -29,7 +29,7 @@ class MoonshineTask(EncoderDecoderTask):
 
     name = MOONSHINE
     fewest_feeds = 1
-    follows = frozenset(("decoder",))
+    follows = frozenset(("decoder", "words"))
 
     def inputs(self, info: ArtifactInfo, model: Path | None = None) -> ClipInputs:
         """Waveforms, and the text that the float model itself writes for them."""
