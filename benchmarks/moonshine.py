@@ -10,9 +10,11 @@ section of RESULTS.md.
 from __future__ import annotations
 
 import json
+import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import click
@@ -27,6 +29,8 @@ from benchmarks.results import host, replace_section, table
 from quantkit.arrays import FloatArray
 from quantkit.audio.corpora import open_corpus
 from quantkit.audio.features import load_waveform
+from quantkit.audio.utterance import Corpus
+from quantkit.disk.files import write_json
 from quantkit.graph.artifact import open_model, save_model
 from quantkit.graph.translating import set_kept
 from quantkit.text.distances import levenshtein, ratio_interval
@@ -100,32 +104,58 @@ class Form:
 def forms(model: Path, data: Path, scratch: Path, budgets: Sequence[str]) -> list[Form]:
     """All folders; those of an earlier run are used again."""
     heard = open_corpus(data / "librispeech").select(split="train").sample(HEARD, seed=0)
-    found = [Form("float32", model), Form("ONNX Runtime, dynamic int8", scratch / "dynamic")]
-    plain = scratch / "plain"
-    if not plain.is_dir():
-        # quantize_dynamic takes no weights that the graph adds up.
-        whole = open_model(scratch / "float32.onnx")
-        set_kept(whole, kept=True)
-        plain.mkdir()
-        save_model(whole, plain / _GRAPHS[0])
-    if not found[1].folder.is_dir():
-        found[1].folder.mkdir()
-        for name in _GRAPHS:
-            quantize_dynamic(
-                str(plain / name),
-                str(found[1].folder / name),
-                op_types_to_quantize=["MatMul"],
-                weight_type=QuantType.QInt8,
-                extra_options={"EnableSubgraph": True, "DefaultTensorType": TensorProto.FLOAT},
+    plain = _made(scratch / "plain", partial(_with_plain_weights, scratch / "float32.onnx"))
+    return [
+        Form("float32", model),
+        Form(
+            "ONNX Runtime, dynamic int8", _made(scratch / "dynamic", partial(_dynamic_int8, plain))
+        ),
+        Form(
+            "quantkit, int8",
+            _made(scratch / "int8", lambda to: quantkit.quantize(model, to, "hybrid", heard)),
+        ),
+        *(
+            Form(
+                f"quantkit, {budget}",
+                _made(scratch / budget, partial(_personalised, model, heard, budget)),
             )
-    found.append(Form("quantkit, int8", scratch / "int8"))
-    if not found[-1].folder.is_dir():
-        quantkit.quantize(model, found[-1].folder, "hybrid", heard)
-    for budget in budgets:
-        found.append(Form(f"quantkit, {budget}", scratch / budget))
-        if not found[-1].folder.is_dir():
-            quantkit.personalize(model, found[-1].folder, heard, budget)
-    return found
+            for budget in budgets
+        ),
+    ]
+
+
+def _made(folder: Path, make: Callable[[Path], object]) -> Path:
+    """``folder``, whole: what an interrupted run has begun lies beside it and is made anew."""
+    if not folder.is_dir():
+        begun = folder.with_name(f"{folder.name}.begun")
+        shutil.rmtree(begun, ignore_errors=True)
+        make(begun)
+        begun.rename(folder)
+    return folder
+
+
+def _with_plain_weights(artifact: Path, folder: Path) -> None:
+    """Without sums of weights, of which quantize_dynamic takes none."""
+    folder.mkdir()
+    whole = open_model(artifact)
+    set_kept(whole, kept=True)
+    save_model(whole, folder / _GRAPHS[0])
+
+
+def _dynamic_int8(plain: Path, folder: Path) -> None:
+    folder.mkdir()
+    for name in _GRAPHS:
+        quantize_dynamic(
+            str(plain / name),
+            str(folder / name),
+            op_types_to_quantize=["MatMul"],
+            weight_type=QuantType.QInt8,
+            extra_options={"EnableSubgraph": True, "DefaultTensorType": TensorProto.FLOAT},
+        )
+
+
+def _personalised(model: Path, heard: Corpus, budget: str, folder: Path) -> None:
+    quantkit.personalize(model, folder, heard, budget)
 
 
 @click.command()
@@ -146,11 +176,13 @@ def main(model: Path, data: Path, clips: int, budgets: Sequence[str]) -> None:
     scoring = WrittenTextScoring()
     measured = forms(model, data, scratch, budgets)
     programs = [Program(form.folder, labels) for form in measured]
-    words: list[int] = []
+    rows = scratch / f"rows-{clips}.json"
+    words = _resumed(rows, measured)
     for place, clip in enumerate(corpus):
+        if place < len(words):
+            continue
         waveform = load_waveform(clip, _RATE)
         wanted = scoring.normalized(str(clip.text)).split()
-        words.append(len(wanted))
         # Each begins in turn, so that none is always the first to meet a clip.
         for index in np.roll(np.arange(len(measured)), place):
             begin = time.process_time()
@@ -158,13 +190,31 @@ def main(model: Path, data: Path, clips: int, budgets: Sequence[str]) -> None:
             measured[index].seconds.append(time.process_time() - begin)
             heard = scoring.heard(text).split()
             measured[index].errors.append(levenshtein(wanted, heard))
+        words.append(len(wanted))
+        kept = [
+            {"name": form.name, "errors": form.errors, "seconds": form.seconds} for form in measured
+        ]
+        write_json(rows, {"words": words, "forms": kept})
         if place % 20 == 19:
             click.echo(f"{place + 1} clips")
     section = report(measured, words)
-    rows = {form.name: [form.errors, form.seconds] for form in measured}
-    (scratch / "rows.json").write_text(json.dumps({"words": words, "rows": rows}))
     replace_section("moonshine", section)
     click.echo(section)
+
+
+def _resumed(rows: Path, measured: Sequence[Form]) -> list[int]:
+    """Words of each clip that an earlier run of the same forms has measured; fills these."""
+    if not rows.is_file():
+        return []
+    earlier = json.loads(rows.read_text())
+    found = {form["name"]: form for form in earlier["forms"]}
+    if [*found] != [form.name for form in measured]:
+        return []
+    for form in measured:
+        form.errors += found[form.name]["errors"]
+        form.seconds += found[form.name]["seconds"]
+    words: list[int] = earlier["words"]
+    return words
 
 
 def report(measured: Sequence[Form], words: Sequence[int]) -> str:

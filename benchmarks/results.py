@@ -38,6 +38,25 @@ def replace_section(name: str, content: str, path: Path = RESULTS) -> None:
     write_text(path, text)
 
 
+def tables_in(name: str, path: Path = RESULTS) -> list[dict[str, list[str]]]:
+    """The rows of each table of section ``name`` by their first cell, headers among them.
+
+    A script that measures some models alone leaves the rows of the others as they are.
+    """
+    text = path.read_text(encoding="utf-8")
+    section = text.partition(f"<!-- begin {name} -->")[2].partition(f"<!-- end {name} -->")[0]
+    tables: list[dict[str, list[str]]] = []
+    before = ""
+    for line in section.splitlines():
+        if line.startswith("| "):
+            if not before.startswith("|"):
+                tables.append({})
+            cells = [cell.strip() for cell in line.strip("| ").split("|")]
+            tables[-1][cells[0]] = cells
+        before = line
+    return tables
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table; the first column is text, the others are numbers."""
     lines = ["| " + " | ".join(header) + " |", "|---" + "|---:" * (len(header) - 1) + "|"]

@@ -1,17 +1,18 @@
 """A trained transducer: as the zoos quantize it, and as quantkit does.
 
 Run it from the repository: ``python -m benchmarks.transducer --data DIR --model FOLDER``. ``DIR``
-has the spoken digits (`digits/`), ``FOLDER`` is a TDT of English digits in onnx-asr's layout. The
-words of a clip are takes of one speaker with pauses between them, takes that the model was not
-trained on. It renews its section of RESULTS.md.
+has the spoken digits (`digits/`), ``FOLDER`` is a TDT of English digits in onnx-asr's layout, or a
+checkpoint that ``quantkit train`` wrote, such as that of ``models/transducer-en``. The words of a
+clip are takes of one speaker with pauses between them, takes that the model was not trained on. It
+renews its section of RESULTS.md.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -30,14 +31,16 @@ from quantkit.audio.features import load_waveform
 from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.calibration.data import CalibrationData
 from quantkit.codecs.catalogue import CodecChoice
-from quantkit.graph.artifact import read_info
+from quantkit.graph.artifact import model_files, read_info
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.report.formatting import Interval
 from quantkit.runtime.interleaved import Effort, interleaved_seconds
 from quantkit.runtime.session import open_session, session_options
+from quantkit.runtime.speech_model import SpeechModel
 from quantkit.runtime.transducer.model import Transducer
-from quantkit.runtime.transducer.search import greedy_path
+from quantkit.runtime.transducer.network import TransducerNetwork
+from quantkit.runtime.transducer.search import Point, greedy_path
 from quantkit.sensitivity.estimate import Estimate
 from quantkit.sensitivity.model_divergence import model_divergence
 from quantkit.text.distances import error_counts, ratio_interval
@@ -46,11 +49,26 @@ FILES = ("encoder-model.onnx", "decoder_joint-model.onnx")
 RATE, NOISE_DB = 16_000, 10.0
 #: Codecs of the uniform files; the kernels compute in int8 in each of them.
 CODECS = ("int8", "grouped:4", "grouped:3")
+#: Section, its heading, and what was measured.
+_PUBLISHED = (
+    "transducer",
+    "A trained transducer",
+    """a TDT of English digits in
+onnx-asr's layout (2.75 M weights, an encoder of six FastConformer blocks, a predictor of two LSTM
+layers)""",
+)
+_OWN = (
+    "own-transducer",
+    "The transducer of models/transducer-en, quantized",
+    """the TDT of
+`models/transducer-en` (2.28 M weights, an encoder of four FastConformer blocks, a predictor of one
+LSTM layer), as an artifact of three graphs""",
+)
 
 
 @dataclass(frozen=True)
 class Row:
-    """What was found of one folder.
+    """What was found of one model.
 
     Args:
         name: what it was made with.
@@ -108,29 +126,34 @@ def _pause(random: np.random.Generator) -> FloatArray:
     return np.zeros(round(RATE * random.uniform(0.1, 0.4)), np.float32)
 
 
+def graphs_of(model: Path) -> list[Path]:
+    """The files of a folder in onnx-asr's layout, or of an artifact."""
+    return [model / name for name in FILES] if model.is_dir() else [*model_files(model)]
+
+
 def zoo(source: Path, folder: Path, operators: Sequence[str] | None) -> Path:
     """As published folders are quantized: ``quantize_dynamic`` on each graph."""
     folder.mkdir()
-    for name in FILES:
+    for graph in graphs_of(source):
         quantize_dynamic(
-            source / name,
-            folder / name,
+            graph,
+            folder / graph.name,
             weight_type=QuantType.QInt8,
             op_types_to_quantize=None if operators is None else [*operators],
         )
+    if not source.is_dir():
+        return folder / source.name
     for name in ("vocab.txt", "config.json"):
         (folder / name).write_bytes((source / name).read_bytes())
     return folder
 
 
-def word_errors(model: quantkit.Model, clips: Corpus) -> tuple[float, Interval]:
+def word_errors(model: SpeechModel, clips: Corpus) -> tuple[float, Interval]:
     """Share of the words that are wrong, over all clips."""
     errors, words = [], []
     for clip in clips:
-        assert clip.waveform is not None
-        counts = error_counts(
-            (clip.text or "").split(), model.transcribe(clip.waveform, RATE).text.split()
-        )
+        (output,) = model.outputs([model.features(clip)])
+        counts = error_counts((clip.text or "").split(), model.text_of(output).split())
         errors.append(counts.errors)
         words.append(counts.reference_length)
     return sum(errors) / sum(words), ratio_interval(np.array(errors), np.array(words))
@@ -139,9 +162,10 @@ def word_errors(model: quantkit.Model, clips: Corpus) -> tuple[float, Interval]:
 def speeds(
     folders: Sequence[Path], reference: Path, clip: FloatArray, seconds: float
 ) -> npt.NDArray[np.float64]:
-    """(folders, 3): encoder, decoder, and both for one clip, against the first folder.
+    """(models, 3): encoder, decoder, and both for one clip, against the first of them.
 
-    Of the sessions alone, with the inputs that onnx-asr gives them.
+    Of the sessions alone, with the inputs that onnx-asr gives them, or, of artifacts, that quantkit
+    does.
 
     Args:
         reference: float32 as an artifact, whose path through the clip all decoders take.
@@ -151,6 +175,13 @@ def speeds(
     (encoded,) = model.network.encode([features])
     labels = model.labels
     path = [*greedy_path(model.network, encoded, len(labels), labels.blank)]
+    if not folders[0].is_dir():
+        networks = [Transducer.load(each, threads=1, check=False).network for each in folders]
+        return _ratios(
+            [partial(network.encode, [features]) for network in networks],
+            [partial(_follow, network, encoded, path) for network in networks],
+            seconds,
+        )
     audio = {"audio_signal": features.T[None], "length": np.array([len(features)])}
     points = [
         {
@@ -168,11 +199,27 @@ def speeds(
         for point in points:
             session.run(["outputs", "output_states_1", "output_states_2"], point)
 
-    times = []
-    for runs in (
+    return _ratios(
         [partial(encoder.run, None, audio) for encoder, _ in sessions],
         [partial(decode, decoder) for _, decoder in sessions],
-    ):
+        seconds,
+    )
+
+
+def _follow(network: TransducerNetwork, encoded: FloatArray, path: Sequence[Point]) -> None:
+    """Run predictor and joiner at each point of a path."""
+    for point in path:
+        network.step(encoded[point.frame], replace(point.step.memory, read=None))
+
+
+def _ratios(
+    encoders: Sequence[Callable[[], object]],
+    decoders: Sequence[Callable[[], object]],
+    seconds: float,
+) -> npt.NDArray[np.float64]:
+    """(models, 3), see :func:`speeds`."""
+    times = []
+    for runs in (encoders, decoders):
         taken = interleaved_seconds(
             runs,
             threads=1,
@@ -201,11 +248,14 @@ def measure(
     seconds: float,
     personal: bool,
 ) -> list[Row]:
-    """Every folder on the same clips.
+    """Every model on the same clips.
 
     Args:
         personal: whether one is personalised to the size of the smallest.
     """
+    if (source / "card.json").is_file():
+        source = quantkit.export(source, folder / "float32.onnx").path
+    suffix = "" if source.is_dir() else ".onnx"
     digits = open_corpus(data / "digits")
     learnt = sequences(digits.select(split="train"), heard, 0)
     test = digits.select(split="test")
@@ -215,17 +265,17 @@ def measure(
         "quantize_dynamic": zoo(source, folder / "zoo", None),
         "quantize_dynamic, MatMul only": zoo(source, folder / "zoo-matmul", ["MatMul"]),
     }
-    hybrid = quantkit.quantize(source, folder / "hybrid", "hybrid", learnt)
+    hybrid = quantkit.quantize(source, folder / f"hybrid{suffix}", "hybrid", learnt)
     folders["quantkit, int8, hybrid"] = hybrid.path
     for codec in CODECS:
         settings = QuantizeSettings(compute="dynamic", codec=CodecChoice.parse(codec))
-        place = folder / codec.replace(":", "-")
+        place = folder / (codec.replace(":", "-") + suffix)
         folders[f"quantkit, {codec}"] = quantkit.quantize(source, place, settings, learnt).path
     if personal:
         budget = _bytes(folders[f"quantkit, {CODECS[-1]}"])
         name = f"quantkit, personalised to {budget / 1e6:.2f} MB"
-        quantkit.personalize(source, folder / "personal", learnt, budget, cache=folder / "cache")
-        folders[name] = folder / "personal"
+        folders[name] = folder / f"personal{suffix}"
+        quantkit.personalize(source, folders[name], learnt, budget, cache=folder / "cache")
     artifacts = {name: _artifact(each, folder) for name, each in folders.items()}
     reference = artifacts["float32"]
     feeds = CalibrationData(clips[0], read_info(reference), reference)
@@ -237,7 +287,7 @@ def measure(
         Row(
             name,
             _bytes(folders[name]) / 1e6,
-            tuple(word_errors(quantkit.load(path), each) for each in clips),
+            tuple(word_errors(Transducer.load(path, check=False), each) for each in clips),
             model_divergence(prepared, path, feeds),
             (float(speed[0]), float(speed[1]), float(speed[2])),
         )
@@ -245,20 +295,26 @@ def measure(
     ]
 
 
-def _bytes(folder: Path) -> int:
-    return sum((folder / name).stat().st_size for name in FILES)
+def _bytes(model: Path) -> int:
+    return sum(graph.stat().st_size for graph in graphs_of(model))
 
 
 def _artifact(model: Path, folder: Path) -> Path:
     """A folder as sessions open it."""
+    if not model.is_dir():
+        return model
     with float_model(model) as path:
         if path.parent == model:
             return path
         return quantkit.export(model, folder / f"{model.name}.onnx").path
 
 
-def report(rows: Sequence[Row], heard: int, tested: int) -> str:
-    """The section of RESULTS.md."""
+def report(rows: Sequence[Row], heard: int, tested: int, what: str, title: str) -> str:
+    """The section of RESULTS.md.
+
+    Args:
+        what: was measured, as ``title`` calls it.
+    """
     header = [
         "folder",
         "MB",
@@ -282,11 +338,10 @@ def report(rows: Sequence[Row], heard: int, tested: int) -> str:
         ]
         for row in rows
     ]
-    return f"""## A trained transducer
+    return f"""## {title}
 
-`python -m benchmarks.transducer --heard {heard} --tested {tested}`: a TDT of English digits in
-onnx-asr's layout (2.75 M weights, an encoder of six FastConformer blocks, a predictor of two LSTM
-layers). {tested} clips of three to seven held-out takes of one speaker each, clean and with white
+`python -m benchmarks.transducer --heard {heard} --tested {tested}`: {what}.
+{tested} clips of three to seven held-out takes of one speaker each, clean and with white
 noise; divergence of the distributions of labels and durations along the path that float32 takes, on
 the clean ones. Speeds are medians of the processor time of interleaved runs of the sessions on one
 thread, against float32. Files of quantkit are fitted to {heard} clips of training takes; all of
@@ -306,12 +361,20 @@ convolutions have calibrated ones. {host()}.
 @click.option("--personal/--no-personal", default=True, help="Personalise one, too.")
 def main(data: Path, model: Path, heard: int, tested: int, seconds: float, personal: bool) -> None:
     """Measure, and renew the section in RESULTS.md."""
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as scratch:
         rows = measure(
-            data, model, Path(name), heard=heard, tested=tested, seconds=seconds, personal=personal
+            data,
+            model,
+            Path(scratch),
+            heard=heard,
+            tested=tested,
+            seconds=seconds,
+            personal=personal,
         )
-    section = report(rows, heard, tested)
-    replace_section("transducer", section)
+    own = (model / "card.json").is_file()
+    name, title, what = _OWN if own else _PUBLISHED
+    section = report(rows, heard, tested, what, title)
+    replace_section(name, section)
     click.echo(section)
 
 

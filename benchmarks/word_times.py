@@ -1,7 +1,9 @@
 """Word times and confidence against what is known, and what ``--vad`` keeps from being written.
 
 Run it from the repository: ``python -m benchmarks.word_times --data FOLDER``, where FOLDER holds
-``digits``, ``librispeech`` and ``speech_commands``. It renews its section of RESULTS.md.
+``digits``, ``librispeech`` and ``speech_commands``. It renews its section of RESULTS.md; with
+``--only`` the rows of the models that it names. ``--moonshine FOLDER`` adds a Moonshine in the
+layout of onnx-community.
 
 Times: takes of digits (0 to 4, which nothing was trained on) one after the other with pauses, so
 that the place of each is known. Confidence: the chance that a right word of LibriSpeech's dev
@@ -13,9 +15,10 @@ from __future__ import annotations
 import importlib.util
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from fnmatch import fnmatch
 from itertools import groupby
 from pathlib import Path
 
@@ -24,7 +27,7 @@ import numpy as np
 
 import quantkit
 from benchmarks.cells import ROOT
-from benchmarks.results import host, replace_section, table
+from benchmarks.results import host, replace_section, table, tables_in
 from benchmarks.whisper_weights import WEIGHTS
 from quantkit.arrays import FloatArray
 from quantkit.audio.corpora import open_corpus
@@ -145,37 +148,55 @@ def interval(clips: Sequence[list[tuple[float, bool]]]) -> str:
     return f"{area([pair for clip in clips for pair in clip]):.2f} [{low:.2f}, {high:.2f}]"
 
 
-def models(data: Path, scratch: Path) -> Iterator[tuple[str, Path]]:
+def sources(moonshine: Path | None) -> dict[str, tuple[Path, str]]:
+    """Where each model is exported from, and the preset that makes it int8."""
+    found = {"Wav2Letter, shipped": (ROOT / "models" / "wav2letter-en", "static-int8")}
+    found |= {f"Whisper {name}": (WEIGHTS / name, "hybrid") for name in ("tiny.en", "base")}
+    if moonshine is not None:
+        found["Moonshine base"] = (moonshine, "dynamic-int8")
+    return found
+
+
+def models(
+    data: Path, scratch: Path, chosen: Mapping[str, tuple[Path, str]]
+) -> Iterator[tuple[str, Path]]:
     """Each model in float32 and int8."""
     heard = open_corpus(data / "librispeech").select(split="train").sample(8)
-    sources = {"Wav2Letter, shipped": ROOT / "models" / "wav2letter-en"}
-    sources |= {f"Whisper {name}": WEIGHTS / name for name in ("tiny.en", "base")}
-    for name, source in sources.items():
+    for number, (name, (source, preset)) in enumerate(chosen.items()):
         if not source.is_dir():
             click.echo(
                 f"skipped {name}: {source} is missing; run python -m benchmarks.whisper_weights"
             )
             continue
-        path = scratch / f"{source.name}.onnx"
+        path, small = scratch / f"{number}.onnx", scratch / f"{number}.int8.onnx"
         quantkit.export(source, path)
         yield f"{name}, float32", path
-        preset = "static-int8" if "Wav2Letter" in name else "hybrid"
-        quantkit.quantize(path, scratch / f"{source.name}.int8.onnx", preset, audio=heard)
-        yield f"{name}, int8", scratch / f"{source.name}.int8.onnx"
+        quantkit.quantize(path, small, preset, audio=heard)
+        yield f"{name}, int8", small
 
 
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path, exists=True), required=True)
 @click.option("--sequences", "count", default=60, show_default=True, help="Of five digits.")
 @click.option("--clips", default=158, show_default=True, help="Of LibriSpeech, for confidence.")
-def main(data: Path, count: int, clips: int) -> None:
+@click.option("--moonshine", type=click.Path(path_type=Path, exists=True), help="Folder of one.")
+@click.option("--only", multiple=True, help="Models, such as 'Whisper *'; others stay as they are.")
+def main(data: Path, count: int, clips: int, moonshine: Path | None, only: tuple[str, ...]) -> None:
     """Measure, and renew the section of RESULTS.md."""
+    known = sources(moonshine)
+    chosen = {
+        name: known[name] for name in known if not only or any(fnmatch(name, o) for o in only)
+    }
+    earlier = tables_in("word-times") if only else []
     spoken = list(sequences(data / "digits", count))
     read = open_corpus(data / "librispeech").select(split="dev").sample(clips)
     quiet = [u for u in open_corpus(data / "speech_commands") if u.text == "silence"][:60]
-    timed, kept = [], []
+    timed: dict[str, list[str]] = {}
+    kept: dict[str, list[str]] = {}
+    for rows, table_of_earlier in zip((timed, kept), earlier, strict=False):
+        rows |= {name: row for name, row in table_of_earlier.items() if name != "model"}
     with tempfile.TemporaryDirectory() as scratch:
-        for name, path in models(data, Path(scratch)):
+        for name, path in models(data, Path(scratch), chosen):
             model = quantkit.load(path, decoding=quantkit.Decoding(words=True))
             off = [
                 pair
@@ -185,27 +206,27 @@ def main(data: Path, count: int, clips: int) -> None:
             starts, ends = np.abs(np.array(off)).T if off else (np.zeros(0), np.zeros(0))
             told = model.transcribe(read)
             sure = [judged(t.words, str(u.text)) for t, u in zip(told, read, strict=True)]
-            timed.append(
-                [
-                    name,
-                    f"{len(off)} of {5 * count}",
-                    *(
-                        f"{1000 * np.median(each):.0f}, {1000 * np.percentile(each, 90):.0f}"
-                        for each in (starts, ends)
-                    ),
-                    interval(sure),
-                ]
-            )
-            click.echo(timed[-1])
+            timed[name] = [
+                name,
+                f"{len(off)} of {5 * count}",
+                *(
+                    f"{1000 * np.median(each):.0f}, {1000 * np.percentile(each, 90):.0f}"
+                    for each in (starts, ends)
+                ),
+                interval(sure),
+            ]
+            click.echo(timed[name])
             if name.endswith("float32") and importlib.util.find_spec("silero_vad"):
                 cells = []
                 for vad in (False, True):
                     plainly = quantkit.load(path, vad=vad)
                     texts = [t.text for t in plainly.transcribe(Corpus("quiet", tuple(quiet)))]
                     cells += [f"{sum(map(bool, texts))}", f"{sum(map(len, texts))}"]
-                kept.append([name.removesuffix(", float32"), *cells])
-                click.echo(kept[-1])
-    replace_section("word-times", _section(timed, kept, len(read), len(quiet), count))
+                plain_name = name.removesuffix(", float32")
+                kept[plain_name] = [plain_name, *cells]
+                click.echo(kept[plain_name])
+    section = _section([*timed.values()], [*kept.values()], len(read), len(quiet), count)
+    replace_section("word-times", section)
 
 
 def _section(

@@ -94,6 +94,8 @@ def _checked(value: Any, hint: Any, where: str, limits: Range | None, rules: _Ru
     """``value`` as an instance of the annotation ``hint``."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
+        if dataclasses.is_dataclass(type(value)) and isinstance(value, arguments):
+            return value
         # Of unions, the fields that files hold have only "or None".
         inner = next(each for each in arguments if each is not types.NoneType)
         return None if value is None else _checked(value, inner, where, limits, rules)

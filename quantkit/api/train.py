@@ -1,4 +1,4 @@
-"""Train a Wav2Letter with CTC or ASG, or a keyword spotter."""
+"""Train a Wav2Letter with CTC or ASG, a transducer, or a keyword spotter."""
 
 from __future__ import annotations
 

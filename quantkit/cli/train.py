@@ -69,15 +69,17 @@ def command(
     device: str | None,
     as_json: bool,
 ) -> None:
-    """Train a Wav2Letter with CTC or ASG, or a keyword spotter.
+    """Train a Wav2Letter with CTC or ASG, a transducer, or a keyword spotter.
 
     RECIPE is a TOML file or one of the presets published-hw4p2, published-hw3p2 and small. One
-    with task = "classification" trains a keyword spotter.
+    with task = "rnnt" or "tdt" trains a transducer, one with task = "classification" a keyword
+    spotter.
 
     \b
     Example:
       quantkit train small --data corpus=my_corpus -o runs/first
       quantkit train models/wav2letter-en/recipe.toml --data build/speech -o runs/en --resume
+      quantkit train models/transducer-en/recipe.toml --data build/speech -o runs/transducer
       quantkit train models/keywords-en/recipe.toml --data build/speech -o runs/keywords
     """
     sources: dict[str, Path] = {}

@@ -22,7 +22,7 @@ class MoonshineTask(GreedyTask):
     """Two graphs: from ``waveform`` to ``cross.*``, and on to ``log_probs`` of tokens."""
 
     name = MOONSHINE
-    follows = frozenset(("decoder",))
+    follows = frozenset(("decoder", "words"))
 
     def model_class(self) -> type[MoonshineModel]:
         """See :class:`~quantkit.runtime.moonshine.model.MoonshineModel`."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
 from quantkit.arrays import FloatArray
-from quantkit.audio.frontend import Frontend
-from quantkit.audio.utterance import Utterance
+from quantkit.audio.frontends import AnyFrontend
 from quantkit.text.labels import Labels
 from quantkit.training.augment import augment_waveform, mask_features
 from quantkit.training.batching import Batch, collate
@@ -25,15 +23,15 @@ class ClipPreparer:
     """Turns clips into padded batches.
 
     Args:
-        output_frames: function from input frames to output frames of the model; a clip whose
-            transcript does not fit into them has no CTC path and is skipped.
+        fits: whether the model has a path from so many frames to a target; a clip that has none is
+            skipped.
     """
 
-    frontend: Frontend
+    frontend: AnyFrontend
     labels: Labels
     waveforms: WaveformStore
     augment: AugmentSettings
-    output_frames: Callable[[int], int]
+    fits: Callable[[int, Sequence[int]], bool]
 
     def training_batch(self, clips: Sequence[Clip], rng: np.random.Generator) -> Batch | None:
         """Augmented features and targets, or ``None`` if no clip is usable."""
@@ -47,13 +45,13 @@ class ClipPreparer:
                 prepared.append((mask_features(features, self.augment, rng), text))
         return self._batch(prepared)
 
-    def validation_batch(self, utterances: Sequence[Utterance]) -> Batch | None:
-        """Plain features and targets, or ``None`` if no utterance is usable."""
+    def validation_batch(self, clips: Sequence[Clip]) -> Batch | None:
+        """Plain features and targets, or ``None`` if no clip is usable."""
         prepared = []
-        for utterance in utterances:
-            features = self._features((utterance,), None)
+        for clip in clips:
+            features = self._features(clip, None)
             if features is not None:
-                prepared.append((features, utterance.text or ""))
+                prepared.append((features, joined_text(clip)))
         return self._batch(prepared)
 
     def _features(self, clip: Clip, rng: np.random.Generator | None) -> FloatArray | None:
@@ -63,10 +61,26 @@ class ClipPreparer:
         audible = [u for u in clip if u in self.waveforms]
         if len(audible) < len(clip):
             return None
-        waveform = np.concatenate([self.waveforms[u] for u in audible])
+        waveform = self._joined([self.waveforms[u] for u in audible], rng)
         if rng is not None:
             waveform = augment_waveform(waveform, self.frontend.sample_rate, self.augment, rng)
         return self._features_of(waveform)
+
+    def _joined(
+        self, waveforms: Sequence[FloatArray], rng: np.random.Generator | None
+    ) -> FloatArray:
+        """One after the other with pauses between, which are half as long as the longest where
+        none is drawn.
+        """
+        longest = self.augment.pause_seconds * self.frontend.sample_rate
+        if longest <= 0 or len(waveforms) < 2:
+            return np.concatenate(waveforms)
+        count = len(waveforms) - 1
+        drawn = np.full(count, 0.5) if rng is None else rng.uniform(size=count)
+        parts = [waveforms[0]]
+        for share, waveform in zip(drawn, waveforms[1:], strict=True):
+            parts += [np.zeros(round(share * longest), np.float32), waveform]
+        return np.concatenate(parts)
 
     def _speechless(self, clip: Clip, rng: np.random.Generator) -> FloatArray:
         """Features of noise as long as the clip."""
@@ -84,8 +98,7 @@ class ClipPreparer:
         usable = []
         for features, text in prepared:
             target = self.labels.encode(text)
-            repeats = sum(a == b for a, b in pairwise(target))
-            if self.output_frames(len(features)) >= len(target) + repeats:
+            if self.fits(len(features), target):
                 usable.append((features, target))
         if not usable:
             return None

@@ -7,16 +7,29 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from quantkit.errors import InputError, MissingDependencyError
 from quantkit.tasks.names import CLASSIFICATION, CTC
+from quantkit.text.labels import Labels
 from quantkit.training.keywords.recipe import KeywordRecipe, load_keyword_recipe
 from quantkit.training.loop import TrainingLoop
-from quantkit.training.recipe import Recipe, load_recipe, preset, preset_names, task_of
+from quantkit.training.recipe import (
+    RNNT,
+    TDT,
+    Recipe,
+    load_recipe,
+    preset,
+    preset_names,
+    task_of,
+)
+from quantkit.training.transducers.settings import RnntSettings
 
 _READERS: Mapping[str, Callable[[Path], Recipe | KeywordRecipe]] = {
     CTC: load_recipe,
     CLASSIFICATION: load_keyword_recipe,
+    RNNT: load_recipe,
+    TDT: load_recipe,
 }
 
 
@@ -83,10 +96,9 @@ def prepare_run(
         if spotter is not None:
             keywords.warm_start(spotter)
         return keywords
-    from quantkit.models.checkpoint import load_wav2letter
+    start = _start(start_from, recipe) if start_from else None
     from quantkit.training.setup import prepare_trainer
 
-    start = load_wav2letter(start_from) if start_from else None
     trainer = prepare_trainer(
         recipe,
         folder,
@@ -97,5 +109,18 @@ def prepare_run(
         on_skipped=on_skipped,
     )
     if start is not None:
-        trainer.warm_start(start.model, start.labels)
+        trainer.warm_start(*start)
     return trainer
+
+
+def _start(checkpoint: Path, recipe: Recipe) -> tuple[nn.Module, Labels | None]:
+    """The model that a run starts from, and its labels where they may hold transitions."""
+    if isinstance(recipe.model, RnntSettings):
+        from quantkit.training.transducers.checkpoint import load_trained_transducer
+
+        model: nn.Module = load_trained_transducer(checkpoint).model
+        return model.requires_grad_(True), None
+    from quantkit.models.checkpoint import load_wav2letter
+
+    found = load_wav2letter(checkpoint)
+    return found.model, found.labels

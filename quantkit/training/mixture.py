@@ -115,11 +115,27 @@ class Mixture:
             chosen = usable * int(repeats)
             chosen += rng.sample(usable, round((repeats - int(repeats)) * len(usable)))
             rng.shuffle(chosen)
-            clips.extend(_join(chosen, source.join, stage.max_seconds, rng))
+            clips.extend(joined(chosen, source, stage.max_seconds, rng))
         if not clips:
             raise CorpusError(f"no training clip is shorter than {stage.max_seconds} s")
         rng.shuffle(clips)
         return clips
+
+
+def joined(
+    utterances: Sequence[Utterance], source: Source, max_seconds: float, rng: random.Random
+) -> list[Clip]:
+    """Clips of up to ``source.join`` utterances each, in the given order."""
+    if source.join_speakers:
+        return _join(utterances, source.join, max_seconds, rng)
+    by_speaker: dict[str, list[Utterance]] = {}
+    for utterance in utterances:
+        by_speaker.setdefault(utterance.speaker, []).append(utterance)
+    return [
+        clip
+        for spoken in by_speaker.values()
+        for clip in _join(spoken, source.join, max_seconds, rng)
+    ]
 
 
 def _join(

@@ -10,6 +10,11 @@ import torch
 
 from quantkit.models.checkpoint import load_wav2letter, save_wav2letter
 from quantkit.training.keywords.checkpoint import is_spotter, load_spotter, save_spotter
+from quantkit.training.transducers.checkpoint import (
+    is_saved_transducer,
+    load_trained_transducer,
+    save_trained_transducer,
+)
 
 
 def publish(source: Path, destination: Path, name: str, licence: str) -> None:
@@ -23,6 +28,13 @@ def publish(source: Path, destination: Path, name: str, licence: str) -> None:
         InputError: a weight is beyond float16.
         OutputError: ``destination`` cannot be written.
     """
+    if is_saved_transducer(source):
+        saved = load_trained_transducer(source)
+        card = _signed(saved.card, name, licence)
+        save_trained_transducer(
+            destination, saved.model, saved.labels, saved.frontend, card, dtype=torch.float16
+        )
+        return
     if is_spotter(source):
         spotter = load_spotter(source)
         card = _signed(spotter.card, name, licence)

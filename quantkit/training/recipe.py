@@ -18,6 +18,7 @@ from quantkit.json_fields import Range
 from quantkit.models.checkpoint import LARGEST_SIZE
 from quantkit.models.wav2letter import Wav2LetterConfig
 from quantkit.tasks.names import ASG, CLASSIFICATION, CTC
+from quantkit.training.transducers.settings import RnntSettings, TdtSettings
 
 OptimizerName = Literal["adam", "adamw", "sgd"]
 ScheduleName = Literal["one-cycle", "plateau", "constant"]
@@ -25,10 +26,18 @@ Precision = Literal["auto", "float32", "bfloat16"]
 HoldoutUnit = Literal["speaker", "utterance"]
 Alphabet = Literal["english", "hw4p2", "letters", "phonemes"]
 
-#: What a recipe may train: a Wav2Letter with CTC, or a classifier of short clips.
-TASKS = (CTC, CLASSIFICATION)
+#: Transducers of two losses.
+RNNT, TDT = "rnnt", "tdt"
+#: What a recipe may train: a Wav2Letter, a classifier of short clips, or a transducer.
+TASKS = (CTC, CLASSIFICATION, RNNT, TDT)
 #: What a Wav2Letter may be trained by.
 CRITERIA = (CTC, ASG)
+#: Sizes of the model of each task that spells.
+MODELS: dict[str, type[Wav2LetterConfig | RnntSettings]] = {
+    CTC: Wav2LetterConfig,
+    RNNT: RnntSettings,
+    TDT: TdtSettings,
+}
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,7 @@ class AugmentSettings:
         speechless_probability: share of clips that are replaced by noise of the same length, with
             an empty transcript.
         padding_seconds: longest silence put before and, independently, after half of the clips.
+        pause_seconds: longest silence put between utterances that are joined.
         time_masks, time_width: SpecAugment (Park et al. 2019): masks per ten seconds and
             their greatest width in frames.
         frequency_masks, frequency_width: likewise over mel bands, per clip.
@@ -77,6 +87,7 @@ class AugmentSettings:
     room_probability: float = 0.0
     speechless_probability: float = 0.0
     padding_seconds: float = 0.0
+    pause_seconds: float = 0.0
     time_masks: int = 2
     time_width: int = 40
     frequency_masks: int = 2
@@ -99,6 +110,7 @@ class Source:
         rename: transcripts to replace, e.g. ``{silence = ""}``.
         drop: transcripts to leave out.
         join: most clips that are joined into one training clip.
+        join_speakers: whether those of several speakers are joined.
     """
 
     name: str
@@ -111,6 +123,7 @@ class Source:
     rename: dict[str, str] = field(default_factory=dict)
     drop: tuple[str, ...] = ()
     join: int = 1
+    join_speakers: bool = True
 
 
 @dataclass(frozen=True)
@@ -134,7 +147,7 @@ class Recipe:
     """All settings of one training run.
 
     Args:
-        model: its number of labels is set by the alphabet.
+        model: a Wav2Letter, whose number of labels is set by the alphabet, or a transducer.
         alphabet: ``english``, ``hw4p2``, or derived from the training transcripts: single
             ``letters``, or ``phonemes`` with spaces between.
         criterion: ``ctc``; or ``asg``, the auto segmentation criterion of Wav2Letter, for which the
@@ -146,11 +159,12 @@ class Recipe:
             0 leaves those of the checkpoint that the run starts from.
         average_decay: of the moving average of the weights that is validated and kept; 0 keeps the
             weights themselves.
-        validation_clips: most clips of each source.
+        validation_clips: most clips of each source. Those of a transducer are joined as clips to
+            train on are.
         precision: ``auto`` uses bfloat16 if the hardware supports it.
     """
 
-    model: Wav2LetterConfig
+    model: Wav2LetterConfig | RnntSettings
     sources: tuple[Source, ...]
     stages: tuple[Stage, ...]
     alphabet: Alphabet = "english"
@@ -175,13 +189,15 @@ class Recipe:
 
 
 def load_recipe(path: Path) -> Recipe:
-    """Read a recipe for CTC training from TOML.
+    """Read a recipe for a model that spells, with CTC or as a transducer, from TOML.
 
     Raises:
         InputError: unreadable file, another task, unknown setting, or a value of wrong type or
             out of range.
     """
-    return _recipe_from(read_recipe(path, CTC), str(path))
+    task = task_of(path)
+    model = MODELS.get(task, Wav2LetterConfig)
+    return _recipe_from(read_recipe(path, task if task in MODELS else CTC), model, str(path))
 
 
 def task_of(path: Path) -> str:
@@ -243,8 +259,23 @@ _POSITIVE_COUNT = Range(1, 1_000_000_000)
 _POSITIVE = Range(0, above=True)
 _SIZE = Range(1, LARGEST_SIZE)
 
+_TRANSDUCER = {
+    "mel_bands": Range(16, 256),
+    "hidden_size": _SIZE,
+    "num_hidden_layers": Range(1, 1_000),
+    "num_attention_heads": _SIZE,
+    "intermediate_size": _SIZE,
+    "conv_kernel_size": Range(1, 1_001),
+    "subsampling_conv_channels": _SIZE,
+    "dropout": Range(0, 1, below=True),
+    "decoder_hidden_size": _SIZE,
+    "num_decoder_layers": Range(1, 100),
+}
+
 #: Ranges of the numbers in a recipe's tables.
 RANGES: dict[type, dict[str, Range]] = {
+    RnntSettings: _TRANSDUCER,
+    TdtSettings: _TRANSDUCER | {"longest_duration": Range(1, 100)},
     Wav2LetterConfig: {
         "features": _SIZE,
         "labels": _SIZE,
@@ -268,6 +299,7 @@ RANGES: dict[type, dict[str, Range]] = {
         "room_probability": _SHARE,
         "speechless_probability": _SHARE,
         "padding_seconds": Range(0, 60),
+        "pause_seconds": Range(0, 60),
         "time_masks": _COUNT,
         "time_width": _COUNT,
         "frequency_masks": _COUNT,
@@ -295,7 +327,9 @@ RANGES: dict[type, dict[str, Range]] = {
 _T = TypeVar("_T")
 
 
-def _recipe_from(content: dict[str, Any], where: str) -> Recipe:
+def _recipe_from(
+    content: dict[str, Any], model: type[Wav2LetterConfig | RnntSettings], where: str
+) -> Recipe:
     parts = dict(content)
 
     def one(cls: type[_T], name: str) -> _T:
@@ -305,7 +339,7 @@ def _recipe_from(content: dict[str, Any], where: str) -> Recipe:
         return build_list(cls, parts.pop(name, []), name, where, RANGES[cls])
 
     tables: dict[str, Any] = {
-        "model": one(Wav2LetterConfig, "model"),
+        "model": one(model, "model"),
         "optimizer": one(OptimizerSettings, "optimizer"),
         "augment": one(AugmentSettings, "augment"),
     }
@@ -324,6 +358,8 @@ def _check(recipe: Recipe, where: str) -> None:
             f"{where}: criterion must be one of {', '.join(CRITERIA)}, not {recipe.criterion!r}"
         )
     check_noise(recipe.augment.loudest_noise, recipe.augment.quietest_noise, where)
+    if isinstance(recipe.model, RnntSettings) and (problem := recipe.model.problem()):
+        raise InputError(f"{where}, [model]: {problem}")
     names = [s.name for s in recipe.sources]
     if not names or not recipe.stages:
         raise InputError(f"{where}: a recipe needs at least one [[source]] and one [[stage]]")

@@ -1,25 +1,48 @@
-"""Build a :class:`~quantkit.training.trainer.Trainer` from a recipe and folders."""
+"""Build the trainer of a model that writes text from a recipe and folders."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 
 from quantkit.audio.corpora import open_corpus
 from quantkit.audio.frontend import Frontend
+from quantkit.audio.frontends import AnyFrontend
+from quantkit.audio.nemo_frontend import NemoFrontend
 from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.errors import CorpusError, InputError
-from quantkit.models.wav2letter import Wav2Letter
+from quantkit.models.wav2letter import Wav2Letter, Wav2LetterConfig
 from quantkit.tasks.names import ASG
 from quantkit.text.labels import Labels
 from quantkit.training.clips import ClipPreparer
-from quantkit.training.mixture import Mixture, open_source
+from quantkit.training.mixture import Clip, Mixture, joined, open_source
 from quantkit.training.recipe import Alphabet, Recipe, Source
+from quantkit.training.sequence_trainer import SequenceTrainer
 from quantkit.training.trainer import Trainer
+from quantkit.training.transducers.settings import RnntSettings
 from quantkit.training.waveforms import WaveformStore
+
+
+class _Kind(NamedTuple):
+    """What follows from the model that a recipe trains.
+
+    Args:
+        frontend: whose features it takes.
+        fits: see :class:`~quantkit.training.clips.ClipPreparer`.
+        trainer: its class.
+        joins: whether validation clips are joined as clips to train on are.
+    """
+
+    frontend: AnyFrontend
+    fits: Callable[[int, Sequence[int]], bool]
+    trainer: Callable[..., SequenceTrainer[Any]]
+    joins: bool
 
 
 def source_folder(source: Source, root: Path | None, folders: Mapping[str, Path]) -> Path:
@@ -41,11 +64,11 @@ def prepare_trainer(
     *,
     root: Path | None = None,
     folders: Mapping[str, Path] | None = None,
-    frontend: Frontend | None = None,
+    frontend: AnyFrontend | None = None,
     device: torch.device | None = None,
     on_decoding: Callable[[int, int], None] = lambda done, total: None,
     on_skipped: Callable[[str, Sequence[str]], None] = lambda source, reasons: None,
-) -> Trainer:
+) -> SequenceTrainer[Any]:
     """Open every source, decode its audio once into ``folder/audio``, and build the trainer.
 
     Args:
@@ -60,25 +83,23 @@ def prepare_trainer(
         CorpusError: a source is missing, unlabelled or empty.
         InputError: the model's inputs are not the front end's bands.
     """
-    frontend = frontend or Frontend()
-    if recipe.model.features != frontend.mel_bands:
-        raise InputError(
-            f"the recipe's model takes {recipe.model.features} features, but the front end gives "
-            f"{frontend.mel_bands}"
-        )
+    kind = _kind_of(recipe.model, frontend)
+    frontend = kind.frontend
     training: dict[str, Corpus] = {}
     validation: dict[str, Corpus] = {}
     places = {s.name: source_folder(s, root, folders or {}) for s in recipe.sources}
     labels = _alphabet(recipe.alphabet, places)
     if recipe.criterion == ASG:
         labels = labels.without_blank(recipe.repeats)
-    recipe = replace(recipe, model=replace(recipe.model, labels=len(labels)))
+    if isinstance(recipe.model, Wav2LetterConfig):
+        recipe = replace(recipe, model=replace(recipe.model, labels=len(labels)))
     for source in recipe.sources:
         place = places[source.name]
         training[source.name] = open_source(source, place, labels, "train")
         if source.valid_share > 0 or source.valid_split:
             valid = open_source(source, place, labels, "valid")
-            valid = valid.sample(recipe.validation_clips, recipe.seed)
+            if not kind.joins:
+                valid = valid.sample(recipe.validation_clips, recipe.seed)
             if not any(u.text for u in valid):
                 raise CorpusError(
                     f"{place}: the validation clips contain no character to recognise"
@@ -100,15 +121,51 @@ def prepare_trainer(
             on_skipped(name, reasons)
     training = {n: _measured(c, waveforms, frontend) for n, c in training.items()}
     validation = {n: _measured(c, waveforms, frontend) for n, c in validation.items()}
-    preparer = ClipPreparer(
-        frontend,
-        labels,
-        waveforms,
-        recipe.augment,
-        lambda frames: int(Wav2Letter.output_lengths(torch.tensor(frames))),
-    )
+    preparer = ClipPreparer(frontend, labels, waveforms, recipe.augment, kind.fits)
     mixture = Mixture(recipe.sources, training)
-    return Trainer(recipe, mixture, validation, labels, preparer, folder, device)
+    held_out = {
+        source.name: _validation_clips(recipe, source, validation[source.name], kind.joins)
+        for source in recipe.sources
+        if source.name in validation
+    }
+    return kind.trainer(recipe, mixture, held_out, labels, preparer, folder, device)
+
+
+def _kind_of(model: Wav2LetterConfig | RnntSettings, frontend: AnyFrontend | None) -> _Kind:
+    """
+    Raises:
+        InputError: the model's inputs are not the front end's bands.
+    """
+    if isinstance(model, RnntSettings):
+        # Its libraries take seconds to import.
+        from quantkit.training.transducers.trainer import TransducerTrainer
+
+        frontend = frontend or NemoFrontend(mel_bands=model.mel_bands)
+        # A frame may add any number of labels.
+        return _Kind(frontend, lambda frames, target: frames > 0, TransducerTrainer, joins=True)
+    features = frontend or Frontend()
+    bands = getattr(features, "mel_bands", 0)
+    if model.features != bands:
+        raise InputError(
+            f"the recipe's model takes {model.features} features, but the front end gives {bands}"
+        )
+    return _Kind(features, _has_ctc_path, Trainer, joins=False)
+
+
+def _has_ctc_path(frames: int, target: Sequence[int]) -> bool:
+    """Whether Wav2Letter's frames hold every label, and a blank between equal ones."""
+    repeats = sum(a == b for a, b in pairwise(target))
+    return int(Wav2Letter.output_lengths(torch.tensor(frames))) >= len(target) + repeats
+
+
+def _validation_clips(recipe: Recipe, source: Source, corpus: Corpus, joins: bool) -> list[Clip]:
+    if not joins:
+        return [(utterance,) for utterance in corpus]
+    rng = random.Random(recipe.seed)
+    utterances = rng.sample(corpus.utterances, len(corpus))
+    longest = max(stage.max_seconds for stage in recipe.stages)
+    clips = joined(utterances, source, longest, rng)
+    return rng.sample(clips, min(len(clips), recipe.validation_clips))
 
 
 def _alphabet(alphabet: Alphabet, places: Mapping[str, Path]) -> Labels:
@@ -132,7 +189,7 @@ def left_out(corpora: Sequence[Corpus], waveforms: WaveformStore) -> list[str]:
     return list(dict.fromkeys(reasons))
 
 
-def _measured(corpus: Corpus, waveforms: WaveformStore, frontend: Frontend) -> Corpus:
+def _measured(corpus: Corpus, waveforms: WaveformStore, frontend: AnyFrontend) -> Corpus:
     """The corpus with exact durations and without unreadable clips."""
     measured: list[Utterance] = []
     for utterance in corpus:

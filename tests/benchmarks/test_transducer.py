@@ -55,6 +55,7 @@ def test_noise_changes_the_samples_and_not_the_words() -> None:
 def test_the_section_has_a_line_for_each_folder() -> None:
     interval = (0.0, 0.02)
     row = Row("mine", 2.0, ((0.01, interval), (0.03, interval)), Estimate(0.001), (1.3, 1.2, 1.25))
-    section = report([row], 8, 40)
+    section = report([row], 8, 40, "a TDT of digits", "A transducer")
     assert "| mine | 2.00 | 1.0 % [0.0, 2.0] | 3.0 % [0.0, 2.0] | 0.0010 | 1.30× |" in section
-    assert "--heard 8 --tested 40" in section
+    assert section.startswith("## A transducer\n")
+    assert "--heard 8 --tested 40`: a TDT of digits." in section

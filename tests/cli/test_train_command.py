@@ -192,4 +192,37 @@ def test_a_recipe_for_no_known_task_is_one_line(
     recipe = tmp_path / "translation.toml"
     recipe.write_text(_CLASSIFIER.replace("classification", "translation"))
     assert run(recipe, "--data", f"tones={tones}", "-o", tmp_path / "run") == 2
-    assert "task must be one of ctc, classification, not 'translation'" in error_line(capsys)
+    complaint = "task must be one of ctc, classification, rnnt, tdt, not 'translation'"
+    assert complaint in error_line(capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["rnnt", "tdt"])
+def test_a_recipe_for_a_transducer_trains_one(
+    task: str, tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = "hidden_size = 16\nnum_hidden_layers = 1\nintermediate_size = 16\n"
+    recipe = tmp_path / "transducer.toml"
+    recipe.write_text(
+        f"task = '{task}'\n"
+        + _RECIPE.replace("labels = 29\nwidth = 8\nhead_width = 8\n", sizes).replace(
+            "valid_share = 0.3", "valid_share = 0.3\njoin = 2\njoin_speakers = false"
+        )
+    )
+    assert run(recipe, "--data", f"tones={tones}", "-o", tmp_path / "run") == 0
+    assert capsys.readouterr().out.startswith("best validation WER ")
+    config = json.loads((tmp_path / "run" / "best" / "config.json").read_text())
+    assert config["model_type"] == f"parakeet_{task}"
+
+
+def test_a_transducer_of_impossible_sizes_is_one_line(
+    tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "transducer.toml"
+    recipe.write_text(
+        "task = 'tdt'\n"
+        + _RECIPE.replace("labels = 29\nwidth = 8\nhead_width = 8", "hidden_size = 15")
+    )
+    assert run(recipe, "--data", f"tones={tones}", "-o", tmp_path / "run") == 2
+    assert "hidden_size must be even" in error_line(capsys)
+    assert not (tmp_path / "run").exists()

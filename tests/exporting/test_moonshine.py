@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -61,6 +62,33 @@ def test_greedy_texts_are_those_of_transformers(exported: Exported) -> None:
     expected = [said_by_transformers(exported.model, clip) for clip in CLIPS]
     assert len({*expected}) == len(CLIPS)
     assert written(exported.path) == expected
+
+
+def test_words_have_times_and_confidence(exported: Exported) -> None:
+    model = open_speech_model(exported.path, decoding=quantkit.Decoding(words=True))
+    texts = written(exported.path)
+    for clip, output, text in zip(CLIPS, model.outputs(CLIPS), texts, strict=True):
+        seconds = len(clip) / 16_000
+        assert model.text_of(output) == text
+        words = model.words_of(output, seconds)
+        assert " ".join(word.text for word in words) == " ".join(text.split())
+        assert all(0 <= word.start <= word.end <= seconds for word in words)
+        assert [word.start for word in words] == sorted(word.start for word in words)
+        assert all(0 < word.confidence <= 1 for word in words)
+    unasked = open_speech_model(exported.path)
+    assert unasked.words_of(unasked.outputs(CLIPS[:1])[0], 0.9) == ()
+
+
+def test_times_of_a_long_clip_are_those_of_the_whole(exported: Exported) -> None:
+    model = open_speech_model(exported.path, decoding=quantkit.Decoding(words=True))
+    clip = np.concatenate([*CLIPS] * 9)[: 41 * 16_000]
+    (output,) = model.outputs([clip])
+    assert {*output["piece"].tolist()} == {0, 1}
+    assert output["end"][output["piece"] == 0].max() <= 30
+    assert output["start"][output["piece"] == 1].min() >= 30
+    (alone,) = model.outputs([clip[30 * 16_000 :]])
+    behind = output[output["piece"] == 1]
+    assert behind["start"] - 30 == pytest.approx(alone["start"])
 
 
 def test_metadata_describe_the_model(exported: Exported) -> None:

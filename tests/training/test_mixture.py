@@ -123,3 +123,18 @@ def test_a_split_that_is_named_is_used(tmp_path: Path, tone_corpus: Path) -> Non
     assert {u.split for u in open_source(source, folder, Labels.english(), "train")} == {
         "calibration"
     }
+
+
+def test_clips_of_one_speaker_are_joined_where_those_of_several_are_not() -> None:
+    spoken = [
+        Utterance(Path(f"{i}"), "a", speaker=f"s{i % 3}", seconds=1.0, name=str(i))
+        for i in range(30)
+    ]
+    stage = Stage(1.0, 4.5, {"words": 1.0})
+    for join_speakers in (True, False):
+        source = Source("words", join=6, join_speakers=join_speakers)
+        mixture = Mixture((source,), {"words": Corpus("words", tuple(spoken))})
+        clips = mixture.epoch(stage, random.Random(0))
+        assert sorted(u.name for clip in clips for u in clip) == sorted(u.name for u in spoken)
+        assert max(map(len, clips)) == 4
+        assert any(len({u.speaker for u in clip}) > 1 for clip in clips) == join_speakers

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from quantkit.errors import InputError
-from quantkit.training.recipe import load_recipe, preset, preset_names
+from quantkit.models.wav2letter import Wav2LetterConfig
+from quantkit.training.recipe import load_recipe, preset, preset_names, task_of
+from quantkit.training.transducers.settings import RnntSettings, TdtSettings
 
 _MINIMAL = """
 [model]
@@ -31,6 +33,7 @@ def _write(folder: Path, text: str) -> Path:
 
 def test_a_recipe_names_model_sources_and_curriculum(tmp_path: Path) -> None:
     recipe = load_recipe(_write(tmp_path, "steps = 10\n" + _MINIMAL))
+    assert isinstance(recipe.model, Wav2LetterConfig)
     assert recipe.model.labels == 29
     assert recipe.sources[0].name == "a"
     assert [recipe.stage_at(step).max_seconds for step in (0, 4, 5, 10)] == [3.0, 3.0, 20.0, 20.0]
@@ -87,6 +90,7 @@ def test_a_missing_recipe_is_refused(tmp_path: Path) -> None:
 def test_the_published_recipes_are_presets() -> None:
     letters, phonemes = preset("published-hw4p2"), preset("published-hw3p2")
     for recipe in (letters, phonemes):
+        assert isinstance(recipe.model, Wav2LetterConfig)
         assert (recipe.model.width, recipe.model.head_width, recipe.model.dropout) == (
             250,
             2000,
@@ -118,3 +122,57 @@ def test_a_recipe_may_train_without_a_blank(tmp_path: Path) -> None:
     recipe = load_recipe(_write(tmp_path, 'criterion = "asg"\nrepeats = 1\n' + _MINIMAL))
     assert (recipe.criterion, recipe.repeats) == ("asg", 1)
     assert load_recipe(_write(tmp_path, _MINIMAL)).criterion == "ctc"
+
+
+_TRANSDUCER = _MINIMAL.replace("labels = 29", "hidden_size = 96")
+
+
+@pytest.mark.parametrize(("task", "kind"), [("rnnt", RnntSettings), ("tdt", TdtSettings)])
+def test_the_task_chooses_the_model(tmp_path: Path, task: str, kind: type[RnntSettings]) -> None:
+    path = _write(tmp_path, f"task = '{task}'\n" + _TRANSDUCER)
+    assert task_of(path) == task
+    model = load_recipe(path).model
+    assert type(model) is kind
+    assert model.hidden_size == 96
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (_TRANSDUCER.replace("96", "97"), r"\[model\]: hidden_size must be even"),
+        (_TRANSDUCER.replace("96", "98"), "a multiple of num_attention_heads"),
+        (_TRANSDUCER.replace("hidden_size", "labels"), r"\[model\]: unknown setting labels"),
+        (
+            _TRANSDUCER.replace("hidden_size = 96", "conv_kernel_size = 8"),
+            "conv_kernel_size must be odd",
+        ),
+        (
+            _TRANSDUCER.replace("hidden_size = 96", "subsampling_factor = 6"),
+            "subsampling_factor must be 4 or 8",
+        ),
+        (
+            _TRANSDUCER.replace("hidden_size = 96", "longest_duration = 0"),
+            "longest_duration must be at least 1",
+        ),
+        (_TRANSDUCER + "[augment]\npause_seconds = -1\n", "pause_seconds must be at least 0"),
+        (_TRANSDUCER.replace('"a"', '"a"\njoin_speakers = 1'), "join_speakers must be true or"),
+    ],
+)
+def test_a_wrong_transducer_is_refused_by_name(tmp_path: Path, text: str, complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        load_recipe(_write(tmp_path, "task = 'tdt'\n" + text))
+
+
+def test_an_rnnt_has_no_durations(tmp_path: Path) -> None:
+    text = "task = 'rnnt'\n" + _TRANSDUCER.replace("hidden_size = 96", "longest_duration = 4")
+    with pytest.raises(InputError, match="unknown setting longest_duration"):
+        load_recipe(_write(tmp_path, text))
+
+
+def test_the_recipe_of_the_shipped_transducer_holds_takes_and_people_out() -> None:
+    recipe = load_recipe(Path(__file__).parents[2] / "models" / "transducer-en" / "recipe.toml")
+    held_out = {source.name: source for source in recipe.sources}
+    assert held_out["digits"].split == "train"
+    assert held_out["speech_commands"].holdout == "speaker"
+    assert held_out["speech_commands"].test_share == 0.2
+    assert not any(source.join_speakers for source in recipe.sources)

@@ -4,40 +4,32 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from quantkit.audio.frontend import Frontend
 from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.errors import CorpusError
-from quantkit.models.wav2letter import Wav2Letter, Wav2LetterConfig
 from quantkit.text.labels import Labels
 from quantkit.training.clips import ClipPreparer
 from quantkit.training.recipe import AugmentSettings
-from quantkit.training.validation import ValidationScore, validate
+from quantkit.training.validation import CER, WER, ErrorRate, ValidationScore, validate
 from quantkit.training.waveforms import WaveformStore
 
 _LABELS = Labels.english()
 
 
-class _Silent(Wav2Letter):
-    """Hears nothing but blanks, so that every character it was given is an error."""
-
-    def forward(
-        self, features: torch.Tensor, lengths: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        log_probs, lengths = super().forward(features, lengths)
-        log_probs = torch.full_like(log_probs, -9.0)
-        log_probs[..., _LABELS.blank] = 0.0
-        return log_probs, lengths
-
-
-def _score(folder: Path, corpora: dict[str, Corpus]) -> ValidationScore:
-    model = _Silent(Wav2LetterConfig(labels=len(_LABELS), width=4, head_width=4))
+def _score(
+    folder: Path, corpora: dict[str, Corpus], measure: ErrorRate = CER, said: str = ""
+) -> ValidationScore:
     waveforms = WaveformStore([], folder, 16_000)
     preparer = ClipPreparer(
-        Frontend(), _LABELS, waveforms, AugmentSettings(), lambda frames: frames // 2 + 1
+        Frontend(),
+        _LABELS,
+        waveforms,
+        AugmentSettings(),
+        lambda frames, target: frames // 2 + 1 >= len(target),
     )
-    return validate(model, corpora, _LABELS, preparer, torch.device("cpu"), None)
+    clips = {name: [(utterance,) for utterance in corpus] for name, corpus in corpora.items()}
+    return validate(lambda batch: [said] * len(batch.lengths), clips, _LABELS, preparer, measure)
 
 
 def _clip(name: str, text: str, frames: int) -> Utterance:
@@ -62,3 +54,14 @@ def test_heard_clips_count_once(tmp_path: Path) -> None:
 def test_nothing_to_recognise_is_no_perfect_score(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="silence: the validation clips contain no character"):
         _score(tmp_path, {"silence": Corpus("silence", (_clip("a", "", 40),))})
+
+
+def test_words_are_counted_where_the_measure_is_of_words(tmp_path: Path) -> None:
+    corpora = {"a": Corpus("a", (_clip("a", "one two three", 40), _clip("b", "two", 40)))}
+    score = _score(tmp_path, corpora, WER, said="one two")
+    # One is missed in the one clip, and one too many written in the other.
+    assert score.by_source == {"a": 2 / 4}
+    assert score.summary == "WER 50.0% (a 50.0%)"
+    assert score.figures == {"wer": 0.5, "wer_a": 0.5}
+    with pytest.raises(CorpusError, match="silence: the validation clips contain no word"):
+        _score(tmp_path, {"silence": Corpus("silence", (_clip("a", "", 40),))}, WER)

@@ -15,11 +15,24 @@ from quantkit.errors import InputError
 from quantkit.graph.artifact import read_info
 from quantkit.graph.info import ArtifactInfo
 from quantkit.runtime.encoder_decoder.greedy import greedy_text
-from quantkit.runtime.encoder_decoder.network import Network
+from quantkit.runtime.encoder_decoder.network import Network, States
 from quantkit.runtime.encoder_decoder.opening import open_network
 from quantkit.runtime.speech_model import Output, SpeechModel
 from quantkit.text.decoding import Decoding
 from quantkit.text.scoring import WrittenTextScoring
+from quantkit.text.words import Word, words_of_labels
+
+#: A token; the number of the piece that it was heard in; when it was said, in seconds of the clip,
+#: and the natural logarithm of its probability, none of which are numbers where nobody asked.
+TOKEN = np.dtype(
+    [
+        ("token", np.int64),
+        ("piece", np.int64),
+        ("start", np.float64),
+        ("end", np.float64),
+        ("log_prob", np.float64),
+    ]
+)
 
 
 class GreedyModel(SpeechModel):
@@ -104,7 +117,7 @@ class GreedyModel(SpeechModel):
         return round(LONGEST_SECONDS * self.steps_per_second)
 
     def outputs(self, batch: Sequence[FloatArray]) -> list[Output]:
-        """For each clip (tokens, 2): a token, and the number of the piece that it was heard in.
+        """For each clip an array of :data:`TOKEN`.
 
         A clip beyond 40 seconds is heard in pieces of 30.
         """
@@ -117,10 +130,23 @@ class GreedyModel(SpeechModel):
     def _tokens(self, blocks: Iterable[FloatArray]) -> Output:
         rate = self.steps_per_second
         parts = pieces(blocks, round(LONGEST_SECONDS * rate), round(WINDOW_SECONDS * rate))
-        rows = [
-            (token, place) for place, part in enumerate(parts) for token in self.text_tokens(part)
-        ]
-        return np.array(rows, np.int64).reshape(-1, 2)
+        rows = []
+        for place, part in enumerate(parts):
+            encoded, begin = self.network.encode(part[None]), place * WINDOW_SECONDS
+            tokens = self._text_tokens(part, encoded)
+            rows += [
+                (token, place, begin + start, begin + end, log_prob)
+                for token, (start, end, log_prob) in zip(
+                    tokens, self._times(part, encoded, tokens), strict=True
+                )
+            ]
+        return np.array(rows, TOKEN)
+
+    def _times(
+        self, clip: FloatArray, encoded: States, tokens: Sequence[int]
+    ) -> list[tuple[float, float, float]]:
+        """Start and end in seconds of the clip, and log-probability of each token; NaN: unknown."""
+        return [(np.nan, np.nan, np.nan)] * len(tokens)
 
     def text_tokens(self, clip: FloatArray, language: str = "") -> tuple[int, ...]:
         """The tokens of one clip.
@@ -129,22 +155,36 @@ class GreedyModel(SpeechModel):
             clip: (samples,), or (frames, bands) of features.
             language: see :meth:`prompt`.
         """
-        return greedy_text(
-            self.network,
-            self.network.encode(clip[None]),
-            self.prompt(language),
-            self.end,
-            self.longest_text(self.seconds_of(clip)),
-        )
+        return self._text_tokens(clip, self.network.encode(clip[None]), language)
+
+    def _text_tokens(
+        self, clip: FloatArray, encoded: States, language: str = ""
+    ) -> tuple[int, ...]:
+        longest = self.longest_text(self.seconds_of(clip))
+        return greedy_text(self.network, encoded, self.prompt(language), self.end, longest)
 
     def text_of(self, output: Output) -> str:
         """The texts of all pieces."""
         texts = (
-            self.text_of_tokens(output[output[:, 1] == place, 0].tolist())
-            for place in np.unique(output[:, 1])
+            self.text_of_tokens(output["token"][output["piece"] == place].tolist())
+            for place in np.unique(output["piece"])
         )
         return " ".join(text for text in texts if text)
 
     def text_of_tokens(self, tokens: Sequence[int]) -> str:
         """What they write."""
         return self.labels.decode(tokens).strip()
+
+    def words_of(self, output: Output, seconds: float) -> tuple[Word, ...]:
+        """Those whose times are known."""
+        said = output[~np.isnan(output["log_prob"])]
+        rows = zip(
+            *(said[name].tolist() for name in ("token", "start", "end", "log_prob")), strict=True
+        )
+        return words_of_labels(
+            self.labels,
+            (
+                (token, min(seconds, start), min(seconds, end), sure)
+                for token, start, end, sure in rows
+            ),
+        )

@@ -35,6 +35,19 @@ def is_published(info: ArtifactInfo) -> bool:
     return published is not None and published.kept
 
 
+def require_readable_attention(info: ArtifactInfo, path: Path) -> None:
+    """Refuse times of words where the decoder's attention cannot be read.
+
+    Raises:
+        InputError: it is inside of a merged decoder.
+    """
+    if is_published(info):
+        raise InputError(
+            f"{path} has the form that it was published in, in which the attention that gives "
+            "times of words cannot be read; `quantkit export` of its folder makes another"
+        )
+
+
 def open_network(path: Path, threads: int = 1, info: ArtifactInfo | None = None) -> Network:
     """Encoder and decoder of an artifact.
 

@@ -6,14 +6,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from quantkit.arrays import Array, FloatArray
-from quantkit.runtime.transducer.network import Step, TransducerNetwork
+from quantkit.runtime.transducer.network import Memory, Step
+from quantkit.runtime.transducer.settings import TransducerSettings
 
 #: A label, the frame of the encoder that added it, and the natural logarithm of its probability.
 LABEL = np.dtype([("label", np.int64), ("frame", np.int64), ("log_prob", np.float64)])
+
+
+class Network(Protocol):
+    """What the search goes through: a
+    :class:`~quantkit.runtime.transducer.network.TransducerNetwork`, or a model in training.
+    """
+
+    @property
+    def settings(self) -> TransducerSettings:
+        """Of its decoding."""
+        ...
+
+    def begin(self) -> Memory:
+        """Of a text without labels."""
+        ...
+
+    def after(self, step: Step, label: int) -> Memory:
+        """Of the text of ``step`` with one more label."""
+        ...
+
+    def step(self, encoded: FloatArray, memory: Memory) -> Step:
+        """What follows in a frame, (width,)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -42,7 +67,7 @@ class GreedySearch:
         blank: which of them is none.
     """
 
-    def __init__(self, network: TransducerNetwork, labels: int, blank: int) -> None:
+    def __init__(self, network: Network, labels: int, blank: int) -> None:
         self._network, self._labels, self._blank = network, labels, blank
         self._memory = network.begin()
         # Frames of the encoder so far, and how many of the next ones a duration passes over.
@@ -77,9 +102,7 @@ class GreedySearch:
         self._ahead = frame - len(encoded)
 
 
-def greedy_path(
-    network: TransducerNetwork, encoded: FloatArray, labels: int, blank: int
-) -> Iterator[Point]:
+def greedy_path(network: Network, encoded: FloatArray, labels: int, blank: int) -> Iterator[Point]:
     """That of :class:`GreedySearch` through a whole clip, (steps, width).
 
     Args, Raises: see there.

@@ -15,7 +15,11 @@ from quantkit.errors import InputError, ModelError
 from quantkit.graph.artifact import model_files, read_info
 from quantkit.graph.info import ArtifactInfo
 from quantkit.runtime.encoder_decoder.network import Network
-from quantkit.runtime.encoder_decoder.opening import is_published, open_network, require_any_length
+from quantkit.runtime.encoder_decoder.opening import (
+    open_network,
+    require_any_length,
+    require_readable_attention,
+)
 from quantkit.runtime.speech_model import Output, Segment, SpeechModel
 from quantkit.runtime.whisper.cross_attention import CrossAttention, alignment_heads_of
 from quantkit.runtime.whisper.cut_windows import window_of
@@ -232,8 +236,5 @@ def _require_possible(info: ArtifactInfo, decoding: Decoding, path: Path) -> Non
     """
     if decoding.window is not None and decoding.window < WHOLE:
         require_any_length(info)
-    if decoding.words and is_published(info):
-        raise InputError(
-            f"{path} has the form that it was published in, in which the attention that gives "
-            "times of words cannot be read; `quantkit export` of its folder makes another"
-        )
+    if decoding.words:
+        require_readable_attention(info, path)

@@ -1,4 +1,4 @@
-"""When the tokens of a window were said, and how sure the model is of each."""
+"""When the tokens of a text were said, and how sure the model is of each."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ _LOG_POWER = 4.0
 # What is softer than the loudest by 35 dB, or in the lower third between noise and speech, in
 # powers of ten.
 _SOFT, _LOW = 3.5, 1 / 3
+# Of samples that are all zero, so that their logarithm is finite.
+_SILENT_POWER = 1e-10
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class TimedToken:
     """A token of a text.
 
     Args:
-        start, end: seconds in its window.
+        start, end: seconds in what the encoder heard.
         log_prob: natural logarithm of its probability after the tokens before it.
     """
 
@@ -38,13 +40,21 @@ class TimedToken:
 
 
 class TokenTimer:
-    """Finds the times of tokens by the cross-attention of a decoder."""
+    """Finds the times of tokens by the cross-attention of a decoder.
 
-    def __init__(self, attention: CrossAttention) -> None:
-        self._attention = attention
+    Args:
+        step: seconds from one frame of the encoder to the next; Whisper's are as long as a step of
+            its timestamps.
+        offset: seconds at which the first begins.
+    """
+
+    def __init__(
+        self, attention: CrossAttention, step: float = TIMESTAMP_STEP, offset: float = 0.0
+    ) -> None:
+        self._attention, self._step, self._offset = attention, step, offset
 
     def __call__(
-        self, encoded: States, prompt: Sequence[int], text: Sequence[int], spectrum: FloatArray
+        self, encoded: States, prompt: Sequence[int], text: Sequence[int], levels: FloatArray
     ) -> tuple[TimedToken, ...]:
         """The times of a text.
 
@@ -52,17 +62,18 @@ class TokenTimer:
         soft at the ends of a token's time is taken off.
 
         Args:
-            encoded: the window that it was written from.
+            encoded: what it was written from.
             prompt: that asks for it, without times.
             text: its tokens, without times.
-            spectrum: (frames, mel_bands) the clip in the window; what lies behind was not said.
+            levels: (frames,) loudness of the clip in each frame of the encoder, in powers of ten;
+                what lies behind was not said.
         """
         if not text:
             return ()
         reading = self._attention.read(encoded, prompt, text)
-        frames = max(1, min(reading.weights.shape[2], len(spectrum) // _FRAMES))
+        frames = max(1, min(reading.weights.shape[2], len(levels)))
         begins = token_frames(reading.weights[:, :, :frames])
-        loud = _loud(spectrum)
+        loud = _loud(levels)
         found = []
         for token, start, end, log_prob in zip(
             text, begins[:-1].tolist(), begins[1:].tolist(), reading.log_probs, strict=True
@@ -70,20 +81,40 @@ class TokenTimer:
             inside = np.flatnonzero(loud[start:end])
             if inside.size:
                 start, end = start + int(inside[0]), start + int(inside[-1]) + 1
-            # A frame of attention is as long as a step of the timestamps.
-            times = TIMESTAMP_STEP * start, TIMESTAMP_STEP * end
-            found.append(TimedToken(token, *times, float(log_prob)))
+            found.append(TimedToken(token, self._at(start), self._at(end), float(log_prob)))
         return tuple(found)
 
+    def _at(self, frame: int) -> float:
+        """Seconds at which a frame begins."""
+        return self._offset + self._step * frame
 
-def _loud(spectrum: FloatArray) -> Array:
-    """Whether each frame of attention is louder than what lies between words."""
+
+def spectrum_levels(spectrum: FloatArray) -> FloatArray:
+    """Loudness of each frame of a Whisper's attention, in powers of ten.
+
+    Args:
+        spectrum: (frames, mel_bands) as it takes it.
+    """
     whole = len(spectrum) // _FRAMES * _FRAMES
-    if not whole:
-        return np.ones(1, bool)
     power = (10.0 ** (_LOG_POWER * spectrum[:whole])).sum(axis=1)
-    level = np.log10(power).reshape(-1, _FRAMES).max(axis=1)
-    peak, floor = np.percentile(level, [95, 5])
+    level: FloatArray = np.log10(power).reshape(-1, _FRAMES).max(axis=1)
+    return level
+
+
+def waveform_levels(waveform: FloatArray, hop: int) -> FloatArray:
+    """Loudness of every ``hop`` samples of (samples,), in powers of ten; the last may be fewer."""
+    power = np.square(waveform, dtype=np.float64)
+    starts = np.arange(0, len(power), hop)
+    sums = np.add.reduceat(power, starts) if starts.size else power
+    level: FloatArray = np.log10(sums / hop + _SILENT_POWER)
+    return level
+
+
+def _loud(levels: FloatArray) -> Array:
+    """Whether each frame is louder than what lies between words."""
+    if not len(levels):
+        return np.ones(1, bool)
+    peak, floor = np.percentile(levels, [95, 5])
     threshold = max(peak - _SOFT, floor + _LOW * (peak - floor))
-    found: Array = level >= threshold
+    found: Array = levels >= threshold
     return found

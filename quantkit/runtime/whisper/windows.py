@@ -18,7 +18,7 @@ from quantkit.runtime.encoder_decoder.network import Network, States
 from quantkit.runtime.whisper.cut_windows import ends_early, frames_computed
 from quantkit.runtime.whisper.fallback import WindowText, text_of_window
 from quantkit.runtime.whisper.rules import Rules
-from quantkit.runtime.whisper.timing import TimedToken, TokenTimer
+from quantkit.runtime.whisper.timing import TimedToken, TokenTimer, spectrum_levels
 from quantkit.text.decoding import WHOLE, Decoding
 from quantkit.text.whisper_vocabulary import (
     DECODER_POSITIONS,
@@ -158,7 +158,7 @@ class Listener:
             return ()
         text = [token for token in tokens if token not in self.vocabulary.times]
         prompt = self._prompt(heard.language, (), timestamps=False)
-        return self.timer(heard.encoded, prompt, text, spectrum)
+        return self.timer(heard.encoded, prompt, text, spectrum_levels(spectrum))
 
     def encode(self, features: FloatArray, start: int = 0, frames: int | None = None) -> States:
         """The window that begins at frame ``start``.

@@ -137,13 +137,25 @@ def test_a_decoder_that_is_not_merged_is_named(folder: Path, tmp_path: Path) -> 
         quantkit.export(folder, tmp_path / "tiny.onnx")
 
 
+def test_times_of_words_need_an_export(folder: Path, clip: Path, tmp_path: Path) -> None:
+    quantkit.export(folder, tmp_path / "tiny.onnx")
+    asked = quantkit.Decoding(words=True)
+    heard = quantkit.load(tmp_path / "tiny.onnx", decoding=asked).transcribe(clip)
+    assert " ".join(word.text for word in heard.words) == " ".join(heard.text.split())
+    quantkit.quantize(folder, tmp_path / "out", "dynamic-int8", clip)
+    with pytest.raises(InputError, match="the form that it was published in"):
+        open_speech_model(tmp_path / "out" / "encoder_model.onnx", decoding=asked)
+
+
 def test_long_clips_are_heard_in_pieces(folder: Path, tmp_path: Path) -> None:
     quantkit.export(folder, tmp_path / "tiny.onnx")
     model = open_speech_model(tmp_path / "tiny.onnx")
     noise = 0.1 * np.random.default_rng(0).standard_normal(45 * 16_000).astype(np.float32)
     (output,) = model.outputs([noise])
-    assert set(output[:, 1].tolist()) <= {0, 1}
-    np.testing.assert_array_equal(model.long_output(iter(np.array_split(noise, 7))), output)
+    assert set(output["piece"].tolist()) <= {0, 1}
+    in_blocks = model.long_output(iter(np.array_split(noise, 7)))
+    for name in ("token", "piece"):
+        np.testing.assert_array_equal(in_blocks[name], output[name])
 
 
 def test_tokens_in_base64_are_the_same(folder: Path, tmp_path: Path) -> None:

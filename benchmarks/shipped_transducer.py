@@ -1,0 +1,116 @@
+"""Word errors of the transducer of ``models/transducer-en`` on takes and people it never heard.
+
+Run it from the repository: ``python -m benchmarks.shipped_transducer --data FOLDER``, with
+``digits/`` and ``speech_commands/`` in the folder; ``--model RUN/best`` measures a run that is not
+published. It renews its section of RESULTS.md.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import numpy as np
+
+import quantkit
+from benchmarks.cells import ROOT
+from benchmarks.results import host, replace_section, table
+from benchmarks.transducer import RATE, sequences
+from quantkit.audio.corpora import open_corpus
+from quantkit.audio.features import load_waveform
+from quantkit.audio.utterance import Corpus, Utterance
+from quantkit.text.distances import error_counts, ratio_interval
+from quantkit.text.labels import Labels
+from quantkit.training.mixture import open_source
+from quantkit.training.recipe import load_recipe
+
+MODEL = ROOT / "models" / "transducer-en"
+_SECTION = "shipped-transducer"
+
+
+def corpora(data: Path, count: int) -> Iterator[tuple[str, Corpus]]:
+    """What is measured, by name: sequences of three to seven words, and clips as they are.
+
+    Args:
+        count: sequences of each kind.
+    """
+    sources = {s.name: s for s in load_recipe(MODEL / "recipe.toml").sources}
+    digits = open_corpus(data / "digits").select(split="test")
+    heard = open_source(
+        sources["speech_commands"], data / "speech_commands", Labels.english(), "test"
+    )
+    yield "digits, sequences of test takes", sequences(digits, count, 1)
+    yield "digits, the same with noise at 10 dB", sequences(digits, count, 1, 10.0)
+    yield "digits, single test takes", digits
+    yield "commands, sequences of held-out people", sequences(heard, count, 1)
+    yield "commands, single clips of held-out people", heard
+
+
+def in_silence(data: Path) -> Corpus:
+    """Clips of Speech Commands in which nobody speaks, none of which is trained on."""
+    clips = [u for u in open_corpus(data / "speech_commands") if u.text == "silence"]
+    return Corpus("nobody speaks", tuple(replace(clip, text="") for clip in clips))
+
+
+def texts(model: quantkit.Model, clips: Corpus) -> Iterator[tuple[Utterance, str]]:
+    """Each clip with what the model writes."""
+    for clip in clips:
+        waveform = load_waveform(clip, RATE) if clip.waveform is None else clip.waveform
+        yield clip, model.transcribe(waveform, RATE).text
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path, exists=True), required=True)
+@click.option(
+    "--model", type=click.Path(path_type=Path, exists=True), default=MODEL, show_default=True
+)
+@click.option("--sequences", "count", default=240, show_default=True, help="Of each kind.")
+def main(data: Path, model: Path, count: int) -> None:
+    """Measure, and renew the section."""
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch:
+        path = quantkit.export(model, Path(scratch) / "model.onnx").path
+        transducer = quantkit.load(path)
+        for name, clips in corpora(data, count):
+            counts = [
+                error_counts((clip.text or "").split(), text.split())
+                for clip, text in texts(transducer, clips)
+            ]
+            errors = np.array([each.errors for each in counts])
+            words = np.array([each.reference_length for each in counts])
+            low, high = ratio_interval(errors, words)
+            rate = errors.sum() / words.sum()
+            rows.append(
+                [
+                    name,
+                    str(len(clips)),
+                    str(words.sum()),
+                    f"{100 * rate:.1f} % [{100 * low:.1f}, {100 * high:.1f}]",
+                    f"{100 * np.mean(errors == 0):.1f} %",
+                ]
+            )
+            click.echo(rows[-1])
+        silent = in_silence(data)
+        written = [len(text) for _, text in texts(transducer, silent)]
+    card = json.loads((model / "card.json").read_text())
+    section = f"""## The transducer of models/transducer-en
+
+`python -m benchmarks.shipped_transducer --data FOLDER`: a TDT after {card["step"]} steps, float32,
+greedy. Sequences are of three to seven clips of one speaker with pauses of 0.1 to 0.4 s. No take
+of a digit was trained on, but other takes of all six speakers were; of the people who say the
+commands, nobody was heard. 95 % intervals over clips. {host()}.
+
+{table(["clips", "number", "words", "WER [95 %]", "without error"], rows)}
+
+Of {len(silent)} clips in which nobody speaks, it writes something for {np.count_nonzero(written)}.
+"""
+    replace_section(_SECTION, section)
+    click.echo(section)
+
+
+if __name__ == "__main__":
+    main()
