@@ -186,7 +186,7 @@ class EncoderDecoderTask(Task):
         steering = {*range(vocabulary.end + 1, vocabulary.size)} - {*vocabulary.added}
         task = [vocabulary.transcribe] if vocabulary.is_multilingual else []
         return {
-            "kind": "whisper",
+            "kind": self.name,
             "prompt": [vocabulary.start, *task, vocabulary.no_timestamps],
             "languages": dict(vocabulary.languages or {}),
             "language": vocabulary.language,

@@ -108,7 +108,7 @@ class MoonshineTask(EncoderDecoderTask):
 
         settings = moonshine_settings(info.extra)
         return {
-            "kind": "moonshine",
+            "kind": self.name,
             "prompt": [settings.start],
             "end": None if info.labels is None else info.labels.blank,
             "tokens_per_second": settings.tokens_per_second,
