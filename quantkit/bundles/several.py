@@ -18,7 +18,8 @@ def run(session, feed):
 '''
 
 # Of a transducer: Graves, "Sequence transduction with recurrent neural networks", 2012; with
-# durations Xu et al., "Efficient sequence transduction by jointly predicting tokens and durations", 2023.
+# durations Xu et al., "Efficient sequence transduction by jointly predicting tokens and
+# durations", 2023.
 _LABELS = (
     _RUN
     + '''\
