@@ -67,12 +67,10 @@ def written(labels, tokens):
 _OPENED = '''\
 def opened(model):
     """A session. Weights that take much memory to unpack are kept unpacked for the next start."""
-    here, first = model.parent, model.parent / "model.onnx"
-    new = here / f".unpacked-new-{os.getpid()}"
-    with first.open("rb") as file:
+    here, new = model.parent, model.parent / f".unpacked-new-{os.getpid()}"
+    with (here / "model.onnx").open("rb") as file:
         file.seek(-64, os.SEEK_END)  # the checksum of all graphs
-        kept = f".unpacked-{file.read(16).decode('ascii')}-{ort.__version__}"
-        kept = here / (kept if model == first else f"{kept}-{model.stem}")
+        kept = here / f".unpacked-{file.read(16).decode()}-{ort.__version__}-{model.stem}"
         try:
             if UNPACK_ONCE and not kept.exists():
                 if fcntl:  # fails where another start unpacks
@@ -125,9 +123,12 @@ if waveform.size < rate // 10:
     sys.exit(f"{sys.argv[1]}: is too short, of {waveform.size} samples")
 session = opened(here / "model.onnx")
 best = list(best_labels(session, waveform, rate))
-kept = [i for i, last in zip(best, [-1, *best]) if i != last]
+silent = {labels["blank"], *labels.get("silent", [])}
+kept = [i for i, last in zip(best, [-1, *best]) if i != last and i not in silent]
+text = labels["separator"].join(labels["tokens"][i] for i in kept)
+spelt = lambda run: bytes.fromhex(re.sub("<0x|>", "", run[0])).decode("utf-8", "replace")
 sys.stdout.reconfigure(errors="backslashreplace")
-print(written(labels, kept))
+print(*re.sub("(?:<0x[0-9A-F]{2}>)+", spelt, text).split())
 """
 
 _MAIN = '''\
@@ -171,6 +172,6 @@ def example_source(load: LoadMemory, kind: str = "") -> str:
     """
     more = load.peak_bytes - load.resident_bytes
     worth = more > _WORTH_BYTES and load.peak_bytes > _WORTH_SHARE * load.resident_bytes
-    own = (STEPS[kind], _MAIN) if kind else (_CTC, _CTC_MAIN)
-    source = "".join((_HEAD, _OPENED, _WRITTEN, *own))
+    own = (_WRITTEN, STEPS[kind], _MAIN) if kind else (_CTC, _CTC_MAIN)
+    source = "".join((_HEAD, _OPENED, *own))
     return source.replace("UNPACK_ONCE = False", f"UNPACK_ONCE = {worth}")
