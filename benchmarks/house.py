@@ -64,6 +64,7 @@ TASK_EXCEPTIONS: Mapping[str, str] = {
 OPERATOR_EXCEPTIONS: Mapping[str, str] = {
     "finetuning/operators.py": "computes each operator in PyTorch",
     "models/layers/transducer.py": "traces an LSTM as the operator that it becomes",
+    "graph/translating.py": "takes the positions that are wanted",
     "graph/merged_decoder.py": "gathers the log-probabilities at some positions",
     "quantization/equalize/attention.py": "matches attention: a product of two activations",
     "quantization/kernels/embedding.py": "emits the look-ups of rows and of their scales",

@@ -11,6 +11,7 @@ from quantkit.audio.frontends import AnyFrontend
 from quantkit.benchmarking.schema import BenchReport, ModelResult
 from quantkit.graph.info import ArtifactInfo
 from quantkit.runtime.hosts import Hosts
+from quantkit.tasks.names import MOONSHINE, TRANSDUCER, WHISPER
 from quantkit.text.labels import Labels
 from quantkit.version import __version__
 
@@ -73,18 +74,18 @@ def one_line(text: str) -> str:
 
 # What several graphs are, and what goes from one to the next.
 _SEVERAL = {
-    "transducer": """\
+    TRANSDUCER: """\
 A transducer: the encoder makes `encoded` (batch, frames, width) of `waveform` (batch, samples), -1
 to 1, and `lengths` (batch,). For each of its frames, predictor and joiner are asked for
 `log_probs` of the next label (behind the labels stand those of durations, if `durations` in
 `decoding.json` is not 0) until the blank is the likeliest. `states` say which outputs of the
 predictor are its inputs after a label.""",
-    "moonshine": """\
+    MOONSHINE: """\
 An encoder of `waveform` (1, samples), -1 to 1, and a decoder that writes a text token by token: of
 the new `tokens`, their `positions`, what the encoder gives (`cross.*`) and what it gave itself for
 the tokens before (`present.x` is `past.x` of the next run; empty at first), it gives
 `log_probs`.""",
-    "whisper": """\
+    WHISPER: """\
 An encoder of `features` (1, mel bands, frames), the spectrogram of 30 seconds, and a decoder that
 writes a text token by token: of the new `tokens`, their `positions`, what the encoder gives
 (`cross.*`) and what it gave itself for the tokens before (`present.x` is `past.x` of the next run;

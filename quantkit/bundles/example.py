@@ -68,12 +68,10 @@ def written(labels, tokens):
 _OPENED = '''\
 def opened(model):
     """A session. Weights that take much memory to unpack are kept unpacked for the next start."""
-    here, first = model.parent, model.parent / "model.onnx"
-    new = here / f".unpacked-new-{os.getpid()}"
-    with first.open("rb") as file:
+    here, new = model.parent, model.parent / f".unpacked-new-{os.getpid()}"
+    with (here / "model.onnx").open("rb") as file:
         file.seek(-64, os.SEEK_END)  # the checksum of all graphs
-        kept = f".unpacked-{file.read(16).decode('ascii')}-{ort.__version__}"
-        kept = here / (kept if model == first else f"{kept}-{model.stem}")
+        kept = here / f".unpacked-{file.read(16).decode()}-{ort.__version__}-{model.stem}"
         try:
             if UNPACK_ONCE and not kept.exists():
                 if fcntl:  # fails where another start unpacks
@@ -130,7 +128,7 @@ def best_path(frames, steps):
 
 '''
 
-_OPEN_MAIN = """\
+_OPENED_ONE = """\
 if len(sys.argv) != 2:
     sys.exit(__doc__)
 here = Path(__file__).parent
@@ -142,15 +140,15 @@ if rate != settings["sample_rate"]:
 if waveform.size < rate // 10:
     sys.exit(f"{sys.argv[1]}: is too short, of {waveform.size} samples")
 session = opened(here / "model.onnx")
-frames = frames_of(session, waveform, rate)
 """
 # CTC: no frame depends on another.
 _CTC = """\
-best = [int(row.argmax()) for row in frames]
-kept = [i for i, last in zip(best, [-1, *best]) if i != last]
+best = [int(row.argmax()) for row in frames_of(session, waveform, rate)]
+silent = {labels["blank"], *labels.get("silent", [])}
+kept = [i for i, last in zip(best, [-1, *best]) if i != last and i not in silent]
 """
 _ASG = """\
-best = best_path(frames, np.array(labels["asg"]["transitions"]))
+best = best_path(frames_of(session, waveform, rate), np.array(labels["asg"]["transitions"]))
 repeats, silent, kept = labels["asg"]["repeats"], labels["silent"], []
 for last, i in zip([-1, *best], best):
     if i != last and i not in silent:
@@ -158,9 +156,11 @@ for last, i in zip([-1, *best], best):
     elif i != last and i in repeats and last >= 0 and last not in silent:
         kept += [last] * (1 + repeats.index(i))
 """
-_WRITE = """\
+_PRINTED = """\
+text = labels["separator"].join(labels["tokens"][i] for i in kept)
+spelt = lambda run: bytes.fromhex(re.sub("<0x|>", "", run[0])).decode("utf-8", "replace")
 sys.stdout.reconfigure(errors="backslashreplace")
-print(written(labels, kept))
+print(*re.sub("(?:<0x[0-9A-F]{2}>)+", spelt, text).split())
 """
 
 _MAIN = '''\
@@ -205,10 +205,10 @@ def example_source(load: LoadMemory, labels: Labels | None = None, kind: str = "
     """
     more = load.peak_bytes - load.resident_bytes
     worth = more > _WORTH_BYTES and load.peak_bytes > _WORTH_SHARE * load.resident_bytes
-    own: tuple[str, ...] = (_FRAMES, _OPEN_MAIN, _CTC, _WRITE)
+    own: tuple[str, ...] = (_FRAMES, _OPENED_ONE, _CTC, _PRINTED)
     if kind:
-        own = (STEPS[kind], _MAIN)
+        own = (_WRITTEN, STEPS[kind], _MAIN)
     elif labels is not None and labels.asg is not None:
-        own = (_FRAMES, _VITERBI, _OPEN_MAIN, _ASG, _WRITE)
-    source = "".join((_HEAD, _OPENED, _WRITTEN, *own))
+        own = (_FRAMES, _VITERBI, _OPENED_ONE, _ASG, _PRINTED)
+    source = "".join((_HEAD, _OPENED, *own))
     return source.replace("UNPACK_ONCE = False", f"UNPACK_ONCE = {worth}")

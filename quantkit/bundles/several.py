@@ -5,6 +5,8 @@ Each returns the tokens of a clip, and the natural log-probability of every deci
 
 from __future__ import annotations
 
+from quantkit.tasks.names import MOONSHINE, TRANSDUCER, WHISPER
+
 _RUN = '''\
 def run(session, feed):
     """All outputs by name; inputs that the session does not take are left out."""
@@ -15,9 +17,10 @@ def run(session, feed):
 
 '''
 
-#: Graves, "Sequence transduction with recurrent neural networks", 2012; with durations Xu et al.,
-#: "Efficient sequence transduction by jointly predicting tokens and durations", 2023.
-TRANSDUCER = (
+# Of a transducer: Graves, "Sequence transduction with recurrent neural networks", 2012; with
+# durations Xu et al., "Efficient sequence transduction by jointly predicting tokens and
+# durations", 2023.
+_LABELS = (
     _RUN
     + '''\
 def encoded_frames(session, waveform, rate):
@@ -101,8 +104,8 @@ def likeliest(decoder, cross, prompt, longest, decoding):
 '''
 )
 
-#: Jeffries et al., "Moonshine", 2024.
-MOONSHINE = (
+# Of a Moonshine: Jeffries et al., "Moonshine", 2024.
+_TEXTS = (
     _TOKENS
     + '''\
 def recognise(model, waveform):
@@ -124,8 +127,8 @@ def recognise(model, waveform):
 '''
 )
 
-#: Radford et al., "Robust speech recognition via large-scale weak supervision", 2022.
-WHISPER = (
+# Of a Whisper: Radford et al., "Robust speech recognition via large-scale weak supervision", 2022.
+_WINDOWS = (
     _TOKENS
     + '''\
 def spectrogram(waveform, settings):
@@ -178,4 +181,4 @@ LANGUAGE = ""  # a code such as "de"
 )
 
 #: By the ``kind`` in ``decoding.json``.
-STEPS = {"transducer": TRANSDUCER, "moonshine": MOONSHINE, "whisper": WHISPER}
+STEPS = {TRANSDUCER: _LABELS, MOONSHINE: _TEXTS, WHISPER: _WINDOWS}

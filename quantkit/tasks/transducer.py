@@ -127,7 +127,7 @@ class TransducerTask(Task):
         """As :class:`~quantkit.runtime.transducer.settings.TransducerSettings` has it."""
         from quantkit.runtime.transducer.settings import transducer_settings
 
-        return {"kind": "transducer", **asdict(transducer_settings(info.extra))}
+        return {"kind": self.name, **asdict(transducer_settings(info.extra))}
 
 
 def _along(network: TransducerNetwork, encoded: FloatArray, inputs: Mapping[str, Array]) -> Array:

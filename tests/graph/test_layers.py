@@ -171,3 +171,17 @@ def test_dynamic_quantization_keeps_shapes_and_parameters(source: Path) -> None:
         ("MatMulInteger", (6, 5)),
     ]
     assert found[1].parameters == 35
+
+
+def test_modules_in_a_name_are_no_parts_of_a_layer() -> None:
+    """A node ``/a/MatMul`` whose weight a node ``/a/Transpose`` makes has the transposed weight."""
+    weight = np.zeros((5, 3), np.float32)
+    nodes = [
+        helper.make_node("Transpose", ["weight"], ["turned"], "decoder./turned"),
+        helper.make_node("MatMul", ["x", "turned"], ["y"], "decoder./MatMul"),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 5])
+    graph = helper.make_graph(nodes, "g", [x], [y], [numpy_helper.from_array(weight, "weight")])
+    (layer,) = find_layers(helper.make_model(graph))
+    assert layer.shape == (3, 5)

@@ -26,7 +26,10 @@ def test_it_can_run_with_the_names_of_its_classes() -> None:
 
 
 def test_a_bundle_of_it_is_refused() -> None:
-    with pytest.raises(ModelError, match="is a classification model, and bundles are made of CTC"):
+    with pytest.raises(
+        ModelError,
+        match="is a classification model, and bundles are made of models that write text",
+    ):
         TASK.bundle_contents(WHOLE, Path("m.onnx"))
 
 

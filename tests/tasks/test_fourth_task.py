@@ -190,5 +190,8 @@ def test_its_memory_is_measured_in_a_process_that_does_not_know_it(small: Path) 
 
 
 def test_a_bundle_of_it_is_refused(small: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="is a toy-transducer model, and bundles are made of CTC"):
+    with pytest.raises(
+        ModelError,
+        match="is a toy-transducer model, and bundles are made of models that write text",
+    ):
         ship(small, tmp_path / "bundle")

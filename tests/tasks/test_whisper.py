@@ -62,5 +62,5 @@ def test_a_clip_is_at_most_a_window() -> None:
 
 def test_a_bundle_of_it_is_refused_and_nobody_adopts_one() -> None:
     assert TASK.adoption is None
-    with pytest.raises(ModelError, match="is a whisper model, and bundles are made of CTC"):
+    with pytest.raises(ModelError, match="carries no vocabulary or front end of a Whisper"):
         TASK.bundle_contents(ArtifactInfo(task="whisper"), Path("m.onnx"))

@@ -59,13 +59,13 @@ class GigaamCtc(Layout):
     def files(self, folder: Path) -> FolderFiles:
         stem = _stem(folder, _CTC)
         graphs = graphs_called(folder, [f"{stem}_ctc"], self.name)
-        return FolderFiles(graphs, optional(folder, *_vocabularies(stem, "ctc"), CONFIG_NAME))
+        return FolderFiles(graphs, optional(folder, *_vocabularies(f"{stem}_ctc"), CONFIG_NAME))
 
     def export(self, folder: Path, destination: Path, name: str) -> ParityReport:
         from quantkit.exporting.adopt import adopt
 
         main = self.files(folder).main
-        names = _vocabularies(_stem(folder, _CTC), "ctc")
+        names = _vocabularies(f"{_stem(folder, _CTC)}_ctc")
         vocabulary = required(folder, names, "what its labels are")
         frontend = f"gigaam-{_version(_config(folder))}"
         return adopt(main, destination, vocabulary, CTC, name=name, frontend=frontend)
@@ -83,7 +83,7 @@ class GigaamTransducer(Layout):
         stem = _stem(folder, _RNNT)
         stems = [f"{stem}_rnnt_{part}" for part in ("encoder", "decoder", "joint")]
         graphs = graphs_called(folder, stems, self.name)
-        return FolderFiles(graphs, optional(folder, *_vocabularies(stem, "rnnt"), CONFIG_NAME))
+        return FolderFiles(graphs, optional(folder, *_vocabularies(f"{stem}_rnnt"), CONFIG_NAME))
 
     def export(self, folder: Path, destination: Path, name: str) -> ParityReport:
         return export_transducer(self._found(folder), destination, name)
@@ -91,7 +91,7 @@ class GigaamTransducer(Layout):
     def _found(self, folder: Path) -> FoundTransducer:
         files = self.files(folder)
         encoder, predictor, joiner = map(FoundGraph.of, files.graphs)
-        names = _vocabularies(_stem(folder, _RNNT), "rnnt")
+        names = _vocabularies(f"{_stem(folder, _RNNT)}_rnnt")
         vocabulary = required(folder, names, "what its labels are")
         config = _config(folder)
         if (bands := encoder.size(encoder.input("audio_signal"), 1)) not in (None, _BANDS):
@@ -133,10 +133,9 @@ def _stem(folder: Path, pattern: re.Pattern[str]) -> str:
     return next(iter(_names(folder, pattern)), "v2")
 
 
-def _vocabularies(stem: str, kind: str) -> Sequence[str]:
-    """Names that the vocabulary may have."""
-    family = stem.split("_")[0]
-    return (f"{stem}_{kind}_vocab.txt", f"{family}_vocab.txt")
+def _vocabularies(stem: str) -> Sequence[str]:
+    """Names that the vocabulary of ``v2_ctc`` may have."""
+    return (f"{stem}_vocab.txt", f"{stem.split('_')[0]}_vocab.txt")
 
 
 def _config(folder: Path) -> Fields:

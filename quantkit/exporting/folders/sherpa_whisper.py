@@ -30,12 +30,12 @@ from quantkit.exporting.folders.layout import (
     optional,
     required,
 )
+from quantkit.exporting.left_products import put_weights_right
 from quantkit.exporting.parity import ParityReport
 from quantkit.exporting.saving import float_plan, save_artifact
 from quantkit.graph.info import ArtifactInfo
 from quantkit.graph.interface import Declared
 from quantkit.graph.joined import join, set_short_form
-from quantkit.graph.left_products import put_weights_right
 from quantkit.graph.model_file import read_model_file
 from quantkit.graph.roles import CROSSING, DECODER, ENCODER, PAST, PRESENT
 from quantkit.graph.translation import PREFIX, TRANSLATIONS, Step, Translation, Translations
