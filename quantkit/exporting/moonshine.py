@@ -71,7 +71,7 @@ def _samples(model: Any) -> int:
     if not _hears_frames(model):
         return _SAMPLES
     encoder = model.model.encoder
-    largest = max(max(window) for window in encoder.config.sliding_windows)
+    largest = max(int(size) for window in encoder.config.sliding_windows for size in window)
     return 4 * int(encoder.embedder.frame_len) * (3 * largest + 2) + 1
 
 
