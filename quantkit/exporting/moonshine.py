@@ -59,11 +59,20 @@ def build_moonshine(model: Any, opset: int, scratch: Path) -> onnx.ModelProto:
             MoonshineStreamingEncoder(model) if hears_frames else MoonshineEncoder(model),
             MoonshineDecoder(model, heads),
         ),
-        Hearing("waveform", torch.zeros(BATCH, _SAMPLES), {0: "clips", 1: "samples"}),
+        Hearing("waveform", torch.zeros(BATCH, _samples(model)), {0: "clips", 1: "samples"}),
         states,
         opset,
         scratch,
     )
+
+
+def _samples(model: Any) -> int:
+    """Of the traced example: of several blocks of attention; one would be traced as a constant."""
+    if not _hears_frames(model):
+        return _SAMPLES
+    encoder = model.model.encoder
+    largest = max(int(size) for window in encoder.config.sliding_windows for size in window)
+    return 4 * int(encoder.embedder.frame_len) * (3 * largest + 2) + 1
 
 
 def _hears_frames(model: Any) -> bool:
