@@ -168,13 +168,16 @@ def report(
         title, command = "Training on the grids of the file", ""
         codecs = FORMS
         what = "as `quantkit finetune` does it,"
+    length = f"{settings.minutes:g} minutes"
+    if settings.steps:
+        length += f" or {settings.steps} steps"
     return f"""## {title}
 
 `python -m benchmarks.finetune{command}`: the shipped model with all layers static and all weights
 of one codec ({", ".join(f"{bits}: `{codec}`" for bits, codec in codecs.items())}), quantized after
 training, and trained on its grids {what} on {len(audio)} clips
-({hours:.1f} h) of LibriSpeech's training speakers, in batches of {settings.batch_seconds:g} s, for
-{settings.minutes:g} minutes{f" or {settings.steps} steps" if settings.steps else ""} each. Edits
+({hours:.1f} h) of LibriSpeech's training speakers, in batches of {settings.batch_seconds:g} s, at a
+learning rate of {settings.learning_rate:g}, for {length} each. Edits
 are of {tested} clips of its dev speakers, decoded greedily; divergences are of clips that were held
 out of the training. Host: {host()}.
 
@@ -202,6 +205,7 @@ def _row(bits: str, way: str, path: Path, run: FinetuneResult | None, found: Sco
     "--bits", multiple=True, type=click.Choice([*FORMS, *SCHEDULED]), help="Default: all."
 )
 @click.option("--schedules", is_flag=True, help="Compare schedules.")
+@click.option("--learning-rate", type=float, default=1e-2, show_default=True)
 @click.option("--steps", type=int, help="End each run after so many, if earlier.")
 @click.option("--clips", type=int, default=10_000, help="Of the training speakers, at most.")
 @click.option("--max-seconds", type=float, default=60.0, help="Of a training clip.")
@@ -216,6 +220,7 @@ def main(
     batch_seconds: float,
     bits: tuple[str, ...],
     schedules: bool,
+    learning_rate: float,
     steps: int | None,
     clips: int,
     max_seconds: float,
@@ -232,7 +237,9 @@ def main(
     with tempfile.TemporaryDirectory() as temporary:
         folder = work or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        settings = FinetuneSettings(minutes=minutes, steps=steps, batch_seconds=batch_seconds)
+        settings = FinetuneSettings(
+            minutes=minutes, steps=steps, learning_rate=learning_rate, batch_seconds=batch_seconds
+        )
         known = SCHEDULED if schedules else FORMS
         if unknown := sorted(set(bits) - set(known)):
             raise click.UsageError(f"--bits {unknown[0]} is not one of {', '.join(known)}")

@@ -83,8 +83,8 @@ def finetune(
 
     Raises:
         CheckpointError: the state is damaged, or of another model, plan or audio.
-        InputError: ``folder`` holds an earlier run; layers share a weight; or see
-            :func:`quantkit.quantize`.
+        InputError: ``folder`` holds an earlier run; the schedule has no way to train a codec; or
+            see :func:`quantkit.quantize`.
         MissingDependencyError: PyTorch is not installed.
         ModelError: an operator of the model cannot be trained through; or see
             :func:`quantkit.quantize`.

@@ -104,8 +104,8 @@ def _use(facts: CardFacts) -> str:
     else:
         kind = "ASG"
         meaning = (
-            "without a blank; the last ones repeat the letter before them. The text is the best "
-            "path through all frames, with the transitions between labels in `labels.json`"
+            "without a blank; the last ones repeat the letter before them.\nThe text is the best "
+            "path through all frames, with the transitions between labels in\n`labels.json`"
         )
     return f"""\
 A speech recogniser with {kind} output in one ONNX file of {facts.size_bytes / 1e6:.2f} MB.

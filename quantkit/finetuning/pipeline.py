@@ -114,8 +114,8 @@ def finetune_model(
     Raises:
         CheckpointError: the state in ``folder`` is damaged, or of another run.
         CorpusError: no usable clip, or none with a transcript.
-        InputError: layers share a weight, nothing is quantized, or the schedule has no way to
-            train a codec.
+        InputError: layers read a weight that they share in different forms, nothing is quantized,
+            or the schedule has no way to train a codec.
         ModelError: an operator of the model has no gradient here.
         QuantkitError: see :func:`~quantkit.quantization.pipeline.quantize_model`.
     """

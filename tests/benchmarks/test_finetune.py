@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.finetune import FORMS, Made, report
+from benchmarks.finetune import FORMS, SCHEDULED, Made, report, scheduled_forms
 from benchmarks.shipped_model import Score
 from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.benchmarking.accuracy import Accuracy
@@ -15,6 +15,17 @@ from quantkit.finetuning.settings import FinetuneSettings
 def test_every_form_is_a_codec_of_about_its_bits() -> None:
     for bits, codec in FORMS.items():
         assert CodecChoice.parse(codec).bits == float(bits)
+
+
+def test_schedules_are_compared_on_codecs_of_about_their_bits() -> None:
+    for bits, (codec, _) in SCHEDULED.items():
+        choice = CodecChoice.parse(codec)
+        assert choice.bits == int(float(bits))
+    (codec, trials), *_ = scheduled_forms(["1"]).values()
+    assert codec == "binary"
+    assert [trial.schedule for trial in trials] == ["together", "binary-connect", "stochastic"]
+    # Each run has a folder of its own, to be resumed from.
+    assert len({trial.folder for trial in trials}) == 3
 
 
 def test_a_row_says_how_many_edits_more_there_are_than_in_float32(
