@@ -104,6 +104,21 @@ def masked_convolutions(seed: int = 0, width: int = 1) -> onnx.ModelProto:
     return model
 
 
+def noise_feeds(*lengths: int, seed: int = 0) -> list[Clip]:
+    """Clips of noise of so many frames, as the model takes them."""
+    random = np.random.default_rng(seed)
+    return [
+        (
+            f"clip{i}",
+            {
+                "features": random.standard_normal((1, frames, 40), np.float32),
+                "lengths": np.array([frames]),
+            },
+        )
+        for i, frames in enumerate(lengths)
+    ]
+
+
 @pytest.fixture
 def model() -> onnx.ModelProto:
     return masked_convolutions()

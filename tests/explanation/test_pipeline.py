@@ -20,7 +20,7 @@ from quantkit.graph.info import info_of, set_info
 from quantkit.quantization import quantize_model
 from quantkit.quantization.choices.settings import LayerRule, QuantizeSettings
 from quantkit.quantization.prepared import PreparedModel
-from tests.small_model import masked_convolutions
+from tests.small_model import masked_convolutions, noise_feeds
 
 pytestmark = pytest.mark.slow
 
@@ -40,18 +40,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> PreparedModel:
 
 @pytest.fixture(scope="module")
 def feeds(prepared: PreparedModel) -> CalibrationData:
-    random = np.random.default_rng(1)
-    clips = [
-        (
-            f"clip{i}",
-            {
-                "features": random.standard_normal((1, frames, 40), np.float32),
-                "lengths": np.array([frames]),
-            },
-        )
-        for i, frames in enumerate((60, 201, 133, 120))
-    ]
-    return CalibrationData(clips, prepared.info)
+    return CalibrationData(noise_feeds(60, 201, 133, 120, seed=1), prepared.info)
 
 
 def quantized(prepared, feeds, path: Path, *rules: LayerRule) -> Path:

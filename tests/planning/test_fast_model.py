@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from quantkit.calibration.data import CalibrationData
@@ -23,7 +22,7 @@ from quantkit.sensitivity.divergence_settings import DivergenceSettings
 from quantkit.sensitivity.table import Sensitivity
 from quantkit.structure.layers import splittable_layers
 from tests.planning.test_structure import layer_times
-from tests.small_model import masked_convolutions, save_model
+from tests.small_model import masked_convolutions, noise_feeds, save_model
 
 pytestmark = pytest.mark.slow
 
@@ -44,18 +43,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> PreparedModel:
 
 @pytest.fixture(scope="module")
 def feeds(prepared: PreparedModel) -> CalibrationData:
-    random = np.random.default_rng(0)
-    clips = [
-        (
-            f"clip{i}",
-            {
-                "features": random.standard_normal((1, frames, 40), np.float32),
-                "lengths": np.array([frames]),
-            },
-        )
-        for i, frames in enumerate((60, 201, 133, 120))
-    ]
-    return CalibrationData(clips, prepared.info)
+    return CalibrationData(noise_feeds(60, 201, 133, 120), prepared.info)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
 from quantkit.sensitivity.model_divergence import model_divergence
 from quantkit.sensitivity.table import Sensitivity
-from tests.small_model import masked_convolutions, save_model
+from tests.small_model import masked_convolutions, noise_feeds, save_model
 
 pytestmark = pytest.mark.slow
 
@@ -57,18 +57,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> PreparedModel:
 
 @pytest.fixture(scope="module")
 def feeds(prepared: PreparedModel) -> CalibrationData:
-    random = np.random.default_rng(0)
-    clips = [
-        (
-            f"clip{i}",
-            {
-                "features": random.standard_normal((1, frames, 40), np.float32),
-                "lengths": np.array([frames]),
-            },
-        )
-        for i, frames in enumerate((160, 201, 133, 120))
-    ]
-    return CalibrationData(clips, prepared.info)
+    return CalibrationData(noise_feeds(160, 201, 133, 120), prepared.info)
 
 
 @pytest.fixture(scope="module")

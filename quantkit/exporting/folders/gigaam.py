@@ -24,7 +24,7 @@ from quantkit.exporting.folders.layout import (
     optional,
     required,
 )
-from quantkit.exporting.folders.nemo_transducer import declared_state
+from quantkit.exporting.folders.nemo_transducer import declared_state, nemo_encoder
 from quantkit.exporting.folders.transducers import (
     FoundTransducer,
     export_transducer,
@@ -33,7 +33,7 @@ from quantkit.exporting.folders.transducers import (
 )
 from quantkit.exporting.parity import ParityReport
 from quantkit.graph.interface import Declared
-from quantkit.graph.roles import BATCH, ENCODER, State
+from quantkit.graph.roles import BATCH, State
 from quantkit.graph.translation import PREFIX, Step, Translation
 from quantkit.json_fields import Fields
 from quantkit.models.pretrained_files import CONFIG_NAME, optional_json_object
@@ -113,7 +113,7 @@ class GigaamTransducer(Layout):
         states = _states(predictor)
         width = encoder.size(encoder.output("encoded"), 1) or "width"
         translations = (
-            _encoder(encoder, width),
+            nemo_encoder(encoder, _BANDS, width, ("encoded", "encoded_len")),
             _predictor(predictor, states),
             _joiner(predictor, joiner, width, count),
         )
@@ -171,31 +171,6 @@ def _states(predictor: FoundGraph) -> dict[tuple[str, str], State]:
         state = State(f"state.{number}", f"next_state.{number}", shape, value.type)
         found[value.name, made.name] = state
     return found
-
-
-def _encoder(graph: FoundGraph, width: int | str) -> Translation:
-    audio, length = graph.input("audio_signal"), graph.input("length")
-    encoded, lengths = graph.output("encoded"), graph.output("encoded_len")
-    inner = f"{ENCODER}."
-    return graph.translation(
-        ENCODER,
-        takes=(
-            Declared.of("features", "float32", "batch", "frames", _BANDS),
-            Declared.of("lengths", "int64", "batch"),
-        ),
-        gives=(
-            Declared.of("encoded", "float32", "batch", "steps", width),
-            Declared.of("encoded_lengths", "int64", "batch"),
-        ),
-        before=(
-            Step("transpose", ("features",), (inner + audio.name,), (0, 2, 1)),
-            Step("cast", ("lengths",), (inner + length.name,), type=length.type),
-        ),
-        behind=(
-            Step("transpose", (inner + encoded.name,), ("encoded",), (0, 2, 1)),
-            Step("cast", (inner + lengths.name,), ("encoded_lengths",), type="int64"),
-        ),
-    )
 
 
 def _predictor(graph: FoundGraph, states: dict[tuple[str, str], State]) -> Translation:

@@ -154,14 +154,20 @@ def _outputs(encoder: FoundGraph, decoder: FoundGraph, bands: int, states: dict[
     return int(session.run(["outputs"], feed)[0].shape[3])
 
 
-def nemo_encoder(graph: FoundGraph, bands: int, width: int | str) -> Translation:
+def nemo_encoder(
+    graph: FoundGraph,
+    bands: int,
+    width: int | str,
+    results: tuple[str, str] = ("outputs", "encoded_lengths"),
+) -> Translation:
     """What the encoder takes and gives.
 
     Args:
         width: of what it gives; a name where that is not declared.
+        results: names of its outputs: steps, and how many they are.
     """
     audio, length = graph.input("audio_signal"), graph.input("length")
-    encoded, lengths = graph.output("outputs"), graph.output("encoded_lengths")
+    encoded, lengths = map(graph.output, results)
     inner = f"{ENCODER}."
     return graph.translation(
         ENCODER,
