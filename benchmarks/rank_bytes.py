@@ -26,19 +26,25 @@ from quantkit.calibration.data import CalibrationData
 from quantkit.graph.artifact import read_info, total_size
 from quantkit.graph.plan import Structure
 from quantkit.personalization.pipeline import PersonalizeSettings, personalize
+from quantkit.planning.latency import LayerTimes, RankTimes
+from quantkit.planning.optimal import Planner
+from quantkit.planning.structure import choose_structure
 from quantkit.quantization.choices.presets import preset
 from quantkit.quantization.choices.structure_rules import RankRule
+from quantkit.quantization.prepared import PreparedModel
+from quantkit.sensitivity.analyze import AnalysisSettings, analyze
+from quantkit.sensitivity.divergence_settings import DivergenceSettings
 from quantkit.sensitivity.model_divergence import model_divergence
+from quantkit.structure.layers import Splittable, splittable_layers
 
-BUDGETS = (2_000_000, 1_700_000, 1_500_000, 1_200_000)
-NONE, FREE = "bits alone (`--no-structure`)", "as `personalize` chooses"
+BUDGETS = (3_000_000, 2_000_000, 1_500_000)
+NONE, FREE = "bits alone", "ranks by the programme"
 #: Ranks by hand. The ninth layer has more than half of all weights.
 BY_HAND: dict[str, tuple[str, ...]] = {
     NONE: (),
     "layer 9 at 3/4": ("layer9.conv=3/4",),
     "layer 9 at 1/2": ("layer9.conv=1/2",),
     "all layers at 1/2": ("Conv=1/2",),
-    FREE: (),
 }
 _CLIPS = 32
 
@@ -60,21 +66,55 @@ class Made:
     path: Path
 
 
+def without_time(layers: Mapping[str, Splittable], names: Sequence[str]) -> RankTimes:
+    """Times of nothing, so that bytes alone decide."""
+
+    def zeros(found: Sequence[str]) -> LayerTimes:
+        none = {"float32": 0.0, "static": 0.0}
+        rows = dict.fromkeys(found, none)
+        return LayerTimes("", "", "", 1, 0.0, 1, rows, {"float32": 0.0, "static": 0.0})
+
+    split = []
+    for share in (0.3, 0.8):
+        ranks = {name: Structure(layer.nearest(share)) for name, layer in layers.items()}
+        parts = [part for name, each in ranks.items() for part in layers[name].parts(name, each)]
+        split.append((ranks, zeros([*names, *parts])))
+    return RankTimes(zeros(names), tuple(split), layers)
+
+
+def ranks_for_bytes(source: Path, audio: Corpus, budget: int, cache: Path) -> tuple[RankRule, ...]:
+    """What the programme chooses; none where bits alone are predicted to be better."""
+    prepared = PreparedModel(source)
+    feeds = prepared.feeds(audio)
+    settings = preset("static-int8")
+    wanted = AnalysisSettings(
+        metrics=(), fitting=FITTING, divergence=DivergenceSettings(), ranks=True
+    )
+    found = analyze(prepared, feeds, wanted, cache=cache)
+    planner = Planner.of(prepared, found, settings, fitting=FITTING)
+    layers = splittable_layers(prepared.graph())
+    times = without_time(layers, list(planner.options))
+    chosen = choose_structure(planner, found, times, budget, 1.0, feeds)
+    return tuple(
+        RankRule.parse(f"{name}={each.inputs}:{each.outputs}")
+        for name, each in chosen.model.structure.items()
+    )
+
+
 def make_files(audio: Corpus, folder: Path, budgets: Sequence[int]) -> list[Made]:
     """One for each budget and way."""
     static = preset("static-int8")
     made: list[Made] = []
     for budget in budgets:
-        for name, texts in BY_HAND.items():
+        rules = {name: tuple(map(RankRule.parse, texts)) for name, texts in BY_HAND.items()}
+        rules[FREE] = ranks_for_bytes(SOURCE, audio, budget, folder / "cache")
+        for name, ranks in rules.items():
+            if name == FREE and not ranks:
+                continue
             click.echo(f"{budget:,} bytes, {name}", err=True)
             path = folder / f"{len(made)}.onnx"
-            ranks = tuple(map(RankRule.parse, texts))
-            wanted = PersonalizeSettings(
-                quantize=replace(static, ranks=ranks), fitting=FITTING, structure=name == FREE
-            )
+            wanted = PersonalizeSettings(quantize=replace(static, ranks=ranks), fitting=FITTING)
             result = personalize(SOURCE, path, audio, budget, wanted, cache=folder / "cache")
-            if name == FREE and not result.plan.structure:
-                continue
             made.append(Made(budget, name, result.plan.structure, path))
     return made
 

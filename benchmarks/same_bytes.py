@@ -48,6 +48,7 @@ _PLANS: dict[str, tuple[str, ...]] = {
     "blocks": ("--compute", "matmul-nbits", "--codec", "blocks:4", "--layer", "2=float16@float32"),
     "tiered": ("--compute", "static", "--codec", "tiered:3,tiers=8x8", "--layer", "1=int8"),
     "rice": ("--compute", "static", "--codec", "rice:2.5"),
+    "powers": ("--compute", "static", "--codec", "powers:3", "--layer", "2=binary"),
     "mixed": (
         *("--compute", "static", "--codec", "grouped:3", "--exclude", "1"),
         *("--layer", "2=bitplane:6/6", "--layer", "3=codebook:4@dynamic", "--layer", "4=int8/16"),

@@ -236,7 +236,7 @@ class TestFamily:
 
         with pytest.raises(
             CheckpointError,
-            match=r"unknown architecture \(UniSpeechSatForCTC\); known: Data2VecAudioForCTC",
+            match=r"unknown architecture \(UniSpeechSatForCTC\); known: CanaryForConditionalGen",
         ):
             load_pretrained(checkpoint)
 

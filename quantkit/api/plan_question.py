@@ -11,7 +11,7 @@ from quantkit.api.plan_settings import PlanSettings
 from quantkit.calibration.data import CalibrationData
 from quantkit.errors import InputError
 from quantkit.graph.plan import Plan
-from quantkit.planning.best_plan import PlanLimits, best_plan, ranks_may_help
+from quantkit.planning.best_plan import PlanLimits, best_plan
 from quantkit.planning.budget import parse_latency
 from quantkit.planning.correction import ROUNDS, Correction
 from quantkit.planning.front_file import require_front_form, write_front
@@ -128,7 +128,8 @@ def _optimal(question: PlanQuestion) -> Correction:
         fitting=question.fitting,
         divergence=divergence,
         ranks=settings.structure is not False
-        and ranks_may_help(model, question.budget, settings.max_latency),
+        and settings.max_latency is not None
+        and not model.structure,
     )
     sensitivity = question.sensitivity(analysis)
     if settings.codec:

@@ -57,8 +57,8 @@ class PlanSettings:
         candidates: optimal: codecs to choose among; empty: all in the sensitivity table.
         max_latency: optimal: what a run may take on this host, such as ``30ms``, or ``0.4x`` of
             what float32 takes; then kernels are chosen, too.
-        structure: optimal: let layers have lower ranks and make fewer channels where that loses
-            less: within a latency, and within a budget of few bits a weight; None: with audio.
+        structure: optimal, with ``max_latency``: let layers have lower ranks and make fewer
+            channels where that loses less; None: with audio.
         times: optimal: file with the times of the layers on this host; measured on the audio and
             written there, where there is none yet.
         verify: optimal: try the plan on the audio, and correct it where layers interact; None:

@@ -75,7 +75,8 @@ class _Export(Command):
 @click.option(
     "--frontend",
     type=click.Choice(FRONTENDS),
-    help="Of an .onnx that takes features: what makes them.",
+    metavar="NAME",
+    help=f"Of an .onnx that takes features: what makes them: {', '.join(FRONTENDS)}.",
 )
 @click.option(
     "--output-name",

@@ -31,8 +31,8 @@ load_memory_option = click.option(
 structure_option = click.option(
     "--structure/--no-structure",
     default=None,
-    help="Let layers have lower ranks and make fewer channels where that loses less: within a "
-    "--max-latency, and within a budget of few bits a weight.  [default: yes, with audio]",
+    help="With --max-latency: let layers have lower ranks and make fewer channels where that "
+    "loses less.  [default: yes, with audio]",
 )
 
 _OPTIONS = (

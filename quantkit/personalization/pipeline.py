@@ -21,7 +21,7 @@ from quantkit.personalization.parts import part_costs
 from quantkit.personalization.reasons import reasons
 from quantkit.personalization.shorter_windows import WindowChoice, set_window
 from quantkit.personalization.summary import PersonalizeSummary, Step, audio_warnings
-from quantkit.planning.best_plan import PlanLimits, best_plan, ranks_may_help
+from quantkit.planning.best_plan import PlanLimits, best_plan
 from quantkit.planning.budget import generous_budget, parse_budget, parse_latency
 from quantkit.planning.correction import LARGEST_TRIED
 from quantkit.planning.finished_latency import finished_latency
@@ -65,7 +65,7 @@ class PersonalizeSettings:
             ``20ms``, or ``0.13x`` of what float32 takes; then kernels are chosen, too, and bits of
             the inputs of long convolutions. None: no limit.
         structure: whether layers may be split in two of lower rank, and make fewer channels, where
-            that loses less: within a latency, or within a budget of few bits a weight.
+            a latency needs it or loses less with it.
         load_memory: what opening the file in ONNX Runtime may take beyond the libraries, such as
             ``300MB``; codecs whose decoders take too much are then left out. None: no limit.
         window: of a Whisper; see :mod:`quantkit.personalization.shorter_windows`.
@@ -184,8 +184,7 @@ def personalize(
             metrics=(),
             fitting=settings.fitting,
             divergence=divergence,
-            ranks=settings.structure
-            and ranks_may_help(prepared, budget_bytes, settings.max_latency),
+            ranks=settings.structure and fast_only and not prepared.structure,
         )
         table = analyze(prepared, feeds, wanted, cache=cache, progress=tell, notify=notify)
     with clock.step("plan"):

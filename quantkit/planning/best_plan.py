@@ -1,8 +1,7 @@
 """The best plan within all limits: of size, of latency, and of what opening the file takes.
 
-A latency may need layers of lower rank (:mod:`quantkit.planning.fast_model`), and so may a budget
-of few bits a weight (:mod:`quantkit.planning.small_model`); plans are tried on clips, where there
-are some, and corrected (:mod:`quantkit.planning.correction`).
+A latency may need layers of lower rank (:mod:`quantkit.planning.fast_model`); plans are tried on
+clips, where there are some, and corrected (:mod:`quantkit.planning.correction`).
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ from quantkit.planning.kept_latency import plan_in_time
 from quantkit.planning.latency import LayerTimes
 from quantkit.planning.load_limit import openable_plan
 from quantkit.planning.optimal import Planner, planner_within
-from quantkit.planning.small_model import BudgetRequest, has_few_bits, small_model
 from quantkit.planning.structured import StructuredModel
 from quantkit.progress import Progress
 from quantkit.quantization.choices.settings import QuantizeSettings
@@ -79,13 +77,6 @@ class BestPlan:
     fast: FastModel | None = None
 
 
-def ranks_may_help(prepared: PreparedModel, budget_bytes: int, max_latency: str | None) -> bool:
-    """Whether divergences of lower ranks are to be measured for :func:`best_plan`."""
-    if prepared.structure:
-        return False
-    return max_latency is not None or has_few_bits(prepared, budget_bytes)
-
-
 def best_plan(
     prepared: PreparedModel,
     feeds: CalibrationData | None,
@@ -109,12 +100,8 @@ def best_plan(
         ModelError, CorpusError, OutputError: see :func:`~quantkit.sensitivity.analyze.analyze`.
     """
     if limits.max_latency is None or feeds is None:
-        whole = _Planning(StructuredModel(prepared, sensitivity), feeds, limits, None, progress)
-        found = whole.best()
-        small = _ranked(prepared, feeds, sensitivity, limits, progress, notify)
-        if small is None:
-            return found
-        return min(small, found, key=lambda each: each.correction.foretold.mean)
+        whole = StructuredModel(prepared, sensitivity)
+        return _Planning(whole, feeds, limits, None, progress).best()
     request = LatencyRequest(
         limits.max_latency,
         limits.budget_bytes,
@@ -127,35 +114,6 @@ def best_plan(
     fast = fast_model(prepared, feeds, sensitivity, request, progress=progress, notify=notify)
     structured = StructuredModel(fast.model, fast.sensitivity, fast.divergence)
     return _Planning(structured, feeds, limits, fast, progress).best()
-
-
-def _ranked(
-    prepared: PreparedModel,
-    feeds: CalibrationData | None,
-    sensitivity: Sensitivity,
-    limits: PlanLimits,
-    progress: Progress | None,
-    notify: Callable[[str], None] | None,
-) -> BestPlan | None:
-    """The best plan with lower ranks, where the programme expects something of them."""
-    if feeds is None or limits.max_latency is not None:
-        return None
-    request = BudgetRequest(
-        limits.budget_bytes,
-        limits.quantize,
-        limits.analysis,
-        limits.cache,
-        limits.codecs,
-        limits.max_input_divergence,
-    )
-    small = small_model(prepared, feeds, sensitivity, request, progress=progress, notify=notify)
-    if small is None:
-        return None
-    try:
-        return _Planning(small, feeds, limits, None, progress).best()
-    except InputError:
-        # Its parts need more bytes than was reckoned.
-        return None
 
 
 class _Planning:

@@ -26,17 +26,6 @@ class ChannelTimes:
     counts: Mapping[str, int] = field(default_factory=dict)
     paths: Mapping[str, ChannelPath] = field(default_factory=dict)
 
-    @classmethod
-    def of_nothing(cls, paths: Mapping[str, ChannelPath], whole: LayerTimes) -> ChannelTimes:
-        """No layer takes any time, so that bytes alone decide.
-
-        Args:
-            paths: of the layers that may make fewer channels.
-            whole: times of nothing.
-        """
-        counts = {name: path.count(0.5) for name, path in paths.items()}
-        return cls(whole, whole, counts, paths)
-
     @property
     def read_by(self) -> dict[str, ChannelPath]:
         """Paths by the layer that reads their channels."""

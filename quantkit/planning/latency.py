@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,6 @@ UNDISTURBED = 0.9
 #: By kernel; see :func:`kernel_name`.
 Milliseconds = Mapping[str, float]
 
-# Of the largest rank: any two will do where nothing takes any time.
-_REFERENCE_SHARES = (0.3, 0.8)
 # Static kernels for fewer bits.
 _FEWER_BITS = tuple(f"static/{bits}" for bits in range(1, 8))
 
@@ -204,29 +202,6 @@ class RankTimes:
     whole: LayerTimes
     split: tuple[tuple[Mapping[str, Structure], LayerTimes], ...]
     layers: Mapping[str, Splittable] = field(default_factory=dict)
-
-    @classmethod
-    def of_nothing(cls, layers: Mapping[str, Splittable], names: Iterable[str]) -> RankTimes:
-        """No layer takes any time, so that bytes alone decide.
-
-        Args:
-            layers: that may be split.
-            names: of all layers.
-        """
-
-        def zeros(found: Iterable[str]) -> LayerTimes:
-            none: dict[str, float] = dict.fromkeys(COMPUTES, 0.0)
-            whole: dict[Compute, float] = dict.fromkeys(COMPUTES, 0.0)
-            return LayerTimes("", "", "", 1, 0.0, 1, dict.fromkeys(found, none), whole)
-
-        split = []
-        for share in _REFERENCE_SHARES:
-            ranks = {name: Structure(layer.nearest(share)) for name, layer in layers.items()}
-            parts = (
-                part for name, each in ranks.items() for part in layers[name].parts(name, each)
-            )
-            split.append((ranks, zeros(parts)))
-        return cls(zeros(names), tuple(split), layers)
 
     def of(self, structure: Mapping[str, Structure]) -> LayerTimes:
         """The times of the model with the layers in ``structure`` split.

@@ -47,7 +47,7 @@ class EncoderDecoderTask(Task):
 
         network = open_network(path, threads=0)
         for clip, inputs in feeds:
-            heard = inputs[network.heard]
+            heard = _heard(inputs)
             yield clip, network.read(heard, inputs["tokens"], inputs["positions"])
 
     def says_nothing(self, text: str) -> bool:
@@ -94,7 +94,7 @@ class GreedyTask(EncoderDecoderTask):
 
         model = self.model_class().load(path, threads=0, check=False)
         for clip, inputs in feeds:
-            heard = inputs[model.network.heard]
+            heard = _heard(inputs)
             longest = model.longest_text(model.seconds_of(heard[0]))
             log_probs, written = read_and_write(
                 model.network, heard, inputs["tokens"], inputs["positions"], model.end, longest
@@ -110,3 +110,8 @@ class GreedyTask(EncoderDecoderTask):
     def can_run(self, info: ArtifactInfo) -> bool:
         """With labels and a front end."""
         return info.labels is not None and info.frontend is not None
+
+
+def _heard(inputs: Mapping[str, Array]) -> Array:
+    """What the encoder takes of a clip; published files call it otherwise."""
+    return inputs["waveform"] if "waveform" in inputs else inputs["features"]

@@ -17,6 +17,9 @@ from quantkit.graph.info import ArtifactInfo
 from quantkit.runtime.encoder_decoder.model import GreedyModel
 from quantkit.tasks.inputs import ClipInputs, Feed, Portion
 
+#: What an encoder takes as it is analysed, by whether it takes samples.
+HEARD = {True: "waveform", False: "features"}
+
 
 class OwnTextInputs(ClipInputs):
     """Each clip alone, a long one in pieces, with the tokens that the float model writes.
@@ -67,7 +70,7 @@ class OwnTextInputs(ClipInputs):
                     yield (
                         name,
                         {
-                            model.network.heard: clip[None],
+                            HEARD[self.info.fused]: clip[None],
                             "tokens": np.array([tokens]),
                             # Of the prompt only the last token asks for anything.
                             "positions": np.arange(len(prompt) - 1, len(tokens)),
@@ -86,8 +89,8 @@ class OwnTextInputs(ClipInputs):
         if frontend is None or not inputs:
             return Portion(recordings, 0.0)
         if self.info.fused:
-            return Portion(recordings, inputs["waveform"].shape[1] / frontend.sample_rate)
-        return Portion(recordings, frontend.seconds_of(inputs["features"].shape[1]))
+            return Portion(recordings, inputs[HEARD[True]].shape[1] / frontend.sample_rate)
+        return Portion(recordings, frontend.seconds_of(inputs[HEARD[False]].shape[1]))
 
     def unknown_languages(self, codes: Collection[str]) -> tuple[str, ...]:
         """Those that the model cannot be told."""

@@ -105,6 +105,7 @@ def test_every_verb_says_what_it_takes_and_raises(verb: str) -> None:
 _VIEWS = (
     "quantkit.report.",
     "quantkit.benchmarking.tables",
+    "quantkit.explanation.tables",
     "quantkit.personalization.summary",
     "quantkit.printable",
 )

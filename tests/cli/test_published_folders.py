@@ -69,11 +69,11 @@ def test_unpack_writes_a_folder(small: Path, tmp_path: Path) -> None:
     assert run("verify", tmp_path / "unpacked") == 0
 
 
-def test_ship_says_that_the_folder_is_what_to_hand_over(
+def test_a_bundle_of_the_folder_needs_a_licence(
     small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("ship", small, "-o", tmp_path / "bundle") == 2
-    assert "hand over its files as they are" in capsys.readouterr().err
+    assert "give its text with --licence FILE" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from quantkit.audio.frontends import FRONTENDS, AnyFrontend, frontend_named
-from quantkit.exporting.frontend_graph import fuse_frontend
+from quantkit.exporting.frontend_graph import can_fuse, fuse_frontend
 from tests.audio.signals import signals
 
 # NumPy and nodes compute in double; what is left is the rounding of the result.
@@ -62,7 +62,7 @@ def _window(frontend: AnyFrontend) -> int:
     return int(getattr(frontend, "window_frames", 0))
 
 
-@pytest.fixture(scope="module", params=FRONTENDS)
+@pytest.fixture(scope="module", params=[n for n in FRONTENDS if can_fuse(frontend_named(n))])
 def named(request: pytest.FixtureRequest) -> tuple[onnxruntime.InferenceSession, AnyFrontend]:
     frontend = frontend_named(request.param)
     return session_of(frontend), frontend

@@ -163,7 +163,7 @@ def test_graphs_with_caches_are_told_from_where_they_come(tmp_path: Path) -> Non
 
     folder = write_streaming_ctc(tmp_path / "x")
     (alone,) = folder.glob("*.onnx")
-    assert "cached_conv" in [value.name for value in onnx.load(alone).graph.input]
+    assert any(value.name.startswith("cached_conv") for value in onnx.load(alone).graph.input)
     labels = folder / "tokens.txt"
     with pytest.raises(InputError, match="a state between calls: give the folder"):
         quantkit.export(alone, tmp_path / "y.onnx", labels=labels, task="ctc", frontend="kaldi-80")

@@ -138,7 +138,7 @@ def test_a_shard_outside_the_folder_is_refused(folder: Path) -> None:
 def test_an_unknown_architecture_is_named_with_those_that_are_known(folder: Path) -> None:
     edit(folder / "config.json", architectures=["BertForMaskedLM"])
     with pytest.raises(
-        CheckpointError, match=r"\(BertForMaskedLM\); known: Data2Vec.*WavLMForSeq.*Whis"
+        CheckpointError, match=r"\(BertForMaskedLM\); known: Canary.*Data2Vec.*WavLMForSeq.*Whis"
     ):
         load_pretrained(folder)
     edit(folder / "config.json", architectures=None)
