@@ -40,6 +40,9 @@ TASKS = frozenset(
         "whisper",
         "keywords",
         "transducer",
+        "moonshine",
+        "canary",
+        "asg",
         "streaming-ctc",
         "streaming-transducer",
     )
@@ -56,7 +59,11 @@ OPERATOR_ROOMS = ("graph/operators/", "passes/", "codecs/", "conversion/", "expo
 TASK_EXCEPTIONS: Mapping[str, str] = {
     "exporting/sources.py": "`model_type` of a config.json of transformers",
     "models/whisper/vocabulary_places.py": "the module of the package openai-whisper",
+    "models/moonshine/checkpoint.py": "`model_type` of a config.json of transformers",
+    "runtime/canary/settings.py": "a metadata entry",
+    "runtime/moonshine/settings.py": "a metadata entry",
     "runtime/transducer/settings.py": "a metadata entry",
+    "text/labels.py": "a key in the JSON of labels",
     "text/units.py": "a unit of bench.json",
     "text/whisper_vocabulary.py": "`kind` in the JSON of a vocabulary",
 }
