@@ -129,6 +129,7 @@ class _Planning:
     ) -> None:
         self._structured, self._feeds, self._limits = structured, feeds, limits
         self._fast, self._progress = fast, progress
+        self._planners: dict[tuple[bool, tuple[str, ...]], Planner] = {}
         self._times = limits.times if fast is None else fast.times
         self._limit_ms = None if fast is None else fast.limit_ms
         if fast is None and limits.max_latency is not None:
@@ -147,7 +148,7 @@ class _Planning:
         return BestPlan(
             self._structured.model,
             self._structured.sensitivity,
-            self._planner(free, self._limits.codecs),
+            self._planner(free, self._codecs),
             replace(found, of_ranks=self._structured.divergence),
             self._fast,
         )
@@ -156,8 +157,11 @@ class _Planning:
         def of(codecs: tuple[CodecChoice, ...]) -> Correction:
             return self._corrected(self._planner(any_compute, codecs))
 
-        codecs = self._limits.codecs or self._structured.sensitivity.codecs
-        return openable_plan(self._structured.model, self._limits.load_bytes, of, codecs)
+        return openable_plan(self._structured.model, self._limits.load_bytes, of, self._codecs)
+
+    @property
+    def _codecs(self) -> tuple[CodecChoice, ...]:
+        return self._limits.codecs or self._structured.sensitivity.codecs
 
     def _corrected(self, planner: Planner) -> Correction:
         budget, rounds = self._limits.budget_bytes, self._limits.rounds
@@ -176,6 +180,13 @@ class _Planning:
             )
 
     def _planner(self, any_compute: bool, codecs: tuple[CodecChoice, ...]) -> Planner:
+        """Made once for what it is asked for: it holds the costs of all options."""
+        asked = any_compute, tuple(map(str, codecs))
+        if asked not in self._planners:
+            self._planners[asked] = self._made(any_compute, codecs)
+        return self._planners[asked]
+
+    def _made(self, any_compute: bool, codecs: tuple[CodecChoice, ...]) -> Planner:
         limits = self._limits
         return planner_within(
             limits.budget_bytes,
