@@ -61,13 +61,15 @@ def explain_model(
         progress: see :data:`~quantkit.progress.Progress`.
 
     Raises:
-        InputError: the file was made from another model.
+        InputError: the file was made from another model, or nothing in it is quantized.
         ModelError: a file is damaged, or fails on a clip.
         CorpusError: none of the clips is usable, or the float model hears nothing in them.
     """
     tell = progress or no_progress
     info = read_info(quantized)
     plan = checked_plan(info, str(quantized))
+    if plan is not None and all(row.codec == row.compute == "float32" for row in plan.layers):
+        raise InputError(f"{quantized} is not quantized, so there is nothing to explain")
     if plan is not None and plan.model_sha256 != prepared.whole.sha256:
         raise InputError(
             f"{quantized} was not made from {prepared.source}: its plan is of the model with "

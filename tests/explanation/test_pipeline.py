@@ -128,6 +128,13 @@ def test_a_file_of_another_model_is_refused(prepared, feeds, tmp_path) -> None:
         explain_model(prepared, path, feeds)
 
 
+def test_a_float_file_is_refused(prepared, feeds, tmp_path) -> None:
+    path = tmp_path / "all-float.onnx"
+    quantize_model(prepared.source, path, QuantizeSettings(exclude=("*",)), feeds)
+    with pytest.raises(InputError, match="is not quantized"):
+        explain_model(prepared, path, feeds)
+
+
 def test_numbers_that_are_not_those_of_the_plan_are_told(prepared, feeds, tmp_path) -> None:
     path = quantized(prepared, feeds, tmp_path / "int8.onnx")
     model = onnx.load(path)
