@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from quantkit.arrays import Array, FloatArray
@@ -28,7 +28,7 @@ from quantkit.sensitivity.divergence_settings import DivergenceSettings, effort_
 from quantkit.sensitivity.layerwise import Unit, Walk
 from quantkit.sensitivity.plan_divergence import PlanTrial
 from quantkit.sensitivity.reference import Reference
-from quantkit.sensitivity.rounding import bounds_of, on_grid, on_own_grids
+from quantkit.sensitivity.rounding import rounding
 from quantkit.sensitivity.trial import Change, LayerTrial
 
 _Rounding = Callable[[Array], Array]
@@ -58,8 +58,9 @@ def layer_costs(
     assigned: AssignedModel,
     feeds: CalibrationData,
     settings: DivergenceSettings,
-    observations: Observations,
+    weights: CandidateWeights,
     trial: PlanTrial,
+    total: float,
     progress: Progress = no_progress,
 ) -> tuple[LayerCost, ...]:
     """The costs of all layers, in graph order; zeros for those that stay float.
@@ -68,28 +69,22 @@ def layer_costs(
         assigned: the float graph with the choices of a plan.
         feeds: the clips of ``trial``.
         settings: weighting and memory.
-        observations: of these clips, with these choices.
+        weights: of the same graph, with observations of these clips and choices.
         trial: of the same graph.
+        total: divergence of the plan in it.
 
     Raises:
         ModelError, CorpusError, OutputError: see
             :func:`~quantkit.sensitivity.divergence.measure_divergence`.
     """
-    alone = {each.name: each for each in _alone(assigned, feeds, settings, observations, progress)}
-    restored = _restored(assigned, trial, progress)
-    return tuple(
-        LayerCost(
-            layer.name,
-            alone[layer.name].weights,
-            alone[layer.name].inputs,
-            alone[layer.name].alone,
-            restored[layer.name],
-        )
-        for layer in assigned.layers
-    )
+    alone = _alone(assigned, feeds, settings, weights, progress)
+    restored = _restored(assigned, trial, total, progress)
+    return tuple(replace(each, restored=restored[each.name]) for each in alone)
 
 
-def _restored(assigned: AssignedModel, trial: PlanTrial, progress: Progress) -> dict[str, float]:
+def _restored(
+    assigned: AssignedModel, trial: PlanTrial, total: float, progress: Progress
+) -> dict[str, float]:
     """What the plan loses less if a layer is float, by its name.
 
     Between static layers the result of one is on the grid of the next one's input. If that one is
@@ -101,7 +96,6 @@ def _restored(assigned: AssignedModel, trial: PlanTrial, progress: Progress) -> 
     results = set(layout.outputs.values())
     tied = {name for group in shared_weights(assigned.model, assigned.layers) for name in group}
     again = [name for name, value in layout.inputs.items() if value in results and name not in tied]
-    total = trial.divergence(choices).mean if again else 0.0
     for done, name in enumerate(again):
         progress("layers given back", done / len(again))
         restored[name] = total - trial.divergence({**choices, name: FLOAT_LAYER}).mean
@@ -112,17 +106,10 @@ def _alone(
     assigned: AssignedModel,
     feeds: CalibrationData,
     settings: DivergenceSettings,
-    observations: Observations,
+    weights: CandidateWeights,
     progress: Progress,
 ) -> list[LayerCost]:
-    weights = CandidateWeights(
-        assigned.model,
-        assigned.layers,
-        observations,
-        assigned.fitting,
-        assigned.prepared.cache.encodings,
-    )
-    inputs = _Inputs(assigned, observations)
+    inputs = _Inputs(assigned, weights.observations)
     limits = weights.largest_levels(assigned.choices)
     chosen = feeds.only(effort_for(settings, assigned.layers, feeds).clips)
     output = posterior_output(assigned.model)
@@ -198,10 +185,8 @@ class _Inputs:
         """None where the layer reads floats, or more than one value."""
         if choice.compute not in ("static", "dynamic") or not layer.placed.is_plain_product:
             return None
+        bounds, bits = None, choice.activation_bits
         if choice.compute == "static":
             value = self._layout.inputs[layer.name]
             bounds, bits = self._ranges[value], self._layout.bits[value]
-            return lambda values: on_grid(values, bounds, bits)
-        if layer.name in self._repeated:
-            return lambda values: on_own_grids(values, choice.activation_bits)
-        return lambda values: on_grid(values, bounds_of(values), choice.activation_bits)
+        return rounding(choice.compute, bits, bounds, by_token=layer.name in self._repeated)

@@ -64,6 +64,7 @@ def _at_a_glance(found: Explanation) -> str:
     changes = "" if found.changes is None else found.changes.counts[0].in_words
     worst = found.worst[0] if found.worst and found.worst[0].restored > 0.0 else None
     best = found.remedies[0] if found.remedies else None
+    measured = f.estimate(found.divergence.mean, found.divergence.interval)
     cards = [
         card("Text that changed", changes, ["Beside float32, on the same clips."])
         if changes
@@ -71,7 +72,7 @@ def _at_a_glance(found: Explanation) -> str:
         card(
             "Divergence from float32",
             f"{f.significant(found.divergence.mean)} nats per {found.unit}",
-            [f"On {len(found.clips)} clips: {f.estimate(*_estimate(found))}."],
+            [f"On {len(found.clips)} clips: {measured}."],
         ),
         card(
             "Costs most",
@@ -91,10 +92,6 @@ def _at_a_glance(found: Explanation) -> str:
     notes = "".join(f"<li>{escape(each)}</li>" for each in found.warnings)
     said = f'<ul class="notes">{notes}</ul>' if notes else ""
     return f'{said}<div class="cards">{"".join(cards)}</div>'
-
-
-def _estimate(found: Explanation) -> tuple[float, tuple[float, float] | None]:
-    return found.divergence.mean, found.divergence.interval
 
 
 def _layers(found: Explanation) -> str:

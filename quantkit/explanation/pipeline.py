@@ -141,12 +141,13 @@ def _plan_costs(
     )
     with closing(trial):
         simulated = trial.divergence(assigned.choices)
-        layers = layer_costs(assigned, feeds, settings, observations, trial, progress)
         weights = CandidateWeights(
             assigned.model, assigned.layers, observations, assigned.fitting, encodings
         )
+        total = simulated.mean
+        layers = layer_costs(assigned, feeds, settings, weights, trial, total, progress)
         progress("remedies", 0.0)
-        better = remedies(assigned, layers, trial, weights)
+        better = remedies(assigned, layers, trial, weights, total)
     return _PlanCosts(simulated, structure, layers, better)
 
 
@@ -174,7 +175,7 @@ def _clips(
 ) -> tuple[ClipChange, ...]:
     """The worst first."""
     ordered = sorted(clips, key=lambda each: (-each.divergence, each.clip))
-    changed = [each.clip for each in ordered if each.texts is not None and _differ(each)]
+    changed = [each.clip for each in ordered if _differ(each)]
     words = _words(changed[:_TIMED_CLIPS], float_model, corpus)
     return tuple(
         ClipChange(

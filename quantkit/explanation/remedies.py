@@ -50,6 +50,7 @@ def remedies(
     costs: Sequence[LayerCost],
     trial: PlanTrial,
     weights: CandidateWeights,
+    before: float,
 ) -> tuple[Remedy, ...]:
     """At most :data:`REMEDIES`, from the one that gains most; each was tried.
 
@@ -58,8 +59,8 @@ def remedies(
         costs: of its layers.
         trial: of the same graph.
         weights: of the same graph.
+        before: divergence of the plan in ``trial``.
     """
-    before = trial.divergence(assigned.choices).mean
     ordered = sorted(costs, key=lambda each: -max(each.restored, 0.0))
     found = []
     for cost in [each for each in ordered if each.restored > 0.0][:_TRIED]:

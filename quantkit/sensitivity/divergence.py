@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import onnx
 
-from quantkit.arrays import Array
 from quantkit.calibration.data import CalibrationData
 from quantkit.calibration.observations import Observations
 from quantkit.calibration.ranges import Range
@@ -48,7 +47,7 @@ from quantkit.sensitivity.divergence_settings import (
 from quantkit.sensitivity.interpolation import interpolate, interpolate_noise
 from quantkit.sensitivity.layerwise import Unit, Walk
 from quantkit.sensitivity.reference import Reference
-from quantkit.sensitivity.rounding import bounds_of, on_grid, on_own_grids
+from quantkit.sensitivity.rounding import bounds_of, rounding
 from quantkit.sensitivity.table import ActivationDivergence, WeightDivergence
 from quantkit.sensitivity.trial import Change, LayerTrial
 
@@ -302,13 +301,7 @@ class _Pass:
         bounds = self._static_bounds(trial, layer)
 
         def run(compute: Compute, bits: int) -> ActivationDivergence:
-            def rounded(values: Array) -> Array:
-                if compute == "static":
-                    return on_grid(values, bounds, bits)
-                if layer.name in self.repeated:
-                    return on_own_grids(values, bits)
-                return on_grid(values, bounds_of(values), bits)
-
+            rounded = rounding(compute, bits, bounds, by_token=layer.name in self.repeated)
             change = trial.with_input if self._is_run(compute, bits) else trial.error_of_input
             changes = (change(clip, rounded) for clip in clips)
             return ActivationDivergence(compute, bits, *self._figures(changes, power, clips))
