@@ -27,11 +27,13 @@ from quantkit.bundles.manifest import (
     LICENCE,
     MANIFEST,
     MODEL,
+    SIGNATURE,
     Manifest,
     describe,
     read_manifest,
     write_manifest,
 )
+from quantkit.bundles.signing import Signer
 from quantkit.bundles.trial import run_once
 from quantkit.disk.files import sha256_of, write_text
 from quantkit.disk.replacing import replaced_folder
@@ -65,6 +67,7 @@ def ship(
     name: str = "",
     pythons: Sequence[str] = (),
     force: bool = False,
+    sign: Path | None = None,
     external_threshold: int = EXTERNAL_DATA_THRESHOLD,
 ) -> Manifest:
     """Write a bundle: model, labels, front end, licence, card, example and manifest.
@@ -87,6 +90,7 @@ def ship(
             ``wav2letter-en int8``.
         pythons: further interpreters with ``onnxruntime`` and ``numpy`` to run the model in.
         force: replace an earlier bundle at ``destination``; nothing else is ever replaced.
+        sign: private key that signs all files; see :class:`~quantkit.bundles.signing.Signer`.
         external_threshold: bytes above which the weights of a rewritten model are stored as
             external data.
 
@@ -94,9 +98,11 @@ def ship(
         ModelError: the model is not an artifact, lacks labels or a front end, or does not run.
         FormatError: ``bench`` has no figures of this file.
         InputError: no licence is known, the one beside the model is another than that of the
-            metadata, or a text cannot be read.
+            metadata, a text cannot be read, or ``sign`` is no key that can sign.
+        MissingDependencyError: ``sign`` is given, and ``model-signing`` is not installed.
         OutputError: ``destination`` exists and may not be replaced, or cannot be written.
     """
+    signer = None if sign is None else Signer(sign)
     info = read_info(model)
     checked_plan(info, str(model))
     task = task_of(info)
@@ -148,6 +154,8 @@ def ship(
             hosts=hosts,
         )
         write_manifest(manifest, folder)
+        if signer is not None:
+            signer.sign(folder, manifest.name)
     return manifest
 
 
@@ -236,7 +244,7 @@ def require_replaceable(destination: Path, force: bool) -> None:
         ) from None
     if not force:
         raise OutputError(f"{destination} contains an earlier bundle; replace it with --force")
-    listed = {MANIFEST, *(entry.path for entry in earlier.files)}
+    listed = {MANIFEST, SIGNATURE, *(entry.path for entry in earlier.files)}
     for path in present:
         name = path.relative_to(destination).as_posix()
         if name not in listed and not name.startswith(KEPT):

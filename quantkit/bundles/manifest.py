@@ -37,6 +37,8 @@ DECODING = "decoding.json"
 LICENCE = "LICENCE"
 CARD = "CARD.md"
 EXAMPLE = "example.py"
+#: Over all other files, where the bundle is signed; see :mod:`quantkit.bundles.signing`.
+SIGNATURE = "model.sig"
 #: What names begin with that the example keeps beside the model for its next start. They belong to
 #: no bundle, and are not looked at.
 KEPT = ".unpacked-"
@@ -82,11 +84,9 @@ class Manifest:
 
 def describe(folder: Path) -> tuple[FileEntry, ...]:
     """Entries of every file below ``folder`` except the manifest, sorted by path."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
-    return tuple(
-        FileEntry(path.relative_to(folder).as_posix(), path.stat().st_size, sha256_of(path))
-        for path in files
-    )
+    named = ((path.relative_to(folder).as_posix(), path) for path in folder.rglob("*"))
+    files = sorted((name, path) for name, path in named if path.is_file() and name != MANIFEST)
+    return tuple(FileEntry(name, path.stat().st_size, sha256_of(path)) for name, path in files)
 
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:
