@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,14 @@ from quantkit.bundles.manifest import (
     LICENCE,
     MANIFEST,
     MODEL,
+    SBOM,
     SIGNATURE,
     Manifest,
     describe,
     read_manifest,
     write_manifest,
 )
+from quantkit.bundles.sbom import BillFacts, bill_of_materials
 from quantkit.bundles.signing import Signer
 from quantkit.bundles.trial import run_once
 from quantkit.disk.files import sha256_of, write_text
@@ -51,6 +54,7 @@ from quantkit.graph.artifact import (
 )
 from quantkit.graph.info import ArtifactInfo, checked_plan, info_of, set_info
 from quantkit.graph.interface import interface_in
+from quantkit.graph.provenance import provenance_of
 from quantkit.graph.translation import TRANSLATIONS, translations_in
 from quantkit.runtime.hosts import hosts_of
 from quantkit.runtime.load_memory import load_memory
@@ -145,13 +149,20 @@ def ship(
             hosts=hosts,
         )
         write_text(folder / CARD, write_card(facts))
+        graphs = model_files(folder / MODEL)
+        external = sorted(folder.glob("*.onnx.data"))
+        bill = BillFacts(
+            one_line(title), info, text_of_licence, (*graphs, *external), runtimes, measured
+        )
+        write_text(folder / SBOM, bill_of_materials(bill))
         manifest = Manifest(
             name=one_line(title),
             model_sha256=sha256_of(model),
             frontend_added=_adds(info, frontend),
-            tested_on=runtimes,
+            tested_on=tuple(map(_told, runtimes)),
             files=describe(folder),
             hosts=hosts,
+            provenance=_provenance(info, str(model)),
         )
         write_manifest(manifest, folder)
         if signer is not None:
@@ -205,6 +216,29 @@ def _graphs(model: Path) -> list[dict[str, Any]]:
         }
         for role, file in zip(graph_roles(model), files, strict=True)
     ]
+
+
+# What a run says of the bundle; versions of Python, processors and times differ from run to run.
+_TOLD = ("onnxruntime", "numpy", "os", "machine")
+
+
+def _told(runtime: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: runtime[name] for name in _TOLD}
+
+
+def _provenance(info: ArtifactInfo, origin: str) -> dict[str, Any]:
+    """What the model was made from, as far as its metadata say it."""
+    provenance = provenance_of(info, origin)
+    plan = "" if info.plan is None else hashlib.sha256(_canonical(info.plan)).hexdigest()
+    content: dict[str, Any] = {"model_sha256": info.model_sha256, "plan_sha256": plan}
+    content |= {} if provenance is None else provenance.to_dict()
+    versions = {"quantkit": info.version} | dict(content.get("versions", {}))
+    content["versions"] = {name: found for name, found in versions.items() if found}
+    return {key: value for key, value in content.items() if value}
+
+
+def _canonical(content: Any) -> bytes:
+    return json.dumps(content, sort_keys=True, ensure_ascii=False).encode()
 
 
 def _measured(model: Path, bench: Path) -> tuple[BenchReport, ModelResult]:
