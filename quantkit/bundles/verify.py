@@ -84,11 +84,9 @@ def verify(
         raise BundleError(f"{bundle} is neither an .onnx nor the folder that `quantkit ship` wrote")
     manifest = read_manifest(bundle)
     digest = sha256_of(bundle / MANIFEST)
-    _refuse_escaping_links(bundle, manifest)
-    findings = _compare_files(bundle, manifest)
+    findings = compare(bundle, manifest, None)
     if manifest_sha256 is not None and manifest_sha256.strip().lower() != digest:
         findings.insert(0, Finding("changed", MANIFEST, f"has SHA-256 {digest}"))
-    # Only in a folder of regular files can all be read without waiting for somebody.
     if not findings and check is not None:
         findings = check.findings(bundle)
     signature = "" if not (bundle / SIGNATURE).exists() else "unchecked"
@@ -100,6 +98,20 @@ def verify(
     return Verification(
         len(manifest.files), tuple(findings), digest, runtime, manifest.hosts, signature
     )
+
+
+def compare(bundle: Path, manifest: Manifest, check: SignatureCheck | None) -> list[Finding]:
+    """How the files of ``bundle`` differ from its manifest, or else from its signature.
+
+    Nothing of it is run, and of its model nothing is read but the bytes.
+
+    Raises:
+        BundleError: it names a file outside the bundle.
+    """
+    _refuse_escaping_links(bundle, manifest)
+    findings = _compare_files(bundle, manifest)
+    # Only in a folder of regular files can all be read without waiting for somebody.
+    return findings if findings or check is None else check.findings(bundle)
 
 
 def _refuse_escaping_links(bundle: Path, manifest: Manifest) -> None:
