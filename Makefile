@@ -31,7 +31,7 @@ code = $(shell find $(addprefix quantkit/,$(1)) -name '*.py')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: FORCE setup export quantize bench gate baseline ship check quick clients test coverage lint study train clean help
+.PHONY: FORCE setup export quantize bench gate baseline ship check quick clients test coverage lint study train docs clean help
 
 setup: $(READY) ## install quantkit and its tools into .venv
 
@@ -97,6 +97,12 @@ build/clients/.ready: tests/clients/package.json
 		cd build/clients && npm install --ignore-scripts --no-audit --no-fund --silent && touch .ready \
 		|| echo "npm cannot install transformers.js: its tests are skipped" >&2; \
 	else echo "no npm: the tests with transformers.js are skipped" >&2; fi
+
+# Every broken link or anchor is an error; pages that are made from code are made anew.
+docs: $(READY) ## the documentation as a site -> build/site/index.html
+	$(PIP) install --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "open build/site/index.html"
 
 # Takes a third longer.
 coverage: $(READY) ## all tests, and which lines they do not reach

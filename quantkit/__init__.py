@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from quantkit.api.plan import resize_plan as resize_plan
     from quantkit.api.plan_result import PlanResult as PlanResult
     from quantkit.api.plan_settings import PlanSettings as PlanSettings
+    from quantkit.api.pull import PullResult as PullResult
+    from quantkit.api.pull import pull as pull
+    from quantkit.api.push import PushResult as PushResult
+    from quantkit.api.push import push as push
     from quantkit.api.quantize import quantize as quantize
     from quantkit.api.quantize import quantize_presets as quantize_presets
     from quantkit.api.selection import Selection as Selection
@@ -109,6 +113,8 @@ _HOMES = {
     "quantkit.api.plan": ("plan", "resize_plan"),
     "quantkit.api.plan_result": ("PlanResult",),
     "quantkit.api.plan_settings": ("PlanSettings",),
+    "quantkit.api.pull": ("PullResult", "pull"),
+    "quantkit.api.push": ("PushResult", "push"),
     "quantkit.api.quantize": ("quantize", "quantize_presets"),
     "quantkit.api.selection": ("Selection",),
     "quantkit.api.ship": ("ShipResult", "ship"),

@@ -12,6 +12,7 @@ from quantkit.api.inputs import PathLike, float_model, optional_path, path_of
 from quantkit.bundles.bundle import require_replaceable
 from quantkit.bundles.bundle import ship as make_bundle
 from quantkit.bundles.manifest import MANIFEST, FileEntry, Manifest
+from quantkit.bundles.signing import Signer
 from quantkit.disk.files import sha256_of
 
 
@@ -23,11 +24,13 @@ class ShipResult:
         path: folder of the bundle.
         manifest: what lies in it.
         manifest_sha256: of ``manifest.json``; whoever knows it can prove that nothing was changed.
+        signed: whether ``model.sig`` lies in it, too.
     """
 
     path: Path
     manifest: Manifest
     manifest_sha256: str
+    signed: bool = False
 
     @property
     def name(self) -> str:
@@ -51,6 +54,7 @@ class ShipResult:
             "name": self.name,
             "model_sha256": self.manifest.model_sha256,
             "manifest_sha256": self.manifest_sha256,
+            "signed": self.signed,
             "frontend_added": self.manifest.frontend_added,
             "tested_on": [dict(run) for run in self.tested_on],
             "files": self.rows(),
@@ -71,6 +75,7 @@ def ship(
     name: str = "",
     pythons: Sequence[str] = (),
     force: bool = False,
+    sign: PathLike | None = None,
     begin: Begin = nothing,
 ) -> ShipResult:
     """Write a bundle: everything that a team needs to run ``model`` in stock ONNX Runtime.
@@ -93,18 +98,26 @@ def ship(
         name: for people; empty: from the metadata.
         pythons: further interpreters with ``onnxruntime`` and ``numpy`` to run the model in.
         force: replace an earlier bundle at ``output``; nothing else is ever replaced.
+        sign: private key (PEM: P-256, P-384 or P-521) that signs all files, as
+            :func:`quantkit.verify` checks with ``public_key``; the password of an encrypted one is
+            taken from the environment variable ``QUANTKIT_KEY_PASSWORD``.
         begin: see :data:`~quantkit.api.begin.Begin`.
 
     Raises:
         ModelError: the model is no artifact, lacks labels or a front end, or does not run.
         FormatError: ``bench`` does not hold figures of this file.
         InputError: no licence is known, the file beside the model holds another than the metadata
-            name, or a text cannot be read.
+            name, a text cannot be read, or ``sign`` is no key that can sign.
+        MissingDependencyError: ``sign`` is given, and ``model-signing`` is not installed.
         OutputError: ``output`` exists and may not be replaced, or cannot be written.
     """
     destination = path_of(output, "the output")
     require_replaceable(destination, force)
-    begin(f"bundle {model} and run it in {' and '.join(('this Python', *pythons))}")
+    key = optional_path(sign, "the private key")
+    if key is not None:
+        Signer(key)
+    signs = "" if key is None else f", and sign it with {key}"
+    begin(f"bundle {model} and run it in {' and '.join(('this Python', *pythons))}{signs}")
     with float_model(model) as path:
         manifest = make_bundle(
             path,
@@ -115,5 +128,6 @@ def ship(
             name=name,
             pythons=pythons,
             force=force,
+            sign=key,
         )
-    return ShipResult(destination, manifest, sha256_of(destination / MANIFEST))
+    return ShipResult(destination, manifest, sha256_of(destination / MANIFEST), key is not None)

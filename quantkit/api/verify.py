@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from quantkit.api.inputs import PathLike, own_folder, path_of
-from quantkit.bundles.verify import Finding, Verification
+from quantkit.api.inputs import PathLike, optional_path, own_folder, path_of
+from quantkit.bundles.findings import Finding
+from quantkit.bundles.verify import Verification
 from quantkit.bundles.verify import verify as verify_bundle
 from quantkit.bundles.verify_artifact import ArtifactVerification, verify_artifact
 from quantkit.errors import InputError
@@ -28,6 +29,8 @@ class VerifyResult:
         runtime: versions and times of the run here; None when something was found.
         hosts: on which processors the integer sums of the model are exact, whatever this one is;
             None when something was found, or a bundle does not say it.
+        signature: of a bundle: ``verified``; ``unchecked`` without a public key; empty without a
+            signature.
     """
 
     path: Path
@@ -37,6 +40,7 @@ class VerifyResult:
     is_bundle: bool
     runtime: dict[str, Any] | None
     hosts: Hosts | None = None
+    signature: str = ""
 
     @property
     def ok(self) -> bool:
@@ -65,6 +69,7 @@ class VerifyResult:
             checksum: self.sha256,
             "findings": self.rows(),
             "runtime": self.runtime,
+            "signature": self.signature,
             "hosts": None if self.hosts is None else self.hosts.to_json(),
         }
 
@@ -73,7 +78,9 @@ class VerifyResult:
         return [asdict(finding) for finding in self.findings]
 
 
-def verify(path: PathLike, *, manifest_sha256: str | None = None) -> VerifyResult:
+def verify(
+    path: PathLike, *, manifest_sha256: str | None = None, public_key: PathLike | None = None
+) -> VerifyResult:
     """Compare every file of a bundle, or one artifact, with its checksums; then run the model.
 
     >>> import quantkit
@@ -85,6 +92,8 @@ def verify(path: PathLike, *, manifest_sha256: str | None = None) -> VerifyResul
             ``personalize`` wrote.
         manifest_sha256: what :func:`quantkit.ship` said; also proves that a bundle's manifest is
             unchanged.
+        public_key: of whom a bundle must be signed by (PEM); all is then proven to be as they
+            signed it, and a bundle that is not signed fails. Nothing is run before that.
 
     Returns:
         what was found; ``require()`` raises :class:`~quantkit.errors.VerificationError` where it
@@ -93,12 +102,15 @@ def verify(path: PathLike, *, manifest_sha256: str | None = None) -> VerifyResul
     Raises:
         BundleError: no proper manifest, or one that names a path outside the bundle.
         ModelError: an ``.onnx`` that cannot be read, or carries no checksum.
-        InputError: ``manifest_sha256`` of a file.
+        InputError: ``manifest_sha256`` or ``public_key`` for a file, or a file that is no public
+            key.
+        MissingDependencyError: a ``public_key`` is given, and ``model-signing`` is not installed.
     """
     checked = path_of(path, "the bundle or artifact")
     checked = own_folder(checked) or checked
+    key = optional_path(public_key, "the public key")
     if not checked.is_file():
-        found = verify_bundle(checked, manifest_sha256=manifest_sha256)
+        found = verify_bundle(checked, manifest_sha256=manifest_sha256, public_key=key)
         return VerifyResult(
             checked,
             found.files,
@@ -107,9 +119,12 @@ def verify(path: PathLike, *, manifest_sha256: str | None = None) -> VerifyResul
             True,
             found.runtime,
             None if found.findings else found.hosts,
+            found.signature,
         )
     if manifest_sha256 is not None:
         raise InputError(f"the SHA-256 of a manifest is for bundles, and {checked} is a file")
+    if key is not None:
+        raise InputError(f"signatures are for bundles, and {checked} is a file")
     artifact = verify_artifact(checked)
     problem = artifact.problem
     findings = (Finding("model", checked.name, problem),) if problem else ()

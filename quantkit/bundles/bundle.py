@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,15 @@ from quantkit.bundles.manifest import (
     LICENCE,
     MANIFEST,
     MODEL,
+    SBOM,
+    SIGNATURE,
     Manifest,
     describe,
     read_manifest,
     write_manifest,
 )
+from quantkit.bundles.sbom import BillFacts, bill_of_materials
+from quantkit.bundles.signing import Signer
 from quantkit.bundles.trial import run_once
 from quantkit.disk.files import sha256_of, write_text
 from quantkit.disk.replacing import replaced_folder
@@ -49,6 +54,7 @@ from quantkit.graph.artifact import (
 )
 from quantkit.graph.info import ArtifactInfo, checked_plan, info_of, set_info
 from quantkit.graph.interface import interface_in
+from quantkit.graph.provenance import provenance_of
 from quantkit.graph.translation import TRANSLATIONS, translations_in
 from quantkit.runtime.hosts import hosts_of
 from quantkit.runtime.load_memory import load_memory
@@ -65,6 +71,7 @@ def ship(
     name: str = "",
     pythons: Sequence[str] = (),
     force: bool = False,
+    sign: Path | None = None,
     external_threshold: int = EXTERNAL_DATA_THRESHOLD,
 ) -> Manifest:
     """Write a bundle: model, labels, front end, licence, card, example and manifest.
@@ -87,6 +94,7 @@ def ship(
             ``wav2letter-en int8``.
         pythons: further interpreters with ``onnxruntime`` and ``numpy`` to run the model in.
         force: replace an earlier bundle at ``destination``; nothing else is ever replaced.
+        sign: private key that signs all files; see :class:`~quantkit.bundles.signing.Signer`.
         external_threshold: bytes above which the weights of a rewritten model are stored as
             external data.
 
@@ -94,9 +102,11 @@ def ship(
         ModelError: the model is not an artifact, lacks labels or a front end, or does not run.
         FormatError: ``bench`` has no figures of this file.
         InputError: no licence is known, the one beside the model is another than that of the
-            metadata, or a text cannot be read.
+            metadata, a text cannot be read, or ``sign`` is no key that can sign.
+        MissingDependencyError: ``sign`` is given, and ``model-signing`` is not installed.
         OutputError: ``destination`` exists and may not be replaced, or cannot be written.
     """
+    signer = None if sign is None else Signer(sign)
     info = read_info(model)
     checked_plan(info, str(model))
     task = task_of(info)
@@ -139,15 +149,24 @@ def ship(
             hosts=hosts,
         )
         write_text(folder / CARD, write_card(facts))
+        graphs = model_files(folder / MODEL)
+        external = sorted(folder.glob("*.onnx.data"))
+        bill = BillFacts(
+            one_line(title), info, text_of_licence, (*graphs, *external), runtimes, measured
+        )
+        write_text(folder / SBOM, bill_of_materials(bill))
         manifest = Manifest(
             name=one_line(title),
             model_sha256=sha256_of(model),
             frontend_added=_adds(info, frontend),
-            tested_on=runtimes,
+            tested_on=tuple(map(_told, runtimes)),
             files=describe(folder),
             hosts=hosts,
+            provenance=_provenance(info, str(model)),
         )
         write_manifest(manifest, folder)
+        if signer is not None:
+            signer.sign(folder, manifest.name)
     return manifest
 
 
@@ -199,6 +218,29 @@ def _graphs(model: Path) -> list[dict[str, Any]]:
     ]
 
 
+# What a run says of the bundle; versions of Python, processors and times differ from run to run.
+_TOLD = ("onnxruntime", "numpy", "os", "machine")
+
+
+def _told(runtime: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: runtime[name] for name in _TOLD}
+
+
+def _provenance(info: ArtifactInfo, origin: str) -> dict[str, Any]:
+    """What the model was made from, as far as its metadata say it."""
+    provenance = provenance_of(info, origin)
+    plan = "" if info.plan is None else hashlib.sha256(_canonical(info.plan)).hexdigest()
+    content: dict[str, Any] = {"model_sha256": info.model_sha256, "plan_sha256": plan}
+    content |= {} if provenance is None else provenance.to_dict()
+    versions = {"quantkit": info.version} | dict(content.get("versions", {}))
+    content["versions"] = {name: found for name, found in versions.items() if found}
+    return {key: value for key, value in content.items() if value}
+
+
+def _canonical(content: Any) -> bytes:
+    return json.dumps(content, sort_keys=True, ensure_ascii=False).encode()
+
+
 def _measured(model: Path, bench: Path) -> tuple[BenchReport, ModelResult]:
     report = read_report(bench)
     digest = sha256_of(model)
@@ -236,7 +278,7 @@ def require_replaceable(destination: Path, force: bool) -> None:
         ) from None
     if not force:
         raise OutputError(f"{destination} contains an earlier bundle; replace it with --force")
-    listed = {MANIFEST, *(entry.path for entry in earlier.files)}
+    listed = {MANIFEST, SIGNATURE, *(entry.path for entry in earlier.files)}
     for path in present:
         name = path.relative_to(destination).as_posix()
         if name not in listed and not name.startswith(KEPT):

@@ -10,6 +10,7 @@ from typing import Any
 from quantkit.audio.frontends import AnyFrontend
 from quantkit.benchmarking.schema import BenchReport, ModelResult
 from quantkit.graph.info import ArtifactInfo
+from quantkit.graph.provenance import provenance_of
 from quantkit.runtime.hosts import Hosts
 from quantkit.tasks.names import MOONSHINE, TRANSDUCER, WHISPER
 from quantkit.text.labels import Labels
@@ -194,6 +195,8 @@ def _recipe(facts: CardFacts) -> str:
     lines.append(f"- Graph: ONNX opset {facts.opset}, {operators}.")
     if info.model_sha256:
         lines.append(f"- SHA-256 of what it was made from: `{info.model_sha256}`.")
+    if (made := provenance_of(info)) is not None and made.clips:
+        lines.append(f"- Heard while it was made: {made.audio_in_words}.")
     if facts.frontend_added:
         lines.append("- `quantkit ship` added the front end to the model.")
     layers = _plan_layers(info)
@@ -211,8 +214,8 @@ def _recipe(facts: CardFacts) -> str:
             )
     for run in facts.runtimes:
         lines.append(
-            f"- Ran in ONNX Runtime {run['onnxruntime']}, Python {run['python']}, {run['os']} "
-            f"{run['machine']} ({one_line(str(run['cpu']))})."
+            f"- Ran in ONNX Runtime {run['onnxruntime']} with NumPy {run['numpy']}, {run['os']} "
+            f"{run['machine']}."
         )
     return "\n".join(lines)
 

@@ -4,7 +4,9 @@
 
     {"schema": "quantkit.bundle/1", "quantkit": "0.1.0", "name": "wav2letter-en",
      "model_sha256": "… of the .onnx that was shipped", "frontend_added": true,
-     "tested_on": [{"onnxruntime": "1.31.1", "python": "3.11.7", "os": "Linux", "…": "…"}],
+     "tested_on": [{"onnxruntime": "1.31.1", "numpy": "2.4.6", "os": "Linux", "machine": "…"}],
+     "provenance": {"model_sha256": "…", "plan_sha256": "…", "audio_sha256": "…", "clips": 80,
+                    "seconds": 241.5, "versions": {"quantkit": "0.1.0", "onnxruntime": "…"}},
      "hosts": {"exact_on": ["vnni", "arm"], "…": "see quantkit.runtime.hosts"},
      "files": [{"path": "model.onnx", "bytes": 23700000, "sha256": "…"}]}
 
@@ -17,7 +19,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -37,9 +39,13 @@ DECODING = "decoding.json"
 LICENCE = "LICENCE"
 CARD = "CARD.md"
 EXAMPLE = "example.py"
+#: Over all other files, where the bundle is signed; see :mod:`quantkit.bundles.signing`.
+SIGNATURE = "model.sig"
 #: What names begin with that the example keeps beside the model for its next start. They belong to
 #: no bundle, and are not looked at.
 KEPT = ".unpacked-"
+#: CycloneDX; bundles of before have none.
+SBOM = "sbom.cdx.json"
 REQUIRED = (MODEL, LABELS, FRONTEND, LICENCE, CARD, EXAMPLE)
 
 # A manifest of a thousand files takes 150 kB; a much larger one is an attack on the parser.
@@ -67,9 +73,13 @@ class Manifest:
         name: for people.
         model_sha256: of the ``.onnx`` that was shipped.
         frontend_added: whether it got its front end then.
-        tested_on: each runtime that ran the model at ship time.
+        tested_on: each runtime that ran the model at ship time. Times, and what else differs from
+            run to run, are not in it: the same inputs give the same bytes.
         files: all but the manifest.
         hosts: on which processors the model's integer sums are exact; None in bundles of before.
+        provenance: digests of what the shipped model was made from, as far as it says so: the model
+            (``model_sha256``), its plan (``plan_sha256``) and the audio, with the versions of
+            quantkit and of the libraries that made it; empty in bundles of before.
     """
 
     name: str
@@ -78,15 +88,14 @@ class Manifest:
     tested_on: tuple[Mapping[str, Any], ...]
     files: tuple[FileEntry, ...]
     hosts: Hosts | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
 def describe(folder: Path) -> tuple[FileEntry, ...]:
     """Entries of every file below ``folder`` except the manifest, sorted by path."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
-    return tuple(
-        FileEntry(path.relative_to(folder).as_posix(), path.stat().st_size, sha256_of(path))
-        for path in files
-    )
+    named = ((path.relative_to(folder).as_posix(), path) for path in folder.rglob("*"))
+    files = sorted((name, path) for name, path in named if path.is_file() and name != MANIFEST)
+    return tuple(FileEntry(name, path.stat().st_size, sha256_of(path)) for name, path in files)
 
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:
@@ -98,6 +107,7 @@ def write_manifest(manifest: Manifest, folder: Path) -> None:
         "model_sha256": manifest.model_sha256,
         "frontend_added": manifest.frontend_added,
         "tested_on": [dict(runtime) for runtime in manifest.tested_on],
+        **({"provenance": dict(manifest.provenance)} if manifest.provenance else {}),
         **({} if manifest.hosts is None else {"hosts": manifest.hosts.to_json()}),
         "files": [
             {"path": entry.path, "bytes": entry.size, "sha256": entry.sha256}
@@ -127,6 +137,9 @@ def read_manifest(folder: Path) -> Manifest:
     tested_on = content.get("tested_on")
     if not isinstance(tested_on, list) or not all(isinstance(run, dict) for run in tested_on):
         raise BundleError(f"{path}: 'tested_on' is not a list of objects")
+    provenance = content.get("provenance", {})
+    if not isinstance(provenance, dict):
+        raise BundleError(f"{path}: 'provenance' is not an object")
     for key, kind in (("name", str), ("model_sha256", str), ("frontend_added", bool)):
         if not isinstance(content.get(key), kind):
             raise BundleError(f"{path}: {key!r} is missing or not a {kind.__name__}")
@@ -137,6 +150,7 @@ def read_manifest(folder: Path) -> Manifest:
         tuple(tested_on),
         entries,
         _hosts(content["hosts"], path) if "hosts" in content else None,
+        provenance,
     )
 
 

@@ -6,9 +6,19 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from quantkit.bundles.manifest import KEPT, LABELS, MANIFEST, MODEL, Manifest, read_manifest
+from quantkit.bundles.findings import Finding
+from quantkit.bundles.manifest import (
+    KEPT,
+    LABELS,
+    MANIFEST,
+    MODEL,
+    SIGNATURE,
+    Manifest,
+    read_manifest,
+)
+from quantkit.bundles.signing import SignatureCheck
 from quantkit.bundles.trial import run_once
 from quantkit.disk.files import sha256_of
 from quantkit.disk.replacing import settled
@@ -16,19 +26,6 @@ from quantkit.errors import BundleError, ModelError, VerificationError
 from quantkit.graph.artifact import read_info, total_size
 from quantkit.runtime.hosts import Hosts
 from quantkit.text.labels import Labels
-
-Problem = Literal[
-    "missing", "extra", "size", "changed", "symlink", "special", "unreadable", "model"
-]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One difference between a bundle and its manifest."""
-
-    problem: Problem
-    path: str
-    detail: str
 
 
 @dataclass(frozen=True)
@@ -43,6 +40,7 @@ class Verification:
             tampered with is not run.
         hosts: on which processors the model's integer sums are exact; ``None`` where the manifest
             does not say it, as in bundles of before.
+        signature: ``verified``; ``unchecked`` without a public key; empty without a signature.
     """
 
     files: int
@@ -50,6 +48,7 @@ class Verification:
     manifest_sha256: str
     runtime: dict[str, Any] | None
     hosts: Hosts | None = None
+    signature: str = ""
 
     def require(self, bundle: Path) -> None:
         """Raise if there are findings.
@@ -63,29 +62,56 @@ class Verification:
             raise VerificationError(f"{bundle} is not as it was shipped: {shown}{more}")
 
 
-def verify(bundle: Path, *, manifest_sha256: str | None = None) -> Verification:
-    """Compare a bundle with its manifest, and run its model if they agree.
+def verify(
+    bundle: Path, *, manifest_sha256: str | None = None, public_key: Path | None = None
+) -> Verification:
+    """Compare a bundle with its manifest and its signature, and run its model if they agree.
 
     Args:
         manifest_sha256: expected SHA-256 of the manifest itself, from a trusted source.
+        public_key: of whom the bundle must be signed by; a bundle without a signature is then as
+            bad as one with a wrong one.
 
     Raises:
         BundleError: no folder, no manifest, a malformed one, or one (or a model) that names a
             file outside the bundle.
+        InputError: ``public_key`` cannot be read, or is none.
+        MissingDependencyError: there is one, and ``model-signing`` is not installed.
     """
+    check = None if public_key is None else SignatureCheck(public_key)
     # Its replacement may have been cut short.
     if not bundle.is_dir() and not (settled(bundle.absolute().parent) and bundle.is_dir()):
         raise BundleError(f"{bundle} is neither an .onnx nor the folder that `quantkit ship` wrote")
     manifest = read_manifest(bundle)
     digest = sha256_of(bundle / MANIFEST)
-    _refuse_escaping_links(bundle, manifest)
-    findings = _compare_files(bundle, manifest)
+    findings = compare(bundle, manifest, None)
     if manifest_sha256 is not None and manifest_sha256.strip().lower() != digest:
         findings.insert(0, Finding("changed", MANIFEST, f"has SHA-256 {digest}"))
+    if not findings and check is not None:
+        findings = check.findings(bundle)
+    signature = "" if not (bundle / SIGNATURE).exists() else "unchecked"
+    if check is not None and not findings:
+        signature = "verified"
     runtime = None
     if not findings:
         findings, runtime = _check_model(bundle)
-    return Verification(len(manifest.files), tuple(findings), digest, runtime, manifest.hosts)
+    return Verification(
+        len(manifest.files), tuple(findings), digest, runtime, manifest.hosts, signature
+    )
+
+
+def compare(bundle: Path, manifest: Manifest, check: SignatureCheck | None) -> list[Finding]:
+    """How the files of ``bundle`` differ from its manifest, or else from its signature.
+
+    Nothing of it is run, and of its model nothing is read but the bytes.
+
+    Raises:
+        BundleError: it names a file outside the bundle.
+    """
+    _refuse_escaping_links(bundle, manifest)
+    findings = _compare_files(bundle, manifest)
+    # Only in a folder of regular files can all be read without waiting for somebody.
+    return findings if findings or check is None else check.findings(bundle)
 
 
 def _refuse_escaping_links(bundle: Path, manifest: Manifest) -> None:
@@ -120,6 +146,10 @@ def _compare_files(bundle: Path, manifest: Manifest) -> list[Finding]:
     for path, (mode, _) in present.items():
         if path not in expected and path != MANIFEST and not path.startswith(KEPT):
             if stat.S_ISDIR(mode) and path in folders:
+                continue
+            if path == SIGNATURE:
+                if not stat.S_ISREG(mode):
+                    findings.append(Finding("special", path, "is not a regular file"))
                 continue
             findings.append(Finding("extra", path, "is not in the manifest"))
     findings += [

@@ -37,6 +37,8 @@ _COMMANDS = {
     "unpack": "A packed .onnx to one that loads like plain int8.",
     "ship": "A bundle for a team that runs the model.",
     "verify": "Is a bundle or an artifact what was written?",
+    "push": "A bundle or a folder to the Hugging Face hub.",
+    "pull": "A bundle or a folder from the Hugging Face hub, checked.",
     "train": "Train a Wav2Letter or a keyword spotter.",
 }
 

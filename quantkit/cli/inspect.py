@@ -58,6 +58,8 @@ def command(model: Path, as_json: bool, runtime: bool) -> None:
         )
     if inspection.unpacked_from:
         echo(f"  unpacked from the file of checksum {inspection.unpacked_from}")
+    if inspection.provenance is not None and inspection.provenance.clips:
+        echo(f"  made with {inspection.provenance.audio_in_words}")
     for line in inspection.structure_in_words:
         echo(f"  {line}")
     if inspection.hosts is not None and inspection.hosts.layers:

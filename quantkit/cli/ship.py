@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from quantkit.api.ship import ship
-from quantkit.bundles.manifest import MANIFEST
+from quantkit.bundles.manifest import MANIFEST, SIGNATURE
 from quantkit.cli.framework import Argument, Command, OutputFolder, begin_work, echo
 from quantkit.cli.progress import progress_bar
 from quantkit.cli.streams import echo_json
@@ -15,7 +15,9 @@ from quantkit.cli.streams import echo_json
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command(name="ship", cls=Command, first=("bench", "licence", "about", "force"), dry_run=True)
+@click.command(
+    name="ship", cls=Command, first=("bench", "licence", "about", "sign", "force"), dry_run=True
+)
 @click.argument(
     "model", cls=Argument, type=click.Path(path_type=Path), help="The .onnx to ship, or a folder."
 )
@@ -49,6 +51,13 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     help="Also run the model in this Python with its ONNX Runtime; may be repeated.",
 )
 @click.option("--force", is_flag=True, help="Replace an earlier bundle.")
+@click.option(
+    "--sign",
+    type=_FILE,
+    metavar="KEY",
+    help="Private key (PEM: P-256, P-384 or P-521) that signs all files; QUANTKIT_KEY_PASSWORD is "
+    "the password of an encrypted one.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
 def command(
     model: Path,
@@ -59,6 +68,7 @@ def command(
     name: str,
     pythons: tuple[str, ...],
     force: bool,
+    sign: Path | None,
     as_json: bool,
 ) -> None:
     """Make a bundle of MODEL: everything that a team needs to run it in stock ONNX Runtime.
@@ -69,6 +79,7 @@ def command(
     \b
     Example:
       quantkit ship int8.onnx -o bundle --licence LICENCE --bench report/bench.json
+      quantkit ship int8.onnx -o bundle --licence LICENCE --sign key.pem
       python bundle/example.py clip.wav
     """
     with progress_bar("bundling"):
@@ -81,6 +92,7 @@ def command(
             name=name,
             pythons=pythons,
             force=force,
+            sign=sign,
             begin=begin_work,
         )
     if as_json:
@@ -91,3 +103,5 @@ def command(
     versions = ", ".join(str(run["onnxruntime"]) for run in made.tested_on)
     echo(f"{output}: {made.name}, runs in ONNX Runtime {versions}")
     echo(f"SHA-256 of {MANIFEST}: {made.manifest_sha256}")
+    if made.signed:
+        echo(f"signed: {SIGNATURE} covers all files")

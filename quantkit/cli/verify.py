@@ -24,20 +24,30 @@ from quantkit.cli.streams import echo_json
     metavar="HEX",
     help="SHA-256 that `ship` printed: also proves that a bundle's manifest is unchanged.",
 )
+@click.option(
+    "--public-key",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="KEY",
+    help="Public key (PEM) of whom the bundle must be signed by.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def command(path: Path, manifest_sha256: str | None, as_json: bool) -> None:
+def command(
+    path: Path, manifest_sha256: str | None, public_key: Path | None, as_json: bool
+) -> None:
     """Compare every file of a bundle with its manifest, or an .onnx with the checksum that it
     carries, then run the model.
 
-    Exit code 1 when a file is changed, missing, extra or a link, or the model does not run; 2 when
-    there is no proper manifest or checksum, or the manifest names a path outside the bundle.
+    Exit code 1 when a file is changed, missing, extra or a link, the bundle is not signed with the
+    key that is asked for, or the model does not run; 2 when there is no proper manifest, checksum
+    or key, or the manifest names a path outside the bundle.
 
     \b
     Example:
       quantkit verify bundle
+      quantkit verify bundle --public-key key.pub
       quantkit verify static-int8.onnx --json
     """
-    result = verify(path, manifest_sha256=manifest_sha256)
+    result = verify(path, manifest_sha256=manifest_sha256, public_key=public_key)
     if as_json:
         echo_json(result.to_dict())
     elif result.is_bundle:
@@ -54,6 +64,10 @@ def command(path: Path, manifest_sha256: str | None, as_json: bool) -> None:
         echo(f"  {result.hosts.summary()}")
     if result.is_bundle:
         echo(f"SHA-256 of {MANIFEST}: {result.sha256}")
+    if result.signature == "verified":
+        echo(f"signed with the key of {public_key}")
+    elif result.signature:
+        echo("signed; --public-key checks by whom")
 
 
 def _only_loaded(result: VerifyResult) -> bool:

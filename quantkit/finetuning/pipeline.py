@@ -161,7 +161,7 @@ def finetune_model(
             finetuning.run(on_step)
             count, skipped = len(clips.trained), tuple(clips.skipped)
     _LOG.info("trained for %d steps", finetuning.step)
-    model, plan = finished(assigned, observations, student)
+    model, plan = finished(assigned, observations, student, feeds)
     lint = save_checked_model(model, destination, lambda path: lint_within_budget(path, plan))
     assert finetuning.first is not None
     assert finetuning.best is not None

@@ -19,6 +19,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from quantkit.arrays import FloatArray
+from quantkit.calibration.data import CalibrationData
 from quantkit.calibration.observations import Observations
 from quantkit.codecs.base import Encoded
 from quantkit.codecs.catalogue import CodecChoice
@@ -252,11 +253,14 @@ def make_student(
 
 
 def finished(
-    assigned: AssignedModel, observations: Observations, student: Student
+    assigned: AssignedModel, observations: Observations, student: Student, feeds: CalibrationData
 ) -> tuple[onnx.ModelProto, Plan]:
     """The quantized model that holds what ``student`` has learned, and its plan.
 
     The float model in ``assigned`` is used up.
+
+    Args:
+        feeds: that it was taught on, for the metadata.
     """
     tensors = {tensor.name: tensor for tensor in assigned.model.graph.initializer}
     for name, values in student.biases.items():
@@ -268,7 +272,7 @@ def finished(
         largest_levels=assigned.largest_levels(),
         trained=student.encoded(),
     )
-    return build(assigned, observations, store)
+    return build(assigned, observations, store, feeds)
 
 
 @dataclass

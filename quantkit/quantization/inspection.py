@@ -13,6 +13,7 @@ from quantkit.graph.artifact import load_model, total_size
 from quantkit.graph.info import checked_plan, info_of
 from quantkit.graph.integrity import stored_checksum
 from quantkit.graph.plan import LayerPlan, Structure, structure_in_words, structure_json
+from quantkit.graph.provenance import Provenance, provenance_of
 from quantkit.quantization.choices.target_cpu import UNRESTRICTED
 from quantkit.quantization.storage import StoredLayer, stored_layers
 from quantkit.runtime.hosts import Hosts, hosts_of
@@ -90,6 +91,7 @@ class Inspection:
         chunk_seconds: of audio from one chunk to the next, of a model that hears in chunks; 0 for
             whole clips.
         look_ahead_seconds: of audio that is heard behind a row, beside the rest of its chunk.
+        provenance: audio and versions of libraries that it was made with; None where it says none.
     """
 
     path: Path
@@ -105,6 +107,7 @@ class Inspection:
     unpacked_from: str = ""
     chunk_seconds: float = 0.0
     look_ahead_seconds: float = 0.0
+    provenance: Provenance | None = None
 
     @property
     def layer_bytes(self) -> int:
@@ -132,6 +135,7 @@ class Inspection:
             **(chunks if self.chunk_seconds else {}),
             "method": self.method,
             "model_sha256": self.model_sha256,
+            "provenance": None if self.provenance is None else self.provenance.to_dict(),
             "target_cpu": self.target_cpu,
             "hosts": None if self.hosts is None else self.hosts.to_json(),
             "structure": structure_json(self.structure),
@@ -186,6 +190,7 @@ def inspect_model(path: Path, *, runtime: bool = False) -> Inspection:
         unpacked_from=unpacked_from,
         chunk_seconds=chunk_seconds,
         look_ahead_seconds=look_ahead_seconds,
+        provenance=provenance_of(info, str(path)),
     )
 
 

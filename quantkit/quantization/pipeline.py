@@ -22,6 +22,7 @@ from quantkit.graph.info import set_info
 from quantkit.graph.layers import Layer
 from quantkit.graph.operators import layer_weights
 from quantkit.graph.plan import LayerPlan, Plan, Structure
+from quantkit.graph.provenance import PROVENANCE, provenance_now
 from quantkit.progress import Progress
 from quantkit.quantization.choices.compatibility import require_target
 from quantkit.quantization.choices.ptq import PtqSettings
@@ -184,7 +185,7 @@ def quantize_model(
         encodings=prepared.cache.encodings,
         largest_levels=limits,
     )
-    model, plan = build(assigned, observations, weights, pack=pack)
+    model, plan = build(assigned, observations, weights, feeds, pack=pack)
     # Weights that are still to be saved may lie in its folder.
     worked_on = assigned.prepared
     # Checking the file takes as much memory again.
@@ -292,11 +293,19 @@ def lint_within_budget(path: Path, plan: Plan) -> LintReport:
 
 
 def build(
-    assigned: AssignedModel, observations: Observations, weights: WeightStore, *, pack: bool = True
+    assigned: AssignedModel,
+    observations: Observations,
+    weights: WeightStore,
+    feeds: CalibrationData | None = None,
+    *,
+    pack: bool = True,
 ) -> tuple[onnx.ModelProto, Plan]:
     """The quantized model and its plan with the bytes of each layer.
 
     The float model in ``assigned`` is used up.
+
+    Args:
+        feeds: what ``observations`` and ``weights`` were found on, for the metadata.
     """
     model = rewrite(
         assigned.model,
@@ -312,6 +321,8 @@ def build(
     rows = tuple(replace(row, bytes=stored.get(row.name, 0)) for row in assigned.plan.layers)
     plan = replace(assigned.plan, layers=rows)
     if not assigned.is_unchanged or assigned.info.plan is None:
+        made_from = (feeds.digest(), feeds.clips, feeds.seconds) if feeds is not None else ()
+        provenance = provenance_now(*made_from).to_json()
         set_info(
             model,
             replace(
@@ -319,6 +330,7 @@ def build(
                 plan=plan.to_json(),
                 model_sha256=plan.model_sha256,
                 version=__version__,
+                extra={**assigned.info.extra, PROVENANCE: provenance},
             ),
         )
     if assigned.prepared.keep_interface:

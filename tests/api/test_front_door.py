@@ -23,6 +23,8 @@ VERBS = (
     "load",
     "personalize",
     "plan",
+    "pull",
+    "push",
     "quantize",
     "ship",
     "train",

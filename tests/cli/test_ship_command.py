@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from onnx import TensorProto, helper
 
 from quantkit.audio.frontend import Frontend
@@ -16,6 +17,7 @@ from quantkit.disk.files import sha256_of
 from quantkit.graph.artifact import save_model
 from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.text.labels import Labels
+from tests.bundles.test_signing import write_keys
 from tests.cli.shell import run
 
 
@@ -51,7 +53,7 @@ def test_ship_then_verify(
     assert "forty float32, runs in ONNX Runtime" in shipped
     assert digest in shipped
     assert run("verify", bundle, "--manifest-sha256", digest) == 0
-    assert "6 files as shipped" in capsys.readouterr().out
+    assert "7 files as shipped" in capsys.readouterr().out
 
 
 def test_programs_can_read_what_was_shipped(
@@ -61,6 +63,33 @@ def test_programs_can_read_what_was_shipped(
     shipped = json.loads(capsys.readouterr().out)
     assert shipped["manifest_sha256"] == sha256_of(tmp_path / "bundle" / "manifest.json")
     assert {entry["path"] for entry in shipped["files"]} >= {"model.onnx", "LICENCE"}
+
+
+def test_a_signature_from_a_shells_point_of_view(
+    artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    private, public = write_keys(tmp_path, "key", ec.generate_private_key(ec.SECP256R1()))
+    _, other = write_keys(tmp_path, "other", ec.generate_private_key(ec.SECP256R1()))
+    bundle = tmp_path / "bundle"
+    assert run("ship", artifact, "-o", bundle, "--sign", private) == 0
+    assert "signed: model.sig covers all files" in capsys.readouterr().out
+    assert run("verify", bundle, "--public-key", public) == 0
+    assert f"signed with the key of {public}" in capsys.readouterr().out
+    assert run("verify", bundle) == 0
+    assert "signed; --public-key checks by whom" in capsys.readouterr().out
+
+    assert run("verify", bundle, "--public-key", other, "--json") == 1
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["findings"][0]["problem"] == "signature"
+    assert captured.err.count("\n") == 1
+    for key in (private, tmp_path / "none.pub"):
+        assert run("verify", bundle, "--public-key", key) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+    assert run("verify", artifact, "--public-key", public) == 2
+    (bundle / "model.sig").unlink()
+    capsys.readouterr()
+    assert run("verify", bundle, "--public-key", public) == 1
+    assert "is missing: the bundle is not signed" in capsys.readouterr().err
 
 
 def test_verify_names_each_difference_and_ends_with_1(

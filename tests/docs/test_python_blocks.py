@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.bundles.test_signing import write_keys
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = sorted([REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")])
@@ -36,6 +39,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "models").symlink_to(models)
     (folder / "calibration_data").symlink_to(corpus)
     (folder / "recordings").symlink_to(corpus)
+    write_keys(folder, "key", ec.generate_private_key(ec.SECP256R1()))
     (folder / "LICENCE").symlink_to(models / "wav2letter-en" / "LICENCE")
     quantkit.export(models / "wav2letter-en", folder / "float32.onnx")
     quantkit.quantize(folder / "float32.onnx", folder / "static-int8.onnx", "static-int8", corpus)

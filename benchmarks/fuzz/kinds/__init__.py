@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.fuzz.case import Kind
 from benchmarks.fuzz.kinds.artifacts import Artifacts
 from benchmarks.fuzz.kinds.audio import AudioFiles
-from benchmarks.fuzz.kinds.bundles import Bundles
+from benchmarks.fuzz.kinds.bundles import Bundles, SignedBundles
 from benchmarks.fuzz.kinds.checkpoints import Checkpoints
 from benchmarks.fuzz.kinds.command_lines import CommandLines
 from benchmarks.fuzz.kinds.corpora import Corpora
@@ -17,6 +17,7 @@ _ALL: tuple[Kind, ...] = (
     Artifacts(),
     Documents(),
     Bundles(),
+    SignedBundles(),
     AudioFiles(),
     Checkpoints(),
     ForeignModels(),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import os
 import shutil
 from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from benchmarks.fuzz.case import Answer, Case, Refused, WrongResult, command
 from benchmarks.fuzz.damage import damaged
@@ -86,6 +90,68 @@ class Bundles:
                 return _lists_the_same(case, manifest)
             return file.read_bytes() == before
         return False
+
+
+class SignedBundles(Bundles):
+    """The same of a signed bundle: whatever is changed beside the signature is refused."""
+
+    name, share = "signed-bundles", 30
+
+    def prepare(self, seeds: Path) -> None:
+        if not (seeds / "model.onnx").exists():
+            write_models(seeds)
+        (seeds / "LICENCE.txt").write_text("CC0-1.0: do as you like.\n")
+        key = ec.generate_private_key(ec.SECP256R1())
+        pem = serialization.Encoding.PEM
+        (seeds / "key.pem").write_bytes(
+            key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        )
+        (seeds / "key.pub").write_bytes(
+            key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo)
+        )
+        command(
+            *("ship", seeds / "model.onnx", "--licence", seeds / "LICENCE.txt"),
+            *("--sign", seeds / "key.pem", "-o", seeds / "signed"),
+            may_fail=False,
+        )
+
+    def run(self, case: Case) -> Answer:
+        bundle = case.folder / "bundle"
+        shutil.copytree(case.seeds / "signed", bundle)
+        if case.random.random() < 0.4:
+            signature = bundle / "model.sig"
+            before = signature.read_bytes()
+            change = case.random.choice((changed_json, same_json))
+            signature.write_bytes(
+                damaged(before, case.random)
+                if case.random.random() < 0.5
+                else change(before.decode(), case.random)
+            )
+        else:
+            self._change(case, bundle)
+        others = _contents(bundle) == _contents(case.seeds / "signed")
+        try:
+            command("verify", bundle, "--public-key", case.seeds / "key.pub")
+        except Refused as refusal:
+            signatures = (bundle / "model.sig", case.seeds / "signed" / "model.sig")
+            there = signatures[0].is_file() and not signatures[0].is_symlink()
+            if others and there and filecmp.cmp(*signatures, shallow=False):
+                raise WrongResult(f"nothing was changed, and it is refused: {refusal}") from None
+            raise
+        if not others:
+            raise WrongResult("changed, and verified")
+        return "right"
+
+
+def _contents(bundle: Path) -> dict[str, bytes | None]:
+    """What lies in a bundle beside its signature; None for what is no regular file."""
+    return {
+        path.relative_to(bundle).as_posix(): (
+            path.read_bytes() if path.is_file() and not path.is_symlink() else None
+        )
+        for path in bundle.rglob("*")
+        if path.name != "model.sig"
+    }
 
 
 def _lists_the_same(case: Case, manifest: Path) -> bool | None:

@@ -1,0 +1,1 @@
+"""Models measured against each other, the report, and the gate."""
