@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -37,6 +37,7 @@ class Utterance:
         sample_rate: of ``waveform``, in hertz.
         content: the audio file, where it lies in a table.
         excerpt: the part of the file that is meant.
+        columns: what its table says of it besides, by the names of the columns.
     """
 
     path: Path | None
@@ -52,6 +53,7 @@ class Utterance:
     sample_rate: int = 0
     content: AudioBytes | None = field(default=None, compare=False, repr=False)
     excerpt: Excerpt = WHOLE
+    columns: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def identifier(self) -> str:

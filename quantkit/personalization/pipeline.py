@@ -40,6 +40,7 @@ from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 from quantkit.sensitivity.divergence_settings import CANDIDATES, DivergenceSettings
 from quantkit.sensitivity.model_divergence import compare_models
 from quantkit.sensitivity.table import Sensitivity
+from quantkit.slices.compared import Wanted, slices
 
 _LOG = logging.getLogger(__name__)
 
@@ -127,6 +128,7 @@ def personalize(
     budget_bytes: int,
     settings: PersonalizeSettings | None = None,
     *,
+    wanted: Wanted | None = None,
     cache: Path | None = None,
     progress: Progress | None = None,
     notify: Callable[[str], None] | None = None,
@@ -141,6 +143,7 @@ def personalize(
         source: the float32 model, or its path.
         calibration: unlabelled clips of the user, 10 to 100.
         settings: None: the defaults.
+        wanted: slices of the comparison with float32; None: the usual ones.
         cache: folder that keeps the analysis; see :func:`~quantkit.sensitivity.analyze.analyze`.
         progress: see :data:`~quantkit.progress.Progress`.
         notify: called if the cache cannot be written.
@@ -180,19 +183,19 @@ def personalize(
             fitting = with_balance(prepared, feeds, settings.quantize, settings.fitting)
             settings = replace(settings, fitting=fitting)
         # No other metrics: the plan is based on divergence alone.
-        wanted = AnalysisSettings(
+        analysis = AnalysisSettings(
             metrics=(),
             fitting=settings.fitting,
             divergence=divergence,
             ranks=settings.structure and fast_only and not prepared.structure,
         )
-        table = analyze(prepared, feeds, wanted, cache=cache, progress=tell, notify=notify)
+        table = analyze(prepared, feeds, analysis, cache=cache, progress=tell, notify=notify)
     with clock.step("plan"):
         tell("plan", 0.0)
         limits = PlanLimits(
             budget_bytes,
             settings.quantize,
-            wanted,
+            analysis,
             table.codecs,
             settings.max_latency,
             max_input_divergence=settings.max_input_divergence,
@@ -223,6 +226,9 @@ def personalize(
         comparison = compare_models(prepared, destination, compared, weighting=divergence.weighting)
         measured = comparison.divergence
         parts = part_costs(prepared, destination, compared, divergence.weighting)
+        corpus = compared.source if isinstance(compared.source, Corpus) else None
+        scoring = compared.task.scoring(compared.info)
+        divided = slices(comparison.clips, corpus, scoring, wanted)
     summary = PersonalizeSummary(
         model=info.name or prepared.source.name,
         source_bytes=prepared.whole.size_bytes,
@@ -241,6 +247,8 @@ def personalize(
         latency=latency,
         compared_clips=compared.recordings,
         parts=parts,
+        # All clips alone stand above.
+        slices=divided if len(divided) > 1 else (),
         steps=clock.steps,
         reasons=(*windows, *reasons(table, result.plan)),
         warnings=(
