@@ -5,11 +5,32 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import Levenshtein
 
 from quantkit.text.distances import ErrorCounts, error_counts
 from quantkit.text.scoring import TextScoring
+from quantkit.text.units import Unit
+
+
+class Counting(Protocol):
+    """What is counted in texts that are normalised already; every ``TextScoring`` knows it."""
+
+    @property
+    def unit(self) -> Unit:
+        """Of the edit distance."""
+        ...
+
+    @property
+    def has_words(self) -> bool:
+        """Whether spaces divide words."""
+        ...
+
+    def units(self, text: str) -> list[str]:
+        """The counted units of a text."""
+        ...
+
 
 #: Whether a word is rare.
 IsRare = Callable[[str], bool]
@@ -80,7 +101,7 @@ class TextErrors:
 def text_errors(
     reference: str,
     hypothesis: str,
-    scoring: TextScoring,
+    scoring: Counting,
     is_rare: IsRare = lambda word: False,
     *,
     words: bool = True,

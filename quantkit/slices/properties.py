@@ -65,8 +65,8 @@ def require_possible(by: Sequence[By], clips: Iterable[Utterance]) -> None:
     """
     utterances = [*clips]
     known = {WORDS}
-    for each in utterances:
-        known |= {name for name in _COLUMNS if getattr(each, name)} | each.columns.keys()
+    for clip in utterances:
+        known |= {name for name in _COLUMNS if getattr(clip, name)} | clip.columns.keys()
     if any(each.has_audio for each in utterances):
         known |= COMPUTED.keys()
     elif any(each.seconds for each in utterances):
