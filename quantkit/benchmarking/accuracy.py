@@ -154,7 +154,7 @@ def transcribe_in_turns(
             for index, one in heard.items():
                 results[index].model_seconds += one.model_seconds
                 results[index].decoder_seconds += one.decoder_seconds
-                nats = _divergence(heard[0], one) if index else None
+                nats = _divergence(heard[0], one)
                 if clip.reference is None:
                     written = scoring.heard(one.text, clip.language)
                     results[index].unlabelled.append(

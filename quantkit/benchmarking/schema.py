@@ -173,7 +173,7 @@ class UtteranceResult:
         loss: CTC loss over reference labels, or cross entropy of the class; ``None`` where no
             alignment exists.
         divergence: of the probabilities from the first model's, nats per frame; ``None`` where the
-            outputs are no probabilities, and of the first model.
+            outputs are no probabilities.
     """
 
     id: str

@@ -14,42 +14,11 @@ from quantkit.benchmarking.schema import (
 )
 from quantkit.report.formatting import Interval
 from quantkit.slices.by import By
+from quantkit.slices.counting import ScoredTexts
 from quantkit.slices.errors import TextErrors, rare_in, summed, text_errors
 from quantkit.slices.grouping import FEW_CLIPS, groups_of
 from quantkit.slices.properties import ClipProperties
 from quantkit.text.distances import ratio_interval
-from quantkit.text.scripts import script_without_spaces
-from quantkit.text.units import CHARACTERS, Unit
-
-
-@dataclass(frozen=True)
-class ReportCounting:
-    """What is counted in the texts of a report, which are normalised already.
-
-    Args:
-        unit: of the edit distance.
-        has_words: whether spaces divide words.
-    """
-
-    unit: Unit
-    has_words: bool
-
-    def units(self, text: str) -> list[str]:
-        """The counted units of a text."""
-        if self.unit.one_per_clip:
-            return [text]
-        return text.split() if self.unit.separated else [*text]
-
-
-def counting_of(unit: Unit, texts: Sequence[str], *, word_errors: bool) -> ReportCounting:
-    """How texts are counted.
-
-    Args:
-        texts: transcripts, or what a model writes.
-        word_errors: whether there is a word error rate.
-    """
-    spaced = unit.name == CHARACTERS.name and not script_without_spaces(texts)
-    return ReportCounting(unit, word_errors or spaced)
 
 
 def slices_of(report: BenchReport, by: Sequence[By]) -> tuple[SliceResult, ...]:
@@ -96,7 +65,7 @@ class SlicedReport:
     texts: tuple[Mapping[str, str], ...]
     references: Mapping[str, str]
     divergences: tuple[Mapping[str, float], ...]
-    counting: ReportCounting
+    counting: ScoredTexts
     rare: frozenset[str]
 
     @classmethod
@@ -110,7 +79,7 @@ class SlicedReport:
             texts,
             references,
             tuple(dict(_divergences(model)) for model in report.models),
-            counting_of(
+            ScoredTexts.of(
                 report.counted, known, word_errors=any(m.wer is not None for m in report.models)
             ),
             frozenset(report.rare_words) or rare_in(known),
