@@ -8,12 +8,11 @@ from quantkit.api.inputs import Audio, PathLike, float_model, optional_path, pat
 from quantkit.api.listening import calibration_clips, in_words
 from quantkit.api.outputs import require_suffix, require_writable
 from quantkit.api.selection import Selection
-from quantkit.api.slicing import ByNames, RareWords, wanted_slices
+from quantkit.api.slicing import ByNames, RareWords, Sounds, require_slices, wanted_slices
 from quantkit.explanation.pipeline import explain_model
 from quantkit.explanation.result import Explanation
 from quantkit.progress import Progress
 from quantkit.quantization.prepared import PreparedModel
-from quantkit.slices.properties import require_possible
 
 
 def explain(
@@ -25,6 +24,8 @@ def explain(
     selection: Selection | None = None,
     by: ByNames = (),
     rare_words: RareWords = None,
+    add: Sounds = (),
+    add_seed: int = 0,
     report: PathLike | None = None,
     begin: Begin = nothing,
     progress: Progress | None = None,
@@ -53,6 +54,9 @@ def explain(
             named: language, gender, speaker and length, where the corpus tells them apart.
         rare_words: whose errors are counted apart: a file of words, or a list; None: those that are
             rare in the clips.
+        add: what is added to all clips, to compare both files on them once more: ``noise:10dB``,
+            ``reverb`` …; see :mod:`quantkit.audio.augmentation.alteration`.
+        add_seed: of that.
         report: a page (``.html``) to write, with pictures.
         begin: see :data:`~quantkit.api.begin.Begin`.
         progress: see :data:`~quantkit.progress.Progress`.
@@ -66,11 +70,11 @@ def explain(
     """
     page = optional_path(report, "the report")
     require_suffix(page, ".html")
-    wanted = wanted_slices(by, rare_words)
+    wanted = wanted_slices(by, rare_words, add, add_seed)
     paths = [path_of(model, "the model"), path_of(quantized, "the quantized model")]
     require_writable([page], paths)
     clips = calibration_clips(audio, sample_rate, selection, clips=ANALYSIS_CLIPS, outputs=[page])
-    require_possible(wanted.by, clips)
+    require_slices(wanted, clips)
     with float_model(model, begin) as source, float_model(quantized, begin) as file:
         prepared = PreparedModel(source)
         begin(f"compare {quantized} with {model} on {in_words(clips)}")

@@ -7,25 +7,48 @@ from collections.abc import Collection, Sequence
 from typing import TypeAlias
 
 from quantkit.api.inputs import PathLike, path_of
+from quantkit.audio.augmentation.alteration import parse_alteration
 from quantkit.audio.corpora.files import read_lines
+from quantkit.audio.utterance import Corpus
 from quantkit.errors import InputError
 from quantkit.slices.by import parse_by
 from quantkit.slices.compared import Wanted
+from quantkit.slices.properties import require_possible
 
 #: ``"language,length:5/20"``, or several such lists.
 ByNames: TypeAlias = str | Sequence[str]
 #: A file of words, one or more a line; or the words; None: those that are rare in the corpus.
 RareWords: TypeAlias = PathLike | Collection[str] | None
+#: ``"noise:10dB,reverb"``, or several such; see :mod:`quantkit.audio.augmentation.alteration`.
+Sounds: TypeAlias = str | Sequence[str]
 
 
-def wanted_slices(by: ByNames, rare_words: RareWords) -> Wanted:
+def wanted_slices(
+    by: ByNames, rare_words: RareWords, add: Sounds = (), add_seed: int = 0
+) -> Wanted:
     """What the names mean.
 
     Raises:
         InputError: a list that is empty or says something else than names; or there are no words.
         CorpusError: the file of words cannot be read.
     """
-    return Wanted(parse_by(by) if by else (), listed_words(rare_words))
+    sounds = [add] if isinstance(add, str) else add
+    return Wanted(
+        parse_by(by) if by else (),
+        listed_words(rare_words),
+        tuple(parse_alteration(sound, add_seed) for sound in sounds if sound),
+    )
+
+
+def require_slices(wanted: Wanted, clips: Corpus) -> None:
+    """Refuse slices that no clip can be in, before any is heard.
+
+    Raises:
+        InputError: clips are to be divided by what none of them has, or have no audio to alter.
+    """
+    require_possible(wanted.by, clips)
+    for sound in wanted.sounds:
+        clips.altered(sound)
 
 
 def listed_words(rare_words: RareWords) -> frozenset[str] | None:

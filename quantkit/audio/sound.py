@@ -43,6 +43,20 @@ class Sound:
     noise: float
 
 
+def speech_level(waveform: FloatArray, sample_rate: int) -> float:
+    """Root mean square of the speech in a clip: its active level as an amplitude; 0 of silence.
+
+    Args:
+        waveform: (samples,) at ``sample_rate`` hertz.
+    """
+    frame = max(1, sample_rate // 40)
+    whole = waveform.size // frame * frame
+    if not whole:
+        return float(np.std(waveform, dtype=np.float64)) if waveform.size else 0.0
+    power = np.var(waveform[:whole].reshape(-1, frame), axis=1, dtype=np.float64)
+    return float(np.sqrt(_active_power(power)))
+
+
 def measure_sound(blocks: Iterable[FloatArray]) -> Sound | None:
     """The figures of a clip; None of one that has no frame, or is silent.
 

@@ -41,12 +41,18 @@ class CorpusIdentity:
     """Which utterances were recognised: two corpora are the same when ``sha256`` is.
 
     ``sha256`` covers the sorted (id, reference) pairs: a renamed folder is the same corpus, a
-    corrected transcript makes another one.
+    corrected transcript makes another one. ``added`` are sounds that were added to all of them.
     """
 
     name: str
     utterances: int
     sha256: str
+    added: str = ""
+
+    @property
+    def label(self) -> str:
+        """The name, and what was added."""
+        return f"{self.name} with {self.added}" if self.added else self.name
 
 
 @dataclass(frozen=True)
@@ -136,7 +142,7 @@ def figures_of(document: Mapping[str, Any], where: str) -> Figures:
         FormatError: a field is missing, or a model was measured on other utterances than the first.
     """
     content = Fields(dict(document), where)
-    corpus_name = content.child("corpus").text("name", default="")
+    corpus = content.child("corpus")
     models, references = [], []
     word_errors = False
     for fields in content.children("models"):
@@ -153,7 +159,7 @@ def figures_of(document: Mapping[str, Any], where: str) -> Figures:
         raise FormatError(f"{where}: the models were not measured on the same utterances")
     return Figures(
         host=read_host(content.child("host")),
-        corpus=_identity(corpus_name, references[0], models[0].texts),
+        corpus=_identity(corpus, references[0], models[0].texts),
         decoder=content.text("decoder", default="greedy"),
         models=tuple(models),
         normalization=content.text("normalization", default=""),
@@ -215,11 +221,17 @@ def _read_clips(content: Fields) -> tuple[ClipProperties, ...]:
     )
 
 
-def _identity(name: str, references: Mapping[str, str], texts: Mapping[str, str]) -> CorpusIdentity:
+def _identity(
+    corpus: Fields, references: Mapping[str, str], texts: Mapping[str, str]
+) -> CorpusIdentity:
     """Of the clips with transcripts; where none has one, of all."""
-    if references:
-        return CorpusIdentity(name, len(references), _digest(references))
-    return CorpusIdentity(name, len(texts), _digest(dict.fromkeys(texts)))
+    known = references or dict.fromkeys(texts)
+    return CorpusIdentity(
+        corpus.text("name", default=""),
+        len(known),
+        _digest(known),
+        corpus.text("added", default=""),
+    )
 
 
 def _read_bench_model(fields: Fields) -> tuple[ModelFigures, dict[str, str]]:

@@ -71,14 +71,14 @@ def compare_runs(runs: Sequence[Held], options: GateOptions | None = None) -> Ga
     several = len(runs) > 1
     for run in runs:
         found, unknown = _overall(run, options)
-        corpus = run.current.corpus.name if several else ""
+        corpus = run.current.corpus.label if several else ""
         checks += [replace(check, corpus=corpus) for check in found]
         ungated |= dict.fromkeys(unknown)
     sliced = slice_checks(runs, options)
     return GateResult(
         checks=(*checks, *sliced),
         ungated=tuple(ungated),
-        corpus=", ".join(run.current.corpus.name for run in runs),
+        corpus=", ".join(run.current.corpus.label for run in runs),
         utterances=sum(run.current.corpus.utterances for run in runs),
         against=runs[0].reference,
         false_alarms=options.false_alarms if sliced else None,
@@ -135,6 +135,11 @@ def _require_same_run(current: Figures, accepted: Figures) -> None:
         raise FormatError(
             f"the bench run is over {new.name!r} with {new.utterances} utterances, the baseline "
             f"over {old.name!r} with {old.utterances}: {_difference(current, accepted)}; {renew}"
+        )
+    if new.added != old.added:
+        raise FormatError(
+            f"the clips of the bench run were heard with {new.added or 'nothing'} added, those of "
+            f"the baseline with {old.added or 'nothing'}; {renew}"
         )
     if current.decoder != accepted.decoder:
         raise FormatError(

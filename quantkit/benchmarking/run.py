@@ -125,6 +125,7 @@ def run_bench(
         labelled=recognised.labelled,
         skipped=tuple(map(printable, recognised.skipped[:_SHOWN_REASONS])),
         skipped_count=len(recognised.skipped),
+        added=settings.added,
     )
     host = describe_host()
     report = BenchReport(

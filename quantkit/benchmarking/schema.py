@@ -76,6 +76,8 @@ class CorpusInfo:
         filters: which clips of the split were chosen, such as ``speaker ann``; empty for all.
         skipped: one reason for each skipped clip, at most a few.
         skipped_count: number of all skipped clips.
+        added: sounds that were added to all clips; two runs can be compared only if they are the
+            same.
     """
 
     name: str
@@ -86,6 +88,7 @@ class CorpusInfo:
     filters: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     skipped_count: int = 0
+    added: str = ""
 
 
 @dataclass(frozen=True)

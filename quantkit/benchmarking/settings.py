@@ -26,6 +26,7 @@ class BenchSettings:
         batch_sizes: for latency and for accuracy by batch size.
         threads: numbers of threads; 0 is all cores. Accuracy and memory use the first.
         filters: which clips of the corpus were chosen before, in words, for the record.
+        added: what was added to all clips before, in words, for the record.
         limit: at most this many utterances, drawn at random; 0 takes all.
         sweep_utterances: accuracy by batch size uses at most this many; 0 skips it.
         effort: rounds per latency cell.
@@ -38,6 +39,7 @@ class BenchSettings:
     normalization: str = ""
     split: str | tuple[str, ...] = ""
     filters: tuple[str, ...] = ()
+    added: str = ""
     batch_sizes: tuple[int, ...] = DEFAULT_BATCH_SIZES
     threads: tuple[int, ...] = (1, 0)
     limit: int = 0

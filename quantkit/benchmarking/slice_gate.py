@@ -67,7 +67,7 @@ def slice_checks(runs: Sequence[Held], options: GateOptions) -> list[Check]:
     for run in runs:
         places = {clip: offset + i for i, clip in enumerate(sorted(run.current.models[0].texts))}
         offset += len(places)
-        corpus = run.current.corpus.name if len(runs) > 1 else ""
+        corpus = run.current.corpus.label if len(runs) > 1 else ""
         found += _slices(run, options, places, corpus)
     _require_named(found, options)
     tested = [each for each in found if not each.problem]

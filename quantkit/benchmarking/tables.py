@@ -266,7 +266,8 @@ def write_markdown(report: BenchReport, destination: Path) -> None:
 def corpus_line(report: BenchReport) -> str:
     """What was measured, in one line."""
     c = report.corpus
-    chosen = "".join(f", {each}" for each in ((f"split {c.split}",) if c.split else ()) + c.filters)
+    said = (f"split {c.split}" if c.split else "", *c.filters, f"with {c.added}" if c.added else "")
+    chosen = "".join(f", {each}" for each in said if each)
     return (
         f"{c.utterances} utterances of {c.name}{chosen}, {f.duration(c.seconds)} of audio; "
         f"decoder: {report.decoder}; seed {report.seed}; {f.moment(report.created)}"

@@ -11,6 +11,7 @@ from rich.markup import escape
 from quantkit.api.bench import bench
 from quantkit.api.defaults import MEASURED_SPLIT
 from quantkit.api.slicing import wanted_slices
+from quantkit.audio.augmentation.alteration import NAMES
 from quantkit.benchmarking.schema import BenchReport
 from quantkit.benchmarking.settings import DEFAULT_BATCH_SIZES, BenchSettings
 from quantkit.benchmarking.tables import corpus_line, tables_of
@@ -95,6 +96,12 @@ from quantkit.text.normalizations import NORMALIZATIONS
     help="Of every random choice.",
 )
 @slice_options
+@click.option(
+    "--add",
+    default="",
+    metavar="SOUND,SOUND",
+    help=f"Add sounds to all clips, with the seed: {NAMES}.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print bench.json instead of tables.")
 def command(
     models: tuple[Path, ...],
@@ -110,6 +117,7 @@ def command(
     sweep: int,
     seed: int,
     slicing: SliceOptions,
+    add: str,
     as_json: bool,
 ) -> None:
     """Measure MODELS side by side; speed-ups are against the first.
@@ -140,6 +148,7 @@ def command(
             report=report,
             selection=corpus.selection(split, limit),
             settings=settings,
+            add=add,
             begin=begin_work,
             progress=tell,
             # What took minutes to measure is shown before anything can go wrong with writing it.

@@ -10,7 +10,7 @@ from quantkit.api.explain import explain
 from quantkit.cli.audio_options import AudioOptions, audio_options
 from quantkit.cli.framework import Argument, Command, OutputFile, begin_work, echo
 from quantkit.cli.progress import progress_bar, warn
-from quantkit.cli.slice_options import SliceOptions, slice_options
+from quantkit.cli.slice_options import HeardSliceOptions, heard_slice_options
 from quantkit.cli.streams import echo_json
 from quantkit.explanation.result import Explanation
 from quantkit.explanation.tables import (
@@ -46,7 +46,7 @@ _LAYERS = 10
     help="A quantized .onnx that was made from it.",
 )
 @audio_options(" to hear both with; transcripts are used where there are some", required=True)
-@slice_options
+@heard_slice_options
 @click.option(
     "--report",
     type=OutputFile(".html"),
@@ -58,7 +58,7 @@ def command(
     model: Path,
     quantized: Path,
     audio: AudioOptions,
-    slicing: SliceOptions,
+    slicing: HeardSliceOptions,
     report: Path | None,
     as_json: bool,
 ) -> None:
@@ -82,6 +82,8 @@ def command(
             selection=audio.chosen,
             by=slicing.by,
             rare_words=slicing.rare_words,
+            add=slicing.add,
+            add_seed=slicing.add_seed,
             report=report,
             begin=begin_work,
             progress=tell,

@@ -22,7 +22,7 @@ from quantkit.cli.layer_options import (
 )
 from quantkit.cli.planning_options import load_memory_option, structure_option
 from quantkit.cli.progress import progress_bar, warn
-from quantkit.cli.slice_options import SliceOptions, slice_options
+from quantkit.cli.slice_options import HeardSliceOptions, heard_slice_options
 from quantkit.cli.streams import echo_json
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.personalization.pipeline import Personalized, PersonalizeSettings
@@ -71,7 +71,7 @@ from quantkit.slices.tables import slice_tables
 @structure_option
 @load_memory_option
 @audio_options(" of the user; 10 to 100 are good", required=True)
-@slice_options
+@heard_slice_options
 @click.option(
     "--report",
     type=OutputFile(".html"),
@@ -141,7 +141,7 @@ def command(
     max_input_divergence: float | None,
     preset: str | None,
     audio: AudioOptions,
-    slicing: SliceOptions,
+    slicing: HeardSliceOptions,
     layers: LayerOptions,
     fitting: FittingOptions,
     keep_interface: bool | None,
@@ -194,6 +194,8 @@ def command(
             suffix=suffix,
             by=slicing.by,
             rare_words=slicing.rare_words,
+            add=slicing.add,
+            add_seed=slicing.add_seed,
             report=report,
             plan=plan_file,
             cache=cache_choice(cache, no_cache),

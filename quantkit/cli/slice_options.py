@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from quantkit.audio.augmentation.alteration import NAMES
 from quantkit.cli.option_groups import option_group
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -43,3 +44,33 @@ class SliceOptions:
 def slice_options(command: F) -> F:
     """Add the options; the command receives ``slicing``, a :class:`SliceOptions`."""
     return option_group(SliceOptions, "slicing", (BY_OPTION, RARE_WORDS_OPTION))(command)
+
+
+@dataclass(frozen=True)
+class HeardSliceOptions(SliceOptions):
+    """With values of ``--add`` and ``--add-seed``."""
+
+    add: tuple[str, ...]
+    add_seed: int
+
+
+def heard_slice_options(command: F) -> F:
+    """As :func:`slice_options`, and what clips are altered by to be compared once more."""
+    options = (
+        BY_OPTION,
+        RARE_WORDS_OPTION,
+        click.option(
+            "--add",
+            multiple=True,
+            metavar="SOUND,SOUND",
+            help=f"Compare once more with sounds added to the clips: {NAMES}; repeatable.",
+        ),
+        click.option(
+            "--add-seed",
+            type=click.IntRange(min=0),
+            default=0,
+            show_default=True,
+            help="Of what is added.",
+        ),
+    )
+    return option_group(HeardSliceOptions, "slicing", options)(command)

@@ -32,7 +32,7 @@ from quantkit.sensitivity.estimate import Estimate
 from quantkit.sensitivity.model_divergence import ClipComparison, compare_models
 from quantkit.sensitivity.plan_divergence import PlanTrial
 from quantkit.sensitivity.posteriors import Weighting
-from quantkit.slices.compared import Wanted, slices
+from quantkit.slices.compared import Wanted, slices, slices_by_sound
 from quantkit.tasks.open import open_speech_model, require_followed
 from quantkit.text.decoding import Decoding
 from quantkit.text.words import Word
@@ -84,6 +84,8 @@ def explain_model(
     corpus = feeds.source if isinstance(feeds.source, Corpus) else None
     # Before minutes are spent on layers: a property may be one that no clip has.
     divided = slices(compared.clips, corpus, feeds.task.scoring(feeds.info), wanted)
+    if corpus is not None and wanted is not None:
+        divided += slices_by_sound(prepared, quantized, corpus, wanted, weighting)
     graphs = part_costs(prepared, quantized, feeds, weighting)
     found = _PlanCosts()
     if plan is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,9 +38,9 @@ from quantkit.runtime.lint import LintReport
 from quantkit.runtime.malloc_trim import malloc_trim
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 from quantkit.sensitivity.divergence_settings import CANDIDATES, DivergenceSettings
-from quantkit.sensitivity.model_divergence import compare_models
+from quantkit.sensitivity.model_divergence import ClipComparison, compare_models
 from quantkit.sensitivity.table import Sensitivity
-from quantkit.slices.compared import Wanted, slices
+from quantkit.slices.compared import Wanted, slices, slices_by_sound
 
 _LOG = logging.getLogger(__name__)
 
@@ -226,9 +226,11 @@ def personalize(
         comparison = compare_models(prepared, destination, compared, weighting=divergence.weighting)
         measured = comparison.divergence
         parts = part_costs(prepared, destination, compared, divergence.weighting)
-        corpus = compared.source if isinstance(compared.source, Corpus) else None
-        scoring = compared.task.scoring(compared.info)
+        corpus = _compared_clips(feeds, comparison.clips)
+        scoring = feeds.task.scoring(feeds.info)
         divided = slices(comparison.clips, corpus, scoring, wanted)
+        if corpus is not None and wanted is not None:
+            divided += slices_by_sound(prepared, destination, corpus, wanted, divergence.weighting)
     summary = PersonalizeSummary(
         model=info.name or prepared.source.name,
         source_bytes=prepared.whole.size_bytes,
@@ -293,6 +295,15 @@ def _compared(feeds: CalibrationData) -> CalibrationData:
         return feeds
     wanted = max(1, int(feeds.clips * _COMPARED_SECONDS / feeds.seconds))
     return feeds.only(evenly(feeds.clips, wanted))
+
+
+def _compared_clips(feeds: CalibrationData, clips: Sequence[ClipComparison]) -> Corpus | None:
+    """Those clips of a corpus that were compared; None: they are from none."""
+    if not isinstance(feeds.source, Corpus):
+        return None
+    names = {each.clip for each in clips}
+    kept = tuple(each for each in feeds.source if each.identifier in names)
+    return replace(feeds.source, utterances=kept) if kept else None
 
 
 def _corpus_name(feeds: CalibrationData) -> str:

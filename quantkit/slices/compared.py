@@ -6,11 +6,15 @@ No transcripts are needed. Where clips have some, the errors of both models are 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
+from quantkit.audio.augmentation.alteration import Alteration
 from quantkit.audio.utterance import Corpus, Utterance
+from quantkit.quantization.prepared import PreparedModel
 from quantkit.sensitivity.estimate import Estimate, estimated
-from quantkit.sensitivity.model_divergence import ClipComparison
+from quantkit.sensitivity.model_divergence import ClipComparison, compare_models
+from quantkit.sensitivity.posteriors import Weighting
 from quantkit.slices.by import USUAL, By
 from quantkit.slices.errors import TextErrors, rare_words_of, summed, text_errors
 from quantkit.slices.grouping import FEW_CLIPS, groups_of
@@ -34,10 +38,12 @@ class Wanted:
     Args:
         by: properties; none: the usual ones that the corpus has.
         rare_words: a list of them; None: those that are rare in the corpus.
+        sounds: what all clips are altered by, to be heard once more each.
     """
 
     by: tuple[By, ...] = ()
     rare_words: frozenset[str] | None = None
+    sounds: tuple[Alteration, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -153,6 +159,27 @@ def slices(
         if wanted.by or 2 <= len(groups) <= _MOST_VALUES:
             rows = [slice_of(each.by, each.value, each.clips) for each in groups]
             found += sorted(rows, key=lambda row: (-row.divergence.mean, row.value))
+    return tuple(found)
+
+
+def slices_by_sound(
+    prepared: PreparedModel, file: Path, corpus: Corpus, wanted: Wanted, weighting: Weighting
+) -> tuple[Slice, ...]:
+    """All clips, altered by each of the sounds that are wanted.
+
+    Raises:
+        InputError: there is no audio to alter.
+        ModelError, CorpusError: see
+            :func:`~quantkit.sensitivity.model_divergence.compare_models`.
+    """
+    found = []
+    for sound in wanted.sounds:
+        heard = corpus.altered(sound)
+        feeds = prepared.feeds(heard)
+        compared = compare_models(prepared, file, feeds, weighting=weighting)
+        scoring = feeds.task.scoring(feeds.info)
+        row = slices(compared.clips, heard, scoring, replace(wanted, by=()))[0]
+        found.append(replace(row, by="sound", value=str(sound)))
     return tuple(found)
 
 

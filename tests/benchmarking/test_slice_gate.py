@@ -252,3 +252,15 @@ def test_a_report_of_before_cannot_be_divided() -> None:
     assert not slices(compare(old, ACCEPTED))
     with pytest.raises(FormatError, match="bench it anew"):
         compare(old, ACCEPTED, GateOptions(by=("language",)))
+
+
+def test_runs_that_heard_other_sounds_cannot_be_compared() -> None:
+    noisy = run(
+        {"float32": misheard(1), "int8": misheard(3)},
+        corpus={"name": "three languages", "added": "noise:10dB, seed 0"},
+    )
+    with pytest.raises(FormatError, match="heard with noise:10dB, seed 0 added"):
+        compare(noisy, ACCEPTED)
+    result = compare_runs([Held.against(SAME, "float32"), Held.against(noisy, "float32")])
+    corpora = {check.corpus for check in result.checks}
+    assert corpora == {"three languages", "three languages with noise:10dB, seed 0"}
