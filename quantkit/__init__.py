@@ -60,7 +60,8 @@ if TYPE_CHECKING:
     from quantkit.audio.corpora import open_corpus as open_corpus
     from quantkit.audio.utterance import Corpus as Corpus
     from quantkit.audio.utterance import Utterance as Utterance
-    from quantkit.benchmarking.gate import GateResult as GateResult
+    from quantkit.benchmarking.gate_result import GateResult as GateResult
+    from quantkit.benchmarking.held import GateOptions as GateOptions
     from quantkit.benchmarking.schema import BenchReport as BenchReport
     from quantkit.benchmarking.settings import BenchSettings as BenchSettings
     from quantkit.codecs.catalogue import CodecChoice as CodecChoice
@@ -124,7 +125,8 @@ _HOMES = {
     "quantkit.api.verify": ("VerifyResult", "verify"),
     "quantkit.audio.corpora": ("open_corpus",),
     "quantkit.audio.utterance": ("Corpus", "Utterance"),
-    "quantkit.benchmarking.gate": ("GateResult",),
+    "quantkit.benchmarking.gate_result": ("GateResult",),
+    "quantkit.benchmarking.held": ("GateOptions",),
     "quantkit.benchmarking.schema": ("BenchReport",),
     "quantkit.benchmarking.settings": ("BenchSettings",),
     "quantkit.codecs.catalogue": ("CodecChoice",),

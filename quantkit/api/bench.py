@@ -12,6 +12,7 @@ from quantkit.api.folders import shown_path
 from quantkit.api.inputs import Audio, PathLike, corpus_of, float_model, optional_path
 from quantkit.api.outputs import check_place
 from quantkit.api.selection import Selection
+from quantkit.audio.augmentation.alteration import parse_alteration
 from quantkit.benchmarking.run import measured_clips, run_bench
 from quantkit.benchmarking.schema import BenchReport, write_report
 from quantkit.benchmarking.settings import BenchSettings
@@ -32,6 +33,7 @@ def bench(
     sample_rate: float | None = None,
     selection: Selection | None = None,
     settings: BenchSettings | None = None,
+    add: str = "",
     begin: Begin = nothing,
     progress: Progress | None = None,
     finished: Callable[[BenchReport], None] | None = None,
@@ -53,6 +55,8 @@ def bench(
         selection: which clips; None: all of the split ``test``, where there is one. Its language
             is also what Whisper is told, unless ``settings`` say otherwise.
         settings: how to measure.
+        add: what is added to all clips, such as ``noise:10dB,reverb``, with the settings' seed; see
+            :mod:`quantkit.audio.augmentation.alteration`.
         begin: see :data:`~quantkit.api.begin.Begin`.
         progress: see :data:`~quantkit.progress.Progress`.
         finished: is told what was found before the report is written.
@@ -75,6 +79,10 @@ def bench(
         for name in (_JSON, _MARKDOWN, _PAGE):
             check_place(folder / name)
     corpus = selection.filtered(corpus_of(data, sample_rate))
+    if add:
+        sound = parse_alteration(add, settings.seed)
+        corpus = corpus.altered(sound)
+        settings = replace(settings, added=f"{sound}, seed {sound.seed}")
     clips, _ = measured_clips(corpus, settings)
     models_in_words = f"{len(named)} model{'s' * (len(named) != 1)}"
     begin(f"measure {models_in_words} on {len(clips)} clips of {corpus.name}")

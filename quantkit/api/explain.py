@@ -8,6 +8,7 @@ from quantkit.api.inputs import Audio, PathLike, float_model, optional_path, pat
 from quantkit.api.listening import calibration_clips, in_words
 from quantkit.api.outputs import require_suffix, require_writable
 from quantkit.api.selection import Selection
+from quantkit.api.slicing import ByNames, RareWords, Sounds, require_slices, wanted_slices
 from quantkit.explanation.pipeline import explain_model
 from quantkit.explanation.result import Explanation
 from quantkit.progress import Progress
@@ -21,6 +22,10 @@ def explain(
     *,
     sample_rate: float | None = None,
     selection: Selection | None = None,
+    by: ByNames = (),
+    rare_words: RareWords = None,
+    add: Sounds = (),
+    add_seed: int = 0,
     report: PathLike | None = None,
     begin: Begin = nothing,
     progress: Progress | None = None,
@@ -45,25 +50,36 @@ def explain(
             list of files and arrays.
         sample_rate: of arrays, in hertz.
         selection: which clips; None: 32 of the split ``calibration``, where there is one.
+        by: properties that clips are divided by; see :func:`~quantkit.slices.by.parse_by`. None
+            named: language, gender, speaker and length, where the corpus tells them apart.
+        rare_words: whose errors are counted apart: a file of words, or a list; None: those that are
+            rare in the clips.
+        add: what is added to all clips, to compare both files on them once more: ``noise:10dB``,
+            ``reverb`` …; see :mod:`quantkit.audio.augmentation.alteration`.
+        add_seed: of that.
         report: a page (``.html``) to write, with pictures.
         begin: see :data:`~quantkit.api.begin.Begin`.
         progress: see :data:`~quantkit.progress.Progress`.
 
     Raises:
-        InputError: ``quantized`` was made from another model, or ``report`` would replace an input.
+        InputError: ``quantized`` was made from another model, ``report`` would replace an input, or
+            clips are to be divided by what none of them has.
         ModelError: a file is damaged, or fails on a clip.
         AudioError, CorpusError: none of the clips is usable, or an array is no audio.
         OutputError: ``report`` cannot be written.
     """
     page = optional_path(report, "the report")
     require_suffix(page, ".html")
+    wanted = wanted_slices(by, rare_words, add, add_seed)
     paths = [path_of(model, "the model"), path_of(quantized, "the quantized model")]
     require_writable([page], paths)
     clips = calibration_clips(audio, sample_rate, selection, clips=ANALYSIS_CLIPS, outputs=[page])
+    require_slices(wanted, clips)
     with float_model(model, begin) as source, float_model(quantized, begin) as file:
         prepared = PreparedModel(source)
         begin(f"compare {quantized} with {model} on {in_words(clips)}")
-        found = explain_model(prepared, file, prepared.feeds(clips), progress=progress)
+        feeds = prepared.feeds(clips)
+        found = explain_model(prepared, file, feeds, wanted=wanted, progress=progress)
     if page is not None:
         # Whoever wants no page does not wait for matplotlib.
         from quantkit.explanation.page import write_page

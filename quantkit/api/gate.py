@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from quantkit.api.begin import Begin, nothing
 from quantkit.api.inputs import PathLike, optional_path, path_of
 from quantkit.benchmarking import gate_report
 from quantkit.benchmarking.baseline import Baseline, read_baseline, write_baseline
 from quantkit.benchmarking.figures import Figures, figures_of, read_figures
-from quantkit.benchmarking.gate import GateResult, compare
+from quantkit.benchmarking.gate import compare_runs
+from quantkit.benchmarking.gate_result import GateResult
+from quantkit.benchmarking.held import GateOptions, Held
 from quantkit.benchmarking.schema import BenchReport
 from quantkit.disk.files import refuse_overwriting
-from quantkit.errors import FormatError
+from quantkit.errors import FormatError, InputError
+
+#: A ``bench.json``, or what :func:`quantkit.bench` returned.
+Bench: TypeAlias = PathLike | BenchReport
 
 
 @dataclass(frozen=True)
@@ -45,15 +52,17 @@ class BaselineUpdate:
 
 
 def gate(
-    bench: PathLike | BenchReport,
-    baseline: PathLike,
+    bench: Bench | Sequence[Bench],
+    baseline: PathLike | Sequence[PathLike] | None = None,
     *,
+    against: str = "",
+    options: GateOptions | None = None,
     junit: PathLike | None = None,
     summary: PathLike | None = None,
     normalization: str = "",
     begin: Begin = nothing,
 ) -> GateResult:
-    """Hold a bench run against a baseline, with regard to noise.
+    """Hold bench runs against baselines, or against a model of the same run, with regard to noise.
 
     >>> import quantkit
     >>> result = quantkit.gate("report/bench.json", "baseline.json")  # doctest: +SKIP
@@ -61,11 +70,15 @@ def gate(
     True
 
     Args:
-        bench: a ``bench.json``, or what :func:`quantkit.bench` returned.
-        baseline: the ``baseline.json`` that :func:`update_baseline` wrote.
+        bench: a ``bench.json``, or what :func:`quantkit.bench` returned; of several corpora, a list
+            of them.
+        baseline: the ``baseline.json`` that :func:`update_baseline` wrote, one for each run.
+        against: in place of a baseline, the name of a model of each run, such as its float32 one,
+            that all others are held to.
+        options: criteria, tolerances and slices; None: those of the baseline.
         junit: an XML file with one test case per check to write, for a CI viewer.
         summary: a Markdown table to write, for a pull request.
-        normalization: that the bench run must have compared texts under; empty: the baseline's.
+        normalization: that the bench runs must have compared texts under; empty: the baseline's.
         begin: see :data:`~quantkit.api.begin.Begin`.
 
     Returns:
@@ -73,23 +86,25 @@ def gate(
 
     Raises:
         FormatError: a file is unreadable, or the two cannot be compared.
-        InputError: a result would replace an input.
+        InputError: a result would replace an input, or something is named that is not there.
         OutputError: a result cannot be written.
     """
-    accepted = path_of(baseline, "the baseline")
+    runs = _listed(bench)
+    accepted = _baselines(baseline, len(runs), against)
     reports = optional_path(junit, "junit"), optional_path(summary, "summary")
-    inputs = [accepted, *([] if isinstance(bench, BenchReport) else [path_of(bench, "bench")])]
+    inputs = [*accepted, *(path_of(e, "bench") for e in runs if not isinstance(e, BenchReport))]
     for report in filter(None, reports):
         refuse_overwriting(report, inputs)
-    figures, before = _figures(bench), read_baseline(accepted)
-    if normalization and figures.normalization != normalization:
-        raise FormatError(
-            f"{_named(bench)} compared texts under the normalization "
-            f"{figures.normalization or 'of its task'!r}, not {normalization!r}; run `quantkit "
-            f"bench` with --normalize {normalization}"
+    held, figures = [], [_figures(each) for each in runs]
+    for place, (run, found) in enumerate(zip(runs, figures, strict=True)):
+        _require_normalization(run, found, normalization)
+        held.append(
+            Held.against(found, against) if against else Held(found, read_baseline(accepted[place]))
         )
-    begin(f"hold {len(figures.models)} models of {_named(bench)} against {accepted}")
-    result = compare(figures, before)
+    models = sum(len(found.models) for found in figures)
+    names = ", ".join(map(_named, runs))
+    begin(f"hold {models} models of {names} against {against or ', '.join(map(str, accepted))}")
+    result = compare_runs(held, options)
     if reports[0] is not None:
         gate_report.write_junit(result, reports[0])
     if reports[1] is not None:
@@ -97,9 +112,7 @@ def gate(
     return result
 
 
-def update_baseline(
-    bench: PathLike | BenchReport, baseline: PathLike, *, begin: Begin = nothing
-) -> BaselineUpdate:
+def update_baseline(bench: Bench, baseline: PathLike, *, begin: Begin = nothing) -> BaselineUpdate:
     """Accept a bench run: renew the figures of a baseline, and keep its tolerances.
 
     Args:
@@ -108,7 +121,7 @@ def update_baseline(
         begin: see :data:`~quantkit.api.begin.Begin`.
 
     Raises:
-        FormatError: a file is unreadable, or ``bench`` has no transcripts.
+        FormatError: a file is unreadable.
         OutputError: the baseline cannot be written.
     """
     path = path_of(baseline, "the baseline")
@@ -120,11 +133,49 @@ def update_baseline(
     return BaselineUpdate(path, models, tuple(earlier.dropped(figures)))
 
 
-def _figures(bench: PathLike | BenchReport) -> Figures:
+def _listed(bench: Bench | Sequence[Bench]) -> list[Bench]:
+    if isinstance(bench, str | os.PathLike | BenchReport):
+        return [bench]
+    if not bench:
+        raise InputError("there is no bench run to hold against anything; give at least one")
+    return [*bench]
+
+
+def _baselines(
+    baseline: PathLike | Sequence[PathLike] | None, runs: int, against: str
+) -> list[Path]:
+    named: list[PathLike] = []
+    if isinstance(baseline, str | os.PathLike):
+        named = [baseline]
+    elif baseline is not None:
+        named = [*baseline]
+    if bool(named) == bool(against):
+        raise InputError(
+            "runs are held either against baselines or against a model of the same run: give "
+            "a baseline for each, or the name of a model"
+        )
+    if named and len(named) != runs:
+        raise InputError(
+            f"there are {runs} bench runs and {len(named)} baselines; give each run its own, in "
+            "the same order"
+        )
+    return [path_of(each, "the baseline") for each in named]
+
+
+def _require_normalization(bench: Bench, figures: Figures, normalization: str) -> None:
+    if normalization and figures.normalization != normalization:
+        raise FormatError(
+            f"{_named(bench)} compared texts under the normalization "
+            f"{figures.normalization or 'of its task'!r}, not {normalization!r}; run `quantkit "
+            f"bench` with --normalize {normalization}"
+        )
+
+
+def _figures(bench: Bench) -> Figures:
     if isinstance(bench, BenchReport):
         return figures_of(bench.to_json(), "the bench report")
     return read_figures(path_of(bench, "bench"))
 
 
-def _named(bench: PathLike | BenchReport) -> str:
+def _named(bench: Bench) -> str:
     return "the bench report" if isinstance(bench, BenchReport) else str(bench)

@@ -19,6 +19,7 @@ from quantkit.api.inputs import (
 from quantkit.api.listening import Cache, cache_folder, calibration_clips, in_words
 from quantkit.api.outputs import require_writable
 from quantkit.api.selection import Selection
+from quantkit.api.slicing import ByNames, RareWords, Sounds, require_slices, wanted_slices
 from quantkit.graph.plan import write_plan
 from quantkit.personalization.pipeline import Personalized, PersonalizeSettings
 from quantkit.personalization.pipeline import personalize as make_personal
@@ -37,6 +38,10 @@ def personalize(
     settings: PersonalizeSettings | None = None,
     keep_interface: bool | None = None,
     suffix: str = "",
+    by: ByNames = (),
+    rare_words: RareWords = None,
+    add: Sounds = (),
+    add_seed: int = 0,
     report: PathLike | None = None,
     plan: PathLike | None = None,
     cache: Cache = True,
@@ -67,6 +72,8 @@ def personalize(
         selection: which clips; None: 32 of the split ``calibration``, where there is one.
         settings: what the plan may choose from, and how its numbers are found.
         keep_interface, suffix: see :func:`quantkit.quantize`.
+        by, rare_words, add, add_seed: slices of the comparison with float32; see
+            :func:`quantkit.explain`.
         report: a page (``.html``) to write that shows what was chosen and why.
         plan: the ``plan.json`` to write.
         cache: where the analysis is kept for the next time: True, the user's cache folder; False,
@@ -87,8 +94,10 @@ def personalize(
     outputs = (*place.files, page, plan_file)
     require_writable(outputs, place.inputs)
     limit = budget_bytes(budget)
+    wanted = wanted_slices(by, rare_words, add, add_seed)
     folder = cache_folder(cache)
     clips = calibration_clips(audio, sample_rate, selection, clips=ANALYSIS_CLIPS, outputs=outputs)
+    require_slices(wanted, clips)
     with float_model(model, begin) as source:
         prepared = PreparedModel(source, place.kept(keep_interface))
         begin(f"fit {model} into {limit:,} bytes for {in_words(clips)}")
@@ -98,6 +107,7 @@ def personalize(
             prepared.feeds(clips),
             limit,
             settings,
+            wanted=wanted,
             cache=folder,
             progress=progress,
             notify=notify,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -29,6 +30,9 @@ def load_waveform(utterance: Utterance, sample_rate: int) -> FloatArray:
     Raises:
         AudioError: the clip cannot be read, or it has ready-made features only.
     """
+    if utterance.alteration is not None:
+        plain = load_waveform(replace(utterance, alteration=None), sample_rate)
+        return utterance.alteration(plain, sample_rate, utterance.identifier)
     if utterance.waveform is not None:
         return resampled(utterance.waveform, utterance.sample_rate, sample_rate)
     if utterance.source is None:
@@ -44,10 +48,13 @@ def load_waveform(utterance: Utterance, sample_rate: int) -> FloatArray:
 def waveform_blocks(utterance: Utterance, sample_rate: int) -> Iterator[FloatArray]:
     """As :func:`load_waveform`, in blocks of (samples,).
 
+    What a clip is altered by looks at all of it, so that it is one block then.
+
     Raises:
         AudioError: as :func:`load_waveform`, where the fault is reached.
     """
-    if utterance.waveform is not None or utterance.source is None:
+    whole = utterance.waveform is not None or utterance.alteration is not None
+    if whole or utterance.source is None:
         yield load_waveform(utterance, sample_rate)
     else:
         yield from audio_blocks(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from quantkit.arrays import FloatArray
+from quantkit.audio.augmentation.alteration import Alteration
 from quantkit.audio.decode import (
     MAX_SECONDS,
     AudioBytes,
@@ -37,6 +38,8 @@ class Utterance:
         sample_rate: of ``waveform``, in hertz.
         content: the audio file, where it lies in a table.
         excerpt: the part of the file that is meant.
+        columns: what its table says of it besides, by the names of the columns.
+        alteration: what is done to its audio before it is heard; None: nothing.
     """
 
     path: Path | None
@@ -52,6 +55,8 @@ class Utterance:
     sample_rate: int = 0
     content: AudioBytes | None = field(default=None, compare=False, repr=False)
     excerpt: Excerpt = WHOLE
+    columns: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    alteration: Alteration | None = None
 
     @property
     def identifier(self) -> str:
@@ -102,6 +107,17 @@ class Corpus:
 
     def __iter__(self) -> Iterator[Utterance]:
         return iter(self.utterances)
+
+    def altered(self, alteration: Alteration) -> Corpus:
+        """All utterances, each of which sounds otherwise.
+
+        Raises:
+            InputError: there is no audio, but features that are computed already.
+        """
+        if not any(each.has_audio for each in self.utterances):
+            raise InputError(f"{self.name} holds features and no audio: nothing can be added to it")
+        changed = tuple(replace(each, alteration=alteration) for each in self.utterances)
+        return replace(self, utterances=changed)
 
     def none_usable(self, reasons: Sequence[str]) -> CorpusError:
         """The error to raise where not a single clip could be used.

@@ -7,13 +7,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from quantkit.arrays import FloatArray
 from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.benchmarking.contestant import BenchModel
-from quantkit.benchmarking.schema import Edits, UtteranceResult
+from quantkit.benchmarking.schema import Edits, UnlabelledResult, UtteranceResult
 from quantkit.errors import AudioError, ModelError
 from quantkit.printable import printable
 from quantkit.report.formatting import Interval
+from quantkit.runtime.output_scale import scale_of
+from quantkit.runtime.speech_model import Output
+from quantkit.sensitivity.posteriors import divergence, log_posteriors
 from quantkit.text.distances import ErrorCounts, error_counts, levenshtein, ratio_interval
 from quantkit.text.normalizations import loses_vowel_signs
 from quantkit.text.scoring import TextScoring
@@ -33,6 +38,7 @@ class Clip:
         seconds: of audio.
         language: code of the spoken language; empty if unknown.
         lost_vowels: whether normalisation took vowel signs from the transcript.
+        utterance: that it was made of; None: nothing else is known of it.
     """
 
     id: str
@@ -41,6 +47,7 @@ class Clip:
     seconds: float
     language: str = ""
     lost_vowels: bool = False
+    utterance: Utterance | None = None
 
 
 def beginning_of(clip: Clip, seconds: float) -> Clip:
@@ -56,11 +63,13 @@ class Transcripts:
     """Results of one model on the corpus, clip by clip, at batch size 1.
 
     Args:
-        utterances: labelled clips only.
+        utterances: labelled clips.
+        unlabelled: the others.
         model_seconds, decoder_seconds: spent on all clips.
     """
 
     utterances: list[UtteranceResult] = field(default_factory=list)
+    unlabelled: list[UnlabelledResult] = field(default_factory=list)
     model_seconds: float = 0.0
     decoder_seconds: float = 0.0
 
@@ -107,7 +116,8 @@ def iter_clips(
             text = scoring.normalized(utterance.text, utterance.language)
             lost = loses_vowel_signs(utterance.text, text)
         seconds = utterance.seconds or contestants[0].model.seconds_of(inputs[0])
-        yield Clip(utterance.identifier, inputs, text, seconds, utterance.language, lost)
+        language = utterance.language
+        yield Clip(utterance.identifier, inputs, text, seconds, language, lost, utterance)
     if not usable:
         raise corpus.none_usable(skipped[known:])
 
@@ -144,9 +154,15 @@ def transcribe_in_turns(
             for index, one in heard.items():
                 results[index].model_seconds += one.model_seconds
                 results[index].decoder_seconds += one.decoder_seconds
-                if clip.reference is not None:
+                nats = _divergence(heard[0], one)
+                if clip.reference is None:
+                    written = scoring.heard(one.text, clip.language)
+                    results[index].unlabelled.append(
+                        UnlabelledResult(printable(clip.id), written, nats)
+                    )
+                else:
                     results[index].utterances.append(
-                        _scored(clip, clip.reference, one.text, one.loss, scoring)
+                        _scored(clip, clip.reference, one, nats, scoring)
                     )
         step(done + 1, total)
     return results
@@ -154,8 +170,9 @@ def transcribe_in_turns(
 
 @dataclass(frozen=True)
 class _Heard:
-    """What one model makes of one clip."""
+    """What one model makes of one clip; no output where it is no posteriors."""
 
+    output: Output | None
     text: str
     loss: float | None
     model_seconds: float
@@ -172,7 +189,21 @@ def _heard(contestant: BenchModel, clip: Clip, inputs: FloatArray) -> _Heard:
     text = model.text_of(output)
     end = time.perf_counter()
     loss = None if clip.reference is None else model.loss(output, clip.reference)
-    return _Heard(text, loss, middle - begin, end - middle)
+    posteriors = output if model.gives_posteriors else None
+    return _Heard(posteriors, text, loss, middle - begin, end - middle)
+
+
+def _divergence(first: _Heard, other: _Heard) -> float | None:
+    """Of the posteriors of one clip, nats per frame; None where they cannot be compared."""
+    before, after = first.output, other.output
+    if before is None or after is None or before.shape != after.shape or not before.size:
+        return None
+    scale = scale_of(before)
+    rows = [log_posteriors(each, scale, "") for each in (before, after)]
+    frames = len(rows[0])
+    nats = divergence(rows[0], rows[1], np.ones(frames, np.float32))
+    # Rounding alone may come out negative.
+    return max(0.0, nats / frames)
 
 
 def accuracy_of(utterances: Sequence[UtteranceResult], scoring: TextScoring, seed: int) -> Accuracy:
@@ -224,9 +255,10 @@ def _inputs(contestants: Sequence[BenchModel], utterance: Utterance) -> tuple[Fl
 
 
 def _scored(
-    clip: Clip, reference: str, hypothesis: str, loss: float | None, scoring: TextScoring
+    clip: Clip, reference: str, heard: _Heard, nats: float | None, scoring: TextScoring
 ) -> UtteranceResult:
-    written = scoring.heard(hypothesis, clip.language)
+    written = scoring.heard(heard.text, clip.language)
+    loss = heard.loss
     units = scoring.units(reference)
     return UtteranceResult(
         id=printable(clip.id),
@@ -236,6 +268,7 @@ def _scored(
         length=len(units),
         seconds=clip.seconds,
         loss=loss if loss is not None and math.isfinite(loss) else None,
+        divergence=nats,
     )
 
 

@@ -10,17 +10,20 @@
                     "size_bytes": {"relative": 0.005, "absolute": 0},
                     "speedup": {"relative": 0.25, "absolute": 0}},
      "models": [{"name": "float32", "sha256": "…", "size_bytes": 94500000, "levenshtein": 1.5,
-                 "speedup": 1.0, "speedup_ci": [1.0, 1.0], "distances": {"clip-1": 2}}]}
+                 "speedup": 1.0, "speedup_ci": [1.0, 1.0], "distances": {"clip-1": 2},
+                 "texts": {"clip-1": "what it wrote"}, "divergences": {}}]}
 
 An update keeps the tolerances. A model may have its own ``tolerances``, which override the general
-ones criterion by criterion.
+ones criterion by criterion. ``slice_tolerances`` hold for slices, by the name of a slice
+(``language:de``), of a property (``language``) or ``*``; slices without one have that of their
+criterion.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +41,13 @@ from quantkit.json_fields import Fields, Range
 from quantkit.version import __version__
 
 BASELINE_SCHEMA = "quantkit.baseline/1"
-CRITERIA = ("levenshtein", "size_bytes", "speedup")
+#: What a gate can hold a model to; see :mod:`quantkit.benchmarking.series` for the first four.
+CRITERIA = ("levenshtein", "wer", "changed", "divergence", "size_bytes", "speedup")
+#: What it does hold a model to unless it is told, with transcripts and without.
+USUAL_CRITERIA = ("levenshtein", "size_bytes", "speedup")
+LABEL_FREE_CRITERIA = ("changed", "divergence", "size_bytes", "speedup")
+#: Of any slice.
+ANY_SLICE = "*"
 
 
 @dataclass(frozen=True)
@@ -56,9 +65,13 @@ class Tolerance:
 # Levenshtein: 2 % is the project's requirement for int8; the absolute part is two edits in 100
 # utterances, so that a nearly perfect model does not fail because of one letter. Size is
 # deterministic up to metadata. Speed-ups of one model vary by 10–20 % between machines of one CPU
-# family.
+# family. Words changed: int8 changes up to 8 % of those of a weak model. Divergence: int8 of models
+# that bear it costs a hundredth of a nat at most.
 DEFAULT_TOLERANCES: Mapping[str, Tolerance] = {
     "levenshtein": Tolerance(relative=0.02, absolute=0.02),
+    "wer": Tolerance(relative=0.02, absolute=0.002),
+    "changed": Tolerance(relative=0.02, absolute=0.1),
+    "divergence": Tolerance(relative=0.02, absolute=0.05),
     "size_bytes": Tolerance(relative=0.005),
     "speedup": Tolerance(relative=0.25),
 }
@@ -71,6 +84,14 @@ class Baseline:
     figures: Figures
     tolerances: Mapping[str, Tolerance] = field(default_factory=lambda: dict(DEFAULT_TOLERANCES))
     model_tolerances: Mapping[str, Mapping[str, Tolerance]] = field(default_factory=dict)
+    slice_tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
+
+    def slice_tolerance(self, model: str, criterion: str, by: str, value: str) -> Tolerance:
+        """The tolerance of one slice: its own, its property's, that of any, or the criterion's."""
+        for name in (f"{by}:{value}", by, ANY_SLICE):
+            if name in self.slice_tolerances:
+                return self.slice_tolerances[name]
+        return self.tolerance(model, criterion)
 
     def tolerance(self, model: str, criterion: str) -> Tolerance:
         """The tolerance that applies to one model and criterion."""
@@ -82,7 +103,27 @@ class Baseline:
 
     def renewed(self, figures: Figures) -> Baseline:
         """The new figures with the same tolerances."""
-        return Baseline(figures, self.tolerances, self.model_tolerances)
+        return replace(self, figures=figures)
+
+    def with_tolerances(
+        self, general: Mapping[str, Tolerance], slices: Mapping[str, Tolerance]
+    ) -> Baseline:
+        """The same figures; some tolerances, of all models, are others.
+
+        Args:
+            general: by criterion.
+            slices: by the name of a slice or property.
+        """
+        own = {
+            model: {name: kept for name, kept in each.items() if name not in general}
+            for model, each in self.model_tolerances.items()
+        }
+        return Baseline(
+            self.figures,
+            {**self.tolerances, **general},
+            own,
+            {**self.slice_tolerances, **slices},
+        )
 
 
 def read_baseline(source: Path) -> Baseline:
@@ -99,9 +140,11 @@ def read_baseline(source: Path) -> Baseline:
     models, own = [], {}
     for entry in content.children("models"):
         distances = entry.numbers("distances", Range(0))
-        if not distances:
+        texts = _texts(entry)
+        if not distances and not texts:
             raise FormatError(f"{entry.where}: distances is empty")
-        model = read_model(entry, distances)
+        moved = entry.numbers("divergences", Range(0)) if entry.has("divergences") else {}
+        model = read_model(entry, distances, texts, moved)
         _require_own_mean(entry, model)
         models.append(model)
         if entry.has("tolerances"):
@@ -115,13 +158,25 @@ def read_baseline(source: Path) -> Baseline:
             corpus.text("name", default=""),
             corpus.whole("utterances", limits=Range(1)),
             corpus.text("sha256"),
+            corpus.text("added", default=""),
         ),
         decoder=content.text("decoder"),
         models=tuple(models),
         normalization=content.text("normalization", default=""),
     )
     general = {**DEFAULT_TOLERANCES, **_read_tolerances(content.child("tolerances"))}
-    return Baseline(figures, general, own)
+    slices = {}
+    if content.has("slice_tolerances"):
+        rules = content.child("slice_tolerances")
+        slices = {name: _tolerance(rules.child(name)) for name in rules.names()}
+    return Baseline(figures, general, own, slices)
+
+
+def _texts(entry: Fields) -> dict[str, str]:
+    if not entry.has("texts"):
+        return {}
+    texts = entry.child("texts")
+    return {name: texts.text(name) for name in texts.names()}
 
 
 def write_baseline(baseline: Baseline, destination: Path) -> None:
@@ -143,15 +198,26 @@ def write_baseline(baseline: Baseline, destination: Path) -> None:
             name: int(value) if value.is_integer() else value
             for name, value in sorted(model.distances.items())
         }
+        if any(model.texts.values()):
+            entry["texts"] = dict(sorted(model.texts.items()))
+        if model.divergences:
+            entry["divergences"] = {
+                name: float(f"{value:.6g}") for name, value in sorted(model.divergences.items())
+            }
         models.append(entry)
     content = {
         "schema": BASELINE_SCHEMA,
         "quantkit": __version__,
         "host": vars(figures.host),
-        "corpus": vars(figures.corpus),
+        "corpus": {name: value for name, value in vars(figures.corpus).items() if value != ""},
         "decoder": figures.decoder,
         **({"normalization": figures.normalization} if figures.normalization else {}),
         "tolerances": _tolerances_json(baseline.tolerances),
+        **(
+            {"slice_tolerances": _tolerances_json(baseline.slice_tolerances)}
+            if baseline.slice_tolerances
+            else {}
+        ),
         "models": models,
     }
     write_json(destination, content)
@@ -159,7 +225,7 @@ def write_baseline(baseline: Baseline, destination: Path) -> None:
 
 def _require_own_mean(entry: Fields, model: ModelFigures) -> None:
     """The distances decide; a mean that people read beside them must be theirs."""
-    if not entry.has("levenshtein"):
+    if not entry.has("levenshtein") or not model.distances:
         return
     stated = entry.number("levenshtein")
     if not math.isclose(stated, model.levenshtein, rel_tol=1e-9):
@@ -182,9 +248,12 @@ def _read_tolerances(fields: Fields) -> dict[str, Tolerance]:
     tolerances = {}
     for criterion in CRITERIA:
         if fields.has(criterion):
-            parts = fields.child(criterion)
-            tolerances[criterion] = Tolerance(
-                relative=parts.number("relative", default=0.0, limits=Range(0)),
-                absolute=parts.number("absolute", default=0.0, limits=Range(0)),
-            )
+            tolerances[criterion] = _tolerance(fields.child(criterion))
     return tolerances
+
+
+def _tolerance(parts: Fields) -> Tolerance:
+    return Tolerance(
+        relative=parts.number("relative", default=0.0, limits=Range(0)),
+        absolute=parts.number("absolute", default=0.0, limits=Range(0)),
+    )

@@ -1,6 +1,6 @@
 """Decide whether a model is worse than its baseline by more than its tolerance and noise.
 
-Edit distance
+Edit distance, and other means over clips (:mod:`quantkit.benchmarking.series`)
     Both runs recognised the same utterances, so the comparison is *paired*: hard clips are hard for
     both models, and the difference varies far less than either mean. For utterance *i* with
     baseline distance ``b_i`` and new distance ``d_i``, the excess over the permitted value is ``e_i
@@ -15,6 +15,10 @@ Edit distance
     contained them. Three damaged clips of many are absent from ``exp(-3)`` = 5 % of the resamples,
     so the 2.5 % bound is not above zero, however bad they are. Four are detected if they are bad
     enough.
+
+Slices
+    Each slice by itself, with its own tolerance, corrected for all slices of all models:
+    :mod:`quantkit.benchmarking.slice_gate`.
 
 Size
     Sizes have no noise: a file larger than the baseline plus the tolerance fails.
@@ -32,116 +36,90 @@ Speed-up
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
-
-import numpy as np
+from collections.abc import Sequence
+from dataclasses import replace
 
 from quantkit.benchmarking.baseline import Baseline
 from quantkit.benchmarking.figures import Figures, Host, ModelFigures
-from quantkit.errors import FormatError, GateFailed
+from quantkit.benchmarking.gate_result import KNOWN, Check, GateResult, Verdict
+from quantkit.benchmarking.held import GateOptions, Held
+from quantkit.benchmarking.series import IN_WORDS, OF_CLIPS, ClipSeries
+from quantkit.benchmarking.slice_gate import slice_checks
+from quantkit.errors import FormatError, InputError
 from quantkit.text.distances import bootstrap_interval
 
-Verdict = Literal["passed", "failed", "skipped"]
 
-GATE_SCHEMA = "quantkit.gate/1"
-
-
-@dataclass(frozen=True)
-class Check:
-    """One model × one criterion.
-
-    Args:
-        baseline, current, limit: in the criterion's unit: edits per utterance, bytes, or a ratio.
-            ``limit`` is the worst value that passes regardless of noise.
-        detail: one sentence: why it failed, was skipped, or passed.
-    """
-
-    model: str
-    criterion: str
-    verdict: Verdict
-    baseline: float
-    current: float
-    limit: float
-    detail: str
+def compare(current: Figures, baseline: Baseline, options: GateOptions | None = None) -> GateResult:
+    """Compare a bench run with a baseline; see :func:`compare_runs`."""
+    return compare_runs([Held(current, baseline)], options)
 
 
-@dataclass(frozen=True)
-class GateResult:
-    """All checks of one run, and the models that are not in the baseline."""
-
-    checks: tuple[Check, ...]
-    ungated: tuple[str, ...]
-    corpus: str
-    utterances: int
-
-    @property
-    def failures(self) -> tuple[Check, ...]:
-        """The checks that failed."""
-        return tuple(check for check in self.checks if check.verdict == "failed")
-
-    @property
-    def passed(self) -> bool:
-        """Whether no check failed."""
-        return not self.failures
-
-    def to_dict(self) -> dict[str, Any]:
-        """For programs: ``quantkit gate --json``."""
-        return {
-            "schema": GATE_SCHEMA,
-            "passed": self.passed,
-            "corpus": self.corpus,
-            "utterances": self.utterances,
-            "checks": self.rows(),
-            "ungated": list(self.ungated),
-        }
-
-    def rows(self) -> list[dict[str, Any]]:
-        """One row per check, for ``pandas.DataFrame``."""
-        return [asdict(check) for check in self.checks]
-
-    def require(self) -> None:
-        """Raise if a check failed.
-
-        Raises:
-            GateFailed: the message lists the failed checks.
-        """
-        if self.failures:
-            reasons = "; ".join(f"{c.model} {c.criterion}: {c.detail}" for c in self.failures)
-            raise GateFailed(f"{len(self.failures)} of {len(self.checks)} checks failed: {reasons}")
-
-
-def compare(current: Figures, baseline: Baseline) -> GateResult:
-    """Compare a bench run with a baseline.
+def compare_runs(runs: Sequence[Held], options: GateOptions | None = None) -> GateResult:
+    """Compare bench runs, each over a corpus of its own, with what they are held to.
 
     Raises:
-        FormatError: the two cannot be compared: other utterances, another normalisation or
-            decoder, another model as the reference for speed-ups, or a model of the baseline was
-            not measured.
+        FormatError: two cannot be compared: other utterances, another normalisation or decoder,
+            another model as the reference for speed-ups, or a model of the baseline was not
+            measured.
+        InputError: clips are to be divided by what none of them has, or an unknown model is named.
     """
-    accepted = baseline.figures
-    _require_same_run(current, accepted)
+    options = options or GateOptions()
+    _require_models(runs, options.only)
+    runs = [run.with_tolerances(options) for run in runs]
+    checks: list[Check] = []
+    ungated: dict[str, None] = {}
+    several = len(runs) > 1
+    for run in runs:
+        found, unknown = _overall(run, options)
+        corpus = run.current.corpus.label if several else ""
+        checks += [replace(check, corpus=corpus) for check in found]
+        ungated |= dict.fromkeys(unknown)
+    sliced = slice_checks(runs, options)
+    return GateResult(
+        checks=(*checks, *sliced),
+        ungated=tuple(ungated),
+        corpus=", ".join(run.current.corpus.label for run in runs),
+        utterances=sum(run.current.corpus.utterances for run in runs),
+        against=runs[0].reference,
+        false_alarms=options.false_alarms if sliced else None,
+    )
+
+
+def _overall(run: Held, options: GateOptions) -> tuple[list[Check], list[str]]:
+    """The checks over all clips, and the models that there are no figures for."""
+    current, accepted = run.current, run.baseline.figures
+    if not run.reference:
+        _require_same_run(current, accepted)
     checks: list[Check] = []
     reference = accepted.models[0].name
-    for old in accepted.models:
-        new = current.model(old.name)
-        if new is None:
-            measured = ", ".join(model.name for model in current.models)
-            raise FormatError(
-                f"the baseline gates {old.name!r}, but the bench run has only {measured}; "
-                "bench it too, or renew the baseline with --update"
-            )
-        checks.append(_judge_distance(new, old, baseline, current.host, accepted.host))
-        checks.append(_judge_size(new, old, baseline))
-        if old.name != reference:
-            checks.append(_judge_speed(new, old, baseline, current.host, accepted.host))
+    for old, new in run.checked(options):
+        series = ClipSeries(current, run.pair(old, new))
+        for criterion in run.criteria(options):
+            if criterion in OF_CLIPS:
+                checks.append(_judge_mean(criterion, series, run))
+            elif criterion == "size_bytes":
+                checks.append(_judge_size(new, old, run.baseline))
+            elif run.reference or old.name != reference:
+                checks.append(_judge_speed(new, old, run.baseline, current.host, accepted.host))
     known = {model.name for model in accepted.models}
-    return GateResult(
-        checks=tuple(checks),
-        ungated=tuple(model.name for model in current.models if model.name not in known),
-        corpus=current.corpus.name,
-        utterances=current.corpus.utterances,
-    )
+    unknown = [
+        model.name
+        for model in current.models
+        if model.name not in known and (not options.only or model.name in options.only)
+    ]
+    if options.strict:
+        checks += [
+            Check(name, KNOWN, "failed", 0.0, 0.0, 0.0, "the baseline does not know this model")
+            for name in unknown
+        ]
+    return checks, unknown
+
+
+def _require_models(runs: Sequence[Held], only: Sequence[str]) -> None:
+    known = {model.name: None for run in runs for model in run.current.models}
+    for name in only:
+        if name not in known:
+            raise InputError(f"no bench run has a model {name!r}; --only takes {', '.join(known)}")
 
 
 def _require_same_run(current: Figures, accepted: Figures) -> None:
@@ -158,6 +136,11 @@ def _require_same_run(current: Figures, accepted: Figures) -> None:
             f"the bench run is over {new.name!r} with {new.utterances} utterances, the baseline "
             f"over {old.name!r} with {old.utterances}: {_difference(current, accepted)}; {renew}"
         )
+    if new.added != old.added:
+        raise FormatError(
+            f"the clips of the bench run were heard with {new.added or 'nothing'} added, those of "
+            f"the baseline with {old.added or 'nothing'}; {renew}"
+        )
     if current.decoder != accepted.decoder:
         raise FormatError(
             f"the bench run decoded with {current.decoder!r}, the baseline with "
@@ -169,7 +152,9 @@ def _require_same_run(current: Figures, accepted: Figures) -> None:
             f"baseline against {accepted.models[0].name!r}; bench that model first, or {renew}"
         )
     for model in accepted.models:
-        if model.distances.keys() != current.models[0].distances.keys():
+        if model.distances.keys() != current.models[0].distances.keys() or (
+            model.texts and model.texts.keys() != current.models[0].texts.keys()
+        ):
             raise FormatError(
                 f"the baseline's distances of {model.name!r} are not those of its corpus; "
                 "it was edited by hand: renew it with --update"
@@ -177,8 +162,8 @@ def _require_same_run(current: Figures, accepted: Figures) -> None:
 
 
 def _difference(current: Figures, accepted: Figures) -> str:
-    new = current.models[0].distances.keys()
-    old = accepted.models[0].distances.keys()
+    new = current.models[0].distances.keys() or current.models[0].texts.keys()
+    old = accepted.models[0].distances.keys() or accepted.models[0].texts.keys()
     if missing := sorted(old - new):
         return f"{len(missing)} are missing, such as {missing[0]!r}"
     if extra := sorted(new - old):
@@ -186,32 +171,36 @@ def _difference(current: Figures, accepted: Figures) -> str:
     return "the ids are the same but transcripts differ"
 
 
-def _judge_distance(
-    new: ModelFigures, old: ModelFigures, baseline: Baseline, host: Host, old_host: Host
-) -> Check:
-    tolerance = baseline.tolerance(old.name, "levenshtein")
-    before = np.array([old.distances[name] for name in sorted(old.distances)])
-    after = np.array([new.distances[name] for name in sorted(old.distances)])
-    excess = after - before - (tolerance.relative * before + tolerance.absolute)
+def _judge_mean(criterion: str, clips: ClipSeries, run: Held) -> Check:
+    old = clips.pair.old
+    tolerance = run.baseline.tolerance(old.name, criterion)
+    series = clips.series(criterion)
+    if isinstance(series, str):
+        return Check(old.name, criterion, "skipped", 0.0, 0.0, 0.0, series)
+    excess = series.excess(tolerance)
     low, high = bootstrap_interval(excess, confidence=0.95)
-    mean, limit = float(excess.mean()), old.levenshtein + tolerance.of(old.levenshtein)
-    interval = f"[{low:+.3f}, {high:+.3f}]"
+    before, after = series.levels
+    limit = before + tolerance.of(before)
+    # Of a share, the excess is one too.
+    scale = len(excess) / max(float(series.weights.sum()), 1e-300)
+    mean = float(excess.mean())
+    interval = f"[{low * scale:+.3f}, {high * scale:+.3f}]"
     verdict: Verdict = "passed"
     if mean > 0 and low > 0:
         verdict = "failed"
         detail = (
-            f"{old.levenshtein:.3f} → {new.levenshtein:.3f} edits per utterance; "
-            f"{mean:+.3f} {interval} above the limit {limit:.3f}"
+            f"{before:.3f} → {after:.3f} {IN_WORDS[criterion]}; "
+            f"{mean * scale:+.3f} {interval} above the limit {limit:.3f}"
         )
-        if old_host.vnni and not host.vnni:
+        if run.baseline.figures.host.vnni and not run.current.host.vnni:
             detail += " (this host lacks VNNI, where 8-bit sums can saturate)"
     elif mean > 0:
-        detail = f"above the limit {limit:.3f}, but within noise: {mean:+.3f} {interval}"
-    elif new.levenshtein < old.levenshtein - tolerance.of(old.levenshtein):
-        detail = f"better by {old.levenshtein - new.levenshtein:.3f}; consider --update"
+        detail = f"above the limit {limit:.3f}, but within noise: {mean * scale:+.3f} {interval}"
+    elif not run.reference and after < before - tolerance.of(before):
+        detail = f"better by {before - after:.3f}; consider --update"
     else:
         detail = f"limit {limit:.3f}"
-    return Check(old.name, "levenshtein", verdict, old.levenshtein, new.levenshtein, limit, detail)
+    return Check(old.name, criterion, verdict, before, after, limit, detail)
 
 
 def _judge_size(new: ModelFigures, old: ModelFigures, baseline: Baseline) -> Check:

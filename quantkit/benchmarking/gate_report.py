@@ -8,11 +8,20 @@ from pathlib import Path
 
 from rich.text import Text
 
-from quantkit.benchmarking.gate import Check, GateResult
+from quantkit.benchmarking.gate_result import KNOWN, Check, GateResult
 from quantkit.disk.files import write_bytes, write_text
+from quantkit.report.formatting import MISSING
 from quantkit.report.terminal import Column, print_table
 
-_TITLES = {"levenshtein": "edits per utterance", "size_bytes": "file size", "speedup": "speed-up"}
+_TITLES = {
+    "levenshtein": "edits per utterance",
+    "wer": "word error rate",
+    "changed": "text changed",
+    "divergence": "divergence",
+    "size_bytes": "file size",
+    "speedup": "speed-up",
+    KNOWN: "in the baseline",
+}
 _MARKS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
 _STYLES = {"passed": "green", "failed": "bold red", "skipped": "yellow"}
 
@@ -23,8 +32,9 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 def junit_xml(result: GateResult) -> bytes:
     """One ``testcase`` per check, in the JUnit dialect of Jenkins, GitLab and GitHub viewers.
 
-    ``classname`` is ``quantkit.gate.<model>`` and ``name`` the criterion, so that viewers keep
-    the history of each check; the sentence that explains a check is its failure message.
+    ``classname`` is ``quantkit.gate.<model>`` and ``name`` the criterion, with its slice, so that
+    viewers keep the history of each check; the sentence that explains a check is its failure
+    message.
     """
     skipped = [check for check in result.checks if check.verdict == "skipped"]
     counts = {
@@ -44,7 +54,7 @@ def junit_xml(result: GateResult) -> bytes:
         case = ElementTree.SubElement(
             suite,
             "testcase",
-            {"classname": f"quantkit.gate.{package}", "name": check.criterion, "time": "0"},
+            {"classname": f"quantkit.gate.{package}", "name": _xml_text(check.name), "time": "0"},
         )
         detail = _xml_text(check.detail)
         if check.verdict == "failed":
@@ -67,15 +77,16 @@ def markdown(result: GateResult) -> str:
         f"## quantkit gate: {_headline(result)}",
         "",
         f"Corpus: {_cell(result.corpus) or 'unnamed'}, {result.utterances} utterances. "
-        "Edit distance fails if the whole 95 % paired-bootstrap interval is above the limit.",
+        "Edit distance fails if the whole 95 % paired-bootstrap interval is above the limit."
+        f"{_about_slices(result)}",
         "",
-        "| model | criterion | baseline | now | verdict | |",
+        f"| model | criterion | {_cell(_before(result))} | now | verdict | |",
         "|---|---|---:|---:|---|---|",
     ]
     for check in result.checks:
         verdict = _MARKS[check.verdict]
         lines.append(
-            f"| {_cell(check.model)} | {_TITLES[check.criterion]} "
+            f"| {_cell(check.model)} | {_cell(_title(check))} "
             f"| {_value(check, check.baseline)} | {_value(check, check.current)} "
             f"| {f'**{verdict}**' if check.verdict == 'failed' else verdict} "
             f"| {_cell(check.detail)} |"
@@ -91,7 +102,7 @@ def print_checks(result: GateResult) -> None:
     columns = (
         Column("model"),
         Column("criterion"),
-        Column("baseline", "right", importance=0),
+        Column(_before(result), "right", importance=0),
         Column("now", "right", importance=1),
         Column("verdict"),
         # Why a check failed is what the table is read for.
@@ -100,7 +111,7 @@ def print_checks(result: GateResult) -> None:
     rows = [
         (
             check.model,
-            _TITLES[check.criterion],
+            _title(check),
             _value(check, check.baseline),
             _value(check, check.current),
             Text(_MARKS[check.verdict], style=_STYLES[check.verdict]),
@@ -108,7 +119,8 @@ def print_checks(result: GateResult) -> None:
         )
         for check in result.checks
     ]
-    print_table(columns, rows, title=f"gate: {_headline(result)}")
+    caption = _about_slices(result).strip()
+    print_table(columns, rows, title=f"gate: {_headline(result)}", caption=caption)
 
 
 def write_junit(result: GateResult, destination: Path) -> None:
@@ -131,7 +143,26 @@ def _headline(result: GateResult) -> str:
     return ", ".join(parts)
 
 
+def _title(check: Check) -> str:
+    return " · ".join(filter(None, (_TITLES[check.criterion], check.slice, check.corpus)))
+
+
+def _before(result: GateResult) -> str:
+    return result.against or "baseline"
+
+
+def _about_slices(result: GateResult) -> str:
+    if result.false_alarms is None:
+        return ""
+    return (
+        f" Slices fail where none got worse in {100 * result.false_alarms:g} % of runs at most, "
+        "all slices and models together."
+    )
+
+
 def _value(check: Check, value: float) -> str:
+    if check.criterion == KNOWN or (check.verdict == "skipped" and not check.limit):
+        return MISSING
     if check.criterion == "size_bytes":
         return f"{value / 1e6:.3f} MB"
     return f"{value:.2f}×" if check.criterion == "speedup" else f"{value:.3f}"

@@ -67,12 +67,14 @@ def render_page(report: BenchReport) -> str:
             ("glance", "At a glance"),
             ("what-it-costs", "Cost"),
             ("what-it-hears", "Accuracy"),
+            ("whose-clips", "Slices"),
             ("plots", "Plots"),
             ("predictions", "Predictions"),
             ("reading", "How to read it"),
             ("host", "Host"),
         )
-        if report.scored or anchor not in ("what-it-hears", "predictions")
+        if (report.scored or anchor not in ("what-it-hears", "predictions"))
+        and (report.slices or anchor != "whose-clips")
     )
     return document(
         title=f"quantkit bench: {', '.join(model.name for model in report.models)}",
@@ -112,8 +114,8 @@ def _table_section(table: Table, report: BenchReport) -> str:
     names = [model.name for model in report.models]
 
     def cell(row: Sequence[str], index: int) -> str:
-        named = index == 0 and row[0] in names and 0 in table.text_columns
-        return (model_chip(names.index(row[0])) if named else "") + escape(row[index])
+        named = index == table.model_column and row[index] in names
+        return (model_chip(names.index(row[index])) if named else "") + escape(row[index])
 
     return f'<h2 id="{anchor}">{escape(table.title)}</h2>{table_html(table, cell)}'
 

@@ -35,11 +35,15 @@ from quantkit.benchmarking.schema import (
     ModelResult,
 )
 from quantkit.benchmarking.settings import BenchSettings
+from quantkit.benchmarking.slices import slices_of, with_rates
 from quantkit.benchmarking.sweep import sweep_batch_sizes
 from quantkit.printable import printable
 from quantkit.progress import Progress, counted, no_progress
 from quantkit.runtime.hosts import hosts_of
+from quantkit.slices.errors import rare_words_of
+from quantkit.slices.properties import ClipProperties, properties_of, require_possible
 from quantkit.tasks.open import open_speech_model
+from quantkit.text.scoring import TextScoring
 
 _LOG = logging.getLogger(__name__)
 
@@ -74,7 +78,8 @@ def run_bench(
         shown: see :func:`~quantkit.benchmarking.contestant.open_contestants`.
 
     Raises:
-        InputError: models that cannot be compared, or bad settings.
+        InputError: models that cannot be compared, bad settings, or clips are to be divided by what
+            none of them can have.
         ModelError: a model that does not load or run.
         CorpusError: no usable clip, or no such split.
         MissingDependencyError: the decoder's library is not installed.
@@ -89,6 +94,7 @@ def run_bench(
     if not first.takes_batches:
         settings = replace(settings, batch_sizes=(1,), sweep_utterances=0)
     chosen, split = measured_clips(corpus, settings)
+    require_possible(settings.by, chosen)
     _LOG.info("measuring %d models on %d clips", len(contestants), len(chosen))
     recognised = _recognise(contestants, chosen, settings, progress)
     sweep = _sweep(contestants, recognised.kept, settings, progress)
@@ -119,9 +125,10 @@ def run_bench(
         labelled=recognised.labelled,
         skipped=tuple(map(printable, recognised.skipped[:_SHOWN_REASONS])),
         skipped_count=len(recognised.skipped),
+        added=settings.added,
     )
     host = describe_host()
-    return BenchReport(
+    report = BenchReport(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         decoder=first.decoder_in_words,
         unit=contestants[0].scoring.unit.name,
@@ -141,7 +148,17 @@ def run_bench(
             cutting=first.cutting_in_words,
             decoders={each.name: each.model.decoder_in_words for each in contestants},
         ),
+        clips=with_rates(recognised.properties, recognised.transcripts[0].unlabelled),
+        by=tuple(map(str, settings.by)),
+        rare_words=_listed(settings, contestants[0].scoring),
     )
+    return replace(report, slices=slices_of(report, settings.by)) if settings.by else report
+
+
+def _listed(settings: BenchSettings, scoring: TextScoring) -> tuple[str, ...]:
+    if settings.rare_words is None:
+        return ()
+    return tuple(sorted(rare_words_of(settings.rare_words, (), scoring)))
 
 
 @dataclass
@@ -156,6 +173,7 @@ class _Recognised:
     longest: list[int]
     transcripts: list[Transcripts] = field(default_factory=list)
     kept: list[Clip] = field(default_factory=list)
+    properties: list[ClipProperties] = field(default_factory=list)
     utterances: int = 0
     seconds: float = 0.0
     labelled: int = 0
@@ -188,6 +206,9 @@ def _recognise(
                 continue
             recognised.utterances += 1
             recognised.seconds += clip.seconds
+            if clip.utterance is not None:
+                known = properties_of(clip.utterance, clip.reference, sound=True)
+                recognised.properties.append(replace(known, clip=printable(known.clip)))
             recognised.longest = [
                 max(longest, len(array) if most is None else min(len(array), most))
                 for longest, array, most in zip(
@@ -316,4 +337,5 @@ def _result(
         utterances=utterances,
         hosts=hosts_of(contestant.path),
         chunks=chunks,
+        unlabelled=tuple(transcripts.unlabelled),
     )

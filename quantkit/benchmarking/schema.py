@@ -19,13 +19,18 @@ from quantkit.json_dataclass import build
 from quantkit.json_fields import Range
 from quantkit.report.formatting import Interval
 from quantkit.runtime.hosts import Hosts
+from quantkit.slices.errors import TextErrors
+from quantkit.slices.grouping import FEW_CLIPS
+from quantkit.slices.properties import ClipProperties
 from quantkit.text.units import Unit, unit_named
 
 # Fields of a model that are tables themselves.
-_NESTED = frozenset({"latency_ms", "batches", "utterances", "cer_edits", "wer_edits", "hosts"})
+_NESTED = frozenset(
+    {"latency_ms", "batches", "utterances", "unlabelled", "cer_edits", "wer_edits", "hosts"}
+)
 
-# Rounding takes the loss of a sure model below zero.
-_SIGNED = {"seed": Range(-math.inf), "loss": Range(-math.inf)}
+# Rounding takes the loss of a sure model below zero, and levels are below full scale.
+_SIGNED = {name: Range(-math.inf) for name in ("seed", "loss", "measured")}
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,8 @@ class CorpusInfo:
         filters: which clips of the split were chosen, such as ``speaker ann``; empty for all.
         skipped: one reason for each skipped clip, at most a few.
         skipped_count: number of all skipped clips.
+        added: sounds that were added to all clips; two runs can be compared only if they are the
+            same.
     """
 
     name: str
@@ -81,6 +88,7 @@ class CorpusInfo:
     filters: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     skipped_count: int = 0
+    added: str = ""
 
 
 @dataclass(frozen=True)
@@ -167,6 +175,8 @@ class UtteranceResult:
         seconds: of audio.
         loss: CTC loss over reference labels, or cross entropy of the class; ``None`` where no
             alignment exists.
+        divergence: of the probabilities from the first model's, nats per frame; ``None`` where the
+            outputs are no probabilities.
     """
 
     id: str
@@ -176,6 +186,58 @@ class UtteranceResult:
     length: int
     seconds: float
     loss: float | None
+    divergence: float | None = None
+
+
+@dataclass(frozen=True)
+class UnlabelledResult:
+    """One clip without a transcript, of one model.
+
+    Args:
+        id: name of the clip in its corpus.
+        hypothesis: what the decoder wrote, as it would be scored.
+        divergence: see :class:`UtteranceResult`.
+    """
+
+    id: str
+    hypothesis: str
+    divergence: float | None = None
+
+
+@dataclass(frozen=True)
+class SliceResult:
+    """One model on some of the clips.
+
+    Args:
+        model: its name.
+        by, value: the property that the clips share; ``all`` and nothing for all clips.
+        clips, labelled: how many there are, and how many of them have a transcript.
+        errors: against transcripts: of letters and words, of rare, first and last words.
+        interval: of the word error rate, or of the rate over units where there are no words; 95 %.
+            ``None`` where there are too few clips for one.
+        changed: what is different from the first model's texts; ``None`` of the first itself.
+        divergence: mean over clips, see :class:`UtteranceResult`.
+    """
+
+    model: str
+    by: str
+    value: str
+    clips: int
+    labelled: int
+    errors: TextErrors | None = None
+    interval: Interval | None = None
+    changed: TextErrors | None = None
+    divergence: float | None = None
+
+    @property
+    def is_small(self) -> bool:
+        """Whether there are too few clips to say much."""
+        return self.clips < FEW_CLIPS
+
+    @property
+    def name(self) -> str:
+        """``language: de``."""
+        return f"{self.by}: {self.value}" if self.value else self.by
 
 
 @dataclass(frozen=True)
@@ -204,6 +266,7 @@ class ModelResult:
         cer, wer: label and word error rate of the corpus: edits over reference units.
         batches: accuracy by batch size.
         utterances: one result per labelled clip.
+        unlabelled: one per other clip.
         hosts: on which processors its integer sums are exact; None in reports of before.
         chunks: of a model that hears in chunks; its other latencies are of whole clips, chunk by
             chunk.
@@ -237,6 +300,12 @@ class ModelResult:
     utterances: tuple[UtteranceResult, ...]
     hosts: Hosts | None = None
     chunks: ChunkLatency | None = None
+    unlabelled: tuple[UnlabelledResult, ...] = ()
+
+    @property
+    def heard(self) -> tuple[UtteranceResult | UnlabelledResult, ...]:
+        """The results of all clips, those with transcripts first."""
+        return (*self.utterances, *self.unlabelled)
 
 
 @dataclass(frozen=True)
@@ -253,6 +322,10 @@ class BenchReport:
         notes: notes for reading the figures, one sentence each.
         normalization: name of what was made equal before texts were compared; two runs can be
             compared only if it is the same. Empty in reports of before.
+        clips: what is known of each clip; none in reports of before.
+        by: what clips are divided by, as of ``--by``; empty if they are not.
+        rare_words: of a list, as they are scored; none: those that are rare in the corpus.
+        slices: each model on all clips, and on those of each slice.
     """
 
     created: str
@@ -266,6 +339,10 @@ class BenchReport:
     models: tuple[ModelResult, ...]
     notes: tuple[str, ...] = ()
     normalization: str = ""
+    clips: tuple[ClipProperties, ...] = ()
+    by: tuple[str, ...] = ()
+    rare_words: tuple[str, ...] = ()
+    slices: tuple[SliceResult, ...] = ()
 
     @property
     def scored(self) -> bool:

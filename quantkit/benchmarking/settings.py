@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from quantkit.benchmarking.host import usable_cores
 from quantkit.errors import InputError
 from quantkit.runtime.interleaved import Effort
+from quantkit.slices.by import By
 from quantkit.text.decoding import Decoding
 
 DEFAULT_BATCH_SIZES = (1, 8, 16, 32, 64)
@@ -25,22 +26,28 @@ class BenchSettings:
         batch_sizes: for latency and for accuracy by batch size.
         threads: numbers of threads; 0 is all cores. Accuracy and memory use the first.
         filters: which clips of the corpus were chosen before, in words, for the record.
+        added: what was added to all clips before, in words, for the record.
         limit: at most this many utterances, drawn at random; 0 takes all.
         sweep_utterances: accuracy by batch size uses at most this many; 0 skips it.
         effort: rounds per latency cell.
         seed: of every random choice.
+        by: what clips are divided by; none: nothing.
+        rare_words: whose errors are counted apart; None: those that are rare in the corpus.
     """
 
     decoding: Decoding = field(default_factory=lambda: Decoding("beam"))
     normalization: str = ""
     split: str | tuple[str, ...] = ""
     filters: tuple[str, ...] = ()
+    added: str = ""
     batch_sizes: tuple[int, ...] = DEFAULT_BATCH_SIZES
     threads: tuple[int, ...] = (1, 0)
     limit: int = 0
     sweep_utterances: int = 64
     effort: Effort = field(default_factory=Effort)
     seed: int = 0
+    by: tuple[By, ...] = ()
+    rare_words: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
         if not self.batch_sizes or min(self.batch_sizes) < 1:

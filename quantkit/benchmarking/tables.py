@@ -7,6 +7,7 @@ from pathlib import Path
 
 from quantkit.benchmarking.comparison import paired_difference
 from quantkit.benchmarking.schema import BenchReport
+from quantkit.benchmarking.slice_tables import slice_tables
 from quantkit.disk.files import write_text
 from quantkit.report import formatting as f
 from quantkit.report.table import Table, to_markdown
@@ -18,6 +19,7 @@ def tables_of(report: BenchReport) -> list[Table]:
     if report.scored:
         table = keyword_table if report.counted.one_per_clip else accuracy_table
         tables.append(table(report))
+    tables += slice_tables(report)
     if report.models[0].batches:
         tables.append(batch_table(report))
     if any(model.chunks for model in report.models):
@@ -242,6 +244,7 @@ def latency_table(report: BenchReport) -> Table:
             "runs of the models are interleaved in one process."
         ),
         text_columns=frozenset(),
+        model_column=-1,
     )
 
 
@@ -263,7 +266,8 @@ def write_markdown(report: BenchReport, destination: Path) -> None:
 def corpus_line(report: BenchReport) -> str:
     """What was measured, in one line."""
     c = report.corpus
-    chosen = "".join(f", {each}" for each in ((f"split {c.split}",) if c.split else ()) + c.filters)
+    said = (f"split {c.split}" if c.split else "", *c.filters, f"with {c.added}" if c.added else "")
+    chosen = "".join(f", {each}" for each in said if each)
     return (
         f"{c.utterances} utterances of {c.name}{chosen}, {f.duration(c.seconds)} of audio; "
         f"decoder: {report.decoder}; seed {report.seed}; {f.moment(report.created)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -9,6 +10,8 @@ from rich.markup import escape
 
 from quantkit.api.bench import bench
 from quantkit.api.defaults import MEASURED_SPLIT
+from quantkit.api.slicing import wanted_slices
+from quantkit.audio.augmentation.alteration import NAMES
 from quantkit.benchmarking.schema import BenchReport
 from quantkit.benchmarking.settings import DEFAULT_BATCH_SIZES, BenchSettings
 from quantkit.benchmarking.tables import corpus_line, tables_of
@@ -16,6 +19,7 @@ from quantkit.cli.corpus_options import CorpusOptions, corpus_options, split_opt
 from quantkit.cli.decoder_options import DecoderOptions, decoder_options
 from quantkit.cli.framework import Argument, Command, NumberList, OutputFolder, begin_work, echo
 from quantkit.cli.progress import progress_bar
+from quantkit.cli.slice_options import SliceOptions, slice_options
 from quantkit.cli.streams import echo_json
 from quantkit.report.terminal import print_report_table, terminal_console
 from quantkit.text.normalizations import NORMALIZATIONS
@@ -24,7 +28,7 @@ from quantkit.text.normalizations import NORMALIZATIONS
 @click.command(
     name="bench",
     cls=Command,
-    first=("report", "split", "decoder", "limit", "threads", "as_json"),
+    first=("report", "split", "by", "decoder", "limit", "threads", "as_json"),
     dry_run=True,
 )
 @click.argument(
@@ -91,6 +95,13 @@ from quantkit.text.normalizations import NORMALIZATIONS
     show_default=True,
     help="Of every random choice.",
 )
+@slice_options
+@click.option(
+    "--add",
+    default="",
+    metavar="SOUND,SOUND",
+    help=f"Add sounds to all clips, with the seed: {NAMES}.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print bench.json instead of tables.")
 def command(
     models: tuple[Path, ...],
@@ -105,6 +116,8 @@ def command(
     limit: int | None,
     sweep: int,
     seed: int,
+    slicing: SliceOptions,
+    add: str,
     as_json: bool,
 ) -> None:
     """Measure MODELS side by side; speed-ups are against the first.
@@ -114,6 +127,7 @@ def command(
       quantkit bench float32.onnx static-int8.onnx --data calibration_data --report report
       quantkit bench *.onnx --data LibriSpeech/dev-clean --decoder greedy --limit 200
       quantkit bench *.onnx --data calibration_data --gender f --max-seconds 4
+      quantkit bench *.onnx --data calls --by language,length:5/20,noise --report report
       quantkit bench model.onnx --data clips --batch-sizes 1 --threads 1,2,4 --json
       quantkit bench whisper/*.onnx --data clips --language de --threads 1
     """
@@ -125,6 +139,8 @@ def command(
         sweep_utterances=sweep,
         seed=seed,
     )
+    wanted = wanted_slices(slicing.by, slicing.rare_words)
+    settings = replace(settings, by=wanted.by, rare_words=wanted.rare_words)
     with progress_bar("opening models") as tell:
         bench(
             models,
@@ -132,6 +148,7 @@ def command(
             report=report,
             selection=corpus.selection(split, limit),
             settings=settings,
+            add=add,
             begin=begin_work,
             progress=tell,
             # What took minutes to measure is shown before anything can go wrong with writing it.

@@ -10,6 +10,7 @@ from quantkit.api.explain import explain
 from quantkit.cli.audio_options import AudioOptions, audio_options
 from quantkit.cli.framework import Argument, Command, OutputFile, begin_work, echo
 from quantkit.cli.progress import progress_bar, warn
+from quantkit.cli.slice_options import HeardSliceOptions, heard_slice_options
 from quantkit.cli.streams import echo_json
 from quantkit.explanation.result import Explanation
 from quantkit.explanation.tables import (
@@ -17,10 +18,10 @@ from quantkit.explanation.tables import (
     graph_table,
     layer_table,
     remedy_table,
-    slice_table,
 )
 from quantkit.report.table import Table
 from quantkit.report.terminal import print_report_table, terminal_console
+from quantkit.slices.tables import slice_tables
 
 _LAYERS = 10
 
@@ -28,7 +29,7 @@ _LAYERS = 10
 @click.command(
     name="explain",
     cls=Command,
-    first=("report", "clips", "split", "speaker", "as_json"),
+    first=("report", "by", "clips", "split", "speaker", "as_json"),
     dry_run=True,
     threads=True,
 )
@@ -45,6 +46,7 @@ _LAYERS = 10
     help="A quantized .onnx that was made from it.",
 )
 @audio_options(" to hear both with; transcripts are used where there are some", required=True)
+@heard_slice_options
 @click.option(
     "--report",
     type=OutputFile(".html"),
@@ -56,6 +58,7 @@ def command(
     model: Path,
     quantized: Path,
     audio: AudioOptions,
+    slicing: HeardSliceOptions,
     report: Path | None,
     as_json: bool,
 ) -> None:
@@ -69,6 +72,7 @@ def command(
     Example:
       quantkit explain float32.onnx user.onnx --audio recordings
       quantkit explain float32.onnx user.onnx --audio calibration_data --report why.html
+      quantkit explain float32.onnx user.onnx --audio recordings --by level,length:5/20,words
     """
     with progress_bar("listening") as tell:
         found = explain(
@@ -76,6 +80,10 @@ def command(
             quantized,
             audio.required,
             selection=audio.chosen,
+            by=slicing.by,
+            rare_words=slicing.rare_words,
+            add=slicing.add,
+            add_seed=slicing.add_seed,
             report=report,
             begin=begin_work,
             progress=tell,
@@ -97,7 +105,7 @@ def _print(found: Explanation, report: Path | None) -> None:
         tables.append(layer_table(found, _LAYERS))
     if found.remedies:
         tables.append(remedy_table(found))
-    tables += [slice_table(found), clip_table(found)]
+    tables += [*slice_tables(found.slices, found.unit), clip_table(found)]
     console = terminal_console()
     for table in tables:
         print_report_table(table, console)

@@ -7,7 +7,14 @@ from pathlib import Path
 import click
 
 from quantkit.api.gate import gate, update_baseline
+from quantkit.api.tolerances import (
+    CRITERION_NAMES,
+    parse_criteria,
+    parse_slice_tolerances,
+    parse_tolerances,
+)
 from quantkit.benchmarking import gate_report
+from quantkit.benchmarking.held import GateOptions
 from quantkit.cli.framework import Argument, Command, OutputFile, begin_work, echo
 from quantkit.cli.streams import echo_json
 from quantkit.text.normalizations import NORMALIZATIONS
@@ -16,13 +23,63 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command(name="gate", cls=Command, dry_run=True)
-@click.argument("bench", cls=Argument, type=_FILE, help="The bench.json of this run.")
+@click.argument(
+    "bench",
+    cls=Argument,
+    nargs=-1,
+    required=True,
+    type=_FILE,
+    help="The bench.json of this run; of several corpora, one of each.",
+)
 @click.option(
     "--baseline",
+    "baselines",
     type=_FILE,
     metavar="FILE",
-    required=True,
-    help="What was accepted: baseline.json.",
+    multiple=True,
+    help="What was accepted: baseline.json. Of several runs, one for each, in their order.",
+)
+@click.option(
+    "--against",
+    metavar="MODEL",
+    default="",
+    help="In place of a baseline: hold all models of a run to this one of them, such as float32.",
+)
+@click.option(
+    "--criteria",
+    metavar="NAME,NAME",
+    help=f"What models are held to: {', '.join(CRITERION_NAMES)}.  [default: edits,size,speed; "
+    "without transcripts changed,divergence,size,speed]",
+)
+@click.option(
+    "--tolerance",
+    multiple=True,
+    metavar="NAME=SHARE",
+    help="How much worse a model may be, such as edits=2%+0.02, in place of the baseline's; "
+    "repeatable.",
+)
+@click.option("--only", multiple=True, metavar="MODEL", help="Check only this model; repeatable.")
+@click.option("--strict", is_flag=True, help="A model that the baseline does not know fails.")
+@click.option(
+    "--by",
+    multiple=True,
+    metavar="NAME,NAME",
+    help="Hold each slice of the clips, too; see `quantkit bench`.  [default: as the run has it]",
+)
+@click.option(
+    "--slice-tolerance",
+    multiple=True,
+    metavar="[SLICE=]SHARE",
+    help="How much worse a slice may be, such as 5%, language=5% or language:de=10%+0.1; "
+    "repeatable.  [default: that of the criterion]",
+)
+@click.option(
+    "--false-alarms",
+    type=click.FloatRange(min=0, max=1, min_open=True, max_open=True),
+    default=0.05,
+    show_default=True,
+    metavar="RATE",
+    help="Share of runs in which any slice fails though none got worse, at most.",
 )
 @click.option(
     "--junit",
@@ -45,33 +102,54 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--update", is_flag=True, help="Accept this run: renew the baseline's figures.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
-    bench: Path,
-    baseline: Path,
+    bench: tuple[Path, ...],
+    baselines: tuple[Path, ...],
+    against: str,
+    criteria: str | None,
+    tolerance: tuple[str, ...],
+    only: tuple[str, ...],
+    strict: bool,
+    by: tuple[str, ...],
+    slice_tolerance: tuple[str, ...],
+    false_alarms: float,
     junit: Path | None,
     summary: Path | None,
     normalize: str | None,
     update: bool,
     as_json: bool,
 ) -> None:
-    """Hold BENCH (a bench.json) against a baseline.
+    """Hold BENCH (a bench.json) against a baseline, or against a model of the same run.
 
-    Exit code 1 when an edit distance, file size or speed-up is worse by more than the baseline's
-    tolerance and the noise; 2 when the two cannot be compared.
+    Exit code 1 when an edit distance, file size or speed-up is worse by more than its tolerance and
+    the noise, on all clips or on a slice of them; 2 when the two cannot be compared.
 
     \b
     Example:
       quantkit bench float32.onnx int8.onnx --data calibration_data --report report
       quantkit gate report/bench.json --baseline baseline.json --update
       quantkit gate report/bench.json --baseline baseline.json --junit gate.xml --summary gate.md
+      quantkit gate report/bench.json --against float32 --by language,length:20,words
+      quantkit gate en/bench.json de/bench.json --against float32 --criteria wer,size \
+        --slice-tolerance 5%
     """
+    if not baselines and not against:
+        raise click.UsageError("name a baseline with --baseline, or a model with --against")
+    options = GateOptions(
+        criteria=parse_criteria(criteria) if criteria is not None else (),
+        only=only,
+        strict=strict,
+        tolerances=parse_tolerances(tolerance),
+        by=by or None,
+        slice_tolerances=parse_slice_tolerances(slice_tolerance),
+        false_alarms=false_alarms,
+    )
     if update:
-        accepted = update_baseline(bench, baseline, begin=begin_work)
-        echo(f"{baseline}: {len(accepted.models)} models accepted", err=as_json)
-        if accepted.dropped:
-            echo(f"no longer gated: {', '.join(accepted.dropped)}", err=as_json)
+        _accept(bench, baselines, as_json)
     result = gate(
         bench,
-        baseline,
+        baselines or None,
+        against=against,
+        options=options,
         junit=junit,
         summary=summary,
         normalization=normalize or "",
@@ -84,3 +162,13 @@ def command(
         if result.ungated:
             echo(f"not in the baseline, so not gated: {', '.join(result.ungated)}")
     result.require()
+
+
+def _accept(bench: tuple[Path, ...], baselines: tuple[Path, ...], as_json: bool) -> None:
+    if len(bench) != len(baselines):
+        raise click.UsageError("--update takes one --baseline for each bench.json")
+    for run, baseline in zip(bench, baselines, strict=True):
+        accepted = update_baseline(run, baseline, begin=begin_work)
+        echo(f"{baseline}: {len(accepted.models)} models accepted", err=as_json)
+        if accepted.dropped:
+            echo(f"no longer gated: {', '.join(accepted.dropped)}", err=as_json)

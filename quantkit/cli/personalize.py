@@ -22,12 +22,15 @@ from quantkit.cli.layer_options import (
 )
 from quantkit.cli.planning_options import load_memory_option, structure_option
 from quantkit.cli.progress import progress_bar, warn
+from quantkit.cli.slice_options import HeardSliceOptions, heard_slice_options
 from quantkit.cli.streams import echo_json
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.personalization.pipeline import Personalized, PersonalizeSettings
 from quantkit.personalization.shorter_windows import WindowChoice
 from quantkit.report.formatting import estimate
+from quantkit.report.terminal import print_report_table, terminal_console
 from quantkit.sensitivity.divergence_settings import CANDIDATES
+from quantkit.slices.tables import slice_tables
 
 
 @click.command(
@@ -68,6 +71,7 @@ from quantkit.sensitivity.divergence_settings import CANDIDATES
 @structure_option
 @load_memory_option
 @audio_options(" of the user; 10 to 100 are good", required=True)
+@heard_slice_options
 @click.option(
     "--report",
     type=OutputFile(".html"),
@@ -137,6 +141,7 @@ def command(
     max_input_divergence: float | None,
     preset: str | None,
     audio: AudioOptions,
+    slicing: HeardSliceOptions,
     layers: LayerOptions,
     fitting: FittingOptions,
     keep_interface: bool | None,
@@ -187,6 +192,10 @@ def command(
             settings=settings,
             keep_interface=keep_interface,
             suffix=suffix,
+            by=slicing.by,
+            rare_words=slicing.rare_words,
+            add=slicing.add,
+            add_seed=slicing.add_seed,
             report=report,
             plan=plan_file,
             cache=cache_choice(cache, no_cache),
@@ -229,6 +238,10 @@ def _tell(made: Personalized) -> None:
         )
     for line in (*summary.parts_in_words(), *summary.reasons):
         echo(f"  {line}")
+    if summary.slices:
+        console = terminal_console()
+        for table in slice_tables(summary.slices, summary.unit):
+            print_report_table(table, console)
     steps = ", ".join(f"{step.name} {step.seconds:.1f} s" for step in summary.steps)
     echo(f"  {summary.total_seconds:.1f} s: {steps}")
     for warning in summary.warnings:

@@ -14,7 +14,6 @@ from quantkit.errors import InputError, QuantkitError
 from quantkit.explanation.layers import LayerCost, layer_costs
 from quantkit.explanation.remedies import Remedy, remedies
 from quantkit.explanation.result import Explanation
-from quantkit.explanation.slices import slices
 from quantkit.explanation.words import ClipChange, word_changes
 from quantkit.graph.artifact import read_info
 from quantkit.graph.info import checked_plan
@@ -33,6 +32,7 @@ from quantkit.sensitivity.estimate import Estimate
 from quantkit.sensitivity.model_divergence import ClipComparison, compare_models
 from quantkit.sensitivity.plan_divergence import PlanTrial
 from quantkit.sensitivity.posteriors import Weighting
+from quantkit.slices.compared import Wanted, slices, slices_by_sound
 from quantkit.tasks.open import open_speech_model, require_followed
 from quantkit.text.decoding import Decoding
 from quantkit.text.words import Word
@@ -51,6 +51,7 @@ def explain_model(
     feeds: CalibrationData,
     *,
     weighting: Weighting = "spoken",
+    wanted: Wanted | None = None,
     progress: Progress | None = None,
 ) -> Explanation:
     """Where the accuracy of ``quantized`` goes, which was made from ``prepared``.
@@ -58,10 +59,12 @@ def explain_model(
     Args:
         feeds: unlabelled clips.
         weighting: of the frames; see :func:`~quantkit.sensitivity.posteriors.frame_weights`.
+        wanted: slices; None: the usual ones.
         progress: see :data:`~quantkit.progress.Progress`.
 
     Raises:
-        InputError: the file was made from another model, or nothing in it is quantized.
+        InputError: the file was made from another model, nothing in it is quantized, or clips
+            are to be divided by what none of them has.
         ModelError: a file is damaged, or fails on a clip.
         CorpusError: none of the clips is usable, or the float model hears nothing in them.
     """
@@ -78,13 +81,17 @@ def explain_model(
     require_heard(prepared.original, feeds)
     tell("comparing", 0.0)
     compared = compare_models(prepared, quantized, feeds, weighting=weighting)
+    corpus = feeds.source if isinstance(feeds.source, Corpus) else None
+    # Before minutes are spent on layers: a property may be one that no clip has.
+    divided = slices(compared.clips, corpus, feeds.task.scoring(feeds.info), wanted)
+    if corpus is not None and wanted is not None:
+        divided += slices_by_sound(prepared, quantized, corpus, wanted, weighting)
     graphs = part_costs(prepared, quantized, feeds, weighting)
     found = _PlanCosts()
     if plan is not None:
         found = leaving_out(
             prepared, feeds, lambda: _plan_costs(prepared, plan, feeds, weighting, tell)
         )
-    corpus = feeds.source if isinstance(feeds.source, Corpus) else None
     return Explanation(
         float_model=prepared.source,
         quantized=quantized,
@@ -97,7 +104,7 @@ def explain_model(
         structure=found.structure,
         layers=found.layers,
         graphs=graphs,
-        slices=slices(compared.clips, corpus, feeds.task.scoring(feeds.info)),
+        slices=divided,
         remedies=found.remedies,
         warnings=(*_warnings(quantized, plan, compared.divergence, found), *doubts(feeds)),
     )

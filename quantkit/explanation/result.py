@@ -9,11 +9,11 @@ from typing import Any
 
 from quantkit.explanation.layers import LayerCost
 from quantkit.explanation.remedies import Remedy
-from quantkit.explanation.slices import Slice
 from quantkit.explanation.words import ClipChange
 from quantkit.graph.plan import LayerPlan, Plan
 from quantkit.personalization.parts import PartCost
 from quantkit.sensitivity.estimate import Estimate
+from quantkit.slices.compared import Slice
 from quantkit.text.changes import TextChanges
 from quantkit.version import __version__
 

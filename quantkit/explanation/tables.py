@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from quantkit.explanation.result import Explanation
-from quantkit.explanation.slices import Errors
 from quantkit.explanation.words import ClipChange, WordChange
 from quantkit.graph.plan import LayerPlan
 from quantkit.report import formatting as f
@@ -81,39 +80,6 @@ def remedy_table(found: Explanation) -> Table:
         f"Gain: nats per {found.unit} that the plan then loses less; each was tried.",
         frozenset({0, 1}),
     )
-
-
-def slice_table(found: Explanation) -> Table:
-    """All clips, and some of them."""
-    counted = next((each.errors.unit for each in found.slices if each.errors is not None), None)
-    header = ["clips", "count", f"nats per {found.unit}", "changed, %"]
-    header += (
-        [] if counted is None else [f"{counted} wrong, float32, %", f"{counted} wrong, file, %"]
-    )
-    rows = []
-    for each in found.slices:
-        name = "all" if each.by == "all" else f"{each.by}: {each.value}"
-        row = [
-            name,
-            str(each.clips),
-            f.estimate(each.divergence.mean, each.divergence.interval),
-            f.percent(each.changed),
-        ]
-        if counted is not None:
-            row += _shares(each.errors)
-        rows.append(tuple(row))
-    return Table(
-        "Whose clips",
-        tuple(header),
-        tuple(rows),
-        "Changed: words, or what else texts are counted in, that are not float32's.",
-    )
-
-
-def _shares(errors: Errors | None) -> list[str]:
-    if errors is None:
-        return ["", ""]
-    return [f.percent(each / errors.total) for each in (errors.float32, errors.file)]
 
 
 def clip_table(found: Explanation) -> Table:

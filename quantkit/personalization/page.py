@@ -48,6 +48,7 @@ from quantkit.report.html import (
 from quantkit.report.table import Table
 from quantkit.report.text_pairs import MARKS, examples_html
 from quantkit.sensitivity.table import Sensitivity
+from quantkit.slices.tables import slice_tables
 from quantkit.version import __version__
 
 _READING = (
@@ -100,6 +101,7 @@ def render_page(
     sections = [
         ("glance", "At a glance", _at_a_glance(summary, plan)),
         ("changed", "What changed", _examples(summary)),
+        ("slices", "Whose clips", _slices(summary)),
         ("layers", "Layers", _layers(plan, sensitivity)),
         ("sensitivity", "Sensitivity", _sensitivity(sensitivity, plan)),
         ("front", "Other sizes", _front(front, summary, plan)),
@@ -223,6 +225,13 @@ def _time_card(summary: PersonalizeSummary) -> str:
     longest = max(summary.steps, key=lambda step: step.seconds)
     line = f"The longest step: {longest.name}, {f.duration(longest.seconds)}."
     return card("Time", f.duration(summary.total_seconds), [line])
+
+
+def _slices(summary: PersonalizeSummary) -> str:
+    if not summary.slices:
+        return ""
+    tables = "".join(map(table_html, slice_tables(summary.slices, summary.unit)))
+    return f'<h2 id="slices">Whose clips</h2>{tables}\n'
 
 
 def _layers(plan: Plan | None, sensitivity: Sensitivity | None) -> str:

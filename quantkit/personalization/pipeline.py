@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,8 +38,9 @@ from quantkit.runtime.lint import LintReport
 from quantkit.runtime.malloc_trim import malloc_trim
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 from quantkit.sensitivity.divergence_settings import CANDIDATES, DivergenceSettings
-from quantkit.sensitivity.model_divergence import compare_models
+from quantkit.sensitivity.model_divergence import ClipComparison, compare_models
 from quantkit.sensitivity.table import Sensitivity
+from quantkit.slices.compared import Wanted, slices, slices_by_sound
 
 _LOG = logging.getLogger(__name__)
 
@@ -127,6 +128,7 @@ def personalize(
     budget_bytes: int,
     settings: PersonalizeSettings | None = None,
     *,
+    wanted: Wanted | None = None,
     cache: Path | None = None,
     progress: Progress | None = None,
     notify: Callable[[str], None] | None = None,
@@ -141,6 +143,7 @@ def personalize(
         source: the float32 model, or its path.
         calibration: unlabelled clips of the user, 10 to 100.
         settings: None: the defaults.
+        wanted: slices of the comparison with float32; None: the usual ones.
         cache: folder that keeps the analysis; see :func:`~quantkit.sensitivity.analyze.analyze`.
         progress: see :data:`~quantkit.progress.Progress`.
         notify: called if the cache cannot be written.
@@ -180,19 +183,19 @@ def personalize(
             fitting = with_balance(prepared, feeds, settings.quantize, settings.fitting)
             settings = replace(settings, fitting=fitting)
         # No other metrics: the plan is based on divergence alone.
-        wanted = AnalysisSettings(
+        analysis = AnalysisSettings(
             metrics=(),
             fitting=settings.fitting,
             divergence=divergence,
             ranks=settings.structure and fast_only and not prepared.structure,
         )
-        table = analyze(prepared, feeds, wanted, cache=cache, progress=tell, notify=notify)
+        table = analyze(prepared, feeds, analysis, cache=cache, progress=tell, notify=notify)
     with clock.step("plan"):
         tell("plan", 0.0)
         limits = PlanLimits(
             budget_bytes,
             settings.quantize,
-            wanted,
+            analysis,
             table.codecs,
             settings.max_latency,
             max_input_divergence=settings.max_input_divergence,
@@ -223,6 +226,11 @@ def personalize(
         comparison = compare_models(prepared, destination, compared, weighting=divergence.weighting)
         measured = comparison.divergence
         parts = part_costs(prepared, destination, compared, divergence.weighting)
+        corpus = _compared_clips(feeds, comparison.clips)
+        scoring = feeds.task.scoring(feeds.info)
+        divided = slices(comparison.clips, corpus, scoring, wanted)
+        if corpus is not None and wanted is not None:
+            divided += slices_by_sound(prepared, destination, corpus, wanted, divergence.weighting)
     summary = PersonalizeSummary(
         model=info.name or prepared.source.name,
         source_bytes=prepared.whole.size_bytes,
@@ -241,6 +249,8 @@ def personalize(
         latency=latency,
         compared_clips=compared.recordings,
         parts=parts,
+        # All clips alone stand above.
+        slices=divided if len(divided) > 1 else (),
         steps=clock.steps,
         reasons=(*windows, *reasons(table, result.plan)),
         warnings=(
@@ -285,6 +295,15 @@ def _compared(feeds: CalibrationData) -> CalibrationData:
         return feeds
     wanted = max(1, int(feeds.clips * _COMPARED_SECONDS / feeds.seconds))
     return feeds.only(evenly(feeds.clips, wanted))
+
+
+def _compared_clips(feeds: CalibrationData, clips: Sequence[ClipComparison]) -> Corpus | None:
+    """Those clips of a corpus that were compared; None: they are from none."""
+    if not isinstance(feeds.source, Corpus):
+        return None
+    names = {each.clip for each in clips}
+    kept = tuple(each for each in feeds.source if each.identifier in names)
+    return replace(feeds.source, utterances=kept) if kept else None
 
 
 def _corpus_name(feeds: CalibrationData) -> str:

@@ -11,6 +11,7 @@ from quantkit.personalization.parts import PartCost
 from quantkit.planning.finished_latency import FinishedLatency
 from quantkit.report.formatting import estimate
 from quantkit.report.left_out import left_out_in_words
+from quantkit.slices.compared import Slice
 from quantkit.text.changes import TextChanges, excerpt
 
 #: With fewer clips than this, they are unlikely to represent the speech in use.
@@ -49,6 +50,7 @@ class PersonalizeSummary:
         latency: of the artifact; None if no limit was given.
         compared_clips: number of clips of that measurement; an even selection.
         parts: what each graph of the artifact costs alone; none where it has only one.
+        slices: all compared clips, and some of them; none where nothing tells clips apart.
         steps: in order.
         reasons: see :func:`~quantkit.personalization.reasons.reasons`.
         warnings: caveats about the audio.
@@ -72,6 +74,7 @@ class PersonalizeSummary:
     latency: FinishedLatency | None = None
     compared_clips: int = 0
     parts: tuple[PartCost, ...] = ()
+    slices: tuple[Slice, ...] = ()
     steps: tuple[Step, ...] = ()
     reasons: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -118,6 +121,7 @@ class PersonalizeSummary:
             "destination": destination,
             "changes": changes,
             "latency": latency,
+            "slices": [each.to_json() for each in self.slices],
         }
 
 

@@ -11,6 +11,7 @@ class Table:
 
     Args:
         optional: columns that a narrow terminal leaves out, the first one first.
+        model_column: that names models, which a page shows in their colours.
     """
 
     title: str
@@ -19,6 +20,7 @@ class Table:
     caption: str = ""
     text_columns: frozenset[int] = frozenset({0})
     optional: tuple[int, ...] = ()
+    model_column: int = 0
 
 
 def to_markdown(table: Table) -> str:

@@ -41,6 +41,11 @@ class Classifier(SpeechModel):
         return cls(info, session)
 
     @property
+    def gives_posteriors(self) -> bool:
+        """Always."""
+        return True
+
+    @property
     def scoring(self) -> KeywordScoring:
         """Its classes.
 

@@ -77,6 +77,11 @@ class Recognizer(SpeechModel):
         return cls(info, session, decoding)
 
     @property
+    def gives_posteriors(self) -> bool:
+        """Always."""
+        return True
+
+    @property
     def scoring(self) -> LabelScoring:
         """In its alphabet."""
         return LabelScoring(self.labels)

@@ -98,6 +98,11 @@ class SpeechModel(ABC):
         return ""
 
     @property
+    def gives_posteriors(self) -> bool:
+        """Whether :meth:`outputs` are probabilities of labels, which two models can differ in."""
+        return False
+
+    @property
     def takes_batches(self) -> bool:
         """Whether clips of one batch are computed together."""
         return True

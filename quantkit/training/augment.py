@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 import soxr
 
 from quantkit.arrays import FloatArray
+from quantkit.audio.augmentation.noise import noise_recordings, stretch_of
+from quantkit.audio.augmentation.rooms import reverberated
 from quantkit.training.recipe import AugmentSettings
-from quantkit.training.rooms import reverberated
 
 _FRAMES_PER_MASK_BUDGET = 1_000
-_NOISE_SAMPLES = 1 << 20
 _PADDED_SHARE = 0.5
 
 
@@ -43,22 +41,12 @@ def augment_waveform(
 
 
 def _noise(waveform: FloatArray, settings: AugmentSettings, rng: np.random.Generator) -> FloatArray:
-    recording = _noise_recordings()[int(rng.integers(2))]
-    start = int(rng.integers(recording.size))
-    noise = recording[(start + np.arange(waveform.size)) % recording.size]
+    recording = noise_recordings()[int(rng.integers(2))]
+    noise = stretch_of(recording, waveform.size, rng)
     signal_level = float(np.sqrt(np.mean(waveform**2)))
     noise_level = float(np.sqrt(np.mean(noise**2))) + 1e-12
     decibels = rng.uniform(settings.loudest_noise, settings.quietest_noise)
     return np.asarray(noise * (signal_level / noise_level * 10 ** (-decibels / 20)))
-
-
-@lru_cache
-def _noise_recordings() -> tuple[FloatArray, FloatArray]:
-    """White noise, and pink noise (3 dB less power per octave, like rooms and engines)."""
-    white = np.random.default_rng(0).standard_normal(_NOISE_SAMPLES)
-    spectrum = np.fft.rfft(white) / np.sqrt(np.arange(1, _NOISE_SAMPLES // 2 + 2))
-    pink = np.fft.irfft(spectrum, n=_NOISE_SAMPLES)
-    return white.astype(np.float32), pink.astype(np.float32)
 
 
 def mask_features(

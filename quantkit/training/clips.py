@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from quantkit.arrays import FloatArray
+from quantkit.audio.augmentation.speechless import speechless
 from quantkit.audio.frontends import AnyFrontend
 from quantkit.text.labels import Labels
 from quantkit.training.augment import augment_waveform, mask_features
 from quantkit.training.batching import Batch, collate
 from quantkit.training.mixture import Clip, joined_text, seconds_of
 from quantkit.training.recipe import AugmentSettings
-from quantkit.training.speechless import speechless
 from quantkit.training.waveforms import WaveformStore
 
 

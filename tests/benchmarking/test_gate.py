@@ -13,8 +13,9 @@ import pytest
 
 from quantkit.benchmarking.baseline import Baseline, Tolerance, read_baseline, write_baseline
 from quantkit.benchmarking.figures import read_figures
-from quantkit.benchmarking.gate import Check, GateResult, compare
+from quantkit.benchmarking.gate import compare
 from quantkit.benchmarking.gate_report import junit_xml, markdown
+from quantkit.benchmarking.gate_result import Check, GateResult
 from quantkit.errors import FormatError, GateFailed
 from quantkit.text.distances import levenshtein
 

@@ -15,7 +15,8 @@ from quantkit.audio.frontend import Frontend
 from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.benchmarking.baseline import DEFAULT_TOLERANCES, Baseline, Tolerance
 from quantkit.benchmarking.figures import Figures, read_figures
-from quantkit.benchmarking.gate import GateResult, compare
+from quantkit.benchmarking.gate import compare
+from quantkit.benchmarking.gate_result import GateResult
 from quantkit.benchmarking.run import run_bench
 from quantkit.benchmarking.schema import write_report
 from quantkit.benchmarking.settings import BenchSettings

@@ -279,3 +279,16 @@ def test_no_empty_folder_is_left_where_a_report_could_not_be_written(
     assert run(models[0], "--data", labelled, "--report", report, *QUICK) == 2
     assert f"cannot write {report}/bench.json: the disk is full" in capsys.readouterr().err
     assert not (tmp_path / "deep").exists()
+
+
+@pytest.mark.slow
+def test_slices_and_added_sounds_stand_in_the_report(
+    models: list[Path], labelled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--by", "length:0.3,noise", "--add", "noise:0dB", "--seed", "3", "--json"]
+    assert run(models[0], "--data", labelled, *QUICK, *arguments) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["corpus"]["added"] == "noise:0dB, seed 3"
+    assert found["by"] == ["length:0.3", "noise"]
+    assert {"length", "level", "noise"} <= found["clips"][0]["measured"].keys()
+    assert [each["value"] for each in found["slices"]][:2] == ["", "below 0.3 s"]

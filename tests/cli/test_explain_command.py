@@ -59,3 +59,26 @@ def test_the_page_does_not_replace_an_input(files, audio, capsys) -> None:
     assert run("explain", *files, "--audio", audio, "--report", files[0]) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
     assert files[0].stat().st_size > 10_000
+
+
+def test_slices_that_are_asked_for_and_sounds_that_are_added(files, audio, capsys) -> None:
+    arguments = ["--by", "length:0.6,level", "--add", "noise:0dB", "--add", "gain:-40dB", "--json"]
+    assert run("explain", *files, "--audio", audio, *arguments) == 0
+    rows = json.loads(capsys.readouterr().out)["slices"]
+    names = [(each["by"], each["value"], each["clips"]) for each in rows]
+    assert names[0] == ("all", "", 3)
+    assert {each for each in names if each[0] == "length"} == {
+        ("length", "below 0.6 s", 1),
+        ("length", "from 0.6 s", 2),
+    }
+    assert names[-2:] == [("sound", "noise:0dB", 3), ("sound", "gain:-40dB", 3)]
+    clean, noisy = rows[0]["divergence"], rows[-2]["divergence"]
+    assert noisy > 0.0
+    assert noisy != clean
+
+
+def test_a_slice_or_a_sound_that_there_is_not_is_one_line(files, audio, capsys) -> None:
+    assert run("explain", *files, "--audio", audio, "--by", "dialect") == 2
+    assert "no clip has the property 'dialect'" in capsys.readouterr().err
+    assert run("explain", *files, "--audio", audio, "--add", "rain") == 2
+    assert "nothing is called 'rain'; --add takes noise:10dB" in capsys.readouterr().err

@@ -127,3 +127,47 @@ def test_a_report_never_replaces_what_was_compared(
         assert run(good, "--baseline", baseline, option, path) == 2
         assert "itself read by this command" in capsys.readouterr().err
         assert path.read_bytes() == before
+
+
+def test_a_model_of_the_same_run_in_place_of_a_baseline(
+    good: Path, worse: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(good, "--against", "float32") == 0
+    assert run(worse, "--against", "float32") == 1
+    assert run(worse, "--against", "float32", "--tolerance", "edits=100%") == 0
+    assert run(worse, "--against", "float32", "--criteria", "size,speed") == 0
+    assert run(good, "--against", "int4") == 2
+    assert "--against takes one of float32, int8" in capsys.readouterr().err
+
+
+def test_several_corpora_in_one_run(
+    good: Path, worse: Path, baseline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(good, good, "--baseline", baseline) == 2
+    assert "there are 2 bench runs and 1 baselines" in capsys.readouterr().err
+    assert run(good, worse, "--baseline", baseline, "--baseline", baseline) == 1
+    assert "1 of 10 checks failed" in capsys.readouterr().err
+    second = tmp_path / "second.json"
+    args = (good, worse, "--baseline", baseline, "--baseline", second, "--update")
+    assert run(*args) == 0
+    assert second.exists()
+
+
+def test_neither_a_baseline_nor_a_model_is_a_mistake(
+    good: Path, baseline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(good) == 2
+    assert "name a baseline with --baseline, or a model with --against" in capsys.readouterr().err
+    assert run(good, "--baseline", baseline, "--against", "float32") == 2
+    assert "either against baselines or" in capsys.readouterr().err
+
+
+def test_a_run_that_does_not_know_its_clips_cannot_be_divided(
+    good: Path, baseline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(good, "--baseline", baseline, "--by", "language") == 2
+    assert "bench it anew" in capsys.readouterr().err
+    assert run(good, "--baseline", baseline, "--by", "words", "--json") == 0
+    checks = json.loads(capsys.readouterr().out)["checks"]
+    words = [check["slice"] for check in checks if check["model"] == "int8" and check["slice"]]
+    assert words == ["words: first", "words: last", "words: rare"]

@@ -50,6 +50,7 @@ def test_model_plan_and_report_are_written(
     output, plan, report = tmp_path / "user.onnx", tmp_path / "plan.json", tmp_path / "user.html"
     arguments = [source, "--audio", audio, "--budget", "52kB", *CANDIDATES, "--rounds", "1"]
     arguments += ["--plan", plan, "--report", report, "-o", output]
+    arguments += ["--by", "length:0.4", "--add", "noise:5dB,reverb"]
     assert run("personalize", *arguments) == 0
     shown, errors = capsys.readouterr()
     assert f"{output}: {output.stat().st_size:,} of 52,000 bytes" in shown
@@ -57,6 +58,9 @@ def test_model_plan_and_report_are_written(
     assert "nats per frame" in shown
     assert "broken.wav" in errors
     assert "Only 3 clips" in errors
+    for slice_name in ("length: below 0.4 s *", "sound: noise:5dB,reverb *"):
+        assert slice_name in shown
+        assert slice_name in report.read_text(encoding="utf-8")
     assert read_plan(plan).predicted_bytes == output.stat().st_size
     assert "layer4.conv" in report.read_text(encoding="utf-8")
 

@@ -39,6 +39,9 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "offset": ("offset",),
 }
 
+# What is longer is no property that clips share.
+_LONGEST_VALUE = 100
+
 _GENDERS = {"m": "m", "f": "f", "male": "m", "female": "f", "man": "m", "woman": "f"}
 _SPLITS = {
     "train": "train",
@@ -64,6 +67,24 @@ def renamed(header: Iterable[str]) -> dict[str, str]:
     for column, names in NAMES.items():
         if match := next((name for name in names if name in known), None):
             found[column] = known[match]
+    return found
+
+
+def further(columns: Mapping[str, str], row: Mapping[str, object]) -> dict[str, str]:
+    """What a row says beyond our columns, by the names that its table has for it.
+
+    >>> further({"path": "file"}, {"file": "a.wav", "Accent": " us ", "age": 30, "tags": []})
+    {'accent': 'us', 'age': '30'}
+
+    Args:
+        columns: see :func:`renamed`.
+    """
+    known = set(columns.values())
+    found = {}
+    for name, value in row.items():
+        plain = isinstance(value, str | int | float) and len(str(value)) <= _LONGEST_VALUE
+        if name and name not in known and plain and (text := str(value).strip()):
+            found[name.strip().lower()] = text
     return found
 
 

@@ -2,7 +2,7 @@
 
 The first line names the tab-separated columns ``path split speaker gender language seconds text``,
 or other names of :mod:`~quantkit.audio.corpora.columns`. ``path`` and ``text`` are required, the
-other columns are optional, and unknown columns are ignored.
+other columns are optional, and further columns divide clips into slices (``--by dialect``).
 Paths are relative to the folder. An empty field means unknown; an empty ``text`` means that the
 clip has no transcript.
 """
@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 
-from quantkit.audio.corpora.columns import gender_of, renamed
+from quantkit.audio.corpora.columns import further, gender_of, renamed
 from quantkit.audio.corpora.files import contained_path, file_problem, read_lines
 from quantkit.audio.decode import MAX_SECONDS
 from quantkit.audio.utterance import Corpus, Utterance, usable_corpus
@@ -86,6 +86,7 @@ def load_manifest(folder: Path, max_seconds: float = MAX_SECONDS) -> Corpus:
                 split=row.get("split", ""),
                 seconds=seconds,
                 name=printable(name),
+                columns=further(columns, values),
             )
         )
     return usable_corpus(str(folder), utterances, skipped)

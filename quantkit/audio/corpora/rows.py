@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from quantkit.audio.corpora.columns import gender_of, seconds_of
+from quantkit.audio.corpora.columns import NAMES, gender_of, seconds_of
 from quantkit.audio.corpora.files import contained_path, file_problem
 from quantkit.audio.decode import MAX_SECONDS
 from quantkit.audio.recording import WHOLE, Excerpt
@@ -98,6 +98,7 @@ class Rows:
             gender=gender_of(row.get("gender", "")),
             language=row.get("language", "").strip(),
             split=row.get("split", "").strip() or split,
+            columns={name: value for name, value in row.items() if name not in NAMES},
         )
 
     def corpus(self) -> Corpus:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from quantkit.audio.corpora.columns import renamed
+from quantkit.audio.corpora.columns import further, renamed
 from quantkit.audio.corpora.files import read_lines
 from quantkit.errors import CorpusError
 from quantkit.printable import printable
@@ -22,7 +22,8 @@ _DELIMITERS = (",", "\t", ";", "|")
 _HEAD_BYTES = 65_536
 _KEY = re.compile(r'"(\w+)"\s*:')
 
-#: Where it stands, and its values by our names of columns.
+#: Where it stands, and its values by our names of columns;
+#: further columns by their own, see :func:`~quantkit.audio.corpora.columns.further`.
 Row = tuple[str, dict[str, str]]
 
 
@@ -140,8 +141,8 @@ def _json_row(row: Any, where: str) -> Row:
 
 
 def _chosen(columns: Mapping[str, str], row: Mapping[str, Any]) -> dict[str, str]:
-    """Values by our names; what is no text or number is unknown."""
-    found = {}
+    """Values by our names, then further ones; what is no text or number is unknown."""
+    found = further(columns, row)
     for ours, theirs in columns.items():
         value = row.get(theirs)
         if isinstance(value, dict):

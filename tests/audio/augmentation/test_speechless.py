@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from quantkit.training.speechless import speechless
+from quantkit.audio.augmentation.speechless import speechless
 
 
 def test_noise_is_as_long_as_asked_and_within_full_scale() -> None:

@@ -27,6 +27,20 @@ def speechless(samples: int, sample_rate: int, rng: np.random.Generator) -> Floa
     """
     if samples < 1 or rng.random() < _SILENT_SHARE:
         return np.zeros(max(0, samples), np.float32)
+    sound = background(samples, sample_rate, rng)
+    level = 10.0 ** (rng.uniform(_QUIETEST_DECIBELS, _LOUDEST_DECIBELS) / 20.0)
+    return np.asarray(np.clip(sound * (level / _level_of(sound)), -1.0, 1.0), dtype=np.float32)
+
+
+def background(samples: int, sample_rate: int, rng: np.random.Generator) -> FloatArray:
+    """Such noise of any level, and never silence.
+
+    Args:
+        samples: at least one.
+
+    Returns:
+        (samples,) float32.
+    """
     sound = _coloured(samples, rng) * _swell(samples, sample_rate, rng)
     if rng.random() < _HUM_SHARE:
         sound = sound + _level_of(sound) * rng.uniform(0.1, 3.0) * _hum(samples, sample_rate, rng)
@@ -34,8 +48,7 @@ def speechless(samples: int, sample_rate: int, rng: np.random.Generator) -> Floa
         sound = sound + _level_of(sound) * rng.uniform(3.0, 30.0) * _knocks(
             samples, sample_rate, rng
         )
-    level = 10.0 ** (rng.uniform(_QUIETEST_DECIBELS, _LOUDEST_DECIBELS) / 20.0)
-    return np.asarray(np.clip(sound * (level / _level_of(sound)), -1.0, 1.0), dtype=np.float32)
+    return np.asarray(sound, dtype=np.float32)
 
 
 def _coloured(samples: int, rng: np.random.Generator) -> FloatArray:

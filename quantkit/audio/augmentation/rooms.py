@@ -1,9 +1,8 @@
-"""Rooms for training clips: reverberation by impulse responses of decaying noise."""
+"""Rooms: reverberation by impulse responses of decaying noise."""
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.signal import fftconvolve
 
 from quantkit.arrays import FloatArray
 
@@ -14,7 +13,12 @@ _WETTEST_DECIBELS, _DRIEST_DECIBELS = -3.0, 15.0
 _DECAY = np.log(1_000.0)
 
 
-def reverberated(waveform: FloatArray, sample_rate: int, rng: np.random.Generator) -> FloatArray:
+def reverberated(
+    waveform: FloatArray,
+    sample_rate: int,
+    rng: np.random.Generator,
+    seconds: float | None = None,
+) -> FloatArray:
     """The clip as heard in a random room.
 
     The impulse response is the direct sound and, up to 20 ms later, Gaussian noise that decays
@@ -23,11 +27,15 @@ def reverberated(waveform: FloatArray, sample_rate: int, rng: np.random.Generato
 
     Args:
         waveform: (samples,) at ``sample_rate``; not changed.
+        seconds: of reverberation; None: a random time.
 
     Returns:
         (samples,) float32, of the same energy and beginning.
     """
-    response = _impulse_response(sample_rate, rng)
+    # Takes long to import.
+    from scipy.signal import fftconvolve
+
+    response = _impulse_response(sample_rate, rng, seconds)
     heard = fftconvolve(waveform, response)[: waveform.size]
     energy = float(np.sum(heard**2))
     if energy > 0:
@@ -35,8 +43,11 @@ def reverberated(waveform: FloatArray, sample_rate: int, rng: np.random.Generato
     return np.asarray(heard, dtype=np.float32)
 
 
-def _impulse_response(sample_rate: int, rng: np.random.Generator) -> FloatArray:
-    seconds = rng.uniform(_SHORTEST_SECONDS, _LONGEST_SECONDS)
+def _impulse_response(
+    sample_rate: int, rng: np.random.Generator, seconds: float | None
+) -> FloatArray:
+    drawn = rng.uniform(_SHORTEST_SECONDS, _LONGEST_SECONDS)
+    seconds = drawn if seconds is None else seconds
     onset = 1 + int(rng.uniform(0.0, _LATEST_ONSET_SECONDS) * sample_rate)
     time = np.arange(round(seconds * sample_rate)) / sample_rate
     tail = rng.standard_normal(time.size) * np.exp(-_DECAY * time / seconds)

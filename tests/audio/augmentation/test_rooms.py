@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from quantkit.training.rooms import reverberated
+from quantkit.audio.augmentation.rooms import reverberated
 
 _RATE = 16_000
 

@@ -1,0 +1,1 @@
+"""Clips as they would sound elsewhere: noise, rooms, other levels and lines."""
