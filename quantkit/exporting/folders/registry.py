@@ -11,6 +11,7 @@ from quantkit.exporting.folders.layout import Layout
 from quantkit.exporting.folders.nemo_ctc import NemoCtc
 from quantkit.exporting.folders.nemo_transducer import NemoTransducer
 from quantkit.exporting.folders.onnx_community import OnnxCommunity
+from quantkit.exporting.folders.sherpa_moonshine import SherpaMoonshine
 from quantkit.exporting.folders.sherpa_nemo import SherpaNemoTransducer
 from quantkit.exporting.folders.sherpa_whisper import SherpaWhisper
 from quantkit.exporting.folders.streaming_ctc import SherpaStreamingCtc
@@ -25,6 +26,7 @@ LAYOUTS: tuple[Layout, ...] = (
     SherpaStreamingCtc(),
     OnnxCommunity(),
     SherpaWhisper(),
+    SherpaMoonshine(),
     GigaamTransducer(),
     GigaamCtc(),
 )

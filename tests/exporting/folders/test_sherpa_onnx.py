@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import quantkit
+from benchmarks.moonshine_graphs import STEMS
 from quantkit.arrays import FloatArray
 from quantkit.audio.corpora import open_corpus
 from quantkit.audio.features import load_waveform
@@ -24,6 +25,7 @@ from tests.exporting.folders.small_folders import (
     write_streaming_nemo_ctc,
 )
 from tests.moonshine import moonshine_folder, write_base64_tokens
+from tests.sherpa_moonshine import moonshine_graphs
 from tests.sherpa_whisper import write_tiny
 
 sherpa_onnx = pytest.importorskip("sherpa_onnx", reason="sherpa-onnx is not installed")
@@ -168,3 +170,25 @@ def test_it_opens_ours_in_the_place_of_a_moonshine(
         # It lets a text be longer before it gives up, and its ONNX Runtime is another.
         assert [text[:8] for text in found] == [text[:8] for text in expected]
         assert any(expected)
+
+
+@pytest.mark.slow
+def test_it_opens_ours_in_the_place_of_a_moonshine_in_four_graphs(
+    clips: list[FloatArray], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """It gives a text up half a token per second earlier than we do."""
+    folder = moonshine_graphs(tmp_path_factory)
+    small = quantkit.quantize(folder, tmp_path / "small", "dynamic-int8", suffix=".int8").path
+    for each, addition in ((folder, ""), (small, ".int8")):
+        names = zip(
+            ("preprocessor", "encoder", "uncached_decoder", "cached_decoder"), STEMS, strict=True
+        )
+        recognizer = sherpa_onnx.OfflineRecognizer.from_moonshine(
+            **{name: str(each / f"{stem}{addition}.onnx") for name, stem in names},
+            tokens=str(each / "tokens.txt"),
+        )
+        ours = quantkit.load(each)
+        for clip in clips:
+            found, expected = text_of(recognizer, clip), ours.transcribe(clip, 16_000).text
+            assert len(found) > 5
+            assert expected.startswith(found.strip())
