@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.graph_writer import GraphWriter
 
@@ -518,6 +518,72 @@ def write_gigaam_ctc(
         {"log_probs": ("f", ["batch_size", "S", labels])},
     )
     _write_gigaam_files(folder, version, name if e2e else version)
+    return folder
+
+
+def write_sherpa_gigaam(folder: Path, seed: int = 0) -> Path:
+    """GigaAM's transducer as sherpa-onnx publishes it: its predictor is told a length, too."""
+    write_gigaam(folder, seed=seed)
+    encoder = onnx.load(folder / "v2_rnnt_encoder.onnx")
+    said = {
+        "vocab_size": str(len(LETTERS)),
+        "pred_rnn_layers": "1",
+        "pred_hidden": "320",
+        "normalize_type": "",
+        "subsampling_factor": "4",
+        "model_type": "EncDecRNNTBPEModel",
+        "version": "2",
+        "is_giga_am": "1",
+    }
+    helper.set_model_props(encoder, said)
+    onnx.save(encoder, folder / "encoder.onnx")
+    decoder = onnx.load(folder / "v2_rnnt_decoder.onnx")
+    graph = decoder.graph
+    rows = helper.make_node("Cast", ["x"], ["x.rows"], "/x.rows", to=TensorProto.INT64)
+    (gather,) = (node for node in graph.node if node.op_type == "Gather")
+    gather.input[1] = "x.rows"
+    # Rows of steps before the width of each: (1, read, 1).
+    next(node for node in graph.node if node.output[0] == "dec").output[0] = "dec.rows"
+    one = numpy_helper.from_array(np.array(1, np.int32), "one_more")
+    added = [
+        helper.make_node("Transpose", ["dec.rows"], ["dec"], "/dec.wide", perm=[0, 2, 1]),
+        helper.make_node("Add", ["unused_x_len.1", "one_more"], ["unused_x_len"], "/more"),
+    ]
+    nodes = [rows, *graph.node, *added]
+    length, state = ("i", [1]), ("f", [1, 1, 320])
+    writer = GraphWriter(seed)
+    writer.nodes = nodes
+    writer.constants = [*graph.initializer, one]
+    writer.save(
+        folder / "decoder.onnx",
+        {"x": ("i", [1, 1]), "unused_x_len.1": length, "h.1": state, "c.1": state},
+        {"dec": ("f", [1, 320, 1]), "unused_x_len": length, "h": state, "c": state},
+    )
+    (folder / "v2_rnnt_joint.onnx").rename(folder / "joiner.onnx")
+    for name in ("v2_rnnt_encoder.onnx", "v2_rnnt_decoder.onnx", "config.json"):
+        (folder / name).unlink()
+    (folder / "v2_vocab.txt").rename(folder / "tokens.txt")
+    return folder
+
+
+def write_sherpa_gigaam_ctc(folder: Path, *, gigaam: bool = True, seed: int = 0) -> Path:
+    """GigaAM's CTC model as sherpa-onnx publishes it, or one of NeMo."""
+    (write_gigaam_ctc if gigaam else write_nemo_ctc)(folder, seed=seed)
+    (path,) = folder.glob("*.onnx")
+    model = onnx.load(path)
+    said = {
+        "vocab_size": str(len(LETTERS) + 1),
+        "normalize_type": "" if gigaam else "per_feature",
+        "subsampling_factor": "4",
+        "model_type": "EncDecCTCModel",
+        **({"is_giga_am": "1"} if gigaam else {}),
+    }
+    helper.set_model_props(model, said)
+    path.unlink()
+    onnx.save(model, folder / "model.onnx")
+    (folder / "config.json").unlink()
+    (vocabulary,) = folder.glob("*vocab.txt")
+    vocabulary.rename(folder / "tokens.txt")
     return folder
 
 

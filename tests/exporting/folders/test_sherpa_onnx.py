@@ -18,6 +18,8 @@ from quantkit.audio.features import load_waveform
 from quantkit.text.distances import levenshtein
 from tests.exporting.folders.small_folders import (
     write_icefall,
+    write_sherpa_gigaam,
+    write_sherpa_gigaam_ctc,
     write_sherpa_nemo,
     write_streaming_ctc,
     write_streaming_icefall,
@@ -80,6 +82,36 @@ def test_it_opens_ours_in_the_place_of_a_nemo_transducer(
     small = quantkit.quantize(folder, tmp_path / "small", "dynamic-int8").path
     recognizer = opened(small, kind="nemo_transducer")
     assert any(text_of(recognizer, clip).strip() for clip in clips)
+
+
+def test_it_opens_ours_in_the_place_of_a_gigaam_transducer(
+    clips: list[FloatArray], tmp_path: Path
+) -> None:
+    folder = write_sherpa_gigaam(tmp_path / "float")
+    small = quantkit.quantize(folder, tmp_path / "small", "dynamic-int8").path
+    for each in (folder, small):
+        theirs, ours = opened(each, kind="nemo_transducer"), quantkit.load(each)
+        found = [text_of(theirs, clip).split() for clip in clips]
+        assert found == [ours.transcribe(clip, 16_000).text.split() for clip in clips]
+        assert any(found)
+
+
+@pytest.mark.parametrize("gigaam", [True, False])
+def test_it_opens_ours_in_the_place_of_a_ctc_model(
+    gigaam: bool, clips: list[FloatArray], tmp_path: Path
+) -> None:
+    """NeMo's frames lie elsewhere there, so texts of random weights differ; GigaAM's do not."""
+    folder = write_sherpa_gigaam_ctc(tmp_path / "float", gigaam=gigaam)
+    small = quantkit.quantize(folder, tmp_path / "small", "dynamic-int8").path
+    for each in (folder, small):
+        recognizer = sherpa_onnx.OfflineRecognizer.from_nemo_ctc(
+            model=str(each / "model.onnx"), tokens=str(each / "tokens.txt")
+        )
+        ours = quantkit.load(each)
+        found = [text_of(recognizer, clip).split() for clip in clips]
+        assert any(found)
+        if gigaam:
+            assert found == [ours.transcribe(clip, 16_000).text.split() for clip in clips]
 
 
 def streamed(recognizer: Any, clip: FloatArray) -> str:
