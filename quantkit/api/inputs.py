@@ -261,7 +261,8 @@ def _as_published(source: Path, artifact: Path) -> Path:
     if translations_of(model) is None:
         return artifact
     set_kept(model, kept=True)
-    path = artifact.parent / source.name / layout.files(source).main.name
+    # Graphs in ONNX Runtime's own format have become .onnx.
+    path = artifact.parent / source.name / layout.files(source).main.with_suffix(".onnx").name
     save_model(model, path)
     return path
 

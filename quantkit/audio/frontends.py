@@ -10,6 +10,7 @@ import numpy as np
 from quantkit.arrays import FloatArray
 from quantkit.audio.frontend import Frontend
 from quantkit.audio.gigaam_frontend import GigaamFrontend
+from quantkit.audio.hann_kaldi_frontend import HannKaldiFrontend
 from quantkit.audio.kaldi_frontend import KaldiFrontend
 from quantkit.audio.lasr_frontend import LasrFrontend
 from quantkit.audio.nemo_frontend import NemoFrontend, NemoRawFrontend
@@ -102,6 +103,7 @@ _READERS: dict[str, Callable[[str], AnyFrontend]] = {
     "seamless-fbank": SeamlessFrontend.from_json,
     "lasr-log-mel": LasrFrontend.from_json,
     "gigaam-log-mel": GigaamFrontend.from_json,
+    "hann-kaldi-fbank": HannKaldiFrontend.from_json,
 }
 # Front ends by the names that people know them by, for a sample rate.
 _NAMED: dict[str, Callable[[int], AnyFrontend]] = {
@@ -111,6 +113,7 @@ _NAMED: dict[str, Callable[[int], AnyFrontend]] = {
     "kaldi-80-int16": lambda rate: KaldiFrontend.for_rate(rate, 80, integers=True),
     "gigaam-v2": lambda rate: GigaamFrontend.of_version(2, rate),
     "gigaam-v3": lambda rate: GigaamFrontend.of_version(3, rate),
+    "gigaam-sherpa": HannKaldiFrontend.for_rate,
     "whisper-80": lambda rate: _whisper(rate, 80),
     "whisper-128": lambda rate: _whisper(rate, 128),
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 import onnx
 
 from quantkit.conversion.contrib import take_apart
+from quantkit.conversion.einsum_products import write_as_products
 from quantkit.conversion.functions import inline_functions
 from quantkit.conversion.plain_constants import make_constants_plain
 from quantkit.conversion.upgrade import upgrade
@@ -47,8 +48,9 @@ def convert(model: onnx.ModelProto, origin: Path, *, keep_interface: bool = True
     """Make ``model`` a float32 graph of standard operators of opset 18 or later, in place.
 
     Its functions are inlined, its opset is raised, 16-bit floats are widened, sparse constants are
-    made dense, and operators of ONNX Runtime's own are taken apart. A graph that needs nothing of
-    it stays as it is, but for nodes whose results nothing reads: those go.
+    made dense, operators of ONNX Runtime's own are taken apart, and ``Einsum`` with a weight
+    becomes a product. A graph that needs nothing of it stays as it is, but for nodes whose results
+    nothing reads: those go.
 
     Args:
         model: its large weights may be left in a file.
@@ -65,7 +67,7 @@ def convert(model: onnx.ModelProto, origin: Path, *, keep_interface: bool = True
         if halves := halves_in(model):
             folder = TemporaryFolder("widened")
             steps.append(widen(model, folder.path / "weights", keep_interface=keep_interface))
-        steps += [upgrade(model), take_apart(model)]
+        steps += [upgrade(model), take_apart(model), write_as_products(model)]
     except ModelError as error:
         raise ModelError(f"{origin}: {error}") from error
     # Layers among them would be planned for, and would not be in the file.

@@ -158,8 +158,13 @@ FORMATS = (
         "a model of TensorFlow Lite: export the model that it was made from", _starts(b"TFL3", at=4)
     ),
     OtherFormat(
-        "a model in ONNX Runtime's own format: export the .onnx that it was made from",
+        "a model in ONNX Runtime's own format: call it .ort",
         _starts(b"ORTM", at=4),
+    ),
+    OtherFormat(
+        "a folder of .ort files in a layout that is not known: export the .onnx that they were "
+        "made of, or one of them with --labels and --task",
+        _all(_has("*.ort"), lambda path: not any(path.glob("*.onnx"))),
     ),
     OtherFormat(
         "weights of Flax: load them with transformers 4 and save them for PyTorch",

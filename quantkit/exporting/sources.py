@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from quantkit.disk.temporary import TemporaryFolder
 from quantkit.errors import InputError, MissingDependencyError
 from quantkit.exporting.folders.registry import layout_of, refuse_part
 from quantkit.exporting.other_formats import other_format
@@ -89,6 +90,8 @@ def export_source(source: str, destination: Path, options: ExportOptions) -> Par
     """
     if source.endswith(".onnx"):
         return _export_onnx(Path(source), destination, options)
+    if source.endswith(".ort") and Path(source).is_file():
+        return _export_ort(Path(source), destination, options)
     _refuse(options, "an .onnx", labels="--labels", task="--task", blank="--blank")
     _refuse(options, "an .onnx", sample_rate="--sample-rate", normalize="--normalize")
     _refuse(options, "an .onnx", frontend="--frontend", output_name="--output-name")
@@ -299,7 +302,10 @@ def _export_folder(source: Path, destination: Path, options: ExportOptions) -> P
             f"{source} is {layout.name}, whose files say themselves whether they hear in chunks: "
             "leave out --streaming"
         )
-    return layout.export(source, destination, options.name or source.resolve().name)
+    from quantkit.exporting.folders.ort_files import with_onnx_files
+
+    with with_onnx_files(source, layout) as folder:
+        return layout.export(folder, destination, options.name or source.resolve().name)
 
 
 def _is_published(path: Path) -> bool:
@@ -334,6 +340,22 @@ def _export_onnx(source: Path, destination: Path, options: ExportOptions) -> Par
         output_name=options.output_name,
         with_frontend=options.with_frontend,
     )
+
+
+def _export_ort(source: Path, destination: Path, options: ExportOptions) -> ParityReport:
+    """One graph in ONNX Runtime's own format."""
+    from quantkit.conversion.ort_format import write_as_onnx
+
+    refuse_part(source)
+    if options.labels is None or not options.task:
+        raise InputError(
+            f"{source} is in ONNX Runtime's own format, and does not say what its outputs stand "
+            "for: give --labels and --task"
+        )
+    with TemporaryFolder("ort") as folder:
+        path = folder / f"{source.stem}.onnx"
+        write_as_onnx(source, path)
+        return _export_onnx(path, destination, replace(options, name=options.name or source.stem))
 
 
 @dataclass(frozen=True)

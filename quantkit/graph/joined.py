@@ -29,6 +29,8 @@ from quantkit.graph.roles import (
 )
 from quantkit.graph.tensors import raw_bytes
 from quantkit.graph.translating import give_back, translate, translations_of
+from quantkit.graph.translation import Translations
+from quantkit.graph.two_decoders import as_four, as_pair
 
 _OWN_NAMES = "two graphs call different values {}: give the values of each graph names of their own"
 
@@ -98,8 +100,10 @@ def set_files(model: onnx.ModelProto, path: Path) -> None:
     """Let the metadata of ``model`` name the files of :func:`files_of`."""
     first, *others = roles_of(model)
     files = files_of(model, path)[1:]
-    roles = (first, *(replace(r, file=f.name) for r, f in zip(others, files, strict=True)))
-    if GRAPHS_KEY in graph_entries(model):
+    roles = (first, *(replace(r, file=f.name) for r, f in zip(others, files, strict=False)))
+    if (published := _four_kept(model)) is not None:
+        _set_published_roles(model, published, files)
+    elif GRAPHS_KEY in graph_entries(model):
         set_roles(model, roles)
     else:
         set_short_form(model, roles[1].file)
@@ -125,6 +129,10 @@ def join(models: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
             raise ModelError("the graphs do not fit each other: they are of different models")
         if translations.merged:
             models = unmerge(models)
+        elif translations.two_decoders:
+            models = as_pair(models, translations)
+            _drop_entry(whole, GRAPHS_KEY)
+            set_short_form(whole)
         else:
             for model, translation in zip(models, translations.graphs, strict=True):
                 translate(model, translation)
@@ -170,6 +178,8 @@ def split(whole: onnx.ModelProto) -> list[onnx.ModelProto]:
     if translations is not None and translations.kept:
         if translations.merged:
             return merge(parts, translations)
+        if translations.two_decoders:
+            return as_four(parts, translations)
         for part, translation in zip(parts, translations.graphs, strict=True):
             give_back(part, translation)
     return parts
@@ -346,6 +356,33 @@ def _take_over_opsets(whole: onnx.ModelProto, model: onnx.ModelProto) -> None:
             whole.opset_import.append(opset)
         elif ours[opset.domain].version != opset.version:
             raise ModelError("the graphs of the model have different operator sets")
+
+
+def _four_kept(model: onnx.ModelProto) -> Translations | None:
+    """The translations of a model that has more files than graphs while it is worked on."""
+    found = translations_of(model)
+    return found if found is not None and found.kept and found.two_decoders else None
+
+
+def _set_published_roles(
+    model: onnx.ModelProto, published: Translations, files: Sequence[Path]
+) -> None:
+    """Let the metadata list the published graphs, in the place of an encoder and its decoder."""
+    _drop_entry(model, DECODER_KEY)
+    names = ["", *(file.name for file in files)]
+    set_roles(
+        model,
+        [
+            GraphRole(each.role, tuple(value.name for value in each.outputs), file=name)
+            for each, name in zip(published.graphs, names, strict=True)
+        ],
+    )
+
+
+def _drop_entry(model: onnx.ModelProto, key: str) -> None:
+    for index in reversed(range(len(model.metadata_props))):
+        if model.metadata_props[index].key == key:
+            del model.metadata_props[index]
 
 
 def _set_entry(model: onnx.ModelProto, key: str, value: str) -> None:

@@ -26,7 +26,7 @@ from quantkit.graph.partition import reads
 from quantkit.graph.renaming import rename_values
 from quantkit.graph.roles import CROSSING, DECODER, ENCODER, PAST, PRESENT
 from quantkit.graph.tensors import tensor_array
-from quantkit.graph.translating import declare, declared_value
+from quantkit.graph.translating import add_entries, declare, declared_value
 from quantkit.graph.translation import Translation, Translations
 
 #: The input that chooses a branch.
@@ -286,10 +286,7 @@ def merge(parts: Sequence[onnx.ModelProto], translations: Translations) -> list[
         graph=merged,
     )
     for model, translation in ((heard, of_encoder), (result, of_decoder)):
-        known = {entry.key for entry in model.metadata_props}
-        for key, value in translation.metadata.items():
-            if key not in known:
-                model.metadata_props.add(key=key, value=value)
+        add_entries(model, translation.metadata)
     return [heard, result]
 
 

@@ -11,7 +11,12 @@ _HEAD_BYTES = 512
 #: First bytes, where they stand, and what such a file is.
 _KINDS: tuple[tuple[bytes, int, str], ...] = (
     (LFS_POINTER, 0, "is a Git-LFS pointer, not the model: run `git lfs pull`"),
-    (b"ORTM", 4, "is in ONNX Runtime's own format: give the .onnx that it was made of"),
+    (
+        b"ORTM",
+        4,
+        "is in ONNX Runtime's own format: `quantkit export` takes it as .ort, with --labels and "
+        "--task, or the folder that it is a part of",
+    ),
     (b"PK\x03\x04", 0, "is a ZIP archive, or a checkpoint of PyTorch: give an .onnx"),
     (b"\x1f\x8b", 0, "is compressed with gzip: unpack it first"),
     (b"\x80\x02", 0, "is a pickle of Python: give an .onnx"),

@@ -44,6 +44,9 @@ BATCH = "batch"
 #: Role of the graph of an artifact that has only one.
 MODEL = "model"
 ENCODER, DECODER = "encoder", "decoder"
+#: Of the four graphs that some are published as; see :mod:`quantkit.graph.two_decoders`.
+PREPROCESS, FIRST = "preprocess", "first"
+FOUR_GRAPHS = (PREPROCESS, ENCODER, FIRST, DECODER)
 
 # The longest name that common file systems take, in bytes.
 _LONGEST_NAME = 255

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -95,8 +95,22 @@ def give_back(model: onnx.ModelProto, translation: Translation) -> None:
         ModelError: a rewrite took such a value away.
     """
     graph = model.graph
-    inputs = {translation.inner(each.name): each.name for each in translation.inputs}
-    outputs = {_source(graph, translation, each.name): each.name for each in translation.outputs}
+    cut_out(
+        graph,
+        {translation.inner(each.name): each.name for each in translation.inputs},
+        {source_of(graph, translation, each.name): each.name for each in translation.outputs},
+    )
+    declare(graph, translation.inputs, translation.outputs)
+    add_entries(model, translation.metadata)
+
+
+def cut_out(graph: onnx.GraphProto, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> None:
+    """Leave only what lies between some values of a graph, in place.
+
+    Args:
+        inputs: what is given from then on, and what it is called then.
+        outputs: the same for what is computed; they are declared without types.
+    """
     kept = [node for node in graph.node if not inputs.keys() & {*node.output}]
     copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
     del graph.node[:]
@@ -107,14 +121,17 @@ def give_back(model: onnx.ModelProto, translation: Translation) -> None:
     drop_dead_nodes(graph)
     drop_unread_initializers(graph)
     rename_values(graph, {**inputs, **outputs})
-    declare(graph, translation.inputs, translation.outputs)
+
+
+def add_entries(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
+    """Give ``model`` metadata entries, but not in the place of those that it has."""
     known = {entry.key for entry in model.metadata_props}
-    for key, value in translation.metadata.items():
+    for key, value in metadata.items():
         if key not in known:
             model.metadata_props.add(key=key, value=value)
 
 
-def _source(graph: onnx.GraphProto, translation: Translation, name: str) -> str:
+def source_of(graph: onnx.GraphProto, translation: Translation, name: str) -> str:
     """The value that an output of the original is now.
 
     Behind a layer on integers there may be nodes that put its result on a grid, so the output is

@@ -115,11 +115,14 @@ class Translations:
             around the graphs translate.
         merged: whether the originals are an encoder and a merged decoder, which no steps translate;
             see :mod:`quantkit.graph.merged_decoder`.
+        two_decoders: whether the originals are four graphs, of which an artifact has two; see
+            :mod:`quantkit.graph.two_decoders`.
     """
 
     graphs: tuple[Translation, ...]
     kept: bool = False
     merged: bool = False
+    two_decoders: bool = False
 
     def of(self, role: str) -> Translation:
         """That of the graph for ``role``.
@@ -143,8 +146,7 @@ class Translations:
             for each in self.graphs
         ]
         found = {"graphs": rows, "kept": self.kept}
-        if self.merged:
-            found["merged"] = True
+        found |= {form: True for form in ("merged", "two_decoders") if getattr(self, form)}
         return json.dumps(found, ensure_ascii=False)
 
     @classmethod

@@ -7,13 +7,13 @@ run is ``past.<layer>.key`` of the next (see :func:`quantkit.graph.roles.short_f
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quantkit.graph.roles import DECODER, ENCODER
+from quantkit.graph.roles import DECODER, ENCODER, FOUR_GRAPHS
 from quantkit.tasks.base import Answer, Task
 
 if TYPE_CHECKING:
@@ -32,6 +32,10 @@ class EncoderDecoderTask(Task):
 
     roles = (ENCODER, DECODER)
     unit = "token"
+
+    def has_roles(self, roles: Sequence[str]) -> bool:
+        """Also those of a folder that was published in four graphs."""
+        return super().has_roles(roles) or tuple(roles) == FOUR_GRAPHS
 
     def mark_graphs(self, whole: onnx.ModelProto) -> None:
         """In the shorter form, which every version of quantkit reads."""

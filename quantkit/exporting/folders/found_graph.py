@@ -139,24 +139,40 @@ class FoundGraph:
         raise ModelError(f"{self.file} has the {what} {found}, and no {' or '.join(names)}")
 
 
-def translated_graphs(
-    files: Sequence[Path], translations: Sequence[Translation]
+def converted_graphs(
+    files: Sequence[Path], prefixes: Sequence[str]
 ) -> tuple[list[onnx.ModelProto], list[str]]:
-    """The graphs of a folder with the inputs and outputs of an artifact's, and what was done.
+    """The graphs of a folder in float32 and with names of their own, and what was done.
+
+    Args:
+        prefixes: that the names of each begin with; those of its inputs and outputs stay.
 
     Raises:
         ModelError: one is damaged, or of a form that is not taken apart.
     """
     models: list[onnx.ModelProto] = []
     steps: list[str] = []
-    for file, translation in zip(files, translations, strict=True):
+    for file, prefix in zip(files, prefixes, strict=True):
         model = open_files(file).graph
         steps += convert(model, file).steps
         name_all_nodes(model)
         require_finite_weights(model, file)
-        add_prefix(model.graph, translation.inner(""))
-        translate(model, translation)
+        add_prefix(model.graph, prefix)
         models.append(model)
+    return models, steps
+
+
+def translated_graphs(
+    files: Sequence[Path], translations: Sequence[Translation]
+) -> tuple[list[onnx.ModelProto], list[str]]:
+    """The graphs of a folder with the inputs and outputs of an artifact's, and what was done.
+
+    Raises:
+        ModelError: see :func:`converted_graphs`.
+    """
+    models, steps = converted_graphs(files, [each.inner("") for each in translations])
+    for model, translation in zip(models, translations, strict=True):
+        translate(model, translation)
     return models, steps
 
 

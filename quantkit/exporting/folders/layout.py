@@ -14,7 +14,7 @@ from quantkit.errors import InputError
 if TYPE_CHECKING:
     from quantkit.exporting.parity import ParityReport
 
-_SUFFIX = ".onnx"
+_SUFFIX, _ORT_SUFFIX = ".onnx", ".ort"
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class FolderFiles:
     """What the program that a folder is for opens in it.
 
     Args:
-        graphs: its ``.onnx`` files, the encoder first.
+        graphs: its ``.onnx`` files, the encoder first; or ``.ort``, where it has no ``.onnx``.
         others: vocabulary and settings; those that there are.
     """
 
@@ -84,21 +84,22 @@ def graphs_called(folder: Path, stems: Sequence[str], what: str) -> tuple[Path, 
         InputError: there is no whole set; the message names what is missing.
     """
     sets = {stem: suffixes_of(folder, stem) for stem in stems}
+    ending = _ending(folder)
     common = set.intersection(*(set(each) for each in sets.values()))
     if common:
         suffix = min(common, key=lambda each: (len(each), each))
-        return tuple(folder / f"{stem}{suffix}{_SUFFIX}" for stem in stems)
+        return tuple(folder / f"{stem}{suffix}{ending}" for stem in stems)
     found, missing = (
         next((stem for stem in stems if bool(sets[stem]) is there), "") for there in (True, False)
     )
     if missing:
         raise InputError(
-            f"{folder} has {found}{sets[found][0]}{_SUFFIX} but no {missing}{_SUFFIX}: {what} is "
-            f"{', '.join(f'{stem}{_SUFFIX}' for stem in stems)}"
+            f"{folder} has {found}{sets[found][0]}{ending} but no {missing}{ending}: {what} is "
+            f"{', '.join(f'{stem}{ending}' for stem in stems)}"
         )
     raise InputError(
         f"the files of {folder} do not belong together: {what} is "
-        f"{', '.join(f'{stem}{_SUFFIX}' for stem in stems)}, all with the same addition"
+        f"{', '.join(f'{stem}{ending}' for stem in stems)}, all with the same addition"
     )
 
 
@@ -106,10 +107,17 @@ def suffixes_of(folder: Path, stem: str) -> list[str]:
     """What stands between ``stem`` and ``.onnx`` in the names that begin with it.
 
     An addition begins with a sign: ``encoder-model.int8.onnx``, and not ``encoder-model2.onnx``.
+    In a folder without a single ``.onnx``, names that end with ``.ort`` count.
     """
-    pattern = re.compile(rf"{re.escape(stem)}((?:[.\-_][^/]*)?){re.escape(_SUFFIX)}")
+    pattern = re.compile(rf"{re.escape(stem)}((?:[.\-_][^/]*)?){re.escape(_ending(folder))}")
     matches = (pattern.fullmatch(file.name) for file in folder.iterdir())
     return sorted((match[1] for match in matches if match), key=lambda each: (len(each), each))
+
+
+def _ending(folder: Path) -> str:
+    has_onnx = any(file.suffix == _SUFFIX for file in folder.iterdir())
+    has_ort = any(file.suffix == _ORT_SUFFIX for file in folder.iterdir())
+    return _ORT_SUFFIX if has_ort and not has_onnx else _SUFFIX
 
 
 def required(folder: Path, names: Sequence[str], what: str) -> Path:

@@ -11,7 +11,9 @@ from quantkit.exporting.folders.layout import Layout
 from quantkit.exporting.folders.nemo_ctc import NemoCtc
 from quantkit.exporting.folders.nemo_transducer import NemoTransducer
 from quantkit.exporting.folders.onnx_community import OnnxCommunity
+from quantkit.exporting.folders.sherpa_moonshine import SherpaMoonshine
 from quantkit.exporting.folders.sherpa_nemo import SherpaNemoTransducer
+from quantkit.exporting.folders.sherpa_nemo_ctc import SherpaNemoCtc
 from quantkit.exporting.folders.sherpa_whisper import SherpaWhisper
 from quantkit.exporting.folders.streaming_ctc import SherpaStreamingCtc
 from quantkit.graph.integrity import stored_checksum
@@ -23,8 +25,10 @@ LAYOUTS: tuple[Layout, ...] = (
     SherpaNemoTransducer(),
     IcefallTransducer(),
     SherpaStreamingCtc(),
+    SherpaNemoCtc(),
     OnnxCommunity(),
     SherpaWhisper(),
+    SherpaMoonshine(),
     GigaamTransducer(),
     GigaamCtc(),
 )

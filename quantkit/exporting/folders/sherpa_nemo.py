@@ -6,6 +6,8 @@ metadata how large the predictor's states are; ``decoder….onnx`` takes ``targe
 ``joiner….onnx`` takes one row of each. ``tokens.txt`` has a label and its number in each line, the
 blank last (sherpa-onnx 2.0, ``offline-transducer-nemo-model.cc``). The encoder of a cache-aware one
 takes chunks of ``window_size`` frames and three caches, too (``online-transducer-nemo-model.cc``).
+GigaAM's graphs are alike but for their names, and ``is_giga_am`` in the metadata says that its
+features are others (``scripts/nemo/GigaAM/export-onnx-rnnt-v2.py``).
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from quantkit.audio.frontends import AnyFrontend
+from quantkit.audio.hann_kaldi_frontend import HannKaldiFrontend
 from quantkit.audio.nemo_frontend import NemoFrontend
 from quantkit.errors import InputError, ModelError
 from quantkit.exporting.folders.caches import (
@@ -34,6 +37,7 @@ from quantkit.exporting.folders.layout import (
     required,
     suffixes_of,
 )
+from quantkit.exporting.folders.metadata import is_gigaam
 from quantkit.exporting.folders.nemo_transducer import (
     RATE,
     declared_state,
@@ -59,6 +63,10 @@ from quantkit.text.label_files import ctc_labels_of, read_names
 _STEMS = ("encoder", "decoder", "joiner")
 _VOCABULARY = "tokens.txt"
 _BANDS, _SUBSAMPLING = 80, 8
+# Names that NeMo's exporter gives, and GigaAM's.
+_TARGETS, _LENGTH = ("targets", "x"), ("target_length", "unused_x_len.1", "unused_x_len")
+_ENCODED, _READ = ("encoder_outputs", "enc"), ("decoder_outputs", "dec")
+_SCORES = ("outputs", "joint")
 # Labels that sherpa-onnx lets a frame add, without durations and with them.
 _MOST_PER_FRAME, _MOST_WITH_DURATIONS = 10, 5
 
@@ -87,8 +95,9 @@ class SherpaNemoTransducer(Layout):
         encoder, predictor, joiner = map(FoundGraph.of, files.graphs)
         vocabulary = required(folder, [_VOCABULARY], "what its labels are")
         in_chunks = says_chunks(encoder.metadata)
+        gigaam = is_gigaam(encoder)
         kind = encoder.metadata.get("normalize_type", "per_feature")
-        if kind != "per_feature" and not in_chunks:
+        if kind != "per_feature" and not in_chunks and not gigaam:
             raise ModelError(
                 f"{encoder.file} wants features that are normalised as {kind or 'nothing'}, and "
                 "only per_feature is known"
@@ -106,16 +115,24 @@ class SherpaNemoTransducer(Layout):
             _MOST_WITH_DURATIONS if durations else _MOST_PER_FRAME,
             _number(encoder, "subsampling_factor", _SUBSAMPLING),
         )
-        width = encoder.size(encoder.output("outputs"), 1) or "width"
+        results = (
+            encoder.output("outputs", "encoded").name,
+            encoder.output("encoded_lengths", "encoded_len").name,
+        )
+        width = encoder.size(encoder.output(results[0]), 1) or "width"
         caches = caches_of(encoder, ENCODER, ("audio_signal", "length")) if in_chunks else None
         translations = (
-            nemo_encoder(encoder, bands, width)
+            nemo_encoder(encoder, bands, width, results)
             if caches is None
             else _encoder_in_chunks(encoder, caches, bands, width),
             _predictor(predictor, states),
             _joiner(predictor, joiner, width, (count, durations)),
         )
-        frontend: AnyFrontend = NemoFrontend.for_rate(RATE, bands)
+        frontend: AnyFrontend = (
+            HannKaldiFrontend.for_rate(RATE, bands)
+            if gigaam
+            else NemoFrontend.for_rate(RATE, bands)
+        )
         found = FoundTransducer(
             files.graphs, translations, tuple(states.values()), labels, frontend, settings
         )
@@ -169,7 +186,7 @@ def _number(graph: FoundGraph, key: str, usual: int) -> int:
 
 def _states(encoder: FoundGraph, predictor: FoundGraph) -> dict[str, State]:
     """By the name that the graph has them under."""
-    predictor.input("targets"), predictor.input("target_length")
+    predictor.input(*_TARGETS), predictor.input(*_LENGTH)
     if len(predictor.inputs) != 4 or len(predictor.outputs) != 4:
         raise ModelError(
             f"{predictor.file} has {len(predictor.inputs)} inputs and {len(predictor.outputs)} "
@@ -186,20 +203,21 @@ def _states(encoder: FoundGraph, predictor: FoundGraph) -> dict[str, State]:
 
 def _outputs(joiner: FoundGraph) -> int:
     """How many labels and durations it scores."""
-    if (known := joiner.size(joiner.output("outputs"), 3)) is not None:
+    if (known := joiner.size(joiner.output(*_SCORES), 3)) is not None:
         return known
     feed = {}
-    for name in ("encoder_outputs", "decoder_outputs"):
-        width = joiner.size(joiner.input(name), 1)
+    for names in (_ENCODED, _READ):
+        value = joiner.input(*names)
+        width = joiner.size(value, 1)
         if width is None:
-            raise InputError(f"{joiner.file} does not say how wide its input {name} is")
-        feed[name] = np.zeros((1, width, 1), np.float32)
+            raise InputError(f"{joiner.file} does not say how wide its input {value.name} is")
+        feed[value.name] = np.zeros((1, width, 1), np.float32)
     session = create_session(joiner.file, threads=0)
-    return int(session.run(["outputs"], feed)[0].shape[3])
+    return int(session.run([joiner.output(*_SCORES).name], feed)[0].shape[3])
 
 
 def _predictor(graph: FoundGraph, states: dict[str, State]) -> Translation:
-    targets, length = graph.input("targets"), graph.input("target_length")
+    targets, length = graph.input(*_TARGETS), graph.input(*_LENGTH)
     made, _, *after = graph.outputs
     temporary, inner = f"{PREFIX}{PREDICTOR}.", f"{PREDICTOR}."
     return graph.translation(
@@ -233,8 +251,8 @@ def _predictor(graph: FoundGraph, states: dict[str, State]) -> Translation:
 def _joiner(
     predictor: FoundGraph, graph: FoundGraph, width: int | str, sizes: tuple[int, int]
 ) -> Translation:
-    encoded, read = graph.input("encoder_outputs"), graph.input("decoder_outputs")
-    scores = graph.output("outputs")
+    encoded, read = graph.input(*_ENCODED), graph.input(*_READ)
+    scores = graph.output(*_SCORES)
     temporary, inner = f"{PREFIX}{JOINER}.", f"{JOINER}."
     heard, flat, alone = (f"{temporary}{name}" for name in ("heard", "flat", "alone"))
     made = predictor.outputs[0]

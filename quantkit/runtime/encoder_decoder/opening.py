@@ -11,6 +11,7 @@ from quantkit.graph.roles import DECODER, ENCODER
 from quantkit.graph.translation import translations_in
 from quantkit.runtime.encoder_decoder.merged import MergedNetwork
 from quantkit.runtime.encoder_decoder.network import ExportedNetwork, Network
+from quantkit.runtime.encoder_decoder.two_decoders import TwoDecoderNetwork
 from quantkit.runtime.session import create_session
 from quantkit.runtime.translated_session import TranslatedSession
 
@@ -57,11 +58,18 @@ def open_network(path: Path, threads: int = 1, info: ArtifactInfo | None = None)
     Raises:
         ModelError: a file is missing or damaged, or they are no encoder and decoder.
     """
-    encoder, *decoders = model_files(path)
-    if len(decoders) != 1:
-        raise ModelError(f"{path} names no decoder, so it is no whole model")
+    files = model_files(path)
     info = read_info(path, check=False) if info is None else info
     published = translations_in(info.extra)
+    if published is not None and published.kept and published.two_decoders:
+        if len(files) != len(published.graphs):
+            raise ModelError(f"{path} names {len(files)} graphs of {len(published.graphs)}")
+        return TwoDecoderNetwork(
+            [create_session(file, threads=threads) for file in files], published
+        )
+    encoder, *decoders = files
+    if len(decoders) != 1:
+        raise ModelError(f"{path} names no decoder, so it is no whole model")
     if published is None or not published.kept:
         return ExportedNetwork.load(encoder, decoders[0], threads)
     if published.merged:

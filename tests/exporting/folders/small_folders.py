@@ -11,52 +11,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from benchmarks.graph_writer import GraphWriter
+
 LETTERS = ("▁", "a", "b", "c", "d", "e", "f")
 WIDTH, BANDS, DURATIONS = 48, 80, 3
-_TYPES = {"f": TensorProto.FLOAT, "i": TensorProto.INT32, "l": TensorProto.INT64}
-
-
-class _Graph:
-    """Collects nodes and constants."""
-
-    def __init__(self, seed: int) -> None:
-        self.random = np.random.default_rng(seed)
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-
-    def add(self, op: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
-        names = output.split()
-        self.nodes.append(helper.make_node(op, list(inputs), names, f"/{names[0]}", **attributes))
-        return names[0]
-
-    def weight(self, name: str, *shape: int, gain: float = 1.0) -> str:
-        values = gain * self.random.standard_normal(shape) / np.sqrt(shape[-2])
-        return self.constant(name, values.astype(np.float32))
-
-    def constant(self, name: str, values: Any) -> str:
-        self.constants.append(numpy_helper.from_array(np.asarray(values), name))
-        return name
-
-    def save(
-        self,
-        path: Path,
-        inputs: Mapping[str, tuple[str, Sequence[int | str]]],
-        outputs: Mapping[str, tuple[str, Sequence[int | str]]],
-        metadata: Mapping[str, str] | None = None,
-    ) -> None:
-        given, made = (
-            [
-                helper.make_tensor_value_info(name, _TYPES[t], shape)
-                for name, (t, shape) in v.items()
-            ]
-            for v in (inputs, outputs)
-        )
-        graph = helper.make_graph(self.nodes, path.stem, given, made, self.constants)
-        opset = helper.make_opsetid("", 17)
-        model = helper.make_model(graph, opset_imports=[opset], ir_version=8)
-        helper.set_model_props(model, dict(metadata or {}))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        onnx.save(model, path)
 
 
 def write_nemo(
@@ -64,7 +22,7 @@ def write_nemo(
 ) -> Path:
     """A folder of onnx-asr's type ``nemo-conformer-tdt``, or without durations ``…-rnnt``."""
     labels = len(LETTERS) + 1
-    encoder = _Graph(seed)
+    encoder = GraphWriter(seed)
     encoder.weight("own", WIDTH, BANDS, 4, gain=2.0)
     encoder.add("Conv", ["audio_signal", "own"], "convolved", strides=[4])
     encoder.add("Tanh", ["convolved"], "curved")
@@ -78,7 +36,7 @@ def write_nemo(
         {"outputs": ("f", ["batch", WIDTH, "steps"]), "encoded_lengths": ("l", ["batch"])},
         {"made_by": "a test"},
     )
-    decoder = _Graph(seed + 1)
+    decoder = GraphWriter(seed + 1)
     decoder.add("Cast", ["targets"], "rows", to=TensorProto.INT64)
     embedding = decoder.weight("embedding", labels, WIDTH, gain=2.0)
     decoder.add("Gather", [embedding, "rows"], "embedded")
@@ -135,7 +93,7 @@ def write_icefall(
     """A folder of onnx-asr's type ``kaldi-rnnt``, or with ``inner`` empty of sherpa-onnx."""
     labels = len(LETTERS) + 1
     graphs = folder / inner
-    encoder = _Graph(seed)
+    encoder = GraphWriter(seed)
     encoder.add("Transpose", ["x"], "bands", perm=[0, 2, 1])
     encoder.weight("own", WIDTH, BANDS, 4, gain=0.3)
     encoder.add("Conv", ["bands", "own"], "convolved", strides=[4])
@@ -151,7 +109,7 @@ def write_icefall(
         {"encoder_out": ("f", ["N", "S", WIDTH]), "encoder_out_lens": ("l", ["N"])},
         {"model_type": "zipformer2", "comment": "a test"},
     )
-    decoder = _Graph(seed + 1)
+    decoder = GraphWriter(seed + 1)
     nothing = decoder.constant("nothing", np.array(0))
     decoder.add("Max", ["y", nothing], "rows")
     decoder.add(
@@ -170,7 +128,7 @@ def write_icefall(
         {"decoder_out": ("f", ["N", WIDTH])},
         {"context_size": "2", "vocab_size": str(labels)},
     )
-    joiner = _Graph(seed + 2)
+    joiner = GraphWriter(seed + 2)
     joiner.add("Add", ["encoder_out", "decoder_out"], "sum")
     joiner.add("Tanh", ["sum"], "joined")
     joiner.add("MatMul", ["joined", joiner.weight("head", WIDTH, labels, gain=4.0)], "scores")
@@ -209,7 +167,7 @@ def write_sherpa_nemo(folder: Path, *, durations: int = 0, seed: int = 0) -> Pat
     nodes = {node.name: node for node in whole.graph.node}
     state: tuple[str, Sequence[int | str]] = ("f", [1, "batch", WIDTH])
 
-    decoder = _Graph(seed)
+    decoder = GraphWriter(seed)
     for name in ("/rows", "/embedded", "/over_time", "/steps", "/read"):
         decoder.nodes.append(nodes[name])
     decoder.constants += [
@@ -234,7 +192,7 @@ def write_sherpa_nemo(folder: Path, *, durations: int = 0, seed: int = 0) -> Pat
             "162": state,
         },
     )
-    joiner = _Graph(seed)
+    joiner = GraphWriter(seed)
     joiner.add("Transpose", ["decoder_outputs"], "by_label", perm=[0, 2, 1])
     for name in ("/below", "/frames", "/beside", "/sum", "/joined", "/scores", "/outputs"):
         joiner.nodes.append(nodes[name])
@@ -256,7 +214,7 @@ def write_sherpa_nemo(folder: Path, *, durations: int = 0, seed: int = 0) -> Pat
 def write_nemo_ctc(folder: Path, seed: int = 0) -> Path:
     """A folder of onnx-asr's type ``nemo-conformer-ctc``."""
     labels = len(LETTERS) + 1
-    model = _Graph(seed)
+    model = GraphWriter(seed)
     model.weight("own", WIDTH, BANDS, 4, gain=2.0)
     model.add("Conv", ["audio_signal", "own"], "convolved", strides=[4])
     model.add("Tanh", ["convolved"], "curved")
@@ -283,7 +241,7 @@ def _write_labels(path: Path, names: Sequence[str]) -> None:
 CHUNK, SHIFT, KEPT = 13, 8, 2
 
 
-def _hear_in_chunks(graph: _Graph, audio: str, output: str) -> None:
+def _hear_in_chunks(graph: GraphWriter, audio: str, output: str) -> None:
     """Nodes of an encoder of chunks: ``audio`` (N, T, bands) to ``output`` (N, 2, WIDTH).
 
     Its caches are those of a convolution and of an attention, whose clips lie on the second axis.
@@ -321,7 +279,7 @@ _FADING = {
 }
 
 
-def _hear_as_icefall(graph: _Graph, output: str) -> None:
+def _hear_as_icefall(graph: GraphWriter, output: str) -> None:
     """Nodes of an encoder with one layer of a streaming Zipformer: ``x`` to ``output``."""
     graph.add("Identity", ["cached_key_0"], "cached_key")
     graph.add("Identity", ["cached_conv1_0"], "cached_conv")
@@ -372,7 +330,7 @@ def write_streaming_icefall(folder: Path, *, clips: int | str = "N", seed: int =
         clips: size of the axis of clips, or its name.
     """
     write_icefall(folder, inner="", seed=seed)
-    encoder = _Graph(seed)
+    encoder = GraphWriter(seed)
     _hear_as_icefall(encoder, "encoder_out")
     encoder.save(
         folder / "encoder.onnx",
@@ -392,7 +350,7 @@ def write_streaming_ctc(
 ) -> Path:
     """A streaming CTC model of icefall as sherpa-onnx opens it."""
     labels = len(LETTERS) + 1
-    model = _Graph(seed)
+    model = GraphWriter(seed)
     _hear_as_icefall(model, "encoder_out")
     model.add("MatMul", ["encoder_out", model.weight("head", WIDTH, labels, gain=4.0)], "scores")
     model.add("LogSoftmax", ["scores"], "log_probs", axis=-1)
@@ -409,7 +367,7 @@ def write_streaming_ctc(
 _OPEN = "{}_dynamic_axes_{}"
 
 
-def _hear_as_nemo(graph: _Graph, normalize: str) -> tuple[dict[str, Any], ...]:
+def _hear_as_nemo(graph: GraphWriter, normalize: str) -> tuple[dict[str, Any], ...]:
     """Nodes of a cache-aware encoder of NeMo, to ``encoder_out`` (N, 2, WIDTH).
 
     Returns:
@@ -457,7 +415,7 @@ def _hear_as_nemo(graph: _Graph, normalize: str) -> tuple[dict[str, Any], ...]:
 def write_streaming_nemo_ctc(folder: Path, *, normalize: str = "NA", seed: int = 0) -> Path:
     """A cache-aware CTC model of NeMo as sherpa-onnx opens it."""
     labels = len(LETTERS) + 1
-    model = _Graph(seed)
+    model = GraphWriter(seed)
     inputs, outputs, metadata = _hear_as_nemo(model, normalize)
     model.add("MatMul", ["encoder_out", model.weight("head", WIDTH, labels, gain=4.0)], "scores")
     model.add("LogSoftmax", ["scores"], "logprobs", axis=-1)
@@ -471,7 +429,7 @@ def write_streaming_nemo_ctc(folder: Path, *, normalize: str = "NA", seed: int =
 def write_streaming_nemo(folder: Path, *, normalize: str = "NA", seed: int = 0) -> Path:
     """A cache-aware transducer of NeMo as sherpa-onnx opens it."""
     write_sherpa_nemo(folder, seed=seed)
-    encoder = _Graph(seed)
+    encoder = GraphWriter(seed)
     inputs, outputs, metadata = _hear_as_nemo(encoder, normalize)
     encoder.add("Transpose", ["encoder_out"], "outputs", perm=[0, 2, 1])
     made = {"outputs": ("f", ["N", WIDTH, "S"]), "encoded_lengths": ("l", ["N"])}
@@ -488,7 +446,7 @@ def write_gigaam(folder: Path, *, version: str = "v2", e2e: bool = False, seed: 
     """
     labels, read = len(LETTERS) + 1, 320
     name = f"{version}{'_e2e' if e2e else ''}_rnnt"
-    encoder = _Graph(seed)
+    encoder = GraphWriter(seed)
     encoder.weight("own", WIDTH, 64, 4, gain=0.3)
     encoder.add("Conv", ["audio_signal", "own"], "convolved", strides=[4])
     encoder.add("Tanh", ["convolved"], "curved")
@@ -502,7 +460,7 @@ def write_gigaam(folder: Path, *, version: str = "v2", e2e: bool = False, seed: 
         {"audio_signal": ("f", ["batch_size", 64, "seq_len"]), "length": ("l", ["batch_size"])},
         {"encoded": ("f", ["batch_size", WIDTH, "S"]), "encoded_len": ("i", ["batch_size"])},
     )
-    decoder = _Graph(seed + 1)
+    decoder = GraphWriter(seed + 1)
     embedding = decoder.weight("embedding", labels, read, gain=2.0)
     decoder.add("Gather", [embedding, "x"], "embedded")
     decoder.add("Transpose", ["embedded"], "over_time", perm=[1, 0, 2])
@@ -518,7 +476,7 @@ def write_gigaam(folder: Path, *, version: str = "v2", e2e: bool = False, seed: 
         {"x": ("l", [1, 1]), "h.1": state, "c.1": state},
         {"dec": ("f", [1, 1, read]), "h": state, "c": state},
     )
-    joint = _Graph(seed + 2)
+    joint = GraphWriter(seed + 2)
     for value, width in (("enc", WIDTH), ("dec", read)):
         joint.add("Transpose", [value], f"{value}.rows", perm=[0, 2, 1])
         weight = joint.weight(f"{value}.weight", width, WIDTH)
@@ -547,7 +505,7 @@ def write_gigaam_ctc(
     """A folder of onnx-asr's types ``gigaam-v2-ctc``, ``gigaam-v3-ctc`` and ``…-e2e-ctc``."""
     labels = len(LETTERS) + 1
     name = f"{version}{'_e2e' if e2e else ''}_ctc"
-    model = _Graph(seed)
+    model = GraphWriter(seed)
     model.weight("own", WIDTH, 64, 4, gain=0.3)
     model.add("Conv", ["features", "own"], "convolved", strides=[4], pads=[0, 3])
     model.add("Tanh", ["convolved"], "curved")
@@ -560,6 +518,72 @@ def write_gigaam_ctc(
         {"log_probs": ("f", ["batch_size", "S", labels])},
     )
     _write_gigaam_files(folder, version, name if e2e else version)
+    return folder
+
+
+def write_sherpa_gigaam(folder: Path, seed: int = 0) -> Path:
+    """GigaAM's transducer as sherpa-onnx publishes it: its predictor is told a length, too."""
+    write_gigaam(folder, seed=seed)
+    encoder = onnx.load(folder / "v2_rnnt_encoder.onnx")
+    said = {
+        "vocab_size": str(len(LETTERS)),
+        "pred_rnn_layers": "1",
+        "pred_hidden": "320",
+        "normalize_type": "",
+        "subsampling_factor": "4",
+        "model_type": "EncDecRNNTBPEModel",
+        "version": "2",
+        "is_giga_am": "1",
+    }
+    helper.set_model_props(encoder, said)
+    onnx.save(encoder, folder / "encoder.onnx")
+    decoder = onnx.load(folder / "v2_rnnt_decoder.onnx")
+    graph = decoder.graph
+    rows = helper.make_node("Cast", ["x"], ["x.rows"], "/x.rows", to=TensorProto.INT64)
+    (gather,) = (node for node in graph.node if node.op_type == "Gather")
+    gather.input[1] = "x.rows"
+    # Rows of steps before the width of each: (1, read, 1).
+    next(node for node in graph.node if node.output[0] == "dec").output[0] = "dec.rows"
+    one = numpy_helper.from_array(np.array(1, np.int32), "one_more")
+    added = [
+        helper.make_node("Transpose", ["dec.rows"], ["dec"], "/dec.wide", perm=[0, 2, 1]),
+        helper.make_node("Add", ["unused_x_len.1", "one_more"], ["unused_x_len"], "/more"),
+    ]
+    nodes = [rows, *graph.node, *added]
+    length, state = ("i", [1]), ("f", [1, 1, 320])
+    writer = GraphWriter(seed)
+    writer.nodes = nodes
+    writer.constants = [*graph.initializer, one]
+    writer.save(
+        folder / "decoder.onnx",
+        {"x": ("i", [1, 1]), "unused_x_len.1": length, "h.1": state, "c.1": state},
+        {"dec": ("f", [1, 320, 1]), "unused_x_len": length, "h": state, "c": state},
+    )
+    (folder / "v2_rnnt_joint.onnx").rename(folder / "joiner.onnx")
+    for name in ("v2_rnnt_encoder.onnx", "v2_rnnt_decoder.onnx", "config.json"):
+        (folder / name).unlink()
+    (folder / "v2_vocab.txt").rename(folder / "tokens.txt")
+    return folder
+
+
+def write_sherpa_gigaam_ctc(folder: Path, *, gigaam: bool = True, seed: int = 0) -> Path:
+    """GigaAM's CTC model as sherpa-onnx publishes it, or one of NeMo."""
+    (write_gigaam_ctc if gigaam else write_nemo_ctc)(folder, seed=seed)
+    (path,) = folder.glob("*.onnx")
+    model = onnx.load(path)
+    said = {
+        "vocab_size": str(len(LETTERS) + 1),
+        "normalize_type": "" if gigaam else "per_feature",
+        "subsampling_factor": "4",
+        "model_type": "EncDecCTCModel",
+        **({"is_giga_am": "1"} if gigaam else {}),
+    }
+    helper.set_model_props(model, said)
+    path.unlink()
+    onnx.save(model, folder / "model.onnx")
+    (folder / "config.json").unlink()
+    (vocabulary,) = folder.glob("*vocab.txt")
+    vocabulary.rename(folder / "tokens.txt")
     return folder
 
 

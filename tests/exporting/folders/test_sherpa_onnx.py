@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 
 import quantkit
+from benchmarks.moonshine_graphs import STEMS
 from quantkit.arrays import FloatArray
 from quantkit.audio.corpora import open_corpus
 from quantkit.audio.features import load_waveform
 from quantkit.text.distances import levenshtein
 from tests.exporting.folders.small_folders import (
     write_icefall,
+    write_sherpa_gigaam,
+    write_sherpa_gigaam_ctc,
     write_sherpa_nemo,
     write_streaming_ctc,
     write_streaming_icefall,
@@ -24,6 +27,7 @@ from tests.exporting.folders.small_folders import (
     write_streaming_nemo_ctc,
 )
 from tests.moonshine import moonshine_folder, write_base64_tokens
+from tests.sherpa_moonshine import moonshine_graphs
 from tests.sherpa_whisper import write_tiny
 
 sherpa_onnx = pytest.importorskip("sherpa_onnx", reason="sherpa-onnx is not installed")
@@ -78,6 +82,36 @@ def test_it_opens_ours_in_the_place_of_a_nemo_transducer(
     small = quantkit.quantize(folder, tmp_path / "small", "dynamic-int8").path
     recognizer = opened(small, kind="nemo_transducer")
     assert any(text_of(recognizer, clip).strip() for clip in clips)
+
+
+def test_it_opens_ours_in_the_place_of_a_gigaam_transducer(
+    clips: list[FloatArray], tmp_path: Path
+) -> None:
+    folder = write_sherpa_gigaam(tmp_path / "float")
+    small = quantkit.quantize(folder, tmp_path / "small", "dynamic-int8").path
+    for each in (folder, small):
+        theirs, ours = opened(each, kind="nemo_transducer"), quantkit.load(each)
+        found = [text_of(theirs, clip).split() for clip in clips]
+        assert found == [ours.transcribe(clip, 16_000).text.split() for clip in clips]
+        assert any(found)
+
+
+@pytest.mark.parametrize("gigaam", [True, False])
+def test_it_opens_ours_in_the_place_of_a_ctc_model(
+    gigaam: bool, clips: list[FloatArray], tmp_path: Path
+) -> None:
+    """NeMo's frames lie elsewhere there, so texts of random weights differ; GigaAM's do not."""
+    folder = write_sherpa_gigaam_ctc(tmp_path / "float", gigaam=gigaam)
+    small = quantkit.quantize(folder, tmp_path / "small", "dynamic-int8").path
+    for each in (folder, small):
+        recognizer = sherpa_onnx.OfflineRecognizer.from_nemo_ctc(
+            model=str(each / "model.onnx"), tokens=str(each / "tokens.txt")
+        )
+        ours = quantkit.load(each)
+        found = [text_of(recognizer, clip).split() for clip in clips]
+        assert any(found)
+        if gigaam:
+            assert found == [ours.transcribe(clip, 16_000).text.split() for clip in clips]
 
 
 def streamed(recognizer: Any, clip: FloatArray) -> str:
@@ -168,3 +202,25 @@ def test_it_opens_ours_in_the_place_of_a_moonshine(
         # It lets a text be longer before it gives up, and its ONNX Runtime is another.
         assert [text[:8] for text in found] == [text[:8] for text in expected]
         assert any(expected)
+
+
+@pytest.mark.slow
+def test_it_opens_ours_in_the_place_of_a_moonshine_in_four_graphs(
+    clips: list[FloatArray], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """It gives a text up half a token per second earlier than we do."""
+    folder = moonshine_graphs(tmp_path_factory)
+    small = quantkit.quantize(folder, tmp_path / "small", "dynamic-int8", suffix=".int8").path
+    for each, addition in ((folder, ""), (small, ".int8")):
+        names = zip(
+            ("preprocessor", "encoder", "uncached_decoder", "cached_decoder"), STEMS, strict=True
+        )
+        recognizer = sherpa_onnx.OfflineRecognizer.from_moonshine(
+            **{name: str(each / f"{stem}{addition}.onnx") for name, stem in names},
+            tokens=str(each / "tokens.txt"),
+        )
+        ours = quantkit.load(each)
+        for clip in clips:
+            found, expected = text_of(recognizer, clip), ours.transcribe(clip, 16_000).text
+            assert len(found) > 5
+            assert expected.startswith(found.strip())
