@@ -75,14 +75,15 @@ def steps() -> Iterator[Step]:
     """In an order in which each finds in the reference run what it needs."""
     for model in ("wav2letter-en", "keywords-en"):
         source, made = str(ROOT / "models" / model), f"{model}.onnx"
-        arguments = ("export", source, "-o", "{OUT}/" + made)
+        arguments: tuple[str, ...] = ("export", source, "-o", "{OUT}/" + made)
         yield Step(f"export {model}", arguments, made, threads=False, torch=True)
     letters, words = "{REF}/wav2letter-en.onnx", "{REF}/keywords-en.onnx"
-    for name, source, settings in (
+    presets: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ("static-int8", letters, ("--preset", "static-int8")),
         ("hybrid", words, ("--preset", "hybrid")),
         ("grouped-2", letters, ("--compute", "static", "--codec", "grouped:2")),
-    ):
+    )
+    for name, source, settings in presets:
         made = f"{name}.onnx"
         arguments = ("quantize", source, *_AUDIO, *settings, "-o", "{OUT}/" + made)
         yield Step(f"quantize {name}", arguments, made)

@@ -149,11 +149,8 @@ def ship(
             hosts=hosts,
         )
         write_text(folder / CARD, write_card(facts))
-        graphs = model_files(folder / MODEL)
-        external = sorted(folder.glob("*.onnx.data"))
-        bill = BillFacts(
-            one_line(title), info, text_of_licence, (*graphs, *external), runtimes, measured
-        )
+        written = (*model_files(folder / MODEL), *sorted(folder.glob("*.onnx.data")))
+        bill = BillFacts(one_line(title), info, text_of_licence, written, runtimes, measured)
         write_text(folder / SBOM, bill_of_materials(bill))
         manifest = Manifest(
             name=one_line(title),

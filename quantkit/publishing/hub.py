@@ -35,7 +35,7 @@ def client(endpoint: str) -> HfApi:
         )
     try:
         from huggingface_hub import HfApi
-        from huggingface_hub.utils import disable_progress_bars
+        from huggingface_hub.utils.tqdm import disable_progress_bars
     except ImportError as error:
         raise MissingDependencyError(
             "the hub needs huggingface_hub: pip install 'quantkit[hub]'"

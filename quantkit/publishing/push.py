@@ -114,7 +114,7 @@ def push(
             shown.write_text(_readme(folder), encoding="utf-8")
             files[README] = shown
         stale = _stale(hub, address, str(before.sha), present, scratch) - files.keys()
-        operations = [
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [
             *(CommitOperationAdd(name, path) for name, path in files.items()),
             *(CommitOperationDelete(name) for name in sorted(stale)),
         ]
