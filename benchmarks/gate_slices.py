@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise, permutations
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,8 @@ from quantkit.text.scoring import TextScoring
 FOLDER = ROOT / "build" / "gate_slices"
 RATE = 16_000
 BY = ("language", "gender", "length:20", "level:-50", "words")
+#: Layers of the weak model.
+WEAK = tuple(f"layer{number}.conv=bitplane:1" for number in (5, 7, 9))
 #: Share of runs without damage in which the gate may fail.
 FALSE_ALARMS = 0.05
 NOISE = "noise:40dB"
@@ -136,11 +138,11 @@ def _joined(clips: Sequence[Utterance]) -> Iterator[Utterance]:
 
 
 def models() -> tuple[Path, Path, Path]:
-    """The int8 file, one whose largest layer has 1 bit, and one with another front end."""
+    """The int8 file, one with layers in 1 bit, and one with another front end."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     whole, weak, deaf = (FOLDER / f"{name}.onnx" for name in ("int8", "one-bit", "front-end"))
     heard = open_corpus(ROOT / "calibration_data").select(split="calibration")
-    for path, rules in ((whole, ()), (weak, (LayerRule.parse("layer9.conv=bitplane:1"),))):
+    for path, rules in ((whole, ()), (weak, tuple(map(LayerRule.parse, WEAK)))):
         if not path.exists():
             settings = QuantizeSettings(compute="static", rules=rules)
             quantkit.quantize(SOURCE, path, settings, heard.sample(_CALIBRATION, 0))
@@ -156,7 +158,7 @@ def damages(whole: Path, weak: Path, deaf: Path) -> list[Damage]:
     """All of them."""
     return [
         Damage(
-            "English: layer9.conv in 1 bit",
+            "English: layers 5, 7 and 9 in 1 bit",
             weak,
             lambda clip: clip.language == "en",
             lambda clip: clip,
@@ -164,7 +166,7 @@ def damages(whole: Path, weak: Path, deaf: Path) -> list[Damage]:
         ),
         # The model knows no German, so that its errors there could hardly be more.
         Damage(
-            "German, which it does not know: layer9.conv in 1 bit",
+            "German, which it does not know: the same",
             weak,
             lambda clip: clip.language == "de",
             lambda clip: clip,
@@ -349,7 +351,7 @@ def _in_words(check: Check) -> str:
 
 
 def _alarms(gate: Gate, runs: Sequence[Texts], tolerance: str) -> list[str]:
-    """False alarms in runs one after the other, and in all pairs of runs."""
+    """False alarms in runs one after the other, and the other way round."""
     allowed = TOLERANCES[tolerance]
 
     def fails(before: Texts, after: Texts) -> bool:
@@ -357,14 +359,14 @@ def _alarms(gate: Gate, runs: Sequence[Texts], tolerance: str) -> list[str]:
         return any(check.slice for check in result.failures)
 
     following = [fails(a, b) for a, b in pairwise(runs)]
-    pairs = [fails(a, b) for a, b in permutations(runs, 2)]
+    back = [fails(b, a) for a, b in pairwise(runs)]
     checks = gate.against_before(runs[0], runs[1], allowed).checks
     tested = sum(bool(check.slice) and check.verdict != "skipped" for check in checks)
     return [
         tolerance,
         str(tested),
         f"{sum(following)} of {len(following)}",
-        f"{100 * sum(pairs) / len(pairs):.1f} % of {len(pairs)}",
+        f"{sum(back)} of {len(back)}",
     ]
 
 
@@ -391,10 +393,11 @@ def _section(
                 ),
                 rows,
             ),
-            "Without damage: runs that differ by the seed of noise 40 dB below the speech. Each "
-            "run is held to the one before it; and each to each other one, which are not "
-            "independent.",
-            table(("tolerance", "slices", "runs with a false alarm", "pairs with one"), alarms),
+            "Without damage: runs that differ by the seed of noise 40 dB below the speech. Each is "
+            "held to the one before it, and the other way round.",
+            table(
+                ("tolerance", "slices", "runs with a false alarm", "the other way round"), alarms
+            ),
         ]
     )
 
