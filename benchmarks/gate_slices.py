@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise, permutations
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,13 @@ from benchmarks.results import host, replace_section, table
 from quantkit.audio.augmentation.alteration import parse_alteration
 from quantkit.audio.corpora import open_corpus
 from quantkit.audio.features import load_waveform
+from quantkit.audio.frontend import Frontend
 from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.benchmarking.baseline import Baseline, Tolerance
 from quantkit.benchmarking.figures import Figures, figures_of
-from quantkit.benchmarking.gate import compare
-from quantkit.benchmarking.held import GateOptions
+from quantkit.benchmarking.gate import compare, compare_runs
+from quantkit.benchmarking.gate_result import Check, GateResult
+from quantkit.benchmarking.held import GateOptions, Held
 from quantkit.disk.files import write_json
 from quantkit.graph.artifact import load_model, read_info, save_model
 from quantkit.graph.info import set_info
@@ -46,20 +48,24 @@ from quantkit.runtime.speech_model import SpeechModel
 from quantkit.slices.properties import properties_of
 from quantkit.tasks.open import open_speech_model
 from quantkit.text.distances import levenshtein
+from quantkit.text.scoring import TextScoring
 
 FOLDER = ROOT / "build" / "gate_slices"
 RATE = 16_000
 BY = ("language", "gender", "length:20", "level:-50", "words")
+#: Layers of the weak model.
+WEAK = tuple(f"layer{number}.conv=bitplane:1" for number in (5, 7, 9))
 #: Share of runs without damage in which the gate may fail.
 FALSE_ALARMS = 0.05
 NOISE = "noise:40dB"
 #: No worsening is tolerated at all, and what is by default.
-TOLERANCES = {"none": Tolerance(0.0), "2 % + 0.02": Tolerance(0.02, 0.02)}
+USUAL = "2 % + 0.02"
+TOLERANCES = {"none": Tolerance(0.0), USUAL: Tolerance(0.02, 0.02)}
 
 _SHORT, _LONG, _GERMAN, _PROMPTS = 45, 14, 25, 10
 _LONGER_THAN, _CALIBRATION = 21.0, 24
 # A clip loses so many seconds at its beginning; a long one what is behind so many.
-_LATE, _HEARD = 0.4, 18.0
+_LATE, _HEARD = 0.9, 18.0
 # What the front end adds to energies; the model learnt with 1e-5.
 _OFFSET = 1e-3
 
@@ -78,6 +84,7 @@ class Damage:
         hit: whether a clip is damaged.
         change: of its audio.
         expected: the slice that must fail.
+        by_labels: whether transcripts show it; else the words that change do.
     """
 
     name: str
@@ -85,6 +92,7 @@ class Damage:
     hit: Callable[[Utterance], bool]
     change: Change
     expected: str
+    by_labels: bool = True
 
 
 def clips_of(data: Path) -> Corpus:
@@ -130,17 +138,17 @@ def _joined(clips: Sequence[Utterance]) -> Iterator[Utterance]:
 
 
 def models() -> tuple[Path, Path, Path]:
-    """The int8 file, one whose largest layer has 1 bit, and one with another front end."""
+    """The int8 file, one with layers in 1 bit, and one with another front end."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     whole, weak, deaf = (FOLDER / f"{name}.onnx" for name in ("int8", "one-bit", "front-end"))
     heard = open_corpus(ROOT / "calibration_data").select(split="calibration")
-    for path, rules in ((whole, ()), (weak, (LayerRule.parse("layer9.conv=bitplane:1"),))):
+    for path, rules in ((whole, ()), (weak, tuple(map(LayerRule.parse, WEAK)))):
         if not path.exists():
             settings = QuantizeSettings(compute="static", rules=rules)
             quantkit.quantize(SOURCE, path, settings, heard.sample(_CALIBRATION, 0))
     if not deaf.exists():
         info, model = read_info(whole), load_model(whole)
-        assert info.frontend is not None
+        assert isinstance(info.frontend, Frontend)
         set_info(model, replace(info, frontend=replace(info.frontend, log_offset=_OFFSET)))
         save_model(model, deaf)
     return whole, weak, deaf
@@ -150,11 +158,20 @@ def damages(whole: Path, weak: Path, deaf: Path) -> list[Damage]:
     """All of them."""
     return [
         Damage(
-            "German: layer9.conv in 1 bit",
+            "English: layers 5, 7 and 9 in 1 bit",
+            weak,
+            lambda clip: clip.language == "en",
+            lambda clip: clip,
+            "language: en",
+        ),
+        # The model knows no German, so that its errors there could hardly be more.
+        Damage(
+            "German, which it does not know: the same",
             weak,
             lambda clip: clip.language == "de",
             lambda clip: clip,
             "language: de",
+            by_labels=False,
         ),
         Damage(
             f"clips over 20 s: nothing heard behind {_HEARD:g} s",
@@ -210,14 +227,41 @@ def _text(model: SpeechModel, clip: Utterance) -> str:
     return model.text_of(output)
 
 
-def figures(corpus: Corpus, model: SpeechModel, texts: Texts, clips: Sequence[Any]) -> Figures:
-    """A bench run in which nothing but texts was measured."""
-    scoring = model.scoring
-    utterances = []
+def figures(
+    corpus: Corpus, model: SpeechModel, texts: Mapping[str, Texts], clips: Sequence[Any]
+) -> Figures:
+    """A bench run in which nothing but texts was measured.
+
+    Args:
+        texts: of each model, by its name.
+        clips: what is known of them.
+    """
+    document = {
+        "host": {"cpu": "", "machine": "", "vnni": True, "onnxruntime": ""},
+        "corpus": {"name": corpus.name},
+        "unit": model.scoring.unit.name,
+        "by": list(BY),
+        "clips": clips,
+        "models": [
+            {
+                "name": name,
+                "size_bytes": 1,
+                "speedup": 1.0,
+                "wer": 1,
+                "utterances": _utterances(corpus, model.scoring, own),
+            }
+            for name, own in texts.items()
+        ],
+    }
+    return figures_of(document, "the study")
+
+
+def _utterances(corpus: Corpus, scoring: TextScoring, texts: Texts) -> list[dict[str, Any]]:
+    found = []
     for clip in corpus:
         said = scoring.normalized(clip.text or "", clip.language)
         written = scoring.heard(texts[clip.identifier], clip.language)
-        utterances.append(
+        found.append(
             {
                 "id": clip.identifier,
                 "reference": said,
@@ -225,17 +269,7 @@ def figures(corpus: Corpus, model: SpeechModel, texts: Texts, clips: Sequence[An
                 "distance": levenshtein(scoring.units(said), scoring.units(written)),
             }
         )
-    document = {
-        "host": {"cpu": "", "machine": "", "vnni": True, "onnxruntime": ""},
-        "corpus": {"name": corpus.name},
-        "unit": scoring.unit.name,
-        "by": list(BY),
-        "clips": clips,
-        "models": [
-            {"name": "int8", "size_bytes": 1, "speedup": 1.0, "wer": 1, "utterances": utterances}
-        ],
-    }
-    return figures_of(document, "the study")
+    return found
 
 
 @dataclass(frozen=True)
@@ -246,24 +280,24 @@ class Gate:
     model: SpeechModel
     clips: Sequence[Any]
 
-    def failures(
-        self, before: Texts, after: Texts, tolerance: Tolerance
-    ) -> tuple[list[str], list[str], int]:
-        """Slices that fail, with their figures; failures over all clips; and slices tested."""
-        first, second = (
-            figures(self.corpus, self.model, texts, self.clips) for texts in (before, after)
-        )
+    def run(self, texts: Mapping[str, Texts]) -> Figures:
+        """The figures of models by the names of their texts."""
+        return figures(self.corpus, self.model, texts, self.clips)
+
+    def against_before(self, before: Texts, after: Texts, tolerance: Tolerance) -> GateResult:
+        """By edits and words of transcripts."""
         options = GateOptions(
             criteria=("levenshtein", "wer"),
             tolerances={"levenshtein": tolerance, "wer": tolerance},
             false_alarms=FALSE_ALARMS,
         )
-        result = compare(second, Baseline(first), options)
-        failed = [check for check in result.failures if check.slice]
-        whole = [check.criterion for check in result.failures if not check.slice]
-        tested = [c for c in result.checks if c.slice and c.verdict != "skipped"]
-        named = [f"{c.slice} ({c.criterion}: {c.baseline:.2f} → {c.current:.2f})" for c in failed]
-        return named, whole, len(tested)
+        return compare(self.run({"int8": after}), Baseline(self.run({"int8": before})), options)
+
+    def label_free(self, before: Texts, after: Texts) -> GateResult:
+        """By the words that change, as of two models in one run."""
+        held = Held.against(self.run({"before": before, "after": after}), "before")
+        options = GateOptions(criteria=("changed",), false_alarms=FALSE_ALARMS)
+        return compare_runs([held], options)
 
 
 @click.command()
@@ -286,19 +320,22 @@ def main(data: Path, seeds: int) -> None:
         some = replace(corpus, utterances=hit)
         name = f"damaged-{damage.expected.replace(' ', '-').replace(':', '')}"
         after = {**before, **heard(name, damage.model, some, 0, damage.change)}
-        for tolerance in ("2 % + 0.02",):
-            failed, all_clips, _ = gate.failures(before, after, TOLERANCES[tolerance])
-            found = [each for each in failed if each.startswith(damage.expected)]
-            others = len(failed) - len(found)
-            rows.append(
-                [
-                    damage.name,
-                    str(len(hit)),
-                    "; ".join(found) or "missed",
-                    str(others),
-                    ", ".join(all_clips) or "nothing",
-                ]
-            )
+        result = (
+            gate.against_before(before, after, TOLERANCES[USUAL])
+            if damage.by_labels
+            else gate.label_free(before, after)
+        )
+        failed = [check for check in result.failures if check.slice]
+        found = [each for each in failed if each.slice == damage.expected]
+        rows.append(
+            [
+                damage.name,
+                str(len(hit)),
+                "; ".join(map(_in_words, found)) or "missed",
+                str(len(failed) - len(found)),
+                ", ".join(c.criterion for c in result.failures if not c.slice) or "nothing",
+            ]
+        )
     undamaged = [before]
     for seed in range(1, seeds + 1):
         click.echo(f"seed {seed} of {seeds}", err=True)
@@ -309,19 +346,27 @@ def main(data: Path, seeds: int) -> None:
     replace_section("gate_slices", section)
 
 
+def _in_words(check: Check) -> str:
+    return f"{check.slice}, {check.criterion} {check.baseline:.2f} → {check.current:.2f}"
+
+
 def _alarms(gate: Gate, runs: Sequence[Texts], tolerance: str) -> list[str]:
-    """False alarms in runs one after the other, and in all pairs of runs."""
+    """False alarms in runs one after the other, and the other way round."""
     allowed = TOLERANCES[tolerance]
-    following = [gate.failures(a, b, allowed) for a, b in pairwise(runs)]
-    pairs = [gate.failures(a, b, allowed)[0] for a, b in permutations(runs, 2)]
-    wrong = sum(bool(failed) for failed, _, _ in following)
-    share = 100 * sum(map(bool, pairs)) / len(pairs)
-    tested = following[0][2]
+
+    def fails(before: Texts, after: Texts) -> bool:
+        result = gate.against_before(before, after, allowed)
+        return any(check.slice for check in result.failures)
+
+    following = [fails(a, b) for a, b in pairwise(runs)]
+    back = [fails(b, a) for a, b in pairwise(runs)]
+    checks = gate.against_before(runs[0], runs[1], allowed).checks
+    tested = sum(bool(check.slice) and check.verdict != "skipped" for check in checks)
     return [
         tolerance,
         str(tested),
-        f"{wrong} of {len(following)}",
-        f"{share:.1f} % of {len(pairs)}",
+        f"{sum(following)} of {len(following)}",
+        f"{sum(back)} of {len(back)}",
     ]
 
 
@@ -335,7 +380,9 @@ def _section(
             f"in int8 on {len(corpus)} clips ({corpus.seconds / 60:.0f} min) of six languages, "
             f"greedy, held to itself by edits and by words, in slices by {', '.join(BY)}. At most "
             f"{100 * FALSE_ALARMS:g} % of runs without damage may fail in any slice. {host()}.",
-            "Tolerance: 2 % + 0.02, for all clips and for slices.",
+            f"Tolerance: {USUAL}, for all clips and for slices; of words changed 2 % + 0.1. Other "
+            "slices that fail share clips with the damaged one. The model was trained on English: "
+            "of German, what changes in its text is gated, without transcripts.",
             table(
                 (
                     "damage",
@@ -346,10 +393,11 @@ def _section(
                 ),
                 rows,
             ),
-            "Without damage: runs that differ by the seed of noise 40 dB below the speech. Each "
-            "run is held to the one before it; and each to each other one, which are not "
-            "independent.",
-            table(("tolerance", "slices", "runs with a false alarm", "pairs with one"), alarms),
+            "Without damage: runs that differ by the seed of noise 40 dB below the speech. Each is "
+            "held to the one before it, and the other way round.",
+            table(
+                ("tolerance", "slices", "runs with a false alarm", "the other way round"), alarms
+            ),
         ]
     )
 

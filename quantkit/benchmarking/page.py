@@ -117,6 +117,9 @@ def _table_section(table: Table, report: BenchReport) -> str:
         named = index == table.model_column and row[index] in names
         return (model_chip(names.index(row[index])) if named else "") + escape(row[index])
 
+    if table.folded:
+        title = escape(table.title)
+        return f"<details><summary>{title}</summary>{table_html(table, cell)}</details>"
     return f'<h2 id="{anchor}">{escape(table.title)}</h2>{table_html(table, cell)}'
 
 

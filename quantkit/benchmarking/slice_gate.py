@@ -17,7 +17,7 @@ from quantkit.benchmarking.held import GateOptions, Held
 from quantkit.benchmarking.series import IN_WORDS, OF_CLIPS, PARTS, ClipSeries, Series
 from quantkit.errors import FormatError, InputError
 from quantkit.slices.by import WORDS, By, parse_by
-from quantkit.slices.grouping import FEW_CLIPS, Group, groups_of
+from quantkit.slices.grouping import FEW_CLIPS, groups_of
 from quantkit.slices.simultaneous import adjusted_p_values
 
 _PARTS_IN_WORDS = "{part} words that are wrong"
@@ -62,6 +62,7 @@ def slice_checks(runs: Sequence[Held], options: GateOptions) -> list[Check]:
         InputError: clips are to be divided by what none of them has.
         FormatError: a report of before does not say what is known of its clips.
     """
+    _require_known(runs, options)
     found: list[_Slice] = []
     offset = 0
     for run in runs:
@@ -92,13 +93,10 @@ def _require_named(slices: Sequence[_Slice], options: GateOptions) -> None:
 def _slices(
     run: Held, options: GateOptions, places: dict[str, int], corpus: str
 ) -> Iterator[_Slice]:
-    names = run.current.by if options.by is None else options.by
-    if not names:
-        return
-    by = parse_by(names)
-    groups = _groups(run, by)
+    by = _by(run, options)
+    groups = groups_of(run.current.clips, by)
     criteria = [each for each in run.criteria(options) if each in OF_CLIPS]
-    for old, new in run.checked(options):
+    for old, new in run.checked(options) if by else ():
         clips = ClipSeries(run.current, run.pair(old, new))
         whole = {criterion: clips.series(criterion) for criterion in criteria}
         for group in groups:
@@ -136,23 +134,27 @@ def _places(series: Series | str, places: dict[str, int]) -> tuple[int, ...]:
     return () if isinstance(series, str) else tuple(places[clip] for clip in series.clips)
 
 
-def _groups(run: Held, by: Sequence[By]) -> tuple[Group, ...]:
-    clips = run.current.clips
-    asked = [each for each in by if each.name != WORDS]
-    if asked and not clips:
-        raise FormatError(
-            f"the bench run over {run.current.corpus.name!r} does not say what is known of its "
-            "clips; bench it anew with this version"
-        )
-    known = {name for each in clips for name in (*each.named, *each.measured)}
-    for each in asked:
-        if each.name not in known:
-            names = ", ".join(sorted({*known, WORDS}))
-            raise InputError(
-                f"no clip of {run.current.corpus.name!r} has the property {each.name!r}; "
-                f"--by takes {names}"
+def _by(run: Held, options: GateOptions) -> tuple[By, ...]:
+    names = run.current.by if options.by is None else options.by
+    return parse_by(names) if names else ()
+
+
+def _require_known(runs: Sequence[Held], options: GateOptions) -> None:
+    """Refuse a property that no clip of any run has."""
+    known = {WORDS}
+    for run in runs:
+        asked = [each.name for each in _by(run, options) if each.name != WORDS]
+        if asked and not run.current.clips:
+            raise FormatError(
+                f"the bench run over {run.current.corpus.name!r} does not say what is known of its "
+                "clips; bench it anew with this version"
             )
-    return groups_of(clips, asked)
+        known.update(*((*each.named, *each.measured) for each in run.current.clips))
+    for name in (each.name for run in runs for each in _by(run, options)):
+        if name not in known:
+            names = ", ".join(sorted(known))
+            where = ", ".join(repr(run.current.corpus.name) for run in runs)
+            raise InputError(f"no clip of {where} has the property {name!r}; --by takes {names}")
 
 
 def _judged(each: _Slice, p_value: float, false_alarms: float) -> Check:

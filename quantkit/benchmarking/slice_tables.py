@@ -81,6 +81,7 @@ def _counts(report: BenchReport) -> Table:
         text_columns=frozenset({0, 1}),
         optional=tuple(least),
         model_column=1,
+        folded=True,
     )
 
 

@@ -21,7 +21,7 @@ from quantkit.personalization.page_style import STYLE
 from quantkit.report import formatting as f
 from quantkit.report.html import card, document, figures_html, navigation_to, table_html
 from quantkit.report.text_pairs import MARKS, examples_html
-from quantkit.slices.tables import slice_tables
+from quantkit.slices.page import slices_html
 from quantkit.version import __version__
 
 _EXAMPLES = 8
@@ -43,7 +43,7 @@ def render_page(found: Explanation) -> str:
         ("remedies", "What would help", table_html(remedy_table(found)) if found.remedies else ""),
         ("graphs", "Graphs", table_html(graph_table(found)) if found.graphs else ""),
         ("layers", "Layers", _layers(found)),
-        ("slices", "Whose clips", _slices(found)),
+        ("slices", "Whose clips", slices_html(found.slices, found.unit)),
         ("clips", "Clips", _clips(found)),
     ]
     kept = [section for section in sections if section[2]]
@@ -102,10 +102,6 @@ def _layers(found: Explanation) -> str:
     return (
         f"{figures}<details><summary>All layers</summary>{table_html(layer_table(found))}</details>"
     )
-
-
-def _slices(found: Explanation) -> str:
-    return "".join(map(table_html, slice_tables(found.slices, found.unit)))
 
 
 def _clips(found: Explanation) -> str:

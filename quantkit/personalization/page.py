@@ -48,7 +48,7 @@ from quantkit.report.html import (
 from quantkit.report.table import Table
 from quantkit.report.text_pairs import MARKS, examples_html
 from quantkit.sensitivity.table import Sensitivity
-from quantkit.slices.tables import slice_tables
+from quantkit.slices.page import slices_html
 from quantkit.version import __version__
 
 _READING = (
@@ -230,7 +230,7 @@ def _time_card(summary: PersonalizeSummary) -> str:
 def _slices(summary: PersonalizeSummary) -> str:
     if not summary.slices:
         return ""
-    tables = "".join(map(table_html, slice_tables(summary.slices, summary.unit)))
+    tables = slices_html(summary.slices, summary.unit)
     return f'<h2 id="slices">Whose clips</h2>{tables}\n'
 
 

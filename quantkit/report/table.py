@@ -12,6 +12,7 @@ class Table:
     Args:
         optional: columns that a narrow terminal leaves out, the first one first.
         model_column: that names models, which a page shows in their colours.
+        folded: whether a page shows it only when it is asked to.
     """
 
     title: str
@@ -21,6 +22,7 @@ class Table:
     text_columns: frozenset[int] = frozenset({0})
     optional: tuple[int, ...] = ()
     model_column: int = 0
+    folded: bool = False
 
 
 def to_markdown(table: Table) -> str:

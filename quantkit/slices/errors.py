@@ -43,8 +43,8 @@ class Part:
     """Some of the words of the transcripts.
 
     Args:
-        errors: words that are missing or replaced, and words that are inserted beside them where
-            they are the first or last of a clip.
+        errors: words that are missing or replaced; of the first and last of a clip also those that
+            something is inserted in front of or behind.
         total: how many there are.
     """
 
@@ -68,7 +68,7 @@ class TextErrors:
         unit: what ``units`` counts, in the plural.
         units: edits of letters, or of what else the edit distance counts.
         words: edits of words; None where spaces divide none.
-        first, last: words of each clip, and those inserted in front of or behind them.
+        first, last: words of each clip.
         rare: words that are rare; what is inserted counts for none.
     """
 
@@ -172,7 +172,7 @@ def _parts(said: Sequence[str], heard: Sequence[str], is_rare: IsRare) -> tuple[
     end = len(said) - 1
     rare = [place for place, word in enumerate(said) if is_rare(word)]
     return (
-        Part((0 in missed) + inserted[0], 1),
-        Part((end in missed) + inserted[len(said)], 1),
+        Part(int(0 in missed or inserted[0] > 0), 1),
+        Part(int(end in missed or inserted[len(said)] > 0), 1),
         Part(len(missed.intersection(rare)), len(rare)),
     )

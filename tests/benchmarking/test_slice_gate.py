@@ -219,6 +219,15 @@ class TestSeveralCorpora:
         names = junit_xml(result).decode()
         assert 'name="levenshtein [language: de] a second corpus"' in names
 
+    def test_a_property_of_one_of_them_divides_that_one(self) -> None:
+        plain = [{"clip": clip, "named": {}, "measured": {"length": 2.0}} for clip in CLIPS]
+        other = run({"float32": misheard(1), "int8": misheard(3)}, clips=plain)
+        runs = [Held.against(SAME, "float32"), Held.against(other, "float32")]
+        result = compare_runs(runs, GateOptions(by=("language",)))
+        assert len([check for check in result.checks if check.slice]) == 3
+        with pytest.raises(InputError, match="has the property 'dialect'"):
+            compare_runs(runs, GateOptions(by=("dialect",)))
+
 
 class TestOptions:
     def test_only_some_models_are_checked(self) -> None:
