@@ -199,8 +199,8 @@ def main(pythons: tuple[str, ...], only: str, keep: Path | None) -> None:
         text = (
             "## The same bytes\n\n"
             f"Files and bundles of the shipped Wav2Letter, made once ({reference}) and once more "
-            "in each other way, with the reference's models as inputs and 3 clips, and compared byte "
-            "by byte; of bundles the names and bytes of all files. "
+            "in each other way, with the reference's models as inputs and 3 clips, and compared "
+            "byte by byte; of bundles the names and bytes of all files. "
             "Every run has a hash seed and an output folder of its own. "
             f"{host()}; {libraries} in every Python. "
             "`python -m benchmarks.reproducible --python PROGRAM` prints this.\n\n"
