@@ -1,7 +1,7 @@
 """Whether the same inputs give the same bytes: run twice, with one core, and in other Pythons.
 
 ``python -m benchmarks.reproducible --python PROGRAM …`` makes artifacts and bundles of the shipped
-models once as a reference, and again in each way, and compares all files byte by byte. PROGRAM is
+model once as a reference, and again in each way, and compares all files byte by byte. PROGRAM is
 another Python with the same releases of quantkit's dependencies, given as often as there are some;
 what needs PyTorch (``export``) is left out there where it is missing. ``--only GLOB`` picks steps
 and writes nothing down.
@@ -25,8 +25,7 @@ from benchmarks.cells import ROOT
 from benchmarks.results import host, replace_section, table
 from quantkit.disk.files import sha256_of
 
-_CLIPS = ("--audio", str(ROOT / "calibration_data"), "--split", "calibration", "--clips")
-_AUDIO = (*_CLIPS, "10")
+_AUDIO = ("--audio", str(ROOT / "calibration_data"), "--split", "calibration", "--clips", "3")
 _LIBRARIES = ("numpy", "onnx", "onnxruntime", "scipy")
 _VERSIONS = f"""
 import platform
@@ -73,24 +72,18 @@ class Way:
 
 def steps() -> Iterator[Step]:
     """In an order in which each finds in the reference run what it needs."""
-    for model in ("wav2letter-en", "keywords-en"):
-        source, made = str(ROOT / "models" / model), f"{model}.onnx"
-        arguments: tuple[str, ...] = ("export", source, "-o", "{OUT}/" + made)
-        yield Step(f"export {model}", arguments, made, threads=False, torch=True)
-    letters, words = "{REF}/wav2letter-en.onnx", "{REF}/keywords-en.onnx"
-    presets: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-        ("static-int8", letters, ("--preset", "static-int8")),
-        ("hybrid", words, ("--preset", "hybrid")),
-        ("grouped-2", letters, ("--compute", "static", "--codec", "grouped:2")),
+    source, made = str(ROOT / "models" / "wav2letter-en"), "wav2letter-en.onnx"
+    export = ("export", source, "-o", "{OUT}/" + made)
+    yield Step("export wav2letter-en", export, made, threads=False, torch=True)
+    letters = "{REF}/" + made
+    presets: tuple[tuple[str, tuple[str, ...]], ...] = (
+        ("static-int8", ("--preset", "static-int8")),
+        ("grouped-2", ("--compute", "static", "--codec", "grouped:2")),
     )
-    for name, source, settings in presets:
+    for name, settings in presets:
         made = f"{name}.onnx"
-        arguments = ("quantize", source, *_AUDIO, *settings, "-o", "{OUT}/" + made)
+        arguments = ("quantize", letters, *_AUDIO, *settings, "-o", "{OUT}/" + made)
         yield Step(f"quantize {name}", arguments, made)
-    budget = ("--budget", "1MB", "--no-cache")
-    # Its analysis takes most of the time, and grows with the clips.
-    personal = ("personalize", words, *_CLIPS, "3", *budget, "-o", "{OUT}/personal.onnx")
-    yield Step("personalize keywords-en, 1 MB, 3 clips", personal, "personal.onnx")
     licence = str(ROOT / "models" / "wav2letter-en" / "LICENCE")
     for name in ("static-int8", "grouped-2"):
         model = "{REF}/" + f"{name}.onnx"
@@ -205,9 +198,9 @@ def main(pythons: tuple[str, ...], only: str, keep: Path | None) -> None:
         libraries = ", ".join(f"{name} {version}" for name, version in pinned)
         text = (
             "## The same bytes\n\n"
-            f"Files and bundles of the shipped models, made once ({reference}) and once more in "
-            "each other way, with the reference's models as inputs and 10 clips unless others are "
-            "named, and compared byte by byte; of bundles the names and bytes of all files. "
+            f"Files and bundles of the shipped Wav2Letter, made once ({reference}) and once more "
+            "in each other way, with the reference's models as inputs and 3 clips, and compared "
+            "byte by byte; of bundles the names and bytes of all files. "
             "Every run has a hash seed and an output folder of its own. "
             f"{host()}; {libraries} in every Python. "
             "`python -m benchmarks.reproducible --python PROGRAM` prints this.\n\n"

@@ -253,7 +253,10 @@ def make_student(
 
 
 def finished(
-    assigned: AssignedModel, observations: Observations, student: Student, feeds: CalibrationData
+    assigned: AssignedModel,
+    observations: Observations,
+    student: Student,
+    feeds: CalibrationData | None = None,
 ) -> tuple[onnx.ModelProto, Plan]:
     """The quantized model that holds what ``student`` has learned, and its plan.
 

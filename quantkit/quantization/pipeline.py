@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+from threadpoolctl import threadpool_limits
 
 from quantkit.calibration.data import Calibration, CalibrationData
 from quantkit.calibration.heard import doubts, require_heard
@@ -185,7 +186,10 @@ def quantize_model(
         encodings=prepared.cache.encodings,
         largest_levels=limits,
     )
-    model, plan = build(assigned, observations, weights, feeds, pack=pack)
+    # How many threads share a product decides in which order it is summed up: weights that were not
+    # encoded ahead would have other last digits with other numbers of cores.
+    with threadpool_limits(1, user_api="blas"):
+        model, plan = build(assigned, observations, weights, feeds, pack=pack)
     # Weights that are still to be saved may lie in its folder.
     worked_on = assigned.prepared
     # Checking the file takes as much memory again.

@@ -42,9 +42,10 @@ def test_the_commands_of_all_tutorials(tmp_path: Path) -> None:
         (tmp_path / name).symlink_to(REPOSITORY / name)
     programs = tmp_path / "bin"
     programs.mkdir()
-    (programs / "quantkit").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m quantkit "$@"\n')
-    (programs / "quantkit").chmod(0o755)
-    (programs / "python").symlink_to(sys.executable)
+    # A link to a Python in a virtual environment would leave that.
+    for name, module in (("quantkit", " -m quantkit"), ("python", "")):
+        (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}"{module} "$@"\n')
+        (programs / name).chmod(0o755)
     with serving() as hub:
         environment = {
             **os.environ,
