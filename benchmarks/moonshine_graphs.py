@@ -306,7 +306,7 @@ def _decode(graph: Keras, size: int, *, cached: bool) -> list[str]:
             if cached
             else [graph.heads("args_1", f"{name}.encoder_attn.{each}_proj") for each in "kv"]
         )
-        made = graph.attention(query, *heard, f"{name}.encoder_attn", size)
+        made = graph.attention(query, heard[0], heard[1], f"{name}.encoder_attn", size)
         hidden = graph.add("Add", [hidden, made], f"{name}.listened")
         inner = graph.dense(graph.norm(hidden, f"{name}.final_layernorm"), f"{name}.mlp.fc1")
         graph.add("Split", [inner], f"{name}.up {name}.gate", axis=2)

@@ -19,6 +19,7 @@ from pathlib import Path
 import click
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnxruntime
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
@@ -142,10 +143,20 @@ def zoo(source: Path, folder: Path, operators: Sequence[str] | None) -> Path:
             op_types_to_quantize=None if operators is None else [*operators],
         )
     if not source.is_dir():
+        _forget_plan(folder / source.name)
         return folder / source.name
     for name in ("vocab.txt", "config.json"):
         (folder / name).write_bytes((source / name).read_bytes())
     return folder
+
+
+def _forget_plan(path: Path) -> None:
+    """Its layers have other names now, and nothing of ours says how they are stored."""
+    model = onnx.load(path)
+    for place in reversed(range(len(model.metadata_props))):
+        if model.metadata_props[place].key == "quantkit.plan":
+            del model.metadata_props[place]
+    onnx.save(model, path)
 
 
 def word_errors(model: SpeechModel, clips: Corpus) -> tuple[float, Interval]:

@@ -48,6 +48,12 @@ class GigaamFrontend:
             return cls(sample_rate, sample_rate // 40, hop)
         return cls(sample_rate, sample_rate // 50, hop, centred=False, rounded=True)
 
+    @property
+    def tables(self) -> tuple[Doubles, Doubles]:
+        """Window (window,) and filters (window // 2 + 1, mel_bands)."""
+        window, filters = _tables(self)
+        return window, filters.T
+
     def frames_of(self, samples: int) -> int:
         """Number of feature frames of a clip of ``samples`` samples."""
         return max(0, samples - (0 if self.centred else self.window)) // self.hop + 1

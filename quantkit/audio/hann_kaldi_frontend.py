@@ -41,6 +41,11 @@ class HannKaldiFrontend:
         window, hop = round(0.025 * sample_rate), round(0.01 * sample_rate)
         return cls(sample_rate, window, hop, 1 << (window - 1).bit_length(), mel_bands)
 
+    @property
+    def ahead(self) -> int:
+        """Samples before the clip that its first frame begins."""
+        return self.window // 2 - self.hop // 2
+
     def frames_of(self, samples: int) -> int:
         """Number of feature frames of a clip of ``samples`` samples."""
         return (samples + self.hop // 2) // self.hop
@@ -63,8 +68,7 @@ class HannKaldiFrontend:
         """
         require_speech(waveform, self.window)
         frames = self.frames_of(waveform.size)
-        ahead = self.window // 2 - self.hop // 2
-        mirrored = np.pad(waveform, (ahead, self.window), mode="symmetric")
+        mirrored = np.pad(waveform, (self.ahead, self.window), mode="symmetric")
         slices = frames_at(mirrored, self.window, self.hop)[:frames]
         before = np.concatenate((slices[:, :1], slices[:, :-1]), axis=1)
         emphasised = slices - PREEMPHASIS * before.astype(np.float64)

@@ -12,7 +12,13 @@ from quantkit.benchmarking.schema import BenchReport, ModelResult
 from quantkit.graph.info import ArtifactInfo
 from quantkit.graph.provenance import provenance_of
 from quantkit.runtime.hosts import Hosts
-from quantkit.tasks.names import MOONSHINE, TRANSDUCER, WHISPER
+from quantkit.tasks.names import (
+    MOONSHINE,
+    STREAMING_CTC,
+    STREAMING_TRANSDUCER,
+    TRANSDUCER,
+    WHISPER,
+)
 from quantkit.text.labels import Labels
 from quantkit.version import __version__
 
@@ -81,6 +87,17 @@ to 1, and `lengths` (batch,). For each of its frames, predictor and joiner are a
 `log_probs` of the next label (behind the labels stand those of durations, if `durations` in
 `decoding.json` is not 0) until the blank is the likeliest. `states` say which outputs of the
 predictor are its inputs after a label.""",
+    STREAMING_CTC: """\
+A CTC model that hears in chunks: of `features` (1, chunk, bands), the spectrogram, of `lengths`
+(1,), how many of them the clip has, and of its states it makes `log_probs` (1, rows, labels) and
+the states for the next chunk. `decoding.json` says how long chunks are, how they follow one
+another, and the names and first values of the states.""",
+    STREAMING_TRANSDUCER: """\
+A transducer that hears in chunks: of `features` (1, chunk, bands), the spectrogram, and of its
+states the encoder makes `encoded` (1, frames, width) and the states for the next chunk. For each of
+its frames, predictor and joiner are asked for `log_probs` of the next label until the blank is the
+likeliest. `decoding.json` says how chunks follow one another, and has the names and first values of
+all states.""",
     MOONSHINE: """\
 An encoder of `waveform` (1, samples), -1 to 1, and a decoder that writes a text token by token: of
 the new `tokens`, their `positions`, what the encoder gives (`cross.*`) and what it gave itself for
@@ -250,8 +267,10 @@ def _limits(facts: CardFacts) -> str:
         f"clip shorter than {1000 * frontend.window / frontend.sample_rate:.0f} ms gives no text.",
         *(
             [
-                "- The example decodes greedily, and cuts long clips without regard to words; it "
-                "knows neither times nor what was said in the part before."
+                "- The example decodes greedily, and knows no times of words."
+                if facts.kind in (STREAMING_CTC, STREAMING_TRANSDUCER)
+                else "- The example decodes greedily, and cuts long clips without regard to words; "
+                "it knows neither times nor what was said in the part before."
             ]
             if facts.kind
             else [

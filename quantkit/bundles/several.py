@@ -5,7 +5,14 @@ Each returns the tokens of a clip, and the natural log-probability of every deci
 
 from __future__ import annotations
 
-from quantkit.tasks.names import MOONSHINE, TRANSDUCER, WHISPER
+from quantkit.bundles.in_chunks import CTC_IN_CHUNKS, ENCODED_IN_CHUNKS
+from quantkit.tasks.names import (
+    MOONSHINE,
+    STREAMING_CTC,
+    STREAMING_TRANSDUCER,
+    TRANSDUCER,
+    WHISPER,
+)
 
 _RUN = '''\
 def run(session, feed):
@@ -20,11 +27,10 @@ def run(session, feed):
 # Of a transducer: Graves, "Sequence transduction with recurrent neural networks", 2012; with
 # durations Xu et al., "Efficient sequence transduction by jointly predicting tokens and
 # durations", 2023.
-_LABELS = (
-    _RUN
-    + '''\
-def encoded_frames(session, waveform, rate):
+_ENCODED = '''\
+def encoded_frames(model, waveform):
     """(frames, width) of a clip. Memory of the encoder does not grow with its length."""
+    session, rate = model[0]["encoder"], model[2]["sample_rate"]
     for start in range(0, waveform.size, WINDOW * rate):
         end = min(start + WINDOW * rate, waveform.size)
         first = max(0, start - EDGE * rate)
@@ -35,6 +41,9 @@ def encoded_frames(session, waveform, rate):
         yield from made["encoded"][0, cut[0] : cut[1]]
 
 
+'''
+
+_LABELS = '''\
 def recognise(model, waveform):
     """The likeliest label in every frame, until it is the blank."""
     sessions, labels, frontend, decoding = model
@@ -45,7 +54,7 @@ def recognise(model, waveform):
         for s in kept
     }
     count, last, tokens, scores, read = len(labels["tokens"]), decoding["start"], [], [], None
-    frames = list(encoded_frames(sessions["encoder"], waveform, frontend["sample_rate"]))
+    frames = list(encoded_frames(model, waveform))
     at = added = 0
     while at < len(frames):
         feed = {"encoded": frames[at][None, None], "frames": np.zeros(1, "int64")}
@@ -75,7 +84,6 @@ PREDICTORS = ("predictor", "decoder")
 
 
 '''
-)
 
 _TOKENS = (
     _RUN
@@ -181,4 +189,10 @@ LANGUAGE = ""  # a code such as "de"
 )
 
 #: By the ``kind`` in ``decoding.json``.
-STEPS = {TRANSDUCER: _LABELS, MOONSHINE: _TEXTS, WHISPER: _WINDOWS}
+STEPS = {
+    TRANSDUCER: _RUN + _ENCODED + _LABELS,
+    STREAMING_TRANSDUCER: _RUN + ENCODED_IN_CHUNKS + _LABELS,
+    STREAMING_CTC: _RUN + CTC_IN_CHUNKS,
+    MOONSHINE: _TEXTS,
+    WHISPER: _WINDOWS,
+}

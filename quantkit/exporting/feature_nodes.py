@@ -1,4 +1,4 @@
-"""The front ends of NeMo, Kaldi and Whisper as ONNX nodes.
+"""The front ends of NeMo, Kaldi, GigaAM and Whisper as ONNX nodes.
 
 Each gives the numbers of its NumPy form for every clip of a batch, whatever lies behind its end.
 """
@@ -9,11 +9,14 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import onnx
 from onnx import TensorProto
 
-from quantkit.audio import kaldi_frontend, nemo_frontend, whisper_frontend
+from quantkit.audio import gigaam_frontend, kaldi_frontend, nemo_frontend, whisper_frontend
 from quantkit.audio.frontends import AnyFrontend
+from quantkit.audio.gigaam_frontend import GigaamFrontend
+from quantkit.audio.hann_kaldi_frontend import HannKaldiFrontend
 from quantkit.audio.kaldi_frontend import KaldiFrontend
 from quantkit.audio.nemo_frontend import NemoFrontend
 from quantkit.audio.whisper_frontend import WhisperFrontend
@@ -80,6 +83,27 @@ def _nemo(b: NodeBuilder, settings: NemoFrontend) -> None:
 
 def _kaldi(b: NodeBuilder, settings: KaldiFrontend) -> None:
     window, hop = settings.window, settings.hop
+    slices, frames = _kaldi_frames(b, window, hop, settings.ahead)
+    slices = b.add("scaled_samples", "Mul", slices, b.double("sample_scale", settings.scale))
+    total = b.reduce("frame_sum", "ReduceSum", slices, [2])
+    offset = b.add("offset", "Div", total, b.double("window_double", float(window)))
+    slices = _emphasised(b, b.add("without_offset", "Sub", slices, offset))
+    power_of = b.double("povey_power", kaldi_frontend.POVEY)
+    taper = b.add("povey", "Pow", spectrum.hann(b, window, window - 1), power_of)
+    limits = settings.low_hz, settings.high_hz
+    _kaldi_features(b, settings, slices, taper, limits, frames)
+
+
+def _hann_kaldi(b: NodeBuilder, settings: HannKaldiFrontend) -> None:
+    window, hop = settings.window, settings.hop
+    slices, frames = _kaldi_frames(b, window, hop, settings.ahead)
+    taper = spectrum.hann(b, window, window)
+    limits = 0.0, settings.sample_rate / 2
+    _kaldi_features(b, settings, _emphasised(b, slices), taper, limits, frames)
+
+
+def _kaldi_frames(b: NodeBuilder, window: int, hop: int, ahead: int) -> tuple[str, str]:
+    """(batch, frames, window) of clips that are mirrored at their ends, and how many each has."""
     given, own = _lengths(b)
     half_hop = b.constant("half_hop", [hop // 2])
 
@@ -89,7 +113,7 @@ def _kaldi(b: NodeBuilder, settings: KaldiFrontend) -> None:
 
     count = b.add("count", "Max", rounded("hops", given), b.constant("fewest", [2]))
     covered = spectrum.end_of_frames(b, count, window, hop)
-    place = b.add("place", "Sub", _positions(b, covered), b.constant("ahead", settings.ahead))
+    place = b.add("place", "Sub", _positions(b, covered), b.constant("ahead", ahead))
     mirrored = b.add("mirrored", "Sub", b.add("minus", "Neg", place), b.constant("step", 1))
     early = b.add("is_early", "Less", place, b.constant("zero", 0))
     place = b.add("from_begin", "Where", early, mirrored, place)
@@ -98,29 +122,70 @@ def _kaldi(b: NodeBuilder, settings: KaldiFrontend) -> None:
     back = b.add("back", "Sub", b.add("twice_less", "Sub", twice, b.constant("step", 1)), place)
     place = b.add("from_end", "Where", b.add("is_inside", "Less", place, length), place, back)
     slices = spectrum.frames_of(b, _gathered(b, place, given), count, window, hop)
-    slices = b.add("scaled_samples", "Mul", slices, b.double("sample_scale", settings.scale))
-    total = b.reduce("frame_sum", "ReduceSum", slices, [2])
-    offset = b.add("offset", "Div", total, b.double("window_double", float(window)))
-    slices = b.add("without_offset", "Sub", slices, offset)
+    return slices, _frames(b, own, rounded("own_hops", own), window)
+
+
+def _emphasised(b: NodeBuilder, slices: str) -> str:
+    """Each sample of a frame less a share of the one before; the first one less one of itself."""
     first, rest = b.slice("first", slices, 0, 1, 2), b.slice("all_but_last", slices, 0, -1, 2)
     before = b.add("before", "Concat", first, rest, axis=2)
     share = b.add("share", "Mul", before, b.double("emphasis", kaldi_frontend.PREEMPHASIS))
-    slices = b.add("emphasised", "Sub", slices, share)
-    power_of = b.double("povey_power", kaldi_frontend.POVEY)
-    taper = b.add("povey", "Pow", spectrum.hann(b, window, window - 1), power_of)
-    power = spectrum.power_spectrum(b, slices, taper, window, settings.fft_size)
+    return b.add("emphasised", "Sub", slices, share)
+
+
+def _kaldi_features(
+    b: NodeBuilder,
+    settings: KaldiFrontend | HannKaldiFrontend,
+    slices: str,
+    taper: str,
+    limits: tuple[float, float],
+    frames: str,
+) -> None:
+    """``limits``: of the filters, in hertz."""
+    power = spectrum.power_spectrum(b, slices, taper, settings.window, settings.fft_size)
     filters = spectrum.htk_filters(
-        b,
-        settings.mel_bands,
-        settings.fft_size,
-        settings.sample_rate,
-        settings.low_hz,
-        settings.high_hz,
+        b, settings.mel_bands, settings.fft_size, settings.sample_rate, *limits
     )
     bands = b.add("band_power", "MatMul", power, filters)
     silence = b.double("silence", kaldi_frontend.SILENCE)
     mel = b.add("mel", "Log", b.add("heard", "Max", bands, silence))
-    frames = _frames(b, own, rounded("own_hops", own), window)
+    inside = _inside_frames(b, frames)
+    _features(b, b.add("scaled", "Where", inside, mel, b.double("zero_double", 0.0)))
+
+
+def _gigaam(b: NodeBuilder, settings: GigaamFrontend) -> None:
+    window, hop = settings.window, settings.hop
+    given, own = _lengths(b)
+    less = b.constant("window_less", [0 if settings.centred else window])
+    one, hops = b.constant("one", [1]), b.constant("hop", [hop])
+
+    def frames_in(name: str, length: str) -> str:
+        whole = b.add(f"{name}_hops", "Div", b.add(f"{name}_less", "Sub", length, less), hops)
+        return b.add(name, "Add", whole, one)
+
+    count = b.add("count", "Max", frames_in("all_frames", given), b.constant("fewest", [2]))
+    covered = spectrum.end_of_frames(b, count, window, hop)
+    ahead = window // 2 if settings.centred else 0
+    place = b.add("place", "Sub", _positions(b, covered), b.constant("ahead", ahead))
+    place = b.add("mirrored", "Abs", place)
+    length = _column(b, "own_column", own)
+    twice = b.add("twice", "Mul", length, b.constant("two_whole", 2))
+    back = b.add("back", "Sub", b.add("twice_less", "Sub", twice, b.constant("two", [2])), place)
+    place = b.add("from_end", "Where", b.add("is_inside", "Less", place, length), place, back)
+    slices = spectrum.frames_of(b, _gathered(b, place, given), count, window, hop)
+    # Rounded to bfloat16 in the third version, which no chain of nodes does alike everywhere.
+    taper, filters = (
+        spectrum.as_double(b, f"{name}_double", b.constant(name, table, np.float32))
+        for name, table in zip(("taper", "filters"), settings.tables, strict=True)
+    )
+    power = spectrum.power_spectrum(b, slices, taper, window, window)
+    bands = b.add("band_power", "MatMul", power, filters)
+    least = b.double("least", gigaam_frontend.LEAST_POWER)
+    heard = b.add("heard", "Max", bands, least)
+    mel = b.add(
+        "mel", "Log", b.add("kept", "Min", heard, b.double("most", gigaam_frontend.MOST_POWER))
+    )
+    frames = _frames(b, own, frames_in("own_frames", own), window)
     inside = _inside_frames(b, frames)
     _features(b, b.add("scaled", "Where", inside, mel, b.double("zero_double", 0.0)))
 
@@ -204,6 +269,8 @@ def _features(b: NodeBuilder, value: str) -> None:
 _MAKERS: dict[type[Any], Callable[[NodeBuilder, Any], None]] = {
     NemoFrontend: _nemo,
     KaldiFrontend: _kaldi,
+    HannKaldiFrontend: _hann_kaldi,
+    GigaamFrontend: _gigaam,
     WhisperFrontend: _whisper,
 }
 #: Front ends that :func:`feature_nodes` can make.

@@ -6,12 +6,14 @@ Two models are compared chunk by chunk, each along its own states.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from quantkit.errors import ModelError
+from quantkit.tasks.base import labels_and_frontend
 from quantkit.tasks.ctc import CtcTask
 from quantkit.tasks.names import STREAMING_CTC
 
@@ -32,6 +34,7 @@ class StreamingCtcTask(CtcTask):
 
     name = STREAMING_CTC
     adoption: ClassVar[Adoption | None] = None
+    fuses_frontend: ClassVar[bool] = False
 
     def inputs(self, info: ArtifactInfo, model: Path | None = None) -> StreamingInputs:
         """The chunks of each clip, with the float model's states."""
@@ -66,13 +69,30 @@ class StreamingCtcTask(CtcTask):
         return StreamingRecognizer.load(path, threads, check=check, decoding=decoding)
 
     def bundle_contents(self, info: ArtifactInfo, model: Path) -> tuple[Labels, AnyFrontend]:
-        """Bundles are not made of them."""
-        raise no_bundle_of_chunks(model)
+        """Its labels, and its front end, which the example makes in NumPy."""
+        return contents_in_chunks(info, model)
+
+    def decoding_in_bundle(self, info: ArtifactInfo) -> dict[str, Any] | None:
+        """How its chunks follow one another."""
+        from quantkit.runtime.streaming.settings import streaming_settings
+
+        return {"kind": self.name, **asdict(streaming_settings(info.extra))}
 
 
-def no_bundle_of_chunks(model: Path) -> ModelError:
-    """Why there is no bundle of a model that hears in chunks."""
-    return ModelError(
-        f"{model} hears in chunks, and the examples of a bundle give a model whole clips; hand "
-        "over the file as it is: its metadata say what its states are, and `verify` checks it"
-    )
+def contents_in_chunks(info: ArtifactInfo, model: Path) -> tuple[Labels, AnyFrontend]:
+    """What a bundle of a model that hears in chunks says of its outputs and inputs.
+
+    Raises:
+        ModelError: it lacks one of the two, or no example makes its features.
+    """
+    from quantkit.audio.frontend import Frontend
+    from quantkit.audio.kaldi_frontend import KaldiFrontend
+
+    labels, frontend = labels_and_frontend(info, model)
+    if not isinstance(frontend, Frontend | KaldiFrontend):
+        raise ModelError(
+            f"{model} hears in chunks, and no example of a bundle makes its features "
+            f"({type(frontend).__name__}); hand over its files as they are: their metadata say "
+            "what their states are, and `verify` checks them"
+        )
+    return labels, frontend

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from quantkit.tasks.names import STREAMING_TRANSDUCER
-from quantkit.tasks.streaming_ctc import no_bundle_of_chunks
+from quantkit.tasks.streaming_ctc import contents_in_chunks
 from quantkit.tasks.transducer import TransducerTask
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class StreamingTransducerTask(TransducerTask):
     """As whole clips have it, but for the encoder, which is run chunk by chunk."""
 
     name = STREAMING_TRANSDUCER
+    fuses_frontend: ClassVar[bool] = False
 
     def inputs(self, info: ArtifactInfo, model: Path | None = None) -> ClipInputs:
         """The chunks, with the encoder's states, and the path that the float model takes."""
@@ -62,5 +64,14 @@ class StreamingTransducerTask(TransducerTask):
         return StreamingTransducer.load(path, threads, check=check, decoding=decoding)
 
     def bundle_contents(self, info: ArtifactInfo, model: Path) -> tuple[Labels, AnyFrontend]:
-        """Bundles are not made of them."""
-        raise no_bundle_of_chunks(model)
+        """See :func:`~quantkit.tasks.streaming_ctc.contents_in_chunks`."""
+        return contents_in_chunks(info, model)
+
+    def decoding_in_bundle(self, info: ArtifactInfo) -> dict[str, Any] | None:
+        """How its chunks follow one another, too."""
+        from quantkit.runtime.streaming.settings import streaming_settings
+
+        return {
+            **(super().decoding_in_bundle(info) or {}),
+            **asdict(streaming_settings(info.extra)),
+        }
