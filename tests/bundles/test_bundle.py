@@ -52,7 +52,14 @@ def run_example(bundle: Path, *arguments: str | Path) -> subprocess.CompletedPro
 
 class TestContents:
     def test_every_promised_file_is_there_and_nothing_else(self, bundle: Path) -> None:
-        assert {p.name for p in bundle.iterdir()} == {*REQUIRED, SBOM, "manifest.json"}
+        assert {p.name for p in bundle.iterdir()} == {
+            *REQUIRED,
+            SBOM,
+            "manifest.json",
+            "example.mjs",
+            "js",
+            "web",
+        }
 
     def test_a_model_without_front_end_gets_it(self, bundle: Path, artifact: Path) -> None:
         assert not read_info(artifact).fused
