@@ -79,6 +79,7 @@ def ship(
     sign: PathLike | None = None,
     clip: PathLike | None = None,
     node_modules: PathLike | None = None,
+    onnxruntime: PathLike | None = None,
     begin: Begin = nothing,
 ) -> ShipResult:
     """Write a bundle: everything that a team needs to run ``model`` in stock ONNX Runtime.
@@ -109,6 +110,8 @@ def ship(
         node_modules: folder in which npm installed ``onnxruntime-node`` and ``onnxruntime-web``;
             None: those in ``NODE_PATH``. The example for Node is run where Node and the first are
             there, the page where Chromium and the second are.
+        onnxruntime: ONNX Runtime for C++, a folder with ``include`` and ``lib``, such as a
+            release archive unpacked: the example in C++ is compiled with it and run.
         begin: see :data:`~quantkit.api.begin.Begin`.
 
     Raises:
@@ -139,5 +142,6 @@ def ship(
             sign=key,
             clip=optional_path(clip, "the clip"),
             node_modules=optional_path(node_modules, "node_modules"),
+            onnxruntime=optional_path(onnxruntime, "ONNX Runtime"),
         )
     return ShipResult(destination, manifest, sha256_of(destination / MANIFEST), key is not None)

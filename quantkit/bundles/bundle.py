@@ -76,6 +76,7 @@ def ship(
     sign: Path | None = None,
     clip: Path | None = None,
     node_modules: Path | None = None,
+    onnxruntime: Path | None = None,
     external_threshold: int = EXTERNAL_DATA_THRESHOLD,
 ) -> Manifest:
     """Write a bundle: model, labels, front end, licence, card, examples and manifest.
@@ -103,6 +104,8 @@ def ship(
             they are run on noise, and not measured.
         node_modules: where npm installed ``onnxruntime-node`` and ``onnxruntime-web``; None: the
             folders in ``NODE_PATH``.
+        onnxruntime: ONNX Runtime for C++, a folder with ``include`` and ``lib``, such as a
+            release archive unpacked.
         external_threshold: bytes above which the weights of a rewritten model are stored as
             external data.
 
@@ -140,7 +143,7 @@ def ship(
         kind = "" if decoding is None else str(decoding["kind"])
         write_text(folder / EXAMPLE, example_source(load_memory(folder / MODEL), labels, kind))
         title = name or " ".join(filter(None, (info.name, model.stem)))
-        write_examples(folder, one_line(title), kind, asg=labels.asg is not None)
+        write_examples(folder, one_line(title), kind, labels, frontend.sample_rate)
         runtimes = tuple(run_once(folder, python) for python in (sys.executable, *pythons))
         examples = run_examples(
             folder,
@@ -148,6 +151,7 @@ def ship(
             python={name: str(runtimes[0][name]) for name in ("onnxruntime", "numpy")},
             clip=clip,
             node_modules=node_modules,
+            onnxruntime=onnxruntime,
         )
         hosts = hosts_of(folder / MODEL)
         facts = CardFacts(

@@ -77,6 +77,9 @@ def one_line(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
+_OTHERS = "`example.mjs` is the same for Node, and `web/index.html` a page for browsers."
+_OTHERS_OF_CTC = f"`example.cpp` is the same for C++, {_OTHERS.replace(' is the same', '')}"
+
 # What several graphs are, and what goes from one to the next.
 _SEVERAL = {
     TRANSDUCER: """\
@@ -115,7 +118,7 @@ def _use(facts: CardFacts) -> str:
     return f"""\
 A speech recogniser with {kind} output in one ONNX file of {facts.size_bytes / 1e6:.2f} MB.
 It runs in the stock ONNX Runtime on a CPU; `example.py` shows how: `python example.py clip.wav`.
-`example.mjs` is the same for Node, and `web/index.html` a page for browsers.
+{_OTHERS if labels.asg else _OTHERS_OF_CTC}
 
 | | name | type | shape | |
 |---|---|---|---|---|
@@ -136,7 +139,7 @@ def _use_of_several(facts: CardFacts) -> str:
     return f"""\
 A speech recogniser in {len(facts.files)} ONNX files of {facts.size_bytes / 1e6:.2f} MB: {files}.
 They run in the stock ONNX Runtime on a CPU; `example.py` shows how: `python example.py clip.wav`.
-`example.mjs` is the same for Node, and `web/index.html` a page for browsers.
+{_OTHERS}
 
 {_SEVERAL[facts.kind]}
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from quantkit.bundles.browser import BrowserError, browser_version, find_browser
-from quantkit.bundles.example_files import NODE, PAGE
+from quantkit.bundles.cpp_run import find_compiler, find_kit, run_cpp
+from quantkit.bundles.example_files import CPP, NODE, PAGE
 from quantkit.bundles.manifest import EXAMPLE, KEPT
 from quantkit.bundles.measured_process import Finished, run_measured
 from quantkit.bundles.npm_packages import find_package, package_version
@@ -76,6 +77,7 @@ def run_examples(
     python: Mapping[str, str],
     clip: Path | None = None,
     node_modules: Path | None = None,
+    onnxruntime: Path | None = None,
 ) -> ExampleRuns:
     """Run every example of a bundle for which there is a runtime here.
 
@@ -86,6 +88,7 @@ def run_examples(
         clip: a WAV file of 16 bits; None: noise.
         node_modules: where npm installed ``onnxruntime-node`` and ``onnxruntime-web``; None: the
             folders in ``NODE_PATH``.
+        onnxruntime: ONNX Runtime for C++, see :func:`~quantkit.bundles.cpp_run.find_kit`.
 
     Raises:
         InputError: the clip cannot be read.
@@ -100,6 +103,8 @@ def run_examples(
         runs = [ExampleRun(EXAMPLE, python, True, first.seconds, first.peak_bytes)]
         runs.append(_node(folder, heard, node_modules, text))
         runs.append(_page(folder, heard, node_modules, text))
+        if (folder / CPP).is_file():
+            runs.append(_cpp(folder, heard, onnxruntime, text))
         return ExampleRuns(
             tuple(runs), "" if clip is None else clip.name, require_clip(heard, rate), text
         )
@@ -140,6 +145,29 @@ def _page(folder: Path, clip: Path, node_modules: Path | None, text: str) -> Exa
         raise ModelError(f"{PAGE} does not run in {browser}: {error}") from error
     versions = {"onnxruntime-web": package_version(package), "chromium": browser_version(browser)}
     return ExampleRun(PAGE, versions, shown.text == text, shown.seconds, shown.peak_bytes)
+
+
+def _cpp(folder: Path, clip: Path, onnxruntime: Path | None, text: str) -> ExampleRun:
+    compiler = find_compiler()
+    kit = None if onnxruntime is None else find_kit(onnxruntime)
+    if onnxruntime is not None and kit is None:
+        raise InputError(
+            f"{onnxruntime} is no ONNX Runtime for C++: it needs include/onnxruntime_cxx_api.h and "
+            "lib/libonnxruntime.so"
+        )
+    if compiler is None:
+        return ExampleRun(CPP, why_not="there was no C++ compiler")
+    if kit is None:
+        return ExampleRun(CPP, why_not="there was no ONNX Runtime for C++")
+    with TemporaryFolder("compiled") as apart:
+        try:
+            done = run_cpp(folder, clip, compiler, kit, apart)
+        except OSError as error:
+            raise ModelError(f"{CPP} cannot be compiled: {error.strerror or error}") from error
+    if done.code != 0:
+        raise ModelError(f"{CPP} does not run: {done.reason}")
+    versions = {"onnxruntime": kit.version}
+    return ExampleRun(CPP, versions, done.output.strip() == text, done.seconds, done.peak_bytes)
 
 
 def _finished(

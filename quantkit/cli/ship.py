@@ -74,6 +74,13 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     help="Where npm installed onnxruntime-node and onnxruntime-web, to run the examples for "
     "Node and browsers; default: NODE_PATH.",
 )
+@click.option(
+    "--onnxruntime",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="ONNX Runtime for C++ (include and lib, as in its release archives), to compile and run "
+    "the example in C++.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
 def command(
     model: Path,
@@ -87,6 +94,7 @@ def command(
     sign: Path | None,
     clip: Path | None,
     node_modules: Path | None,
+    onnxruntime: Path | None,
     as_json: bool,
 ) -> None:
     """Make a bundle of MODEL: everything that a team needs to run it in stock ONNX Runtime.
@@ -113,6 +121,7 @@ def command(
             sign=sign,
             clip=clip,
             node_modules=node_modules,
+            onnxruntime=onnxruntime,
             begin=begin_work,
         )
     if as_json:

@@ -56,6 +56,8 @@ class TestContents:
             *REQUIRED,
             SBOM,
             "manifest.json",
+            "example.cpp",
+            "example_labels.h",
             "example.mjs",
             "js",
             "web",
@@ -130,7 +132,12 @@ class TestContents:
             )
             assert done.returncode == 0, done.stderr
         one, other = (
-            {path.name: path.read_bytes() for path in bundle.iterdir()} for bundle in bundles
+            {
+                path.relative_to(bundle): path.read_bytes()
+                for path in bundle.rglob("*")
+                if path.is_file()
+            }
+            for bundle in bundles
         )
         assert one == other
 
