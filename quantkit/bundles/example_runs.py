@@ -24,6 +24,8 @@ from quantkit.disk.temporary import TemporaryFolder
 from quantkit.errors import InputError, ModelError
 
 _NOISE_SECONDS = 2
+# Other releases of a runtime may lack what a model needs, or its memory.
+_LEAVE_OUT = "; without NODE_PATH and --node-modules it is not run"
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,9 @@ def run_examples(
 
 def _python(folder: Path, clip: Path) -> Finished:
     try:
-        return _finished(EXAMPLE, [sys.executable, "-B", str(folder / EXAMPLE), str(clip)], folder)
+        return _finished(
+            EXAMPLE, [sys.executable, "-X", "utf8", "-B", str(folder / EXAMPLE), str(clip)]
+        )
     finally:
         # What the example keeps for its next start is no part of the bundle.
         for left in folder.glob(f"{KEPT}*"):
@@ -127,7 +131,7 @@ def _node(folder: Path, clip: Path, node_modules: Path | None, text: str) -> Exa
         return ExampleRun(NODE, why_not="there was no onnxruntime-node")
     command = [node, str(folder / NODE), str(clip)]
     environment = {**os.environ, "NODE_PATH": str(package.parent)}
-    done = _finished(NODE, command, folder, environment)
+    done = _finished(NODE, command, environment)
     told = run_measured([node, "--version"], folder).output.strip().removeprefix("v")
     versions = {"onnxruntime-node": package_version(package), "node": told}
     return ExampleRun(NODE, versions, done.output.strip() == text, done.seconds, done.peak_bytes)
@@ -142,7 +146,7 @@ def _page(folder: Path, clip: Path, node_modules: Path | None, text: str) -> Exa
     try:
         shown = run_page(folder, clip, browser, package)
     except BrowserError as error:
-        raise ModelError(f"{PAGE} does not run in {browser}: {error}") from error
+        raise ModelError(f"{PAGE} does not run in {browser}: {error}{_LEAVE_OUT}") from error
     versions = {"onnxruntime-web": package_version(package), "chromium": browser_version(browser)}
     return ExampleRun(PAGE, versions, shown.text == text, shown.seconds, shown.peak_bytes)
 
@@ -165,13 +169,13 @@ def _cpp(folder: Path, clip: Path, onnxruntime: Path | None, text: str) -> Examp
         except OSError as error:
             raise ModelError(f"{CPP} cannot be compiled: {error.strerror or error}") from error
     if done.code != 0:
-        raise ModelError(f"{CPP} does not run: {done.reason}")
+        raise ModelError(f"{CPP} does not run: {done.reason}; ship without --onnxruntime skips it")
     versions = {"onnxruntime": kit.version}
     return ExampleRun(CPP, versions, done.output.strip() == text, done.seconds, done.peak_bytes)
 
 
 def _finished(
-    file: str, command: list[str], folder: Path, environment: Mapping[str, str] | None = None
+    file: str, command: list[str], environment: Mapping[str, str] | None = None
 ) -> Finished:
     with TemporaryFolder("empty") as empty:
         try:
@@ -179,7 +183,8 @@ def _finished(
         except OSError as error:
             raise ModelError(f"{file} cannot be run: {error.strerror or error}") from error
     if done.code != 0:
-        raise ModelError(f"{file} does not run: {done.reason}")
+        skip = _LEAVE_OUT if file == NODE else ""
+        raise ModelError(f"{file} does not run: {done.reason}{skip}")
     return done
 
 

@@ -15,8 +15,14 @@ MODULES = (
     Path(os.environ.get("QUANTKIT_CLIENTS", REPOSITORY / "build" / "clients")) / "node_modules"
 )
 
+
+def can_run_node() -> bool:
+    """Whether Node is there, and ONNX Runtime for it."""
+    return shutil.which("node") is not None and (MODULES / "onnxruntime-node").is_dir()
+
+
 needs_node = pytest.mark.skipif(
-    shutil.which("node") is None or not (MODULES / "onnxruntime-node").is_dir(),
+    not can_run_node(),
     reason="onnxruntime-node is not installed: make clients",
 )
 
