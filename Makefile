@@ -89,7 +89,7 @@ test: $(READY) ## all tests (JOBS=processes)
 	$(PYTEST)
 
 # Programs of others that tests open our folders with; 10 seconds, and nothing of them is run.
-clients: build/clients/.ready ## transformers.js for its tests, where npm is there
+clients: build/clients/.ready ## transformers.js and ONNX Runtime for their tests, where npm is there
 
 build/clients/.ready: tests/clients/package.json
 	@mkdir -p build/clients && cp $< build/clients

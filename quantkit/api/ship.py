@@ -57,6 +57,7 @@ class ShipResult:
             "signed": self.signed,
             "frontend_added": self.manifest.frontend_added,
             "tested_on": [dict(run) for run in self.tested_on],
+            "examples": [dict(run) for run in self.manifest.examples],
             "files": self.rows(),
         }
 
@@ -76,6 +77,9 @@ def ship(
     pythons: Sequence[str] = (),
     force: bool = False,
     sign: PathLike | None = None,
+    clip: PathLike | None = None,
+    node_modules: PathLike | None = None,
+    onnxruntime: PathLike | None = None,
     begin: Begin = nothing,
 ) -> ShipResult:
     """Write a bundle: everything that a team needs to run ``model`` in stock ONNX Runtime.
@@ -101,6 +105,13 @@ def ship(
         sign: private key (PEM: P-256, P-384 or P-521) that signs all files, as
             :func:`quantkit.verify` checks with ``public_key``; the password of an encrypted one is
             taken from the environment variable ``QUANTKIT_KEY_PASSWORD``.
+        clip: WAV file of 16 bits on which the examples are run and measured, for the card; None:
+            noise, and nothing is measured, so that the same inputs give the same bytes.
+        node_modules: folder in which npm installed ``onnxruntime-node`` and ``onnxruntime-web``;
+            None: those in ``NODE_PATH``. The example for Node is run where Node and the first are
+            there, the page where Chromium and the second are.
+        onnxruntime: ONNX Runtime for C++, a folder with ``include`` and ``lib``, such as a
+            release archive unpacked: the example in C++ is compiled with it and run.
         begin: see :data:`~quantkit.api.begin.Begin`.
 
     Raises:
@@ -129,5 +140,8 @@ def ship(
             pythons=pythons,
             force=force,
             sign=key,
+            clip=optional_path(clip, "the clip"),
+            node_modules=optional_path(node_modules, "node_modules"),
+            onnxruntime=optional_path(onnxruntime, "ONNX Runtime"),
         )
     return ShipResult(destination, manifest, sha256_of(destination / MANIFEST), key is not None)

@@ -17,6 +17,8 @@ from quantkit.audio.frontends import AnyFrontend
 from quantkit.benchmarking.schema import BenchReport, ModelResult, read_report
 from quantkit.bundles.card import CardFacts, one_line, write_card
 from quantkit.bundles.example import example_source
+from quantkit.bundles.example_files import write_examples
+from quantkit.bundles.example_runs import require_clip, run_examples
 from quantkit.bundles.licences import licence_text, read_text
 from quantkit.bundles.manifest import (
     CARD,
@@ -72,9 +74,12 @@ def ship(
     pythons: Sequence[str] = (),
     force: bool = False,
     sign: Path | None = None,
+    clip: Path | None = None,
+    node_modules: Path | None = None,
+    onnxruntime: Path | None = None,
     external_threshold: int = EXTERNAL_DATA_THRESHOLD,
 ) -> Manifest:
-    """Write a bundle: model, labels, front end, licence, card, example and manifest.
+    """Write a bundle: model, labels, front end, licence, card, examples and manifest.
 
     The front end is fused into a model that takes features, so that its input is a waveform. The
     finished model is run once in this Python, and in each of ``pythons``, before anything appears
@@ -95,6 +100,12 @@ def ship(
         pythons: further interpreters with ``onnxruntime`` and ``numpy`` to run the model in.
         force: replace an earlier bundle at ``destination``; nothing else is ever replaced.
         sign: private key that signs all files; see :class:`~quantkit.bundles.signing.Signer`.
+        clip: a WAV file of 16 bits on which the examples are run and measured, for the card; None:
+            they are run on noise, and not measured.
+        node_modules: where npm installed ``onnxruntime-node`` and ``onnxruntime-web``; None: the
+            folders in ``NODE_PATH``.
+        onnxruntime: ONNX Runtime for C++, a folder with ``include`` and ``lib``, such as a
+            release archive unpacked.
         external_threshold: bytes above which the weights of a rewritten model are stored as
             external data.
 
@@ -102,7 +113,7 @@ def ship(
         ModelError: the model is not an artifact, lacks labels or a front end, or does not run.
         FormatError: ``bench`` has no figures of this file.
         InputError: no licence is known, the one beside the model is another than that of the
-            metadata, a text cannot be read, or ``sign`` is no key that can sign.
+            metadata, a text or ``clip`` cannot be read, or ``sign`` is no key that can sign.
         MissingDependencyError: ``sign`` is given, and ``model-signing`` is not installed.
         OutputError: ``destination`` exists and may not be replaced, or cannot be written.
     """
@@ -115,6 +126,8 @@ def ship(
     measured = _measured(model, bench) if bench is not None else None
     text_of_licence = licence_text(model, info.licence, str(licence or ""))
     about_text = read_text(about) if about is not None else ""
+    if clip is not None:
+        require_clip(clip, frontend.sample_rate)
     require_replaceable(destination, force)
     with replaced_folder(
         destination, check=lambda: require_replaceable(destination, force)
@@ -129,8 +142,17 @@ def ship(
         write_text(folder / LICENCE, text_of_licence)
         kind = "" if decoding is None else str(decoding["kind"])
         write_text(folder / EXAMPLE, example_source(load_memory(folder / MODEL), labels, kind))
-        runtimes = tuple(run_once(folder, python) for python in (sys.executable, *pythons))
         title = name or " ".join(filter(None, (info.name, model.stem)))
+        write_examples(folder, one_line(title), kind, labels, frontend.sample_rate)
+        runtimes = tuple(run_once(folder, python) for python in (sys.executable, *pythons))
+        examples = run_examples(
+            folder,
+            frontend.sample_rate,
+            python={name: str(runtimes[0][name]) for name in ("onnxruntime", "numpy")},
+            clip=clip,
+            node_modules=node_modules,
+            onnxruntime=onnxruntime,
+        )
         hosts = hosts_of(folder / MODEL)
         facts = CardFacts(
             name=title,
@@ -147,6 +169,7 @@ def ship(
             kind=kind,
             about=about_text,
             hosts=hosts,
+            examples=examples,
         )
         write_text(folder / CARD, write_card(facts))
         written = (*model_files(folder / MODEL), *sorted(folder.glob("*.onnx.data")))
@@ -160,6 +183,7 @@ def ship(
             files=describe(folder),
             hosts=hosts,
             provenance=_provenance(info, str(model)),
+            examples=tuple(run.to_manifest() for run in examples.runs),
         )
         write_manifest(manifest, folder)
         if signer is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from quantkit.audio.frontends import AnyFrontend
 from quantkit.benchmarking.schema import BenchReport, ModelResult
+from quantkit.bundles.example_runs import ExampleRun, ExampleRuns
 from quantkit.graph.info import ArtifactInfo
 from quantkit.graph.provenance import provenance_of
 from quantkit.runtime.hosts import Hosts
@@ -39,6 +40,7 @@ class CardFacts:
         about: the recogniser's own card, Markdown; empty if there is none.
         hosts: on which processors the model's integer sums are exact.
         files: names of the graphs.
+        examples: what came of the examples; None: nothing is said of them.
         kind: of several graphs, as ``decoding.json`` has it; empty for CTC in one.
     """
 
@@ -56,6 +58,7 @@ class CardFacts:
     hosts: Hosts
     files: tuple[str, ...] = ()
     kind: str = ""
+    examples: ExampleRuns | None = None
 
 
 def write_card(facts: CardFacts) -> str:
@@ -63,6 +66,7 @@ def write_card(facts: CardFacts) -> str:
     sections = [
         f"# {one_line(facts.name)}",
         _use(facts),
+        *([] if facts.examples is None else [_examples(facts.examples)]),
         _figures(facts),
         _recipe(facts),
         _limits(facts),
@@ -78,6 +82,9 @@ def one_line(text: str) -> str:
     """Text that stays within its line, and within its cell of a Markdown table."""
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
+
+_OTHERS = "`example.mjs` is the same for Node, and `web/index.html` a page for browsers."
+_OTHERS_OF_CTC = f"`example.cpp` is the same for C++, {_OTHERS.replace(' is the same', '')}"
 
 # What several graphs are, and what goes from one to the next.
 _SEVERAL = {
@@ -128,6 +135,7 @@ def _use(facts: CardFacts) -> str:
     return f"""\
 A speech recogniser with {kind} output in one ONNX file of {facts.size_bytes / 1e6:.2f} MB.
 It runs in the stock ONNX Runtime on a CPU; `example.py` shows how: `python example.py clip.wav`.
+{_OTHERS if labels.asg else _OTHERS_OF_CTC}
 
 | | name | type | shape | |
 |---|---|---|---|---|
@@ -148,12 +156,42 @@ def _use_of_several(facts: CardFacts) -> str:
     return f"""\
 A speech recogniser in {len(facts.files)} ONNX files of {facts.size_bytes / 1e6:.2f} MB: {files}.
 They run in the stock ONNX Runtime on a CPU; `example.py` shows how: `python example.py clip.wav`.
+{_OTHERS}
 
 {_SEVERAL[facts.kind]}
 
 Audio has {facts.frontend.sample_rate} Hz. The first of {len(facts.labels)} labels: `{shown}`.
 `labels.json` holds all of them for programs, `frontend.json` the settings of the front end, and
 `decoding.json` how text follows from what the graphs give."""
+
+
+def _examples(examples: ExampleRuns) -> str:
+    measured = bool(examples.clip)
+    clip = f"`{one_line(examples.clip)}`" if measured else "noise"
+    lines = [
+        "## Examples",
+        "",
+        f"Run when this bundle was made, on {clip} of {examples.seconds:.1f} seconds.",
+        "",
+        f"| | run with | text |{' start to text | peak memory |' if measured else ''}",
+        f"|---|---|---|{'---|---|' if measured else ''}",
+        *(_example(run, measured) for run in examples.runs),
+    ]
+    if measured:
+        lines += ["", f"Text of `example.py`: {one_line(examples.text) or '(none)'}"]
+        lines += ["", "Times and memory are those of the whole program on the first try."]
+    return "\n".join(lines)
+
+
+def _example(run: ExampleRun, measured: bool) -> str:
+    if run.why_not:
+        return f"| `{run.file}` | not run: {run.why_not} | |{' | |' if measured else ''}"
+    versions = ", ".join(f"{name} {version}" for name, version in run.runtime.items())
+    row = f"| `{run.file}` | {versions} | {'the same' if run.same else 'another'} |"
+    if measured:
+        memory = f"{run.peak_bytes / 1e6:.0f} MB" if run.peak_bytes else "unknown"
+        row += f" {run.seconds:.2f} s | {memory} |"
+    return row
 
 
 def _visible(token: str) -> str:

@@ -80,6 +80,8 @@ class Manifest:
         provenance: digests of what the shipped model was made from, as far as it says so: the model
             (``model_sha256``), its plan (``plan_sha256``) and the audio, with the versions of
             quantkit and of the libraries that made it; empty in bundles of before.
+        examples: of each example whether it was run when the bundle was made, and in what, or why
+            not; empty in bundles of before.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Manifest:
     files: tuple[FileEntry, ...]
     hosts: Hosts | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    examples: tuple[Mapping[str, Any], ...] = ()
 
 
 def describe(folder: Path) -> tuple[FileEntry, ...]:
@@ -107,6 +110,7 @@ def write_manifest(manifest: Manifest, folder: Path) -> None:
         "model_sha256": manifest.model_sha256,
         "frontend_added": manifest.frontend_added,
         "tested_on": [dict(runtime) for runtime in manifest.tested_on],
+        **({"examples": [dict(run) for run in manifest.examples]} if manifest.examples else {}),
         **({"provenance": dict(manifest.provenance)} if manifest.provenance else {}),
         **({} if manifest.hosts is None else {"hosts": manifest.hosts.to_json()}),
         "files": [
@@ -137,6 +141,9 @@ def read_manifest(folder: Path) -> Manifest:
     tested_on = content.get("tested_on")
     if not isinstance(tested_on, list) or not all(isinstance(run, dict) for run in tested_on):
         raise BundleError(f"{path}: 'tested_on' is not a list of objects")
+    examples = content.get("examples", [])
+    if not isinstance(examples, list) or not all(isinstance(run, dict) for run in examples):
+        raise BundleError(f"{path}: 'examples' is not a list of objects")
     provenance = content.get("provenance", {})
     if not isinstance(provenance, dict):
         raise BundleError(f"{path}: 'provenance' is not an object")
@@ -151,6 +158,7 @@ def read_manifest(folder: Path) -> Manifest:
         entries,
         _hosts(content["hosts"], path) if "hosts" in content else None,
         provenance,
+        tuple(examples),
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -58,6 +60,27 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     help="Private key (PEM: P-256, P-384 or P-521) that signs all files; QUANTKIT_KEY_PASSWORD is "
     "the password of an encrypted one.",
 )
+@click.option(
+    "--clip",
+    type=_FILE,
+    metavar="WAV",
+    help="Run the examples on this clip (16 bits), and write their speed and memory on the card; "
+    "default: on noise, without figures.",
+)
+@click.option(
+    "--node-modules",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Where npm installed onnxruntime-node and onnxruntime-web, to run the examples for "
+    "Node and browsers; default: NODE_PATH.",
+)
+@click.option(
+    "--onnxruntime",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="ONNX Runtime for C++ (include and lib, as in its release archives), to compile and run "
+    "the example in C++.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
 def command(
     model: Path,
@@ -69,6 +92,9 @@ def command(
     pythons: tuple[str, ...],
     force: bool,
     sign: Path | None,
+    clip: Path | None,
+    node_modules: Path | None,
+    onnxruntime: Path | None,
     as_json: bool,
 ) -> None:
     """Make a bundle of MODEL: everything that a team needs to run it in stock ONNX Runtime.
@@ -93,6 +119,9 @@ def command(
             pythons=pythons,
             force=force,
             sign=sign,
+            clip=clip,
+            node_modules=node_modules,
+            onnxruntime=onnxruntime,
             begin=begin_work,
         )
     if as_json:
@@ -102,6 +131,15 @@ def command(
         echo(f"{entry.size:>12,}  {entry.path}")
     versions = ", ".join(str(run["onnxruntime"]) for run in made.tested_on)
     echo(f"{output}: {made.name}, runs in ONNX Runtime {versions}")
+    for run in made.manifest.examples:
+        echo(f"{run['file']}: {_came_of(run)}")
     echo(f"SHA-256 of {MANIFEST}: {made.manifest_sha256}")
     if made.signed:
         echo(f"signed: {SIGNATURE} covers all files")
+
+
+def _came_of(run: Mapping[str, Any]) -> str:
+    if not run["run"]:
+        return f"not run, {run['reason']}"
+    versions = ", ".join(f"{name} {version}" for name, version in run["runtime"].items())
+    return f"ran with {versions}, {'the same' if run['same_text'] else 'another'} text"

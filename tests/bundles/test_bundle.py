@@ -52,7 +52,16 @@ def run_example(bundle: Path, *arguments: str | Path) -> subprocess.CompletedPro
 
 class TestContents:
     def test_every_promised_file_is_there_and_nothing_else(self, bundle: Path) -> None:
-        assert {p.name for p in bundle.iterdir()} == {*REQUIRED, SBOM, "manifest.json"}
+        assert {p.name for p in bundle.iterdir()} == {
+            *REQUIRED,
+            SBOM,
+            "manifest.json",
+            "example.cpp",
+            "example_labels.h",
+            "example.mjs",
+            "js",
+            "web",
+        }
 
     def test_a_model_without_front_end_gets_it(self, bundle: Path, artifact: Path) -> None:
         assert not read_info(artifact).fused
@@ -123,7 +132,12 @@ class TestContents:
             )
             assert done.returncode == 0, done.stderr
         one, other = (
-            {path.name: path.read_bytes() for path in bundle.iterdir()} for bundle in bundles
+            {
+                path.relative_to(bundle): path.read_bytes()
+                for path in bundle.rglob("*")
+                if path.is_file()
+            }
+            for bundle in bundles
         )
         assert one == other
 

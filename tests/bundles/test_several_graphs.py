@@ -20,6 +20,8 @@ from quantkit.errors import ModelError, VerificationError
 from quantkit.graph.artifact import model_files
 from quantkit.text.decoding import Decoding
 from tests.bundles.test_bundle import run_example
+from tests.bundles.test_examples import run_node
+from tests.clients.installed import needs_node
 from tests.exporting.folders.small_folders import (
     write_gigaam,
     write_icefall,
@@ -95,6 +97,17 @@ def test_the_example_says_what_we_say(
     expected = quantkit.load(folders[kind], decoding=plain).transcribe(heard(clip), 16_000).text
     assert done.stdout.split() == expected.split()
     assert expected.split()
+
+
+@needs_node
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_example_for_node_says_the_same(
+    kind: str, bundles: dict[str, Path], clip: Path
+) -> None:
+    done = run_node(bundles[kind], clip)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == run_example(bundles[kind], clip).stdout
+    assert done.stdout.strip()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -28,6 +28,8 @@ from quantkit.tasks.catalogue import task_of  # noqa: E402
 from quantkit.text.asg import Asg, asg_loss, best_path  # noqa: E402
 from quantkit.text.decoding import Decoding  # noqa: E402
 from quantkit.text.labels import Labels  # noqa: E402
+from tests.bundles.test_examples import run_node  # noqa: E402
+from tests.clients.installed import can_run_node  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -143,6 +145,8 @@ def test_quantized_it_keeps_the_transitions_and_is_shipped_with_viterbi(
         example = [sys.executable, str(folder / "bundle" / "example.py"), str(clip)]
         done = subprocess.run(example, capture_output=True, text=True, check=True)
         assert done.stdout.rstrip("\n") == quantkit.load(path).transcribe(clip).text
+        if can_run_node():
+            assert run_node(folder / "bundle", clip).stdout == done.stdout
 
 
 def test_transcripts_are_learned_by_its_own_criterion(

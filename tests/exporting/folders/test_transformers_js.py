@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -23,14 +22,11 @@ from quantkit.audio.whisper_frontend import WhisperFrontend
 from quantkit.runtime.encoder_decoder.merged import MergedNetwork
 from quantkit.runtime.session import create_session
 from tests import merged_folders
+from tests.clients.installed import MODULES, REPOSITORY
 from tests.moonshine import END, OUTPUTS, moonshine_folder
 from tests.whisper import TEXT_TOKENS, TOKENS
 from tests.whisper_folder import whisper_folder
 
-REPOSITORY = Path(__file__).resolve().parents[3]
-MODULES = (
-    Path(os.environ.get("QUANTKIT_CLIENTS", REPOSITORY / "build" / "clients")) / "node_modules"
-)
 PROGRAM = REPOSITORY / "tests" / "clients" / "generate.mjs"
 COUNT = 6
 
