@@ -111,4 +111,6 @@ def command(*words: str) -> subprocess.Popen[str]:
 
 def records(output: Path) -> dict[str, int]:
     """When the record of each job was written, in nanoseconds."""
-    return {path.stem: path.stat().st_mtime_ns for path in output.glob("jobs/*/*.json")}
+    # What begins with a point is being written.
+    found = output.glob("jobs/*/[!.]*.json")
+    return {path.stem: path.stat().st_mtime_ns for path in found}

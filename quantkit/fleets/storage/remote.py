@@ -13,6 +13,7 @@ from quantkit.errors import AudioError, InputError, MissingDependencyError, Outp
 from quantkit.printable import printable
 
 _CHUNK_BYTES = 1 << 20
+_OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss", "r2"})
 
 
 class RemoteStorage:
@@ -88,8 +89,11 @@ class RemoteStorage:
         return f"{self._root}/{name}"
 
     def _made_for(self, name: str) -> None:
-        # Object stores have no folders; others need them.
-        self._system.makedirs(str(PurePosixPath(self._path(name)).parent), exist_ok=True)
+        # Object stores have no folders, and some would make a bucket of a misspelt name.
+        protocol = self._system.protocol
+        names = {protocol} if isinstance(protocol, str) else set(protocol)
+        if not names & _OBJECT_STORES:
+            self._system.makedirs(str(PurePosixPath(self._path(name)).parent), exist_ok=True)
 
     @contextmanager
     def _told(self, verb: str, name: str) -> Iterator[None]:
