@@ -4,12 +4,14 @@
 what is measured is the fleet and hardly the analysis. Each size is a run of ``quantkit fleet`` with
 one worker, in a folder of its own. In one more run a worker is killed with signal 9, and later the
 driver; the same command is then run again. It renews its section of RESULTS.md. ``--sizes
-10,100,300,1000`` adds a longer run; what a folder given by ``--work`` holds already is not run again.
+10,100,300,1000`` adds a longer run; what a folder given by ``--work`` holds already is not run
+again.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -97,10 +99,10 @@ def own_memory(process: psutil.Process) -> int:
 
 def measure(work: Path, count: int) -> Run:
     """A fleet of ``count`` users, from nothing."""
-    kept = work / f"run-{count}.json"
+    kept, output = work / f"run-{count}.json", work / f"out-{count}"
     if kept.exists():
         return Run(**json.loads(kept.read_text()))
-    output = work / f"out-{count}"
+    shutil.rmtree(output, ignore_errors=True)
     process = start(work, users_of(work, count), output)
     driver, most = psutil.Process(process.pid), {"driver": 0, "worker": 0}
     while process.poll() is None:
@@ -119,6 +121,8 @@ def measure(work: Path, count: int) -> Run:
 def measure_killed(work: Path, undisturbed: Path) -> Killed:
     """Kill the worker at a third and the driver at two thirds, and run it again."""
     table_path, output = users_of(work, _KILLED), work / "out-killed"
+    # Of a benchmark that was interrupted.
+    shutil.rmtree(output, ignore_errors=True)
     process = start(work, table_path, output)
     driver = psutil.Process(process.pid)
     wait_for(output, _KILLED // 3, process)
