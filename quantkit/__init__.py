@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from quantkit.api.export import ExportResult as ExportResult
     from quantkit.api.export import export as export
     from quantkit.api.finetune import finetune as finetune
+    from quantkit.api.fleet import fleet as fleet
     from quantkit.api.gate import BaselineUpdate as BaselineUpdate
     from quantkit.api.gate import gate as gate
     from quantkit.api.gate import update_baseline as update_baseline
@@ -83,6 +84,8 @@ if TYPE_CHECKING:
     from quantkit.explanation.result import Explanation as Explanation
     from quantkit.finetuning.pipeline import FinetuneResult as FinetuneResult
     from quantkit.finetuning.settings import FinetuneSettings as FinetuneSettings
+    from quantkit.fleets.engine import FleetLimits as FleetLimits
+    from quantkit.fleets.result import FleetResult as FleetResult
     from quantkit.graph.plan import LayerPlan as LayerPlan
     from quantkit.graph.plan import Plan as Plan
     from quantkit.personalization.pipeline import Personalized as Personalized
@@ -107,6 +110,7 @@ _HOMES = {
     "quantkit.api.explain": ("explain",),
     "quantkit.api.export": ("ExportResult", "export"),
     "quantkit.api.finetune": ("finetune",),
+    "quantkit.api.fleet": ("fleet",),
     "quantkit.api.gate": ("BaselineUpdate", "gate", "update_baseline"),
     "quantkit.api.inspect": ("inspect",),
     "quantkit.api.load": ("Model", "load"),
@@ -150,6 +154,8 @@ _HOMES = {
     "quantkit.explanation.result": ("Explanation",),
     "quantkit.finetuning.pipeline": ("FinetuneResult",),
     "quantkit.finetuning.settings": ("FinetuneSettings",),
+    "quantkit.fleets.engine": ("FleetLimits",),
+    "quantkit.fleets.result": ("FleetResult",),
     "quantkit.graph.plan": ("LayerPlan", "Plan"),
     "quantkit.personalization.pipeline": ("PersonalizeSettings", "Personalized"),
     "quantkit.quantization.choices.ptq": ("PtqSettings",),

@@ -29,6 +29,7 @@ _COMMANDS = {
     "quantize": "A float32 .onnx to a quantized one, by preset or plan.",
     "finetune": "A quantized .onnx that the float model has taught, from audio.",
     "personalize": "All of it in one step: the best file for one user and budget.",
+    "fleet": "A file for each of many users and budgets, from one model.",
     "explain": "Which layers of a quantized .onnx cost accuracy, and in which words.",
     "bench": "Size, speed and accuracy of models, side by side.",
     "gate": "Fail when a model is worse than its baseline.",

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from quantkit.api.inputs import window_seconds
 from quantkit.api.personalize import personalize
 from quantkit.cli.audio_options import AudioOptions, audio_options
 from quantkit.cli.cache_options import cache_choice
 from quantkit.cli.fitting_options import FittingOptions, fitting_options
 from quantkit.cli.framework import Argument, CacheFolder, Command, OutputFile, begin_work, echo
 from quantkit.cli.interface_options import folder_files, keep_interface_option, suffix_option
-from quantkit.cli.layer_options import (
-    LayerOptions,
-    base_settings,
-    layer_options,
-    max_input_divergence_option,
-    preset_option,
-)
-from quantkit.cli.planning_options import load_memory_option, structure_option
+from quantkit.cli.layer_options import LayerOptions, layer_options
+from quantkit.cli.personal_options import PersonalOptions, personal_options
+from quantkit.cli.planning_options import structure_option
 from quantkit.cli.progress import progress_bar, warn
 from quantkit.cli.slice_options import HeardSliceOptions, heard_slice_options
 from quantkit.cli.streams import echo_json
-from quantkit.codecs.catalogue import CodecChoice
-from quantkit.personalization.pipeline import Personalized, PersonalizeSettings
-from quantkit.personalization.shorter_windows import WindowChoice
+from quantkit.personalization.pipeline import Personalized
 from quantkit.report.formatting import estimate
 from quantkit.report.terminal import print_report_table, terminal_console
-from quantkit.sensitivity.divergence_settings import CANDIDATES
 from quantkit.slices.tables import slice_tables
 
 
@@ -69,7 +61,6 @@ from quantkit.slices.tables import slice_tables
     "Takes several times as long.",
 )
 @structure_option
-@load_memory_option
 @audio_options(" of the user; 10 to 100 are good", required=True)
 @heard_slice_options
 @click.option(
@@ -85,33 +76,7 @@ from quantkit.slices.tables import slice_tables
     metavar="FILE",
     help="Write the plan (.json).",
 )
-@click.option(
-    "--candidate",
-    "candidates",
-    multiple=True,
-    metavar="CODEC:BITS",
-    help=f"A codec to choose from; may be repeated.  [default: {', '.join(map(str, CANDIDATES))}]",
-)
-@click.option(
-    "--rounds",
-    type=click.IntRange(min=0),
-    help="How often to try the plan as a whole and correct it where layers interact.  [default: "
-    "as the model's size allows]",
-)
-@click.option(
-    "--auto-balance/--no-auto-balance",
-    default=True,
-    show_default=True,
-    help="Find the layers to --balance by listening, where none is named.",
-)
-@click.option(
-    "--window",
-    metavar="auto|full|SECONDS",
-    help="Whisper: what is computed for a clip: 30 seconds (full), or the clip and so many "
-    "seconds of silence; auto finds by listening how many it takes.  [default: as MODEL says]",
-)
-@max_input_divergence_option()
-@preset_option()
+@personal_options
 @layer_options
 @fitting_options
 @keep_interface_option
@@ -131,15 +96,9 @@ def command(
     budget: str,
     max_latency: str | None,
     structure: bool | None,
-    load_memory: str | None,
     report: Path | None,
     plan_file: Path | None,
-    candidates: tuple[str, ...],
-    rounds: int | None,
-    auto_balance: bool,
-    window: str | None,
-    max_input_divergence: float | None,
-    preset: str | None,
+    personal: PersonalOptions,
     audio: AudioOptions,
     slicing: HeardSliceOptions,
     layers: LayerOptions,
@@ -164,23 +123,10 @@ def command(
       quantkit personalize models/wav2letter-en --audio calibration_data --budget 3MB \\
         --report user.html -o user.onnx
     """
-    if layers.codec is not None:
-        raise click.UsageError(
-            "the plan chooses the codecs: name those to choose from, --candidate"
-        )
-    usual = PersonalizeSettings()
-    base = base_settings(preset) if preset or layers.compute else usual.quantize
-    settings = PersonalizeSettings(
-        quantize=layers.adjusted(base),
-        candidates=tuple(map(CodecChoice.parse, candidates)) or usual.candidates,
-        fitting=fitting.fitting,
-        balance=auto_balance,
-        rounds=rounds,
+    settings = replace(
+        personal.settings(layers, fitting),
         max_latency=max_latency,
         structure=structure is not False,
-        load_memory=load_memory,
-        max_input_divergence=max_input_divergence,
-        window=_window(window),
     )
     with progress_bar("listening") as tell:
         made = personalize(
@@ -207,13 +153,6 @@ def command(
         echo_json(made.to_dict())
     else:
         _tell(made)
-
-
-def _window(said: str | None) -> WindowChoice:
-    if said is None:
-        return None
-    seconds = window_seconds(said)
-    return "auto" if seconds is None else seconds
 
 
 def _tell(made: Personalized) -> None:

@@ -70,6 +70,7 @@ class PersonalizeSettings:
         load_memory: what opening the file in ONNX Runtime may take beyond the libraries, such as
             ``300MB``; codecs whose decoders take too much are then left out. None: no limit.
         window: of a Whisper; see :mod:`quantkit.personalization.shorter_windows`.
+        front: whether to find out what other sizes would give.
     """
 
     quantize: QuantizeSettings = field(default_factory=lambda: preset("hybrid"))
@@ -82,6 +83,7 @@ class PersonalizeSettings:
     structure: bool = True
     load_memory: str | None = None
     window: WindowChoice = None
+    front: bool = True
 
 
 @dataclass(frozen=True)
@@ -92,14 +94,14 @@ class Personalized:
         summary: sizes, divergences, times, reasons and warnings.
         sensitivity: of the layers, on this user's audio.
         plan: the choice of each layer.
-        front: what other sizes would give.
+        front: what other sizes would give; None if that was not asked for.
         lint: which kernels ONNX Runtime really runs.
     """
 
     summary: PersonalizeSummary
     sensitivity: Sensitivity
     plan: Plan
-    front: Front
+    front: Front | None
     lint: LintReport
 
     @property
@@ -158,12 +160,64 @@ def personalize(
     """
     prepared = PreparedModel.of(source)
     refuse_overwriting(destination, [prepared.source])
+    heard = listen(prepared, calibration, settings, cache=cache, progress=progress, notify=notify)
+    return fit(
+        heard,
+        destination,
+        budget_bytes,
+        wanted=wanted,
+        last_use=True,
+        progress=progress,
+        notify=notify,
+    )
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What clips have shown of a model: all that :func:`fit` needs, whatever the budget.
+
+    Args:
+        model: the float32 model, for the windows of these clips.
+        feeds: the clips.
+        settings: with the layers to balance, which were found on the clips.
+        analysis: settings of the table.
+        sensitivity: of the layers, on these clips.
+        windows: what was found out about the windows of a Whisper, in words.
+        step: how long it took.
+        cache: folder that keeps analyses.
+    """
+
+    model: PreparedModel
+    feeds: CalibrationData
+    settings: PersonalizeSettings
+    analysis: AnalysisSettings
+    sensitivity: Sensitivity
+    windows: tuple[str, ...]
+    step: Step
+    cache: Path | None = None
+
+
+def listen(
+    source: Path | PreparedModel,
+    calibration: Calibration | CalibrationData,
+    settings: PersonalizeSettings | None = None,
+    *,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> Heard:
+    """The first half of :func:`personalize`, which does not depend on the budget.
+
+    Args, Raises: see there.
+    """
+    prepared = PreparedModel.of(source)
     settings = PersonalizeSettings() if settings is None else settings
     tell = progress or no_progress
     if settings.max_latency is not None:
         # What a share is of does not matter yet.
         parse_latency(settings.max_latency, float32_ms=1.0)
-    load_limit = None if settings.load_memory is None else parse_budget(settings.load_memory)
+    if settings.load_memory is not None:
+        parse_budget(settings.load_memory)
     # A pattern that matches nothing is found out before anything is listened to.
     shaped, quantize = structured_by(prepared, settings.quantize, None)
     quantize.assign(shaped.layers_of(shaped.graph(quantize.skip_passes)))
@@ -175,7 +229,7 @@ def personalize(
     clock = _Clock()
     with clock.step("listen"):
         calibration, windows = set_window(prepared, calibration, settings.window)
-        info, feeds = prepared.info, prepared.feeds(calibration)
+        feeds = prepared.feeds(calibration)
         prepared, quantize = structured_by(prepared, settings.quantize, feeds)
         settings = replace(settings, quantize=quantize)
         require_heard(prepared.original, feeds)
@@ -190,25 +244,54 @@ def personalize(
             ranks=settings.structure and fast_only and not prepared.structure,
         )
         table = analyze(prepared, feeds, analysis, cache=cache, progress=tell, notify=notify)
+    return Heard(prepared, feeds, settings, analysis, table, windows, clock.steps[0], cache)
+
+
+def fit(
+    heard: Heard,
+    destination: Path,
+    budget_bytes: int,
+    *,
+    wanted: Wanted | None = None,
+    last_use: bool = False,
+    progress: Progress | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> Personalized:
+    """The second half of :func:`personalize`; may be called for one budget after the other.
+
+    Args:
+        wanted: see there.
+        last_use: nothing else will use the cache of the model: it is emptied, which saves memory.
+
+    Raises:
+        InputError, ModelError, CorpusError, OutputError: see :func:`personalize`.
+    """
+    prepared, feeds, settings, table = heard.model, heard.feeds, heard.settings, heard.sensitivity
+    refuse_overwriting(destination, [prepared.source])
+    tell = progress or no_progress
+    weighting = (heard.analysis.divergence or DivergenceSettings()).weighting
+    info = prepared.info
+    clock = _Clock((heard.step,))
     with clock.step("plan"):
         tell("plan", 0.0)
         limits = PlanLimits(
             budget_bytes,
             settings.quantize,
-            analysis,
+            heard.analysis,
             table.codecs,
             settings.max_latency,
             max_input_divergence=settings.max_input_divergence,
-            load_bytes=load_limit,
+            load_bytes=None if settings.load_memory is None else parse_budget(settings.load_memory),
             rounds=_rounds(table) if settings.rounds is None else settings.rounds or None,
-            cache=cache,
+            cache=heard.cache,
         )
         best = best_plan(prepared, feeds, table, limits, progress=tell, notify=notify)
         prepared, table, found, fast = best.model, best.sensitivity, best.correction, best.fast
-        front = pareto_front(best.planner, budgets=_POINTS_OF_FRONT)
+        front = pareto_front(best.planner, budgets=_POINTS_OF_FRONT) if settings.front else None
     with clock.step("quantize"):
         tell("quantize", 0.0)
-        result = quantize_model(prepared, destination, found.optimum.plan, feeds, last_use=True)
+        plan = found.optimum.plan
+        result = quantize_model(prepared, destination, plan, feeds, last_use=last_use)
         malloc_trim()
     with clock.step("compare"):
         tell("compare", 0.0)
@@ -223,14 +306,14 @@ def personalize(
                 float32_ms=fast.float32_ms,
             )
         compared = _compared(feeds)
-        comparison = compare_models(prepared, destination, compared, weighting=divergence.weighting)
+        comparison = compare_models(prepared, destination, compared, weighting=weighting)
         measured = comparison.divergence
-        parts = part_costs(prepared, destination, compared, divergence.weighting)
+        parts = part_costs(prepared, destination, compared, weighting)
         corpus = _compared_clips(feeds, comparison.clips)
         scoring = feeds.task.scoring(feeds.info)
         divided = slices(comparison.clips, corpus, scoring, wanted)
         if corpus is not None and wanted is not None:
-            divided += slices_by_sound(prepared, destination, corpus, wanted, divergence.weighting)
+            divided += slices_by_sound(prepared, destination, corpus, wanted, weighting)
     summary = PersonalizeSummary(
         model=info.name or prepared.source.name,
         source_bytes=prepared.whole.size_bytes,
@@ -252,7 +335,7 @@ def personalize(
         # All clips alone stand above.
         slices=divided if len(divided) > 1 else (),
         steps=clock.steps,
-        reasons=(*windows, *reasons(table, result.plan)),
+        reasons=(*heard.windows, *reasons(table, result.plan)),
         warnings=(
             *generous_budget(budget_bytes, prepared.whole.size_bytes),
             *audio_warnings(
@@ -269,10 +352,10 @@ def personalize(
 
 
 class _Clock:
-    """Times of steps, in order."""
+    """Times of steps, in order, behind those of earlier ones."""
 
-    def __init__(self) -> None:
-        self.steps: tuple[Step, ...] = ()
+    def __init__(self, steps: tuple[Step, ...] = ()) -> None:
+        self.steps = steps
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:

@@ -10,11 +10,12 @@ evenly. A layer whose neighbour has another kernel takes a few hundred bytes mor
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import onnx
 
@@ -70,6 +71,18 @@ class _Taken:
     tables: Mapping[str, int]
 
 
+@dataclass(frozen=True)
+class _Measured:
+    """What was measured of one graph; it holds for every user's plans."""
+
+    kernels: dict[tuple[str, str, int, str], _Kernel] = field(default_factory=dict)
+    taken: dict[tuple[str, str], _Taken] = field(default_factory=dict)
+
+
+# By prepared model, then by what tells its graphs apart.
+_MEASURED: WeakKeyDictionary[PreparedModel, dict[Hashable, _Measured]] = WeakKeyDictionary()
+
+
 class SizeModel:
     """Predicts the file size from the choice of every layer of one model.
 
@@ -79,7 +92,8 @@ class SizeModel:
         sizes.total({name: LayerChoice("static", INT8, range="min-max") for name in sizes.layers})
 
     A kernel is measured on first use, which takes as long as
-    :func:`~quantkit.planning.size.with_sizes`. On the shipped model predictions are within 300
+    :func:`~quantkit.planning.size.with_sizes`; what was measured is kept as long as the prepared
+    model, because it does not depend on clips. On the shipped model predictions are within 300
     bytes if all layers have the same kernel, whatever their codecs, and within 2.2 kB if kernels
     differ. Decoders are taken to be folded in all rounds of :mod:`quantkit.codecs.rounds`: a large
     file with fewer packed layers than rounds is up to 1 kB smaller.
@@ -113,8 +127,10 @@ class SizeModel:
         self._saved_in_norms = saved_in_norms(assigned.model)
         self._graph -= self._saved_in_norms
         self._balances = _balances_bytes(assigned.model)
-        self._kernels: dict[tuple[str, str, int, str], _Kernel] = {}
-        self._taken: dict[tuple[str, str], _Taken] = {}
+        numbers = self._graph, self._saved_in_norms, self._balances
+        graph = self._settings.skip_passes, tuple(self._floats.items()), numbers
+        known = _MEASURED.setdefault(self._source, {}).setdefault(graph, _Measured())
+        self._kernels, self._taken = known.kernels, known.taken
 
     def bytes_of(self, layer: str, choice: LayerChoice) -> int:
         """Bytes of ``layer`` with ``choice``, including its row in the plan.

@@ -18,6 +18,7 @@ VERBS = (
     "bench",
     "export",
     "finetune",
+    "fleet",
     "gate",
     "inspect",
     "load",
@@ -110,6 +111,7 @@ _VIEWS = (
     "quantkit.explanation.tables",
     "quantkit.personalization.summary",
     "quantkit.printable",
+    "quantkit.fleets.tables",
 )
 
 

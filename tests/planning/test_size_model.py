@@ -9,10 +9,12 @@ import pytest
 
 from quantkit.codecs.catalogue import FLOAT32, INT8, CodecChoice
 from quantkit.graph.artifact import save_model
+from quantkit.graph.plan import Structure
 from quantkit.planning.size import with_sizes
 from quantkit.planning.size_model import SizeModel
 from quantkit.quantization import PRESETS
 from quantkit.quantization.choices.settings import FLOAT_LAYER, LayerChoice
+from quantkit.quantization.prepared import PreparedModel
 from tests.quantization.test_tied_weights import FORMS, language_model
 
 RANGES = {"static": "min-max", "dynamic": "dynamic per-batch", "float32": "none"}
@@ -116,3 +118,25 @@ def test_more_bits_take_more_bytes(source) -> None:
     widths = [sizes.bytes_of(name, choice(f"bitplane:{bits}", "static")) for bits in (1, 3, 5, 7)]
     assert widths == sorted(widths)
     assert sizes.bytes_of(name, LayerChoice("float32", FLOAT32)) > widths[-1]
+
+
+def test_what_was_measured_of_a_model_is_not_measured_again(source: Path, monkeypatch) -> None:
+    prepared = PreparedModel(source)
+    first = SizeModel(prepared)
+    choice = LayerChoice("static", CodecChoice.parse("grouped:3"), range="min-max")
+    choices = dict.fromkeys(first.layers, choice)
+    size = first.total(choices)
+    monkeypatch.setattr("quantkit.planning.size_model.dry_build", None)
+    assert SizeModel(prepared).total(choices) == size
+
+
+def test_another_graph_of_the_model_is_measured_on_its_own(source: Path) -> None:
+    def total(prepared: PreparedModel) -> int:
+        sizes = SizeModel(prepared)
+        choice = LayerChoice("static", CodecChoice.parse("grouped:3"), range="min-max")
+        return sizes.total(dict.fromkeys(sizes.layers, choice))
+
+    prepared, lower = PreparedModel(source), {"layer4.conv": Structure(outputs=8)}
+    whole, split = total(prepared), total(prepared.structured(lower))
+    assert split == total(PreparedModel(source).structured(lower))
+    assert whole != split

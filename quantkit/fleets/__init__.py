@@ -1,0 +1,1 @@
+"""One artifact for each user and budget, from one model: idempotent, resumable, side by side."""

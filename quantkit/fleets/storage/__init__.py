@@ -1,0 +1,1 @@
+"""Where audio lies and results go: a folder here, or one at a URL."""
