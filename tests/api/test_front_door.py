@@ -107,6 +107,7 @@ _VIEWS = (
     "quantkit.benchmarking.tables",
     "quantkit.explanation.tables",
     "quantkit.personalization.summary",
+    "quantkit.slices.tables",
     "quantkit.printable",
 )
 
