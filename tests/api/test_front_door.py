@@ -110,6 +110,7 @@ _VIEWS = (
     "quantkit.benchmarking.tables",
     "quantkit.explanation.tables",
     "quantkit.personalization.summary",
+    "quantkit.slices.tables",
     "quantkit.printable",
     "quantkit.fleets.tables",
 )
