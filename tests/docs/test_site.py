@@ -65,7 +65,7 @@ def test_pages_ask_no_other_host(site: Path) -> None:
 @pytest.mark.slow
 def test_commands_and_interface_are_made_from_the_code(site: Path) -> None:
     commands = (site / "commands.html").read_text(encoding="utf-8")
-    assert "quantkit push [OPTIONS] FOLDER ADDRESS" in re.sub(r"<[^>]+>", "", commands)
+    assert "quantkit push FOLDER ADDRESS" in re.sub(r"<[^>]+>", "", commands)
     interface = (site / "api.html").read_text(encoding="utf-8")
     assert 'id="quantkit.api.ship.ship"' in interface
     assert "VerificationError" in interface
