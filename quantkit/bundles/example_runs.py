@@ -206,7 +206,7 @@ def require_clip(path: Path, rate: int) -> float:
     try:
         with path.open("rb") as file, wave.open(file) as stream:
             width, found = stream.getsampwidth(), stream.getframerate()
-            seconds = stream.getnframes() / max(1, found)
+            seconds: float = stream.getnframes() / max(1, found)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except (EOFError, wave.Error) as error:

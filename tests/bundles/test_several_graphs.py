@@ -15,13 +15,15 @@ import quantkit
 from quantkit.arrays import FloatArray
 from quantkit.audio.corpora import open_corpus
 from quantkit.audio.features import load_waveform
+from quantkit.bundles.browser import find_browser
 from quantkit.bundles.manifest import describe, read_manifest, write_manifest
+from quantkit.bundles.page_run import run_page
 from quantkit.errors import ModelError, VerificationError
 from quantkit.graph.artifact import model_files
 from quantkit.text.decoding import Decoding
 from tests.bundles.test_bundle import run_example
 from tests.bundles.test_examples import run_node
-from tests.clients.installed import needs_node
+from tests.clients.installed import MODULES, needs_browser, needs_node
 from tests.exporting.folders.small_folders import (
     write_gigaam,
     write_icefall,
@@ -108,6 +110,15 @@ def test_the_example_for_node_says_the_same(
     assert done.returncode == 0, done.stderr
     assert done.stdout == run_example(bundles[kind], clip).stdout
     assert done.stdout.strip()
+
+
+@needs_browser
+@pytest.mark.parametrize("kind", ["tdt", "moonshine", "whisper"])
+def test_the_page_shows_the_same(kind: str, bundles: dict[str, Path], clip: Path) -> None:
+    program = find_browser()
+    assert program is not None
+    shown = run_page(bundles[kind], clip, program, MODULES / "onnxruntime-web")
+    assert shown.text == run_example(bundles[kind], clip).stdout.strip() != ""
 
 
 @pytest.mark.parametrize("kind", KINDS)
