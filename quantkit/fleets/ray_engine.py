@@ -195,7 +195,8 @@ def _imported() -> Any:
 def _connect(ray: Any, address: str | None) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
-        quiet["include_dashboard"] = False
+        # Nothing of a cluster for this machine alone needs to be reached from others.
+        quiet |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     try:
         ray.init(address=address, **quiet)
     # What Ray raises here is not specified.

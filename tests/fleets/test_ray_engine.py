@@ -26,10 +26,16 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(REPOSITORY))
-        patch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-        nodes = [made.add_node(num_cpus=1) for _ in range(2)]
-        ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
+        here = {"node_ip_address": "127.0.0.1", "object_store_memory": 80_000_000}
+        head = {"num_cpus": 0, "include_dashboard": False, **here}
+        made = Cluster(initialize_head=True, head_node_args=head)
+        nodes = [made.add_node(num_cpus=1, **here) for _ in range(2)]
+        ray.init(
+            address=made.address,
+            _node_ip_address="127.0.0.1",
+            log_to_driver=False,
+            logging_level="ERROR",
+        )
         yield made, nodes
         ray.shutdown()
         made.shutdown()

@@ -203,6 +203,6 @@ def test_a_full_disk_is_a_reason_and_is_made_good_later(place: Path) -> None:
     )
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
-    assert "cannot write" in rows(place)["ann"]["reason"]
+    assert "File too large" in rows(place)["ann"]["reason"]
     assert not list(place.glob("out/artifacts/*/*"))
     assert run(place).counts["made"] == 3
