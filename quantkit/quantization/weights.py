@@ -118,7 +118,7 @@ class WeightStore:
             if values.ndim == 2 and transposed in self._encoded:
                 self._encoded[key] = transposed_encoding(self._encoded[transposed])
             elif self.dry:
-                self._encoded[key] = _random(codec, values.shape, axis, content)
+                self._encoded[key] = _random(codec, values.shape, axis, content, largest)
             else:
                 # Errors in the mean of the result are the bias's affair.
                 centered = bias and layer in self.means
@@ -355,9 +355,13 @@ def placed(editor: GraphEditor, node: onnx.NodeProto) -> LayerWeight:
     return weight
 
 
-def _random(codec: Codec, shape: tuple[int, ...], axis: int, content: bytes) -> Encoded:
-    # Two codecs give one weight, such as a tied embedding, scales that differ; both are stored.
-    seed = int.from_bytes(hashlib.sha256(content + repr(codec).encode()).digest()[:8], "little")
+def _random(
+    codec: Codec, shape: tuple[int, ...], axis: int, content: bytes, largest: int | None
+) -> Encoded:
+    # Two codecs, or two largest levels, give one weight, such as a tied embedding, scales that
+    # differ; both are stored.
+    ingredients = content + repr((codec, largest)).encode()
+    seed = int.from_bytes(hashlib.sha256(ingredients).digest()[:8], "little")
     random = np.random.default_rng(seed)
     packed = blank(codec, shape, axis, seed)
     channels = shape[axis] if shape else 1

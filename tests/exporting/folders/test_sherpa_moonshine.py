@@ -88,8 +88,10 @@ def test_a_size_is_that_of_all_files(folder: Path, clip: Path, tmp_path: Path) -
     sizes = [path.stat().st_size for path in (tmp_path / "out").glob("*.onnx")]
     path = quantkit.export(folder, tmp_path / "tiny.onnx").path
     plan = with_sizes(PreparedModel(path, True), "dynamic-int8")
-    # The scales of so small an embedding and of its transpose are taken for equal, once in each.
-    assert abs((plan.predicted_bytes or 0) - sum(sizes)) < 250
+    # The embedding and its transpose have scales of their own: sums of products bound only the one.
+    # A file that no plan has foretold says `null` in place of its size.
+    foretold = plan.predicted_bytes or 0
+    assert foretold == sum(sizes) + len(str(foretold)) - len("null")
     decoders = [(tmp_path / "out" / f"{stem}.onnx").stat().st_size for stem in STEMS[2:]]
     assert decoders[0] > decoders[1] > sum(sizes) // 4
 
