@@ -85,7 +85,9 @@ class TestShip:
         statement = json.loads(base64.b64decode(payload))
         assert statement["subject"][0]["name"] == "tiny int8"
         names = {row["name"] for row in statement["predicate"]["resources"]}
-        assert names == {path.name for path in (tmp_path / "b").iterdir()} - {SIGNATURE}
+        files = [path for path in (tmp_path / "b").rglob("*") if path.is_file()]
+        inside = {path.relative_to(tmp_path / "b").as_posix() for path in files}
+        assert names == inside - {SIGNATURE}
 
     def test_a_signed_bundle_is_replaced_like_another(
         self, artifact: Path, tmp_path: Path, keys: tuple[Path, Path]

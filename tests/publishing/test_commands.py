@@ -26,7 +26,7 @@ def test_push_then_pull(
     arguments = ("pull", "hf://tester/tiny@v1", "-o", out, "--public-key", public, *options)
     assert run(*arguments) == 0
     said = capsys.readouterr().out
-    assert f"9 files as shipped, commit {commit}" in said
+    assert f"{len(contents(signed))} files as shipped, commit {commit}" in said
     assert "signed with the key of" in said
     assert contents(out) == contents(signed)
     assert run(*arguments, "--force", "--json") == 0
@@ -38,7 +38,10 @@ def test_a_dry_run_asks_nothing(
 ) -> None:
     options = ("--endpoint", hub.url, "--dry-run")
     assert run("push", signed, "hf://tester/tiny", *options) == 0
-    assert f"push 9 files of {signed} to hf://tester/tiny at {hub.url}" in capsys.readouterr().out
+    assert (
+        f"push {len(contents(signed))} files of {signed} to hf://tester/tiny at {hub.url}"
+        in capsys.readouterr().out
+    )
     assert run("pull", "hf://tester/tiny", "-o", tmp_path / "out", *options) == 0
     assert f"would write  {tmp_path / 'out'}" in capsys.readouterr().out
     assert hub.asked == []

@@ -16,7 +16,11 @@ PLACE = HubAddress("tester/tiny")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def test_a_bundle_with_small_and_large_files(hub: Hub, signed: Path) -> None:
