@@ -37,7 +37,7 @@ def masked_convolutions(seed: int = 0, width: int = 1) -> onnx.ModelProto:
     """The model; ``width`` multiplies the channels of all layers but the last."""
     random = np.random.default_rng(seed)
     nodes: list[onnx.NodeProto] = []
-    constants: dict[str, np.ndarray] = {
+    constants: dict[str, Any] = {
         "zero": np.float32(0),
         "zero_i": np.int64(0),
         "one_i": np.int64(1),
