@@ -21,6 +21,7 @@ from quantkit.cli.personal_options import PersonalOptions, personal_options
 from quantkit.cli.progress import progress_bar, warn
 from quantkit.cli.streams import echo_json
 from quantkit.fleets.engine import FleetLimits
+from quantkit.fleets.ray_engine import RayEngine
 from quantkit.fleets.result import FleetResult
 from quantkit.fleets.tables import budget_table, failure_table
 from quantkit.fleets.users import BY, By
@@ -124,6 +125,18 @@ from quantkit.report.terminal import print_report_table, terminal_console
     metavar="SECONDS",
     help="Only shorter clips.",
 )
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="What runs the workers: this machine, or a Ray cluster (pip install 'quantkit[fleet]').",
+)
+@click.option(
+    "--address",
+    metavar="ADDRESS",
+    help="ray: of the cluster, such as auto or ray://head:10001.  [default: a new one here]",
+)
 @personal_options
 @layer_options
 @fitting_options
@@ -146,6 +159,8 @@ def command(
     split: tuple[str, ...],
     clips: int,
     max_seconds: float | None,
+    engine: str,
+    address: str | None,
     personal: PersonalOptions,
     layers: LayerOptions,
     fitting: FittingOptions,
@@ -169,6 +184,8 @@ def command(
     settings = replace(personal.settings(layers, fitting), front=False)
     selection = Selection(split, max_seconds=max_seconds, clips=clips)
     memory = None if worker_memory is None else budget_bytes(worker_memory)
+    if address is not None and engine != "ray":
+        raise click.UsageError("--address is for --engine ray")
     limits = FleetLimits(workers, memory, user_timeout, retries)
 
     def begin(step: str) -> None:
@@ -201,6 +218,7 @@ def command(
             max_divergence=max_divergence,
             max_changed=None if max_changed is None else max_changed / 100,
             limits=limits,
+            engine=RayEngine(limits, address) if engine == "ray" else None,
             threads=worker_threads,
             begin=begin,
             progress=tell,
