@@ -15,7 +15,7 @@ from tests.hub_server import TOKEN, serving
 REPOSITORY = Path(__file__).resolve().parents[2]
 TUTORIALS = REPOSITORY / "docs" / "tutorials"
 # The edge engineer gets what the speech engineer has made.
-ORDER = ("speech-engineer", "edge-engineer", "ci-owner")
+ORDER = ("speech-engineer", "edge-engineer", "ci-owner", "fleet-operator")
 
 _BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 _SHOWN = re.compile(r"<!-- from (?P<path>[\w./-]+) -->\n```yaml\n(?P<text>.*?)```", re.DOTALL)
@@ -68,7 +68,8 @@ def test_the_commands_of_all_tutorials(tmp_path: Path) -> None:
                     check=False,
                 )
                 assert done.returncode == 0, f"{tutorial}: {commands}\n{done.stdout}{done.stderr}"
-    for made in ("user.html", "why.html", "report/index.html", "gate.md", "gate.xml"):
+    for made in ("user.html", "why.html", "report/index.html", "gate.md", "gate.xml", "fleet/fleet.html"):
         assert (tmp_path / made).stat().st_size > 0
     assert (tmp_path / "user.onnx").stat().st_size <= 2_000_000
     assert (tmp_path / "received" / "model.onnx").is_file()
+    assert len([*(tmp_path / "fleet" / "artifacts").glob("*/*.onnx")]) == 3
