@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from quantkit.arrays import Doubles, FloatArray
 from quantkit.audio.feature_stream import WindowStream
-from quantkit.audio.frontend_json import from_settings, settings_json
+from quantkit.audio.frontend_json import FramesFrontend
 from quantkit.audio.mel import (
     CHUNK_FRAMES,
     band_powers,
@@ -26,11 +26,9 @@ from quantkit.audio.mel import (
 )
 from quantkit.audio.waveform import require_speech
 
-_KIND = "log-mel"
-
 
 @dataclass(frozen=True)
-class Frontend:
+class Frontend(FramesFrontend):
     """Log-mel filterbank settings; the defaults are those of the shipped models.
 
     A frame is a Hann-windowed slice of ``window`` samples that starts every ``hop`` samples and is
@@ -39,6 +37,8 @@ class Frontend:
     and passed through ``log(power + log_offset)``. Every mel band then has its mean over the clip
     removed and is divided by ``sqrt(variance + variance_floor)``.
     """
+
+    kind: ClassVar[str] = "log-mel"
 
     sample_rate: int = 16_000
     window: int = 400
@@ -53,10 +53,6 @@ class Frontend:
     def frames_of(self, samples: int) -> int:
         """Number of feature frames of a clip of ``samples`` samples."""
         return max(0, 1 + (samples - self.window) // self.hop)
-
-    def seconds_of(self, frames: int) -> float:
-        """Duration in seconds that ``frames`` feature frames stand for."""
-        return frames * self.hop / self.sample_rate
 
     def __call__(self, waveform: FloatArray) -> FloatArray:
         """Features of one clip.
@@ -131,16 +127,3 @@ class Frontend:
         )
         for place, bands in band_powers(slices, hann_window(self.window), self.fft_size, filters):
             mel[place] = np.log(bands + self.log_offset)
-
-    def to_json(self) -> str:
-        """The JSON stored in an artifact's ``quantkit.frontend`` metadata."""
-        return settings_json(_KIND, self)
-
-    @classmethod
-    def from_json(cls, text: str) -> Frontend:
-        """Inverse of :meth:`to_json`.
-
-        Raises:
-            FormatError: see :func:`~quantkit.audio.frontend_json.from_settings`.
-        """
-        return from_settings(cls, _KIND, text)

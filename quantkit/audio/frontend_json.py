@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
 
 from quantkit.errors import FormatError
 from quantkit.json_dataclass import build
@@ -34,18 +34,50 @@ RANGES: Mapping[str, Range] = {
 }
 
 
-def settings_json(kind: str, frontend: Any) -> str:
-    """The JSON stored in an artifact's ``quantkit.frontend`` metadata."""
-    return json.dumps({"kind": kind, **asdict(frontend)})
+class SettingsFrontend:
+    """A front end whose settings are the fields of a dataclass.
 
-
-def from_settings(cls: type[T], kind: str, text: str) -> T:
-    """The front end of class ``cls`` that ``text`` describes.
-
-    Raises:
-        FormatError: another kind, a missing or unknown field, a value of a wrong type or out of
-            range, or values that contradict each other.
+    A class names its ``kind``, by which :func:`~quantkit.audio.frontends.frontend_from_json` knows
+    it.
     """
+
+    kind: ClassVar[str]
+
+    def to_json(self) -> str:
+        """The JSON stored in an artifact's ``quantkit.frontend`` metadata."""
+        return json.dumps({"kind": self.kind, **asdict(self)})  # type: ignore[call-overload]
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Inverse of :meth:`to_json`.
+
+        Raises:
+            FormatError: another kind, a missing or unknown field, a value of a wrong type or out of
+                range, or values that contradict each other.
+        """
+        return _from_settings(cls, cls.kind, text)
+
+
+class FramesFrontend(SettingsFrontend):
+    """One whose frames are ``hop`` samples apart."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def sample_rate(self) -> int:
+            """Of the waveform, in hertz."""
+
+        @property
+        def hop(self) -> int:
+            """Samples between two frames."""
+
+    def seconds_of(self, frames: int) -> float:
+        """Duration in seconds that ``frames`` feature frames stand for."""
+        return frames * self.hop / self.sample_rate
+
+
+def _from_settings(cls: type[T], kind: str, text: str) -> T:
+    """See :meth:`SettingsFrontend.from_json`."""
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 
 from quantkit.arrays import Doubles, FloatArray
-from quantkit.audio.frontend_json import from_settings, settings_json
+from quantkit.audio.frontend_json import FramesFrontend
 from quantkit.audio.mel import band_powers, frames_at, hann_window, straight_htk_filters
 from quantkit.audio.waveform import require_speech
 
-_KIND = "gigaam-log-mel"
 #: What the power of a band is kept between.
 LEAST_POWER, MOST_POWER = 1e-9, 1e9
 
 
 @dataclass(frozen=True)
-class GigaamFrontend:
+class GigaamFrontend(FramesFrontend):
     """Settings of the spectrogram; the defaults are those of the second version.
 
     A frame is a slice of ``window`` samples under a periodic Hann window. With ``centred``, it lies
@@ -32,6 +31,8 @@ class GigaamFrontend:
         rounded: whether window and filters are rounded to bfloat16, as in the third version, whose
             weights were published in that type.
     """
+
+    kind: ClassVar[str] = "gigaam-log-mel"
 
     sample_rate: int = 16_000
     window: int = 400
@@ -58,10 +59,6 @@ class GigaamFrontend:
         """Number of feature frames of a clip of ``samples`` samples."""
         return max(0, samples - (0 if self.centred else self.window)) // self.hop + 1
 
-    def seconds_of(self, frames: int) -> float:
-        """Duration in seconds that ``frames`` feature frames stand for."""
-        return frames * self.hop / self.sample_rate
-
     def __call__(self, waveform: FloatArray) -> FloatArray:
         """Features of one clip.
 
@@ -83,19 +80,6 @@ class GigaamFrontend:
         for place, powers in band_powers(slices, window, self.window, filters):
             mel[place] = np.log(np.clip(powers, LEAST_POWER, MOST_POWER))
         return np.asarray(mel, np.float32)
-
-    def to_json(self) -> str:
-        """The JSON stored in an artifact's ``quantkit.frontend`` metadata."""
-        return settings_json(_KIND, self)
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Inverse of :meth:`to_json`.
-
-        Raises:
-            FormatError: see :func:`~quantkit.audio.frontend_json.from_settings`.
-        """
-        return from_settings(cls, _KIND, text)
 
 
 @lru_cache

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from quantkit.arrays import FloatArray
-from quantkit.audio.frontend_json import from_settings, settings_json
-from quantkit.audio.kaldi_frontend import PREEMPHASIS, SILENCE
-from quantkit.audio.mel import band_powers, frames_at, hann_window, htk_filters
-from quantkit.audio.waveform import require_speech
-
-_KIND = "hann-kaldi-fbank"
+from quantkit.audio.kaldi_frontend import PREEMPHASIS, SILENCE, KaldiFrames
+from quantkit.audio.mel import band_powers, hann_window, htk_filters
 
 
 @dataclass(frozen=True)
-class HannKaldiFrontend:
+class HannKaldiFrontend(KaldiFrames):
     """Settings of the filter bank; the defaults are those of GigaAM in sherpa-onnx.
 
-    Frames lie as those of :class:`~quantkit.audio.kaldi_frontend.KaldiFrontend`. They keep their
-    mean, are pre-emphasised, put under a periodic Hann window and filled up to a power of two.
-    Triangular filters on the HTK mel scale, from 0 Hz to half the sample rate, sum the power
-    spectrum, which becomes ``log(max(power, 1.2e-7))``.
+    Frames keep their mean, are pre-emphasised, put under a periodic Hann window and filled up to a
+    power of two. Triangular filters on the HTK mel scale, from 0 Hz to half the sample rate, sum
+    the power spectrum, which becomes ``log(max(power, 1.2e-7))``.
 
     GigaAM itself has neither pre-emphasis nor a longer transform, and sherpa-onnx 2.0 asks for
     neither (``offline-recognizer-transducer-nemo-impl.h``), but the streams of its offline
     recognisers do not hand both wishes on (``offline-stream.cc``).
     """
+
+    kind: ClassVar[str] = "hann-kaldi-fbank"
 
     sample_rate: int = 16_000
     window: int = 400
@@ -41,19 +39,6 @@ class HannKaldiFrontend:
         window, hop = round(0.025 * sample_rate), round(0.01 * sample_rate)
         return cls(sample_rate, window, hop, 1 << (window - 1).bit_length(), mel_bands)
 
-    @property
-    def ahead(self) -> int:
-        """Samples before the clip that its first frame begins."""
-        return self.window // 2 - self.hop // 2
-
-    def frames_of(self, samples: int) -> int:
-        """Number of feature frames of a clip of ``samples`` samples."""
-        return (samples + self.hop // 2) // self.hop
-
-    def seconds_of(self, frames: int) -> float:
-        """Duration in seconds that ``frames`` feature frames stand for."""
-        return frames * self.hop / self.sample_rate
-
     def __call__(self, waveform: FloatArray) -> FloatArray:
         """Features of one clip.
 
@@ -66,30 +51,14 @@ class HannKaldiFrontend:
         Raises:
             AudioError: the clip is shorter than one window or is not finite.
         """
-        require_speech(waveform, self.window)
-        frames = self.frames_of(waveform.size)
-        mirrored = np.pad(waveform, (self.ahead, self.window), mode="symmetric")
-        slices = frames_at(mirrored, self.window, self.hop)[:frames]
+        slices = self.slices_of(waveform)
         before = np.concatenate((slices[:, :1], slices[:, :-1]), axis=1)
         emphasised = slices - PREEMPHASIS * before.astype(np.float64)
         filters = htk_filters(
             self.mel_bands, self.fft_size, self.sample_rate, 0.0, self.sample_rate / 2
         )
         window = hann_window(self.window)
-        mel = np.empty((frames, self.mel_bands))
+        mel = np.empty((len(slices), self.mel_bands))
         for place, powers in band_powers(emphasised, window, self.fft_size, filters):
             mel[place] = np.log(np.maximum(powers, SILENCE))
         return np.asarray(mel, np.float32)
-
-    def to_json(self) -> str:
-        """The JSON stored in an artifact's ``quantkit.frontend`` metadata."""
-        return settings_json(_KIND, self)
-
-    @classmethod
-    def from_json(cls, text: str) -> HannKaldiFrontend:
-        """Inverse of :meth:`to_json`.
-
-        Raises:
-            FormatError: see :func:`~quantkit.audio.frontend_json.from_settings`.
-        """
-        return from_settings(cls, _KIND, text)

@@ -6,18 +6,17 @@ Dither is for training and left out.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from quantkit.arrays import Doubles, FloatArray
 from quantkit.audio.feature_stream import WindowStream
-from quantkit.audio.frontend_json import from_settings, settings_json
+from quantkit.audio.frontend_json import FramesFrontend
 from quantkit.audio.mel import band_powers, frames_at, htk_filters, symmetric_hann_window
 from quantkit.audio.waveform import require_speech
 
-_KIND = "kaldi-fbank"
 #: Each sample of a frame loses so much of the one before it; the first one of itself.
 PREEMPHASIS = 0.97
 #: The power of a Hann window that Kaldi calls povey.
@@ -29,19 +28,52 @@ FULL_SCALE = 32_768.0
 _FRAMES_AT_ONCE = 512
 
 
+class KaldiFrames(FramesFrontend):
+    """Frames of ``window`` samples whose middle lies half a hop behind every ``hop``-th sample.
+
+    At its ends the clip is mirrored (``snip_edges=False``).
+    """
+
+    if TYPE_CHECKING:
+
+        @property
+        def window(self) -> int:
+            """Samples of a frame."""
+
+    @property
+    def ahead(self) -> int:
+        """Samples before the clip that its first frame begins."""
+        return self.window // 2 - self.hop // 2
+
+    def frames_of(self, samples: int) -> int:
+        """Number of feature frames of a clip of ``samples`` samples."""
+        return (samples + self.hop // 2) // self.hop
+
+    def slices_of(self, waveform: FloatArray) -> npt.NDArray[np.floating]:
+        """The frames of a clip, (frames, window).
+
+        Raises:
+            AudioError: the clip is shorter than one window or is not finite.
+        """
+        require_speech(waveform, self.window)
+        mirrored = np.pad(waveform, (self.ahead, self.window), mode="symmetric")
+        return frames_at(mirrored, self.window, self.hop)[: self.frames_of(waveform.size)]
+
+
 @dataclass(frozen=True)
-class KaldiFrontend:
+class KaldiFrontend(KaldiFrames):
     """Settings of the filter bank; the defaults are those of icefall.
 
-    A frame is a slice of ``window`` samples whose middle lies half a hop behind every ``hop``-th
-    sample; at its ends the clip is mirrored (``snip_edges=False``). From each frame its mean is
-    removed, it is pre-emphasised, and put under the povey window. Its power spectrum is summed by
-    triangular filters on the HTK mel scale, and becomes ``log(max(power, 1.2e-7))``.
+    From each frame its mean is removed, it is pre-emphasised, and put under the povey window. Its
+    power spectrum is summed by triangular filters on the HTK mel scale, and becomes
+    ``log(max(power, 1.2e-7))``.
 
     Args:
         high_hz: upper end of the filters; Kaldi calls it -400, which is below half the sample rate.
         integers: whether samples are scaled to ±32,768 first, as WeNet's models have it.
     """
+
+    kind: ClassVar[str] = "kaldi-fbank"
 
     sample_rate: int = 16_000
     window: int = 400
@@ -65,19 +97,6 @@ class KaldiFrontend:
         """What samples are multiplied by."""
         return FULL_SCALE if self.integers else 1.0
 
-    @property
-    def ahead(self) -> int:
-        """Samples before the clip that its first frame begins."""
-        return self.window // 2 - self.hop // 2
-
-    def frames_of(self, samples: int) -> int:
-        """Number of feature frames of a clip of ``samples`` samples."""
-        return (samples + self.hop // 2) // self.hop
-
-    def seconds_of(self, frames: int) -> float:
-        """Duration in seconds that ``frames`` feature frames stand for."""
-        return frames * self.hop / self.sample_rate
-
     def __call__(self, waveform: FloatArray) -> FloatArray:
         """Features of one clip.
 
@@ -90,12 +109,9 @@ class KaldiFrontend:
         Raises:
             AudioError: the clip is shorter than one window or is not finite.
         """
-        require_speech(waveform, self.window)
-        frames = self.frames_of(waveform.size)
-        mirrored = np.pad(waveform, (self.ahead, self.window), mode="symmetric")
-        slices = frames_at(mirrored, self.window, self.hop)[:frames]
-        mel = np.empty((frames, self.mel_bands))
-        for start in range(0, frames, _FRAMES_AT_ONCE):
+        slices = self.slices_of(waveform)
+        mel = np.empty((len(slices), self.mel_bands))
+        for start in range(0, len(slices), _FRAMES_AT_ONCE):
             rows = slice(start, start + _FRAMES_AT_ONCE)
             mel[rows] = self._energies(slices[rows])
         return np.asarray(mel, np.float32)
@@ -135,16 +151,3 @@ class KaldiFrontend:
         scaled -= scaled.mean(axis=1, keepdims=True)
         before = np.concatenate((scaled[:, :1], scaled[:, :-1]), axis=1)
         return np.asarray(scaled - PREEMPHASIS * before)
-
-    def to_json(self) -> str:
-        """The JSON stored in an artifact's ``quantkit.frontend`` metadata."""
-        return settings_json(_KIND, self)
-
-    @classmethod
-    def from_json(cls, text: str) -> KaldiFrontend:
-        """Inverse of :meth:`to_json`.
-
-        Raises:
-            FormatError: see :func:`~quantkit.audio.frontend_json.from_settings`.
-        """
-        return from_settings(cls, _KIND, text)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from quantkit.arrays import FloatArray
-from quantkit.audio.frontend_json import from_settings, settings_json
+from quantkit.audio.frontend_json import FramesFrontend
 from quantkit.audio.mel import band_powers, frames_at, htk_filters, symmetric_hann_window
 from quantkit.audio.waveform import require_speech
 
-_KIND = "lasr-log-mel"
 _LOW_HZ, _HIGH_HZ = 125.0, 7_500.0
 #: Power below which a band counts as silent.
 SILENCE = 1e-5
 
 
 @dataclass(frozen=True)
-class LasrFrontend:
+class LasrFrontend(FramesFrontend):
     """Settings of the spectrogram.
 
     A frame is a slice of ``frame`` samples under a symmetric Hann window, and lies within the clip.
@@ -30,6 +30,8 @@ class LasrFrontend:
         mel_bands: of the spectrogram.
         fewest: frames of the shortest clip, which the model makes a step of.
     """
+
+    kind: ClassVar[str] = "lasr-log-mel"
 
     sample_rate: int = 16_000
     frame: int = 400
@@ -46,10 +48,6 @@ class LasrFrontend:
     def frames_of(self, samples: int) -> int:
         """Number of feature frames of a clip of ``samples`` samples."""
         return max(0, 1 + (samples - self.frame) // self.hop)
-
-    def seconds_of(self, frames: int) -> float:
-        """Duration in seconds that ``frames`` feature frames stand for."""
-        return frames * self.hop / self.sample_rate
 
     def __call__(self, waveform: FloatArray) -> FloatArray:
         """Features of one clip.
@@ -72,16 +70,3 @@ class LasrFrontend:
         ):
             mel[place] = np.log(np.maximum(powers, SILENCE))
         return np.asarray(mel, np.float32)
-
-    def to_json(self) -> str:
-        """The JSON stored in an artifact's ``quantkit.frontend`` metadata."""
-        return settings_json(_KIND, self)
-
-    @classmethod
-    def from_json(cls, text: str) -> LasrFrontend:
-        """Inverse of :meth:`to_json`.
-
-        Raises:
-            FormatError: see :func:`~quantkit.audio.frontend_json.from_settings`.
-        """
-        return from_settings(cls, _KIND, text)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from quantkit.arrays import Doubles, FloatArray
 from quantkit.audio.feature_stream import WindowStream
-from quantkit.audio.frontend_json import from_settings, settings_json
+from quantkit.audio.frontend_json import FramesFrontend
 from quantkit.audio.mel import band_powers, frames_at, slaney_filters, symmetric_hann_window
 from quantkit.audio.waveform import require_speech
 
@@ -27,7 +27,7 @@ LEAST_DEVIATION = 1e-5
 
 
 @dataclass(frozen=True)
-class NemoFrontend:
+class NemoFrontend(FramesFrontend):
     """Settings of the spectrogram; the defaults are those of the models of 80 bands.
 
     The waveform is pre-emphasised. A frame is a slice of ``window`` samples under a symmetric Hann
@@ -40,7 +40,7 @@ class NemoFrontend:
         mel_bands: 80 or 128 in the published models.
     """
 
-    _kind: ClassVar[str] = "nemo-log-mel"
+    kind: ClassVar[str] = "nemo-log-mel"
 
     sample_rate: int = 16_000
     window: int = 400
@@ -58,10 +58,6 @@ class NemoFrontend:
     def frames_of(self, samples: int) -> int:
         """Number of feature frames of a clip of ``samples`` samples."""
         return samples // self.hop
-
-    def seconds_of(self, frames: int) -> float:
-        """Duration in seconds that ``frames`` feature frames stand for."""
-        return frames * self.hop / self.sample_rate
 
     def __call__(self, waveform: FloatArray) -> FloatArray:
         """Features of one clip.
@@ -118,25 +114,12 @@ class NemoFrontend:
             mel[rows] = np.log(bands + LOG_GUARD)
         return mel
 
-    def to_json(self) -> str:
-        """The JSON stored in an artifact's ``quantkit.frontend`` metadata."""
-        return settings_json(self._kind, self)
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Inverse of :meth:`to_json`.
-
-        Raises:
-            FormatError: see :func:`~quantkit.audio.frontend_json.from_settings`.
-        """
-        return from_settings(cls, cls._kind, text)
-
 
 @dataclass(frozen=True)
 class NemoRawFrontend(NemoFrontend):
     """The same without normalisation, as NeMo's streaming models hear (``normalize: NA``)."""
 
-    _kind: ClassVar[str] = "nemo-log-mel-raw"
+    kind: ClassVar[str] = "nemo-log-mel-raw"
     expected: ClassVar[tuple[float, float] | None] = None
 
     def normalized(self, rows: Doubles, mean: Doubles, variance: Doubles) -> FloatArray:

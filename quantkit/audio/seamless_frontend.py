@@ -7,11 +7,12 @@ over the clip removed and is divided by its standard deviation, and neighbouring
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from quantkit.arrays import FloatArray
-from quantkit.audio.frontend_json import from_settings, settings_json
+from quantkit.audio.frontend_json import SettingsFrontend
 from quantkit.audio.kaldi_frontend import FULL_SCALE, POVEY, PREEMPHASIS, SILENCE
 from quantkit.audio.mel import (
     CHUNK_FRAMES,
@@ -22,7 +23,6 @@ from quantkit.audio.mel import (
 )
 from quantkit.audio.waveform import require_speech
 
-_KIND = "seamless-fbank"
 _LOW_HZ = 20.0
 # Added to the variance of a band.
 _LEAST_VARIANCE = 1e-7
@@ -31,7 +31,7 @@ _FEWEST_FRAMES = 2
 
 
 @dataclass(frozen=True)
-class SeamlessFrontend:
+class SeamlessFrontend(SettingsFrontend):
     """Settings of the filter bank.
 
     Args:
@@ -40,6 +40,8 @@ class SeamlessFrontend:
         stride: frames that become one, of ``stride * bands`` features. What is left over at the end
             is no frame, but counts for mean and deviation.
     """
+
+    kind: ClassVar[str] = "seamless-fbank"
 
     sample_rate: int = 16_000
     frame: int = 400
@@ -92,16 +94,3 @@ class SeamlessFrontend:
         frames = self.frames_of(waveform.size)
         together = normed[: frames * self.stride].reshape(frames, -1)
         return np.asarray(together, np.float32)
-
-    def to_json(self) -> str:
-        """The JSON stored in an artifact's ``quantkit.frontend`` metadata."""
-        return settings_json(_KIND, self)
-
-    @classmethod
-    def from_json(cls, text: str) -> SeamlessFrontend:
-        """Inverse of :meth:`to_json`.
-
-        Raises:
-            FormatError: see :func:`~quantkit.audio.frontend_json.from_settings`.
-        """
-        return from_settings(cls, _KIND, text)

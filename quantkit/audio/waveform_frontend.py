@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from quantkit.arrays import FloatArray
-from quantkit.audio.frontend_json import from_settings, settings_json
+from quantkit.audio.frontend_json import SettingsFrontend
 from quantkit.audio.waveform import require_speech
-
-_KIND = "waveform"
 
 
 @dataclass(frozen=True)
-class WaveformFrontend:
+class WaveformFrontend(SettingsFrontend):
     """A sample rate and a shortest length; all other processing is part of the graph.
 
     >>> WaveformFrontend().seconds_of(8_000)
@@ -22,6 +21,8 @@ class WaveformFrontend:
         sample_rate: of the waveform that the model takes.
         window: samples of the shortest clip that gives an output frame.
     """
+
+    kind: ClassVar[str] = "waveform"
 
     sample_rate: int = 16_000
     window: int = 400
@@ -42,16 +43,3 @@ class WaveformFrontend:
         """
         require_speech(waveform, self.window)
         return waveform
-
-    def to_json(self) -> str:
-        """The JSON stored in an artifact's ``quantkit.frontend`` metadata."""
-        return settings_json(_KIND, self)
-
-    @classmethod
-    def from_json(cls, text: str) -> WaveformFrontend:
-        """Inverse of :meth:`to_json`.
-
-        Raises:
-            FormatError: see :func:`~quantkit.audio.frontend_json.from_settings`.
-        """
-        return from_settings(cls, _KIND, text)

@@ -5,22 +5,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from quantkit.arrays import Doubles, FloatArray
-from quantkit.audio.frontend_json import from_settings, settings_json
+from quantkit.audio.frontend_json import FramesFrontend
 from quantkit.audio.mel import band_powers, framed, frames_at, hann_window, slaney_filters
 from quantkit.audio.waveform import require_speech
 
-_KIND = "whisper-log-mel"
 #: Power below which a band counts as silent, and the dynamic range that is kept, in decades.
 SILENCE, DECADES = 1e-10, 8.0
 
 
 @dataclass(frozen=True)
-class WhisperFrontend:
+class WhisperFrontend(FramesFrontend):
     """Settings of the spectrogram; the defaults are those of every Whisper but large-v3.
 
     A frame is a Hann-windowed slice of ``window`` samples, centred on every ``hop``-th sample of
@@ -32,6 +32,8 @@ class WhisperFrontend:
         mel_bands: 80, or 128 for large-v3.
         window_seconds: length of the model's input window; clips are padded to it.
     """
+
+    kind: ClassVar[str] = "whisper-log-mel"
 
     sample_rate: int = 16_000
     window: int = 400
@@ -47,10 +49,6 @@ class WhisperFrontend:
     def frames_of(self, samples: int) -> int:
         """Frames of a clip of ``samples`` samples, without its padding."""
         return -(-samples // self.hop)
-
-    def seconds_of(self, frames: int) -> float:
-        """Duration in seconds that ``frames`` frames stand for."""
-        return frames * self.hop / self.sample_rate
 
     def __call__(self, waveform: FloatArray) -> FloatArray:
         """Features of one clip followed by a window of silence.
@@ -113,16 +111,3 @@ class WhisperFrontend:
         filters = slaney_filters(self.mel_bands, self.window, self.sample_rate)
         for place, bands in band_powers(slices, hann_window(self.window), self.window, filters):
             mel[place] = np.log10(np.maximum(bands, SILENCE))
-
-    def to_json(self) -> str:
-        """The JSON stored in an artifact's ``quantkit.frontend`` metadata."""
-        return settings_json(_KIND, self)
-
-    @classmethod
-    def from_json(cls, text: str) -> WhisperFrontend:
-        """Inverse of :meth:`to_json`.
-
-        Raises:
-            FormatError: see :func:`~quantkit.audio.frontend_json.from_settings`.
-        """
-        return from_settings(cls, _KIND, text)
