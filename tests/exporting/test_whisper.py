@@ -125,7 +125,7 @@ def test_an_artifact_listens_through_the_windows_that_it_was_exported_for(
         assert computed[0] == frames
     made = quantize_model(cut, tmp_path / "int8.onnx", "dynamic-int8")
     assert made.size_bytes == total_size(tmp_path / "int8.onnx")
-    assert read_info(tmp_path / "int8.onnx").extra == {"window": "0.5"}
+    assert read_info(tmp_path / "int8.onnx").extra["window"] == "0.5"
 
 
 def test_it_quantizes_as_one_model(exported: Path, clip: Path, tmp_path: Path) -> None:

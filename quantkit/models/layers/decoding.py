@@ -7,6 +7,7 @@ step reads them.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -56,6 +57,63 @@ class CrossAttention(nn.Module):
         super().__init__()
         self.query = stacked([attention.q_proj], [attention.head_dim**-0.5])
         self.out = _out(attention)
+
+
+class TokenDecoder(nn.Module, ABC):
+    """From tokens to the log-probabilities of the next one.
+
+    A family embeds tokens, and says what its layers take beside hidden states, and which norm is
+    the last. It has two modules:
+
+    - ``layers``: each takes hidden states, what :meth:`begun` adds, scores of what is unseen, its
+      keys and values of before and those of the encoder, and gives hidden states with its keys and
+      values;
+    - ``projection``: from hidden states to scores of all tokens.
+    """
+
+    layers: nn.ModuleList
+    projection: Linear
+
+    @abstractmethod
+    def begun(self, tokens: Tensor, places: Tensor) -> tuple[Tensor, ...]:
+        """The first hidden states, (batch, count, width), and what else all layers take.
+
+        Args:
+            tokens: (batch, count).
+            places: of the tokens in the text, (count,).
+        """
+
+    @abstractmethod
+    def normed(self, hidden: Tensor) -> Tensor:
+        """Hidden states as they are projected."""
+
+    def forward(
+        self, tokens: Tensor, positions: Tensor, past: Sequence[Tensor], cross: Sequence[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Log-probabilities of the next token at some positions.
+
+        Args:
+            tokens: (batch, count), the new ones.
+            positions: (wanted,), positions in ``tokens`` to predict the next token for.
+            past: keys and values of self-attention of each layer in turn,
+                (batch, heads, past, head_size).
+            cross: output of the encoder, for each clip or for one clip.
+
+        Returns:
+            log-probabilities (batch, wanted, vocabulary), and ``past`` with the new tokens.
+        """
+        before, count = past[0].shape[2], tokens.shape[1]
+        places = torch.arange(count) + before
+        hidden, *further = self.begun(tokens, places)
+        # A new token attends to all past tokens, itself, and the new ones before it.
+        unseen = torch.where(torch.arange(before + count) > places[:, None], UNSEEN, 0.0)
+        present: list[Tensor] = []
+        for index, layer in enumerate(self.layers):
+            at = slice(2 * index, 2 * index + 2)
+            hidden, states = layer(hidden, *further, unseen, past[at], cross[at])
+            present += states
+        chosen = self.normed(hidden.index_select(1, positions))
+        return self.projection(chosen).log_softmax(-1), present
 
 
 def _out(attention: Any) -> Linear:

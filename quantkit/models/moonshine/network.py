@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from quantkit.models.layers.decoding import (
-    UNSEEN,
     CrossAttention,
     CrossStates,
     SelfAttention,
+    TokenDecoder,
     by_head,
     merged,
 )
@@ -63,7 +63,7 @@ class MoonshineEncoder(nn.Module):
         return [state for layer in self.cross_attention for state in layer(heard)]
 
 
-class MoonshineDecoder(nn.Module):
+class MoonshineDecoder(TokenDecoder):
     """From tokens to the log-probabilities of the next one.
 
     Args:
@@ -81,30 +81,14 @@ class MoonshineDecoder(nn.Module):
         self.norm = decoder.norm
         self.projection = Linear(model.proj_out)
 
-    def forward(
-        self, tokens: Tensor, positions: Tensor, past: Sequence[Tensor], cross: Sequence[Tensor]
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Log-probabilities of the next token at some positions.
+    def begun(self, tokens: Tensor, places: Tensor) -> tuple[Tensor, ...]:
+        """See :meth:`~quantkit.models.layers.decoding.TokenDecoder.begun`; also the turns."""
+        return self.embed_tokens(tokens), self.rotary_emb(places)
 
-        Args:
-            tokens, positions, past, cross: see
-                :meth:`quantkit.models.whisper.network.WhisperDecoder.forward`.
-
-        Returns:
-            log-probabilities (batch, wanted, vocabulary), and ``past`` with the new tokens.
-        """
-        before, count = past[0].shape[2], tokens.shape[1]
-        own = torch.arange(count) + before
-        hidden = self.embed_tokens(tokens)
-        turns = self.rotary_emb(own)
-        unseen = torch.where(torch.arange(before + count) > own[:, None], UNSEEN, 0.0)
-        present: list[Tensor] = []
-        for index, layer in enumerate(self.layers):
-            at = slice(2 * index, 2 * index + 2)
-            hidden, states = layer(hidden, turns, unseen, past[at], cross[at])
-            present += states
-        chosen = self.norm(hidden.index_select(1, positions))
-        return self.projection(chosen).log_softmax(-1), present
+    def normed(self, hidden: Tensor) -> Tensor:
+        """See :meth:`~quantkit.models.layers.decoding.TokenDecoder.normed`."""
+        normed: Tensor = self.norm(hidden)
+        return normed
 
 
 class _Attention(SelfAttention):

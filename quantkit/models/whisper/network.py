@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from quantkit.models.layers.decoding import (
-    UNSEEN,
     CrossAttention,
     CrossStates,
     SelfAttention,
+    TokenDecoder,
     by_head,
     merged,
 )
@@ -58,7 +58,7 @@ class WhisperEncoder(nn.Module):
         return [state for layer in self.cross_attention for state in layer(heard)]
 
 
-class WhisperDecoder(nn.Module):
+class WhisperDecoder(TokenDecoder):
     """From tokens to the log-probabilities of the next one.
 
     Args:
@@ -75,33 +75,14 @@ class WhisperDecoder(nn.Module):
         self.layer_norm = decoder.layer_norm
         self.projection = Linear(model.proj_out)
 
-    def forward(
-        self, tokens: Tensor, positions: Tensor, past: Sequence[Tensor], cross: Sequence[Tensor]
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Log-probabilities of the next token at some positions.
+    def begun(self, tokens: Tensor, places: Tensor) -> tuple[Tensor, ...]:
+        """See :meth:`~quantkit.models.layers.decoding.TokenDecoder.begun`."""
+        return (self.embed_tokens(tokens) + self.embed_positions(places),)
 
-        Args:
-            tokens: (batch, count), the new ones.
-            positions: (wanted,), positions in ``tokens`` to predict the next token for.
-            past: keys and values of self-attention of each layer in turn,
-                (batch, heads, past, head_size).
-            cross: output of the encoder, for each clip or for one clip.
-
-        Returns:
-            log-probabilities (batch, wanted, vocabulary), and ``past`` with the new tokens.
-        """
-        before, count = past[0].shape[2], tokens.shape[1]
-        own = torch.arange(count) + before
-        hidden = self.embed_tokens(tokens) + self.embed_positions(own)
-        # A new token attends to all past tokens, itself, and the new ones before it.
-        unseen = torch.where(torch.arange(before + count) > own[:, None], UNSEEN, 0.0)
-        present: list[Tensor] = []
-        for index, layer in enumerate(self.layers):
-            at = slice(2 * index, 2 * index + 2)
-            hidden, states = layer(hidden, unseen, past[at], cross[at])
-            present += states
-        chosen = self.layer_norm(hidden.index_select(1, positions))
-        return self.projection(chosen).log_softmax(-1), present
+    def normed(self, hidden: Tensor) -> Tensor:
+        """See :meth:`~quantkit.models.layers.decoding.TokenDecoder.normed`."""
+        normed: Tensor = self.layer_norm(hidden)
+        return normed
 
 
 class _Positions(nn.Module):
