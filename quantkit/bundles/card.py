@@ -9,6 +9,7 @@ from typing import Any
 
 from quantkit.audio.frontends import AnyFrontend
 from quantkit.benchmarking.schema import BenchReport, ModelResult
+from quantkit.bundles.example_files import are_there
 from quantkit.bundles.example_runs import ExampleRun, ExampleRuns
 from quantkit.graph.info import ArtifactInfo
 from quantkit.graph.provenance import provenance_of
@@ -156,7 +157,7 @@ def _use_of_several(facts: CardFacts) -> str:
     return f"""\
 A speech recogniser in {len(facts.files)} ONNX files of {facts.size_bytes / 1e6:.2f} MB: {files}.
 They run in the stock ONNX Runtime on a CPU; `example.py` shows how: `python example.py clip.wav`.
-{_OTHERS}
+{_OTHERS if are_there(facts.kind) else ""}
 
 {_SEVERAL[facts.kind]}
 

@@ -25,8 +25,17 @@ _ABOUT = "web/about.json"
 _WRITES_TOKENS = frozenset((MOONSHINE, WHISPER))
 
 
+def are_there(kind: str) -> bool:
+    """Whether there are examples for models of several graphs of this ``kind``, or of one graph."""
+    return not kind or _SAMPLES.joinpath(_sample_of(kind)).is_file()
+
+
+def _sample_of(recognises: str) -> str:
+    return f"js/{recognises}.mjs"
+
+
 def write_examples(folder: Path, name: str, kind: str, labels: Labels, rate: int) -> None:
-    """Write the examples for a model.
+    """Write the examples for a model; for one that hears in chunks there are none.
 
     Args:
         folder: the bundle, with its model.
@@ -35,10 +44,12 @@ def write_examples(folder: Path, name: str, kind: str, labels: Labels, rate: int
         labels: of the model.
         rate: of its audio, hertz.
     """
+    if not are_there(kind):
+        return
     for below in ("js", "web"):
         (folder / below).mkdir()
     recognises = kind or (CTC if labels.asg is None else ASG)
-    wanted = {NODE: NODE, _COMMON: _COMMON, _RECOGNISE: f"js/{recognises}.mjs"}
+    wanted = {NODE: NODE, _COMMON: _COMMON, _RECOGNISE: _sample_of(recognises)}
     wanted |= {name: name for name in (PAGE, *_BESIDE_PAGE)}
     if kind in _WRITES_TOKENS:
         wanted[_TOKENS] = _TOKENS

@@ -103,8 +103,9 @@ def run_examples(
         first = _python(folder, heard)
         text = first.output.strip()
         runs = [ExampleRun(EXAMPLE, python, True, first.seconds, first.peak_bytes)]
-        runs.append(_node(folder, heard, node_modules, text))
-        runs.append(_page(folder, heard, node_modules, text))
+        if (folder / NODE).is_file():
+            runs.append(_node(folder, heard, node_modules, text))
+            runs.append(_page(folder, heard, node_modules, text))
         if (folder / CPP).is_file():
             runs.append(_cpp(folder, heard, onnxruntime, text))
         return ExampleRuns(

@@ -20,7 +20,12 @@ def completions(
 
 
 def test_commands(monkeypatch, capsys) -> None:
-    assert completions("quantkit p", 1, monkeypatch, capsys) == ["plan", "personalize"]
+    assert completions("quantkit p", 1, monkeypatch, capsys) == [
+        "plan",
+        "personalize",
+        "push",
+        "pull",
+    ]
 
 
 def test_options(monkeypatch, capsys) -> None:

@@ -60,10 +60,15 @@ def test_results_are_checked_all_the_same() -> None:
     assert "ends in .onnx" in refused("toy", "m.onnx", "-o", "small.bin", "--dry-run")
 
 
+#: Commands whose results may go to a URL, and are no path for the parser.
+AT_ADDRESSES = ("fleet", "push")
+
+
 @pytest.mark.parametrize("name", group.list_commands(click.Context(group)))
 def test_every_command_that_writes_can_say_what_it_would_write(name: str) -> None:
     command = group.get_command(click.Context(group), name)
     assert isinstance(command, Command)
     writes = any(isinstance(param.type, OutputFile | OutputFolder) for param in command.params)
+    writes |= name in AT_ADDRESSES
     assert any("--dry-run" in param.opts for param in command.params) == writes
     assert ("begin_work" in inspect.getsource(command.callback)) == writes  # type: ignore[arg-type]

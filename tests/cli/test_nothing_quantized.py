@@ -88,8 +88,7 @@ def adopted(tmp_path: Path) -> Path:
         make("Unsqueeze", ["audio", "axis"], ["x"], "unsqueeze"),
         make("Tanh", ["w"], ["bent"], "bend"),
         make("Conv", ["x", "bent"], ["c"], "bent_conv", strides=[160]),
-        make("Transpose", ["c"], ["t"], "turn", perm=[0, 2, 1]),
-        make("Einsum", ["t", "head"], ["logits"], "einsum", equation="btc,cl->btl"),
+        make("Einsum", ["c", "head"], ["logits"], "einsum", equation="bct,cl->btl"),
     ]
     graph = helper.make_graph(
         nodes,

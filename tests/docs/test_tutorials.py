@@ -68,7 +68,14 @@ def test_the_commands_of_all_tutorials(tmp_path: Path) -> None:
                     check=False,
                 )
                 assert done.returncode == 0, f"{tutorial}: {commands}\n{done.stdout}{done.stderr}"
-    for made in ("user.html", "why.html", "report/index.html", "gate.md", "gate.xml", "fleet/fleet.html"):
+    for made in (
+        "user.html",
+        "why.html",
+        "report/index.html",
+        "gate.md",
+        "gate.xml",
+        "fleet/fleet.html",
+    ):
         assert (tmp_path / made).stat().st_size > 0
     assert (tmp_path / "user.onnx").stat().st_size <= 2_000_000
     assert (tmp_path / "received" / "model.onnx").is_file()

@@ -204,7 +204,7 @@ def strange() -> onnx.ModelProto:
             node.attribute.append(helper.make_attribute("activation", "Swish"))
         elif node.op_type == "MatMul":
             node.op_type = "Einsum"
-            node.attribute.append(helper.make_attribute("equation", "bth,hl->btl"))
+            node.attribute.append(helper.make_attribute("equation", "bth,hl->blt"))
     return model
 
 

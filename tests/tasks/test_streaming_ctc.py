@@ -142,11 +142,6 @@ def test_it_is_personalised_to_a_budget(source: Path, speech: Corpus, tmp_path: 
     assert isinstance(stream.accept(np.zeros(8_000, np.int16)), str)
 
 
-def test_bundles_are_refused(small: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="hears in chunks, and the examples of a bundle"):
-        quantkit.ship(small, tmp_path / "bundle")
-
-
 def test_calibration_needs_the_float_model(source: Path) -> None:
     with pytest.raises(ModelError, match="needs the path of the float model"):
         next(iter(CalibrationData(open_corpus(REPOSITORY / "calibration_data"), read_info(source))))
