@@ -34,7 +34,10 @@ _RC: Any = {
     "grid.color": "#dddddd",
     "legend.frameon": False,
 }
-_COLOURS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860", "#da8bc3", "#222222")
+_COLOURS = (
+    *("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860", "#da8bc3", "#222222"),
+    *("#64b5cd", "#ccb974"),
+)
 
 
 @dataclass(frozen=True)
