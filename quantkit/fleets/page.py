@@ -22,7 +22,7 @@ _READING = (
     "makes what is missing.",
 )
 _STYLE = """
-.wrap { overflow-wrap: anywhere; min-width: 8em; }
+.wrap { overflow-wrap: anywhere; min-width: 16em; }
 .card .figure { font-size: 1.45rem; font-weight: 650; line-height: 1.3; }
 """
 
@@ -78,7 +78,9 @@ def _glance(result: FleetResult) -> str:
             f"up to {f.percent(limits.changed)} % changed" if limits.changed is not None else "",
         ]
         words = " and ".join(filter(None, asked))
-        cards.append(card("Gate", f"{counts['over']:,} do not pass", [f"Asked for: {words}."]))
+        over = counts["over"]
+        passing = f"{over:,} {'is' if over == 1 else 'are'} over" if over else "none is over"
+        cards.append(card("Gate", passing, [f"Asked for: {words}."]))
     cards.append(
         card("Time", f.duration(result.seconds), [f"Of this run, engine: {result.engine}."])
     )
