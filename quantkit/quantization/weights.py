@@ -30,8 +30,6 @@ from quantkit.quantization.choices.target_cpu import is_fitted
 from quantkit.quantization.encodings import Encodings, MomentsChoice, encoding_key
 
 _FLOATS = ("float16", "float32")
-# Codecs whose levels are all whole numbers of so many bits.
-_EVEN = frozenset({"bitplane", "native"})
 _SMALL_BYTES = 4096
 
 
@@ -362,8 +360,7 @@ def _random(
 ) -> Encoded:
     # Two codecs, or two largest levels, give one weight, such as a tied embedding, scales that
     # differ; both are stored.
-    bound = largest if _is_bound(codec, largest) else None
-    ingredients = content + repr((codec, bound)).encode()
+    ingredients = content + repr((codec, largest)).encode()
     seed = int.from_bytes(hashlib.sha256(ingredients).digest()[:8], "little")
     random = np.random.default_rng(seed)
     packed = blank(codec, shape, axis, seed)
@@ -374,12 +371,6 @@ def _random(
     levels = random.integers(-9, 9, shape).astype(np.int16 if codec.bits > 8 else np.int8)
     scale = random.uniform(1e-3, 2e-3, channels).astype(np.float32)
     return Encoded(levels, scale, axis, packed)
-
-
-def _is_bound(codec: Codec, largest: int | None) -> bool:
-    """Whether ``codec`` has levels beyond ``largest``."""
-    reaches_less = codec.name in _EVEN and largest is not None and 2 ** (codec.bits - 1) <= largest
-    return largest is not None and not reaches_less
 
 
 def _require_within(encoded: Encoded, codec: Codec, largest: int | None) -> None:
