@@ -23,6 +23,7 @@ from quantkit.graph.roles import (
     GRAPHS_KEY,
     GraphRole,
     beside,
+    padded_name,
     roles_in,
     roles_to_json,
     short_form,
@@ -77,7 +78,7 @@ def set_short_form(model: onnx.ModelProto, file: str = "unnamed.decoder.onnx") -
     Args:
         file: name of the decoder's file, which saving replaces.
     """
-    _set_entry(model, DECODER_KEY, file)
+    _set_entry(model, DECODER_KEY, padded_name(file))
 
 
 def files_of(model: onnx.ModelProto, path: Path) -> tuple[Path, ...]:

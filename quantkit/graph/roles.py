@@ -12,9 +12,9 @@ the order of a run (``quantkit.graphs``, a JSON list)::
 The first one is the artifact itself and has all metadata; the others are files beside it. A value
 goes from one graph to a later one by having the same name in both.
 
-An encoder and its decoder have a shorter form, which every version of quantkit reads: the entry
-``quantkit.decoder`` names the file of the decoder. What goes from one to the other is called
-``cross.*``, and ``present.x`` of one run of the decoder is ``past.x`` of the next.
+An encoder and its decoder have a shorter form: the entry ``quantkit.decoder`` names the file of the
+decoder, padded with spaces. What goes from one to the other is called ``cross.*``, and
+``present.x`` of one run of the decoder is ``past.x`` of the next.
 """
 
 from __future__ import annotations
@@ -109,7 +109,8 @@ def roles_in(metadata: Mapping[str, str]) -> tuple[GraphRole, ...]:
     """
     if listed := metadata.get(GRAPHS_KEY):
         return roles_from_json(listed)
-    if file := metadata.get(DECODER_KEY):
+    # Files of before are not padded.
+    if file := metadata.get(DECODER_KEY, "").rstrip(" "):
         return GraphRole(ENCODER), GraphRole(DECODER, per_token=True, file=file)
     return (GraphRole(MODEL),)
 
@@ -121,8 +122,21 @@ def roles_to_json(roles: Sequence[GraphRole]) -> str:
     its name is.
     """
     text = json.dumps([_entry(role) for role in roles], ensure_ascii=False)
-    names = (json.dumps(role.file, ensure_ascii=False).encode() for role in roles[1:])
-    return text + " " * sum(max(0, _LONGEST_NAME - len(name)) for name in names)
+    names = (json.dumps(role.file, ensure_ascii=False) for role in roles[1:])
+    return text + "".join(map(_rest_of_longest, names))
+
+
+def padded_name(file: str) -> str:
+    """A file name for :data:`DECODER_KEY`: as long whatever the file is called.
+
+    >>> len(padded_name("user.decoder.onnx"))
+    255
+    """
+    return file + _rest_of_longest(file)
+
+
+def _rest_of_longest(name: str) -> str:
+    return " " * max(0, _LONGEST_NAME - len(name.encode()))
 
 
 def roles_from_json(text: str) -> tuple[GraphRole, ...]:

@@ -171,6 +171,21 @@ def test_a_missing_or_distant_decoder_is_named(path: Path) -> None:
         read_info(path)
 
 
+@pytest.mark.parametrize("name", ["a.onnx", f"{'long' * 30}.onnx", "гласные.onnx"])
+def test_what_a_file_is_called_does_not_change_its_size(name: str, path: Path) -> None:
+    save_model(whole_model(), path.with_name(name))
+    assert total_size(path.with_name(name)) == total_size(path)
+
+
+def test_names_without_padding_are_read(path: Path) -> None:
+    model = onnx.load(path)
+    (entry,) = (entry for entry in model.metadata_props if entry.key == "quantkit.decoder")
+    assert len(entry.value) == 255
+    entry.value = entry.value.rstrip()
+    onnx.save(model, path)
+    assert [file.name for file in model_files(path)] == ["two.onnx", "two.decoder.onnx"]
+
+
 def test_parts_of_two_models_do_not_join(path: Path, tmp_path: Path) -> None:
     encoder, _ = split(whole_model())
     encoder.graph.output[0].name = "cross.1"
