@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from transformers import (
     NemotronAsrStreamingForRNNT,
@@ -17,21 +17,11 @@ from transformers import (
 from quantkit.audio.nemo_frontend import NemoFrontend, NemoRawFrontend
 from quantkit.errors import CheckpointError
 from quantkit.models.adapters.parakeet import parakeet_frontend
-from quantkit.models.config_limits import require_sensible
-from quantkit.models.lora import merge_adapter
-from quantkit.models.pretrained import load_weights
-from quantkit.models.pretrained_files import (
-    CONFIG_NAME,
-    digest_of,
-    feature_extractor,
-    licence_of,
-    read_json_object,
-    weights_files,
-)
+from quantkit.models.family_checkpoint import FamilyCheckpoint, FamilyFolder
+from quantkit.models.pretrained_files import feature_extractor
 from quantkit.models.settings import count_of
 from quantkit.models.vocabulary import transducer_labels
 from quantkit.runtime.transducer.settings import TransducerSettings
-from quantkit.text.labels import Labels
 
 #: By ``model_type`` of the ``config.json``.
 _KINDS: dict[str, type[PreTrainedModel]] = {
@@ -43,22 +33,8 @@ _KINDS: dict[str, type[PreTrainedModel]] = {
 _STREAMING = frozenset(("nemotron_asr_streaming",))
 
 
-class TransducerCheckpoint(NamedTuple):
-    """A model in evaluation mode and float32, with all that its artifact says of it.
-
-    Args:
-        model: of ``transformers``.
-        labels: the blank is the transducer's, not the padding token.
-        sha256: of the weights; see :func:`~quantkit.models.pretrained_files.digest_of`.
-        licence: from the model's card.
-    """
-
-    model: Any
-    labels: Labels
-    frontend: NemoFrontend
-    settings: TransducerSettings
-    sha256: str
-    licence: str
+#: Of a transducer.
+TransducerCheckpoint = FamilyCheckpoint[NemoFrontend, TransducerSettings]
 
 
 def load_transducer(folder: Path, adapter: Path | None = None) -> TransducerCheckpoint:
@@ -71,12 +47,11 @@ def load_transducer(folder: Path, adapter: Path | None = None) -> TransducerChec
         CheckpointError: files are missing, damaged or inconsistent, or the configuration has an
             unsupported part.
     """
-    origin = folder / CONFIG_NAME
-    config = read_json_object(origin)
-    kind = _KINDS[str(config.get("model_type"))]
-    require_sensible(config, origin)
+    source = FamilyFolder(folder)
+    config, origin = source.config, source.origin
+    kind = _KINDS[source.model_type]
     frontend = parakeet_frontend(*feature_extractor(folder))
-    if config.get("model_type") in _STREAMING:
+    if source.model_type in _STREAMING:
         frontend = _not_normalised(frontend, *feature_extractor(folder))
     any_kind: Any = kind
     defaults = any_kind.config_class()
@@ -86,10 +61,9 @@ def load_transducer(folder: Path, adapter: Path | None = None) -> TransducerChec
         raise CheckpointError(
             f"{origin}: blank_token_id must be one of the {outputs} tokens, not {blank!r:.20}"
         )
-    files = weights_files(folder)
     # Checked before the weights, which take longer.
     labels = transducer_labels(folder, outputs, blank)
-    model: Any = load_weights(folder, kind, files)
+    model: Any = source.load(kind)
     bands = int(model.config.encoder_config.num_mel_bins)
     if bands != frontend.mel_bands:
         raise CheckpointError(
@@ -102,10 +76,7 @@ def load_transducer(folder: Path, adapter: Path | None = None) -> TransducerChec
         int(model.config.max_symbols_per_step),
         int(model.config.encoder_config.subsampling_factor),
     )
-    digest = digest_of(files)
-    if adapter is not None:
-        digest = merge_adapter(model, adapter, digest)
-    return TransducerCheckpoint(model, labels, frontend, settings, digest, licence_of(folder))
+    return source.checkpoint(model, labels, frontend, settings, adapter)
 
 
 def _not_normalised(

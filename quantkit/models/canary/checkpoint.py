@@ -5,28 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from transformers import CanaryForConditionalGeneration
 
 from quantkit.audio.nemo_frontend import NemoFrontend
 from quantkit.errors import CheckpointError, InputError
 from quantkit.models.adapters.parakeet import parakeet_frontend
-from quantkit.models.config_limits import require_sensible
-from quantkit.models.lora import merge_adapter
-from quantkit.models.pretrained import load_weights
-from quantkit.models.pretrained_files import (
-    CONFIG_NAME,
-    digest_of,
-    feature_extractor,
-    licence_of,
-    read_json_object,
-    weights_files,
-)
+from quantkit.models.family_checkpoint import FamilyCheckpoint, FamilyFolder
+from quantkit.models.pretrained_files import feature_extractor
 from quantkit.models.settings import count_of
 from quantkit.runtime.canary.settings import CanarySettings
 from quantkit.text.label_files.written_tokens import token_labels
-from quantkit.text.labels import Labels
 
 # Names of the tokens before a text (NeMo's prompt format "canary2"); None: the language.
 _PROMPT = (
@@ -37,25 +27,9 @@ _UNPUNCTUATED = "<|nopnc|>"
 _LANGUAGE = re.compile(r"<\|([a-z]{2})\|>")
 
 
-class CanaryCheckpoint(NamedTuple):
-    """A model in evaluation mode and float32, with all that its artifact says of it.
-
-    Args:
-        model: a ``transformers.CanaryForConditionalGeneration``.
-        labels: its tokens; the end of a text stands in the place of the blank.
-        sha256: of the weights; see :func:`~quantkit.models.pretrained_files.digest_of`.
-        licence: from the model's card.
-    """
-
-    model: Any
-    labels: Labels
-    frontend: NemoFrontend
-    settings: CanarySettings
-    sha256: str
-    licence: str
-
-
-def load_canary(folder: Path, adapter: Path | None = None) -> CanaryCheckpoint:
+def load_canary(
+    folder: Path, adapter: Path | None = None
+) -> FamilyCheckpoint[NemoFrontend, CanarySettings]:
     """Load the model in ``folder``; no code in it is run, its chat template neither.
 
     Args:
@@ -65,11 +39,9 @@ def load_canary(folder: Path, adapter: Path | None = None) -> CanaryCheckpoint:
         CheckpointError: files are missing, damaged or inconsistent, or the configuration has an
             unsupported part.
     """
-    origin = folder / CONFIG_NAME
-    config = read_json_object(origin)
-    require_sensible(config, origin)
+    source = FamilyFolder(folder)
+    config, origin = source.config, source.origin
     frontend = parakeet_frontend(*feature_extractor(folder))
-    files = weights_files(folder)
     kind: Any = CanaryForConditionalGeneration
     # Checked before the weights, which take longer.
     outputs = count_of(config, "vocab_size", kind.config_class().vocab_size, origin)
@@ -78,7 +50,7 @@ def load_canary(folder: Path, adapter: Path | None = None) -> CanaryCheckpoint:
         labels = token_labels(folder, outputs, end)
     except InputError as error:
         raise CheckpointError(f"{error}") from error
-    model: Any = load_weights(folder, kind, files)
+    model: Any = source.load(kind)
     encoder, decoder = model.config.encoder_config, model.config.decoder_config
     if encoder.model_type != "parakeet_encoder":
         raise CheckpointError(f"{origin}: the encoder is a {encoder.model_type!r:.40}")
@@ -93,10 +65,7 @@ def load_canary(folder: Path, adapter: Path | None = None) -> CanaryCheckpoint:
             f"there are attention heads ({decoder.num_attention_heads}) are supported"
         )
     settings = _settings(labels.tokens, model.config, frontend, folder)
-    digest = digest_of(files)
-    if adapter is not None:
-        digest = merge_adapter(model, adapter, digest)
-    return CanaryCheckpoint(model, labels, frontend, settings, digest, licence_of(folder))
+    return source.checkpoint(model, labels, frontend, settings, adapter)
 
 
 def _settings(

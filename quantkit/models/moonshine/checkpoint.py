@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from transformers import (
     MoonshineForConditionalGeneration,
@@ -15,21 +15,11 @@ from transformers import (
 from quantkit.audio.waveform_frontend import WaveformFrontend
 from quantkit.audio.windows import LONGEST_SECONDS
 from quantkit.errors import CheckpointError, InputError
-from quantkit.models.config_limits import require_sensible
-from quantkit.models.lora import merge_adapter
-from quantkit.models.pretrained import load_weights
-from quantkit.models.pretrained_files import (
-    CONFIG_NAME,
-    digest_of,
-    feature_extractor,
-    licence_of,
-    read_json_object,
-    weights_files,
-)
+from quantkit.models.family_checkpoint import FamilyCheckpoint, FamilyFolder
+from quantkit.models.pretrained_files import feature_extractor
 from quantkit.models.settings import count_of
 from quantkit.runtime.moonshine.settings import MoonshineSettings
 from quantkit.text.label_files.written_tokens import token_labels
-from quantkit.text.labels import Labels
 
 # Samples of the shortest clip that the first generation's convolutions (127 by 64, 7 by 3, 3 by 2)
 # leave a step of.
@@ -41,25 +31,9 @@ KINDS: dict[str, type[PreTrainedModel]] = {
 }
 
 
-class MoonshineCheckpoint(NamedTuple):
-    """A model in evaluation mode and float32, with all that its artifact says of it.
-
-    Args:
-        model: one of :data:`KINDS`.
-        labels: its tokens; the end of a text stands in the place of the blank.
-        sha256: of the weights; see :func:`~quantkit.models.pretrained_files.digest_of`.
-        licence: from the model's card.
-    """
-
-    model: Any
-    labels: Labels
-    frontend: WaveformFrontend
-    settings: MoonshineSettings
-    sha256: str
-    licence: str
-
-
-def load_moonshine(folder: Path, adapter: Path | None = None) -> MoonshineCheckpoint:
+def load_moonshine(
+    folder: Path, adapter: Path | None = None
+) -> FamilyCheckpoint[WaveformFrontend, MoonshineSettings]:
     """Load the model in ``folder``; no code in it is run.
 
     Args:
@@ -69,16 +43,14 @@ def load_moonshine(folder: Path, adapter: Path | None = None) -> MoonshineCheckp
         CheckpointError: files are missing, damaged or inconsistent, or the configuration has an
             unsupported part.
     """
-    origin = folder / CONFIG_NAME
-    config = read_json_object(origin)
-    require_sensible(config, origin)
-    kind: Any = KINDS[str(config.get("model_type"))]
+    source = FamilyFolder(folder)
+    config, origin = source.config, source.origin
+    kind: Any = KINDS[source.model_type]
     _require_alike_heads(config, origin)
     extractor, extractor_path = feature_extractor(folder)
     rate = count_of(extractor, "sampling_rate", 16_000, extractor_path)
     if extractor.get("do_normalize", False) is not False:
         raise CheckpointError(f"{extractor_path}: do_normalize is not supported for a Moonshine")
-    files = weights_files(folder)
     # Checked before the weights, which take longer.
     try:
         labels = token_labels(
@@ -86,7 +58,7 @@ def load_moonshine(folder: Path, adapter: Path | None = None) -> MoonshineCheckp
         )
     except InputError as error:
         raise CheckpointError(f"{error}") from error
-    model: Any = load_weights(folder, kind, files)
+    model: Any = source.load(kind)
     window = _shortest(model.config, rate, origin)
     start, end = _start_and_end(model.config)
     if end != labels.blank or type(start) is not int or not 0 <= start < len(labels):
@@ -94,12 +66,8 @@ def load_moonshine(folder: Path, adapter: Path | None = None) -> MoonshineCheckp
             f"{origin}: texts start with token {start} and end with {end}, but the end is token "
             f"{labels.blank} of the vocabulary"
         )
-    digest = digest_of(files)
-    if adapter is not None:
-        digest = merge_adapter(model, adapter, digest)
     settings = MoonshineSettings(start)
-    frontend = WaveformFrontend(rate, window)
-    return MoonshineCheckpoint(model, labels, frontend, settings, digest, licence_of(folder))
+    return source.checkpoint(model, labels, WaveformFrontend(rate, window), settings, adapter)
 
 
 def _start_and_end(config: Any) -> tuple[object, object]:
