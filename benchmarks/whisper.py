@@ -47,7 +47,7 @@ CACHE = STUDIES / "cache"
 #: takes.
 BUDGETS = {
     "tiny.en": (36_000_000, 30_000_000, 21_200_000),
-    "base": (75_000_000, 55_000_000, 45_000_000, 39_700_000, 35_000_000, 33_000_000),
+    "base": (75_000_000, 55_000_000, 45_000_000, 39_700_000, 35_000_000),
 }
 LANGUAGES = ("en", "es", "fr", "it", "ru", "de")
 #: Clips that models are calibrated on, and of each language's test set; of LibriSpeech all clips of
@@ -66,10 +66,16 @@ Transcribe = Callable[[FloatArray, str], str]
 
 @dataclass(frozen=True)
 class Cell:
-    """One model, in all its forms, on one test set."""
+    """One model, in all its forms, on one test set.
+
+    Args:
+        budgets: bytes of the only sizes that are measured, separated by commas, and without the
+            forms of others; empty: all.
+    """
 
     model: str
     corpus: str
+    budgets: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,7 @@ class Form:
 
     Args:
         errors, words: word errors of each clip, and words of its transcript.
-        seconds: that all clips took, front end and all.
+        seconds: of the processor that all clips took, front end and all.
     """
 
     name: str
@@ -175,16 +181,22 @@ def personalised(source: Path, budget: int, heard: CalibrationData) -> Path:
 
 @cache
 def forms_of(
-    data: Path, model: str, *, timestamps: bool = False
+    data: Path, model: str, *, timestamps: bool = False, budgets: str = ""
 ) -> dict[str, tuple[int, Transcribe]]:
-    """All forms of ``model``: bytes on disk, and how it hears a waveform in a language."""
+    """All forms of ``model``: bytes on disk, and how it hears a waveform in a language.
+
+    Args:
+        budgets: see :class:`Cell`.
+    """
     source = float_model(model)
     # Heard once, for all budgets.
     heard = CalibrationData.of(calibration(data, model), read_info(source), source)
     paths = {FLOAT: source, PLAIN: plain_dynamic(source)}
-    for budget in BUDGETS[model]:
+    for budget in map(int, budgets.split(",")) if budgets else BUDGETS[model]:
         paths[f"quantkit {budget / 1e6:g} MB"] = personalised(source, budget, heard)
     forms = {name: (total_size(path), _ours(path, timestamps)) for name, path in paths.items()}
+    if budgets:
+        return forms
     weights = fetched(model)
     vocabulary = (weights / "vocabulary.txt").stat().st_size
     stored = (weights / "model.bin").stat().st_size
@@ -245,7 +257,7 @@ def _int8_size(folder: Path) -> int:
 
 def measure(data: Path, cell: Cell) -> Row:
     """Each clip goes through all forms in turn."""
-    forms = forms_of(data, cell.model)
+    forms = forms_of(data, cell.model, budgets=cell.budgets)
     scoring = WrittenTextScoring()
     language = "en" if cell.corpus == "librispeech" else cell.corpus
     found = {name: Form(name, size, [], [], 0.0) for name, (size, _) in forms.items()}
@@ -264,9 +276,9 @@ def measure(data: Path, cell: Cell) -> Row:
         heard += len(waveform) / _RATE
         for turn in range(len(names)):
             name = names[(index + turn) % len(names)]
-            begin = time.perf_counter()
+            begin = time.process_time()
             text = forms[name][1](waveform, language)
-            taken[name] += time.perf_counter() - begin
+            taken[name] += time.process_time() - begin
             counts = error_counts(reference, scoring.heard(text, language).split())
             found[name].errors.append(counts.errors)
             found[name].words.append(len(reference))
@@ -291,8 +303,7 @@ def change(forms: Sequence[Form], floats: Sequence[Form]) -> tuple[float, tuple[
     return sum(differences) / max(1, sum(words)), ratio_interval(differences, words)
 
 
-def _model_table(rows: Mapping[Cell, Row], model: str, corpora: Sequence[str]) -> str:
-    cells = [Cell(model, corpus) for corpus in corpora]
+def _model_table(rows: Mapping[Cell, Row], cells: Sequence[Cell]) -> str:
     parsed = {cell: [Form(**each) for each in json.loads(rows[cell].forms)] for cell in cells}
     lines = []
     for index, first in enumerate(parsed[cells[0]]):
@@ -315,7 +326,7 @@ def _model_table(rows: Mapping[Cell, Row], model: str, corpora: Sequence[str]) -
             ]
         )
     header = ["form", "MB", "real-time factor", "speed", "change, points"]
-    return table([*header, *(f"WER %, {c}" for c in corpora)], lines)
+    return table([*header, *(f"WER %, {cell.corpus}" for cell in cells)], lines)
 
 
 def _points(change: tuple[float, tuple[float, float]]) -> str:
@@ -325,29 +336,34 @@ def _points(change: tuple[float, tuple[float, float]]) -> str:
 
 def report(rows: Mapping[Cell, Row], model: str) -> str:
     """The section of RESULTS.md about ``model``."""
-    corpora = [cell.corpus for cell in rows if cell.model == model]
+    cells = [cell for cell in rows if cell.model == model]
+    few = cells[0].budgets
     many = model != "tiny.en"
     languages = f"; each language: {CLIPS_PER_LANGUAGE} telephone\nprompts (de: read sentences)"
-    librispeech = len(json.loads(rows[Cell(model, "librispeech")].forms)[0]["errors"])
+    librispeech = len(json.loads(rows[cells[0]].forms)[0]["errors"])
     heard = f"{CALIBRATION_CLIPS} clips of LibriSpeech's training speakers"
     if many:
         heard = (
             f"{CALIBRATION_PER_LANGUAGE} clips of LibriSpeech's training speakers and as many of "
             "each\nlanguage that are not tested"
         )
-    return f"""## Whisper {model}: errors, size and speed
-
-`python -m benchmarks.whisper --data … --model {model}`: real weights, greedy, no timestamps,
-no fallback, batch 1, one thread; every clip goes through all forms in turn, front end and search
-included. Words are normalised as published with Whisper; intervals are 95 % over clips, and
-`change` is of the word error rate over all test sets together, clip by clip against float32.
-LibriSpeech: the dev speakers, {librispeech} clips{languages if many else ""}.
+    title = "small budgets" if few else "errors, size and speed"
+    options = "".join(f" --budget {budget}" for budget in few.split(",") if budget)
+    peers = """
 Sizes are of files on disk, all of a model together with its vocabulary; those of faster-whisper
-are what its converter stores (its int8 is made from float16 while it loads).
+are what its converter stores (its int8 is made from float16 while it loads)."""
+    return f"""## Whisper {model}: {title}
+
+`python -m benchmarks.whisper --data … --model {model}{options}`: real weights,
+greedy, no timestamps, no fallback, batch 1, one thread; every clip goes through all forms in turn,
+front end and search included; seconds are of the processor. Words are normalised as published with
+Whisper; intervals are 95 % over clips, and `change` is of the word error rate over all test sets
+together, clip by clip against float32.
+LibriSpeech: the dev speakers, {librispeech} clips{languages if many else ""}.{"" if few else peers}
 Calibrated on {heard}.
 {host()}.
 
-{_model_table(rows, model, corpora)}
+{_model_table(rows, cells)}
 """
 
 
@@ -355,10 +371,14 @@ Calibrated on {heard}.
 @click.option("--data", required=True, type=click.Path(path_type=Path))
 @click.option("--model", "models", multiple=True, type=click.Choice(sorted(BUDGETS)))
 @click.option("--corpus", "corpora", multiple=True)
-def main(data: Path, models: tuple[str, ...], corpora: tuple[str, ...]) -> None:
-    """Measure, and renew the section in RESULTS.md."""
+@click.option("--budget", "budgets", multiple=True, type=int, help="Bytes, in place of all sizes.")
+def main(
+    data: Path, models: tuple[str, ...], corpora: tuple[str, ...], budgets: tuple[int, ...]
+) -> None:
+    """Measure, and renew the section in RESULTS.md: with ``--budget`` one of its own."""
+    few = ",".join(map(str, budgets))
     cells = [
-        Cell(model, corpus)
+        Cell(model, corpus, few)
         for model in models or BUDGETS
         for corpus in corpora or ("librispeech", *(LANGUAGES if model == "base" else ()))
     ]
@@ -373,7 +393,8 @@ def main(data: Path, models: tuple[str, ...], corpora: tuple[str, ...]) -> None:
     rows = dict(study.run(jobs=1))
     for model in models or BUDGETS:
         section = report(rows, model)
-        replace_section(f"whisper-{model.replace('.', '-')}", section)
+        name = f"whisper-{model.replace('.', '-')}"
+        replace_section(f"{name}-small" if few else name, section)
         click.echo(section)
 
 
