@@ -5,7 +5,8 @@ weights. A weight of such a file can be compared with one that was changed alike
 normalisations and products are read from the file as they are. Those between two layers are the
 ratio of both weights to the float ones: with w the float weight of a channel and q that of the
 file, ⟨q, w⟩ / ⟨w, w⟩. Few bits make it smaller by a share that depends on the bits alone, so where
-both layers have as many, the geometric mean of what both say is right.
+both layers have as many, the geometric mean of what both say is right. A layer between two such
+places has factors in its rows and in its columns, so all are found in turn until they settle.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ from quantkit.quantization.equalize.conditioning import chosen_junctions
 from quantkit.quantization.prepared import AssignedModel
 from quantkit.quantization.stored import StoredFile
 
+# Of the logarithm of a factor: what a weight of 8 bits does not show.
+_SETTLED = 1e-3
+_MOST_ROUNDS = 20
+
 
 def condition_as_stored(assigned: AssignedModel, stored: StoredFile) -> None:
     """Move factors in the float graph of ``assigned`` as they were moved for the file, in place."""
@@ -31,8 +36,14 @@ def condition_as_stored(assigned: AssignedModel, stored: StoredFile) -> None:
     chosen = chosen_junctions(
         editor, assigned.layers, assigned.choices, fitting, with_clips=True
     ).all
-    for junction in chosen:
-        move(editor, junction, _factors(editor, junction, assigned, stored))
+    for _ in range(_MOST_ROUNDS):
+        largest = 0.0
+        for junction in chosen:
+            factors = _factors(editor, junction, assigned, stored)
+            move(editor, junction, factors)
+            largest = max(largest, float(np.abs(np.log(factors)).max(initial=0.0)))
+        if largest < _SETTLED:
+            break
     assigned.conditioned = (f"as in {stored.path.name}",)
 
 

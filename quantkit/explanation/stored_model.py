@@ -70,10 +70,13 @@ def as_read(
     )
     plan = Plan(rows, prepared.sha256, "as in the file")
     assigned = AssignedModel(prepared, model, layers, choices, plan, PtqSettings())
+    # Of 16 bits, a grid does nothing that would show.
     results = {
         name: activated(editor, placed[name].node)
         for name, form in forms.items()
-        if choices[name].compute == "static" and form.output_grid is not None
+        if choices[name].compute == "static"
+        and form.output_grid is not None
+        and form.output_grid.bits == 8
     }
     return assigned, stored_numbers(assigned, forms, results)
 

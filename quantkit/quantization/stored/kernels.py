@@ -109,11 +109,8 @@ def _float_kernel(places: Places, found: FoundLayer) -> Read:
     position = next(p for p in found.slot.positions if _reads(places, node, p))
     value = str(node.input[position])
     dequantize = _dequantizer(places, value, layer)
-    if dequantize is None:
-        weight = places.floats(value)
-    else:
-        # Cut, or filled up, for the kernel: the file's own lies before that.
-        weight = _dequantized(places, dequantize, layer)
+    # Cut, or filled up, for the kernel: the file's own lies before that.
+    weight = _dequantized(places, dequantize, layer) if dequantize else places.floats(value)
     axis = None
     if weight.ndim == 2 and operator.is_product:
         transposed = any(a.name == "transB" and a.i for a in node.attribute)
