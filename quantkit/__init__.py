@@ -21,6 +21,7 @@ from quantkit.version import __version__ as __version__
 switch_off_telemetry()
 
 if TYPE_CHECKING:
+    from quantkit.api.added_sounds import AddedSounds as AddedSounds
     from quantkit.api.analyze import AnalyzeResult as AnalyzeResult
     from quantkit.api.analyze import analyze as analyze
     from quantkit.api.bench import bench as bench
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from quantkit.api.push import push as push
     from quantkit.api.quantize import quantize as quantize
     from quantkit.api.quantize import quantize_presets as quantize_presets
-    from quantkit.api.selection import Selection as Selection
     from quantkit.api.ship import ShipResult as ShipResult
     from quantkit.api.ship import ship as ship
     from quantkit.api.stream import SpeechStream as SpeechStream
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from quantkit.api.verify import VerifyResult as VerifyResult
     from quantkit.api.verify import verify as verify
     from quantkit.audio.corpora import open_corpus as open_corpus
+    from quantkit.audio.selection import Selection as Selection
     from quantkit.audio.utterance import Corpus as Corpus
     from quantkit.audio.utterance import Utterance as Utterance
     from quantkit.benchmarking.gate_result import GateResult as GateResult
@@ -105,6 +106,7 @@ if TYPE_CHECKING:
 
 # Where each public name lives; a test holds this against the imports above.
 _HOMES = {
+    "quantkit.api.added_sounds": ("AddedSounds",),
     "quantkit.api.analyze": ("AnalyzeResult", "analyze"),
     "quantkit.api.bench": ("bench",),
     "quantkit.api.explain": ("explain",),
@@ -121,13 +123,13 @@ _HOMES = {
     "quantkit.api.pull": ("PullResult", "pull"),
     "quantkit.api.push": ("PushResult", "push"),
     "quantkit.api.quantize": ("quantize", "quantize_presets"),
-    "quantkit.api.selection": ("Selection",),
     "quantkit.api.ship": ("ShipResult", "ship"),
     "quantkit.api.stream": ("SpeechStream", "stream"),
     "quantkit.api.train": ("TrainListener", "TrainResult", "train"),
     "quantkit.api.unpack": ("UnpackResult", "unpack"),
     "quantkit.api.verify": ("VerifyResult", "verify"),
     "quantkit.audio.corpora": ("open_corpus",),
+    "quantkit.audio.selection": ("Selection",),
     "quantkit.audio.utterance": ("Corpus", "Utterance"),
     "quantkit.benchmarking.gate_result": ("GateResult",),
     "quantkit.benchmarking.held": ("GateOptions",),

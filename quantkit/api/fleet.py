@@ -9,8 +9,8 @@ from quantkit.api.begin import Begin, nothing
 from quantkit.api.defaults import ANALYSIS_CLIPS
 from quantkit.api.inputs import Budget, PathLike, budget_bytes, float_model, path_of
 from quantkit.api.outputs import check_place
-from quantkit.api.selection import Selection
 from quantkit.audio.corpora import open_corpus
+from quantkit.audio.selection import Selection
 from quantkit.errors import InputError, QuantkitError
 from quantkit.fleets.engine import Engine, FleetLimits
 from quantkit.fleets.local_engine import LocalEngine

@@ -10,7 +10,7 @@ import click
 from quantkit.api.defaults import ANALYSIS_CLIPS, CALIBRATION_SPLIT
 from quantkit.api.fleet import fleet, fleet_jobs
 from quantkit.api.inputs import budget_bytes
-from quantkit.api.selection import Selection
+from quantkit.audio.selection import Selection
 from quantkit.cli.corpus_options import split_option
 from quantkit.cli.fitting_options import FittingOptions, fitting_options
 from quantkit.cli.framework import Argument, Command, begin_work, echo
