@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from quantkit.api.export import ExportResult as ExportResult
     from quantkit.api.export import export as export
     from quantkit.api.finetune import finetune as finetune
+    from quantkit.api.fleet import FleetRequest as FleetRequest
     from quantkit.api.fleet import fleet as fleet
     from quantkit.api.gate import BaselineUpdate as BaselineUpdate
     from quantkit.api.gate import gate as gate
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     from quantkit.finetuning.settings import FinetuneSettings as FinetuneSettings
     from quantkit.fleets.engine import FleetLimits as FleetLimits
     from quantkit.fleets.result import FleetResult as FleetResult
+    from quantkit.fleets.result import Tolerances as Tolerances
     from quantkit.graph.plan import LayerPlan as LayerPlan
     from quantkit.graph.plan import Plan as Plan
     from quantkit.personalization.pipeline import Personalized as Personalized
@@ -112,7 +114,7 @@ _HOMES = {
     "quantkit.api.explain": ("explain",),
     "quantkit.api.export": ("ExportResult", "export"),
     "quantkit.api.finetune": ("finetune",),
-    "quantkit.api.fleet": ("fleet",),
+    "quantkit.api.fleet": ("FleetRequest", "fleet"),
     "quantkit.api.gate": ("BaselineUpdate", "gate", "update_baseline"),
     "quantkit.api.inspect": ("inspect",),
     "quantkit.api.load": ("Model", "load"),
@@ -157,7 +159,7 @@ _HOMES = {
     "quantkit.finetuning.pipeline": ("FinetuneResult",),
     "quantkit.finetuning.settings": ("FinetuneSettings",),
     "quantkit.fleets.engine": ("FleetLimits",),
-    "quantkit.fleets.result": ("FleetResult",),
+    "quantkit.fleets.result": ("FleetResult", "Tolerances"),
     "quantkit.graph.plan": ("LayerPlan", "Plan"),
     "quantkit.personalization.pipeline": ("PersonalizeSettings", "Personalized"),
     "quantkit.quantization.choices.ptq": ("PtqSettings",),
