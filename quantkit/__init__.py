@@ -21,6 +21,7 @@ from quantkit.version import __version__ as __version__
 switch_off_telemetry()
 
 if TYPE_CHECKING:
+    from quantkit.api.added_sounds import AddedSounds as AddedSounds
     from quantkit.api.analyze import AnalyzeResult as AnalyzeResult
     from quantkit.api.analyze import analyze as analyze
     from quantkit.api.bench import bench as bench
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from quantkit.api.export import ExportResult as ExportResult
     from quantkit.api.export import export as export
     from quantkit.api.finetune import finetune as finetune
+    from quantkit.api.fleet import FleetRequest as FleetRequest
     from quantkit.api.fleet import fleet as fleet
     from quantkit.api.gate import BaselineUpdate as BaselineUpdate
     from quantkit.api.gate import gate as gate
@@ -46,7 +48,6 @@ if TYPE_CHECKING:
     from quantkit.api.push import push as push
     from quantkit.api.quantize import quantize as quantize
     from quantkit.api.quantize import quantize_presets as quantize_presets
-    from quantkit.api.selection import Selection as Selection
     from quantkit.api.ship import ShipResult as ShipResult
     from quantkit.api.ship import ship as ship
     from quantkit.api.stream import SpeechStream as SpeechStream
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from quantkit.api.verify import VerifyResult as VerifyResult
     from quantkit.api.verify import verify as verify
     from quantkit.audio.corpora import open_corpus as open_corpus
+    from quantkit.audio.selection import Selection as Selection
     from quantkit.audio.utterance import Corpus as Corpus
     from quantkit.audio.utterance import Utterance as Utterance
     from quantkit.benchmarking.gate_result import GateResult as GateResult
@@ -86,6 +88,7 @@ if TYPE_CHECKING:
     from quantkit.finetuning.settings import FinetuneSettings as FinetuneSettings
     from quantkit.fleets.engine import FleetLimits as FleetLimits
     from quantkit.fleets.result import FleetResult as FleetResult
+    from quantkit.fleets.result import Tolerances as Tolerances
     from quantkit.graph.plan import LayerPlan as LayerPlan
     from quantkit.graph.plan import Plan as Plan
     from quantkit.personalization.pipeline import Personalized as Personalized
@@ -105,12 +108,13 @@ if TYPE_CHECKING:
 
 # Where each public name lives; a test holds this against the imports above.
 _HOMES = {
+    "quantkit.api.added_sounds": ("AddedSounds",),
     "quantkit.api.analyze": ("AnalyzeResult", "analyze"),
     "quantkit.api.bench": ("bench",),
     "quantkit.api.explain": ("explain",),
     "quantkit.api.export": ("ExportResult", "export"),
     "quantkit.api.finetune": ("finetune",),
-    "quantkit.api.fleet": ("fleet",),
+    "quantkit.api.fleet": ("FleetRequest", "fleet"),
     "quantkit.api.gate": ("BaselineUpdate", "gate", "update_baseline"),
     "quantkit.api.inspect": ("inspect",),
     "quantkit.api.load": ("Model", "load"),
@@ -121,13 +125,13 @@ _HOMES = {
     "quantkit.api.pull": ("PullResult", "pull"),
     "quantkit.api.push": ("PushResult", "push"),
     "quantkit.api.quantize": ("quantize", "quantize_presets"),
-    "quantkit.api.selection": ("Selection",),
     "quantkit.api.ship": ("ShipResult", "ship"),
     "quantkit.api.stream": ("SpeechStream", "stream"),
     "quantkit.api.train": ("TrainListener", "TrainResult", "train"),
     "quantkit.api.unpack": ("UnpackResult", "unpack"),
     "quantkit.api.verify": ("VerifyResult", "verify"),
     "quantkit.audio.corpora": ("open_corpus",),
+    "quantkit.audio.selection": ("Selection",),
     "quantkit.audio.utterance": ("Corpus", "Utterance"),
     "quantkit.benchmarking.gate_result": ("GateResult",),
     "quantkit.benchmarking.held": ("GateOptions",),
@@ -155,7 +159,7 @@ _HOMES = {
     "quantkit.finetuning.pipeline": ("FinetuneResult",),
     "quantkit.finetuning.settings": ("FinetuneSettings",),
     "quantkit.fleets.engine": ("FleetLimits",),
-    "quantkit.fleets.result": ("FleetResult",),
+    "quantkit.fleets.result": ("FleetResult", "Tolerances"),
     "quantkit.graph.plan": ("LayerPlan", "Plan"),
     "quantkit.personalization.pipeline": ("PersonalizeSettings", "Personalized"),
     "quantkit.quantization.choices.ptq": ("PtqSettings",),

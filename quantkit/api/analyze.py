@@ -11,7 +11,7 @@ from quantkit.api.defaults import ANALYSIS_CLIPS
 from quantkit.api.inputs import Audio, PathLike, float_model, optional_path, path_of
 from quantkit.api.listening import Cache, cache_folder, calibration_clips, in_words, left_out
 from quantkit.api.outputs import require_suffix, require_writable
-from quantkit.api.selection import Selection
+from quantkit.audio.selection import Selection
 from quantkit.calibration.heard import doubts
 from quantkit.progress import Progress
 from quantkit.quantization.prepared import PreparedModel

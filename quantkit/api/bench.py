@@ -11,8 +11,8 @@ from quantkit.api.begin import Begin, nothing
 from quantkit.api.folders import shown_path
 from quantkit.api.inputs import Audio, PathLike, corpus_of, float_model, optional_path
 from quantkit.api.outputs import check_place
-from quantkit.api.selection import Selection
 from quantkit.audio.augmentation.alteration import parse_alteration
+from quantkit.audio.selection import Selection
 from quantkit.benchmarking.run import measured_clips, run_bench
 from quantkit.benchmarking.schema import BenchReport, write_report
 from quantkit.benchmarking.settings import BenchSettings

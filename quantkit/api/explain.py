@@ -7,8 +7,8 @@ from quantkit.api.defaults import ANALYSIS_CLIPS
 from quantkit.api.inputs import Audio, PathLike, float_model, optional_path, path_of
 from quantkit.api.listening import calibration_clips, in_words
 from quantkit.api.outputs import require_suffix, require_writable
-from quantkit.api.selection import Selection
 from quantkit.api.slicing import ByNames, RareWords, Sounds, require_slices, wanted_slices
+from quantkit.audio.selection import Selection
 from quantkit.explanation.pipeline import explain_model
 from quantkit.explanation.result import Explanation
 from quantkit.progress import Progress

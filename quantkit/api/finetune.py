@@ -13,7 +13,7 @@ from quantkit.api.listening import calibration_clips, in_words
 from quantkit.api.outputs import check_place, require_suffix, require_writable
 from quantkit.api.plan_result import PlanResult
 from quantkit.api.quantize import decided, plan_path
-from quantkit.api.selection import Selection
+from quantkit.audio.selection import Selection
 from quantkit.errors import InputError, MissingDependencyError
 from quantkit.graph.plan import Plan
 from quantkit.progress import Progress

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from quantkit.api.added_sounds import AddedSounds, heard_with
 from quantkit.api.begin import Begin, nothing
 from quantkit.api.inputs import PathLike, optional_path, path_of
 from quantkit.benchmarking import gate_report
@@ -19,6 +20,7 @@ from quantkit.benchmarking.held import GateOptions, Held
 from quantkit.benchmarking.schema import BenchReport
 from quantkit.disk.files import refuse_overwriting
 from quantkit.errors import FormatError, InputError
+from quantkit.progress import Progress
 
 #: A ``bench.json``, or what :func:`quantkit.bench` returned.
 Bench: TypeAlias = PathLike | BenchReport
@@ -57,10 +59,12 @@ def gate(
     *,
     against: str = "",
     options: GateOptions | None = None,
+    added: AddedSounds | None = None,
     junit: PathLike | None = None,
     summary: PathLike | None = None,
     normalization: str = "",
     begin: Begin = nothing,
+    progress: Progress | None = None,
 ) -> GateResult:
     """Hold bench runs against baselines, or against a model of the same run, with regard to noise.
 
@@ -76,19 +80,28 @@ def gate(
         against: in place of a baseline, the name of a model of each run, such as its float32 one,
             that all others are held to.
         options: criteria, tolerances and slices; None: those of the baseline.
+        added: what the clips of each run are heard with once more, as runs of their own whose
+            texts and divergences are held to ``against``; None: nothing.
         junit: an XML file with one test case per check to write, for a CI viewer.
         summary: a Markdown table to write, for a pull request.
         normalization: that the bench runs must have compared texts under; empty: the baseline's.
         begin: see :data:`~quantkit.api.begin.Begin`.
+        progress: of hearing clips with sounds; see :data:`~quantkit.progress.Progress`.
 
     Returns:
         the checks; ``require()`` raises :class:`~quantkit.errors.GateFailed` where one failed.
 
     Raises:
         FormatError: a file is unreadable, or the two cannot be compared.
-        InputError: a result would replace an input, or something is named that is not there.
+        InputError: a result would replace an input, something is named that is not there, or
+            sounds are to be added without a model of the same run to hold others to.
         OutputError: a result cannot be written.
     """
+    if added is not None and not against:
+        raise InputError(
+            "sounds are added to the clips of this run only: name the model of it that others are "
+            "held to (--against), or bench with the sound and hold that run to a baseline"
+        )
     runs = _listed(bench)
     accepted = _baselines(baseline, len(runs), against)
     reports = optional_path(junit, "junit"), optional_path(summary, "summary")
@@ -104,6 +117,12 @@ def gate(
     models = sum(len(found.models) for found in figures)
     names = ", ".join(map(_named, runs))
     begin(f"hold {models} models of {names} against {against or ', '.join(map(str, accepted))}")
+    if added is not None:
+        held += [
+            replace(Held.against(again, against), of_clips=True)
+            for run in figures
+            for again in heard_with(run, added, progress)
+        ]
     result = compare_runs(held, options)
     if reports[0] is not None:
         gate_report.write_junit(result, reports[0])

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from quantkit.api.defaults import CALIBRATION_SPLIT
 from quantkit.api.inputs import Audio, PathLike, corpus_of, path_of
 from quantkit.api.outputs import check_outputs
-from quantkit.api.selection import Selection
+from quantkit.audio.selection import Selection
 from quantkit.audio.utterance import Corpus
 from quantkit.calibration.data import CalibrationData
 from quantkit.sensitivity.cache import default_cache_folder
@@ -36,7 +36,7 @@ def calibration_clips(
 
     Raises:
         AudioError, CorpusError, InputError: see :func:`~quantkit.api.inputs.corpus_of` and
-            :class:`~quantkit.api.selection.Selection`.
+            :class:`~quantkit.audio.selection.Selection`.
     """
     selection = selection or Selection()
     corpus = selection.filtered(corpus_of(audio, sample_rate))

@@ -18,8 +18,8 @@ from quantkit.api.inputs import (
 )
 from quantkit.api.listening import Cache, cache_folder, calibration_clips, in_words
 from quantkit.api.outputs import require_writable
-from quantkit.api.selection import Selection
 from quantkit.api.slicing import ByNames, RareWords, Sounds, require_slices, wanted_slices
+from quantkit.audio.selection import Selection
 from quantkit.graph.plan import write_plan
 from quantkit.personalization.pipeline import Personalized, PersonalizeSettings
 from quantkit.personalization.pipeline import personalize as make_personal

@@ -26,7 +26,7 @@ from quantkit.api.plan_fitting import fitting_of
 from quantkit.api.plan_question import PlanQuestion, by_method, optimal
 from quantkit.api.plan_result import PlanResult
 from quantkit.api.plan_settings import PlanSettings
-from quantkit.api.selection import Selection
+from quantkit.audio.selection import Selection
 from quantkit.audio.utterance import Corpus
 from quantkit.calibration.heard import doubts, require_heard
 from quantkit.errors import InputError

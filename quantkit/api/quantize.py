@@ -16,7 +16,7 @@ from quantkit.api.listening import calibration_clips, in_words
 from quantkit.api.outputs import require_writable
 from quantkit.api.plan_fitting import fitting_of
 from quantkit.api.plan_result import PlanResult
-from quantkit.api.selection import Selection
+from quantkit.audio.selection import Selection
 from quantkit.audio.utterance import Corpus
 from quantkit.errors import InputError
 from quantkit.graph.plan import Plan, read_plan

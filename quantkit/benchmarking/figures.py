@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,7 @@ class ModelFigures:
         sha256: of the measured file; empty if it was not recorded.
         texts: what it writes for each clip, with transcript or without; none if not recorded.
         divergences: from the first model of the run, in nats per frame, where they are known.
+        path: of the measured file, as the run was told it; empty in a baseline.
     """
 
     name: str
@@ -76,6 +77,7 @@ class ModelFigures:
     sha256: str = ""
     texts: Mapping[str, str] = field(default_factory=dict)
     divergences: Mapping[str, float] = field(default_factory=dict)
+    path: str = field(default="", compare=False)
 
     @property
     def levenshtein(self) -> float:
@@ -255,7 +257,8 @@ def _read_bench_model(fields: Fields) -> tuple[ModelFigures, dict[str, str]]:
         raise FormatError(
             f"{fields.where} has no scored utterance; bench it on a corpus with transcripts"
         )
-    return read_model(fields, distances, texts, divergences), references
+    model = read_model(fields, distances, texts, divergences)
+    return replace(model, path=fields.text("path", default="")), references
 
 
 def _digest(references: Mapping[str, str | None]) -> str:

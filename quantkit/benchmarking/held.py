@@ -12,7 +12,7 @@ from quantkit.benchmarking.baseline import (
     Tolerance,
 )
 from quantkit.benchmarking.figures import Figures, ModelFigures
-from quantkit.benchmarking.series import Pair
+from quantkit.benchmarking.series import OF_CLIPS, Pair
 from quantkit.errors import FormatError, InputError
 
 
@@ -60,11 +60,14 @@ class Held:
         current: figures of the run.
         baseline: accepted figures, of the same clips.
         reference: where these are of one model of the run, its name; it is not checked.
+        of_clips: whether only what is known of clips is checked, because sizes and speeds are those
+            of another run.
     """
 
     current: Figures
     baseline: Baseline
     reference: str = ""
+    of_clips: bool = False
 
     @classmethod
     def against(cls, current: Figures, reference: str) -> Held:
@@ -96,9 +99,9 @@ class Held:
 
     def criteria(self, options: GateOptions) -> tuple[str, ...]:
         """What the models are held to."""
-        if options.criteria:
-            return options.criteria
-        return USUAL_CRITERIA if self.current.is_labelled else LABEL_FREE_CRITERIA
+        usual = USUAL_CRITERIA if self.current.is_labelled else LABEL_FREE_CRITERIA
+        found = options.criteria or usual
+        return tuple(each for each in found if each in OF_CLIPS) if self.of_clips else found
 
     def checked(self, options: GateOptions) -> list[tuple[ModelFigures, ModelFigures]]:
         """The accepted figures and those of the run, of each model that is checked.

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from quantkit.api.defaults import ANALYSIS_CLIPS, CALIBRATION_SPLIT
-from quantkit.api.selection import Selection
+from quantkit.audio.selection import Selection
 from quantkit.cli.corpus_options import OPTIONS, CorpusOptions, split_option
 from quantkit.cli.framework.output import echo
 from quantkit.cli.option_groups import option_group

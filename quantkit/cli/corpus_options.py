@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from quantkit.api.selection import Selection
+from quantkit.audio.selection import Selection
 from quantkit.cli.option_groups import option_group
 
 F = TypeVar("F", bound=Callable[..., Any])

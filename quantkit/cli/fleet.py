@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from quantkit.api.defaults import ANALYSIS_CLIPS, CALIBRATION_SPLIT
-from quantkit.api.fleet import fleet, fleet_jobs
+from quantkit.api.fleet import FleetRequest, fleet, fleet_jobs
 from quantkit.api.inputs import budget_bytes
-from quantkit.api.selection import Selection
+from quantkit.audio.selection import Selection
 from quantkit.cli.corpus_options import split_option
 from quantkit.cli.fitting_options import FittingOptions, fitting_options
 from quantkit.cli.framework import Argument, Command, begin_work, echo
@@ -22,7 +22,7 @@ from quantkit.cli.progress import progress_bar, warn
 from quantkit.cli.streams import echo_json
 from quantkit.fleets.engine import FleetLimits
 from quantkit.fleets.ray_engine import RayEngine
-from quantkit.fleets.result import FleetResult
+from quantkit.fleets.result import FleetResult, Tolerances
 from quantkit.fleets.tables import budget_table, failure_table
 from quantkit.fleets.users import BY, By
 from quantkit.report.formatting import duration, megabytes
@@ -187,36 +187,29 @@ def command(
     if address is not None and engine != "ray":
         raise click.UsageError("--address is for --engine ray")
     limits = FleetLimits(workers, memory, user_timeout, retries)
+    request = FleetRequest(
+        users,
+        model,
+        sizes,
+        output,
+        by=by,
+        only=only,
+        selection=selection,
+        settings=settings,
+        keep_interface=keep_interface,
+    )
 
     def begin(step: str) -> None:
-        if not state().dry_run:
-            return
-        found = fleet_jobs(
-            users,
-            model,
-            sizes,
-            output,
-            by=by,
-            only=only,
-            selection=selection,
-            settings=settings,
-            keep_interface=keep_interface,
-        )
-        begin_work(step, *(f"{user}, {budget}: {what}" for user, budget, what in found))
+        if state().dry_run:
+            jobs = (f"{user}, {budget}: {what}" for user, budget, what in fleet_jobs(request))
+            begin_work(step, *jobs)
 
     with progress_bar("opening the model") as tell:
         made = fleet(
-            users,
-            model,
-            sizes,
-            output,
-            by=by,
-            only=only,
-            selection=selection,
-            settings=settings,
-            keep_interface=keep_interface,
-            max_divergence=max_divergence,
-            max_changed=None if max_changed is None else max_changed / 100,
+            request,
+            tolerances=Tolerances(
+                max_divergence, None if max_changed is None else max_changed / 100
+            ),
             limits=limits,
             engine=RayEngine(limits, address) if engine == "ray" else None,
             threads=worker_threads,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
 
+from quantkit.api.added_sounds import AddedSounds
 from quantkit.api.gate import gate, update_baseline
 from quantkit.api.tolerances import (
     CRITERION_NAMES,
@@ -13,9 +15,11 @@ from quantkit.api.tolerances import (
     parse_slice_tolerances,
     parse_tolerances,
 )
+from quantkit.audio.augmentation.alteration import NAMES
 from quantkit.benchmarking import gate_report
 from quantkit.benchmarking.held import GateOptions
 from quantkit.cli.framework import Argument, Command, OutputFile, begin_work, echo
+from quantkit.cli.progress import progress_bar
 from quantkit.cli.streams import echo_json
 from quantkit.text.normalizations import NORMALIZATIONS
 
@@ -82,6 +86,26 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     help="Share of runs in which any slice fails though none got worse, at most.",
 )
 @click.option(
+    "--add",
+    multiple=True,
+    metavar="SOUND,SOUND",
+    help="Hear the models once more with sounds added to the clips of --data, and hold their "
+    f"texts to --against: {NAMES}; repeatable.",
+)
+@click.option(
+    "--add-seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of what is added.",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="--add: the corpus that the run was measured on.",
+)
+@click.option(
     "--junit",
     type=OutputFile(".xml"),
     metavar="FILE",
@@ -112,6 +136,9 @@ def command(
     by: tuple[str, ...],
     slice_tolerance: tuple[str, ...],
     false_alarms: float,
+    add: tuple[str, ...],
+    add_seed: int,
+    data: Path | None,
     junit: Path | None,
     summary: Path | None,
     normalize: str | None,
@@ -129,11 +156,14 @@ def command(
       quantkit gate report/bench.json --baseline baseline.json --update
       quantkit gate report/bench.json --baseline baseline.json --junit gate.xml --summary gate.md
       quantkit gate report/bench.json --against float32 --by language,length:20,words
+      quantkit gate report/bench.json --against float32 --add noise:10dB,reverb --data clips
       quantkit gate en/bench.json de/bench.json --against float32 --criteria wer,size \
         --slice-tolerance 5%
     """
     if not baselines and not against:
         raise click.UsageError("name a baseline with --baseline, or a model with --against")
+    if bool(add) != (data is not None):
+        raise click.UsageError("--add and --data go together: sounds, and the clips to add them to")
     options = GateOptions(
         criteria=parse_criteria(criteria) if criteria is not None else (),
         only=only,
@@ -145,16 +175,19 @@ def command(
     )
     if update:
         _accept(bench, baselines, as_json)
-    result = gate(
-        bench,
-        baselines or None,
-        against=against,
-        options=options,
-        junit=junit,
-        summary=summary,
-        normalization=normalize or "",
-        begin=begin_work,
-    )
+    with progress_bar("listening") if add else nullcontext() as tell:
+        result = gate(
+            bench,
+            baselines or None,
+            against=against,
+            options=options,
+            added=None if data is None else AddedSounds(data, add, add_seed),
+            junit=junit,
+            summary=summary,
+            normalization=normalize or "",
+            begin=begin_work,
+            progress=tell,
+        )
     if as_json:
         echo_json(result.to_dict())
     else:

@@ -1,8 +1,8 @@
 """What each layer of a plan costs: alone in the float model, and by being given back its own float.
 
 Both are needed. Alone, a layer shows all of its error; among the others, errors add up, cancel, or
-are drowned by larger ones. Everything is computed in float with weights and inputs on the grids of
-the plan (:mod:`quantkit.sensitivity.simulation`), on some of the clips.
+are drowned by larger ones. Everything is computed in float with the weights, biases and grids of
+the file (:mod:`quantkit.sensitivity.simulation`), on some of the clips.
 """
 
 from __future__ import annotations
@@ -14,12 +14,10 @@ from functools import partial
 
 from quantkit.arrays import Array, FloatArray
 from quantkit.calibration.data import CalibrationData
-from quantkit.calibration.observations import Observations
 from quantkit.graph.joined import repeated_nodes
 from quantkit.progress import Progress, no_progress
 from quantkit.quantization.choices.settings import FLOAT_LAYER, LayerChoice
 from quantkit.quantization.prepared import AssignedModel
-from quantkit.quantization.rewrite import static_layout
 from quantkit.quantization.tied_weights import shared_weights
 from quantkit.runtime.output_scale import posterior_output
 from quantkit.runtime.parallel import workers
@@ -45,6 +43,9 @@ class LayerCost:
         alone: both are, and all else is float.
         restored: what the whole plan loses less if this layer is float; below 0 where its error
             makes good what others do.
+        input_range: that the file's grid of its inputs spans; None where the file has none.
+        from_file: whether these are the numbers of the file; else they are what its plan makes of
+            the layer on the clips.
     """
 
     name: str
@@ -52,6 +53,8 @@ class LayerCost:
     inputs: float = 0.0
     alone: float = 0.0
     restored: float = 0.0
+    input_range: tuple[float, float] | None = None
+    from_file: bool = False
 
 
 def layer_costs(
@@ -78,12 +81,16 @@ def layer_costs(
             :func:`~quantkit.sensitivity.divergence.measure_divergence`.
     """
     alone = _alone(assigned, feeds, settings, weights, progress)
-    restored = _restored(assigned, trial, total, progress)
+    restored = _restored(assigned, trial, weights, total, progress)
     return tuple(replace(each, restored=restored[each.name]) for each in alone)
 
 
 def _restored(
-    assigned: AssignedModel, trial: PlanTrial, total: float, progress: Progress
+    assigned: AssignedModel,
+    trial: PlanTrial,
+    weights: CandidateWeights,
+    total: float,
+    progress: Progress,
 ) -> dict[str, float]:
     """What the plan loses less if a layer is float, by its name.
 
@@ -92,7 +99,7 @@ def _restored(
     """
     choices = assigned.choices
     restored = trial.marginals(choices, progress)
-    layout = static_layout(assigned.model, choices)
+    layout = weights.layout(choices)
     results = set(layout.outputs.values())
     tied = {name for group in shared_weights(assigned.model, assigned.layers) for name in group}
     again = [name for name, value in layout.inputs.items() if value in results and name not in tied]
@@ -109,7 +116,7 @@ def _alone(
     weights: CandidateWeights,
     progress: Progress,
 ) -> list[LayerCost]:
-    inputs = _Inputs(assigned, weights.observations)
+    inputs = _Inputs(assigned, weights)
     limits = weights.largest_levels(assigned.choices)
     chosen = feeds.only(effort_for(settings, assigned.layers, feeds).clips)
     output = posterior_output(assigned.model)
@@ -176,9 +183,9 @@ class _Tried:
 class _Inputs:
     """The grids that inputs of layers are rounded to."""
 
-    def __init__(self, assigned: AssignedModel, observations: Observations) -> None:
-        self._ranges = observations.ranges
-        self._layout = static_layout(assigned.model, assigned.choices)
+    def __init__(self, assigned: AssignedModel, weights: CandidateWeights) -> None:
+        self._ranges = weights.observations.ranges
+        self._layout = weights.layout(assigned.choices)
         self._repeated = repeated_nodes(assigned.model)
 
     def rounding(self, layer: FloatLayer, choice: LayerChoice) -> _Rounding | None:

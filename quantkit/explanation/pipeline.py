@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from quantkit.audio.utterance import Corpus
@@ -14,6 +14,8 @@ from quantkit.errors import InputError, QuantkitError
 from quantkit.explanation.layers import LayerCost, layer_costs
 from quantkit.explanation.remedies import Remedy, remedies
 from quantkit.explanation.result import Explanation
+from quantkit.explanation.stored_model import as_planned, as_read
+from quantkit.explanation.stored_numbers import FileWeights
 from quantkit.explanation.words import ClipChange, word_changes
 from quantkit.graph.artifact import read_info
 from quantkit.graph.info import checked_plan
@@ -22,11 +24,10 @@ from quantkit.personalization.parts import part_costs
 from quantkit.planning.structured import divergence_of_structure
 from quantkit.progress import Progress, no_progress
 from quantkit.quantization.pipeline import observe_cached
-from quantkit.quantization.prepare import prepare
 from quantkit.quantization.prepared import PreparedModel
+from quantkit.quantization.stored import StoredFile, read_stored
 from quantkit.quantization.unusable_clips import leaving_out
 from quantkit.runtime.transcriber import transcribe
-from quantkit.sensitivity.candidate_weights import CandidateWeights
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
 from quantkit.sensitivity.estimate import Estimate
 from quantkit.sensitivity.model_divergence import ClipComparison, compare_models
@@ -39,10 +40,12 @@ from quantkit.text.words import Word
 
 # Clips of which it is found when changed words were said: the float model hears them once more.
 _TIMED_CLIPS = 20
-# A file that is this many times as far from float32 as its plan was made otherwise than said.
+# A file that is this many times as far from float32 as its layers has more that is wrong.
 _TIMES_AS_FAR = 2.0
 # Nats below which that is rounding.
 _NEGLIGIBLE = 0.002
+# Layers that a warning names.
+_NAMED = 6
 
 
 def explain_model(
@@ -87,11 +90,10 @@ def explain_model(
     if corpus is not None and wanted is not None:
         divided += slices_by_sound(prepared, quantized, corpus, wanted, weighting)
     graphs = part_costs(prepared, quantized, feeds, weighting)
-    found = _PlanCosts()
-    if plan is not None:
-        found = leaving_out(
-            prepared, feeds, lambda: _plan_costs(prepared, plan, feeds, weighting, tell)
-        )
+    stored = read_stored(quantized)
+    found = leaving_out(
+        prepared, feeds, lambda: _layer_costs(prepared, stored, plan, feeds, weighting, tell)
+    )
     return Explanation(
         float_model=prepared.source,
         quantized=quantized,
@@ -99,7 +101,7 @@ def explain_model(
         clips=_clips(compared.clips, prepared.source, corpus),
         divergence=compared.divergence,
         changes=compared.changes,
-        plan=plan,
+        plan=found.plan,
         simulated=found.simulated,
         structure=found.structure,
         layers=found.layers,
@@ -111,70 +113,81 @@ def explain_model(
 
 
 @dataclass(frozen=True)
-class _PlanCosts:
-    """What a plan's layers cost."""
+class _LayerCosts:
+    """What a file's layers cost."""
 
+    plan: Plan | None = None
     simulated: Estimate | None = None
     structure: float = 0.0
     layers: tuple[LayerCost, ...] = ()
     remedies: tuple[Remedy, ...] = ()
+    unread: tuple[str, ...] = ()
 
 
-def _plan_costs(
+def _layer_costs(
     whole: PreparedModel,
-    plan: Plan,
+    stored: StoredFile,
+    plan: Plan | None,
     feeds: CalibrationData,
     weighting: Weighting,
     progress: Progress,
-) -> _PlanCosts:
+) -> _LayerCosts:
     settings = DivergenceSettings(weighting=weighting)
+    read = as_read(whole, stored) if plan is None else as_planned(whole, plan, stored)
+    if read is None:
+        return _LayerCosts()
+    assigned, numbers = read
     structure = 0.0
-    prepared = whole
-    if plan.structure:
-        prepared = whole.structured(plan.structure, feeds)
-        structure = divergence_of_structure(whole, prepared, feeds, settings)
-    assigned = prepare(prepared, plan)
-    assigned.condition(feeds)
+    if assigned.prepared.structure:
+        structure = divergence_of_structure(whole, assigned.prepared, feeds, settings)
+    # For what the layers could be instead.
     observations = observe_cached(assigned, feeds, progress)
-    encodings = assigned.prepared.cache.encodings
-    trial = PlanTrial(
-        assigned.model,
-        assigned.layers,
-        feeds,
-        settings,
-        observations=observations,
-        fitting=assigned.fitting,
-        encodings=encodings,
-    )
-    with closing(trial):
+    weights = FileWeights(assigned, observations, numbers)
+    with closing(PlanTrial(assigned.model, assigned.layers, feeds, settings, weights)) as trial:
         simulated = trial.divergence(assigned.choices)
-        weights = CandidateWeights(
-            assigned.model, assigned.layers, observations, assigned.fitting, encodings
-        )
         total = simulated.mean
         layers = layer_costs(assigned, feeds, settings, weights, trial, total, progress)
         progress("remedies", 0.0)
         better = remedies(assigned, layers, trial, weights, total)
-    return _PlanCosts(simulated, structure, layers, better)
+    layout = weights.layout(assigned.choices)
+    layers = tuple(
+        replace(
+            each,
+            input_range=numbers.input_range(each.name, layout),
+            from_file=each.name in numbers.weights,
+        )
+        for each in layers
+    )
+    return _LayerCosts(plan or assigned.plan, simulated, structure, layers, better, numbers.unread)
 
 
 def _warnings(
-    quantized: Path, plan: Plan | None, divergence: Estimate, found: _PlanCosts
+    quantized: Path, plan: Plan | None, divergence: Estimate, found: _LayerCosts
 ) -> tuple[str, ...]:
-    if plan is None:
+    if found.simulated is None:
         return (
-            f"{quantized} does not say how it was made, so that its layers cannot be told apart; "
-            "quantkit's own files do",
+            f"{quantized} does not say how it was made, and no quantized layer of it is one of the "
+            "float model as quantkit reads it, so that its layers cannot be told apart",
         )
-    assert found.simulated is not None, "there is a plan"
+    said = []
+    if plan is None:
+        said.append(
+            f"{quantized} does not say how it was made: its layers are told by what lies in it"
+        )
+    if found.unread:
+        names = ", ".join(found.unread[:_NAMED]) + (" …" if len(found.unread) > _NAMED else "")
+        said.append(
+            f"of {len(found.unread)} of its layers not all numbers could be read, and these are as "
+            f"quantkit would make them on these clips: {names}"
+        )
     foretold = found.simulated.mean + found.structure
-    if divergence.mean <= _NEGLIGIBLE or divergence.mean <= _TIMES_AS_FAR * foretold:
-        return ()
-    return (
-        f"{quantized} is {divergence.mean:.3g} nats from float32, and its plan on these clips only "
-        f"{foretold:.3g}: what is below explains that part. Its numbers were found otherwise, such "
-        "as on other audio, or are damaged; quantize it anew with this audio",
-    )
+    if divergence.mean > _NEGLIGIBLE and divergence.mean > _TIMES_AS_FAR * foretold:
+        said.append(
+            f"{quantized} is {divergence.mean:.3g} nats from float32, and its layers only "
+            f"{foretold:.3g}: the rest lies between the layers, in values that are rounded without "
+            "a layer, or in other numbers of the file"
+        )
+    return tuple(said)
 
 
 def _clips(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from quantkit.codecs.base import stored_bytes
 from quantkit.codecs.catalogue import INT8, CodecChoice
 from quantkit.explanation.layers import LayerCost
-from quantkit.quantization.choices.settings import LayerChoice
+from quantkit.quantization.choices.settings import FLOAT_LAYER, LayerChoice
 from quantkit.quantization.kernels.eligibility import reason_to_stay_float
 from quantkit.quantization.prepared import AssignedModel
 from quantkit.sensitivity.candidate_weights import CandidateWeights, FloatLayer
@@ -83,8 +83,11 @@ def remedies(
 
 def _better(choice: LayerChoice, cost: LayerCost, layer: FloatLayer) -> Iterator[LayerChoice]:
     """What the layer could be, where that may help."""
-    if cost.weights > 0.0 and (wider := next_codec(choice.codec)) is not None:
+    wider = next_codec(choice.codec)
+    if cost.weights > 0.0 and wider is not None:
         yield replace(choice, codec=wider)
+    elif cost.weights > 0.0 and choice.codec == INT8:
+        yield FLOAT_LAYER
     if cost.inputs < _SHARE_OF_INPUTS * cost.weights or choice.compute not in ("static", "dynamic"):
         return
     if choice.activation_bits < 8:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from quantkit.errors import InputError
 from quantkit.fleets.jobs import JobOutcome, JobRecord, Status
 from quantkit.report.formatting import percent, significant
 from quantkit.version import __version__
@@ -23,10 +24,18 @@ class Tolerances:
     Args:
         divergence: in nats per frame, token or clip; None: any.
         changed: share of the words, or of what else is counted; None: any.
+
+    Raises:
+        InputError: one of them is below 0.
     """
 
     divergence: float | None = None
     changed: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("divergence", self.divergence), ("changed", self.changed)):
+            if value is not None and not value >= 0:
+                raise InputError(f"the tolerance of {name} must be 0 or more, not {value:g}")
 
     def broken_by(self, record: JobRecord) -> str:
         """What is beyond, in words; empty where nothing is."""

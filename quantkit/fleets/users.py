@@ -176,6 +176,9 @@ def _rows(place: str, where: str) -> Iterator[tuple[int, list[str]]]:
         text = read_place(place).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{where} is not UTF-8: {error.reason} at byte {error.start}") from error
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise InputError(f"{where}, line {line}: holds a NUL byte; a text file is needed")
     if place.lower().endswith(".csv"):
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         try:
@@ -185,6 +188,7 @@ def _rows(place: str, where: str) -> Iterator[tuple[int, list[str]]]:
         except csv.Error as error:
             raise InputError(f"{where}, line {reader.line_num}: {error}") from error
         return
-    for number, line in enumerate(text.splitlines(), start=1):
+    # str.splitlines also splits at characters that a name may have (U+2028, \x0b).
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
-            yield number, line.split("\t")
+            yield number, line.removesuffix("\r").split("\t")

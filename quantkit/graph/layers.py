@@ -23,12 +23,18 @@ _QUANTIZED: Mapping[str, tuple[Slot, ...]] = {
     "MatMulIntegerToFloat": (Slot((1,)),),
     "QLinearConv": (Slot((3,)),),
     "QLinearMatMul": (Slot((3,)),),
+    "QGemm": (Slot((3,)),),
     "DynamicQuantizeMatMul": (Slot((1,)),),
     "MatMulNBits": (Slot((1,)),),
     "GatherBlockQuantized": (Slot((0,)),),
     "DynamicQuantizeLSTM": (Slot((1,), "W"), Slot((2,), "R", has_bias=False)),
 }
-_QUANTIZED_BIASES = {"QLinearConv": 8, "DynamicQuantizeLSTM": 3, "MatMulIntegerToFloat": 6}
+_QUANTIZED_BIASES = {
+    "QLinearConv": 8,
+    "QGemm": 6,
+    "DynamicQuantizeLSTM": 3,
+    "MatMulIntegerToFloat": 6,
+}
 # Of the quantized ones, those that have a bias behind them, if they have one.
 _UNBIASED = frozenset({"GatherBlockQuantized"})
 

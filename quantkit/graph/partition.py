@@ -74,6 +74,10 @@ class PartitionedGraph:
         """Whether the outputs depend on the node at ``position``."""
         return position in self._needed
 
+    def is_constant(self, name: str) -> bool:
+        """Whether the value ``name`` depends on constants only."""
+        return name in self._constants
+
     def position(self, name: str) -> int:
         """Of the node that computes the value ``name``."""
         return self._maker[name]

@@ -29,6 +29,7 @@ from quantkit.quantization.choices.settings import LayerChoice, QuantizeSettings
 from quantkit.quantization.pipeline import observe_cached
 from quantkit.quantization.prepare import prepare
 from quantkit.quantization.prepared import PreparedModel
+from quantkit.sensitivity.candidate_weights import CandidateWeights
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
 from quantkit.sensitivity.estimate import Estimate
 from quantkit.sensitivity.plan_divergence import PlanTrial
@@ -169,14 +170,15 @@ class PlanEvaluator:
         assigned = prepare(source, replace(everything, codec=_FITTED), fitting)
         sensitivity.require_model(assigned.prepared.sha256)
         assigned.condition(feeds)
-        self._trial = PlanTrial(
+        weights = CandidateWeights(
             assigned.model,
             assigned.layers,
-            feeds,
-            _divergence_settings(sensitivity),
-            observations=observe_cached(assigned, feeds),
-            fitting=fitting,
-            encodings=assigned.prepared.cache.encodings,
+            observe_cached(assigned, feeds),
+            fitting,
+            assigned.prepared.cache.encodings,
+        )
+        self._trial = PlanTrial(
+            assigned.model, assigned.layers, feeds, _divergence_settings(sensitivity), weights
         )
         self.divergence = self._trial.divergence
         self.marginals = self._trial.marginals

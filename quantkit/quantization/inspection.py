@@ -29,6 +29,7 @@ _INTEGER_OPERATORS = {
     "DynamicQuantizeLSTM": "dynamic",
     "QLinearConv": "static",
     "QLinearMatMul": "static",
+    "QGemm": "static",
 }
 
 

@@ -10,7 +10,9 @@ from functools import cached_property
 from pathlib import Path
 
 import onnx
+from onnx import numpy_helper
 
+from quantkit.arrays import FloatArray
 from quantkit.calibration.data import Calibration, CalibrationData
 from quantkit.conversion.convert import convert
 from quantkit.conversion.parity import check_conversion
@@ -172,6 +174,21 @@ class PreparedModel:
         other.structure = dict(structure)
         other.cache, other._optimised, other._digests = CalibrationCache(), {}, {}
         other.size_bytes += _grown(self.whole.graph(), _restructured(self.whole, (), structure))
+        return other
+
+    def filled(self, constants: Mapping[str, FloatArray]) -> PreparedModel:
+        """The same graph with other numbers in some of its initializers.
+
+        Args:
+            constants: by the name of the initializer, in its shape.
+        """
+        model = self.graph()
+        for tensor in model.graph.initializer:
+            if tensor.name in constants:
+                tensor.CopyFrom(numpy_helper.from_array(constants[tensor.name], tensor.name))
+        other = copy.copy(self)
+        other.cache, other._digests = CalibrationCache(), {}
+        other._optimised = {(): model}
         return other
 
     def copy_original(self) -> onnx.ModelProto:

@@ -9,27 +9,23 @@ packed one computes, and hence the same outputs.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import numpy as np
 import onnx
-import onnxruntime
 from onnx import TensorProto, helper
 
 from quantkit.arrays import Array
 from quantkit.disk.files import made_folder, output_target
 from quantkit.disk.temporary import TemporaryFolder
-from quantkit.errors import InputError, ModelError, OutputError
+from quantkit.errors import InputError, OutputError
 from quantkit.graph.artifact import open_files, save_model, total_size
 from quantkit.graph.dead_code import drop_dead_nodes, drop_unread_initializers
 from quantkit.graph.integrity import stored_checksum
-from quantkit.graph.partition import PartitionedGraph, bodies, reads
-from quantkit.graph.tensors import embed, move_out
-from quantkit.runtime.errors import in_one_line
-from quantkit.runtime.session import session_options
+from quantkit.graph.partition import bodies, reads
+from quantkit.graph.tensors import move_out
+from quantkit.runtime.folding import FoldedConstants
 
 #: Metadata entry of an unpacked model: the checksum of the file that it was made from.
 UNPACKED_KEY = "quantkit.unpacked_from"
@@ -85,14 +81,11 @@ def unpack_model(source: Path, destination: Path) -> Unpacked:
     folded = _Folded.of(model)
     if not folded.values:
         raise InputError(f"{source} has no packed weights: it loads as it is")
-    target = output_target(destination)
+    target, constants = output_target(destination), FoldedConstants(model, source)
     try:
         with made_folder(target.parent), TemporaryFolder("unpack", target.parent) as folder:
             with (folder / "weights").open("wb") as stream:
-                tensors = [
-                    _tensor(name, _computed(part, source), stream)
-                    for name, part in _parts(model, folded.values)
-                ]
+                tensors = [_tensor(name, constants.array(name), stream) for name in folded.values]
             _replace_nodes(model, folded, tensors)
             model.metadata_props.add(key=UNPACKED_KEY, value=checksum)
             save_model(model, destination, external_threshold=0)
@@ -155,38 +148,6 @@ class _Folded:
                 read += reads(node)
         given = {value.name for value in graph.output}
         return cls(tuple(n for n in values if n not in given), frozenset(computing - kept))
-
-
-def _parts(
-    model: onnx.ModelProto, values: tuple[str, ...]
-) -> Iterator[tuple[str, onnx.ModelProto]]:
-    """The smallest model that computes each value."""
-    graph = PartitionedGraph(model, [value.name for value in model.graph.output])
-    for name in values:
-        part = graph.part({}, [name])
-        embed(part.graph.initializer)
-        yield name, part
-
-
-def _computed(part: onnx.ModelProto, source: Path) -> Array:
-    """The output of a model without inputs.
-
-    Raises:
-        ModelError: ONNX Runtime does not run it.
-    """
-    options = session_options()
-    # Run once: what folding would leave in memory, a run frees as soon as it was read.
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.enable_cpu_mem_arena = False
-    try:
-        session = onnxruntime.InferenceSession(
-            part.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-        (result,) = session.run(None, {})
-    # ONNX Runtime's exceptions share no base class but Exception.
-    except Exception as error:
-        raise ModelError(f"{source}: a decoder does not run: {in_one_line(error)}") from error
-    return np.asarray(result)
 
 
 def _tensor(name: str, values: Array, stream: IO[bytes]) -> TensorProto:

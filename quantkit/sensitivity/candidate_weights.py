@@ -22,6 +22,8 @@ from quantkit.quantization.choices.target_cpu import largest_levels
 from quantkit.quantization.encodings import Encodings
 from quantkit.quantization.kernels.eligibility import reason_to_stay_float, reason_to_stay_plain
 from quantkit.quantization.kernels.fast_fir import faster_bits, summed_weights
+from quantkit.quantization.kernels.static import StaticLayout
+from quantkit.quantization.rewrite import static_layout
 from quantkit.quantization.tied_weights import shared_weights
 from quantkit.quantization.weights import quantized_weight, require_constant
 
@@ -29,6 +31,20 @@ Channels = npt.NDArray[np.int64]
 
 # What multiplies bytes, where there is a kernel for it.
 _OF_BYTES: tuple[Compute, ...] = ("static", "dynamic")
+
+
+@dataclass(frozen=True, eq=False)
+class StoredWeight:
+    """What a finished file has of one layer.
+
+    Args:
+        values: its weight, as the float layer's node reads it.
+        taken_off: (output channels,) by which its bias is less than the float layer's; None: by
+            nothing.
+    """
+
+    values: FloatArray
+    taken_off: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +59,7 @@ class FloatLayer:
         mean_input: of the inputs that each weight meets, broadcast to ``values``; None where no
             bias can take up what errors of the weight add on average.
         channels: which output channels these are; None: all.
+        stored: what a file has of it, where one is looked at.
     """
 
     placed: LayerWeight
@@ -51,6 +68,7 @@ class FloatLayer:
     values: FloatArray
     mean_input: FloatArray | None = None
     channels: Channels | None = None
+    stored: StoredWeight | None = None
 
     @property
     def name(self) -> str:
@@ -74,14 +92,23 @@ class FloatLayer:
     def shift(self, weight: FloatArray) -> FloatArray | None:
         """What a corrected bias takes off the result, (channels, …), broadcast to the result.
 
-        See :func:`quantkit.quantization.kernels.bias_correction.corrected_bias`.
+        See :func:`quantkit.quantization.kernels.bias_correction.corrected_bias`. Of the weight in
+        a file, it is what the bias in the file has.
         """
+        if self.is_stored(weight):
+            assert self.stored is not None
+            taken_off = self.stored.taken_off
+            return None if taken_off is None else self.over_positions(taken_off, weight.ndim)
         if self.mean_input is None:
             return None
         error = (weight - self.values) * self.mean_input
         others = tuple(i for i in range(error.ndim) if i != self.axis)
         shift: FloatArray = error.sum(axis=others, dtype=np.float64).astype(np.float32)
         return self.over_positions(shift, error.ndim)
+
+    def is_stored(self, weight: FloatArray) -> bool:
+        """Whether ``weight`` is the one in a file, and not one that a codec would make."""
+        return self.stored is not None and weight is self.stored.values
 
     def over_positions(self, values: FloatArray, ndim: int) -> FloatArray:
         """(output channels,) in a shape to broadcast to a result of ``ndim`` dimensions."""
@@ -107,7 +134,7 @@ class FloatLayer:
         if means is not None and means.shape[self.axis] > 1:
             means = np.take(means, chosen, axis=self.axis)
         values = np.take(self.values, chosen, axis=self.axis)
-        return replace(self, values=values, mean_input=means, channels=chosen)
+        return replace(self, values=values, mean_input=means, channels=chosen, stored=None)
 
 
 class CandidateWeights:
@@ -163,6 +190,10 @@ class CandidateWeights:
             for scope, node in self.editor.within(top)
             for each in node_weights(scope, node)
         ]
+
+    def layout(self, choices: Mapping[str, LayerChoice]) -> StaticLayout:
+        """Where the grids of the static layers among ``choices`` lie."""
+        return static_layout(self.editor.model, choices)
 
     def sharing(self, name: str) -> tuple[str, ...]:
         """All layers with the same weight as that of layer ``name``, itself included."""

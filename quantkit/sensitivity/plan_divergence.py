@@ -17,13 +17,10 @@ from onnx import TensorProto
 from quantkit.arrays import FloatArray
 from quantkit.calibration.calibrate import Feed
 from quantkit.calibration.data import CalibrationData
-from quantkit.calibration.observations import Observations
 from quantkit.graph.layers import Layer
 from quantkit.graph.partition import ValueType
 from quantkit.progress import Progress
-from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import LayerChoice
-from quantkit.quantization.encodings import Encodings
 from quantkit.runtime.output_scale import posterior_output
 from quantkit.runtime.parallel import workers
 from quantkit.sensitivity.candidate_weights import CandidateWeights
@@ -39,7 +36,8 @@ class PlanTrial:
 
     ::
 
-        trial = PlanTrial(model, layers, feeds, settings, observations=seen, fitting=fitting)
+        weights = CandidateWeights(model, layers, observations, fitting)
+        trial = PlanTrial(model, layers, feeds, settings, weights)
         with closing(trial):
             print(trial.divergence(choices).mean)
 
@@ -49,9 +47,7 @@ class PlanTrial:
         feeds: the clips; those that :func:`~quantkit.sensitivity.divergence.measure_divergence`
             would use are used.
         settings: weighting and seconds of audio.
-        observations: of the clips with the choices that will be tried, or with more.
-        fitting: how levels are found.
-        encodings: shared with other steps; None: not shared.
+        weights: of ``model``, with observations of the clips for the choices that will be tried.
 
     Raises:
         ModelError, CorpusError, OutputError: see
@@ -64,15 +60,12 @@ class PlanTrial:
         layers: Sequence[Layer],
         feeds: CalibrationData,
         settings: DivergenceSettings,
-        *,
-        observations: Observations,
-        fitting: PtqSettings,
-        encodings: Encodings | None = None,
+        weights: CandidateWeights,
     ) -> None:
         self._model = model
         self._layers = layers
         self._settings = settings
-        self._weights = CandidateWeights(model, layers, observations, fitting, encodings)
+        self._weights = weights
         self._output = posterior_output(model)
         chosen = feeds.only(effort_for(settings, layers, feeds).clips)
         self._latest: tuple[dict[str, LayerChoice], _Quantized] | None = None

@@ -29,7 +29,6 @@ from quantkit.quantization.kernels.activations import (
     quantize_per_clip,
 )
 from quantkit.quantization.kernels.fake_quantize import round_activation, round_result
-from quantkit.quantization.rewrite import static_layout
 from quantkit.sensitivity.candidate_weights import CandidateWeights, FloatLayer
 from quantkit.sensitivity.layerwise import Unit
 
@@ -67,7 +66,7 @@ def simulate(
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     editor = GraphEditor(changed)
-    layout = static_layout(model, choices)
+    layout = weights.layout(choices)
     repeated = repeated_nodes(model)
     limits = weights.largest_levels(choices)
     quantized: dict[str, str] = {}
@@ -83,7 +82,7 @@ def simulate(
         replaced.add(layer.weight)
         quantized[name] = editor.constant(f"{name}.stored", values)
         # Files correct the biases of no others; see WeightStore.is_corrected.
-        fitted = is_fitted(choice.codec.make(), limited=name in limits)
+        fitted = layer.is_stored(values) or is_fitted(choice.codec.make(), limited=name in limits)
         shift = layer.shift(values) if fitted else None
         node = _named(scope, node.name)
         _replace(scope, node, layer, quantized[name], shift)

@@ -28,15 +28,16 @@ def test_speakers_of_a_corpus_get_a_file_each(place: Path) -> None:
     named = [f"{rows[0]}\tspeaker", f"{rows[1]}\tann", f"{rows[2]}\tben"]
     (corpus / "manifest.tsv").write_text("\n".join(named))
     model = place / "float32.onnx"
-    made = quantkit.fleet(corpus, model, [ENOUGH], place / "out", by="speaker", settings=SETTINGS)
+    wanted = quantkit.FleetRequest(
+        corpus, model, [ENOUGH], place / "out", by="speaker", settings=SETTINGS
+    )
+    made = quantkit.fleet(wanted)
     assert made.is_complete
     assert {row.user: row.status for row in made.rows} == {"ann": "made", "ben": "made"}
     assert len({row.file for row in made.rows}) == 2
     for row in made.rows:
         assert quantkit.inspect(place / "out" / row.file) is not None
-    jobs = fleet_jobs(
-        corpus, model, [ENOUGH, LARGER], place / "out", by="speaker", settings=SETTINGS
-    )
+    jobs = fleet_jobs(replace(wanted, budgets=[ENOUGH, LARGER]))
     assert [(user, what.split()[0]) for user, _, what in jobs] == [
         ("ann", "keep"),
         ("ann", "make"),
@@ -55,7 +56,7 @@ def refused(place: Path, kind: type[Exception], match: str, **changed: object) -
         **changed,
     }
     with pytest.raises(kind, match=match):
-        quantkit.fleet(**asked)  # type: ignore[arg-type]
+        quantkit.fleet(quantkit.FleetRequest(**asked))  # type: ignore[arg-type]
     assert not (place / "out").exists()
 
 
@@ -64,7 +65,8 @@ def test_bad_input_is_refused_and_nothing_is_made(place: Path) -> None:
     refused(place, InputError, "a list of sizes", budgets=[])
     refused(place, InputError, "not a size", budgets=["much"])
     refused(place, InputError, "are the same", budgets=["30kB", 30_000])
-    refused(place, InputError, "0 or more", max_divergence=-1.0)
+    with pytest.raises(InputError, match="divergence must be 0 or more"):
+        quantkit.Tolerances(divergence=-1.0)
     refused(place, InputError, "no user cem", only=["cem"])
     refused(place, InputError, "users are by", by="hair")
     refused(place, InputError, "cannot read", users=place / "none.tsv")

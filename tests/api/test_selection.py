@@ -10,7 +10,7 @@ import pytest
 
 from quantkit.api.defaults import ANALYSIS_CLIPS, CALIBRATION_CLIPS
 from quantkit.api.listening import calibration_clips
-from quantkit.api.selection import Selection
+from quantkit.audio.selection import Selection
 from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.cli import group
 from quantkit.errors import CorpusError, InputError

@@ -18,7 +18,9 @@ from quantkit.explanation.result import Explanation
 from quantkit.graph.artifact import save_model
 from quantkit.graph.info import info_of, set_info
 from quantkit.quantization import quantize_model
+from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.choices.settings import LayerRule, QuantizeSettings
+from quantkit.quantization.choices.structure_rules import ChannelRule, RankRule
 from quantkit.quantization.prepared import PreparedModel
 from tests.small_model import masked_convolutions, noise_feeds
 
@@ -135,7 +137,7 @@ def test_a_float_file_is_refused(prepared, feeds, tmp_path) -> None:
         explain_model(prepared, path, feeds)
 
 
-def test_numbers_that_are_not_those_of_the_plan_are_told(prepared, feeds, tmp_path) -> None:
+def test_damage_to_the_numbers_of_a_file_is_found_in_them(prepared, feeds, tmp_path) -> None:
     path = quantized(prepared, feeds, tmp_path / "int8.onnx")
     model = onnx.load(path)
     (scale,) = [
@@ -147,18 +149,99 @@ def test_numbers_that_are_not_those_of_the_plan_are_told(prepared, feeds, tmp_pa
     scale.CopyFrom(numpy_helper.from_array(values, scale.name))
     save_model(model, path)
     found = explain_model(prepared, path, feeds, weighting="uniform")
-    assert any("its plan on these clips only" in each for each in found.warnings)
+    worst, second = found.worst[:2]
+    assert worst.name == DAMAGED
+    assert worst.weights > 10 * worst.inputs
+    assert worst.restored > 5 * second.restored
+    assert found.simulated is not None
+    assert found.simulated.mean == pytest.approx(found.divergence.mean, rel=0.05)
+    assert not found.warnings
 
 
-def test_of_a_file_without_a_plan_clips_are_told_apart_and_no_layers(
-    prepared, feeds, tmp_path
+def test_a_file_is_told_with_the_ranges_that_it_has(prepared, feeds, tmp_path) -> None:
+    quiet = [(clip, {**values, "features": values["features"] / 4}) for clip, values in feeds]
+    path = quantized(prepared, CalibrationData(quiet, prepared.info), tmp_path / "quiet.onnx")
+    found = explain_model(prepared, path, feeds, weighting="uniform")
+    assert found.simulated is not None
+    assert found.simulated.mean == pytest.approx(found.divergence.mean, rel=0.05)
+    own = explain_model(
+        prepared, quantized(prepared, feeds, tmp_path / "own.onnx"), feeds, weighting="uniform"
+    )
+    assert found.divergence.mean > 20 * own.divergence.mean
+    ranges = {each.name: each.input_range for each in own.layers}
+    for layer in found.layers:
+        narrow, wide = layer.input_range, ranges[layer.name]
+        assert narrow is not None
+        assert wide is not None
+        assert narrow[1] < wide[1] / 2
+    assert sum(each.inputs for each in found.layers) > 10 * sum(e.weights for e in found.layers)
+    assert not found.warnings
+
+
+@pytest.mark.parametrize("codec", ["bitplane:1", "bitplane:2", "rice:2.5", "grouped:3"])
+def test_few_bits_lose_on_other_clips_what_the_layers_foretell(
+    prepared, feeds, tmp_path, codec
 ) -> None:
-    path = quantized(prepared, feeds, tmp_path / "int8.onnx")
+    rule = LayerRule(DAMAGED, codec=CodecChoice.parse(codec))
+    path = quantized(prepared, feeds, tmp_path / "few.onnx", rule)
+    others = CalibrationData(noise_feeds(160, 97, 140, seed=9), prepared.info)
+    found = explain_model(prepared, path, others, weighting="uniform")
+    assert found.simulated is not None
+    assert found.simulated.mean == pytest.approx(found.divergence.mean, rel=0.02)
+    assert found.worst[0].name == DAMAGED
+    assert all(each.from_file for each in found.layers)
+
+
+FITTINGS = {
+    "equalized": PtqSettings(equalization=True),
+    "corrected by nothing": PtqSettings(bias_correction=False, rounding="nearest"),
+}
+
+
+@pytest.mark.parametrize("name", FITTINGS)
+def test_factors_that_moved_between_layers_cost_nothing(prepared, feeds, tmp_path, name) -> None:
+    path = tmp_path / "fitted.onnx"
+    quantize_model(prepared.source, path, "static-int8", feeds, fitting=FITTINGS[name])
+    others = CalibrationData(noise_feeds(160, 97, seed=9), prepared.info)
+    found = explain_model(prepared, path, others, weighting="uniform")
+    assert found.simulated is not None
+    assert found.simulated.mean == pytest.approx(found.divergence.mean, rel=0.1)
+    assert max(each.weights for each in found.layers) < 0.01
+
+
+def test_lower_ranks_and_fewer_channels_are_those_of_the_file(tmp_path) -> None:
+    source = tmp_path / "float32.onnx"
+    save_model(masked_convolutions(width=4), source)
+    whole = PreparedModel(source)
+    settings = QuantizeSettings(
+        compute="static",
+        codec=CodecChoice.parse("bitplane:5"),
+        ranks=(RankRule.parse("layer3.conv=1/4"),),
+        channels=(ChannelRule.parse("layer4.conv=3/4"),),
+    )
+    path = tmp_path / "ranks.onnx"
+    clips = CalibrationData(noise_feeds(60, 201, seed=1), whole.info)
+    quantize_model(source, path, settings, clips)
+    others = CalibrationData(noise_feeds(160, 97, seed=9), whole.info)
+    found = explain_model(whole, path, others, weighting="uniform")
+    assert found.simulated is not None
+    assert found.structure > 0.01
+    assert found.simulated.mean + found.structure == pytest.approx(found.divergence.mean, rel=0.3)
+    parts = {each.name: each for each in found.layers}
+    # What has no float form but the file's own loses nothing by its weights.
+    assert parts["layer3.conv"].weights == parts["layer3.conv.in"].weights == 0
+    assert parts["layer4.conv"].weights == parts["layer5.conv"].weights == 0
+    assert parts["layer2.conv"].weights > 0
+
+
+def test_a_file_without_a_plan_is_told_by_what_lies_in_it(prepared, feeds, tmp_path) -> None:
+    path = quantized(prepared, feeds, tmp_path / "int8.onnx", RULES["weights"])
+    planned = explain_model(prepared, path, feeds, weighting="uniform")
     model = onnx.load(path)
     set_info(model, replace(info_of(model), plan=None))
     save_model(model, path)
-    found = explain_model(prepared, path, feeds)
-    assert not found.layers
-    assert not found.remedies
-    assert len(found.clips) == 4
+    found = explain_model(prepared, path, feeds, weighting="uniform")
     assert any("does not say how it was made" in each for each in found.warnings)
+    assert found.worst[0].name == DAMAGED
+    assert {e.name: e.weights for e in found.layers} == {e.name: e.weights for e in planned.layers}
+    assert found.worst[0].restored == pytest.approx(planned.worst[0].restored, rel=0.05)

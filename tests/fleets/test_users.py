@@ -34,6 +34,22 @@ def test_commas_and_quotes_are_read_from_csv(tmp_path: Path) -> None:
     assert found.users == (FleetUser("Doe, Ann", "/audio/ann"),)
 
 
+@pytest.mark.parametrize("odd", ["a\u2028b", "a\x0bb", "a\x85b", "a\x1cb"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lines_end_at_newlines_alone(tmp_path: Path, odd: str, end: str) -> None:
+    path = tmp_path / "users.tsv"
+    path.write_bytes(f"user\taudio{end}{odd}\tx{end}{end}ben\ty{end}".encode())
+    found = read_users(str(path)).users
+    assert [user.name for user in found] == [odd, "ben"]
+
+
+@pytest.mark.parametrize("name", ["users.tsv", "users.csv"])
+def test_a_nul_byte_is_told_with_its_line(tmp_path: Path, name: str) -> None:
+    text = "user\taudio\nann\ta\0\n".replace("\t", "," if name.endswith("csv") else "\t")
+    with pytest.raises(InputError, match=r"line 2: holds a NUL byte"):
+        read_users(table(tmp_path, text, name))
+
+
 def test_of_two_rows_of_one_name_neither_is_taken_and_others_are(tmp_path: Path) -> None:
     found = read_users(table(tmp_path, "user\taudio\nann\ta\nben\tb\nann\tc\ncem\t\n"))
     problems = {(user.name, user.problem) for user in found.users}

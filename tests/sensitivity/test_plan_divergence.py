@@ -21,6 +21,7 @@ from quantkit.quantization.encodings import Encodings
 from quantkit.quantization.observe import observe
 from quantkit.quantization.prepare import prepare
 from quantkit.quantization.prepared import AssignedModel
+from quantkit.sensitivity.candidate_weights import CandidateWeights
 from quantkit.sensitivity.divergence import measure_divergence
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
 from quantkit.sensitivity.plan_divergence import PlanTrial
@@ -47,8 +48,15 @@ class Planned:
             self.prepared.layers,
             self.feeds,
             SETTINGS,
-            observations=self.observations if observations is None else observations,
-            fitting=PtqSettings(),
+            self.weights(self.observations if observations is None else observations),
+        )
+
+    def weights(
+        self, observations: Observations, encodings: Encodings | None = None
+    ) -> CandidateWeights:
+        prepared = self.prepared
+        return CandidateWeights(
+            prepared.model, prepared.layers, observations, PtqSettings(), encodings
         )
 
     def divergence(self, choices=None) -> float:
@@ -168,13 +176,12 @@ def test_one_trial_takes_many_plans_in_any_order(planned) -> None:
 
 def test_weights_that_somebody_encoded_are_not_encoded_anew(planned, monkeypatch) -> None:
     plan = planned(attention, compute="dynamic", rules=(LayerRule.parse("*=bitplane:3"),))
-    encodings = Encodings()
-    options = {"observations": plan.observations, "fitting": PtqSettings(), "encodings": encodings}
-    args = (plan.prepared.model, plan.prepared.layers, plan.feeds, SETTINGS)
-    with closing(PlanTrial(*args, **options)) as trial:
+    weights = plan.weights(plan.observations, Encodings())
+    args = (plan.prepared.model, plan.prepared.layers, plan.feeds, SETTINGS, weights)
+    with closing(PlanTrial(*args)) as trial:
         total = trial.divergence(plan.choices).mean
     monkeypatch.delattr(Bitplane, "encode")
-    with closing(PlanTrial(*args, **options)) as trial:
+    with closing(PlanTrial(*args)) as trial:
         assert trial.divergence(plan.choices).mean == total
 
 

@@ -16,6 +16,7 @@ from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.observe import observe
 from quantkit.quantization.prepare import prepare
 from quantkit.runtime.session import create_session
+from quantkit.sensitivity.candidate_weights import CandidateWeights
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
 from quantkit.sensitivity.plan_divergence import PlanTrial
 from tests.control_flow import INPUTS, looped, merged_decoder
@@ -54,9 +55,8 @@ def test_plan_is_foretold_and_what_each_layer_bears(model, compute, share, tmp_p
     feeds = assigned.prepared.feeds(clips)
     fitting = PtqSettings()
     seen = observe(assigned.model, assigned.layers, assigned.choices, feeds, fitting)
-    trial = PlanTrial(
-        assigned.model, assigned.layers, feeds, SETTINGS, observations=seen, fitting=fitting
-    )
+    weights = CandidateWeights(assigned.model, assigned.layers, seen, fitting)
+    trial = PlanTrial(assigned.model, assigned.layers, feeds, SETTINGS, weights)
     with closing(trial) as tried:
         foretold = tried.divergence(assigned.choices).mean
         marginals = tried.marginals(assigned.choices)

@@ -19,6 +19,7 @@ from quantkit.quantization.choices.settings import DynamicRange, LayerRule
 from quantkit.quantization.observe import observe
 from quantkit.quantization.prepare import prepare
 from quantkit.runtime.encoder_decoder.network import ExportedNetwork
+from quantkit.sensitivity.candidate_weights import CandidateWeights
 from quantkit.sensitivity.divergence_settings import DivergenceSettings, effort_for
 from quantkit.sensitivity.model_divergence import model_divergence
 from quantkit.sensitivity.plan_divergence import PlanTrial
@@ -89,8 +90,7 @@ def test_a_simulated_plan_diverges_like_the_model_in_use(
             prepared.layers,
             feeds,
             DivergenceSettings(weighting="uniform"),
-            observations=seen,
-            fitting=PtqSettings(),
+            CandidateWeights(prepared.model, prepared.layers, seen, PtqSettings()),
         )
     ) as trial:
         foreseen = trial.divergence(prepared.choices).mean

@@ -14,10 +14,11 @@ import model_signing.verifying  # noqa: F401
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from benchmarks.fuzz.case import Answer, Case, Refused, WrongResult, command
+from benchmarks.fuzz.case import Answer, Case, Refused, WrongResult, attempt, command
 from benchmarks.fuzz.damage import damaged
 from benchmarks.fuzz.json_damage import changed_json, same_json
 from benchmarks.fuzz.models import write_models
+from quantkit.bundles.manifest import read_manifest, write_manifest
 
 
 class Bundles:
@@ -147,6 +148,51 @@ class SignedBundles(Bundles):
         if not others:
             raise WrongResult("changed, and verified")
         return "right"
+
+
+class BundleExamples(Bundles):
+    """What a manifest says of the examples: it is read as it is written, or refused."""
+
+    name, share = "bundle-examples", 30
+
+    def run(self, case: Case) -> Answer:
+        bundle = case.folder / "bundle"
+        shutil.copytree(case.seeds / "bundle", bundle)
+        path = bundle / "manifest.json"
+        manifest = json.loads(path.read_bytes())
+        said = manifest.get("examples") or _EXAMPLES
+        changed = changed_json(json.dumps({"examples": said}), case.random)
+        try:
+            # A key may have become another one, or stand beside others.
+            manifest.update(json.loads(changed))
+        except (ValueError, TypeError, RecursionError):
+            path.write_bytes(_with_examples(manifest, changed))
+        else:
+            spelled = json.dumps(manifest, ensure_ascii=False)
+            path.write_bytes(spelled.encode("utf-8", "surrogatepass"))
+        found = attempt(lambda: read_manifest(bundle))
+        again = case.folder / "again"
+        again.mkdir()
+        attempt(lambda: write_manifest(found, again))
+        read = json.loads(path.read_bytes()).get("examples", [])
+        kept = json.loads((again / "manifest.json").read_bytes()).get("examples", [])
+        if [*found.examples] != read or kept != read:
+            raise WrongResult(f"the manifest says {read}, and it is read as {found.examples}")
+        command("verify", bundle)
+        return "right"
+
+
+#: As manifests list them, for a bundle in whose place there is no other program.
+_EXAMPLES = [
+    {"file": "example.py", "ran": True, "runtime": "Python 3.12"},
+    {"file": "example.mjs", "ran": False, "reason": "node is not installed"},
+]
+
+
+def _with_examples(manifest: dict[str, object], examples: bytes) -> bytes:
+    """The manifest with text for its examples that is no JSON."""
+    manifest.pop("examples", None)
+    return json.dumps(manifest).encode().rstrip(b"}") + b', "examples": ' + examples + b"}"
 
 
 def _contents(bundle: Path) -> dict[str, bytes | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from quantkit.calibration.ranges.base import Range, RangeTracker
+from quantkit.calibration.ranges.base import Range, RangeTracker, StoredGrid
 from quantkit.calibration.ranges.entropy import Entropy
 from quantkit.calibration.ranges.histogram import Histogram
 from quantkit.calibration.ranges.min_max import MinMax
@@ -22,6 +22,7 @@ __all__ = [
     "Percentile",
     "Range",
     "RangeTracker",
+    "StoredGrid",
     "tracker",
 ]
 

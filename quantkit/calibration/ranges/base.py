@@ -17,6 +17,31 @@ class Range:
     highest: float
 
 
+@dataclass(frozen=True)
+class StoredGrid(Range):
+    """A range with the grid that a file has over it.
+
+    Args:
+        scale: of the grid, a float32 number.
+        zero_point: of levels that are counted from 0.
+        bits: of these levels.
+    """
+
+    scale: float = 1.0
+    zero_point: int = 0
+    bits: int = 8
+
+    @classmethod
+    def of(cls, scale: float, zero_point: int, bits: int = 8) -> StoredGrid:
+        """The grid of ``2**bits`` levels with this scale and zero point."""
+        highest = (2**bits - 1 - zero_point) * scale
+        return cls(-zero_point * scale, highest, scale, zero_point, bits)
+
+    def of_bits(self, bits: int) -> StoredGrid:
+        """The same with so many levels only: the others are cut off."""
+        return self.of(self.scale, self.zero_point, bits)
+
+
 class RangeTracker(Protocol):
     """Sees the values of one tensor clip by clip and ends with a range."""
 

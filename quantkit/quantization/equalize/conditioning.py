@@ -8,6 +8,7 @@ were equal become different, so that the file is as large as it was foreseen to 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,51 @@ from quantkit.quantization.tied_weights import shared_weights
 ONE_GRID = ("static", "dynamic")
 
 
+@dataclass(frozen=True)
+class ChosenJunctions:
+    """Where factors are moved, and for what."""
+
+    equalized: tuple[Junction, ...]
+    smoothed: tuple[Junction, ...]
+    balanced: tuple[Junction, ...]
+
+    @property
+    def all(self) -> tuple[Junction, ...]:
+        """Those of every kind."""
+        return (*self.equalized, *self.smoothed, *self.balanced)
+
+
+def chosen_junctions(
+    editor: GraphEditor,
+    layers: Sequence[Layer],
+    choices: Mapping[str, LayerChoice],
+    fitting: PtqSettings,
+    *,
+    with_clips: bool,
+) -> ChosenJunctions:
+    """Where :func:`condition` moves factors in a float graph.
+
+    Args:
+        with_clips: whether there are any, which smoothing and balancing need.
+    """
+    with_one_weight = {name for group in shared_weights(editor.model, layers) for name in group}
+    equalized: list[Junction] = []
+    smoothed: list[Junction] = []
+    balanced = balances(editor) if with_clips else []
+    separate = {str(junction.maker.name) for junction in balanced}
+    for junction in find_junctions(editor, with_one_weight):
+        if junction.maker.name in separate:
+            continue
+        readers = [choices[reader.name] for reader in junction.readers]
+        quantized = not all(choice.is_plain_float for choice in readers)
+        one_grid = any(choice.compute in ONE_GRID for choice in readers)
+        if fitting.equalization and quantized and junction.maker.op_type in affine():
+            equalized.append(junction)
+        elif fitting.smoothing and one_grid and with_clips:
+            smoothed.append(junction)
+    return ChosenJunctions(tuple(equalized), tuple(smoothed), tuple(balanced))
+
+
 def condition(
     model: onnx.ModelProto,
     layers: Sequence[Layer],
@@ -68,24 +114,11 @@ def condition(
     if not wanted or all(choice.is_plain_float for choice in choices.values()):
         return ()
     editor = GraphEditor(model)
-    with_one_weight = {name for group in shared_weights(model, layers) for name in group}
-    equalized: list[Junction] = []
-    smoothed: list[Junction] = []
-    balanced = balances(editor) if feeds is not None else []
-    separate = {str(junction.maker.name) for junction in balanced}
-    for junction in find_junctions(editor, with_one_weight):
-        if junction.maker.name in separate:
-            continue
-        readers = [choices[reader.name] for reader in junction.readers]
-        quantized = not all(choice.is_plain_float for choice in readers)
-        one_grid = any(choice.compute in ONE_GRID for choice in readers)
-        if fitting.equalization and quantized and junction.maker.op_type in affine():
-            equalized.append(junction)
-        elif fitting.smoothing and one_grid and feeds is not None:
-            smoothed.append(junction)
+    chosen = chosen_junctions(editor, layers, choices, fitting, with_clips=feeds is not None)
+    equalized, smoothed, balanced = chosen.equalized, chosen.smoothed, chosen.balanced
     activations: Mapping[str, Magnitudes] = {}
     if feeds is not None and (equalized or smoothed or balanced):
-        junctions = [*equalized, *smoothed, *balanced]
+        junctions = chosen.all
         activations = (cache or CalibrationCache()).magnitudes(
             graph_digest(model),
             feeds.digest(),

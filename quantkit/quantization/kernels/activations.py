@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from quantkit.calibration.ranges import Range
+from quantkit.calibration.ranges import Range, StoredGrid
 from quantkit.graph.editor import GraphEditor
 from quantkit.graph.operators.sets import VALUE_PRESERVING
 
@@ -39,8 +39,11 @@ def static_grid(bounds: Range, bits: int = 8) -> tuple[np.float32, int]:
     """Scale and zero point of the asymmetric grid of 0 … 2**bits - 1 over ``bounds``.
 
     Zero lies on the grid. At 8 bits these are the numbers that ``onnxruntime.quantization``
-    computes, so that a value which passes through both is quantized once.
+    computes, so that a value which passes through both is quantized once. A grid that was read from
+    a file stays what it is.
     """
+    if isinstance(bounds, StoredGrid) and bounds.bits == bits:
+        return np.float32(bounds.scale), bounds.zero_point
     steps = 2**bits - 1
     lowest, highest = np.float32(min(bounds.lowest, 0.0)), np.float32(max(bounds.highest, 0.0))
     scale = (highest.astype(np.float64) - lowest.astype(np.float64)) / steps

@@ -121,7 +121,7 @@ def lay_out(
         )
     )
     outputs = {
-        node.name: _activated(editor, node) for node in nodes if node.name in integer - unfolded
+        node.name: activated(editor, node) for node in nodes if node.name in integer - unfolded
     }
     return StaticLayout(inputs, outputs, unfolded, frozenset(emulated), bits)
 
@@ -425,7 +425,7 @@ def _origin(editor: GraphEditor, value: str) -> str:
     return value
 
 
-def _activated(editor: GraphEditor, node: onnx.NodeProto) -> str:
+def activated(editor: GraphEditor, node: onnx.NodeProto) -> str:
     """The output of ``node``, after the ReLU that ONNX Runtime will merge into it."""
     output = str(node.output[0])
     users = editor.consumers.get(output, [])
