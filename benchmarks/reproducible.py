@@ -92,7 +92,7 @@ def steps() -> Iterator[Step]:
         arguments = ("ship", model, "--licence", licence, "-o", "{OUT}/bundle-" + name)
         yield Step(f"ship {name}", arguments, f"bundle-{name}", threads=False)
     yield from _fitted("wav2letter-en", letters, "2MB")
-    for name, budget in (("wav2vec2", "40kB"), ("whisper", "700kB")):
+    for name, budget in (("wav2vec2", "120kB"), ("whisper", "1.5MB")):
         made = f"{name}.onnx"
         arguments = ("export", "{CHECKPOINTS}/" + name, "-o", "{OUT}/" + made)
         yield Step(f"export {name}", arguments, made, threads=False, torch=True)
