@@ -78,9 +78,7 @@ def ship_for(
     return manifest
 
 
-def _card(
-    title: str, profile: str, form: str, folder: Path, written: Written, about: str
-) -> str:
+def _card(title: str, profile: str, form: str, folder: Path, written: Written, about: str) -> str:
     files = sorted(
         (path.relative_to(folder).as_posix(), path.stat().st_size)
         for path in folder.rglob("*")

@@ -19,7 +19,10 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command(
-    name="ship", cls=Command, first=("bench", "licence", "about", "sign", "profile", "force"), dry_run=True
+    name="ship",
+    cls=Command,
+    first=("bench", "licence", "about", "sign", "profile", "force"),
+    dry_run=True,
 )
 @click.argument(
     "model", cls=Argument, type=click.Path(path_type=Path), help="The .onnx to ship, or a folder."

@@ -175,7 +175,10 @@ def _nodes(graph: onnx.GraphProto, role: str, step: Step) -> list[onnx.NodeProto
         ends = (_constant(graph, role, (end,)) for end in (axis, axis + 1))
         inputs = [shape, *ends]
     elif step.kind == "places":
-        axis, shape, count, end = step.numbers[0], *(f"{name}.{n}" for n in ("shape", "count", "end"))
+        axis, shape, count, end = (
+            step.numbers[0],
+            *(f"{name}.{n}" for n in ("shape", "count", "end")),
+        )
         begin, behind = (_constant(graph, role, (n,)) for n in (axis, axis + 1))
         ahead = [
             helper.make_node("Shape", inputs, [shape], shape),

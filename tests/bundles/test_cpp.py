@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,9 @@ from quantkit.bundles import ship
 from quantkit.bundles.cpp_example import labels_header
 from quantkit.bundles.cpp_run import Kit, find_compiler, find_kit, run_cpp
 from quantkit.errors import InputError, ModelError
+from quantkit.graph.artifact import save_model
 from quantkit.text.labels import Labels
+from tests.bundles.conftest import recogniser, tiny_info
 from tests.bundles.test_bundle import run_example
 from tests.bundles.test_examples import write_wav
 
@@ -60,7 +63,8 @@ def test_without_its_runtime_it_is_not_run(artifact: Path, tmp_path: Path) -> No
     manifest = ship(artifact, tmp_path / "bundle")
     (said,) = [run for run in manifest.examples if run["file"] == "example.cpp"]
     assert said["run"] is False
-    assert {"example.cpp", "example_labels.h"} <= {entry.path for entry in manifest.files}
+    files = {entry.path for entry in manifest.files}
+    assert {"example.cpp", "example_labels.h", "cpp/common.h", "cpp/recognise.h"} <= files
 
 
 def test_a_folder_without_headers_is_refused(artifact: Path, tmp_path: Path) -> None:
@@ -95,6 +99,40 @@ def test_a_source_that_does_not_compile_is_an_error(
         run_cpp(bundle, clip, COMPILER, kit, tmp_path / "built")
 
 
+@needs_compiler
+def test_what_several_graphs_need_is_in_the_header(tmp_path: Path) -> None:
+    states = [
+        {"input": "h", "output": "n", "shape": [2, "batch", 3], "type": "float32", "value": 0.0},
+        {"input": "last", "output": "now", "shape": ["batch"], "type": "int64", "value": 0.0},
+    ]
+    decoding = {
+        "kind": "transducer",
+        "graphs": [
+            {"role": "encoder", "file": "model.onnx", "states": []},
+            {"role": "predictor", "file": "model.predictor.onnx", "states": states},
+        ],
+        "start": [-1, 0],
+        "durations": 3,
+        "most_per_frame": 5,
+    }
+    header = labels_header(Labels(("_", "a")), 16_000, decoding)
+    (tmp_path / "example_labels.h").write_text(header, encoding="ascii")
+    source = """
+        #include <cstdio>
+        #include "example_labels.h"
+        int main() {
+          std::printf("%s %zu %d|", kGraphs.at("predictor").c_str(), kDurations, kBlank);
+          for (const auto& state : kStates)
+            std::printf("%s %s %zu %d|", state.input.c_str(), state.output.c_str(),
+                        state.shape.size(), state.is_whole);
+        }"""
+    (tmp_path / "main.cpp").write_text(source, encoding="utf-8")
+    built = [COMPILER, "-std=c++17", "-Wall", "-Werror", str(tmp_path / "main.cpp"), "-o", "main"]
+    subprocess.run(built, cwd=tmp_path, check=True)
+    said = subprocess.run([str(tmp_path / "main")], capture_output=True, check=True).stdout
+    assert said == b"model.predictor.onnx 3 0|h n 3 0|last now 1 1|"
+
+
 @needs_headers
 class TestCompiled:
     def test_it_writes_what_python_writes(
@@ -113,6 +151,23 @@ class TestCompiled:
         (tmp_path / "built").mkdir()
         done = run_cpp(bundle, clip, COMPILER, kit, tmp_path / "built")
         assert done.output == run_example(bundle, clip).stdout
+
+    def test_transitions_between_labels_count_as_in_python(
+        self, tmp_path: Path, clip: Path, kit: Kit
+    ) -> None:
+        plain = Labels(("_", "a", "ü")).without_blank()
+        assert plain.asg is not None
+        random = np.random.default_rng(0)
+        transitions = tuple(map(tuple, random.normal(size=(4, 4)).tolist()))
+        labels = replace(plain, asg=replace(plain.asg, transitions=transitions))
+        save_model(
+            recogniser(replace(tiny_info(), labels=labels, task="asg")), tmp_path / "asg.onnx"
+        )
+        ship(tmp_path / "asg.onnx", tmp_path / "bundle")
+        (tmp_path / "built").mkdir()
+        done = run_cpp(tmp_path / "bundle", clip, COMPILER, kit, tmp_path / "built")
+        assert done.output == run_example(tmp_path / "bundle", clip).stdout
+        assert done.output.strip()
 
     def test_what_is_no_clip_is_one_line(self, bundle: Path, tmp_path: Path, kit: Kit) -> None:
         (tmp_path / "built").mkdir()

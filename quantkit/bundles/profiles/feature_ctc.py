@@ -142,7 +142,9 @@ def gigaam_version(source: Source) -> str:
     """Of GigaAM's features as onnx-asr makes them; empty where a model hears others."""
     versions = (2, 3)
     known = (GigaamFrontend.of_version(version, RATE) for version in versions)
-    same = (version for version, each in zip(versions, known, strict=True) if each == source.frontend)
+    same = (
+        version for version, each in zip(versions, known, strict=True) if each == source.frontend
+    )
     return next((f"v{version}" for version in same), "")
 
 

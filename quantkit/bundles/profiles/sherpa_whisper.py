@@ -137,7 +137,11 @@ def _decoder(
             index = ahead.constant(f"layer.{number}", number)
             for whole, name, turned in (
                 (text, f"{PAST}{key}", _BY_HEAD),
-                (cross, f"{CROSSING}{key}", [0, 2, 3, 1] if kind == "key" and columns else _BY_HEAD),
+                (
+                    cross,
+                    f"{CROSSING}{key}",
+                    [0, 2, 3, 1] if kind == "key" and columns else _BY_HEAD,
+                ),
             ):
                 layer = ahead.add(f"{name}.layer", "Gather", whole, index, axis=0)
                 rows = ahead.add(f"{name}.rows", "Reshape", layer, by_head)

@@ -41,9 +41,7 @@ class StatePair:
             found = [(states[0],), (states[1],)]
         else:
             ordered = sorted(states, key=lambda state: state.input.split(".")[0])
-            found = [
-                tuple(group) for _, group in groupby(ordered, lambda s: s.input.split(".")[0])
-            ]
+            found = [tuple(group) for _, group in groupby(ordered, lambda s: s.input.split(".")[0])]
             found.sort(key=lambda group: states.index(group[0]))
         shapes = {state.shape for group in found for state in group}
         if len(found) != 2 or len(found[0]) != len(found[1]) or len(shapes) != 1:

@@ -114,9 +114,7 @@ class OnnxAsrNemo(_Transducer):
         nemo_decoder_joint(decoder, states, width, _outputs(source))
         graphs = tuple(
             write_graph(model, folder / f"{stem}.onnx", {})
-            for model, stem in zip(
-                (parts[ENCODER], decoder), nemo_transducer.STEMS, strict=True
-            )
+            for model, stem in zip((parts[ENCODER], decoder), nemo_transducer.STEMS, strict=True)
         )
         write_lines(folder / nemo_transducer.VOCABULARY, source.labels)
         settings = _settings(source)

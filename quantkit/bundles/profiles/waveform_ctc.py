@@ -131,7 +131,7 @@ class TransformersWaveforms(Form):
         if reason := why_no_waveforms(source):
             return reason
         if has_bytes(source.labels):
-            return "its labels stand for bytes, which its tokenizer of CTC models does not put together"
+            return "its labels stand for bytes, which the tokenizer of CTC does not put together"
         texts = [*printed(source.labels)]
         return "two of its labels are printed alike" if len({*texts}) < len(texts) else ""
 

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 import quantkit
-from quantkit.cli import main
 from quantkit.errors import InputError, ModelError
+from tests.cli.shell import run
 from tests.exporting.folders import small_folders
 
 
@@ -40,13 +39,15 @@ def test_the_reason_is_named(
 
 
 def test_the_command_line_ends_with_2(
-    artifact: Callable[[str], Path], licence: Path, tmp_path: Path
+    artifact: Callable[[str], Path],
+    licence: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    given = ["ship", str(artifact("icefall")), "-o", str(tmp_path / "made")]
-    given += ["--licence", str(licence), "--profile", "transformers.js"]
-    done = CliRunner().invoke(main, given)
-    assert done.exit_code == 2
-    assert "does not load a transducer" in done.output
+    given = ("-o", tmp_path / "made", "--licence", licence, "--profile", "transformers.js")
+    assert run("ship", artifact("icefall"), *given) == 2
+    assert "does not load a transducer" in capsys.readouterr().err
+    assert not (tmp_path / "made").exists()
 
 
 def test_options_of_examples_are_refused(

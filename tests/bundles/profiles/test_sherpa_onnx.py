@@ -103,7 +103,9 @@ def test_of_nemo_it_writes_what_it_writes_of_the_original(
     assert any(found)
 
 
-def test_a_nemo_ctc_model_is_opened(shipped: Callable[[str], Path], clips: list[FloatArray]) -> None:
+def test_a_nemo_ctc_model_is_opened(
+    shipped: Callable[[str], Path], clips: list[FloatArray]
+) -> None:
     assert any(texts(one_graph(shipped("nemo-ctc"), "nemo_ctc"), clips))
 
 
