@@ -1,7 +1,8 @@
 """The example of a bundle in C++.
 
 ``QUANTKIT_ONNXRUNTIME`` names a folder with headers and library of ONNX Runtime, such as a release
-archive unpacked; without it, what needs them is skipped.
+archive unpacked; without it, those of the system are taken, and without these, what needs them is
+skipped.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from tests.bundles.conftest import recogniser, tiny_info
 from tests.bundles.test_bundle import run_example
 from tests.bundles.test_examples import write_wav
 
-FOLDER = os.environ.get("QUANTKIT_ONNXRUNTIME", "")
-FOUND = find_kit(Path(FOLDER)) if FOLDER else None
+FOLDER = os.environ.get("QUANTKIT_ONNXRUNTIME", "/usr")
+FOUND = find_kit(Path(FOLDER))
 COMPILER = find_compiler() or ""
 
 needs_compiler = pytest.mark.skipif(not COMPILER, reason="there is no C++ compiler")
 needs_headers = pytest.mark.skipif(
     FOUND is None or not COMPILER,
-    reason="QUANTKIT_ONNXRUNTIME names no ONNX Runtime for C++, or there is no compiler",
+    reason="there is no ONNX Runtime for C++ (QUANTKIT_ONNXRUNTIME), or no compiler",
 )
 
 
@@ -86,6 +87,17 @@ def test_a_release_archive_is_recognised(tmp_path: Path) -> None:
     assert found is not None
     assert found.include == header.parent
     assert found.version == "1.31.1"
+
+
+def test_a_library_of_debian_is_found(tmp_path: Path) -> None:
+    (tmp_path / "include" / "onnxruntime").mkdir(parents=True)
+    (tmp_path / "include" / "onnxruntime" / "onnxruntime_cxx_api.h").touch()
+    library = tmp_path / "lib" / "x86_64-linux-gnu" / "libonnxruntime.so.1.21.0"
+    library.parent.mkdir(parents=True)
+    library.touch()
+    found = find_kit(tmp_path)
+    assert found is not None
+    assert (found.library, found.version) == (library, "1.21.0")
 
 
 @needs_compiler

@@ -159,16 +159,17 @@ class Profile:
             ModelError: it takes no such model; the message says why.
         """
         reasons = []
+        by_task: dict[str, list[Form]] = {}
         for form in self.forms:
-            if source.task not in form.tasks:
-                continue
+            for task in form.tasks:
+                by_task.setdefault(task, []).append(form)
+        for form in by_task.get(source.task, ()):
             if not (reason := form.why_not(source)):
                 return form
             reasons.append(f"not as {form.name}: {reason}")
         if not reasons:
-            known = sorted({task for form in self.forms for task in form.tasks})
             raise ModelError(
                 f"{self.name} does not load a {source.task} model such as {source.path}; it loads "
-                f"{', '.join(known)}"
+                f"{', '.join(sorted(by_task))}"
             )
         raise ModelError(f"{self.name} does not load {source.path}, {'; '.join(reasons)}")

@@ -75,8 +75,8 @@ class SherpaStreaming(_GivenBack):
         is_nemo = found is not None and any(
             each.name == "audio_signal" for each in found.graphs[0].inputs
         )
-        if source.task == STREAMING_TRANSDUCER:
-            names = ("encoder", "decoder", "joiner")
+        names = ("encoder", "decoder", "joiner")
+        if len(graphs) == len(names):
             files = dict(zip(names, (graph.name for graph in graphs), strict=True))
             kind = "transducer"
         else:

@@ -27,7 +27,6 @@ from quantkit.bundles.profiles.transformers_files import (
     write_settings,
 )
 from quantkit.disk.files import write_json
-from quantkit.errors import ModelError
 from quantkit.exporting.folders.merged_moonshine import MoonshineFolder
 from quantkit.exporting.folders.merged_whisper import WhisperFolder
 from quantkit.exporting.folders.onnx_community import STEMS, SUBFOLDER
@@ -36,6 +35,7 @@ from quantkit.graph.roles import DECODER, ENCODER
 from quantkit.graph.translating import set_kept
 from quantkit.runtime.moonshine.settings import moonshine_settings
 from quantkit.tasks.names import MOONSHINE, WHISPER
+from quantkit.tasks.whisper import whisper_vocabulary
 from quantkit.text.whisper_vocabulary import DECODER_POSITIONS, WhisperVocabulary
 
 # Steps that Whisper's encoder makes of a window.
@@ -44,15 +44,13 @@ _STEPS = 1_500
 _START, _END = 1, 2
 
 
-def whisper_vocabulary(source: Source) -> WhisperVocabulary:
+def vocabulary_of(source: Source) -> WhisperVocabulary:
     """The vocabulary of a Whisper.
 
     Raises:
         ModelError: the artifact has none.
     """
-    if not isinstance(source.info.vocabulary, WhisperVocabulary):
-        raise ModelError(f"{source.path} carries no vocabulary of a Whisper")
-    return source.info.vocabulary
+    return whisper_vocabulary(source.info, str(source.path))
 
 
 def _write_merged(source: Source, folder: Path, hears: str, outputs: int) -> tuple[Path, ...]:
@@ -83,7 +81,7 @@ class _Whisper(Form):
     tasks: ClassVar[frozenset[str]] = frozenset((WHISPER,))
 
     def why_not(self, source: Source) -> str:
-        whisper_vocabulary(source)
+        vocabulary_of(source)
         sizes = output_sizes(source.parts()[ENCODER], "features")
         usual = getattr(source.frontend, "window_frames", 0)
         if len(sizes) == 3 and isinstance(sizes[2], int) and sizes[2] not in (0, usual):
@@ -97,7 +95,7 @@ class TransformersWhisper(_Whisper):
     name = "WhisperForConditionalGeneration"
 
     def write(self, source: Source, folder: Path) -> Written:
-        vocabulary = whisper_vocabulary(source)
+        vocabulary = vocabulary_of(source)
         place = folder / SUBFOLDER
         graphs = _write_merged(source, place, WhisperFolder.hears, vocabulary.size)
         tokenizer, settings = whisper_tokenizer(vocabulary)
@@ -120,7 +118,7 @@ def _whisper_config(source: Source, bands: int, generation: dict[str, Any]) -> d
         "model_type": "whisper",
         "architectures": [TransformersWhisper.name],
         "is_encoder_decoder": True,
-        "vocab_size": whisper_vocabulary(source).size,
+        "vocab_size": vocabulary_of(source).size,
         "num_mel_bins": bands,
         "d_model": sizes["width"],
         "encoder_layers": sizes["layers"],
@@ -159,12 +157,12 @@ class OnnxAsrWhisper(_Whisper):
     name = "whisper"
 
     def why_not(self, source: Source) -> str:
-        if not whisper_vocabulary(source).is_multilingual:
+        if not vocabulary_of(source).is_multilingual:
             return "it is English-only, and the program names a language and a task"
         return super().why_not(source)
 
     def write(self, source: Source, folder: Path) -> Written:
-        vocabulary = whisper_vocabulary(source)
+        vocabulary = vocabulary_of(source)
         graphs = _write_merged(source, folder, WhisperFolder.hears, vocabulary.size)
         write_json(folder / "vocab.json", whisper_pieces(vocabulary))
         added = {name: number for number, name in whisper_names(vocabulary).items()}

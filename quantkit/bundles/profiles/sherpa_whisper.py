@@ -14,7 +14,7 @@ from quantkit.bundles.profiles.base import Form, Source, Written
 from quantkit.bundles.profiles.feature_ctc import sherpa_opening
 from quantkit.bundles.profiles.graphs import opset_of, output_sizes, write_graph
 from quantkit.bundles.profiles.label_files import write_whisper_base64
-from quantkit.bundles.profiles.merged import whisper_vocabulary
+from quantkit.bundles.profiles.merged import vocabulary_of
 from quantkit.bundles.profiles.merged_graphs import all_positions, heads_of, keys_of
 from quantkit.exporting.folders.sherpa_whisper import CACHES, CROSS, HEARS
 from quantkit.exporting.node_builder import NodeBuilder
@@ -39,14 +39,14 @@ class SherpaWhisperForm(Form):
     tasks: ClassVar[frozenset[str]] = frozenset((WHISPER,))
 
     def why_not(self, source: Source) -> str:
-        whisper_vocabulary(source)
+        vocabulary_of(source)
         sizes = output_sizes(source.parts()[ENCODER], "features")
         if len(sizes) == 3 and isinstance(sizes[2], int) and sizes[2]:
             return "its encoder takes whole windows alone, and the program gives it shorter ones"
         return ""
 
     def write(self, source: Source, folder: Path) -> Written:
-        vocabulary = whisper_vocabulary(source)
+        vocabulary = vocabulary_of(source)
         encoder, decoder = _given_back(source) or _translated(source, vocabulary)
         bands = int(getattr(source.frontend, "mel_bands", 0))
         said = _metadata(source, vocabulary, bands)
