@@ -57,6 +57,10 @@ OPERATOR_ROOMS = ("graph/operators/", "passes/", "codecs/", "conversion/", "expo
 
 #: Files that may name a task, and why.
 TASK_EXCEPTIONS: Mapping[str, str] = {
+    "bundles/profiles/merged.py": "`model_type` of a config.json, and what programs call a form",
+    "bundles/profiles/sherpa_whisper.py": "what sherpa-onnx calls a form",
+    "bundles/profiles/transducers.py": "what sherpa-onnx calls a form",
+    "bundles/profiles/given_back.py": "what sherpa-onnx calls a form",
     "exporting/sources.py": "`model_type` of a config.json of transformers",
     "models/whisper/vocabulary_places.py": "the module of the package openai-whisper",
     "models/moonshine/checkpoint.py": "`model_type` of a config.json of transformers",
@@ -69,6 +73,9 @@ TASK_EXCEPTIONS: Mapping[str, str] = {
 }
 #: Files that may name an operator, and why.
 OPERATOR_EXCEPTIONS: Mapping[str, str] = {
+    "bundles/profiles/graphs.py": "gathers the scores of labels that are not printed",
+    "bundles/profiles/merged_graphs.py": "gathers a size of a shape",
+    "bundles/profiles/sherpa_whisper.py": "gathers a layer of a cache",
     "finetuning/operators.py": "computes each operator in PyTorch",
     "models/layers/transducer.py": "traces an LSTM as the operator that it becomes",
     "graph/translating.py": "takes the positions that are wanted",

@@ -1,7 +1,8 @@
 """Whether the same inputs give the same bytes: run twice, with one core, and in other Pythons.
 
-``python -m benchmarks.reproducible --python PROGRAM …`` makes artifacts and bundles of the shipped
-model once as a reference, and again in each way, and compares all files byte by byte. PROGRAM is
+``python -m benchmarks.reproducible --python PROGRAM …`` makes artifacts, plans and bundles of the
+shipped model and of a small wav2vec 2.0 and a small Whisper with random weights once as a
+reference, and again in each way, and compares all files byte by byte. PROGRAM is
 another Python with the same releases of quantkit's dependencies, given as often as there are some;
 what needs PyTorch (``export``) is left out there where it is missing. ``--only GLOB`` picks steps
 and writes nothing down.
@@ -24,6 +25,7 @@ import click
 from benchmarks.cells import ROOT
 from benchmarks.results import host, replace_section, table
 from quantkit.disk.files import sha256_of
+from quantkit.runtime.parallel import cores
 
 _AUDIO = ("--audio", str(ROOT / "calibration_data"), "--split", "calibration", "--clips", "3")
 _LIBRARIES = ("numpy", "onnx", "onnxruntime", "scipy")
@@ -89,6 +91,34 @@ def steps() -> Iterator[Step]:
         model = "{REF}/" + f"{name}.onnx"
         arguments = ("ship", model, "--licence", licence, "-o", "{OUT}/bundle-" + name)
         yield Step(f"ship {name}", arguments, f"bundle-{name}", threads=False)
+    yield from _fitted("wav2letter-en", letters, "2MB")
+    for name, budget in (("wav2vec2", "120kB"), ("whisper", "1.5MB")):
+        made = f"{name}.onnx"
+        arguments = ("export", "{CHECKPOINTS}/" + name, "-o", "{OUT}/" + made)
+        yield Step(f"export {name}", arguments, made, threads=False, torch=True)
+        model, made = "{REF}/" + made, f"{name}-static-int8.onnx"
+        arguments = ("quantize", model, *_AUDIO, "--preset", "hybrid", "-o", "{OUT}/" + made)
+        yield Step(f"quantize {name}", arguments, made)
+        yield from _fitted(name, model, budget)
+
+
+def _fitted(name: str, model: str, budget: str) -> Iterator[Step]:
+    """What is measured, decided and made for a budget."""
+    for verb, made in (("plan", f"plan-{name}.json"), ("personalize", f"personal-{name}.onnx")):
+        heard = (*_AUDIO, "--no-cache") if verb == "personalize" else _AUDIO
+        arguments = (verb, model, *heard, "--budget", budget, "-o", "{OUT}/" + made)
+        yield Step(f"{verb} {name}", arguments, made)
+
+
+def write_checkpoints(folder: Path) -> None:
+    """A small wav2vec 2.0 and a small Whisper of ``transformers``, with seeded random weights."""
+    from tests import pretrained, whisper
+
+    if not (folder / "wav2vec2").is_dir():
+        sizes = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4}
+        pretrained.save(folder / "wav2vec2", pretrained.tiny("Wav2Vec2ForCTC", **sizes))
+    if not (folder / "whisper").is_dir():
+        whisper.write_transformers(folder / "whisper", whisper.tiny_whisper())
 
 
 def digest(path: Path) -> str:
@@ -106,10 +136,10 @@ def run(step: Step, way: Way, out: Path, reference: Path) -> str:
     """The digest of what the step makes that way; what lies there already is not made again."""
     if found := digest(out / step.makes):
         return found
-    arguments = [
-        argument.replace("{OUT}", str(out)).replace("{REF}", str(reference))
-        for argument in step.arguments
-    ]
+    places = {"{OUT}": out, "{REF}": reference, "{CHECKPOINTS}": reference.parent / "checkpoints"}
+    arguments = list(step.arguments)
+    for word, place in places.items():
+        arguments = [argument.replace(word, str(place)) for argument in arguments]
     command = [way.python, "-m", "quantkit", *arguments, *(way.threads if step.threads else ())]
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | dict(way.environment)
     done = subprocess.run(
@@ -142,14 +172,15 @@ def ways(pythons: Sequence[str]) -> Iterator[Way]:
         click.ClickException: a Python has other releases of the libraries.
     """
     version, *libraries = versions_of(sys.executable)
-    yield Way(f"Python {version}, all cores", environment={"PYTHONHASHSEED": "1"})
-    yield Way("again", environment={"PYTHONHASHSEED": "2"})
+    several = {"OMP_NUM_THREADS": str(cores())}
+    yield Way(f"Python {version}, all cores", environment={"PYTHONHASHSEED": "1", **several})
+    yield Way("again", environment={"PYTHONHASHSEED": "2", **several})
     yield Way("one core", threads=("--threads", "1"), environment={"OMP_NUM_THREADS": "1"})
     for python in pythons:
         version, *others = versions_of(python)
         if others != libraries:
             raise click.ClickException(f"{python} has {others}, and this Python {libraries}")
-        yield Way(f"Python {version}", python)
+        yield Way(f"Python {version}", python, environment=several)
 
 
 def has_torch(python: str) -> bool:
@@ -187,10 +218,14 @@ def compared(wanted: Sequence[Step], all_ways: Sequence[Way], scratch: Path) -> 
 )
 def main(pythons: tuple[str, ...], only: str, keep: Path | None) -> None:
     """Run all steps in all ways, compare, and write the section into RESULTS.md."""
+    if cores() < 2:
+        raise click.ClickException("one core alone cannot show that two give the same bytes")
     wanted = [step for step in steps() if fnmatch.fnmatchcase(step.name, only)]
     all_ways = list(ways(pythons))
     with tempfile.TemporaryDirectory() as scratch:
-        rows = compared(wanted, all_ways, keep or Path(scratch))
+        folder = keep or Path(scratch)
+        write_checkpoints(folder / "checkpoints")
+        rows = compared(wanted, all_ways, folder)
     different = sum("DIFFERENT" in row for row in rows)
     if only == "*":
         reference, *others = (way.name for way in all_ways)

@@ -12,8 +12,11 @@ from quantkit.api.inputs import PathLike, float_model, optional_path, path_of
 from quantkit.bundles.bundle import require_replaceable
 from quantkit.bundles.bundle import ship as make_bundle
 from quantkit.bundles.manifest import MANIFEST, FileEntry, Manifest
+from quantkit.bundles.profile_bundle import ship_for
+from quantkit.bundles.profiles.catalogue import profile_named
 from quantkit.bundles.signing import Signer
 from quantkit.disk.files import sha256_of
+from quantkit.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class ShipResult:
             "manifest_sha256": self.manifest_sha256,
             "signed": self.signed,
             "frontend_added": self.manifest.frontend_added,
+            "profile": self.manifest.profile,
             "tested_on": [dict(run) for run in self.tested_on],
             "examples": [dict(run) for run in self.manifest.examples],
             "files": self.rows(),
@@ -80,6 +84,7 @@ def ship(
     clip: PathLike | None = None,
     node_modules: PathLike | None = None,
     onnxruntime: PathLike | None = None,
+    profile: str | None = None,
     begin: Begin = nothing,
 ) -> ShipResult:
     """Write a bundle: everything that a team needs to run ``model`` in stock ONNX Runtime.
@@ -112,10 +117,16 @@ def ship(
             there, the page where Chromium and the second are.
         onnxruntime: ONNX Runtime for C++, a folder with ``include`` and ``lib``, such as a
             release archive unpacked: the example in C++ is compiled with it and run.
+        profile: a program that loads the folder by itself, one of
+            :data:`~quantkit.bundles.profiles.catalogue.PROFILE_NAMES`: its files get the names,
+            forms and metadata that it knows, and there are no examples.
         begin: see :data:`~quantkit.api.begin.Begin`.
 
     Raises:
-        ModelError: the model is no artifact, lacks labels or a front end, or does not run.
+        InputError: ``profile`` is no program that is known, or stands beside an option of bundles
+            with examples.
+        ModelError: the model is no artifact, lacks labels or a front end, does not run, or is none
+            that the program of ``profile`` loads.
         FormatError: ``bench`` does not hold figures of this file.
         InputError: no licence is known, the file beside the model holds another than the metadata
             name, a text cannot be read, or ``sign`` is no key that can sign.
@@ -128,6 +139,29 @@ def ship(
     if key is not None:
         Signer(key)
     signs = "" if key is None else f", and sign it with {key}"
+    if profile is not None:
+        examples = {
+            "bench": bench, "python": pythons or None, "clip": clip, "node-modules": node_modules,
+            "onnxruntime": onnxruntime,
+        }  # fmt: skip
+        if given := [name for name, value in examples.items() if value is not None]:
+            raise InputError(
+                f"--{given[0]} is for bundles with examples, and a folder for {profile} has none"
+            )
+        profile_named(profile)
+        begin(f"make a folder of {model} for {profile}{signs}")
+        with float_model(model) as path:
+            manifest = ship_for(
+                profile,
+                path,
+                destination,
+                licence=optional_path(licence, "the licence"),
+                about=optional_path(about, "about"),
+                name=name,
+                force=force,
+                sign=key,
+            )
+        return ShipResult(destination, manifest, sha256_of(destination / MANIFEST), key is not None)
     begin(f"bundle {model} and run it in {' and '.join(('this Python', *pythons))}{signs}")
     with float_model(model) as path:
         manifest = make_bundle(

@@ -179,10 +179,10 @@ def ship(
             name=one_line(title),
             model_sha256=sha256_of(model),
             frontend_added=_adds(info, frontend),
-            tested_on=tuple(map(_told, runtimes)),
+            tested_on=tuple(map(told, runtimes)),
             files=describe(folder),
             hosts=hosts,
-            provenance=_provenance(info, str(model)),
+            provenance=provenance_in(info, str(model)),
             examples=tuple(run.to_manifest() for run in examples.runs),
         )
         write_manifest(manifest, folder)
@@ -243,11 +243,12 @@ def _graphs(model: Path) -> list[dict[str, Any]]:
 _TOLD = ("onnxruntime", "numpy", "os", "machine")
 
 
-def _told(runtime: Mapping[str, Any]) -> dict[str, Any]:
+def told(runtime: Mapping[str, Any]) -> dict[str, Any]:
+    """What the manifest says of a run of :func:`~quantkit.bundles.trial.run_once`."""
     return {name: runtime[name] for name in _TOLD}
 
 
-def _provenance(info: ArtifactInfo, origin: str) -> dict[str, Any]:
+def provenance_in(info: ArtifactInfo, origin: str) -> dict[str, Any]:
     """What the model was made from, as far as its metadata say it."""
     provenance = provenance_of(info, origin)
     plan = "" if info.plan is None else hashlib.sha256(_canonical(info.plan)).hexdigest()

@@ -9,7 +9,7 @@ from typing import Any
 
 from quantkit.audio.frontends import AnyFrontend
 from quantkit.benchmarking.schema import BenchReport, ModelResult
-from quantkit.bundles.example_files import are_there
+from quantkit.bundles.example_files import is_in_cpp
 from quantkit.bundles.example_runs import ExampleRun, ExampleRuns
 from quantkit.graph.info import ArtifactInfo
 from quantkit.graph.provenance import provenance_of
@@ -85,7 +85,7 @@ def one_line(text: str) -> str:
 
 
 _OTHERS = "`example.mjs` is the same for Node, and `web/index.html` a page for browsers."
-_OTHERS_OF_CTC = f"`example.cpp` is the same for C++, {_OTHERS.replace(' is the same', '')}"
+_WITH_CPP = f"`example.cpp` is the same for C++, {_OTHERS.replace(' is the same', '')}"
 
 # What several graphs are, and what goes from one to the next.
 _SEVERAL = {
@@ -136,7 +136,7 @@ def _use(facts: CardFacts) -> str:
     return f"""\
 A speech recogniser with {kind} output in one ONNX file of {facts.size_bytes / 1e6:.2f} MB.
 It runs in the stock ONNX Runtime on a CPU; `example.py` shows how: `python example.py clip.wav`.
-{_OTHERS if labels.asg else _OTHERS_OF_CTC}
+{_WITH_CPP}
 
 | | name | type | shape | |
 |---|---|---|---|---|
@@ -157,7 +157,7 @@ def _use_of_several(facts: CardFacts) -> str:
     return f"""\
 A speech recogniser in {len(facts.files)} ONNX files of {facts.size_bytes / 1e6:.2f} MB: {files}.
 They run in the stock ONNX Runtime on a CPU; `example.py` shows how: `python example.py clip.wav`.
-{_OTHERS if are_there(facts.kind) else ""}
+{_WITH_CPP if is_in_cpp(facts.kind) else _OTHERS}
 
 {_SEVERAL[facts.kind]}
 

@@ -40,11 +40,13 @@ def find_compiler() -> str | None:
 
 
 def find_kit(folder: Path) -> Kit | None:
-    """Headers and library below ``folder``: in ``include`` and ``lib``, or ``lib64``."""
+    """Headers and library below ``folder``: in ``include`` and ``lib``, or ``lib64``.
+
+    So they lie in release archives, and below ``/usr`` those of Debian's ``libonnxruntime-dev``.
+    """
     header = next(iter(sorted((folder / "include").rglob("onnxruntime_cxx_api.h"))), None)
-    libraries = [
-        path for name in ("lib", "lib64") for path in (folder / name).glob("libonnxruntime.*")
-    ]
+    places = (folder / "lib", folder / "lib64", *sorted(folder.glob("lib/*-linux-gnu")))
+    libraries = [path for place in places for path in place.glob("libonnxruntime.*")]
     suited = sorted(path for path in libraries if ".so" in path.name or ".dylib" in path.name)
     return None if header is None or not suited else Kit(header.parent, suited[0])
 

@@ -47,6 +47,8 @@ KEPT = ".unpacked-"
 #: CycloneDX; bundles of before have none.
 SBOM = "sbom.cdx.json"
 REQUIRED = (MODEL, LABELS, FRONTEND, LICENCE, CARD, EXAMPLE)
+#: Of a folder for another program, whose files have the names that it knows.
+REQUIRED_OF_PROFILES = (LICENCE, CARD)
 
 # A manifest of a thousand files takes 150 kB; a much larger one is an attack on the parser.
 _MAX_MANIFEST_BYTES = 4_000_000
@@ -82,6 +84,8 @@ class Manifest:
             quantkit and of the libraries that made it; empty in bundles of before.
         examples: of each example whether it was run when the bundle was made, and in what, or why
             not; empty in bundles of before.
+        profile: the program that the folder is for, see :mod:`quantkit.bundles.profiles`; empty for
+            a bundle with examples.
     """
 
     name: str
@@ -92,6 +96,7 @@ class Manifest:
     hosts: Hosts | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     examples: tuple[Mapping[str, Any], ...] = ()
+    profile: str = ""
 
 
 def describe(folder: Path) -> tuple[FileEntry, ...]:
@@ -107,6 +112,7 @@ def write_manifest(manifest: Manifest, folder: Path) -> None:
         "schema": BUNDLE_SCHEMA,
         "quantkit": __version__,
         "name": manifest.name,
+        **({"profile": manifest.profile} if manifest.profile else {}),
         "model_sha256": manifest.model_sha256,
         "frontend_added": manifest.frontend_added,
         "tested_on": [dict(runtime) for runtime in manifest.tested_on],
@@ -136,7 +142,11 @@ def read_manifest(folder: Path) -> Manifest:
     entries = tuple(_entry(item, f"{path}: files[{i}]") for i, item in enumerate(files))
     _refuse_duplicates(entries, path)
     named = {entry.path for entry in entries}
-    if missing := [name for name in REQUIRED if name not in named]:
+    profile = content.get("profile", "")
+    if not isinstance(profile, str):
+        raise BundleError(f"{path}: 'profile' is not a string")
+    required = REQUIRED_OF_PROFILES if profile else REQUIRED
+    if missing := [name for name in required if name not in named]:
         raise BundleError(f"{path} lists no {missing[0]}, which every bundle has")
     tested_on = content.get("tested_on")
     if not isinstance(tested_on, list) or not all(isinstance(run, dict) for run in tested_on):
@@ -159,6 +169,7 @@ def read_manifest(folder: Path) -> Manifest:
         _hosts(content["hosts"], path) if "hosts" in content else None,
         provenance,
         tuple(examples),
+        profile,
     )
 
 

@@ -11,6 +11,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,23 @@ print(json.dumps({
 """
 
 
+# Of a folder for another program, whose graphs are run by that alone.
+_OPEN = """
+import json, platform, sys, time
+from pathlib import Path
+import numpy as np
+import onnxruntime as ort
+
+options = ort.SessionOptions()
+options.log_severity_level = 3
+options.intra_op_num_threads = 1
+seconds, run_s = 1, 0.0
+begin = time.perf_counter()
+for path in sys.argv[1:]:
+    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+load_s = time.perf_counter() - begin
+"""
+
 # The same of several graphs, by the example of their kind. It is written anew from the package, and
 # not read from the bundle: a bundle that is verified may be anybody's.
 _SEVERAL = """
@@ -128,25 +146,56 @@ def run_once(folder: Path, python: str = sys.executable) -> dict[str, Any]:
     if program is None:
         raise InputError(f"cannot run {python}: there is no such program")
     sizes = [*map(str, (len(labels), rate, _SECONDS_OF_SOUND))]
-    # With -c, Python imports from its working folder, which must not be the bundle.
-    with TemporaryFolder("trial") as empty, TemporaryFolder("example") as apart:
+    with TemporaryFolder("example") as apart:
         if kind:
             example = apart / "example.py"
             write_text(example, example_source(LoadMemory(0, 0), kind=kind))
             given = [_SEVERAL + _REPORT, str(example), str(folder.resolve())]
         else:
             given = [_SCRIPT + _REPORT, str(model.resolve())]
-        command = [str(Path(program).absolute()), "-c", *given, *sizes]
+        return _run(program, [*given, *sizes], MODEL)
+
+
+def open_once(graphs: Sequence[Path]) -> dict[str, Any]:
+    """Open graphs that only another program runs, in a process of their own.
+
+    Args:
+        graphs: the ``.onnx`` files.
+
+    Returns:
+        as :func:`run_once`, without a measured run.
+
+    Raises:
+        InputError: a path is not UTF-8.
+        ModelError: one does not load.
+    """
+    for graph in graphs:
+        require_utf8(graph.resolve())
+    paths = [str(graph.resolve()) for graph in graphs]
+    names = ", ".join(graph.name for graph in graphs)
+    return _run(sys.executable, [_OPEN + _REPORT, *paths], names)
+
+
+def _run(python: str, given: list[str], model: str) -> dict[str, Any]:
+    """What a script prints last.
+
+    Args:
+        given: the script and its arguments.
+        model: names what it opens.
+    """
+    # With -c, Python imports from its working folder, which must not be the bundle.
+    with TemporaryFolder("trial") as empty:
+        command = [str(Path(python).absolute()), "-c", *given]
         try:
             done = subprocess.run(
                 command, cwd=empty, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
             )
         except subprocess.TimeoutExpired:
-            raise ModelError(f"{MODEL} did not finish within {_TIMEOUT_S} s") from None
+            raise ModelError(f"{model} did not finish within {_TIMEOUT_S} s") from None
         except OSError as error:
             raise InputError(f"cannot run {python}: {error.strerror or error}") from error
     if done.returncode != 0:
-        raise ModelError(f"{MODEL} does not run under {python}: {_reason(done)}")
+        raise ModelError(f"{model} does not run under {python}: {_reason(done)}")
     try:
         runtime: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     except (ValueError, IndexError):

@@ -19,7 +19,7 @@ from quantkit.bundles.manifest import (
     read_manifest,
 )
 from quantkit.bundles.signing import SignatureCheck
-from quantkit.bundles.trial import run_once
+from quantkit.bundles.trial import open_once, run_once
 from quantkit.disk.files import sha256_of
 from quantkit.disk.replacing import settled
 from quantkit.errors import BundleError, ModelError, VerificationError
@@ -94,7 +94,7 @@ def verify(
         signature = "verified"
     runtime = None
     if not findings:
-        findings, runtime = _check_model(bundle)
+        findings, runtime = (_open_graphs if manifest.profile else _check_model)(bundle)
     return Verification(
         len(manifest.files), tuple(findings), digest, runtime, manifest.hosts, signature
     )
@@ -185,6 +185,20 @@ def _walk(bundle: Path) -> tuple[dict[str, tuple[int, int]], list[str]]:
             else:
                 present[path] = (status.st_mode, status.st_size)
     return present, linked
+
+
+def _open_graphs(bundle: Path) -> tuple[list[Finding], dict[str, Any] | None]:
+    """Of a folder for another program, which alone runs them."""
+    graphs = sorted(bundle.rglob("*.onnx"))
+    try:
+        for graph in graphs:
+            total_size(graph)  # refuses external data outside the folder
+    except ModelError as error:
+        raise BundleError(str(error)) from error
+    try:
+        return [], open_once(graphs)
+    except ModelError as error:
+        return [Finding("model", graphs[0].relative_to(bundle).as_posix(), str(error))], None
 
 
 def _check_model(bundle: Path) -> tuple[list[Finding], dict[str, Any] | None]:

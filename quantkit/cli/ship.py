@@ -10,6 +10,7 @@ import click
 
 from quantkit.api.ship import ship
 from quantkit.bundles.manifest import MANIFEST, SIGNATURE
+from quantkit.bundles.profiles.catalogue import PROFILE_NAMES
 from quantkit.cli.framework import Argument, Command, OutputFolder, begin_work, echo
 from quantkit.cli.progress import progress_bar
 from quantkit.cli.streams import echo_json
@@ -18,7 +19,10 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command(
-    name="ship", cls=Command, first=("bench", "licence", "about", "sign", "force"), dry_run=True
+    name="ship",
+    cls=Command,
+    first=("bench", "licence", "about", "sign", "profile", "force"),
+    dry_run=True,
 )
 @click.argument(
     "model", cls=Argument, type=click.Path(path_type=Path), help="The .onnx to ship, or a folder."
@@ -81,6 +85,12 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     help="ONNX Runtime for C++ (include and lib, as in its release archives), to compile and run "
     "the example in C++.",
 )
+@click.option(
+    "--profile",
+    type=click.Choice(PROFILE_NAMES),
+    help="Write a folder that this program loads by itself, with the file names, inputs, outputs "
+    "and metadata that it knows; there are no examples then.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
 def command(
     model: Path,
@@ -95,6 +105,7 @@ def command(
     clip: Path | None,
     node_modules: Path | None,
     onnxruntime: Path | None,
+    profile: str | None,
     as_json: bool,
 ) -> None:
     """Make a bundle of MODEL: everything that a team needs to run it in stock ONNX Runtime.
@@ -107,6 +118,7 @@ def command(
       quantkit ship int8.onnx -o bundle --licence LICENCE --bench report/bench.json
       quantkit ship int8.onnx -o bundle --licence LICENCE --sign key.pem
       python bundle/example.py clip.wav
+      quantkit ship int8.onnx -o folder --licence LICENCE --profile sherpa-onnx
     """
     with progress_bar("bundling"):
         made = ship(
@@ -122,6 +134,7 @@ def command(
             clip=clip,
             node_modules=node_modules,
             onnxruntime=onnxruntime,
+            profile=profile,
             begin=begin_work,
         )
     if as_json:
@@ -130,7 +143,8 @@ def command(
     for entry in made.files:
         echo(f"{entry.size:>12,}  {entry.path}")
     versions = ", ".join(str(run["onnxruntime"]) for run in made.tested_on)
-    echo(f"{output}: {made.name}, runs in ONNX Runtime {versions}")
+    runs = f"for {profile}, opens" if profile else "runs"
+    echo(f"{output}: {made.name}, {runs} in ONNX Runtime {versions}")
     for run in made.manifest.examples:
         echo(f"{run['file']}: {_came_of(run)}")
     echo(f"SHA-256 of {MANIFEST}: {made.manifest_sha256}")

@@ -13,6 +13,7 @@ from quantkit.disk.files import output_target
 from quantkit.disk.temporary import TemporaryFolder
 from quantkit.errors import OutputError
 from quantkit.exporting.parity import ParityReport
+from quantkit.exporting.torch_threads import all_threads
 from quantkit.graph.artifact import EXTERNAL_DATA_THRESHOLD, save_checked_model
 from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.graph.layers import find_layers
@@ -44,7 +45,8 @@ def save_artifact(
     weights = sum(raw_size(tensor) for tensor in inside)
     if len(inside) == len(model.graph.initializer) and weights < EXTERNAL_DATA_THRESHOLD:
         onnx.checker.check_model(model, full_check=True)
-    return save_checked_model(model, destination, check, external_threshold=external_threshold)
+    with all_threads():
+        return save_checked_model(model, destination, check, external_threshold=external_threshold)
 
 
 @contextmanager

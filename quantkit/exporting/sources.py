@@ -17,6 +17,7 @@ from quantkit.errors import InputError, MissingDependencyError
 from quantkit.exporting.folders.registry import layout_of, refuse_part
 from quantkit.exporting.other_formats import other_format
 from quantkit.exporting.parity import ParityReport
+from quantkit.exporting.torch_threads import one_thread
 from quantkit.graph.artifact import read_info
 from quantkit.models.hub_cache import cached_name, snapshot_in
 from quantkit.models.hub_names import is_hub_name
@@ -100,7 +101,9 @@ def export_source(source: str, destination: Path, options: ExportOptions) -> Par
         # The folder in the cache is called after a commit.
         name = cached_name(folder) if Path(source).exists() else source.rpartition("/")[2]
         options = replace(options, name=options.name or name)
-        return _exporter_of(folder)(folder, destination, options)
+        exporter = _exporter_of(folder)
+        with one_thread():
+            return exporter(folder, destination, options)
     except MissingDependencyError:
         raise
     except ImportError as error:

@@ -40,6 +40,7 @@ _OPERATORS = {
     "pad": "Pad",
     "first": "Slice",
     "take": "Gather",
+    "places": "Range",
 }
 _WITH_NUMBERS = ("squeeze", "unsqueeze", "split")
 _ALONG_LAST = ("split", "log_softmax", "concat")
@@ -173,6 +174,18 @@ def _nodes(graph: onnx.GraphProto, role: str, step: Step) -> list[onnx.NodeProto
         ahead = [helper.make_node("Shape", inputs, [shape], shape)]
         ends = (_constant(graph, role, (end,)) for end in (axis, axis + 1))
         inputs = [shape, *ends]
+    elif step.kind == "places":
+        axis, shape, count, end = (
+            step.numbers[0],
+            *(f"{name}.{n}" for n in ("shape", "count", "end")),
+        )
+        begin, behind = (_constant(graph, role, (n,)) for n in (axis, axis + 1))
+        ahead = [
+            helper.make_node("Shape", inputs, [shape], shape),
+            helper.make_node("Slice", [shape, begin, behind], [count], count),
+            helper.make_node("Squeeze", [count], [end], end),
+        ]
+        inputs = [_scalar(graph, role, 0), end, _scalar(graph, role, 1)]
     elif step.kind == "pad":
         axis, size = step.numbers
         shape, there, missing, amounts = (
@@ -198,6 +211,13 @@ def _constant(graph: onnx.GraphProto, role: str, numbers: Sequence[int]) -> str:
     name = f"{PREFIX}{role}.{'_'.join(map(str, numbers))}"
     if all(tensor.name != name for tensor in graph.initializer):
         graph.initializer.append(numpy_helper.from_array(np.array(numbers, np.int64), name))
+    return name
+
+
+def _scalar(graph: onnx.GraphProto, role: str, number: int) -> str:
+    name = f"{PREFIX}{role}.scalar_{number}"
+    if all(tensor.name != name for tensor in graph.initializer):
+        graph.initializer.append(numpy_helper.from_array(np.array(number, np.int64), name))
     return name
 
 

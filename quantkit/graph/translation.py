@@ -46,6 +46,7 @@ Kind = Literal[
     "pad",
     "first",
     "take",
+    "places",
 ]
 
 
@@ -62,7 +63,8 @@ class Step:
     - ``size`` of the axis in ``numbers``, (1,), and ``sum`` of two values;
     - ``pad``: zeros behind an axis, which has the size of the second of the ``numbers`` then;
     - ``first``: of the first input along an axis, as many as the second, (1,), says;
-    - ``take``: of the first input along that axis, those that the second, (picks,), counts.
+    - ``take``: of the first input along that axis, those that the second, (picks,), counts;
+    - ``places``: 0, 1, 2, … as many as an axis is long.
     """
 
     kind: Kind

@@ -36,6 +36,7 @@ _KINDS: Mapping[str, Callable[[Step, list[Array]], Sequence[Array]]] = {
     "pad": lambda step, given: (_padded(given[0], *step.numbers),),
     "first": lambda step, given: (_first(given[0], step.numbers[0], int(given[1][0])),),
     "take": lambda step, given: (given[0].take(given[1], axis=step.numbers[0]),),
+    "places": lambda step, given: (np.arange(given[0].shape[step.numbers[0]]),),
 }
 
 

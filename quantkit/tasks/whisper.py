@@ -163,6 +163,22 @@ class WhisperTask(EncoderDecoderTask):
         }
 
 
+def whisper_vocabulary(info: ArtifactInfo, origin: str) -> WhisperVocabulary:
+    """The vocabulary of a Whisper's artifact.
+
+    Args:
+        origin: names it in the message.
+
+    Raises:
+        ModelError: it has none.
+    """
+    from quantkit.text.whisper_vocabulary import WhisperVocabulary
+
+    if not isinstance(info.vocabulary, WhisperVocabulary):
+        raise ModelError(f"{origin} carries no vocabulary of a Whisper")
+    return info.vocabulary
+
+
 def printed_tokens(vocabulary: WhisperVocabulary) -> Labels:
     """A Whisper's tokens as labels; the end of a text stands for the blank."""
     from quantkit.text.byte_labels import spelled

@@ -56,6 +56,7 @@ class TestContents:
             *REQUIRED,
             SBOM,
             "manifest.json",
+            "cpp",
             "example.cpp",
             "example_labels.h",
             "example.mjs",

@@ -16,12 +16,14 @@ from quantkit.arrays import FloatArray
 from quantkit.audio.corpora import open_corpus
 from quantkit.audio.features import load_waveform
 from quantkit.bundles.browser import find_browser
+from quantkit.bundles.cpp_run import run_cpp
 from quantkit.bundles.manifest import describe, read_manifest, write_manifest
 from quantkit.bundles.page_run import run_page
 from quantkit.errors import ModelError, VerificationError
 from quantkit.graph.artifact import model_files
 from quantkit.text.decoding import Decoding
 from tests.bundles.test_bundle import run_example
+from tests.bundles.test_cpp import COMPILER, FOUND, needs_headers
 from tests.bundles.test_examples import run_node
 from tests.clients.installed import MODULES, needs_browser, needs_node
 from tests.exporting.folders.small_folders import (
@@ -102,7 +104,7 @@ def test_the_example_says_what_we_say(
 
 
 @needs_node
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in IN_CHUNKS])
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_example_for_node_says_the_same(
     kind: str, bundles: dict[str, Path], clip: Path
 ) -> None:
@@ -113,12 +115,30 @@ def test_the_example_for_node_says_the_same(
 
 
 @needs_browser
-@pytest.mark.parametrize("kind", ["tdt", "moonshine", "whisper"])
+@pytest.mark.parametrize("kind", ["tdt", "moonshine", "whisper", "chunks", "chunks-own"])
 def test_the_page_shows_the_same(kind: str, bundles: dict[str, Path], clip: Path) -> None:
     program = find_browser()
     assert program is not None
     shown = run_page(bundles[kind], clip, program, MODULES / "onnxruntime-web")
     assert shown.text == run_example(bundles[kind], clip).stdout.strip() != ""
+
+
+@needs_headers
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in IN_CHUNKS])
+def test_the_example_in_cpp_says_the_same(
+    kind: str, bundles: dict[str, Path], clip: Path, tmp_path: Path
+) -> None:
+    assert FOUND is not None
+    done = run_cpp(bundles[kind], clip, COMPILER, FOUND, tmp_path)
+    assert done.code == 0, done.errors
+    assert done.output == run_example(bundles[kind], clip).stdout
+    assert done.output.strip()
+
+
+@pytest.mark.parametrize("kind", IN_CHUNKS)
+def test_what_hears_in_chunks_has_no_example_in_cpp(kind: str, bundles: dict[str, Path]) -> None:
+    assert not (bundles[kind] / "example.cpp").exists()
+    assert "example.cpp" not in (bundles[kind] / "CARD.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("kind", KINDS)

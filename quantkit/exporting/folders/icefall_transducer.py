@@ -40,8 +40,8 @@ from quantkit.runtime.transducer.network import JOINER, PREDICTOR
 from quantkit.runtime.transducer.settings import TransducerSettings
 from quantkit.text.label_files import ctc_labels_of, read_names
 
-_STEMS = ("encoder", "decoder", "joiner")
-_VOCABULARY = "tokens.txt"
+#: Names of the graphs without their ending, and of the labels.
+STEMS, VOCABULARY = ("encoder", "decoder", "joiner"), "tokens.txt"
 _RATE, _BANDS = 16_000, 80
 # What onnx-asr takes where config.json says nothing, and sherpa-onnx always.
 _CONTEXT, _SUBSAMPLING, _MOST_PER_FRAME = 2, 4, 1
@@ -57,7 +57,7 @@ class IcefallTransducer(Layout):
 
     def files(self, folder: Path) -> FolderFiles:
         inner = _graphs_folder(folder) or folder
-        graphs = graphs_called(inner, _STEMS, self.name)
+        graphs = graphs_called(inner, STEMS, self.name)
         found = (*optional(folder, CONFIG_NAME), *_vocabularies(folder))
         return FolderFiles(graphs, found)
 
@@ -69,7 +69,7 @@ class IcefallTransducer(Layout):
         encoder, predictor, joiner = map(FoundGraph.of, files.graphs)
         vocabularies = _vocabularies(folder)
         if not vocabularies:
-            required(folder, [_VOCABULARY], "what its labels are")
+            required(folder, [VOCABULARY], "what its labels are")
         config = Fields(optional_json_object(folder / CONFIG_NAME), str(folder / CONFIG_NAME))
         count = len(read_names(vocabularies[0]))
         outputs = joiner.size(joiner.output("logit"), -1)
@@ -115,7 +115,7 @@ def _graphs_folder(folder: Path) -> Path | None:
 
 
 def _vocabularies(folder: Path) -> tuple[Path, ...]:
-    return tuple(sorted({*folder.glob(_VOCABULARY), *folder.glob(f"*/{_VOCABULARY}")}))
+    return tuple(sorted({*folder.glob(VOCABULARY), *folder.glob(f"*/{VOCABULARY}")}))
 
 
 def _context(predictor: FoundGraph) -> int:

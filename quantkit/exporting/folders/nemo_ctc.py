@@ -21,7 +21,9 @@ from quantkit.json_fields import Fields
 from quantkit.models.pretrained_files import CONFIG_NAME, optional_json_object
 from quantkit.tasks.names import CTC
 
-_VOCABULARY, _BANDS = "vocab.txt", 80
+#: Name of the graph without its ending, and of the labels.
+STEM, VOCABULARY = "model", "vocab.txt"
+_BANDS = 80
 
 
 class NemoCtc(Layout):
@@ -30,17 +32,17 @@ class NemoCtc(Layout):
     name = "a NeMo CTC model of onnx-asr"
 
     def matches(self, folder: Path) -> bool:
-        return any(folder.glob("model*.onnx")) and (folder / _VOCABULARY).is_file()
+        return any(folder.glob("model*.onnx")) and (folder / VOCABULARY).is_file()
 
     def files(self, folder: Path) -> FolderFiles:
-        graphs = graphs_called(folder, ["model"], self.name)
-        return FolderFiles(graphs, optional(folder, _VOCABULARY, CONFIG_NAME))
+        graphs = graphs_called(folder, [STEM], self.name)
+        return FolderFiles(graphs, optional(folder, VOCABULARY, CONFIG_NAME))
 
     def export(self, folder: Path, destination: Path, name: str) -> ParityReport:
         from quantkit.exporting.adopt import adopt
 
         main = self.files(folder).main
-        vocabulary = required(folder, [_VOCABULARY], "what its labels are")
+        vocabulary = required(folder, [VOCABULARY], "what its labels are")
         graph = FoundGraph.of(main)
         config = Fields(optional_json_object(folder / CONFIG_NAME), str(folder / CONFIG_NAME))
         said = graph.size(graph.input("audio_signal"), 1)

@@ -40,8 +40,8 @@ from quantkit.runtime.session import create_session
 from quantkit.runtime.transducer.settings import TransducerSettings
 from quantkit.text.label_files import ctc_labels_of, read_names
 
-_STEMS = ("encoder-model", "decoder_joint-model")
-_VOCABULARY = "vocab.txt"
+#: Names of the graphs without their ending, and of the labels.
+STEMS, VOCABULARY = ("encoder-model", "decoder_joint-model"), "vocab.txt"
 #: What all of NeMo's models hear, in hertz.
 RATE = 16_000
 # What onnx-asr takes where config.json says nothing.
@@ -59,8 +59,8 @@ class NemoTransducer(Layout):
         )
 
     def files(self, folder: Path) -> FolderFiles:
-        graphs = graphs_called(folder, _STEMS, self.name)
-        return FolderFiles(graphs, optional(folder, _VOCABULARY, CONFIG_NAME))
+        graphs = graphs_called(folder, STEMS, self.name)
+        return FolderFiles(graphs, optional(folder, VOCABULARY, CONFIG_NAME))
 
     def export(self, folder: Path, destination: Path, name: str) -> ParityReport:
         return export_transducer(self._found(folder), destination, name)
@@ -68,7 +68,7 @@ class NemoTransducer(Layout):
     def _found(self, folder: Path) -> FoundTransducer:
         files = self.files(folder)
         encoder, decoder = map(FoundGraph.of, files.graphs)
-        vocabulary = required(folder, [_VOCABULARY], "what its labels are")
+        vocabulary = required(folder, [VOCABULARY], "what its labels are")
         config = Fields(optional_json_object(folder / CONFIG_NAME), str(folder / CONFIG_NAME))
         audio = encoder.input("audio_signal")
         bands = encoder.size(audio, 1) or config.whole("features_size", default=_BANDS)

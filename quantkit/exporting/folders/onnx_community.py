@@ -61,8 +61,8 @@ from quantkit.text.label_files.written_tokens import TOKENIZER, TOKENS_TXT
 from quantkit.version import __version__
 
 _FAMILIES: tuple[MergedFamily, ...] = (WhisperFolder(), MoonshineFolder())
-_STEMS = ("encoder_model", "decoder_model_merged")
-_SUBFOLDER = "onnx"
+#: Names of the graphs without their ending, and of the folder that they may lie in.
+STEMS, SUBFOLDER = ("encoder_model", "decoder_model_merged"), "onnx"
 _OTHERS = (
     *(TOKENIZER, TOKENS_TXT, "config.json", "generation_config.json", "preprocessor_config.json"),
     *("tokenizer_config.json", "special_tokens_map.json", "quantize_config.json"),
@@ -77,10 +77,10 @@ class OnnxCommunity(Layout):
     name = "an encoder with a merged decoder, as onnx-community publishes Whisper and Moonshine,"
 
     def matches(self, folder: Path) -> bool:
-        return bool(suffixes_of(_graph_folder(folder), _STEMS[1]))
+        return bool(suffixes_of(_graph_folder(folder), STEMS[1]))
 
     def files(self, folder: Path) -> FolderFiles:
-        graphs = graphs_called(_graph_folder(folder), _STEMS, self.name)
+        graphs = graphs_called(_graph_folder(folder), STEMS, self.name)
         return FolderFiles(graphs, optional(folder, *_OTHERS))
 
     def export(self, folder: Path, destination: Path, name: str) -> ParityReport:
@@ -153,7 +153,7 @@ def _values(values: Sequence[onnx.ValueInfoProto]) -> tuple[Declared, ...]:
 
 
 def _graph_folder(folder: Path) -> Path:
-    inner = folder / _SUBFOLDER
+    inner = folder / SUBFOLDER
     return inner if inner.is_dir() else folder
 
 

@@ -60,8 +60,8 @@ from quantkit.runtime.transducer.network import JOINER, PREDICTOR
 from quantkit.runtime.transducer.settings import TransducerSettings
 from quantkit.text.label_files import ctc_labels_of, read_names
 
-_STEMS = ("encoder", "decoder", "joiner")
-_VOCABULARY = "tokens.txt"
+#: Names of the graphs without their ending, and of the labels.
+STEMS, VOCABULARY = ("encoder", "decoder", "joiner"), "tokens.txt"
 _BANDS, _SUBSAMPLING = 80, 8
 # Names that NeMo's exporter gives, and GigaAM's.
 _TARGETS, _LENGTH = ("targets", "x"), ("target_length", "unused_x_len.1", "unused_x_len")
@@ -84,8 +84,8 @@ class SherpaNemoTransducer(Layout):
         return any(each.name == "audio_signal" for each in encoder.graph.input)
 
     def files(self, folder: Path) -> FolderFiles:
-        graphs = graphs_called(folder, _STEMS, self.name)
-        return FolderFiles(graphs, optional(folder, _VOCABULARY))
+        graphs = graphs_called(folder, STEMS, self.name)
+        return FolderFiles(graphs, optional(folder, VOCABULARY))
 
     def export(self, folder: Path, destination: Path, name: str) -> ParityReport:
         return export_transducer(self._found(folder), destination, name)
@@ -93,7 +93,7 @@ class SherpaNemoTransducer(Layout):
     def _found(self, folder: Path) -> FoundTransducer:
         files = self.files(folder)
         encoder, predictor, joiner = map(FoundGraph.of, files.graphs)
-        vocabulary = required(folder, [_VOCABULARY], "what its labels are")
+        vocabulary = required(folder, [VOCABULARY], "what its labels are")
         in_chunks = says_chunks(encoder.metadata)
         gigaam = is_gigaam(encoder)
         kind = encoder.metadata.get("normalize_type", "per_feature")

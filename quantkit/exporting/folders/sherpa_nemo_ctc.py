@@ -25,7 +25,9 @@ from quantkit.exporting.parity import ParityReport
 from quantkit.graph.model_file import read_model_file
 from quantkit.tasks.names import CTC
 
-_STEM, _VOCABULARY = "model", "tokens.txt"
+_STEM = "model"
+#: Name of the labels.
+VOCABULARY = "tokens.txt"
 _SAID = ("vocab_size", "subsampling_factor")
 _BANDS = 80
 
@@ -37,7 +39,7 @@ class SherpaNemoCtc(Layout):
 
     def matches(self, folder: Path) -> bool:
         found = suffixes_of(folder, _STEM)
-        if not found or not (folder / _VOCABULARY).is_file():
+        if not found or not (folder / VOCABULARY).is_file():
             return False
         path = folder / f"{_STEM}{found[0]}.onnx"
         if not path.is_file():
@@ -51,7 +53,7 @@ class SherpaNemoCtc(Layout):
 
     def files(self, folder: Path) -> FolderFiles:
         graphs = graphs_called(folder, [_STEM], self.name)
-        return FolderFiles(graphs, optional(folder, _VOCABULARY))
+        return FolderFiles(graphs, optional(folder, VOCABULARY))
 
     def export(self, folder: Path, destination: Path, name: str) -> ParityReport:
         from quantkit.exporting.adopt import adopt
@@ -68,4 +70,4 @@ class SherpaNemoCtc(Layout):
                 f"{main} wants features that are normalised as {kind or 'nothing'}, and only "
                 "per_feature is known"
             )
-        return adopt(main, destination, folder / _VOCABULARY, CTC, name=name, frontend=frontend)
+        return adopt(main, destination, folder / VOCABULARY, CTC, name=name, frontend=frontend)

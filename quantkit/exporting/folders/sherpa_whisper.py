@@ -52,9 +52,11 @@ from quantkit.text.whisper_vocabulary import (
 )
 from quantkit.version import __version__
 
-_HEARS = "mel"
-_CROSS = ("n_layer_cross_k", "n_layer_cross_v")
-_CACHES = ("n_layer_self_k_cache", "n_layer_self_v_cache")
+#: What its encoder takes.
+HEARS = "mel"
+#: Keys and values of the encoder's output, and of the text so far, of all layers.
+CROSS = ("n_layer_cross_k", "n_layer_cross_v")
+CACHES = ("n_layer_self_k_cache", "n_layer_self_v_cache")
 _KEYS = ("0.key", "0.value")
 # Layers before clips, and back.
 _TURNED = (1, 0, 2, 3)
@@ -76,7 +78,7 @@ class SherpaWhisper(Layout):
             inputs = read_model_file(encoder).model.graph.input
         except ModelError:
             return False
-        return [each.name for each in inputs] == [_HEARS]
+        return [each.name for each in inputs] == [HEARS]
 
     def files(self, folder: Path) -> FolderFiles:
         prefix = _prefix(folder) or ""
@@ -219,10 +221,10 @@ def _encoder(graph: FoundGraph, bands: int, sizes: tuple[int, int]) -> Translati
         ENCODER,
         takes=(Declared.of("features", "float32", "clips", bands, "frames"),),
         gives=tuple(_state(f"{CROSSING}{key}", "steps", sizes) for key in _KEYS),
-        before=(Step("identity", ("features",), (inner + graph.input(_HEARS).name,)),),
+        before=(Step("identity", ("features",), (inner + graph.input(HEARS).name,)),),
         behind=tuple(
             Step("transpose", (inner + graph.output(cross).name,), (f"{CROSSING}{key}",), _TURNED)
-            for cross, key in zip(_CROSS, _KEYS, strict=True)
+            for cross, key in zip(CROSS, _KEYS, strict=True)
         ),
     )
 
@@ -240,7 +242,7 @@ def _decoder(graph: FoundGraph, sizes: tuple[int, int], outputs: int) -> Transla
         Step("size", ("tokens",), (new,), (1,)),
         Step("sum", (length, new), (end,)),
     ]
-    for key, cache, cross in zip(_KEYS, _CACHES, _CROSS, strict=True):
+    for key, cache, cross in zip(_KEYS, CACHES, CROSS, strict=True):
         past, turned = (f"{temporary}{word}.{key}" for word in ("past", "turned"))
         before += [
             Step("transpose", (f"{PAST}{key}",), (past,), _TURNED),

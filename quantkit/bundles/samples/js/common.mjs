@@ -64,6 +64,15 @@ export function written(labels, tokens) {
 export const whole = (ort, values, shape = [values.length]) =>
   new ort.Tensor("int64", BigInt64Array.from(values, BigInt), shape);
 
+/** The value of a state before the first run. */
+export function first(ort, { type, shape, value = 0 }) {
+  const sizes = shape.map((n) => (n === "batch" ? 1 : n));
+  const count = sizes.reduce((product, n) => product * n, 1);
+  const kinds = { int64: BigInt64Array, int32: Int32Array, bool: Uint8Array };
+  const values = new (kinds[type] ?? Float32Array)(count);
+  return new ort.Tensor(type, values.fill(type === "int64" ? BigInt(value) : value), sizes);
+}
+
 /** All outputs by name; inputs that the session does not take are left out. */
 export function run(session, feed) {
   const taken = session.inputNames.filter((name) => name in feed);

@@ -1,0 +1,1 @@
+"""Folders for other programs: the names, forms and metadata that each of them loads."""
