@@ -33,8 +33,6 @@ from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.pipeline import quantize_model
 from quantkit.quantization.prepared import PreparedModel
 
-# Clips that ranges and first levels are found from.
-_CALIBRATED = 12
 SOURCE = ROOT / "build" / "wav2letter-en" / "float32.onnx"
 #: Codec of all layers, by what it is called in the table.
 FORMS = {"1": "bitplane:1", "1.6": "ternary", "2": "grouped:2", "3": "grouped:3"}
@@ -45,6 +43,11 @@ SCHEDULED: dict[str, tuple[str, tuple[ScheduleName, ...]]] = {
     "3": ("powers:3", ("together", "incremental")),
     "4": ("powers:4", ("together", "incremental")),
 }
+#: What is trained with transcripts, too, among these: a form and its schedule.
+WITH_TRANSCRIPTS: dict[str, ScheduleName] = {"1": "binary-connect"}
+#: Learning rate of each form, where a run may not name one: the closer the levels of a codec lie,
+#: the smaller the steps that lead from one to the next.
+RATES = {"1": 1e-2, "1.1": 1e-2, "1.6": 5e-3, "2": 3e-3, "3": 1.5e-3, "4": 1e-3}
 
 
 @dataclass(frozen=True)
@@ -83,11 +86,18 @@ def make_files(
     folder: Path,
     forms: Mapping[str, tuple[str, Sequence[Trial]]],
     settings: FinetuneSettings,
+    calibrated: int,
+    rates: Mapping[str, float],
 ) -> list[Made]:
-    """Each form as it is after training, and in each of its ways."""
+    """Each form as it is after training, and in each of its ways.
+
+    Args:
+        calibrated: clips that ranges and first levels are found from.
+        rates: learning rate of each form.
+    """
     # What clips show of the model, and the weights as they are rounded first, are found once.
     prepared = PreparedModel(SOURCE)
-    calibration = CalibrationData(audio.sample(_CALIBRATED), prepared.info, SOURCE)
+    calibration = CalibrationData(audio.sample(calibrated), prepared.info, SOURCE)
     made: list[Made] = []
     for form, (text, trials) in forms.items():
         decisions = QuantizeSettings(compute="static", codec=CodecChoice.parse(text))
@@ -103,7 +113,7 @@ def make_files(
                 audio,
                 calibration,
                 folder / trial.folder,
-                replace(settings, schedule=trial.schedule),
+                replace(settings, schedule=trial.schedule, learning_rate=rates[form]),
                 transcripts=trial.transcripts,
                 # A long study goes on where it was interrupted.
                 resume=True,
@@ -128,11 +138,14 @@ def taught_forms(bits: Sequence[str]) -> dict[str, tuple[str, list[Trial]]]:
 
 
 def scheduled_forms(bits: Sequence[str]) -> dict[str, tuple[str, list[Trial]]]:
-    """By each schedule, without transcripts."""
+    """By each schedule without transcripts, and by some with them."""
     forms = {}
     for form in bits:
         codec, schedules = SCHEDULED[form]
         trials = [Trial(f"`{s}`", f"{s}-{form}", schedule=s) for s in schedules]
+        if told := WITH_TRANSCRIPTS.get(form):
+            way, folder = f"`{told}`, with transcripts", f"{told}-{form}-ctc"
+            trials.append(Trial(way, folder, transcripts=True, schedule=told))
         forms[form] = (codec, trials)
     return forms
 
@@ -149,6 +162,8 @@ def report(
     audio: Corpus,
     tested: int,
     *,
+    calibrated: int,
+    rates: Mapping[str, float],
     scheduled: bool = False,
 ) -> str:
     """The section; the first of ``scores`` is float32's."""
@@ -163,21 +178,23 @@ def report(
     if scheduled:
         title, command = "Ways to the levels of a file", " --schedules"
         codecs = {form: codec for form, (codec, _) in SCHEDULED.items()}
-        what = "by each schedule of `quantkit finetune`, without transcripts,"
+        what = "by schedules of `quantkit finetune`"
     else:
         title, command = "Training on the grids of the file", ""
         codecs = FORMS
-        what = "as `quantkit finetune` does it,"
+        what = "as `quantkit finetune` does it"
+    trained = [bits for bits in codecs if any(each.bits == bits for each in made)]
+    told = ", ".join(f"{rates[bits]:g} ({bits})" for bits in trained)
     length = f"{settings.minutes:g} minutes"
     if settings.steps:
         length += f" or {settings.steps} steps"
     return f"""## {title}
 
 `python -m benchmarks.finetune{command}`: the shipped model with all layers static and all weights
-of one codec ({", ".join(f"{bits}: `{codec}`" for bits, codec in codecs.items())}), quantized after
-training, and trained on its grids {what} on {len(audio)} clips
-({hours:.1f} h) of LibriSpeech's training speakers, in batches of {settings.batch_seconds:g} s, at a
-learning rate of {settings.learning_rate:g}, for {length} each. Edits
+of one codec ({", ".join(f"{bits}: `{codecs[bits]}`" for bits in trained)}), quantized after
+training on {calibrated} clips, and trained on its grids {what} on {len(audio)} clips
+({hours:.1f} h) of LibriSpeech's training speakers, in batches of {settings.batch_seconds:g} s, for
+{length} each, at learning rates of {told}. Edits
 are of {tested} clips of its dev speakers, decoded greedily; divergences are of clips that were held
 out of the training. Host: {host()}.
 
@@ -205,7 +222,8 @@ def _row(bits: str, way: str, path: Path, run: FinetuneResult | None, found: Sco
     "--bits", multiple=True, type=click.Choice([*FORMS, *SCHEDULED]), help="Default: all."
 )
 @click.option("--schedules", is_flag=True, help="Compare schedules.")
-@click.option("--learning-rate", type=float, default=1e-2, show_default=True)
+@click.option("--learning-rate", type=float, help="Of all; default: one for each codec.")
+@click.option("--calibrated", default=48, show_default=True, help="Clips to calibrate on.")
 @click.option("--steps", type=int, help="End each run after so many, if earlier.")
 @click.option("--clips", type=int, default=10_000, help="Of the training speakers, at most.")
 @click.option("--max-seconds", type=float, default=60.0, help="Of a training clip.")
@@ -220,7 +238,8 @@ def main(
     batch_seconds: float,
     bits: tuple[str, ...],
     schedules: bool,
-    learning_rate: float,
+    learning_rate: float | None,
+    calibrated: int,
     steps: int | None,
     clips: int,
     max_seconds: float,
@@ -237,18 +256,26 @@ def main(
     with tempfile.TemporaryDirectory() as temporary:
         folder = work or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        settings = FinetuneSettings(
-            minutes=minutes, steps=steps, learning_rate=learning_rate, batch_seconds=batch_seconds
-        )
+        settings = FinetuneSettings(minutes=minutes, steps=steps, batch_seconds=batch_seconds)
+        rates = {bits: learning_rate or rate for bits, rate in RATES.items()}
         known = SCHEDULED if schedules else FORMS
         if unknown := sorted(set(bits) - set(known)):
             raise click.UsageError(f"--bits {unknown[0]} is not one of {', '.join(known)}")
         chosen = bits or tuple(known)
         forms = scheduled_forms(chosen) if schedules else taught_forms(chosen)
-        made = make_files(audio, folder, forms, settings)
+        made = make_files(audio, folder, forms, settings, calibrated, rates)
         paths = [SOURCE, *(each.path for each in made)]
         scores = score(paths, dev, "greedy", 0)
-    section = report(made, scores, settings, audio, len(dev), scheduled=schedules)
+    section = report(
+        made,
+        scores,
+        settings,
+        audio,
+        len(dev),
+        calibrated=calibrated,
+        rates=rates,
+        scheduled=schedules,
+    )
     click.echo(section)
     if not print_only:
         replace_section("finetune-schedules" if schedules else "finetune", section)

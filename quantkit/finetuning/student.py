@@ -28,7 +28,7 @@ from quantkit.finetuning.graph import TorchGraph
 from quantkit.finetuning.layouts import Positions, RecordingStore, copied, kernel_positions
 from quantkit.finetuning.weights import TrainedWeight, trained_weight
 from quantkit.graph.editor import GraphEditor
-from quantkit.graph.operators import layer_weights
+from quantkit.graph.operators import LayerWeight, layer_weights
 from quantkit.graph.plan import Plan
 from quantkit.quantization.pipeline import build, encode_ahead
 from quantkit.quantization.prepared import AssignedModel
@@ -339,7 +339,7 @@ def _own_biases(assigned: AssignedModel) -> dict[str, str]:
     editor = GraphEditor(assigned.model)
     names: dict[str, str] = {}
     for name, weight in layer_weights(editor).items():
-        place = weight.operator.bias_place(editor, weight.node)
+        place = weight.operator.bias_place(editor, weight.node) or _uncorrected_bias(weight)
         if place is None or assigned.choices[name].is_plain_float:
             continue
         node, position = place
@@ -350,6 +350,17 @@ def _own_biases(assigned: AssignedModel) -> dict[str, str]:
         editor.set_input(node, position, names[name])
     editor.finish()
     return names
+
+
+def _uncorrected_bias(weight: LayerWeight) -> tuple[onnx.NodeProto, int] | None:
+    """Where a node adds a bias that no error of its weights is taken up by, as recurrent ones do.
+
+    It is trained with the weight that counts it as its own.
+    """
+    position = weight.operator.bias_input
+    if not weight.slot.has_bias or position is None or weight.own_bias() is None:
+        return None
+    return weight.node, position
 
 
 def _require_alike(first: RecordingStore, one: str, other: str) -> None:
