@@ -58,7 +58,7 @@ _PER_BIT = 16
 #: Output channels that noise is measured on, at most.
 _SAMPLED = 96
 _SENSITIVITY_BITS = 2.0
-_RINGS = ((64, 1),)
+_RINGS = ((60, 1), (64, 1))
 _PRICE = 0.05
 _LEARNING_ROUNDS, _ESTIMATE_ROUNDS, _ROUNDS = 2, 3, 6
 _UNUSED = 0.004

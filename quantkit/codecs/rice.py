@@ -34,7 +34,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto
 
-from quantkit.arrays import Booleans, IndexArray, IntArray
+from quantkit.arrays import Booleans, FloatArray, IndexArray, IntArray
 from quantkit.codecs.base import DecodeBuilder, Encoded, Levels, Packed, Part, Weight
 from quantkit.codecs.divided import Segment, segment_name, segments_of
 from quantkit.codecs.golomb import RiceCode
@@ -127,20 +127,46 @@ class Rice:
         """Choose the step that fills the bits, and round by error and length of the code."""
         if segments := segments_of(self, weight.values.shape, weight.axis):
             return _joined(weight, segments)
-        code, own = self._code(weight.values.size), self.own_pairs(weight.values.size)
+        room = self._code(weight.values.size).unary
+        rounded = round_priced(weight, self.row_bits, room, _RINGS)
+        return self.stored(rounded.levels, rounded.scale, weight.axis)
 
-        def unary_bits(levels: Levels) -> int:
-            pairs = _in_pairs(levels)
-            return int(code.lengths(PairTable.of(pairs, own).ranks(pairs)).sum())
+    def row_bits(self, levels: Levels) -> int:
+        """Bits that the codes of levels take beside the low bits, whose number is fixed."""
+        pairs = _in_pairs(levels)
+        code, own = self._code(levels.size), self.own_pairs(levels.size)
+        return int(code.lengths(PairTable.of(pairs, own).ranks(pairs)).sum())
 
-        rounded = round_priced(weight, unary_bits, code.unary, _RINGS)
-        pairs = _in_pairs(rounded.levels)
+    def fits(self, levels: Levels) -> bool:
+        """Whether a weight of these levels, not divided into segments, takes no more bits."""
+        return self.row_bits(levels) <= self._code(levels.size).unary
+
+    def stored(self, levels: Levels, scale: FloatArray, axis: int) -> Encoded:
+        """A weight that is on its levels, and not divided into segments.
+
+        Args:
+            levels: of :meth:`magnitudes`, which :meth:`fits` agrees to.
+            scale: (channels,).
+        """
+        code, own = self._code(levels.size), self.own_pairs(levels.size)
+        pairs = _in_pairs(levels)
         table = PairTable.of(pairs, own)
         ranks = table.ranks(pairs)
-        flat = table.all_pairs[ranks].reshape(-1)[: weight.values.size]
-        levels = np.ascontiguousarray(flat.reshape(weight.values.shape))
+        flat = table.all_pairs[ranks].reshape(-1)[: levels.size]
+        found = np.ascontiguousarray(flat.reshape(levels.shape))
         packed = (*code.pack(ranks), Packed.of("pairs", table.own))
-        return Encoded(levels, rounded.scale, weight.axis, packed)
+        return Encoded(found, scale, axis, packed)
+
+    @staticmethod
+    def magnitudes(largest_level: int | None = None) -> IntArray:
+        """Those that levels may have, ascending.
+
+        Args:
+            largest_level: see :class:`~quantkit.codecs.base.Weight`.
+        """
+        reach = min(largest_level or _RINGS[-1][0], _RINGS[-1][0])
+        every = np.arange(reach + 1)
+        return every[_is_level(every)]
 
     def decode(
         self, shape: Sequence[int], axis: int, names: Mapping[str, str], builder: DecodeBuilder
