@@ -42,6 +42,7 @@ from quantkit.codecs.compensated import Compensation, Laid
 from quantkit.codecs.feedback import SecondMoments
 from quantkit.codecs.priced_rounding import PricedGrid
 from quantkit.codecs.rice import PairTable, Rice
+from quantkit.graph.artifact import save_model
 from quantkit.personalization.pipeline import PersonalizeSettings
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.encodings import MomentsChoice
@@ -218,7 +219,8 @@ def _rounded(
         if len(tried) == 2 and tried[False][1] > tried[True][1]:
             (fine, more), (coarse, fewer) = tried[False], tried[True]
             logarithm = fine + (more - aim) / (more - fewer) * (coarse - fine)
-        step = float(2.0**logarithm)
+        # Where the largest level bounds the steps of all channels, finer ones change nothing.
+        step = max(float(2.0**logarithm), spread / 1024)
         if number < _LEARNING_ROUNDS:
             planes = _lengths(laid.levels, taps, reach)
             tried.clear()
@@ -370,7 +372,7 @@ class Study:
                 after = (before - shift.reshape(before.shape)).astype(np.float32)
                 tensors[bias].CopyFrom(numpy_helper.from_array(after, bias))
         path = self.folder / f"{name}.onnx"
-        onnx.save(model, path)
+        save_model(model, path)
         return path
 
     def curves(self, name: str) -> dict[str, list[tuple[float, float, float]]]:

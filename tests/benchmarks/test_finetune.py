@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.finetune import FORMS, RATES, SCHEDULED, Made, report, scheduled_forms
+from benchmarks.finetune import (
+    FORMS,
+    RATES,
+    SCHEDULED,
+    STRUCTURES,
+    Made,
+    report,
+    scheduled_forms,
+    structured_forms,
+)
 from benchmarks.shipped_model import Score
 from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.benchmarking.accuracy import Accuracy
@@ -21,8 +30,9 @@ def test_schedules_are_compared_on_codecs_of_about_their_bits() -> None:
     for bits, (codec, _) in SCHEDULED.items():
         choice = CodecChoice.parse(codec)
         assert choice.bits == int(float(bits))
-    (codec, trials), *_ = scheduled_forms(["1"]).values()
-    assert codec == "binary"
+    (form,) = scheduled_forms(["1"]).values()
+    trials = form.trials
+    assert form.codec == "binary"
     assert [trial.schedule for trial in trials] == [
         *("together", "binary-connect", "stochastic", "binary-connect")
     ]
@@ -32,9 +42,17 @@ def test_schedules_are_compared_on_codecs_of_about_their_bits() -> None:
 
 
 def test_every_form_has_a_learning_rate_that_falls_with_the_distance_of_its_levels() -> None:
-    assert set(RATES) == {*FORMS, *SCHEDULED}
-    rates = [RATES[bits] for bits in sorted(RATES, key=float)]
+    assert set(RATES) == {*FORMS, *SCHEDULED, *STRUCTURES}
+    rates = [RATES[bits] for bits in sorted({*FORMS, *SCHEDULED}, key=float)]
     assert rates == sorted(rates, reverse=True)
+
+
+def test_structures_are_split_or_pruned() -> None:
+    for name, form in structured_forms([*STRUCTURES]).items():
+        settings = form.settings
+        assert settings.ranks or settings.codec.name == "sparse"
+        assert settings.codec.bits == float(name.partition(",")[0])
+        assert [trial.transcripts for trial in form.trials] == [False, True]
 
 
 def test_a_row_says_how_many_edits_more_there_are_than_in_float32(
