@@ -32,7 +32,8 @@ from quantkit.finetuning.names import ScheduleName
 from quantkit.finetuning.pipeline import FinetuneResult, finetune_model
 from quantkit.finetuning.settings import FinetuneSettings
 from quantkit.graph.artifact import total_size
-from quantkit.quantization.choices.settings import QuantizeSettings, RankRule
+from quantkit.quantization.choices.settings import QuantizeSettings
+from quantkit.quantization.choices.structure_rules import RankRule
 from quantkit.quantization.pipeline import quantize_model
 from quantkit.quantization.prepared import PreparedModel
 

@@ -11,14 +11,16 @@ gets the bits that its variance deserves. Rounding is priced and compensates err
 eᵀ Bᵀ H B e.
 
 The codes are real ones. Each coefficient of all filters is one plane, stored by the shortest of
-these with a parameter of its own: Rice codes of pairs, or Rice codes of the gaps between numbers
-other than 0, and for each of these a sign and a unary magnitude. Nothing is decoded in ONNX
-Runtime. Plans hold the best bits of each layer by its sensitivity and its noise at some bits;
-activations are float32, so that only weights differ.
+these with a parameter of its own: Rice codes of pairs, Rice codes of single numbers, or those of
+the gaps between numbers other than 0, and for each of these a sign and a unary magnitude. Nothing
+is decoded in ONNX Runtime. Plans hold the best bits of each layer by its sensitivity and its noise
+at some bits; activations are float32, so that only weights differ.
 """
 
 from __future__ import annotations
 
+import json
+import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,6 +45,7 @@ from quantkit.codecs.feedback import SecondMoments
 from quantkit.codecs.priced_rounding import PricedGrid
 from quantkit.codecs.rice import PairTable, Rice
 from quantkit.graph.artifact import save_model
+from quantkit.graph.tensors import tensor_array
 from quantkit.personalization.pipeline import PersonalizeSettings
 from quantkit.quantization.choices.settings import QuantizeSettings
 from quantkit.quantization.encodings import MomentsChoice
@@ -59,7 +62,9 @@ _PER_BIT = 16
 #: Output channels that noise is measured on, at most.
 _SAMPLED = 96
 _SENSITIVITY_BITS = 2.0
-_RINGS = ((60, 1), (64, 1))
+#: Of levels; pairs of those within the inner ring of ``rice`` have ranks.
+_RINGS = ((126, 1), (127, 1))
+_RANKED = 22
 _PRICE = 0.05
 _LEARNING_ROUNDS, _ESTIMATE_ROUNDS, _ROUNDS = 2, 3, 6
 _UNUSED = 0.004
@@ -154,21 +159,24 @@ def plane_bits(plane: Levels) -> int:
     flat = plane.reshape(-1).astype(np.int64)
     places = np.flatnonzero(flat)
     gaps = np.diff(places, prepend=-1) - 1
-    own = int(np.abs(flat).sum()) + len(places)
-    best = own + _rice_bits(gaps)
-    even = np.append(flat, 0) if flat.size % 2 else flat
-    ranks = _NO_PAIRS.ranks(even.reshape(-1, 2).astype(np.int8))
-    return min(best, _rice_bits(ranks)) + _PARAMETER_BITS
+    found = [
+        int(np.abs(flat).sum()) + len(places) + _rice_bits(gaps),
+        _rice_bits(2 * np.abs(flat) - (flat < 0)),
+    ]
+    if np.abs(flat).max(initial=0) <= _RANKED:
+        even = np.append(flat, 0) if flat.size % 2 else flat
+        found.append(_rice_bits(_NO_PAIRS.ranks(even.reshape(-1, 2).astype(np.int8))))
+    return min(found) + _PARAMETER_BITS
 
 
 def _rice_bits(numbers: np.ndarray) -> int:
-    return min(int((numbers >> low).sum()) + (1 + low) * numbers.size for low in range(9))
+    return min(int((numbers >> k).sum()) + (1 + k) * numbers.size for k in range(9))
 
 
 def all_bits(levels: Levels, taps: int) -> int:
     """Of (channels, inputs), plane by plane."""
     planes = levels.reshape(len(levels), -1, taps)
-    return sum(8 * -(-plane_bits(planes[..., k]) // 8) for k in range(taps))
+    return sum(8 * math.ceil(plane_bits(planes[..., k]) / 8) for k in range(taps))
 
 
 def by_taps(layer: Layer, values: FloatArray, bits: float, *, estimate: bool) -> Stored:
@@ -368,7 +376,7 @@ class Study:
             tensors[own.weight].CopyFrom(numpy_helper.from_array(decoded, own.weight))
             if shift is not None:
                 bias = own.node.input[2]
-                before = numpy_helper.to_array(tensors[bias])
+                before = tensor_array(tensors[bias])
                 after = (before - shift.reshape(before.shape)).astype(np.float32)
                 tensors[bias].CopyFrom(numpy_helper.from_array(after, bias))
         path = self.folder / f"{name}.onnx"
@@ -422,13 +430,19 @@ class Made:
 
 
 def carried_out(
-    study: Study, plan: Mapping[str, Option], budget: int, ways: str, clips: HeldOut
+    study: Study,
+    plan: Mapping[str, Option],
+    budget: int,
+    ways: str,
+    clips: HeldOut,
+    *,
+    quick: bool,
 ) -> Made:
-    """Encode all layers in full, and score."""
+    """Encode all layers, and score."""
     decoded, taken = {}, 0
     for name, option in plan.items():
         layer = study.layers[name]
-        stored = WAYS[option.way](layer, layer.values, option.bits, estimate=False)
+        stored = WAYS[option.way](layer, layer.values, option.bits, estimate=quick)
         decoded[name], taken = stored.decoded, taken + stored.bytes
     score = clips.score(study.written(decoded, f"{ways}-{budget}"))
     changed = change(score.edits, clips.float_score.edits, 0)
@@ -491,8 +505,20 @@ def curve_rows(
 @click.option("--clips", default=32, show_default=True, help="To calibrate on.")
 @click.option("--probe-clips", default=12, show_default=True, help="For sensitivities.")
 @click.option("--test-clips", default=158, show_default=True)
+@click.option("--quick", is_flag=True, help="Round the layers of plans as for an estimate.")
+@click.option(
+    "--work", type=click.Path(path_type=Path), help="File of noises, from which a run goes on."
+)
 @click.option("--print-only", is_flag=True, help="Leave RESULTS.md as it is.")
-def main(data: Path, clips: int, probe_clips: int, test_clips: int, print_only: bool) -> None:
+def main(
+    data: Path,
+    clips: int,
+    probe_clips: int,
+    test_clips: int,
+    quick: bool,
+    work: Path | None,
+    print_only: bool,
+) -> None:
     """Measure, plan, carry out, and renew the section."""
     if not SOURCE.exists():
         raise click.ClickException(f"{SOURCE} is missing: run `make export` first")
@@ -503,25 +529,32 @@ def main(data: Path, clips: int, probe_clips: int, test_clips: int, print_only: 
         calibration = CalibrationData(train.sample(clips), prepared.info, SOURCE)
         study = Study.of(calibration, prepared, Path(temporary))
         probes = HeldOut(SOURCE, train.sample(probe_clips, 1))
+        noises = json.loads(work.read_text()) if work and work.exists() else {}
         options, rows = {}, []
         for name, layer in study.layers.items():
-            curves = study.curves(name)
-            sensitivity = study.sensitivity(name, probes)
+            if name not in noises:
+                noises[name] = study.sensitivity(name, probes), study.curves(name)
+                click.echo(f"{name}: {noises[name]}", err=True)
+            if work:
+                work.write_text(json.dumps(noises))
+            sensitivity, curves = noises[name]
             options[name] = options_of(curves, sensitivity, layer.values.size)
             rows += curve_rows(name, curves)
-            click.echo(f"{name}: {sensitivity:.5f} {curves}", err=True)
         gains = [(budget, saved(options, budget)) for budget in BUDGETS]
         click.echo(str(gains), err=True)
         dev = HeldOut(SOURCE, corpus.select(split="dev").sample(test_clips))
         made = []
         for budget in BUDGETS:
             for ways, own in (("rice", _without_taps(options)), ("both", options)):
-                made.append(carried_out(study, best_plan(own, budget), budget, ways, dev))
+                made.append(
+                    carried_out(study, best_plan(own, budget), budget, ways, dev, quick=quick)
+                )
                 click.echo(str(made[-1]), err=True)
     about = (
         "`python -m benchmarks.tap_transforms --data FOLDER`: the shipped model, on "
         f"{len(dev)} clips of LibriSpeech's dev speakers, greedy decoder; moments from {clips} "
-        f"clips of training speakers, sensitivities from {probe_clips}. {host()}."
+        f"clips of training speakers, sensitivities from {probe_clips}; layers rounded "
+        f"{'as for an estimate, in two rounds' if quick else 'in full'}. {host()}."
     )
     section = report(made, gains, rows, about)
     click.echo(section)

@@ -94,6 +94,8 @@ def _run(
         else:
             packed = pack_padded_sequence(read.float(), lengths.cpu(), enforce_sorted=False)
             order, back = packed.sorted_indices, packed.unsorted_indices
+            assert order is not None
+            assert back is not None
             ordered = [each.index_select(1, order) for each in states]
             given = ordered if function is torch.lstm else ordered[0]
             data, *last = function(packed.data, packed.batch_sizes, given, *rest)
