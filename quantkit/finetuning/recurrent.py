@@ -7,19 +7,38 @@ the gates in another order, and computes a whole sequence at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from quantkit.errors import ModelError
-
 #: Where PyTorch's gates i, f, g, o and r, z, n lie among those of ONNX.
 _LSTM_GATES, _GRU_GATES = (0, 2, 3, 1), (1, 0, 2)
-_LSTM_FUNCTIONS = (b"Sigmoid", b"Tanh", b"Tanh")
-_GRU_FUNCTIONS = (b"Sigmoid", b"Tanh")
+_FUNCTIONS = {"LSTM": (b"Sigmoid", b"Tanh", b"Tanh"), "GRU": (b"Sigmoid", b"Tanh")}
+_PEEPHOLES = 7
+
+
+def problem_of(op: str, attributes: Mapping[str, Any], given: Sequence[str]) -> str:
+    """Why a recurrent node is not computed here; empty where it is.
+
+    Args:
+        op: ``LSTM`` or ``GRU``.
+        given: names of its inputs, empty where one is left out.
+    """
+    functions = [each.lower() for each in _FUNCTIONS[op]]
+    said = [each.lower() for each in attributes.get("activations", [])]
+    if said and said != functions * max(1, len(said) // len(functions)):
+        return "its gates have other functions than the usual ones"
+    if attributes.get("clip") is not None:
+        return "it clips what its gates see"
+    if attributes.get("input_forget", 0):
+        return "its input and forget gates are one"
+    if attributes.get("layout", 0):
+        return "it has its batch first"
+    return "its gates look at the cell" if any(given[_PEEPHOLES:]) else ""
 
 
 def lstm(attributes: Mapping[str, Any], values: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
@@ -31,17 +50,8 @@ def lstm(attributes: Mapping[str, Any], values: Sequence[Tensor | None]) -> tupl
 
     Returns:
         (steps, directions, batch, hidden), and twice (directions, batch, hidden).
-
-    Raises:
-        ModelError: gates that look at the cell, or other functions than the usual ones.
     """
-    read, weight, recurrent, bias, lengths, hidden, cell, peepholes = _padded(values, 8)
-    if peepholes is not None or attributes.get("input_forget", 0):
-        raise ModelError(
-            "finetuning computes no LSTM whose gates look at the cell, or whose input and forget "
-            "gates are one"
-        )
-    _require_usual("LSTM", attributes, _LSTM_FUNCTIONS)
+    read, weight, recurrent, bias, lengths, hidden, cell = _padded(values, 7)
     parameters = _parameters(weight, recurrent, bias, _LSTM_GATES)
     states = [_state(each, read, recurrent) for each in (hidden, cell)]
     found: tuple[Tensor, ...] = _run(torch.lstm, attributes, read, lengths, parameters, states)
@@ -56,12 +66,8 @@ def gru(attributes: Mapping[str, Any], values: Sequence[Tensor | None]) -> tuple
 
     Returns:
         (steps, directions, batch, hidden), and (directions, batch, hidden).
-
-    Raises:
-        ModelError: it has other functions than the usual ones.
     """
     read, weight, recurrent, bias, lengths, hidden = _padded(values, 6)
-    _require_usual("GRU", attributes, _GRU_FUNCTIONS)
     state = _state(hidden, read, recurrent)
     if attributes.get("linear_before_reset", 0):
         parameters = _parameters(weight, recurrent, bias, _GRU_GATES)
@@ -186,26 +192,12 @@ def _direction(attributes: Mapping[str, Any]) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _require_usual(name: str, attributes: Mapping[str, Any], functions: Sequence[bytes]) -> None:
-    """Refuse what the layers of PyTorch do not have.
-
-    Raises:
-        ModelError: there is some of it.
-    """
-    said = [each.lower() for each in attributes.get("activations", [])]
-    directions = max(1, len(said) // len(functions))
-    usual = [each.lower() for each in functions] * directions
-    if (
-        (said and said != usual)
-        or attributes.get("clip") is not None
-        or attributes.get("layout", 0)
-    ):
-        raise ModelError(
-            f"finetuning computes {name} with its usual functions, without clipping, and with the "
-            "steps first"
-        )
-
-
 def _padded(values: Sequence[Tensor | None], count: int) -> tuple[Any, ...]:
     """All inputs, None for those that are left out."""
     return (*values, *[None] * (count - len(values)))
+
+
+#: By operator.
+RECURRENT: Mapping[str, Callable[..., tuple[Tensor, ...]]] = MappingProxyType(
+    {"LSTM": lstm, "GRU": gru}
+)

@@ -340,7 +340,8 @@ def _own_biases(assigned: AssignedModel) -> dict[str, str]:
     editor = GraphEditor(assigned.model)
     names: dict[str, str] = {}
     for name, weight in layer_weights(editor).items():
-        if assigned.choices[name].is_plain_float:
+        choice = assigned.choices.get(name)
+        if choice is None or choice.is_plain_float:
             continue
         place = weight.operator.bias_place(editor, weight.node)
         if place is None:

@@ -11,7 +11,9 @@ import torch
 from onnx import TensorProto, helper
 
 from quantkit.errors import ModelError
+from quantkit.finetuning.graph import TorchGraph
 from quantkit.finetuning.operators import compute
+from quantkit.finetuning.recurrent import problem_of
 
 _STEPS, _BATCH, _INPUTS, _HIDDEN = 7, 3, 5, 4
 _GATES = {"LSTM": 4, "GRU": 3}
@@ -99,18 +101,23 @@ def test_states_stay_float32_where_products_are_bfloat16() -> None:
 
 
 @pytest.mark.parametrize(
-    ("op", "attributes", "message"),
+    ("op", "attributes", "given", "message"),
     [
-        ("LSTM", {"activations": [b"Sigmoid", b"Relu", b"Tanh"]}, "with its usual functions"),
-        ("GRU", {"clip": 3.0}, "without clipping"),
-        ("LSTM", {"input_forget": 1}, "whose input and forget gates are one"),
+        ("LSTM", {"activations": [b"Sigmoid", b"Relu", b"Tanh"]}, 3, "other functions than the"),
+        ("GRU", {"clip": 3.0}, 3, r"through GRU \(node cell\): it clips"),
+        ("LSTM", {"input_forget": 1}, 3, "input and forget gates are one"),
+        ("GRU", {"layout": 1}, 3, "its batch first"),
+        ("LSTM", {}, 8, "look at the cell"),
     ],
 )
-def test_other_cells_are_refused(op: str, attributes: dict[str, Any], message: str) -> None:
-    values, names = _inputs(op, 1, "")
-    tensors = [torch.from_numpy(values[name]) if name in values else None for name in names]
+def test_other_cells_are_refused_by_name(
+    op: str, attributes: dict[str, Any], given: int, message: str
+) -> None:
+    inputs = ["x", "w", "r", *[""] * (given - 4), *(["p"] if given > 3 else [])]
+    node = helper.make_node(op, inputs, ["y"], "cell", **attributes)
+    graph = helper.make_graph([node], "g", [], [])
     with pytest.raises(ModelError, match=message):
-        compute(op, attributes, tensors)
+        TorchGraph(helper.make_model(graph), ["y"])
 
 
 def test_the_usual_functions_may_be_named() -> None:
@@ -120,3 +127,4 @@ def test_the_usual_functions_may_be_named() -> None:
     plain, *_ = compute("LSTM", {"direction": b"bidirectional"}, tensors)
     said, *_ = compute("LSTM", named, tensors)
     assert torch.equal(plain, said)
+    assert not problem_of("LSTM", named, names)
