@@ -70,6 +70,7 @@ TASK_EXCEPTIONS: Mapping[str, str] = {
 #: Files that may name an operator, and why.
 OPERATOR_EXCEPTIONS: Mapping[str, str] = {
     "finetuning/operators.py": "computes each operator in PyTorch",
+    "finetuning/recurrent.py": "likewise, those that are recurrent",
     "models/layers/transducer.py": "traces an LSTM as the operator that it becomes",
     "graph/translating.py": "takes the positions that are wanted",
     "graph/merged_decoder.py": "gathers the log-probabilities at some positions",
