@@ -2,22 +2,24 @@
 "Transform Quantization for CNN Compression", 2021.
 
 Neighbouring taps of a filter are alike. The filter of each pair of channels is W = B C, where the
-columns of B are the Karhunen-Loève basis of all filters of the layer, rounded to int8. All
-coefficients C are rounded with one step for each output channel, so that each of them gets the bits
-that its variance deserves. Rounding knows the price of each level and compensates errors, as for
-:mod:`~quantkit.codecs.rice`: with e the error of C and H the second moments of the inputs, the
-output's error is eᵀ Bᵀ H B e.
+columns of B are the Karhunen-Loève basis of all filters of the layer, times some N and rounded to
+whole numbers. All coefficients C are rounded with one step for each output channel, so that each
+of them gets the bits that its variance deserves. Rounding knows the price of each level and
+compensates errors, as for :mod:`~quantkit.codecs.rice`: with e the error of C and H the second
+moments of the inputs, the output's error is eᵀ Bᵀ H B e.
 
 The numbers of one coefficient, of all filters, are a plane. Two neighbours in a plane are coded
 together by their rank among all pairs, by distance from zero, in a Rice code
 (:mod:`~quantkit.codecs.golomb`). Each plane has a number of low bits of its own; what they add up
 to follows from the bits of the codec, so that the size of the file is known beforehand.
 
-A decoder multiplies whole numbers by whole numbers, in float32: their sums are below 2²⁴ and so
-exact in any order. A factor for each channel, a power of the eighth root of two, makes levels of
-int8 of them, which its kernel reads. Other weights, such as matrices, are stored by ``rice``.
+So the weights, whole numbers B C, are what an int8 kernel reads, exactly: N is as large as lets
+them stay within ±127. Rounded to int8 a second time, they would lose more than is won at 2 bits,
+because nothing compensates that error. With many bits N is small and the basis coarse; from about
+3 bits on ``rice`` is better. Other weights, such as matrices, are stored by it anyway. Sums of
+whole numbers are exact in float32, in any order, so decoders give the same on every processor.
 
-Decoding makes about 50 bytes of intermediates per weight.
+Decoding makes about 45 bytes of intermediates per weight.
 """
 
 from __future__ import annotations
@@ -43,7 +45,6 @@ from quantkit.codecs.golomb import RiceCode
 from quantkit.codecs.plane_rounding import round_planes
 from quantkit.codecs.rice import PairTable, Rice, shared_pairs
 from quantkit.codecs.symbols import Planes, reshaped
-from quantkit.codecs.uniform import normal_scale
 
 #: Bits of a pair, less its low bits: for normal numbers between 1.6 and 2.6 of them are best.
 _UNARY = 2.1
@@ -51,12 +52,16 @@ _MOST_LOW = 8
 #: Filters for each tap that a weight has at least; else its basis would take too much.
 _FILTERS_PER_TAP = 32
 _MOST_TAPS = 64
-#: Weights of a segment, at least: what is decoded at once takes 50 bytes for each.
+#: Weights of a segment, at least: what is decoded at once takes 45 bytes for each.
 _SEGMENT = 2_000_000
 _INT8 = 127
-#: Factors of channels are powers of this root of one half.
-_ROOT = 8
-_FACTORS = (2.0 ** (-np.arange(256) / _ROOT)).astype(np.float32)
+#: The step is 2 to the power of this less the bits, in root mean squares of the weights.
+_STEP = 1.6
+#: Channels that the gain is chosen for; louder ones get coarser steps. Room for rounding.
+_WITHIN, _ROOM = 0.9, 0.85
+_LEAST_GAIN = 3.0
+#: Of the singular values of a basis.
+_MOST_SPREAD = 8.0
 #: Of a layer without own pairs.
 _PAIRS = PairTable(np.zeros((0, 2), np.int8))
 
@@ -81,7 +86,7 @@ class Transform:
         Rice(self.bits)
 
     def parts(self, shape: Sequence[int], axis: int) -> tuple[Part, ...]:
-        """Row of bits, low bits of the ranks, whose they are, basis, powers of the factors."""
+        """Row of bits, low bits of the ranks, whose they are, basis."""
         if segments := segments_of(self, shape, axis):
             return tuple(
                 replace(part, name=segment_name(each.index, part))
@@ -122,20 +127,15 @@ class Transform:
         if not _has_taps(shape, axis):
             return Rice(self.bits).encode(weight)
         layout = _Layout.of(shape, self.bits)
-        basis = basis_of(weight.values.reshape(*shape[:2], layout.taps))
-        rounded = round_planes(
-            weight, basis.astype(np.float32) / _INT8, layout.unary_bits, layout.unary
-        )
+        most = min(weight.largest_level or _INT8, _INT8)
+        filters = weight.values.reshape(*shape[:2], layout.taps)
+        basis = basis_of(filters, _gain(filters, self.bits, most))
+        rounded = round_planes(weight, basis, layout.unary_bits, layout.unary, most)
         planes = layout.planes(rounded.levels)
         ranks = _PAIRS.ranks(planes.reshape(-1, 2)).reshape(layout.taps, -1)
-        low_bits = allotted(ranks, layout.low)
-        sums = _sums(basis, planes[:, : layout.filters])
-        powers = _powers(sums.reshape(layout.taps, shape[0], -1), weight.largest_level)
-        levels = layout.rebuilt(sums, powers, shape)
-        # W = scale / 127 · sums, of which the levels are the factor's share.
-        factors = _FACTORS[powers].astype(np.float64)
-        scale = normal_scale(rounded.scale / (_INT8 * factors))
-        return Encoded(levels, scale, axis, layout.pack(ranks, low_bits, basis, powers))
+        levels = layout.rebuilt(basis, planes, shape)
+        packed = layout.pack(ranks, allotted(ranks, layout.low), basis)
+        return Encoded(levels, rounded.scale, axis, packed)
 
     def decode(
         self, shape: Sequence[int], axis: int, names: Mapping[str, str], builder: DecodeBuilder
@@ -169,8 +169,7 @@ class Transform:
         high = np.minimum(np.diff(ones, prepend=-1) - 1, largest).reshape(layout.taps, -1)
         low = random.integers(0, 1 << low_bits[:, None], high.shape)
         basis = random.integers(-64, 64, (layout.taps, layout.taps), np.int8)
-        powers = np.full(shape[0], 120)
-        return layout.pack((high << low_bits[:, None]) + low, low_bits, basis, powers)
+        return layout.pack((high << low_bits[:, None]) + low, low_bits, basis)
 
 
 @dataclass(frozen=True)
@@ -178,14 +177,12 @@ class _Layout:
     """How the numbers of a weight lie in the file.
 
     Args:
-        channels: output channels.
         taps: of a filter; there is a plane for each coefficient.
         filters: numbers of a plane.
         low: low bits of all planes together.
         unary: bits of the row.
     """
 
-    channels: int
     taps: int
     filters: int
     low: int
@@ -197,7 +194,7 @@ class _Layout:
         pairs = -(-filters // 2)
         low = min(max(0, round(taps * (2 * bits - _UNARY))), _MOST_LOW * taps)
         unary = max(math.floor(pairs * (2 * bits * taps - low)), pairs * taps)
-        return cls(shape[0], taps, filters, low, unary)
+        return cls(taps, filters, low, unary)
 
     @property
     def pairs(self) -> int:
@@ -217,7 +214,6 @@ class _Layout:
             *low,
             *(rows if self.low else ()),
             Part("basis", TensorProto.INT8, (self.taps, self.taps)),
-            Part("powers", TensorProto.UINT8, (self.channels,)),
         )
 
     def planes(self, levels: Levels) -> Levels:
@@ -231,9 +227,7 @@ class _Layout:
         low_bits = allotted(ranks, self.low)
         return int((ranks >> low_bits[:, None]).sum()) + ranks.size
 
-    def pack(
-        self, ranks: IntArray, low_bits: IntArray, basis: Levels, powers: IntArray
-    ) -> tuple[Packed, ...]:
+    def pack(self, ranks: IntArray, low_bits: IntArray, basis: Levels) -> tuple[Packed, ...]:
         """See :meth:`parts`; ``low_bits`` add up to :attr:`low`."""
         high = (ranks >> low_bits[:, None]).reshape(-1)
         packed = [*self._row.pack(high)]
@@ -244,7 +238,6 @@ class _Layout:
             packed.append(Packed.of("owner", owner.astype(np.uint8)))
             packed.append(Packed.of("worth", (1 << place).astype(np.uint8)))
         packed.append(Packed.of("basis", basis))
-        packed.append(Packed.of("powers", powers.astype(np.uint8)))
         return tuple(packed)
 
     def decode(self, shape: Sequence[int], names: Mapping[str, str], builder: DecodeBuilder) -> str:
@@ -265,19 +258,13 @@ class _Layout:
             planes = add("Slice", planes, *ends)
         numbers = add("Cast", planes, to=TensorProto.FLOAT)
         basis = add("Cast", names["basis"], to=TensorProto.FLOAT)
-        by_channel = builder.vector(self.taps, self.channels, self.filters // self.channels)
-        sums = add("Reshape", add("MatMul", basis, numbers), by_channel)
-        powers = add("Cast", names["powers"], to=TensorProto.INT32)
-        factors = add("Gather", builder.shared("factors", _FACTORS), powers)
-        product = add("Mul", sums, add("Reshape", factors, builder.vector(1, -1, 1)))
-        levels = add("Cast", add("Round", product), to=TensorProto.INT8)
-        return add("Reshape", add("Transpose", levels, perm=[1, 2, 0]), builder.vector(*shape))
+        levels = add("Cast", add("MatMul", basis, numbers), to=TensorProto.INT8)
+        return add("Reshape", add("Transpose", levels, perm=[1, 0]), builder.vector(*shape))
 
-    def rebuilt(self, sums: FloatArray, powers: IntArray, shape: Sequence[int]) -> Levels:
-        """What :meth:`decode` makes of the products of basis and numbers."""
-        product = sums.reshape(self.taps, self.channels, -1) * _FACTORS[powers][:, None]
-        found = np.rint(product).astype(np.int8)
-        return np.ascontiguousarray(found.transpose(1, 2, 0)).reshape(shape)
+    def rebuilt(self, basis: Levels, planes: Levels, shape: Sequence[int]) -> Levels:
+        """What :meth:`decode` makes of basis and numbers."""
+        sums = basis.astype(np.float32) @ planes[:, : self.filters].astype(np.float32)
+        return np.ascontiguousarray(sums.astype(np.int8).T).reshape(shape)
 
     def _worth(self, names: Mapping[str, str], builder: DecodeBuilder) -> tuple[str, str]:
         """(taps, rows) what a bit of each row adds to the numbers of a plane, and its unit."""
@@ -301,12 +288,29 @@ class _Layout:
         return Planes(self.low * self.pairs, 1, prefix="low")
 
 
-def basis_of(filters: FloatArray) -> Levels:
-    """(taps, coefficients) int8: 127 times the Karhunen-Loève basis of (channels, inputs, taps)."""
+def basis_of(filters: FloatArray, gain: float) -> Levels:
+    """(taps, coefficients) int8: ``gain`` times the Karhunen-Loève basis, and invertible.
+
+    Args:
+        filters: (channels, inputs, taps).
+    """
     rows = filters.reshape(-1, filters.shape[2]).astype(np.float64)
     _, basis = np.linalg.eigh(rows.T @ rows)
-    found: Levels = np.rint(_INT8 * basis).astype(np.int8)
+    found: Levels = np.rint(gain * basis).astype(np.int8)
+    # A coarse one may miss a direction, or nearly so.
+    while np.linalg.cond(found.astype(np.float64)) > _MOST_SPREAD and gain < _INT8 / 2:
+        gain *= 1.1
+        found = np.rint(gain * basis).astype(np.int8)
     return found
+
+
+def _gain(filters: FloatArray, bits: float, most: int) -> float:
+    """What lets the largest weight of nearly every channel be a sum within ``most``."""
+    spread = float(np.sqrt(np.mean(np.square(filters, dtype=np.float64))))
+    largest = np.abs(filters).max(axis=(1, 2), initial=0)
+    step = max(spread * 2.0 ** (_STEP - bits), 1e-30)
+    reach = max(float(np.quantile(largest, _WITHIN)) / step, 1.0)
+    return float(np.clip(_ROOM * most / reach, _LEAST_GAIN, _INT8 / 2))
 
 
 def allotted(ranks: IntArray, low: int) -> IntArray:
@@ -328,20 +332,6 @@ def _has_taps(shape: Sequence[int], axis: int) -> bool:
         return False
     taps = math.prod(shape[2:])
     return 1 < taps <= _MOST_TAPS and shape[0] * shape[1] >= _FILTERS_PER_TAP * taps
-
-
-def _sums(basis: Levels, planes: Levels) -> FloatArray:
-    """Whole numbers below 2²⁴, as float32."""
-    found: FloatArray = basis.astype(np.float32) @ planes.astype(np.float32)
-    return found
-
-
-def _powers(sums: FloatArray, largest_level: int | None) -> IntArray:
-    """(channels,), of factors that make levels up to the largest of (taps, channels, …)."""
-    most = min(largest_level or _INT8, _INT8) + 0.25
-    largest = np.maximum(np.abs(sums).max(axis=(0, 2), initial=0), most)
-    found: IntArray = np.ceil(_ROOT * np.log2(largest.astype(np.float64) / most)).astype(np.int64)
-    return found
 
 
 def _table(builder: DecodeBuilder) -> str:

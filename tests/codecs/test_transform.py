@@ -50,23 +50,37 @@ def test_the_decoder_gives_the_levels_to_the_bit(bits, shape, decoded):
 
 
 @pytest.mark.parametrize(
-    ("bits", "with_moments"), [(1.5, True), (2, True), (1.5, False), (2, False), (3, False)]
+    ("bits", "with_moments"), [(1.5, True), (2, True), (1.5, False), (2, False)]
 )
 def test_alike_taps_take_fewer_bits_than_alone(bits, with_moments):
     shape = (32, 40, 7)
     weight = Weight(filters(*shape), 0, second_moments=moments(280) if with_moments else None)
     codec = Transform(bits)
-    assert stored_bytes(codec, shape, 0) <= 8 + 49 + 32 + 2 * 80 + 280 * 32 * bits / 8
+    assert stored_bytes(codec, shape, 0) <= 8 + 49 + 2 * 80 + 280 * 32 * bits / 8
     alone = Rice(bits + 0.15).encode(weight).dequantized()
     assert noise(weight, codec.encode(weight).dequantized()) < noise(weight, alone)
 
 
-def test_the_basis_is_orthogonal_and_sorted_by_variance():
+def test_a_fine_basis_is_orthogonal_and_sorted_by_variance():
     values = filters(32, 40, 7)
-    basis = basis_of(values).astype(np.float32) / 127
-    np.testing.assert_allclose(basis.T @ basis, np.eye(7), atol=0.02)
+    basis = basis_of(values, 60.0).astype(np.float32) / 60
+    np.testing.assert_allclose(basis.T @ basis, np.eye(7), atol=0.05)
     variances = np.square(values.reshape(-1, 7) @ basis).mean(axis=0)
     assert (np.diff(variances) > 0).all()
+
+
+@pytest.mark.parametrize("taps", [2, 7, 48])
+def test_a_coarse_basis_is_invertible(taps):
+    basis = basis_of(filters(64, 64, taps), 3.0)
+    assert np.linalg.cond(basis.astype(float)) <= 8
+
+
+def test_the_weights_are_whole_sums_of_coefficients(decoded):
+    encoded = Transform(2).encode(Weight(filters(16, 24, 5), 0))
+    (basis,) = (part for part in encoded.packed if part.part.name == "basis")
+    matrix = np.frombuffer(basis.raw, np.int8).reshape(5, 5).astype(float)
+    coefficients = encoded.levels.reshape(-1, 5) @ np.linalg.inv(matrix).T
+    np.testing.assert_allclose(coefficients, np.rint(coefficients), atol=1e-6)
 
 
 def test_low_bits_go_where_they_shorten_the_row_the_most():
@@ -135,7 +149,7 @@ def test_groups_have_moments_of_their_own(decoded):
 def test_levels_keep_to_the_largest(largest):
     encoded = Transform(4).encode(Weight(filters(16, 24, 5), 0, largest_level=largest))
     found = np.abs(encoded.levels.astype(int)).max()
-    assert 0.9 * (largest or 127) < found <= (largest or 127)
+    assert 0.5 * (largest or 127) < found <= (largest or 127)
 
 
 @pytest.mark.parametrize("value", [0.0, 1e-30, 1e30])
