@@ -6,15 +6,18 @@ renews its section of RESULTS.md.
 
 Each form of the shipped model is quantized after training, taught by the float model without
 transcripts, and with them, on LibriSpeech's training speakers; its dev speakers are the test.
-``--schedules`` compares ways to the levels of binary weights and powers of two instead.
+``--schedules`` compares ways to the levels of binary weights and powers of two instead, and
+``--structures`` trains pruned layers and layers of lower rank.
 """
 
 from __future__ import annotations
 
+import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -30,20 +33,47 @@ from quantkit.finetuning.pipeline import FinetuneResult, finetune_model
 from quantkit.finetuning.settings import FinetuneSettings
 from quantkit.graph.artifact import total_size
 from quantkit.quantization.choices.settings import QuantizeSettings
+from quantkit.quantization.choices.structure_rules import RankRule
 from quantkit.quantization.pipeline import quantize_model
 from quantkit.quantization.prepared import PreparedModel
 
-# Clips that ranges and first levels are found from.
-_CALIBRATED = 12
 SOURCE = ROOT / "build" / "wav2letter-en" / "float32.onnx"
 #: Codec of all layers, by what it is called in the table.
-FORMS = {"1": "bitplane:1", "1.6": "ternary", "2": "grouped:2", "3": "grouped:3"}
+FORMS = {
+    "1": "bitplane:1",
+    "1.2": "rice:1.2",
+    "1.5": "rice:1.5",
+    "1.6": "ternary",
+    "2": "grouped:2",
+    "3": "grouped:3",
+}
+#: Codec and ranks of all layers, likewise.
+STRUCTURES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "8, ranks 3/8": ("int8", ("*=3/8",)),
+    "8, half kept": ("sparse:8,keep=50", ()),
+    "4, half kept": ("sparse:4,keep=50", ()),
+}
 #: Likewise, and the schedules that are compared.
 SCHEDULED: dict[str, tuple[str, tuple[ScheduleName, ...]]] = {
     "1": ("binary", ("together", "binary-connect", "stochastic")),
     "1.1": ("binary,group_size=64", ("binary-connect",)),
     "3": ("powers:3", ("together", "incremental")),
     "4": ("powers:4", ("together", "incremental")),
+}
+#: What is trained with transcripts, too, among these: a form and its schedule.
+WITH_TRANSCRIPTS: dict[str, ScheduleName] = {"1": "binary-connect"}
+#: Learning rate of each form, where a run may not name one: the closer the levels of a codec lie,
+#: the smaller the steps that lead from one to the next.
+RATES = {
+    "1": 1e-2,
+    "1.1": 1e-2,
+    "1.2": 5e-3,
+    "1.5": 5e-3,
+    "1.6": 5e-3,
+    "2": 3e-3,
+    "3": 1.5e-3,
+    "4": 1e-3,
+    **dict.fromkeys(STRUCTURES, 1e-3),
 }
 
 
@@ -63,11 +93,25 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class Form:
+    """What all layers are, and how they are trained."""
+
+    codec: str
+    trials: Sequence[Trial]
+    ranks: tuple[str, ...] = ()
+
+    @property
+    def settings(self) -> QuantizeSettings:
+        ranks = tuple(map(RankRule.parse, self.ranks))
+        return QuantizeSettings(compute="static", codec=CodecChoice.parse(self.codec), ranks=ranks)
+
+
+@dataclass(frozen=True)
 class Made:
     """One file.
 
     Args:
-        bits: see :data:`FORMS` and :data:`SCHEDULED`.
+        bits: see :data:`FORMS`, :data:`SCHEDULED` and :data:`STRUCTURES`.
         way: how its numbers were found, in words.
         run: None for one that was not trained.
     """
@@ -81,65 +125,120 @@ class Made:
 def make_files(
     audio: Corpus,
     folder: Path,
-    forms: Mapping[str, tuple[str, Sequence[Trial]]],
+    forms: Mapping[str, Form],
     settings: FinetuneSettings,
+    calibrated: int,
+    rates: Mapping[str, float],
 ) -> list[Made]:
-    """Each form as it is after training, and in each of its ways."""
+    """Each form as it is after training, and in each of its ways.
+
+    Args:
+        calibrated: clips that ranges and first levels are found from.
+        rates: learning rate of each form.
+    """
     # What clips show of the model, and the weights as they are rounded first, are found once.
     prepared = PreparedModel(SOURCE)
-    calibration = CalibrationData(audio.sample(_CALIBRATED), prepared.info, SOURCE)
+    calibration = CalibrationData(audio.sample(calibrated), prepared.info, SOURCE)
     made: list[Made] = []
-    for form, (text, trials) in forms.items():
-        decisions = QuantizeSettings(compute="static", codec=CodecChoice.parse(text))
-        path = folder / f"ptq-{text}.onnx"
-        quantize_model(prepared, path, decisions, calibration)
-        made.append(Made(form, "after training", path))
-        for trial in trials:
+    for name, form in forms.items():
+        path = folder / f"ptq-{_as_file(name)}.onnx"
+        quantize_model(prepared, path, form.settings, calibration)
+        made.append(Made(name, "after training", path))
+        for trial in form.trials:
             click.echo(trial.folder)
             run = finetune_model(
                 prepared,
                 folder / f"{trial.folder}.onnx",
-                decisions,
+                form.settings,
                 audio,
                 calibration,
                 folder / trial.folder,
-                replace(settings, schedule=trial.schedule),
+                replace(settings, schedule=trial.schedule, learning_rate=rates[name]),
                 transcripts=trial.transcripts,
                 # A long study goes on where it was interrupted.
                 resume=True,
                 on_step=lambda step: _say(step.step, step.loss, step.divergence),
             )
-            made.append(Made(form, trial.way, run.path, run))
+            made.append(Made(name, trial.way, run.path, run))
     return made
 
 
-def taught_forms(bits: Sequence[str]) -> dict[str, tuple[str, list[Trial]]]:
+def taught_forms(bits: Sequence[str]) -> dict[str, Form]:
     """Without transcripts and with them."""
-    return {
-        form: (
-            FORMS[form],
-            [
-                Trial("taught", f"kl-{form}"),
-                Trial("taught, with transcripts", f"ctc-{form}", transcripts=True),
-            ],
-        )
-        for form in bits
-    }
+    return {form: Form(FORMS[form], _taught(form)) for form in bits}
 
 
-def scheduled_forms(bits: Sequence[str]) -> dict[str, tuple[str, list[Trial]]]:
-    """By each schedule, without transcripts."""
+def structured_forms(bits: Sequence[str]) -> dict[str, Form]:
+    """Likewise."""
+    forms = {}
+    for name in bits:
+        codec, ranks = STRUCTURES[name]
+        forms[name] = Form(codec, _taught(_as_file(name)), ranks)
+    return forms
+
+
+def _taught(name: str) -> list[Trial]:
+    return [
+        Trial("taught", f"kl-{name}"),
+        Trial("taught, with transcripts", f"ctc-{name}", transcripts=True),
+    ]
+
+
+def _as_file(name: str) -> str:
+    return re.sub("[^0-9a-z.]+", "-", name)
+
+
+def scheduled_forms(bits: Sequence[str]) -> dict[str, Form]:
+    """By each schedule without transcripts, and by some with them."""
     forms = {}
     for form in bits:
         codec, schedules = SCHEDULED[form]
         trials = [Trial(f"`{s}`", f"{s}-{form}", schedule=s) for s in schedules]
-        forms[form] = (codec, trials)
+        if told := WITH_TRANSCRIPTS.get(form):
+            way, folder = f"`{told}`, with transcripts", f"{told}-{form}-ctc"
+            trials.append(Trial(way, folder, transcripts=True, schedule=told))
+        forms[form] = Form(codec, trials)
     return forms
+
+
+_FORMS_OF = {
+    "finetune": taught_forms,
+    "finetune-schedules": scheduled_forms,
+    "finetune-structures": structured_forms,
+}
 
 
 def _say(step: int, loss: float, divergence: float | None) -> None:
     if divergence is not None:
         click.echo(f"  step {step}: loss {loss:.4f}, divergence {divergence:.4f}")
+
+
+Kind = Literal["finetune", "finetune-schedules", "finetune-structures"]
+
+#: By name of the section: its title, the option of the script, and how models are trained.
+_TITLES: dict[Kind, tuple[str, str, str]] = {
+    "finetune": ("Training on the grids of the file", "", "as `quantkit finetune` does it"),
+    "finetune-schedules": (
+        *("Ways to the levels of a file", " --schedules"),
+        "by schedules of `quantkit finetune`",
+    ),
+    "finetune-structures": (
+        *("Training pruned layers and layers of lower rank", " --structures"),
+        "as `quantkit finetune` does it",
+    ),
+}
+
+
+def _codecs(kind: Kind) -> Iterator[tuple[str, str]]:
+    """Of all layers, by what a form is called."""
+    if kind == "finetune":
+        yield from FORMS.items()
+    elif kind == "finetune-schedules":
+        for name, (codec, _) in SCHEDULED.items():
+            yield name, codec
+    else:
+        for name, (codec, ranks) in STRUCTURES.items():
+            yield name, " ".join([codec, *(f"--rank {each}" for each in ranks)])
 
 
 def report(
@@ -149,7 +248,9 @@ def report(
     audio: Corpus,
     tested: int,
     *,
-    scheduled: bool = False,
+    calibrated: int,
+    rates: Mapping[str, float],
+    kind: Kind = "finetune",
 ) -> str:
     """The section; the first of ``scores`` is float32's."""
     rows = [_row("32", "float32", SOURCE, None, scores[0])]
@@ -160,24 +261,20 @@ def report(
         *("nats per frame, before", "after", "steps"),
     ]
     hours = sum(each.seconds for each in audio) / 3600
-    if scheduled:
-        title, command = "Ways to the levels of a file", " --schedules"
-        codecs = {form: codec for form, (codec, _) in SCHEDULED.items()}
-        what = "by each schedule of `quantkit finetune`, without transcripts,"
-    else:
-        title, command = "Training on the grids of the file", ""
-        codecs = FORMS
-        what = "as `quantkit finetune` does it,"
+    title, option, what = _TITLES[kind]
+    codecs = dict(_codecs(kind))
+    trained = [bits for bits in codecs if any(each.bits == bits for each in made)]
+    told = ", ".join(f"{rates[bits]:g} ({bits})" for bits in trained)
     length = f"{settings.minutes:g} minutes"
     if settings.steps:
         length += f" or {settings.steps} steps"
     return f"""## {title}
 
-`python -m benchmarks.finetune{command}`: the shipped model with all layers static and all weights
-of one codec ({", ".join(f"{bits}: `{codec}`" for bits, codec in codecs.items())}), quantized after
-training, and trained on its grids {what} on {len(audio)} clips
-({hours:.1f} h) of LibriSpeech's training speakers, in batches of {settings.batch_seconds:g} s, at a
-learning rate of {settings.learning_rate:g}, for {length} each. Edits
+`python -m benchmarks.finetune{option}`: the shipped model with all layers static and all weights
+of one codec ({", ".join(f"{bits}: `{codecs[bits]}`" for bits in trained)}), quantized after
+training on {calibrated} clips, and trained on its grids {what} on {len(audio)} clips
+({hours:.1f} h) of LibriSpeech's training speakers, in batches of {settings.batch_seconds:g} s, for
+{length} each, at learning rates of {told}. Edits
 are of {tested} clips of its dev speakers, decoded greedily; divergences are of clips that were held
 out of the training. Host: {host()}.
 
@@ -202,10 +299,17 @@ def _row(bits: str, way: str, path: Path, run: FinetuneResult | None, found: Sco
 @click.option("--minutes", type=float, default=30.0, show_default=True, help="Of each run.")
 @click.option("--batch-seconds", type=float, default=60.0, show_default=True)
 @click.option(
-    "--bits", multiple=True, type=click.Choice([*FORMS, *SCHEDULED]), help="Default: all."
+    "--bits",
+    multiple=True,
+    type=click.Choice(dict.fromkeys([*FORMS, *SCHEDULED, *STRUCTURES])),
+    help="Default: all.",
 )
-@click.option("--schedules", is_flag=True, help="Compare schedules.")
-@click.option("--learning-rate", type=float, default=1e-2, show_default=True)
+@click.option("--schedules", "kind", flag_value="finetune-schedules", help="Compare schedules.")
+@click.option(
+    "--structures", "kind", flag_value="finetune-structures", help="Pruned, and of lower rank."
+)
+@click.option("--learning-rate", type=float, help="Of all; default: one for each codec.")
+@click.option("--calibrated", default=48, show_default=True, help="Clips to calibrate on.")
 @click.option("--steps", type=int, help="End each run after so many, if earlier.")
 @click.option("--clips", type=int, default=10_000, help="Of the training speakers, at most.")
 @click.option("--max-seconds", type=float, default=60.0, help="Of a training clip.")
@@ -219,8 +323,9 @@ def main(
     minutes: float,
     batch_seconds: float,
     bits: tuple[str, ...],
-    schedules: bool,
-    learning_rate: float,
+    kind: Kind | None,
+    learning_rate: float | None,
+    calibrated: int,
     steps: int | None,
     clips: int,
     max_seconds: float,
@@ -237,21 +342,29 @@ def main(
     with tempfile.TemporaryDirectory() as temporary:
         folder = work or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        settings = FinetuneSettings(
-            minutes=minutes, steps=steps, learning_rate=learning_rate, batch_seconds=batch_seconds
-        )
-        known = SCHEDULED if schedules else FORMS
+        settings = FinetuneSettings(minutes=minutes, steps=steps, batch_seconds=batch_seconds)
+        rates = {bits: learning_rate or rate for bits, rate in RATES.items()}
+        kind = kind or "finetune"
+        known = [name for name, _ in _codecs(kind)]
         if unknown := sorted(set(bits) - set(known)):
-            raise click.UsageError(f"--bits {unknown[0]} is not one of {', '.join(known)}")
-        chosen = bits or tuple(known)
-        forms = scheduled_forms(chosen) if schedules else taught_forms(chosen)
-        made = make_files(audio, folder, forms, settings)
+            raise click.UsageError(f"--bits {unknown[0]!r} is not one of {', '.join(known)}")
+        forms = _FORMS_OF[kind](bits or known)
+        made = make_files(audio, folder, forms, settings, calibrated, rates)
         paths = [SOURCE, *(each.path for each in made)]
         scores = score(paths, dev, "greedy", 0)
-    section = report(made, scores, settings, audio, len(dev), scheduled=schedules)
+    section = report(
+        made,
+        scores,
+        settings,
+        audio,
+        len(dev),
+        calibrated=calibrated,
+        rates=rates,
+        kind=kind,
+    )
     click.echo(section)
     if not print_only:
-        replace_section("finetune-schedules" if schedules else "finetune", section)
+        replace_section(kind, section)
 
 
 if __name__ == "__main__":

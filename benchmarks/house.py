@@ -77,6 +77,7 @@ OPERATOR_EXCEPTIONS: Mapping[str, str] = {
     "bundles/profiles/merged_graphs.py": "gathers a size of a shape",
     "bundles/profiles/sherpa_whisper.py": "gathers a layer of a cache",
     "finetuning/operators.py": "computes each operator in PyTorch",
+    "finetuning/recurrent.py": "likewise, those that are recurrent",
     "models/layers/transducer.py": "traces an LSTM as the operator that it becomes",
     "graph/translating.py": "takes the positions that are wanted",
     "graph/merged_decoder.py": "gathers the log-probabilities at some positions",

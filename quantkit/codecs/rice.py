@@ -34,11 +34,17 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto
 
-from quantkit.arrays import Booleans, IndexArray, IntArray
+from quantkit.arrays import Booleans, FloatArray, IndexArray, IntArray
 from quantkit.codecs.base import DecodeBuilder, Encoded, Levels, Packed, Part, Weight
-from quantkit.codecs.divided import Segment, segment_name, segments_of
+from quantkit.codecs.divided import (
+    Segment,
+    encoded_in_segments,
+    renamed,
+    segment_name,
+    segments_of,
+)
 from quantkit.codecs.golomb import RiceCode
-from quantkit.codecs.priced_rounding import round_priced
+from quantkit.codecs.priced_rounding import RINGS, round_priced
 from quantkit.codecs.symbols import reshaped
 from quantkit.errors import InputError
 
@@ -52,8 +58,6 @@ _UNARY = 1.6
 _SEGMENT = 4_000_000
 #: Pairs that are stored with a layer: a multiple of 2ˡ, but no more than a share of its bytes.
 _OWN_PAIRS, _OWN_SHARE, _FEWEST_OWN = 16, 0.01, 128
-#: How far from zero the shared table has every, every other and every fourth level.
-_RINGS = ((22, 1), (44, 2), (64, 4))
 
 
 @dataclass(frozen=True)
@@ -126,21 +130,47 @@ class Rice:
     def encode(self, weight: Weight) -> Encoded:
         """Choose the step that fills the bits, and round by error and length of the code."""
         if segments := segments_of(self, weight.values.shape, weight.axis):
-            return _joined(weight, segments)
-        code, own = self._code(weight.values.size), self.own_pairs(weight.values.size)
+            return encoded_in_segments(weight, segments)
+        room = self._code(weight.values.size).unary
+        rounded = round_priced(weight, self.row_bits, room, RINGS)
+        return self.stored(rounded.levels, rounded.scale, weight.axis)
 
-        def unary_bits(levels: Levels) -> int:
-            pairs = _in_pairs(levels)
-            return int(code.lengths(PairTable.of(pairs, own).ranks(pairs)).sum())
+    def row_bits(self, levels: Levels) -> int:
+        """Bits that the codes of levels take beside the low bits, whose number is fixed."""
+        pairs = _in_pairs(levels)
+        code, own = self._code(levels.size), self.own_pairs(levels.size)
+        return int(code.lengths(PairTable.of(pairs, own).ranks(pairs)).sum())
 
-        rounded = round_priced(weight, unary_bits, code.unary, _RINGS)
-        pairs = _in_pairs(rounded.levels)
+    def fits(self, levels: Levels) -> bool:
+        """Whether a weight of these levels, not divided into segments, takes no more bits."""
+        return self.row_bits(levels) <= self._code(levels.size).unary
+
+    def stored(self, levels: Levels, scale: FloatArray, axis: int) -> Encoded:
+        """A weight that is on its levels, and not divided into segments.
+
+        Args:
+            levels: of :meth:`magnitudes`, which :meth:`fits` agrees to.
+            scale: (channels,).
+        """
+        code, own = self._code(levels.size), self.own_pairs(levels.size)
+        pairs = _in_pairs(levels)
         table = PairTable.of(pairs, own)
         ranks = table.ranks(pairs)
-        flat = table.all_pairs[ranks].reshape(-1)[: weight.values.size]
-        levels = np.ascontiguousarray(flat.reshape(weight.values.shape))
+        flat = table.all_pairs[ranks].reshape(-1)[: levels.size]
+        found = np.ascontiguousarray(flat.reshape(levels.shape))
         packed = (*code.pack(ranks), Packed.of("pairs", table.own))
-        return Encoded(levels, rounded.scale, weight.axis, packed)
+        return Encoded(found, scale, axis, packed)
+
+    @staticmethod
+    def magnitudes(largest_level: int | None = None) -> IntArray:
+        """Those that levels may have, ascending.
+
+        Args:
+            largest_level: see :class:`~quantkit.codecs.base.Weight`.
+        """
+        reach = min(largest_level or RINGS[-1][0], RINGS[-1][0])
+        every = np.arange(reach + 1)
+        return every[_is_level(every)]
 
     def decode(
         self, shape: Sequence[int], axis: int, names: Mapping[str, str], builder: DecodeBuilder
@@ -165,7 +195,7 @@ class Rice:
         """See :class:`~quantkit.codecs.base.Selective`."""
         if segments := segments_of(self, shape, axis):
             return tuple(
-                _renamed(packed, each.index)
+                renamed(packed, each.index)
                 for each in segments
                 for packed in self.blank(each.shape, axis, seed + each.index)
             )
@@ -184,38 +214,6 @@ class Rice:
         pairs = _pairs(count)
         unary = math.floor(pairs * (2 * self.bits - self.low_bits))
         return RiceCode(pairs, self.low_bits, max(unary, pairs))
-
-
-def _joined(weight: Weight, segments: Sequence[Segment]) -> Encoded:
-    """A weight whose segments are encoded one by one."""
-    axis, begin = weight.axis, 0
-    levels, scales, packed = [], [], []
-    for each in segments:
-        channels = slice(begin, begin + each.shape[axis])
-        encoded = each.codec.encode(_some_channels(weight, channels))
-        levels.append(encoded.levels)
-        scales.append(encoded.scale)
-        packed += [_renamed(one, each.index) for one in encoded.packed]
-        begin = channels.stop
-    joined = np.concatenate(levels, axis=axis)
-    return Encoded(joined, np.concatenate(scales), axis, tuple(packed))
-
-
-def _renamed(packed: Packed, index: int) -> Packed:
-    return replace(packed, part=replace(packed.part, name=segment_name(index, packed.part)))
-
-
-def _some_channels(weight: Weight, channels: slice) -> Weight:
-    places = np.arange(channels.start, channels.stop)
-    from_last = weight.axis - weight.values.ndim
-    importance, moments = weight.importance, weight.second_moments
-    if importance is not None and importance.ndim >= -from_last and importance.shape[from_last] > 1:
-        importance = np.take(importance, places, axis=from_last)
-    if moments is not None and len(moments.matrices) > 1:
-        # Channels of a grouped convolution have moments by group.
-        moments = None
-    values = np.take(weight.values, places, axis=weight.axis)
-    return replace(weight, values=values, importance=importance, second_moments=moments)
 
 
 @dataclass(frozen=True)
@@ -257,7 +255,7 @@ class PairTable:
 
     def ranks(self, pairs: PairArray) -> IntArray:
         """Of each pair of levels."""
-        known, reach = self.all_pairs, _RINGS[-1][0]
+        known, reach = self.all_pairs, RINGS[-1][0]
         # Of a pair that is there twice, the first.
         by_cell = np.empty((2 * reach + 1) ** 2, np.int64)
         by_cell[_cells(known[::-1], reach)] = np.arange(len(known))[::-1]
@@ -269,7 +267,7 @@ def _is_level(levels: IntArray) -> Booleans:
     """Which whole numbers are levels."""
     found = np.zeros(levels.shape, np.bool_)
     inner = -1
-    for outer, step in _RINGS:
+    for outer, step in RINGS:
         magnitude = np.abs(levels)
         found |= (magnitude > inner) & (magnitude <= outer) & (magnitude % step == 0)
         inner = outer
@@ -279,7 +277,7 @@ def _is_level(levels: IntArray) -> Booleans:
 @cache
 def shared_pairs() -> PairArray:
     """The pairs that every layer has, by their distance from zero, without their negatives."""
-    reach = _RINGS[-1][0]
+    reach = RINGS[-1][0]
     axis = np.arange(-reach, reach + 1)
     first, second = (each.reshape(-1) for each in np.meshgrid(axis, axis, indexing="ij"))
     away = first**2 + second**2

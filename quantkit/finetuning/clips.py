@@ -91,8 +91,12 @@ class TrainingClips:
 
     @property
     def can_be_batched(self) -> bool:
-        """Whether the model is told how long each clip of a batch is."""
-        return _LENGTHS in self._store[0]
+        """Whether the model takes audio, and how long each clip of a batch is, and nothing else.
+
+        The points on the path of a transducer, and states, are of one clip.
+        """
+        given = self._store[0]
+        return _LENGTHS in given and len(given) == 2
 
     def batch(self, clips: Sequence[int], rng: np.random.Generator | None = None) -> ClipBatch:
         """Some clips together.

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from quantkit.errors import ModelError
 from quantkit.finetuning.operators import compute, known_operators, to_array
+from quantkit.finetuning.recurrent import RECURRENT, problem_of
 from quantkit.graph.partition import reads
 
 
@@ -27,7 +28,7 @@ class TorchGraph(nn.Module):
         outputs: values to compute; nodes that they do not depend on are left out.
 
     Raises:
-        ModelError: an operator is not known.
+        ModelError: an operator, or a form of it, is not known.
     """
 
     def __init__(self, model: onnx.ModelProto, outputs: Sequence[str]) -> None:
@@ -45,6 +46,13 @@ class TorchGraph(nn.Module):
             {each.name: helper.get_attribute_value(each) for each in node.attribute}
             for node in self._nodes
         ]
+        for node, attributes in zip(self._nodes, self._attributes, strict=True):
+            if node.op_type in RECURRENT:
+                problem = problem_of(node.op_type, attributes, node.input)
+                if problem:
+                    raise ModelError(
+                        f"cannot train through {node.op_type} (node {node.name}): {problem}"
+                    )
         read = {name for node in self._nodes for name in node.input}
         self._constants = {
             tensor.name: torch.from_numpy(to_array(tensor))

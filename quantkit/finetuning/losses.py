@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import ctc_loss
@@ -11,19 +12,28 @@ from torch.nn.functional import ctc_loss
 from quantkit.text.labels import Labels
 from quantkit.training.criteria import asg_losses
 
+_TOLERANCE = 1e-3
+_LEAST = float(np.log(np.finfo(np.float32).tiny))
+
 
 def log_posteriors(values: Tensor) -> Tensor:
     """(batch, frames, labels) log-probabilities, of what an output holds of them.
 
-    Logarithms of probabilities that a row adds up to are what they were; logits are normalised.
-    Probabilities themselves are told by rows that are nowhere negative and add up to 1.
+    As :func:`~quantkit.runtime.output_scale.scale_of` tells them apart: logarithms whose
+    probabilities add up to one, or to two where those of durations stand beside those of labels,
+    stay what they are; so do logarithms of probabilities that add up to one; logits are normalised.
+    A label that is ruled out has the smallest probability that a float can hold.
 
     Args:
         values: (batch, frames, labels), or (batch, labels) of a classifier.
     """
     rows = values if values.ndim > 2 else values[:, None]
-    sums = rows.detach().sum(dim=-1)
-    if bool((rows >= 0).all()) and bool((sums - 1).abs().max() < 1e-3):
+    known = rows.detach().float()
+    totals = known.logsumexp(dim=-1)
+    if any(bool((totals - np.log(sides)).abs().max() < _TOLERANCE) for sides in (1, 2)):
+        return rows.clamp(min=_LEAST)
+    sums = known.sum(dim=-1)
+    if bool((known >= 0).all()) and bool((sums - 1).abs().max() < _TOLERANCE):
         return torch.log(rows.clamp(min=torch.finfo(rows.dtype).tiny))
     return torch.log_softmax(rows, dim=-1)
 

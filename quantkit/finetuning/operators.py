@@ -17,13 +17,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from quantkit.errors import ModelError
+from quantkit.finetuning.recurrent import RECURRENT
 from quantkit.graph.tensors import tensor_array
 
 Attributes = Mapping[str, Any]
 Values = Sequence[Tensor | None]
 Implementation = Callable[[Attributes, Values], Tensor | tuple[Tensor, ...]]
 
-_OPERATORS: dict[str, Implementation] = {}
+_OPERATORS: dict[str, Implementation] = {**RECURRENT}
 
 
 def known_operators() -> frozenset[str]:

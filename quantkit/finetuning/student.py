@@ -26,9 +26,10 @@ from quantkit.codecs.catalogue import CodecChoice
 from quantkit.errors import InputError
 from quantkit.finetuning.graph import TorchGraph
 from quantkit.finetuning.layouts import Positions, RecordingStore, copied, kernel_positions
-from quantkit.finetuning.weights import TrainedWeight, trained_weight
+from quantkit.finetuning.weight_forms import trained_weight
+from quantkit.finetuning.weights import TrainedWeight
 from quantkit.graph.editor import GraphEditor
-from quantkit.graph.operators import layer_weights
+from quantkit.graph.operators import LayerWeight, layer_weights
 from quantkit.graph.plan import Plan
 from quantkit.quantization.pipeline import build, encode_ahead
 from quantkit.quantization.prepared import AssignedModel
@@ -339,8 +340,13 @@ def _own_biases(assigned: AssignedModel) -> dict[str, str]:
     editor = GraphEditor(assigned.model)
     names: dict[str, str] = {}
     for name, weight in layer_weights(editor).items():
+        choice = assigned.choices.get(name)
+        if choice is None or choice.is_plain_float:
+            continue
         place = weight.operator.bias_place(editor, weight.node)
-        if place is None or assigned.choices[name].is_plain_float:
+        if place is None:
+            if own := _uncorrected_bias(weight):
+                names[name] = own
             continue
         node, position = place
         values = editor.array(node.input[position])
@@ -350,6 +356,20 @@ def _own_biases(assigned: AssignedModel) -> dict[str, str]:
         editor.set_input(node, position, names[name])
     editor.finish()
     return names
+
+
+def _uncorrected_bias(weight: LayerWeight) -> str:
+    """Name of the bias of a node that takes up no errors of its weights, as recurrent ones.
+
+    It is trained with the weight that counts it as its own, and keeps its name: a longer one could
+    make the file larger than was foretold. Empty where there is none, or others read it, too.
+    """
+    bias = weight.own_bias()
+    if bias is None or bias.dtype != np.float32 or not weight.slot.has_bias:
+        return ""
+    assert weight.operator.bias_input is not None
+    name = str(weight.node.input[weight.operator.bias_input])
+    return name if weight.editor.only_consumer(name) is not None else ""
 
 
 def _require_alike(first: RecordingStore, one: str, other: str) -> None:

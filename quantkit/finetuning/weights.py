@@ -18,11 +18,8 @@ from torch import Tensor, nn
 from quantkit.arrays import FloatArray
 from quantkit.codecs.base import Codec, Encoded, Weight
 from quantkit.codecs.channels import from_rows, to_rows
-from quantkit.codecs.codebook import Codebook
-from quantkit.codecs.fixed_levels import FixedLevels
-from quantkit.codecs.grouped import Grouped
 from quantkit.codecs.lookup import TableArray
-from quantkit.codecs.uniform import EvenlySpaced, UniformGrid
+from quantkit.codecs.uniform import UniformGrid
 from quantkit.finetuning.operators import round_through
 
 #: What the graph multiplies by while a weight is trained: its nearest level, the weight itself, or
@@ -371,7 +368,12 @@ class TableWeight(TrainedWeight):
 
 
 class OtherWeight(TrainedWeight):
-    """Of any other codec: it encodes the float weight anew now and then."""
+    """Of any other codec: it encodes the float weight anew now and then.
+
+    The float weight begins where post-training quantization left it, and that stays as it is until
+    the weight has moved: encoded anew, it would lose what errors of one weight made up for in
+    others. A pruned weight begins at zero, and comes back where it grows beyond one that was kept.
+    """
 
     encodes_now_and_then = True
 
@@ -380,8 +382,11 @@ class OtherWeight(TrainedWeight):
     ) -> None:
         super().__init__(codec, values, first, largest_level)
         self.scale_growth.requires_grad_(False)
-        self._encoded = first
+        self._encoded = self._first = first
         self.register_buffer("held", self._rows(first))
+        with torch.no_grad():
+            self.steps.copy_(self.held / self.unit)
+        self._begun = self.steps.detach().clone()
 
     held: Tensor
 
@@ -400,9 +405,12 @@ class OtherWeight(TrainedWeight):
     def refresh(self) -> None:
         """Encode the float weight."""
         weight = self._weight()
-        self._encoded = self.codec.encode(
-            Weight(weight.values, weight.axis, largest_level=self.largest_level)
-        )
+        if torch.equal(self.steps, self._begun):
+            self._encoded = self._first
+        else:
+            self._encoded = self.codec.encode(
+                Weight(weight.values, weight.axis, largest_level=self.largest_level)
+            )
         self.held.copy_(self._rows(self._encoded))
 
     def forward(self) -> Tensor:
@@ -417,22 +425,6 @@ class OtherWeight(TrainedWeight):
     @staticmethod
     def _rows(encoded: Encoded) -> Tensor:
         return torch.from_numpy(to_rows(encoded.dequantized(), encoded.axis).copy())
-
-
-def trained_weight(
-    codec: Codec, values: FloatArray, first: Encoded, largest_level: int | None = None
-) -> TrainedWeight:
-    """The form in which a weight of ``codec`` is trained; see :class:`TrainedWeight`."""
-    if isinstance(codec, EvenlySpaced):
-        return EvenWeight(codec, values, first, largest_level, codec.spacing)
-    if isinstance(codec, FixedLevels):
-        tables = codec.tables_within(largest_level)
-        return TableWeight(codec, values, first, largest_level, codec.weights_per_table, tables)
-    if isinstance(codec, Grouped):
-        return TableWeight(codec, values, first, largest_level, codec.group_size)
-    if isinstance(codec, Codebook):
-        return TableWeight(codec, values, first, largest_level, None)
-    return OtherWeight(codec, values, first, largest_level)
 
 
 def tables_of(encoded: Encoded) -> TableArray | None:

@@ -9,7 +9,8 @@ import torch
 from quantkit.codecs.base import Encoded, Weight
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.codecs.channels import to_rows
-from quantkit.finetuning.weights import TrainedWeight, trained_weight
+from quantkit.finetuning.weight_forms import trained_weight
+from quantkit.finetuning.weights import TrainedWeight
 
 EVEN = ["int8", "bitplane:1", "bitplane:2", "bitplane:3", "native:2", "native:4", "ternary"]
 TABLES = [
@@ -22,6 +23,7 @@ TABLES = [
     "grouped:3,group_size=8,table_bits=2",
 ]
 FIXED = ["powers:2", "powers:3", "powers:4", "binary", "binary,group_size=8"]
+PRICED = ["rice:1.2", "rice:2", "rice:3.7"]
 OTHERS = ["sparse:3,keep=50", "float16", "tiered:2,tiers=4x6"]
 
 
@@ -58,7 +60,7 @@ def _train(weight: TrainedWeight, steps: int = 30) -> None:
     weight.refresh()
 
 
-@pytest.mark.parametrize("codec", EVEN + TABLES + FIXED + OTHERS)
+@pytest.mark.parametrize("codec", EVEN + TABLES + FIXED + PRICED + OTHERS)
 def test_training_begins_with_what_post_training_quantization_stored(codec: str) -> None:
     weight, first = _made(codec)
     begun = weight().detach().numpy()
@@ -66,7 +68,7 @@ def test_training_begins_with_what_post_training_quantization_stored(codec: str)
 
 
 @pytest.mark.parametrize("axis", [0, 1])
-@pytest.mark.parametrize("codec", EVEN + TABLES + FIXED + OTHERS)
+@pytest.mark.parametrize("codec", EVEN + TABLES + FIXED + PRICED + OTHERS)
 def test_what_was_trained_is_what_is_stored_to_the_bit(codec: str, axis: int) -> None:
     if axis == 1 and codec.startswith("tiered"):
         pytest.skip("tiers are of rows")
@@ -74,7 +76,7 @@ def test_what_was_trained_is_what_is_stored_to_the_bit(codec: str, axis: int) ->
     _train(weight)
     encoded = weight.encoded()
     scale = weight.scale.detach().numpy()[:, 0]
-    if codec in EVEN + TABLES + FIXED:
+    if codec in EVEN + TABLES + FIXED + PRICED:
         np.testing.assert_array_equal(encoded.scale, scale)
         trained = weight.levels().detach().numpy()
         np.testing.assert_array_equal(to_rows(encoded.levels, encoded.axis), trained)
@@ -82,7 +84,47 @@ def test_what_was_trained_is_what_is_stored_to_the_bit(codec: str, axis: int) ->
     assert not np.array_equal(encoded.levels, first.levels)
 
 
-@pytest.mark.parametrize("codec", ["bitplane:2", "ternary", "grouped:2", "codebook:2", "powers:3"])
+@pytest.mark.parametrize("codec", PRICED + OTHERS)
+def test_a_weight_that_was_not_trained_is_stored_as_it_was(codec: str) -> None:
+    weight, first = _made(codec)
+    weight.refresh()
+    encoded = weight.encoded()
+    np.testing.assert_array_equal(encoded.levels, first.levels)
+    assert [part.raw for part in encoded.packed] == [part.raw for part in first.packed]
+
+
+@pytest.mark.parametrize("codec", PRICED)
+def test_codes_fit_into_the_file_whatever_is_learned(codec: str) -> None:
+    weight, first = _made(codec)
+    sizes = [part.part for part in first.packed]
+    for growth in (0.3, 1.7):
+        with torch.no_grad():
+            # Larger weights have larger levels, which take more bits.
+            weight.steps.mul_(growth)
+        weight.refresh()
+        levels = weight.levels().clone()
+        encoded = weight.encoded()
+        assert [part.part for part in encoded.packed] == sizes
+        weight.refresh()
+        assert torch.equal(weight.levels(), levels)
+        np.testing.assert_array_equal(to_rows(encoded.levels, encoded.axis), levels.numpy())
+
+
+def test_a_pruned_weight_comes_back_where_it_outgrows_one_that_was_kept() -> None:
+    weight, first = _made("sparse:3,keep=50")
+    pruned = torch.from_numpy(to_rows(first.levels, first.axis) == 0)
+    assert not weight.steps.detach()[pruned].any()
+    with torch.no_grad():
+        weight.steps[0, int(pruned[0].nonzero()[0])] = 9.0
+    weight.refresh()
+    after = to_rows(weight.encoded().levels, first.axis) == 0
+    assert after.sum() == pruned.sum()
+    assert not after[0, int(pruned[0].nonzero()[0])]
+
+
+@pytest.mark.parametrize(
+    "codec", ["bitplane:2", "ternary", "grouped:2", "codebook:2", "powers:3", "rice:2"]
+)
 def test_training_reduces_the_loss(codec: str) -> None:
     weight, _ = _made(codec)
     target = torch.from_numpy(np.random.default_rng(2).standard_normal(weight.steps.shape)).float()
@@ -162,7 +204,9 @@ def test_clipped_weights_lie_between_the_outermost_levels(codec: str) -> None:
     assert torch.equal(weight.levels(), before)
 
 
-@pytest.mark.parametrize("codec", ["binary", "bitplane:3", "ternary", "codebook:2", "powers:3"])
+@pytest.mark.parametrize(
+    "codec", ["binary", "bitplane:3", "ternary", "codebook:2", "powers:3", "rice:2"]
+)
 def test_drawn_levels_are_neighbours_and_the_weight_is_their_mean(codec: str) -> None:
     weight, _ = _made(codec)
     weight.clip()
