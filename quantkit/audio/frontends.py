@@ -16,6 +16,7 @@ from quantkit.audio.lasr_frontend import LasrFrontend
 from quantkit.audio.nemo_frontend import NemoFrontend, NemoRawFrontend
 from quantkit.audio.running_normalization import StreamingFrontend
 from quantkit.audio.seamless_frontend import SeamlessFrontend
+from quantkit.audio.sherpa_nemo_frontend import SherpaNemoFrontend
 from quantkit.audio.waveform_frontend import WaveformFrontend
 from quantkit.audio.whisper_frontend import WhisperFrontend
 from quantkit.errors import FormatError, InputError
@@ -104,6 +105,7 @@ _READERS: dict[str, Callable[[str], AnyFrontend]] = {
     "lasr-log-mel": LasrFrontend.from_json,
     "gigaam-log-mel": GigaamFrontend.from_json,
     "hann-kaldi-fbank": HannKaldiFrontend.from_json,
+    "sherpa-nemo-fbank": SherpaNemoFrontend.from_json,
 }
 # Front ends by the names that people know them by, for a sample rate.
 _NAMED: dict[str, Callable[[int], AnyFrontend]] = {
@@ -114,6 +116,8 @@ _NAMED: dict[str, Callable[[int], AnyFrontend]] = {
     "gigaam-v2": lambda rate: GigaamFrontend.of_version(2, rate),
     "gigaam-v3": lambda rate: GigaamFrontend.of_version(3, rate),
     "gigaam-sherpa": HannKaldiFrontend.for_rate,
+    "nemo-sherpa-80": lambda rate: SherpaNemoFrontend.for_rate(rate, 80),
+    "nemo-sherpa-128": lambda rate: SherpaNemoFrontend.for_rate(rate, 128),
     "whisper-80": lambda rate: _whisper(rate, 80),
     "whisper-128": lambda rate: _whisper(rate, 128),
 }

@@ -103,14 +103,18 @@ def straight_htk_filters(bands: int, fft_size: int, sample_rate: int) -> npt.NDA
 
 
 @lru_cache
-def slaney_filters(bands: int, fft_size: int, sample_rate: int) -> npt.NDArray[np.float64]:
+def slaney_filters(
+    bands: int, fft_size: int, sample_rate: int, high_hz: float | None = None
+) -> npt.NDArray[np.float64]:
     """Triangular filters of equal area on Slaney's mel scale, (bands, fft_size // 2 + 1).
 
-    They reach from 0 Hz to half the sample rate. The scale is linear up to 1,000 Hz and logarithmic
-    beyond (M. Slaney, "Auditory Toolbox", Technical Report 1998-010, Interval Research).
+    They reach from 0 Hz to ``high_hz``; None: to half the sample rate. The scale is linear up to
+    1,000 Hz and logarithmic beyond (M. Slaney, "Auditory Toolbox", Technical Report 1998-010,
+    Interval Research).
     """
+    highest = slaney_mel(sample_rate / 2.0 if high_hz is None else high_hz)
     corner_mel = CORNER_HERTZ / HERTZ_PER_MEL
-    mels = np.linspace(0.0, highest_slaney_mel(sample_rate), bands + 2)
+    mels = np.linspace(0.0, highest, bands + 2)
     above = CORNER_HERTZ * np.exp(LOG_STEP * (mels - corner_mel))
     edges = np.where(mels < corner_mel, mels * HERTZ_PER_MEL, above)
     bins = np.arange(fft_size // 2 + 1) * sample_rate / fft_size
@@ -118,12 +122,12 @@ def slaney_filters(bands: int, fft_size: int, sample_rate: int) -> npt.NDArray[n
     return np.asarray(_triangles(bins, edges) * area[:, None])
 
 
-def highest_slaney_mel(sample_rate: int) -> float:
-    """Half the sample rate on Slaney's scale."""
-    half, corner = sample_rate / 2.0, CORNER_HERTZ
-    if half < corner:
-        return half / HERTZ_PER_MEL
-    return corner / HERTZ_PER_MEL + float(np.log(half / corner)) / LOG_STEP
+def slaney_mel(hertz: float) -> float:
+    """A frequency on Slaney's scale."""
+    corner = CORNER_HERTZ
+    if hertz < corner:
+        return hertz / HERTZ_PER_MEL
+    return corner / HERTZ_PER_MEL + float(np.log(hertz / corner)) / LOG_STEP
 
 
 def _triangles(bins: Doubles, edges: Doubles) -> Doubles:

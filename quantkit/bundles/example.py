@@ -5,7 +5,7 @@ Stored as text, because it must not import quantkit: it needs only ONNX Runtime 
 
 from __future__ import annotations
 
-from quantkit.bundles.several import STEPS
+from quantkit.bundles.several import steps_of
 from quantkit.runtime.load_memory import LoadMemory
 from quantkit.text.labels import Labels
 
@@ -193,21 +193,25 @@ if __name__ == "__main__":
 _WORTH_SHARE, _WORTH_BYTES = 1.5, 50_000_000
 
 
-def example_source(load: LoadMemory, labels: Labels | None = None, kind: str = "") -> str:
+def example_source(
+    load: LoadMemory, labels: Labels | None = None, kind: str = "", frontend: str = ""
+) -> str:
     """The program for a model.
 
     Args:
         load: what opening it takes. Where that is much more than what stays, the program keeps what
             ONNX Runtime unpacked in a folder :data:`~quantkit.bundles.manifest.KEPT` beside it.
         labels: of a model of one graph, which say whether it is CTC or ASG; None: CTC.
-        kind: of several graphs, one of :data:`~quantkit.bundles.several.STEPS`; empty for one
+        kind: of several graphs, one of :data:`~quantkit.bundles.several.KINDS`; empty for one
             graph.
+        frontend: ``kind`` of the front end, which the example of a model that hears in chunks
+            makes the features of.
     """
     more = load.peak_bytes - load.resident_bytes
     worth = more > _WORTH_BYTES and load.peak_bytes > _WORTH_SHARE * load.resident_bytes
     own: tuple[str, ...] = (_FRAMES, _OPENED_ONE, _CTC, _PRINTED)
     if kind:
-        own = (_WRITTEN, STEPS[kind], _MAIN)
+        own = (_WRITTEN, steps_of(kind, frontend), _MAIN)
     elif labels is not None and labels.asg is not None:
         own = (_FRAMES, _VITERBI, _OPENED_ONE, _ASG, _PRINTED)
     source = "".join((_HEAD, _OPENED, *own))

@@ -1,61 +1,122 @@
 """How the example of a bundle hears a clip chunk by chunk, as text.
 
-Features are those of :mod:`quantkit.audio.frontend` and :mod:`quantkit.audio.kaldi_frontend`,
-normalised as in :mod:`quantkit.audio.running_normalization`; chunks are those of
-:mod:`quantkit.runtime.streaming.chunks`.
+Features are those of :mod:`quantkit.audio.frontend`, :mod:`quantkit.audio.kaldi_frontend` and
+:mod:`quantkit.audio.nemo_frontend`, normalised as in :mod:`quantkit.audio.running_normalization`;
+chunks are those of :mod:`quantkit.runtime.streaming.chunks`.
 """
 
 from __future__ import annotations
 
-#: Kinds of front ends whose rows the example makes in NumPy.
-FRONTENDS = ("log-mel", "kaldi-fbank")
-
-_HEARD = '''\
-def rows_of(waveform, settings):
-    """(frames, bands): the logarithm of the power in each band of HTK's mel scale."""
-    is_kaldi = settings["kind"] == "kaldi-fbank"
-    window, hop, size = settings["window"], settings["hop"], settings["fft_size"]
-    count, turns = 1 + (waveform.size - window) // hop, np.arange(window) / window
-    if is_kaldi:
-        count, turns = (waveform.size + hop // 2) // hop, np.arange(window) / (window - 1)
-        waveform = np.pad(waveform, ((window - hop) // 2, window), mode="symmetric")
-    slices = np.lib.stride_tricks.sliding_window_view(waveform, window)[::hop][: max(0, count)]
-    taper = 0.5 - 0.5 * np.cos(2 * np.pi * turns)
-    if is_kaldi:
-        slices = slices.astype("float64") * (32768 if settings["integers"] else 1)
-        slices = slices - slices.mean(axis=1, keepdims=True)
-        slices = slices - 0.97 * np.concatenate((slices[:, :1], slices[:, :-1]), axis=1)
-        taper = taper**0.85
-    power = np.abs(np.fft.rfft(slices * taper, n=size, axis=1)) ** 2
+_HTK_FILTERS = '''\
+def filters(settings):
+    """(bands, bins): triangles on HTK's mel scale."""
     mel = lambda hertz: 2595 * np.log10(1 + np.asarray(hertz, "float64") / 700)
     low, high = mel([settings["low_hz"], settings["high_hz"]])
-    edges = np.linspace(low, high, settings["mel_bands"] + 2)
+    edges, size = np.linspace(low, high, settings["mel_bands"] + 2), settings["fft_size"]
     bins = mel(np.arange(size // 2 + 1) * settings["sample_rate"] / size)
     rising = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
     falling = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
-    bands = power @ np.maximum(0, np.minimum(rising, falling)).T
-    least = np.finfo("float32").eps
-    return np.log(np.maximum(bands, least) if is_kaldi else bands + settings["log_offset"])
+    return np.maximum(0, np.minimum(rising, falling))
 
 
+'''
+
+_OWN_ROWS = '''\
+def rows_of(waveform, settings):
+    """(frames, bands): the logarithm of the power in each band."""
+    window, hop, size = settings["window"], settings["hop"], settings["fft_size"]
+    count = max(0, 1 + (waveform.size - window) // hop)
+    slices = np.lib.stride_tricks.sliding_window_view(waveform, window)[::hop][:count]
+    taper = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
+    power = np.abs(np.fft.rfft(slices * taper, n=size, axis=1)) ** 2
+    return np.log(power @ filters(settings).T + settings["log_offset"])
+
+
+def deviation_of(variance, settings):
+    """What a band is divided by."""
+    return np.sqrt(variance + settings["variance_floor"])
+
+
+'''
+
+_KALDI_ROWS = '''\
+def rows_of(waveform, settings):
+    """(frames, bands): the logarithm of the power in each band."""
+    window, hop, size = settings["window"], settings["hop"], settings["fft_size"]
+    count = (waveform.size + hop // 2) // hop
+    clip = np.pad(waveform, ((window - hop) // 2, window), mode="symmetric")
+    slices = np.lib.stride_tricks.sliding_window_view(clip, window)[::hop][:count]
+    slices = slices.astype("float64") * (32768 if settings["integers"] else 1)
+    slices = slices - slices.mean(axis=1, keepdims=True)
+    slices = slices - 0.97 * np.concatenate((slices[:, :1], slices[:, :-1]), axis=1)
+    taper = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / (window - 1))) ** 0.85
+    power = np.abs(np.fft.rfft(slices * taper, n=size, axis=1)) ** 2
+    return np.log(np.maximum(power @ filters(settings).T, np.finfo("float32").eps))
+
+
+'''
+
+_NEMO_ROWS = '''\
+def filters(settings):
+    """(bands, bins): triangles of equal area on Slaney's mel scale."""
+    rate, size, bands = settings["sample_rate"], settings["fft_size"], settings["mel_bands"]
+    step = np.log(6.4) / 27
+    mels = np.linspace(0, min(rate * 3 / 400, 15 + np.log(max(rate / 2000, 1)) / step), bands + 2)
+    edges = np.where(mels < 15, mels * 200 / 3, 1000 * np.exp(step * (mels - 15)))
+    bins = np.arange(size // 2 + 1) * rate / size
+    rising = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
+    falling = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
+    return np.maximum(0, np.minimum(rising, falling)) * (2 / (edges[2:] - edges[:-2]))[:, None]
+
+
+def rows_of(waveform, settings):
+    """(frames, bands): the logarithm of the power in each band, before normalisation."""
+    window, hop, size = settings["window"], settings["hop"], settings["fft_size"]
+    half, count = window // 2, waveform.size // hop
+    clip = np.zeros(waveform.size + 2 * half + window)
+    clip[half : half + waveform.size] = waveform
+    clip[half + 1 : half + waveform.size] -= 0.97 * waveform[:-1].astype("float64")
+    slices = np.lib.stride_tricks.sliding_window_view(clip, window)[::hop][:count]
+    taper = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / (window - 1))
+    power = np.abs(np.fft.rfft(slices * taper, n=size, axis=1)) ** 2
+    return np.log(power @ filters(settings).T + 2**-24)
+
+
+def deviation_of(variance, settings):
+    """What a band is divided by."""
+    return np.sqrt(variance) + 1e-5
+
+
+'''
+
+_AS_THEY_ARE = '''\
+def features_of(rows, settings, decoding):
+    """(frames, bands): rows as they are."""
+    return rows.astype("float32")
+
+
+'''
+
+_NORMALISED = '''\
 def features_of(rows, settings, decoding):
     """(frames, bands): each group of rows is normalised by all that was heard up to its end."""
     expected = decoding["expected"]
-    if not expected or not len(rows):
-        return rows.astype("float32")
     sums, squares = rows.cumsum(axis=0), (rows**2).cumsum(axis=0)
     power, weight = expected["variance"] + expected["mean"] ** 2, expected["rows"]
-    found, begin, end = [], 0, decoding["chunk"]
+    found, begin, end = [rows[:0]], 0, decoding["chunk"]
     while begin < len(rows):
         heard = min(end, len(rows))
         mean = (sums[heard - 1] + weight * expected["mean"]) / (heard + weight)
         variance = (squares[heard - 1] + weight * power) / (heard + weight) - mean**2
-        deviation = np.sqrt(np.maximum(variance, 0) + settings["variance_floor"])
+        deviation = deviation_of(np.maximum(variance, 0), settings)
         found.append((rows[begin:end] - mean) / deviation)
         begin, end = end, end + decoding["shift"]
     return np.concatenate(found).astype("float32")
 
 
+'''
+
+_HEARD = '''\
 def chunks_of(waveform, settings, decoding):
     """(chunk, bands) features of each run, and how many frames of it the clip has."""
     features = features_of(rows_of(waveform, settings), settings, decoding)
@@ -127,7 +188,30 @@ def encoded_frames(model, waveform):
 
 '''
 
-#: Steps of a CTC model, behind the one that runs a session.
-CTC_IN_CHUNKS = _HEARD + _LABELS
-#: What stands in a transducer's steps for the encoder of whole clips.
-ENCODED_IN_CHUNKS = _HEARD + _FRAMES
+# By the ``kind`` of the front end.
+_FEATURES = {
+    "log-mel": _HTK_FILTERS + _OWN_ROWS + _NORMALISED,
+    "kaldi-fbank": _HTK_FILTERS + _KALDI_ROWS + _AS_THEY_ARE,
+    "nemo-log-mel": _NEMO_ROWS + _NORMALISED,
+    "nemo-log-mel-raw": _NEMO_ROWS + _AS_THEY_ARE,
+}
+#: Kinds of front ends whose features the example makes in NumPy.
+FRONTENDS = tuple(_FEATURES)
+
+
+def labels_in_chunks(frontend: str) -> str:
+    """Steps of a CTC model, behind the one that runs a session.
+
+    Args:
+        frontend: one of :data:`FRONTENDS`.
+    """
+    return _FEATURES[frontend] + _HEARD + _LABELS
+
+
+def encoded_in_chunks(frontend: str) -> str:
+    """What stands in a transducer's steps for the encoder of whole clips.
+
+    Args:
+        frontend: one of :data:`FRONTENDS`.
+    """
+    return _FEATURES[frontend] + _HEARD + _FRAMES

@@ -5,7 +5,7 @@ Each returns the tokens of a clip, and the natural log-probability of every deci
 
 from __future__ import annotations
 
-from quantkit.bundles.in_chunks import CTC_IN_CHUNKS, ENCODED_IN_CHUNKS
+from quantkit.bundles.in_chunks import encoded_in_chunks, labels_in_chunks
 from quantkit.tasks.names import (
     MOONSHINE,
     STREAMING_CTC,
@@ -188,11 +188,27 @@ LANGUAGE = ""  # a code such as "de"
 '''
 )
 
-#: By the ``kind`` in ``decoding.json``.
-STEPS = {
+_OF_CLIPS = {
     TRANSDUCER: _RUN + _ENCODED + _LABELS,
-    STREAMING_TRANSDUCER: _RUN + ENCODED_IN_CHUNKS + _LABELS,
-    STREAMING_CTC: _RUN + CTC_IN_CHUNKS,
     MOONSHINE: _TEXTS,
     WHISPER: _WINDOWS,
 }
+#: Kinds of models that hear in chunks, whose example makes the features.
+IN_CHUNKS = (STREAMING_TRANSDUCER, STREAMING_CTC)
+#: What ``kind`` in ``decoding.json`` may be.
+KINDS = (*_OF_CLIPS, *IN_CHUNKS)
+
+
+def steps_of(kind: str, frontend: str) -> str:
+    """How the example of a kind of model recognises.
+
+    Args:
+        kind: one of :data:`KINDS`.
+        frontend: ``kind`` of the front end, of a model that hears in chunks one of
+            :data:`~quantkit.bundles.in_chunks.FRONTENDS`.
+    """
+    if kind == STREAMING_TRANSDUCER:
+        return _RUN + encoded_in_chunks(frontend) + _LABELS
+    if kind == STREAMING_CTC:
+        return _RUN + labels_in_chunks(frontend)
+    return _OF_CLIPS[kind]

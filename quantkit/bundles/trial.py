@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from quantkit.bundles.example import example_source
+from quantkit.bundles.in_chunks import FRONTENDS
 from quantkit.bundles.manifest import DECODING, FRONTEND, LABELS, MODEL, why_unsafe
-from quantkit.bundles.several import STEPS
+from quantkit.bundles.several import IN_CHUNKS, KINDS
 from quantkit.disk.files import write_text
 from quantkit.disk.reading import require_utf8
 from quantkit.disk.temporary import TemporaryFolder
@@ -138,6 +139,9 @@ def run_once(folder: Path, python: str = sys.executable) -> dict[str, Any]:
         settings = Fields(parse_json((folder / FRONTEND).read_bytes(), FRONTEND), FRONTEND)
         rate = settings.whole("sample_rate", limits=Range(1, _HIGHEST_RATE))
         kind = _kind(folder)
+        heard = settings.text("kind") if kind in IN_CHUNKS else ""
+        if heard and heard not in FRONTENDS:
+            raise ValueError(f"{FRONTEND}: no example makes features of the kind {heard!r}")
     except (OSError, ValueError) as error:
         raise ModelError(
             f"{folder}: labels or front end settings are not readable: {error}"
@@ -149,7 +153,7 @@ def run_once(folder: Path, python: str = sys.executable) -> dict[str, Any]:
     with TemporaryFolder("example") as apart:
         if kind:
             example = apart / "example.py"
-            write_text(example, example_source(LoadMemory(0, 0), kind=kind))
+            write_text(example, example_source(LoadMemory(0, 0), kind=kind, frontend=heard))
             given = [_SEVERAL + _REPORT, str(example), str(folder.resolve())]
         else:
             given = [_SCRIPT + _REPORT, str(model.resolve())]
@@ -221,7 +225,7 @@ def _kind(folder: Path) -> str:
         return ""
     decoding = Fields(parse_json(path.read_bytes(), DECODING), DECODING)
     kind = decoding.text("kind")
-    if kind not in STEPS:
+    if kind not in KINDS:
         raise ValueError(f"{DECODING}: there is no kind {kind!r}")
     for graph in decoding.children("graphs"):
         if reason := why_unsafe(graph.text("file")):

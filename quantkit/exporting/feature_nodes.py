@@ -19,6 +19,7 @@ from quantkit.audio.gigaam_frontend import GigaamFrontend
 from quantkit.audio.hann_kaldi_frontend import HannKaldiFrontend
 from quantkit.audio.kaldi_frontend import KaldiFrontend
 from quantkit.audio.nemo_frontend import NemoFrontend
+from quantkit.audio.sherpa_nemo_frontend import SherpaNemoFrontend
 from quantkit.audio.whisper_frontend import WhisperFrontend
 from quantkit.exporting import spectrum_nodes as spectrum
 from quantkit.exporting.node_builder import NodeBuilder
@@ -66,7 +67,16 @@ def _nemo(b: NodeBuilder, settings: NemoFrontend) -> None:
     lifted = b.add("lifted", "Add", bands, b.double("guard", nemo_frontend.LOG_GUARD))
     mel = b.add("mel", "Log", lifted)
     hops = b.add("own_hops", "Div", own, b.constant("hop", [hop]))
-    frames = _frames(b, own, hops, window)
+    _normalized_bands(b, mel, _frames(b, own, hops, window), lost=1)
+
+
+def _normalized_bands(b: NodeBuilder, mel: str, frames: str, lost: int) -> None:
+    """Each band of a clip less its mean, divided by its standard deviation.
+
+    Args:
+        lost: by how much the number that squares are divided by is less than that of frames.
+    """
+    zero, one = b.double("zero_double", 0.0), b.constant("one", [1])
     inside = _inside_frames(b, frames)
     number = spectrum.as_double(b, "number", b.add("some", "Max", frames, one))
     number = b.add("number_cube", "Unsqueeze", number, b.constant("one_two", [1, 2]))
@@ -74,7 +84,7 @@ def _nemo(b: NodeBuilder, settings: NemoFrontend) -> None:
     mean = b.add("mean", "Div", b.reduce("sum", "ReduceSum", valid, [1]), number)
     centred = b.add("centred", "Where", inside, b.add("deviation", "Sub", mel, mean), zero)
     squares = b.reduce("squares", "ReduceSum", b.add("squared", "Mul", centred, centred), [1])
-    fewer = b.add("degrees", "Sub", number, b.double("one_double", 1.0))
+    fewer = b.add("degrees", "Sub", number, b.double("lost_degrees", float(lost)))
     fewer = b.add("some_degrees", "Max", fewer, b.double("one_double", 1.0))
     spread = b.add("spread", "Sqrt", b.add("variance", "Div", squares, fewer))
     least = b.double("least_deviation", nemo_frontend.LEAST_DEVIATION)
@@ -100,6 +110,22 @@ def _hann_kaldi(b: NodeBuilder, settings: HannKaldiFrontend) -> None:
     taper = spectrum.hann(b, window, window)
     limits = 0.0, settings.sample_rate / 2
     _kaldi_features(b, settings, _emphasised(b, slices), taper, limits, frames)
+
+
+def _sherpa_nemo(b: NodeBuilder, settings: SherpaNemoFrontend) -> None:
+    window, hop = settings.window, settings.hop
+    slices, frames = _kaldi_frames(b, window, hop, settings.ahead)
+    taper = spectrum.hann(b, window, window - settings.povey)
+    if settings.povey:
+        taper = b.add("povey", "Pow", taper, b.double("povey_power", kaldi_frontend.POVEY))
+    emphasised = _emphasised(b, slices)
+    power = spectrum.power_spectrum(b, emphasised, taper, window, settings.fft_size)
+    filters = spectrum.slaney_filters(
+        b, settings.mel_bands, settings.fft_size, settings.sample_rate, settings.high_hz
+    )
+    bands = b.add("band_power", "MatMul", power, filters)
+    lifted = b.add("lifted", "Add", bands, b.double("guard", nemo_frontend.LOG_GUARD))
+    _normalized_bands(b, b.add("mel", "Log", lifted), frames, lost=0)
 
 
 def _kaldi_frames(b: NodeBuilder, window: int, hop: int, ahead: int) -> tuple[str, str]:
@@ -270,6 +296,7 @@ _MAKERS: dict[type[Any], Callable[[NodeBuilder, Any], None]] = {
     NemoFrontend: _nemo,
     KaldiFrontend: _kaldi,
     HannKaldiFrontend: _hann_kaldi,
+    SherpaNemoFrontend: _sherpa_nemo,
     GigaamFrontend: _gigaam,
     WhisperFrontend: _whisper,
 }

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from onnx import TensorProto
 
-from quantkit.audio.mel import CORNER_HERTZ, HERTZ_PER_MEL, LOG_STEP, highest_slaney_mel
+from quantkit.audio.mel import CORNER_HERTZ, HERTZ_PER_MEL, LOG_STEP, slaney_mel
 from quantkit.exporting.node_builder import NodeBuilder
 
 
@@ -75,9 +75,12 @@ def power_spectrum(b: NodeBuilder, frames: str, taper: str, window: int, size: i
     return b.add("power", "Add", squares, b.add("imaginary_power", "Mul", imaginary, imaginary))
 
 
-def slaney_filters(b: NodeBuilder, bands: int, size: int, sample_rate: int) -> str:
+def slaney_filters(
+    b: NodeBuilder, bands: int, size: int, sample_rate: int, high_hz: float | None = None
+) -> str:
     """(size // 2 + 1, bands); see :func:`quantkit.audio.mel.slaney_filters`."""
-    step = b.double("mel_step", highest_slaney_mel(sample_rate) / (bands + 1))
+    highest = slaney_mel(sample_rate / 2.0 if high_hz is None else high_hz)
+    step = b.double("mel_step", highest / (bands + 1))
     mels = b.add("mels", "Mul", _range(b, "edge_index", bands + 2), step)
     corner = b.double("corner_mel", CORNER_HERTZ / HERTZ_PER_MEL)
     below = b.add("linear", "Mul", mels, b.double("hertz_per_mel", HERTZ_PER_MEL))

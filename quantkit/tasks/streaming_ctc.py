@@ -87,9 +87,10 @@ def contents_in_chunks(info: ArtifactInfo, model: Path) -> tuple[Labels, AnyFron
     """
     from quantkit.audio.frontend import Frontend
     from quantkit.audio.kaldi_frontend import KaldiFrontend
+    from quantkit.audio.nemo_frontend import NemoFrontend
 
     labels, frontend = labels_and_frontend(info, model)
-    if not isinstance(frontend, Frontend | KaldiFrontend):
+    if not isinstance(frontend, Frontend | KaldiFrontend | NemoFrontend):
         raise ModelError(
             f"{model} hears in chunks, and no example of a bundle makes its features "
             f"({type(frontend).__name__}); hand over its files as they are: their metadata say "

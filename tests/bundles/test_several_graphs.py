@@ -19,9 +19,10 @@ from quantkit.bundles.browser import find_browser
 from quantkit.bundles.cpp_run import run_cpp
 from quantkit.bundles.manifest import describe, read_manifest, write_manifest
 from quantkit.bundles.page_run import run_page
-from quantkit.errors import ModelError, VerificationError
+from quantkit.errors import VerificationError
 from quantkit.graph.artifact import model_files
 from quantkit.text.decoding import Decoding
+from tests import nemotron
 from tests.bundles.test_bundle import run_example
 from tests.bundles.test_cpp import COMPILER, FOUND, needs_headers
 from tests.bundles.test_examples import run_node
@@ -33,6 +34,7 @@ from tests.exporting.folders.small_folders import (
     write_streaming_ctc,
     write_streaming_icefall,
     write_streaming_nemo,
+    write_streaming_nemo_ctc,
 )
 from tests.moonshine import moonshine_folder
 from tests.sherpa_whisper import sherpa_whisper
@@ -40,7 +42,14 @@ from tests.sherpa_whisper import sherpa_whisper
 pytestmark = pytest.mark.slow
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-IN_CHUNKS = ("chunks", "chunks-ctc", "chunks-own")
+IN_CHUNKS = (
+    "chunks",
+    "chunks-ctc",
+    "chunks-own",
+    "chunks-nemo",
+    "chunks-nemo-ctc",
+    "chunks-nemotron",
+)
 KINDS = ("tdt", "rnnt", "stateless", "gigaam", "gigaam-v3", "moonshine", "whisper", *IN_CHUNKS)
 
 
@@ -66,6 +75,7 @@ def heard(clip: Path) -> FloatArray:
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("folders")
     shipped = REPOSITORY / "models" / "wav2letter-en"
+    nemotron_folder = nemotron.save(folder / "nemotron", nemotron.tiny())
     return {
         "tdt": write_nemo(folder / "tdt"),
         "rnnt": write_nemo(folder / "rnnt", durations=0),
@@ -75,6 +85,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "chunks": write_streaming_icefall(folder / "chunks"),
         "chunks-ctc": write_streaming_ctc(folder / "chunks-ctc"),
         "chunks-own": quantkit.export(shipped, folder / "own.onnx", chunk=0.32).path,
+        "chunks-nemo": write_streaming_nemo(folder / "chunks-nemo", normalize="per_feature"),
+        "chunks-nemo-ctc": write_streaming_nemo_ctc(folder / "chunks-nemo-ctc"),
+        "chunks-nemotron": quantkit.export(nemotron_folder, folder / "nemotron.onnx").path,
         "moonshine": moonshine_folder(tmp_path_factory),
         "whisper": sherpa_whisper(tmp_path_factory),
     }
@@ -182,12 +195,3 @@ def test_the_example_of_a_bundle_is_not_run_by_verify(
     write_manifest(replace(read_manifest(bundle), files=describe(bundle)), bundle)
     quantkit.verify(bundle).require()
     assert not trap.exists()
-
-
-def test_what_no_example_runs_is_refused(tmp_path: Path) -> None:
-    licence = tmp_path / "LICENCE"
-    licence.write_text("MIT License\n")
-    streaming = write_streaming_nemo(tmp_path / "s")
-    with pytest.raises(ModelError, match=r"hears in chunks, and no example .* makes its features"):
-        quantkit.ship(streaming, tmp_path / "b", licence=licence)
-    assert not (tmp_path / "b").exists()

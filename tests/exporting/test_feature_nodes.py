@@ -9,6 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from quantkit.audio.frontends import FRONTENDS, AnyFrontend, frontend_named
+from quantkit.audio.sherpa_nemo_frontend import SherpaNemoFrontend
 from quantkit.exporting.frontend_graph import can_fuse, fuse_frontend
 from tests.audio.signals import signals
 
@@ -104,6 +105,12 @@ def test_older_operator_sets_do(opset: int, name: str) -> None:
 def test_other_rates_do(rate: int, name: str) -> None:
     frontend = frontend_named(name, rate)
     assert_agree(session_of(frontend), frontend, [signals(rate)["chirp"]])
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000])
+def test_that_of_transducers_in_sherpa_does(rate: int) -> None:
+    frontend = SherpaNemoFrontend.for_rate(rate, 80, transducer=True)
+    assert_agree(session_of(frontend), frontend, [*signals(rate).values()])
 
 
 def test_the_tables_take_no_room() -> None:

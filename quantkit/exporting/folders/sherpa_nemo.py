@@ -19,7 +19,7 @@ import numpy as np
 
 from quantkit.audio.frontends import AnyFrontend
 from quantkit.audio.hann_kaldi_frontend import HannKaldiFrontend
-from quantkit.audio.nemo_frontend import NemoFrontend
+from quantkit.audio.sherpa_nemo_frontend import SherpaNemoFrontend
 from quantkit.errors import InputError, ModelError
 from quantkit.exporting.folders.caches import (
     Caches,
@@ -131,7 +131,7 @@ class SherpaNemoTransducer(Layout):
         frontend: AnyFrontend = (
             HannKaldiFrontend.for_rate(RATE, bands)
             if gigaam
-            else NemoFrontend.for_rate(RATE, bands)
+            else SherpaNemoFrontend.for_rate(RATE, bands, transducer=True)
         )
         found = FoundTransducer(
             files.graphs, translations, tuple(states.values()), labels, frontend, settings

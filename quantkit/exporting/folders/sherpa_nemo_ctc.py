@@ -64,7 +64,7 @@ class SherpaNemoCtc(Layout):
             frontend = "gigaam-sherpa"
         elif (kind := graph.metadata.get("normalize_type", "")) == "per_feature":
             bands = graph.size(graph.inputs[0], 1) if graph.inputs else None
-            frontend = f"nemo-{bands or _BANDS}"
+            frontend = f"nemo-sherpa-{bands or _BANDS}"
         else:
             raise ModelError(
                 f"{main} wants features that are normalised as {kind or 'nothing'}, and only "

@@ -5,6 +5,7 @@ A FastConformer encoder (Rekesh et al. 2023), an LSTM that reads the labels so f
 
 from __future__ import annotations
 
+import copy
 from types import MethodType
 from typing import Any
 
@@ -64,6 +65,30 @@ def new_transducer(settings: RnntSettings, labels: Labels) -> PreTrainedModel:
         *range(len(labels), len(labels) + len(durations.get("durations", ())))
     ]
     return model
+
+
+def with_outputs_of(model: Any, other: Any) -> Any:
+    """A copy of ``other`` whose outputs are those of ``model``, of which it may be the other kind.
+
+    Encoder, predictor and the scores of labels are the same in an RNN-T and a TDT. Scores of
+    durations, which an RNN-T has none of, are those of ``model``.
+
+    Args:
+        model: the one that is trained.
+        other: one that was trained; where it is of another size, it is returned as it is.
+    """
+    drawn, kept = model.joint.head, other.joint.head
+    labels = int(model.config.vocab_size)
+    if other.config.vocab_size != labels or kept.in_features != drawn.in_features:
+        return other
+    begun, head = copy.deepcopy(other), copy.deepcopy(drawn)
+    with torch.no_grad():
+        for ours, theirs in ((head.weight, kept.weight), (head.bias, kept.bias)):
+            ours[:labels] = theirs[:labels]
+            if len(ours) == len(theirs):
+                ours.copy_(theirs)
+    begun.joint.head = head
+    return begun
 
 
 def joint_logits(

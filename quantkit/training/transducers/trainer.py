@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
@@ -24,7 +24,11 @@ from quantkit.training.run import BEST_NAME
 from quantkit.training.sequence_trainer import SequenceTrainer
 from quantkit.training.transducers.checkpoint import save_trained_transducer
 from quantkit.training.transducers.losses import transducer_loss
-from quantkit.training.transducers.model import joint_logits, new_transducer
+from quantkit.training.transducers.model import (
+    joint_logits,
+    new_transducer,
+    with_outputs_of,
+)
 from quantkit.training.transducers.network import TorchNetwork
 from quantkit.training.transducers.settings import RnntSettings
 from quantkit.training.validation import WER, ErrorRate
@@ -57,6 +61,14 @@ class TransducerTrainer(SequenceTrainer[PreTrainedModel]):
         assert isinstance(recipe.model, RnntSettings)
         make_model = partial(new_transducer, recipe.model, labels)
         super().__init__(recipe, make_model, mixture, validation, labels, preparer, folder, device)
+
+    def warm_start(self, model: nn.Module, labels: Labels | None = None) -> None:
+        """Start from the weights of another model of the same size, RNN-T or TDT.
+
+        Raises:
+            CheckpointError: it is of another size.
+        """
+        super().warm_start(with_outputs_of(self.model, model), labels)
 
     def _loss(self, batch: Batch) -> Tensor:
         """Transducer loss per label of the targets."""

@@ -168,12 +168,31 @@ def test_another_run_starts_from_its_weights(
     assert all(parameter.requires_grad for parameter in other.model.parameters())
 
 
-def test_the_other_kind_does_not_start_from_them(
+def test_the_other_kind_starts_from_them_and_draws_durations_alone(
     trained: Trained, tone_corpus: Path, tmp_path: Path
 ) -> None:
     (task,) = {*TASKS} - {trained.task}
+    begun = trainer(recipe(task), tone_corpus, tmp_path, start_from=trained.folder / "best")
+    drawn = trainer(recipe(task), tone_corpus, tmp_path / "drawn").model.state_dict()
+    saved = load_trained_transducer(trained.folder / "best").model.state_dict()
+    labels = len(Labels.english())
+    for name, each in begun.model.state_dict().items():
+        if name.startswith("joint.head"):
+            assert torch.equal(each[:labels], saved[name][:labels])
+            assert torch.equal(each[labels:], drawn[name][labels:])
+        else:
+            assert torch.equal(each, saved[name])
+    assert torch.isfinite(torch.tensor(begun.run()))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_model_of_another_size_does_not_start_from_them(
+    task: str, trained: Trained, tone_corpus: Path, tmp_path: Path
+) -> None:
+    wider = dataclasses.replace(SMALL[task], decoder_hidden_size=32)
+    settings = dataclasses.replace(recipe(task), model=wider)
     with pytest.raises(CheckpointError, match="do not fit the recipe"):
-        trainer(recipe(task), tone_corpus, tmp_path, start_from=trained.folder / "best")
+        trainer(settings, tone_corpus, tmp_path, start_from=trained.folder / "best")
 
 
 def test_clips_that_become_noise_have_nothing_to_write(tone_corpus: Path, tmp_path: Path) -> None:
