@@ -45,7 +45,7 @@ def pitches(waveform: FloatArray) -> FloatArray:
     frames = frames - frames.mean(axis=1, keepdims=True)
     level = np.sqrt(np.square(frames).mean(axis=1))
     frames = frames[level > _QUIET * max(float(level.max()), 1e-9)]
-    window = np.hanning(_FRAME)
+    window = np.hanning(_FRAME).astype(np.float32)
     shortest, longest = int(RATE / HIGHEST), int(RATE / LOWEST)
     bell = _autocorrelation(window[None])
     similar = _autocorrelation(frames * window)

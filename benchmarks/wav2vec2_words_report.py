@@ -213,13 +213,13 @@ def report(
         f"""`python -m benchmarks.wav2vec2_words --data FOLDER`: the model of `models/wav2vec2-en`,
 greedy, without a language model. A budget is the same part of the file with 8 bits everywhere
 ({eight:,} bytes) as the source work's MiB are of its {eight_mib}; all sizes are those of files.
-{calibrating} sequences of training takes and people calibrate. Tested are {clips} sequences of three
-to seven words of each kind: commands of held-out people with low voices, the same with high voices,
-and test takes of the digits. `ours` is one analysis and an optimal plan for each budget. `myQASR` is
-the published method, written from its description: descending medians, a cosine search for ranges,
-nearest rounding, activations with as many bits as the weights; `8-bit inputs` gives these 8 bits
-always. Error rates in percent, 95 % intervals over clips; differences are paired by clip.
-{machine}.""",
+{calibrating} sequences of training takes and people calibrate. Tested are {clips} sequences of
+three to seven words of each kind: commands of held-out people with low voices, the same with high
+voices, and test takes of the digits. `ours` is one analysis and an optimal plan for each budget.
+`myQASR` is the published method, written from its description: descending medians, a cosine search
+for ranges, nearest rounding, activations with as many bits as the weights; `8-bit inputs` gives
+these 8 bits always. Error rates in percent, 95 % intervals over clips; differences are paired by
+clip. {machine}.""",
         table(
             [
                 *("budget, method", "bytes", "WER", "CER"),

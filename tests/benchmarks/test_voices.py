@@ -18,7 +18,7 @@ def hum(hertz: float, seconds: float = 0.5) -> np.ndarray:
     """A voice of ten harmonics that fall by 6 dB an octave."""
     time = np.arange(round(seconds * RATE)) / RATE
     parts = [np.sin(2 * np.pi * k * hertz * time) / k for k in range(1, 11)]
-    return (0.1 * np.sum(parts, axis=0)).astype(np.float32)
+    return np.asarray(0.1 * np.sum(parts, axis=0), np.float32)
 
 
 @pytest.mark.parametrize("hertz", [85.0, 120.0, 160.0, 220.0, 310.0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from quantkit.errors import CheckpointError
 from quantkit.text.decoders import greedy_decoder
@@ -17,7 +19,8 @@ from quantkit.training.batching import Batch
 from quantkit.training.clips import ClipPreparer
 from quantkit.training.criteria import ctc_total
 from quantkit.training.mixture import Clip, Mixture
-from quantkit.training.recipe import Recipe
+from quantkit.training.optimizers import Schedule
+from quantkit.training.recipe import OptimizerSettings, Recipe
 from quantkit.training.run import BEST_NAME
 from quantkit.training.sequence_trainer import SequenceTrainer
 from quantkit.training.validation import WER, ErrorRate
@@ -72,6 +75,7 @@ class Wav2Vec2Trainer(SequenceTrainer[Pupil]):
         self._teacher = teacher
         if teacher is not None:
             teacher.to(self.device)
+            self.schedule = TwoCycles(self.optimizer, recipe.optimizer, recipe.steps, self._taught)
 
     def warm_start(self, model: nn.Module, labels: Labels | None = None) -> None:
         """Start from the weights of another model of the same size.
@@ -86,10 +90,10 @@ class Wav2Vec2Trainer(SequenceTrainer[Pupil]):
         self._average = self._new_average()
 
     @property
-    def _is_taught(self) -> bool:
-        """Whether a step's loss is the distance from the teacher."""
+    def _taught(self) -> int:
+        """Steps whose loss is the distance from the teacher."""
         teacher = self.recipe.teacher
-        return teacher is not None and self.step < teacher.until * self.recipe.steps
+        return 0 if teacher is None else math.ceil(teacher.until * self.recipe.steps)
 
     def _train_mode(self) -> None:
         super()._train_mode()
@@ -101,7 +105,7 @@ class Wav2Vec2Trainer(SequenceTrainer[Pupil]):
         batch = batch.to(self.device)
         with self._autocast():
             hidden, frames = self.model.hidden(batch.features, batch.lengths)
-            if self._is_taught:
+            if self.step < self._taught:
                 assert self._teacher is not None
                 assert isinstance(batch, TaughtBatch)
                 taught = self._teacher(batch.whole, batch.lengths)
@@ -121,6 +125,8 @@ class Wav2Vec2Trainer(SequenceTrainer[Pupil]):
         if teacher.labels.tokens == self.labels.tokens:
             for model in {self.model, self._kept}:
                 model.begin_to_spell(*teacher.output)
+        # Its second moments are those of far smaller gradients: the first steps would undo it all.
+        self.optimizer.state.clear()
         self.model.spells.fill_(True)
 
     def _transcribe(self, batch: Batch) -> list[str]:
@@ -155,6 +161,29 @@ class Wav2Vec2Trainer(SequenceTrainer[Pupil]):
         if convolutions:
             convolutions = _name_of(convolutions)
         return asdict(replace(self.recipe, teacher=teacher, convolutions=convolutions))
+
+
+class TwoCycles(Schedule):
+    """A one-cycle rate for the steps that are taught, and another for the others.
+
+    Args:
+        optimizer, settings, steps: see :class:`~quantkit.training.optimizers.Schedule`.
+        taught: how many steps are.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, settings: OptimizerSettings, steps: int, taught: int
+    ) -> None:
+        super().__init__(optimizer, settings, steps)
+        self._first = taught
+
+    def before_step(self, step: int) -> None:
+        """See :meth:`~quantkit.training.optimizers.Schedule.before_step`."""
+        self.set_share(
+            step / self._first
+            if step < self._first
+            else (step - self._first) / max(1, self._steps - self._first)
+        )
 
 
 def _name_of(checkpoint: str) -> str:

@@ -16,6 +16,7 @@ from quantkit.exporting.sources import ExportOptions, export_source
 from quantkit.tasks.open import open_speech_model
 from quantkit.text.labels import Labels
 from quantkit.training.launch import prepare_run
+from quantkit.training.optimizers import make_optimizer
 from quantkit.training.publish import publish
 from quantkit.training.recipe import (
     AugmentSettings,
@@ -27,6 +28,7 @@ from quantkit.training.recipe import (
 )
 from quantkit.training.wav2vec2.checkpoint import load_wav2vec2, save_wav2vec2
 from quantkit.training.wav2vec2.model import new_wav2vec2
+from quantkit.training.wav2vec2.trainer import TwoCycles
 from tests.training.conftest import spoken
 from tests.training.wav2vec2.conftest import SMALL
 
@@ -176,6 +178,19 @@ def test_a_teacher_of_other_labels_gives_no_last_layer(
         run.model.to_teacher.weight.data.zero_()
         run._begin_to_spell()
         assert torch.equal(once, run.model.ctc.lm_head.weight)
+
+
+def test_the_rate_rises_again_where_ctc_begins() -> None:
+    settings = OptimizerSettings("adamw", 1e-2, warmup=0.1)
+    optimizer = make_optimizer(torch.nn.Linear(2, 1), settings)
+    schedule = TwoCycles(optimizer, settings, 150, 50)
+    rates = []
+    for step in range(150):
+        schedule.before_step(step)
+        rates.append(schedule.learning_rate)
+    assert rates[5] == rates[60] == pytest.approx(1e-2)
+    assert max(rates[0], rates[49], rates[50], rates[149]) < 3e-4
+    assert rates[30] < rates[10]
 
 
 def test_another_run_starts_from_its_weights(
