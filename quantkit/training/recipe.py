@@ -155,11 +155,11 @@ class TeacherSettings:
 
     Args:
         checkpoint: folder of a Wav2Letter; in a file, relative to the file.
-        until: share of ``Recipe.steps`` at which CTC begins.
+        steps: of the optimizer, behind which CTC begins; a longer run learns longer by that.
     """
 
     checkpoint: str
-    until: float = 0.3
+    steps: int = 500
 
 
 @dataclass(frozen=True)
@@ -322,7 +322,7 @@ RANGES: dict[type, dict[str, Range]] = {
         "hidden_dropout": Range(0, 1, below=True),
         "layerdrop": Range(0, 1, below=True),
     },
-    TeacherSettings: {"until": _SHARE},
+    TeacherSettings: {"steps": _POSITIVE_COUNT},
     Wav2LetterConfig: {
         "features": _SIZE,
         "labels": _SIZE,

@@ -198,8 +198,8 @@ def test_a_wav2vec2_has_a_teacher_and_convolutions_beside_its_recipe(tmp_path: P
             _WAV2VEC2.replace("hidden_size = 96", "conv_stride = [5, 2]"),
             r"\[model\]: conv_dim, conv_kernel and conv_stride must be lists of one length",
         ),
-        (_WAV2VEC2 + "[teacher]\nuntil = 0.5\n", "checkpoint"),
-        (_WAV2VEC2 + "[teacher]\ncheckpoint = 'x'\nuntil = 2\n", "until must be"),
+        (_WAV2VEC2 + "[teacher]\nsteps = 5\n", "checkpoint"),
+        (_WAV2VEC2 + "[teacher]\ncheckpoint = 'x'\nsteps = 0\n", "steps must be"),
         (_MINIMAL + "[teacher]\ncheckpoint = 'x'\n", "only a model of task 'wav2vec2' has teacher"),
         (
             'convolutions = "x"\n' + _MINIMAL,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -92,8 +91,7 @@ class Wav2Vec2Trainer(SequenceTrainer[Pupil]):
     @property
     def _taught(self) -> int:
         """Steps whose loss is the distance from the teacher."""
-        teacher = self.recipe.teacher
-        return 0 if teacher is None else math.ceil(teacher.until * self.recipe.steps)
+        return 0 if self.recipe.teacher is None else self.recipe.teacher.steps
 
     def _train_mode(self) -> None:
         super()._train_mode()

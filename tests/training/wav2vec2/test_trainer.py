@@ -39,7 +39,7 @@ _STEPS, _TAUGHT = 260, 30
 _REACHED = 1.0
 
 
-def recipe(teacher: Path | None = None, **settings: Any) -> Recipe:
+def recipe(teacher: Path | None = None, taught: int = _TAUGHT, **settings: Any) -> Recipe:
     return Recipe(
         model=SMALL,
         sources=(Source("tones", valid_share=0.2, join=2, join_speakers=False),),
@@ -48,7 +48,7 @@ def recipe(teacher: Path | None = None, **settings: Any) -> Recipe:
         augment=AugmentSettings(
             speed=0.0, pause_seconds=0.2, time_masks=1, time_width=5, frequency_masks=0
         ),
-        teacher=None if teacher is None else TeacherSettings(str(teacher), _TAUGHT / _STEPS),
+        teacher=None if teacher is None else TeacherSettings(str(teacher), taught),
         precision="float32",
         **{
             "batch_seconds": 8.0,
@@ -139,7 +139,7 @@ def test_a_run_that_was_cut_off_ends_with_the_same_weights(
     tone_corpus: Path, teacher_folder: Path, tmp_path: Path
 ) -> None:
     # An epoch is one batch, so that either run begins one with the third step.
-    settings = recipe(teacher_folder, steps=4, batch_seconds=1_000.0, average_decay=0.9)
+    settings = recipe(teacher_folder, 1, steps=4, batch_seconds=1_000.0, average_decay=0.9)
     whole = trainer(settings, tone_corpus, tmp_path / "whole")
     whole.run()
     cut = trainer(settings, tone_corpus, tmp_path / "cut")
