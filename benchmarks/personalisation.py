@@ -54,8 +54,8 @@ FEWEST_CLIPS = 20
 
 #: myQASR as published, but with 8-bit activations: with as few bits as weights have here,
 #: nothing is recognised.
-_MYQASR = PtqSettings(rounding="nearest", weight_range="cosine", bias_correction=False)
-_MYQASR_SETTINGS = QuantizeSettings(compute="static", range="cosine")
+MYQASR = PtqSettings(rounding="nearest", weight_range="cosine", bias_correction=False)
+MYQASR_SETTINGS = QuantizeSettings(compute="static", range="cosine")
 
 _CODE = (
     *(f"quantkit/{part}" for part in ("audio", "codecs", "graph", "passes", "planning")),
@@ -115,10 +115,10 @@ class Measure:
 
     def _write_myqasr(self, cell: Cell, corpus: Corpus, path: Path) -> None:
         """Write what myQASR makes."""
-        asked = AnalysisSettings(metrics=("median",), fitting=_MYQASR, divergence=None)
+        asked = AnalysisSettings(metrics=("median",), fitting=MYQASR, divergence=None)
         sensitivity = analyze(self.source, corpus, asked, cache=CACHE)
         model = PreparedModel(self.source)
-        request = PlanRequest(model, cell.budget, _MYQASR_SETTINGS, sensitivity, fitting=_MYQASR)
+        request = PlanRequest(model, cell.budget, MYQASR_SETTINGS, sensitivity, fitting=MYQASR)
         plan = method_named(cell.method, direction="descending").plan(request)
         quantize_model(self.source, path, plan, corpus)
 

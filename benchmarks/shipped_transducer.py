@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -23,10 +23,10 @@ from benchmarks.transducer import RATE, sequences
 from quantkit.audio.corpora import open_corpus
 from quantkit.audio.features import load_waveform
 from quantkit.audio.utterance import Corpus, Utterance
-from quantkit.text.distances import error_counts, ratio_interval
+from quantkit.text.distances import ErrorCounts, error_counts, ratio_interval
 from quantkit.text.labels import Labels
 from quantkit.training.mixture import open_source
-from quantkit.training.recipe import load_recipe
+from quantkit.training.recipe import Source, load_recipe
 
 MODEL = ROOT / "models" / "transducer-en"
 _SECTION = "shipped-transducer"
@@ -38,7 +38,7 @@ def corpora(data: Path, count: int) -> Iterator[tuple[str, Corpus]]:
     Args:
         count: sequences of each kind.
     """
-    sources = {s.name: s for s in load_recipe(MODEL / "recipe.toml").sources}
+    sources = sources_of(MODEL)
     digits = open_corpus(data / "digits").select(split="test")
     heard = open_source(
         sources["speech_commands"], data / "speech_commands", Labels.english(), "test"
@@ -48,6 +48,11 @@ def corpora(data: Path, count: int) -> Iterator[tuple[str, Corpus]]:
     yield "digits, single test takes", digits
     yield "commands, sequences of held-out people", sequences(heard, count, 1)
     yield "commands, single clips of held-out people", heard
+
+
+def sources_of(model: Path) -> dict[str, Source]:
+    """What a shipped model was trained on, by name."""
+    return {source.name: source for source in load_recipe(model / "recipe.toml").sources}
 
 
 def in_silence(data: Path) -> Corpus:
@@ -63,6 +68,56 @@ def texts(model: quantkit.Model, clips: Corpus) -> Iterator[tuple[Utterance, str
         yield clip, model.transcribe(waveform, RATE).text
 
 
+@dataclass(frozen=True)
+class Heard:
+    """What a model wrote.
+
+    Args:
+        rows: of a table: name, clips, words, WER, clips without error; and CER, if it was asked
+            for.
+        silent: clips in which nobody speaks.
+        written: of those, how many it wrote something for.
+    """
+
+    rows: list[list[str]]
+    silent: int
+    written: int
+
+
+def heard(model: Path, data: Path, count: int, *, characters: bool = False) -> Heard:
+    """Export a checkpoint and count its errors on everything that is measured.
+
+    Args:
+        count: sequences of each kind.
+        characters: whether the share of wrong characters is counted, too.
+    """
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch:
+        path = quantkit.export(model, Path(scratch) / "model.onnx").path
+        recogniser = quantkit.load(path)
+        for name, clips in corpora(data, count):
+            pairs = [(clip.text or "", text) for clip, text in texts(recogniser, clips)]
+            counts = [error_counts(wanted.split(), text.split()) for wanted, text in pairs]
+            words = sum(each.reference_length for each in counts)
+            exact = np.mean([each.errors == 0 for each in counts])
+            rows.append(
+                [name, str(len(clips)), str(words), rate_of(counts), f"{100 * exact:.1f} %"]
+            )
+            if characters:
+                rows[-1].append(rate_of([error_counts([*a], [*b]) for a, b in pairs]))
+            click.echo(rows[-1])
+        written = [bool(text) for _, text in texts(recogniser, in_silence(data))]
+    return Heard(rows, len(written), sum(written))
+
+
+def rate_of(counts: Sequence[ErrorCounts]) -> str:
+    """Errors per unit of the references in percent, with its 95 % interval over clips."""
+    errors = np.array([each.errors for each in counts])
+    units = np.array([each.reference_length for each in counts])
+    low, high = ratio_interval(errors, units)
+    return f"{100 * errors.sum() / units.sum():.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+
+
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path, exists=True), required=True)
 @click.option(
@@ -71,31 +126,7 @@ def texts(model: quantkit.Model, clips: Corpus) -> Iterator[tuple[Utterance, str
 @click.option("--sequences", "count", default=240, show_default=True, help="Of each kind.")
 def main(data: Path, model: Path, count: int) -> None:
     """Measure, and renew the section."""
-    rows = []
-    with tempfile.TemporaryDirectory() as scratch:
-        path = quantkit.export(model, Path(scratch) / "model.onnx").path
-        transducer = quantkit.load(path)
-        for name, clips in corpora(data, count):
-            counts = [
-                error_counts((clip.text or "").split(), text.split())
-                for clip, text in texts(transducer, clips)
-            ]
-            errors = np.array([each.errors for each in counts])
-            words = np.array([each.reference_length for each in counts])
-            low, high = ratio_interval(errors, words)
-            rate = errors.sum() / words.sum()
-            rows.append(
-                [
-                    name,
-                    str(len(clips)),
-                    str(words.sum()),
-                    f"{100 * rate:.1f} % [{100 * low:.1f}, {100 * high:.1f}]",
-                    f"{100 * np.mean(errors == 0):.1f} %",
-                ]
-            )
-            click.echo(rows[-1])
-        silent = in_silence(data)
-        written = [len(text) for _, text in texts(transducer, silent)]
+    found = heard(model, data, count)
     card = json.loads((model / "card.json").read_text())
     section = f"""## The transducer of models/transducer-en
 
@@ -104,9 +135,9 @@ greedy. Sequences are of three to seven clips of one speaker with pauses of 0.1 
 of a digit was trained on, but other takes of all six speakers were; of the people who say the
 commands, nobody was heard. 95 % intervals over clips. {host()}.
 
-{table(["clips", "number", "words", "WER [95 %]", "without error"], rows)}
+{table(["clips", "number", "words", "WER [95 %]", "without error"], found.rows)}
 
-Of {len(silent)} clips in which nobody speaks, it writes something for {np.count_nonzero(written)}.
+Of {found.silent} clips in which nobody speaks, it writes something for {found.written}.
 """
     replace_section(_SECTION, section)
     click.echo(section)

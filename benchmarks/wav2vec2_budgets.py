@@ -25,6 +25,7 @@ from transformers import Wav2Vec2Config
 from benchmarks.results import host, replace_section, table
 from benchmarks.wav2vec2_base import SAMPLE_RATE, SECONDS_OF_AUDIO, export_as_users_do
 from quantkit.audio.corpora import open_corpus
+from quantkit.audio.utterance import Corpus
 from quantkit.calibration.data import CalibrationData
 from quantkit.exporting.parity import ParityCase, check_parity
 from quantkit.exporting.pretrained import TOLERANCE
@@ -32,7 +33,7 @@ from quantkit.exporting.references import PretrainedReference
 from quantkit.graph.artifact import read_info, total_size
 from quantkit.models.pretrained import load_pretrained
 from quantkit.personalization.outliers import with_balance
-from quantkit.planning.optimal import optimal_plan
+from quantkit.planning.optimal import Optimum, optimal_plan
 from quantkit.quantization import preset, quantize_model
 from quantkit.quantization.choices.ptq import PtqSettings
 from quantkit.quantization.prepared import PreparedModel
@@ -40,6 +41,7 @@ from quantkit.runtime.session import create_session
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
 from quantkit.sensitivity.divergence_settings import DivergenceSettings
 from quantkit.sensitivity.model_divergence import model_divergence
+from quantkit.sensitivity.table import Sensitivity
 
 MIB = 2**20
 #: In MiB, those of the source work's figure.
@@ -83,29 +85,60 @@ def parity(folder: Path, source: Path) -> Sequence[ParityCase]:
     return check_parity(reference, source, LENGTHS, BATCHES, TOLERANCE).cases
 
 
+@dataclass(frozen=True)
+class Analysed:
+    """What plans for any budget are made from.
+
+    Args:
+        prepared: the float model.
+        feeds: the clips that calibrate.
+        fitting: how numbers are found.
+        sensitivity: of each layer to each codec.
+    """
+
+    prepared: PreparedModel
+    feeds: CalibrationData
+    fitting: PtqSettings
+    sensitivity: Sensitivity
+
+    def plan(self, budget_bytes: int, largest: float | None) -> Optimum:
+        """The best for a file of at most ``budget_bytes``.
+
+        Args:
+            largest: divergence in nats from rounding an input at which its layer still computes in
+                integers; None: as `personalize` has it.
+        """
+        return optimal_plan(
+            self.prepared,
+            budget_bytes,
+            self.sensitivity,
+            preset("hybrid"),
+            max_input_divergence=largest,
+            fitting=self.fitting,
+        )
+
+
+def analysed(source: Path, corpus: Corpus, cache: Path | None = None) -> Analysed:
+    """Analyse a model on clips, as `personalize` does."""
+    feeds = CalibrationData(corpus, read_info(source), source)
+    prepared = PreparedModel.of(source)
+    fitting = with_balance(prepared, feeds, preset("hybrid"), PtqSettings())
+    asked = AnalysisSettings(metrics=(), fitting=fitting, divergence=DivergenceSettings())
+    return Analysed(prepared, feeds, fitting, analyze(prepared, feeds, asked, cache=cache))
+
+
 def make(source: Path, folder: Path, data: Path) -> dict[str, tuple[Path, float | None, float]]:
     """A file for each budget, from one analysis: its path, what was foretold of it, what it did."""
     corpus = open_corpus(data / "librispeech").select(split="train").sample(CALIBRATION_CLIPS, 0)
-    feeds, settings = CalibrationData(corpus, read_info(source), source), preset("hybrid")
-    prepared = PreparedModel.of(source)
-    fitting = with_balance(prepared, feeds, settings, PtqSettings())
-    asked = AnalysisSettings(metrics=(), fitting=fitting, divergence=DivergenceSettings())
-    sensitivity = analyze(prepared, feeds, asked)
-    compared = feeds.only(range(COMPARED_CLIPS))
+    known = analysed(source, corpus)
+    compared = known.feeds.only(range(COMPARED_CLIPS))
     made: dict[str, tuple[Path, float | None, float]] = {FLOAT: (source, None, 0.0)}
     asked_for = [(f"{budget} MiB", budget, math.inf) for budget in BUDGETS]
     for name, budget, largest in (*asked_for, (SPARED_NAME, SPARED, None)):
-        best = optimal_plan(
-            prepared,
-            budget * MIB,
-            sensitivity,
-            settings,
-            max_input_divergence=largest,
-            fitting=fitting,
-        )
+        best = known.plan(budget * MIB, largest)
         path = folder / f"{len(made)}.onnx"
-        quantize_model(prepared, path, best.plan, feeds)
-        made[name] = path, best.divergence, model_divergence(prepared, path, compared).mean
+        quantize_model(known.prepared, path, best.plan, known.feeds)
+        made[name] = path, best.divergence, model_divergence(known.prepared, path, compared).mean
         click.echo(f"{name}: {total_size(path):,} bytes", err=True)
     return made
 
@@ -193,8 +226,8 @@ for the latency of their integer kernels; `plan` and `personalize` do not where 
 a tenth of what the weights cost, as in the last row, whose file is as small and slower. On the
 trained keyword spotter such grids cost about 0.001 nats, and its layers stay in integers.
 
-These weights are random, so there are no word errors: no trained CTC model of this family was at
-hand, and training one takes a GPU.
+These weights are random, so there are no word errors here; a small trained model of this family has
+[them at every budget](#word-errors-of-a-wav2vec-20-at-every-budget).
 
 The exported file against transformers, which gets each clip alone: largest difference of
 log-probabilities, |a − b| / max(1, |a|), by samples of the longest clip of a batch and clips in it:

@@ -69,17 +69,18 @@ def command(
     device: str | None,
     as_json: bool,
 ) -> None:
-    """Train a Wav2Letter with CTC or ASG, a transducer, or a keyword spotter.
+    """Train a Wav2Letter with CTC or ASG, a wav2vec 2.0, a transducer, or a keyword spotter.
 
     RECIPE is a TOML file or one of the presets published-hw4p2, published-hw3p2 and small. One
-    with task = "rnnt" or "tdt" trains a transducer, one with task = "classification" a keyword
-    spotter.
+    with task = "rnnt" or "tdt" trains a transducer, one with task = "wav2vec2" a wav2vec 2.0, one
+    with task = "classification" a keyword spotter.
 
     \b
     Example:
       quantkit train small --data corpus=my_corpus -o runs/first
       quantkit train models/wav2letter-en/recipe.toml --data build/speech -o runs/en --resume
       quantkit train models/transducer-en/recipe.toml --data build/speech -o runs/transducer
+      quantkit train models/wav2vec2-en/recipe.toml --data build/speech -o runs/wav2vec2
       quantkit train models/keywords-en/recipe.toml --data build/speech -o runs/keywords
     """
     sources: dict[str, Path] = {}

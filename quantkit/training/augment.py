@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import numpy.typing as npt
 import soxr
 
 from quantkit.arrays import FloatArray
 from quantkit.audio.augmentation.noise import noise_recordings, stretch_of
 from quantkit.audio.augmentation.rooms import reverberated
+from quantkit.audio.mel import hertz_to_mel
 from quantkit.training.recipe import AugmentSettings
 
 _FRAMES_PER_MASK_BUDGET = 1_000
+# What masks over samples are counted in.
+_FRAMES_PER_SECOND, _MEL_BANDS = 100, 40
 _PADDED_SHARE = 0.5
 
 
@@ -76,3 +82,53 @@ def mask_features(
         start = int(rng.integers(0, bands - width + 1))
         masked[:, start : start + width] = 0.0
     return masked
+
+
+def mask_waveform(
+    waveform: FloatArray, sample_rate: int, settings: AugmentSettings, rng: np.random.Generator
+) -> FloatArray:
+    """The same masks over samples: silenced intervals, and silenced bands of the spectrum.
+
+    Args:
+        waveform: (samples,) at ``sample_rate``; not changed.
+
+    Returns:
+        (samples,).
+    """
+    masked = waveform
+    if settings.frequency_masks:
+        spectrum = np.fft.rfft(waveform)
+        mel = hertz_to_mel(np.linspace(0.0, sample_rate / 2, spectrum.size))
+        widest = settings.frequency_width * float(mel[-1]) / _MEL_BANDS
+        silence_bands(spectrum, mel, settings.frequency_masks, widest, rng)
+        masked = np.fft.irfft(spectrum, n=waveform.size).astype(np.float32)
+    hop = sample_rate // _FRAMES_PER_SECOND
+    kept = mask_features(
+        np.ones((-(-waveform.size // hop), 1), np.float32), _only_time(settings), rng
+    )
+    return np.asarray(masked * np.repeat(kept[:, 0], hop)[: waveform.size], dtype=np.float32)
+
+
+def _only_time(settings: AugmentSettings) -> AugmentSettings:
+    return replace(settings, frequency_masks=0)
+
+
+def silence_bands(
+    spectrum: npt.NDArray[np.complex128],
+    mel: npt.NDArray[np.float64],
+    masks: int,
+    widest: float,
+    rng: np.random.Generator,
+) -> None:
+    """Silence bands of a spectrum, in place.
+
+    Args:
+        spectrum: (bins,).
+        mel: (bins,), rising: where they lie.
+        masks: number of bands.
+        widest: in mel.
+    """
+    for _ in range(masks):
+        width = rng.uniform(0.0, widest)
+        start = rng.uniform(0.0, max(0.0, float(mel[-1]) - width))
+        spectrum[(mel >= start) & (mel < start + width)] = 0.0

@@ -27,8 +27,8 @@ class Batch:
     """Padded features and concatenated targets.
 
     Args:
-        features: (batch, frames, bands), zeros past each clip's end.
-        lengths: (batch,) int64, true frames.
+        features: (batch, frames, bands), or (batch, samples); zeros past each clip's end.
+        lengths: (batch,) int64, true frames or samples.
         targets: (sum of target_lengths,) int64 label indices.
         target_lengths: (batch,) int64.
     """
@@ -78,11 +78,20 @@ def bucket(
     return batches
 
 
-def collate(features: Sequence[FloatArray], targets: Sequence[Sequence[int]]) -> Batch:
-    """Pad features with zeros to the longest of the batch, or a little more; keep true lengths."""
+def collate(
+    features: Sequence[FloatArray],
+    targets: Sequence[Sequence[int]],
+    multiple: int = _FRAMES_MULTIPLE,
+) -> Batch:
+    """Pad features with zeros to the longest of the batch, or a little more; keep true lengths.
+
+    Args:
+        features: (frames, bands) or (samples,) of each clip.
+        multiple: of frames or samples, that the longest is padded to.
+    """
     lengths = [len(f) for f in features]
-    frames = -(-max(lengths) // _FRAMES_MULTIPLE) * _FRAMES_MULTIPLE
-    padded = np.zeros((len(features), frames, features[0].shape[1]), np.float32)
+    frames = -(-max(lengths) // multiple) * multiple
+    padded = np.zeros((len(features), frames, *features[0].shape[1:]), np.float32)
     for row, clip in zip(padded, features, strict=True):
         row[: len(clip)] = clip
     return Batch(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,15 +35,20 @@ class ClipPreparer:
 
     def training_batch(self, clips: Sequence[Clip], rng: np.random.Generator) -> Batch | None:
         """Augmented features and targets, or ``None`` if no clip is usable."""
-        prepared = []
+        return self._batch(
+            [(mask_features(f, self.augment, rng), text) for f, text in self.augmented(clips, rng)]
+        )
+
+    def augmented(
+        self, clips: Sequence[Clip], rng: np.random.Generator
+    ) -> Iterator[tuple[FloatArray, str]]:
+        """Features of each usable clip before they are masked, and its text."""
         share = self.augment.speechless_probability
         for clip in clips:
             silent = share > 0 and rng.random() < share
             features = self._speechless(clip, rng) if silent else self._features(clip, rng)
             if features is not None:
-                text = "" if silent else joined_text(clip)
-                prepared.append((mask_features(features, self.augment, rng), text))
-        return self._batch(prepared)
+                yield features, "" if silent else joined_text(clip)
 
     def validation_batch(self, clips: Sequence[Clip]) -> Batch | None:
         """Plain features and targets, or ``None`` if no clip is usable."""
@@ -94,7 +99,7 @@ class ClipPreparer:
             waveform = np.pad(waveform, (0, shortfall))
         return self.frontend(waveform)
 
-    def _batch(self, prepared: list[tuple[FloatArray, str]]) -> Batch | None:
+    def _batch(self, prepared: Sequence[tuple[FloatArray, str]]) -> Batch | None:
         usable = []
         for features, text in prepared:
             target = self.labels.encode(text)
@@ -102,4 +107,7 @@ class ClipPreparer:
                 usable.append((features, target))
         if not usable:
             return None
-        return collate([f for f, _ in usable], [t for _, t in usable])
+        return self._collated([f for f, _ in usable], [t for _, t in usable])
+
+    def _collated(self, features: Sequence[FloatArray], targets: Sequence[Sequence[int]]) -> Batch:
+        return collate(features, targets)

@@ -69,16 +69,29 @@ class CtcCriterion(Criterion):
         self, model: Wav2Letter, log_probs: Tensor, lengths: Tensor, targets: Tensor, counts: Tensor
     ) -> Tensor:
         """See :meth:`Criterion.total`; a clip that is too short counts nothing."""
-        loss: Tensor = ctc_loss(
-            log_probs.transpose(0, 1),
-            targets,
-            lengths,
-            counts,
-            blank=self.labels.blank,
-            reduction="sum",
-            zero_infinity=True,
-        )
-        return loss
+        return ctc_total(log_probs, lengths, targets, counts, self.labels.blank)
+
+
+def ctc_total(
+    log_probs: Tensor, lengths: Tensor, targets: Tensor, counts: Tensor, blank: int
+) -> Tensor:
+    """(), CTC's loss summed over the clips of a batch, in nats; one that is too short counts
+    nothing.
+
+    Args:
+        log_probs, lengths, targets, counts: see :meth:`Criterion.total`.
+        blank: which label is none.
+    """
+    loss: Tensor = ctc_loss(
+        log_probs.transpose(0, 1),
+        targets,
+        lengths,
+        counts,
+        blank=blank,
+        reduction="sum",
+        zero_infinity=True,
+    )
+    return loss
 
 
 class AsgWav2Letter(Wav2Letter):

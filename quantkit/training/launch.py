@@ -17,6 +17,7 @@ from quantkit.training.loop import TrainingLoop
 from quantkit.training.recipe import (
     RNNT,
     TDT,
+    WAV2VEC2,
     Recipe,
     load_recipe,
     preset,
@@ -24,12 +25,14 @@ from quantkit.training.recipe import (
     task_of,
 )
 from quantkit.training.transducers.settings import RnntSettings
+from quantkit.training.wav2vec2.settings import Wav2Vec2Settings
 
 _READERS: Mapping[str, Callable[[Path], Recipe | KeywordRecipe]] = {
     CTC: load_recipe,
     CLASSIFICATION: load_keyword_recipe,
     RNNT: load_recipe,
     TDT: load_recipe,
+    WAV2VEC2: load_recipe,
 }
 
 
@@ -120,6 +123,11 @@ def _start(checkpoint: Path, recipe: Recipe) -> tuple[nn.Module, Labels | None]:
 
         model: nn.Module = load_trained_transducer(checkpoint).model
         return model.requires_grad_(True), None
+    if isinstance(recipe.model, Wav2Vec2Settings):
+        from quantkit.training.wav2vec2.checkpoint import load_wav2vec2
+
+        saved = load_wav2vec2(checkpoint)
+        return saved.model, saved.labels
     from quantkit.models.checkpoint import load_wav2letter
 
     found = load_wav2letter(checkpoint)

@@ -227,6 +227,10 @@ class TrainingLoop(ABC, Generic[ModelT, GroupT, BatchT]):
     def _optimize(self, batch: BatchT) -> float:
         self._train_mode()
         self.schedule.before_step(self.step)
+        # Dropout depends on seed and step, like all else, so that a resumed run has the same.
+        torch.manual_seed(
+            int(np.random.SeedSequence([self._settings.seed, self.step]).generate_state(1)[0])
+        )
         loss = self._loss(batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -60,9 +60,13 @@ class Schedule:
 
     def before_step(self, step: int) -> None:
         """Set the rate of step ``step``, counted from 0."""
+        self.set_share(step / max(1, self._steps))
+
+    def set_share(self, progress: float) -> None:
+        """Set the rate behind that share of a one-cycle run; others are left as they are."""
         if self._settings.schedule != "one-cycle":
             return
-        share = one_cycle(step / max(1, self._steps), self._settings.warmup)
+        share = one_cycle(progress, self._settings.warmup)
         for group in self._optimizer.param_groups:
             group["lr"] = self._settings.learning_rate * share
 

@@ -15,6 +15,7 @@ from quantkit.training.transducers.checkpoint import (
     load_trained_transducer,
     save_trained_transducer,
 )
+from quantkit.training.wav2vec2.checkpoint import is_saved_wav2vec2, load_wav2vec2, save_wav2vec2
 
 
 def publish(source: Path, destination: Path, name: str, licence: str) -> None:
@@ -33,6 +34,13 @@ def publish(source: Path, destination: Path, name: str, licence: str) -> None:
         card = _signed(saved.card, name, licence)
         save_trained_transducer(
             destination, saved.model, saved.labels, saved.frontend, card, dtype=torch.float16
+        )
+        return
+    if is_saved_wav2vec2(source):
+        taught = load_wav2vec2(source)
+        card = _signed(taught.card, name, licence)
+        save_wav2vec2(
+            destination, taught.model, taught.labels, taught.sample_rate, card, dtype=torch.float16
         )
         return
     if is_spotter(source):

@@ -7,7 +7,7 @@ the package (:func:`preset`). The recipe of a shipped checkpoint is in its folde
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -19,6 +19,7 @@ from quantkit.models.checkpoint import LARGEST_SIZE
 from quantkit.models.wav2letter import Wav2LetterConfig
 from quantkit.tasks.names import ASG, CLASSIFICATION, CTC
 from quantkit.training.transducers.settings import RnntSettings, TdtSettings
+from quantkit.training.wav2vec2.settings import Wav2Vec2Settings
 
 OptimizerName = Literal["adam", "adamw", "sgd"]
 ScheduleName = Literal["one-cycle", "plateau", "constant"]
@@ -28,15 +29,21 @@ Alphabet = Literal["english", "hw4p2", "letters", "phonemes"]
 
 #: Transducers of two losses.
 RNNT, TDT = "rnnt", "tdt"
-#: What a recipe may train: a Wav2Letter, a classifier of short clips, or a transducer.
-TASKS = (CTC, CLASSIFICATION, RNNT, TDT)
+#: A wav2vec 2.0 that spells.
+WAV2VEC2 = "wav2vec2"
+#: What a recipe may train: a Wav2Letter, a classifier of short clips, a transducer, or a wav2vec
+#: 2.0.
+TASKS = (CTC, CLASSIFICATION, RNNT, TDT, WAV2VEC2)
+#: Size of any model that spells.
+ModelSize = Wav2LetterConfig | RnntSettings | Wav2Vec2Settings
 #: What a Wav2Letter may be trained by.
 CRITERIA = (CTC, ASG)
 #: Sizes of the model of each task that spells.
-MODELS: dict[str, type[Wav2LetterConfig | RnntSettings]] = {
+MODELS: dict[str, type[ModelSize]] = {
     CTC: Wav2LetterConfig,
     RNNT: RnntSettings,
     TDT: TdtSettings,
+    WAV2VEC2: Wav2Vec2Settings,
 }
 
 
@@ -143,11 +150,29 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class TeacherSettings:
+    """Whose hidden states a wav2vec 2.0 learns to predict before it learns to spell.
+
+    Args:
+        checkpoint: folder of a Wav2Letter; in a file, relative to the file.
+        steps: of the optimizer, behind which CTC begins; a longer run learns longer by that.
+    """
+
+    checkpoint: str
+    steps: int = 500
+
+
+@dataclass(frozen=True)
 class Recipe:
     """All settings of one training run.
 
     Args:
-        model: a Wav2Letter, whose number of labels is set by the alphabet, or a transducer.
+        model: a Wav2Letter, whose number of labels is set by the alphabet, a transducer, or a
+            wav2vec 2.0.
+        teacher: of a wav2vec 2.0; None: it learns by CTC alone.
+        convolutions: of a wav2vec 2.0: folder of a trained relative, such as a keyword spotter,
+            whose first convolutions it begins with; in a file, relative to the file. Empty: random
+            ones behind mel filters.
         alphabet: ``english``, ``hw4p2``, or derived from the training transcripts: single
             ``letters``, or ``phonemes`` with spaces between.
         criterion: ``ctc``; or ``asg``, the auto segmentation criterion of Wav2Letter, for which the
@@ -164,7 +189,7 @@ class Recipe:
         precision: ``auto`` uses bfloat16 if the hardware supports it.
     """
 
-    model: Wav2LetterConfig | RnntSettings
+    model: ModelSize
     sources: tuple[Source, ...]
     stages: tuple[Stage, ...]
     alphabet: Alphabet = "english"
@@ -172,6 +197,8 @@ class Recipe:
     repeats: int = 2
     optimizer: OptimizerSettings = OptimizerSettings()
     augment: AugmentSettings = AugmentSettings()
+    teacher: TeacherSettings | None = None
+    convolutions: str = ""
     steps: int = 10_000
     batch_seconds: float = 60.0
     batch_clips: int = 128
@@ -197,7 +224,13 @@ def load_recipe(path: Path) -> Recipe:
     """
     task = task_of(path)
     model = MODELS.get(task, Wav2LetterConfig)
-    return _recipe_from(read_recipe(path, task if task in MODELS else CTC), model, str(path))
+    recipe = _recipe_from(read_recipe(path, task if task in MODELS else CTC), model, str(path))
+    if recipe.teacher is not None:
+        checkpoint = str(path.parent / recipe.teacher.checkpoint)
+        recipe = replace(recipe, teacher=replace(recipe.teacher, checkpoint=checkpoint))
+    if recipe.convolutions:
+        recipe = replace(recipe, convolutions=str(path.parent / recipe.convolutions))
+    return recipe
 
 
 def task_of(path: Path) -> str:
@@ -276,6 +309,20 @@ _TRANSDUCER = {
 RANGES: dict[type, dict[str, Range]] = {
     RnntSettings: _TRANSDUCER,
     TdtSettings: _TRANSDUCER | {"longest_duration": Range(1, 100)},
+    Wav2Vec2Settings: {
+        "conv_dim": _SIZE,
+        "conv_kernel": _SIZE,
+        "conv_stride": _SIZE,
+        "hidden_size": _SIZE,
+        "num_hidden_layers": Range(1, 1_000),
+        "num_attention_heads": _SIZE,
+        "intermediate_size": _SIZE,
+        "num_conv_pos_embeddings": _SIZE,
+        "num_conv_pos_embedding_groups": _SIZE,
+        "hidden_dropout": Range(0, 1, below=True),
+        "layerdrop": Range(0, 1, below=True),
+    },
+    TeacherSettings: {"steps": _POSITIVE_COUNT},
     Wav2LetterConfig: {
         "features": _SIZE,
         "labels": _SIZE,
@@ -327,9 +374,7 @@ RANGES: dict[type, dict[str, Range]] = {
 _T = TypeVar("_T")
 
 
-def _recipe_from(
-    content: dict[str, Any], model: type[Wav2LetterConfig | RnntSettings], where: str
-) -> Recipe:
+def _recipe_from(content: dict[str, Any], model: type[ModelSize], where: str) -> Recipe:
     parts = dict(content)
 
     def one(cls: type[_T], name: str) -> _T:
@@ -342,6 +387,7 @@ def _recipe_from(
         "model": one(model, "model"),
         "optimizer": one(OptimizerSettings, "optimizer"),
         "augment": one(AugmentSettings, "augment"),
+        "teacher": one(TeacherSettings, "teacher") if "teacher" in parts else None,
     }
     lists = {"sources": several(Source, "source"), "stages": several(Stage, "stage")}
     if misnamed := sorted(parts.keys() & lists.keys()):
@@ -358,8 +404,12 @@ def _check(recipe: Recipe, where: str) -> None:
             f"{where}: criterion must be one of {', '.join(CRITERIA)}, not {recipe.criterion!r}"
         )
     check_noise(recipe.augment.loudest_noise, recipe.augment.quietest_noise, where)
-    if isinstance(recipe.model, RnntSettings) and (problem := recipe.model.problem()):
+    if not isinstance(recipe.model, Wav2LetterConfig) and (problem := recipe.model.problem()):
         raise InputError(f"{where}, [model]: {problem}")
+    if not isinstance(recipe.model, Wav2Vec2Settings):
+        for name in ("teacher", "convolutions"):
+            if getattr(recipe, name):
+                raise InputError(f"{where}: only a model of task {WAV2VEC2!r} has {name}")
     names = [s.name for s in recipe.sources]
     if not names or not recipe.stages:
         raise InputError(f"{where}: a recipe needs at least one [[source]] and one [[stage]]")

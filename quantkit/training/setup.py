@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,16 +17,18 @@ from quantkit.audio.frontend import Frontend
 from quantkit.audio.frontends import AnyFrontend
 from quantkit.audio.nemo_frontend import NemoFrontend
 from quantkit.audio.utterance import Corpus, Utterance
+from quantkit.audio.waveform_frontend import WaveformFrontend
 from quantkit.errors import CorpusError, InputError
 from quantkit.models.wav2letter import Wav2Letter, Wav2LetterConfig
 from quantkit.tasks.names import ASG
 from quantkit.text.labels import Labels
 from quantkit.training.clips import ClipPreparer
 from quantkit.training.mixture import Clip, Mixture, joined, open_source
-from quantkit.training.recipe import Alphabet, Recipe, Source
+from quantkit.training.recipe import Alphabet, ModelSize, Recipe, Source
 from quantkit.training.sequence_trainer import SequenceTrainer
 from quantkit.training.trainer import Trainer
 from quantkit.training.transducers.settings import RnntSettings
+from quantkit.training.wav2vec2.settings import Wav2Vec2Settings
 from quantkit.training.waveforms import WaveformStore
 
 
@@ -37,12 +40,14 @@ class _Kind(NamedTuple):
         fits: see :class:`~quantkit.training.clips.ClipPreparer`.
         trainer: its class.
         joins: whether validation clips are joined as clips to train on are.
+        preparer: class of what makes its batches.
     """
 
     frontend: AnyFrontend
     fits: Callable[[int, Sequence[int]], bool]
     trainer: Callable[..., SequenceTrainer[Any]]
     joins: bool
+    preparer: Callable[..., ClipPreparer] = ClipPreparer
 
 
 def source_folder(source: Source, root: Path | None, folders: Mapping[str, Path]) -> Path:
@@ -121,7 +126,7 @@ def prepare_trainer(
             on_skipped(name, reasons)
     training = {n: _measured(c, waveforms, frontend) for n, c in training.items()}
     validation = {n: _measured(c, waveforms, frontend) for n, c in validation.items()}
-    preparer = ClipPreparer(frontend, labels, waveforms, recipe.augment, kind.fits)
+    preparer = kind.preparer(frontend, labels, waveforms, recipe.augment, kind.fits)
     mixture = Mixture(recipe.sources, training)
     held_out = {
         source.name: _validation_clips(recipe, source, validation[source.name], kind.joins)
@@ -131,7 +136,7 @@ def prepare_trainer(
     return kind.trainer(recipe, mixture, held_out, labels, preparer, folder, device)
 
 
-def _kind_of(model: Wav2LetterConfig | RnntSettings, frontend: AnyFrontend | None) -> _Kind:
+def _kind_of(model: ModelSize, frontend: AnyFrontend | None) -> _Kind:
     """
     Raises:
         InputError: the model's inputs are not the front end's bands.
@@ -143,19 +148,34 @@ def _kind_of(model: Wav2LetterConfig | RnntSettings, frontend: AnyFrontend | Non
         frontend = frontend or NemoFrontend(mel_bands=model.mel_bands)
         # A frame may add any number of labels.
         return _Kind(frontend, lambda frames, target: frames > 0, TransducerTrainer, joins=True)
+    if isinstance(model, Wav2Vec2Settings):
+        from quantkit.training.wav2vec2.clips import WaveformPreparer
+        from quantkit.training.wav2vec2.trainer import Wav2Vec2Trainer
+
+        samples = frontend or WaveformFrontend(window=model.window)
+        fits = partial(_has_ctc_path, model.frames_of)
+        return _Kind(samples, fits, Wav2Vec2Trainer, joins=True, preparer=WaveformPreparer)
     features = frontend or Frontend()
     bands = getattr(features, "mel_bands", 0)
     if model.features != bands:
         raise InputError(
             f"the recipe's model takes {model.features} features, but the front end gives {bands}"
         )
-    return _Kind(features, _has_ctc_path, Trainer, joins=False)
+    return _Kind(features, partial(_has_ctc_path, _wav2letter_frames), Trainer, joins=False)
 
 
-def _has_ctc_path(frames: int, target: Sequence[int]) -> bool:
-    """Whether Wav2Letter's frames hold every label, and a blank between equal ones."""
+def _wav2letter_frames(frames: int) -> int:
+    return int(Wav2Letter.output_lengths(torch.tensor(frames)))
+
+
+def _has_ctc_path(outputs: Callable[[int], int], frames: int, target: Sequence[int]) -> bool:
+    """Whether the output frames of a model hold every label, and a blank between equal ones.
+
+    Args:
+        outputs: how many frames of output so many of input have.
+    """
     repeats = sum(a == b for a, b in pairwise(target))
-    return int(Wav2Letter.output_lengths(torch.tensor(frames))) >= len(target) + repeats
+    return outputs(frames) >= len(target) + repeats
 
 
 def _validation_clips(recipe: Recipe, source: Source, corpus: Corpus, joins: bool) -> list[Clip]:

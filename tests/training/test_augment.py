@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from quantkit.training.augment import augment_waveform, mask_features
+from quantkit.training.augment import augment_waveform, mask_features, mask_waveform
 from quantkit.training.recipe import AugmentSettings
 
 
@@ -73,3 +73,32 @@ def test_no_time_mask_covers_more_than_a_fifth_of_a_short_word() -> None:
     for seed in range(20):
         masked = mask_features(features, settings, np.random.default_rng(seed))
         assert (masked == 0).all(axis=1).sum() <= 4
+
+
+def test_masks_over_samples_silence_intervals_of_whole_frames() -> None:
+    settings = AugmentSettings(time_masks=3, time_width=20, frequency_masks=0)
+    clean = np.ones(16_005, np.float32)
+    masked = mask_waveform(clean, 16_000, settings, np.random.default_rng(1))
+    assert masked.shape == clean.shape
+    assert 0 < np.count_nonzero(masked == 0) <= 3 * 20 * 160
+    (edges,) = np.nonzero(np.diff(masked))
+    assert ((edges + 1) % 160 == 0).all()
+    assert (clean == 1).all()
+
+
+def test_masks_over_samples_silence_bands_of_the_spectrum() -> None:
+    settings = AugmentSettings(time_masks=0, time_width=0, frequency_masks=1, frequency_width=20)
+    noise = np.random.default_rng(0).standard_normal(16_000).astype(np.float32)
+    masked = mask_waveform(noise, 16_000, settings, np.random.default_rng(2))
+    before, after = (np.abs(np.fft.rfft(each)) for each in (noise, masked))
+    silenced = after < 1e-2 * before
+    assert 0 < silenced.sum() < before.size / 2
+    (bins,) = np.nonzero(silenced)
+    assert bins[-1] - bins[0] + 1 == bins.size
+    assert np.allclose(after[~silenced], before[~silenced], rtol=1e-3, atol=1e-2)
+
+
+def test_a_clip_is_left_alone_without_masks() -> None:
+    settings = AugmentSettings(time_masks=0, time_width=0, frequency_masks=0)
+    clean = _tone(500)
+    assert np.array_equal(mask_waveform(clean, 16_000, settings, np.random.default_rng(0)), clean)

@@ -6,8 +6,15 @@ import pytest
 
 from quantkit.errors import InputError
 from quantkit.models.wav2letter import Wav2LetterConfig
-from quantkit.training.recipe import load_recipe, preset, preset_names, task_of
+from quantkit.training.recipe import (
+    TeacherSettings,
+    load_recipe,
+    preset,
+    preset_names,
+    task_of,
+)
 from quantkit.training.transducers.settings import RnntSettings, TdtSettings
+from quantkit.training.wav2vec2.settings import Wav2Vec2Settings
 
 _MINIMAL = """
 [model]
@@ -169,8 +176,45 @@ def test_an_rnnt_has_no_durations(tmp_path: Path) -> None:
         load_recipe(_write(tmp_path, text))
 
 
-def test_the_recipe_of_the_shipped_transducer_holds_takes_and_people_out() -> None:
-    recipe = load_recipe(Path(__file__).parents[2] / "models" / "transducer-en" / "recipe.toml")
+_WAV2VEC2 = "task = 'wav2vec2'\n" + _TRANSDUCER
+
+
+def test_a_wav2vec2_has_a_teacher_and_convolutions_beside_its_recipe(tmp_path: Path) -> None:
+    text = 'convolutions = "../spotter"\n' + _WAV2VEC2
+    recipe = load_recipe(_write(tmp_path, text + "[teacher]\ncheckpoint = '../letters'\n"))
+    assert isinstance(recipe.model, Wav2Vec2Settings)
+    assert recipe.model.hidden_size == 96
+    assert recipe.teacher == TeacherSettings(str(tmp_path / "../letters"))
+    assert recipe.convolutions == str(tmp_path / "../spotter")
+    alone = load_recipe(_write(tmp_path, _WAV2VEC2))
+    assert (alone.teacher, alone.convolutions) == (None, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (_WAV2VEC2.replace("96", "97"), r"\[model\]: hidden_size must be a multiple of num_att"),
+        (
+            _WAV2VEC2.replace("hidden_size = 96", "conv_stride = [5, 2]"),
+            r"\[model\]: conv_dim, conv_kernel and conv_stride must be lists of one length",
+        ),
+        (_WAV2VEC2 + "[teacher]\nsteps = 5\n", "checkpoint"),
+        (_WAV2VEC2 + "[teacher]\ncheckpoint = 'x'\nsteps = 0\n", "steps must be"),
+        (_MINIMAL + "[teacher]\ncheckpoint = 'x'\n", "only a model of task 'wav2vec2' has teacher"),
+        (
+            'convolutions = "x"\n' + _MINIMAL,
+            "only a model of task 'wav2vec2' has convolutions",
+        ),
+    ],
+)
+def test_a_wrong_wav2vec2_is_refused_by_name(tmp_path: Path, text: str, complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        load_recipe(_write(tmp_path, text))
+
+
+@pytest.mark.parametrize("name", ["transducer-en", "wav2vec2-en"])
+def test_the_recipe_of_a_shipped_model_holds_takes_and_people_out(name: str) -> None:
+    recipe = load_recipe(Path(__file__).parents[2] / "models" / name / "recipe.toml")
     held_out = {source.name: source for source in recipe.sources}
     assert held_out["digits"].split == "train"
     assert held_out["speech_commands"].holdout == "speaker"

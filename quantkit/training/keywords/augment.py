@@ -10,6 +10,7 @@ import soxr
 
 from quantkit.arrays import FloatArray
 from quantkit.audio.mel import hertz_to_mel
+from quantkit.training.augment import silence_bands
 from quantkit.training.keywords.recipe import AugmentSettings
 
 WideArray = npt.NDArray[np.float64]
@@ -103,10 +104,7 @@ def _filtered(
     knots = np.linspace(0.0, mel[-1], _EQUALIZER_KNOTS)
     gains = rng.uniform(-settings.equalizer, settings.equalizer, _EQUALIZER_KNOTS)
     spectrum *= 10.0 ** (np.interp(mel, knots, gains) / 20.0)
-    for _ in range(settings.frequency_masks):
-        width = rng.uniform(0.0, settings.frequency_width)
-        start = rng.uniform(0.0, max(0.0, float(mel[-1]) - width))
-        spectrum[(mel >= start) & (mel < start + width)] = 0.0
+    silence_bands(spectrum, mel, settings.frequency_masks, settings.frequency_width, rng)
     return np.asarray(np.fft.irfft(spectrum, n=waveform.size), dtype=np.float64)
 
 
