@@ -17,6 +17,8 @@ struct State {
   bool is_whole;
 };
 """
+# Strings of the library would take a compiler minutes for the tokens of a Whisper.
+_TOKEN = "struct Token { const char* text; std::size_t size; };  // may have zeros in it\n"
 _READERS = ("predictor", "decoder")
 
 
@@ -33,7 +35,8 @@ def labels_header(
         frontend: as ``frontend.json`` has it.
     """
     silent = sorted({labels.blank, *labels.silent} - {-1})
-    tokens = "".join(f"    {_literal(_bytes(token))},\n" for token in labels.tokens)
+    contents = [_bytes(token) for token in labels.tokens]
+    tokens = "".join(f"    {{{_literal(each)}, {len(each)}}},\n" for each in contents)
     constants = [] if decoding is None else [*_of_graphs(decoding, frontend or {})]
     if labels.asg is not None:
         rows = ",\n".join(f"    {_listed(map(repr, row))}" for row in labels.asg.transitions)
@@ -49,7 +52,8 @@ def labels_header(
         f"const std::string kSeparator = {_literal(labels.separator.encode())};\n"
         f"const std::vector<int> kSilent = {_listed(silent)};\n"
         f"{''.join(constants)}"
-        f"const std::vector<std::string> kTokens = {{\n{tokens}}};\n"
+        f"{_TOKEN}constexpr Token kTokens[] = {{\n{tokens}}};\n"
+        f"constexpr std::size_t kTokenCount = {len(labels)};\n"
     )
 
 

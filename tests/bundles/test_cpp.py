@@ -51,7 +51,10 @@ def test_labels_are_in_the_header_as_they_are_printed(tmp_path: Path) -> None:
         #include "example_labels.h"
         int main() {
           std::printf("%zu %s %d\\n", kSampleRate, kSeparator.c_str(), kSilent.at(0));
-          for (const auto& token : kTokens) std::printf("%s|", token.c_str());
+          for (const auto& token : kTokens) {
+            std::fwrite(token.text, 1, token.size, stdout);
+            std::printf("|");
+          }
         }"""
     (tmp_path / "main.cpp").write_text(source, encoding="utf-8")
     built = [COMPILER, "-std=c++17", "-Wall", "-Werror", str(tmp_path / "main.cpp"), "-o", "main"]

@@ -140,9 +140,9 @@ def _turn_columns(encoder: onnx.ModelProto, decoder: onnx.ModelProto, key: str) 
     made, read = f"{name}.made", f"{name}.read"
     rename_values(encoder.graph, {name: made})
     rename_values(decoder.graph, {name: read})
-    turned = {"perm": [0, 1, 3, 2]}
-    encoder.graph.node.append(helper.make_node("Transpose", [made], [name], made, **turned))
-    decoder.graph.node.insert(0, helper.make_node("Transpose", [name], [read], read, **turned))
+    turned = [0, 1, 3, 2]
+    encoder.graph.node.append(helper.make_node("Transpose", [made], [name], made, perm=turned))
+    decoder.graph.node.insert(0, helper.make_node("Transpose", [name], [read], read, perm=turned))
     for values in (encoder.graph.output, decoder.graph.input):
         value = next(each for each in values if each.name == name)
         shape = value.type.tensor_type.shape

@@ -5,6 +5,7 @@ The form is that of :mod:`quantkit.exporting.folders.sherpa_whisper`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
@@ -235,5 +236,5 @@ def _metadata(source: Source, vocabulary: WhisperVocabulary, bands: int) -> dict
     return {key: str(value) for key, value in said.items()}
 
 
-def _listed(values: object) -> str:
-    return ",".join(map(str, values))  # type: ignore[call-overload]
+def _listed(values: Iterable[object]) -> str:
+    return ",".join(map(str, values))

@@ -37,6 +37,7 @@ class StatePair:
     @classmethod
     def of(cls, states: Sequence[State]) -> StatePair | None:
         """Those of a predictor; None where it does not have the two of an LSTM."""
+        found: list[tuple[State, ...]]
         if len(states) == 2:
             found = [(states[0],), (states[1],)]
         else:

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 import onnx
+import onnxruntime
 
 from quantkit.arrays import FloatArray
 from quantkit.bundles.profiles.base import Form, Source, Written
@@ -115,9 +116,9 @@ def _change_by_level(source: Source) -> float:
     return worst
 
 
-def _scores(session: object, clip: FloatArray) -> FloatArray:
+def _scores(session: onnxruntime.InferenceSession, clip: FloatArray) -> FloatArray:
     feed = {"waveform": clip[None], "lengths": np.array([clip.size])}
-    found: FloatArray = session.run(["log_probs"], feed)[0]  # type: ignore[attr-defined]
+    found: FloatArray = session.run(["log_probs"], feed)[0]
     return found
 
 

@@ -178,7 +178,8 @@ inline std::string Written(const std::vector<int>& tokens) {
   bool is_first = true;
   for (const int token : tokens) {
     if (std::find(kSilent.begin(), kSilent.end(), token) != kSilent.end()) continue;
-    text += (is_first ? "" : kSeparator) + kTokens.at(static_cast<std::size_t>(token));
+    if (!is_first) text += kSeparator;
+    text.append(kTokens[token].text, kTokens[token].size);
     is_first = false;
   }
   std::istringstream words(text);

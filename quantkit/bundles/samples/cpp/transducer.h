@@ -44,9 +44,9 @@ inline std::vector<int> Recognise(Model& model, const std::vector<float>& sample
     Values joined;
     if (model.joiner) joined = model.joiner->Run({&feed, &read});
     const float* found = (model.joiner ? joined : read).at("log_probs").GetTensorData<float>();
-    const int label = Likeliest(found, kTokens.size());
+    const int label = Likeliest(found, kTokenCount);
     std::size_t duration =
-        kDurations > 0 ? static_cast<std::size_t>(Likeliest(found + kTokens.size(), kDurations)) : 0;
+        kDurations > 0 ? static_cast<std::size_t>(Likeliest(found + kTokenCount, kDurations)) : 0;
     if (label != kBlank) {
       tokens.push_back(label);
       last.erase(last.begin());

@@ -88,7 +88,7 @@ inline std::vector<int> Recognise(Model& model, const std::vector<float>& sample
         spoken = known->second;
       } else {
         std::vector<int> others;
-        for (int token = 0; token < static_cast<int>(kTokens.size()); ++token)
+        for (int token = 0; token < static_cast<int>(kTokenCount); ++token)
           if (std::none_of(kLanguages.begin(), kLanguages.end(),
                            [&](const auto& each) { return each.second == token; }))
             others.push_back(token);
