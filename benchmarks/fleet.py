@@ -3,9 +3,9 @@
 ``python -m benchmarks.fleet`` makes a model of two layers and users with noise for audio, so that
 what is measured is the fleet and hardly the analysis. Each size is a run of ``quantkit fleet`` with
 one worker, in a folder of its own. In one more run a worker is killed with signal 9, and later the
-driver; the same command is then run again. It renews its section of RESULTS.md. ``--sizes
-10,100,300,1000`` adds a longer run; what a folder given by ``--work`` holds already is not run
-again.
+driver; the same command is then run again. It renews its section of RESULTS.md, in a quarter of an
+hour; ``--sizes 10,100`` is a shorter run. What a folder given by ``--work`` holds already is not
+run again.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ def report(runs: list[Run], killed: Killed) -> str:
 
 
 @click.command()
-@click.option("--sizes", default="10,100,300", show_default=True)
+@click.option("--sizes", default="10,100,300,1000", show_default=True)
 @click.option("--work", type=click.Path(path_type=Path), help="Folder that keeps what was run.")
 def main(sizes: str, work: Path | None) -> None:
     """Measure, renew the section, and fail if anything was lost or done twice."""

@@ -177,8 +177,8 @@ def _rows(place: str, where: str) -> Iterator[tuple[int, list[str]]]:
     except UnicodeDecodeError as error:
         raise InputError(f"{where} is not UTF-8: {error.reason} at byte {error.start}") from error
     if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise InputError(f"{where}, line {line}: holds a NUL byte; a text file is needed")
+        before = text.count("\n", 0, text.index("\0"))
+        raise InputError(f"{where}, line {before + 1}: holds a NUL byte; a text file is needed")
     if place.lower().endswith(".csv"):
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         try:

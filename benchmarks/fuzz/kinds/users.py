@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from functools import partial
 from pathlib import Path
 
 from benchmarks.fuzz.case import Answer, Case, Refused, WrongResult, attempt, command
@@ -72,7 +73,7 @@ def _require_usable(users: tuple[FleetUser, ...]) -> None:
             raise WrongResult(f"user {user.name!r} has no audio, and no problem")
         if names.count(user.name) > 1 and not user.problem:
             raise WrongResult(f"two users are called {user.name!r}")
-        found = attempt(lambda name=user.name: chosen_users(users, [name]))
+        found = attempt(partial(chosen_users, users, [user.name]))
         if any(each.name != user.name for each in found):
             raise WrongResult(f"asked for {user.name!r}, and got {found}")
         try:
