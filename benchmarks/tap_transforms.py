@@ -471,21 +471,43 @@ def report(
     header = ["budget, MB", "ways", "MB of weights", "divergence, predicted", "measured"]
     header += ["change of edits [95 %]", "layers 1 to 11"]
     said = ", ".join(f"{share:.1%} at {budget / 1e6:.1f} MB" for budget, share in gains)
+    carried = (
+        f"""
+{table(header, rows)}
+"""
+        if rows
+        else ""
+    )
+    noises = ["layer", "bits", "`rice`", "transform", "bits per weight of `rice`", "of it"]
     return f"""## Convolutions decorrelated over taps
 
 {about} MB are those of stored weights, scales and tables, without the graph; activations are
-float32. Plans hold the best bits of each layer and, in every other row, its best way: `r` is
-`rice`, `t` the transform, both with rounding that compensates errors and knows the price of each
+float32. Plans hold the best bits of each layer and, where both ways may be used, its best way: `r`
+is `rice`, `t` the transform, both with rounding that compensates errors and knows the price of each
 level. By their predictions, plans with the transform need so many bytes less than plans of `rice`
-alone: {said}.
+alone: {said}. The transform's result is float here; an int8 kernel needs it on its own grid.
+{carried}
+Noise of single layers in decibels below their output, on at most {_SAMPLED} of their channels, and
+what the codes take:
 
-{table(header, rows)}
-
-Noise of single layers in decibels below their output, and how many bits per weight the transform
-takes of what it may take:
-
-{table(["layer", "bits", "`rice`", "transform", "bits per weight of `rice`", "of it"], curves)}
+{table(noises, curves)}
 """
+
+
+def about_study(clips: int, probe_clips: int, test_clips: int, *, quick: bool) -> str:
+    """What was measured on how many clips."""
+    said = (
+        "`python -m benchmarks.tap_transforms --data FOLDER`: prototypes; the shipped model, "
+        f"moments from {clips} clips of LibriSpeech's training speakers, sensitivities from {probe_clips}"
+    )
+    if test_clips:
+        said += (
+            f"; plans on {test_clips} clips of its dev speakers, greedy decoder, layers rounded "
+            f"{'as for an estimate' if quick else 'in full'}"
+        )
+    else:
+        said += " (`--predict-only`: no plan was carried out)"
+    return f"{said}. {host()}."
 
 
 def curve_rows(
@@ -505,6 +527,7 @@ def curve_rows(
 @click.option("--clips", default=32, show_default=True, help="To calibrate on.")
 @click.option("--probe-clips", default=12, show_default=True, help="For sensitivities.")
 @click.option("--test-clips", default=158, show_default=True)
+@click.option("--predict-only", is_flag=True, help="Carry out no plans.")
 @click.option("--quick", is_flag=True, help="Round the layers of plans as for an estimate.")
 @click.option(
     "--work", type=click.Path(path_type=Path), help="File of noises, from which a run goes on."
@@ -515,6 +538,7 @@ def main(
     clips: int,
     probe_clips: int,
     test_clips: int,
+    predict_only: bool,
     quick: bool,
     work: Path | None,
     print_only: bool,
@@ -542,20 +566,15 @@ def main(
             rows += curve_rows(name, curves)
         gains = [(budget, saved(options, budget)) for budget in BUDGETS]
         click.echo(str(gains), err=True)
-        dev = HeldOut(SOURCE, corpus.select(split="dev").sample(test_clips))
-        made = []
-        for budget in BUDGETS:
-            for ways, own in (("rice", _without_taps(options)), ("both", options)):
-                made.append(
-                    carried_out(study, best_plan(own, budget), budget, ways, dev, quick=quick)
-                )
-                click.echo(str(made[-1]), err=True)
-    about = (
-        "`python -m benchmarks.tap_transforms --data FOLDER`: the shipped model, on "
-        f"{len(dev)} clips of LibriSpeech's dev speakers, greedy decoder; moments from {clips} "
-        f"clips of training speakers, sensitivities from {probe_clips}; layers rounded "
-        f"{'as for an estimate, in two rounds' if quick else 'in full'}. {host()}."
-    )
+        made: list[Made] = []
+        if not predict_only:
+            dev = HeldOut(SOURCE, corpus.select(split="dev").sample(test_clips))
+            for budget in BUDGETS:
+                for ways, own in (("rice", _without_taps(options)), ("both", options)):
+                    plan = best_plan(own, budget)
+                    made.append(carried_out(study, plan, budget, ways, dev, quick=quick))
+                    click.echo(str(made[-1]), err=True)
+    about = about_study(clips, probe_clips, test_clips if made else 0, quick=quick)
     section = report(made, gains, rows, about)
     click.echo(section)
     if not print_only:
