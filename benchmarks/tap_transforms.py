@@ -498,7 +498,8 @@ def about_study(clips: int, probe_clips: int, test_clips: int, *, quick: bool) -
     """What was measured on how many clips."""
     said = (
         "`python -m benchmarks.tap_transforms --data FOLDER`: prototypes; the shipped model, "
-        f"moments from {clips} clips of LibriSpeech's training speakers, sensitivities from {probe_clips}"
+        f"moments from {clips} clips of LibriSpeech's training speakers, sensitivities from "
+        f"{probe_clips}"
     )
     if test_clips:
         said += (
