@@ -169,8 +169,9 @@ def test_an_rnnt_has_no_durations(tmp_path: Path) -> None:
         load_recipe(_write(tmp_path, text))
 
 
-def test_the_recipe_of_the_shipped_transducer_holds_takes_and_people_out() -> None:
-    recipe = load_recipe(Path(__file__).parents[2] / "models" / "transducer-en" / "recipe.toml")
+@pytest.mark.parametrize("name", ["recipe", "continue", "rnnt"])
+def test_the_recipes_of_the_shipped_transducer_hold_takes_and_people_out(name: str) -> None:
+    recipe = load_recipe(Path(__file__).parents[2] / "models" / "transducer-en" / f"{name}.toml")
     held_out = {source.name: source for source in recipe.sources}
     assert held_out["digits"].split == "train"
     assert held_out["speech_commands"].holdout == "speaker"
