@@ -75,7 +75,11 @@ def session(nodes: Sequence[onnx.NodeProto], constants: Mapping[str, Array]) -> 
 
 
 def _convolved(weight: str, bias: str, result: str) -> onnx.NodeProto:
-    window = {"kernel_shape": [TAPS, TAPS], "strides": [2, 2], "pads": [1, 1, 1, 1]}
+    window: dict[str, Any] = {
+        "kernel_shape": [TAPS, TAPS],
+        "strides": [2, 2],
+        "pads": [1, 1, 1, 1],
+    }
     return helper.make_node("Conv", ["image", weight, bias], [result], **window)
 
 

@@ -2,7 +2,8 @@
 
 Run it from the repository: ``python -m benchmarks.shipped_transducer --data FOLDER``, with
 ``digits/`` and ``speech_commands/`` in the folder; ``--model RUN/best`` measures a run that is not
-published. It renews its section of RESULTS.md.
+published. It renews its section of RESULTS.md, which is another one for an RNN-T, such as that of
+``models/transducer-en/rnnt.toml``.
 """
 
 from __future__ import annotations
@@ -29,7 +30,15 @@ from quantkit.training.mixture import open_source
 from quantkit.training.recipe import Source, load_recipe
 
 MODEL = ROOT / "models" / "transducer-en"
-_SECTION = "shipped-transducer"
+#: Section and heading, and what was trained, by what ``config.json`` calls the architecture.
+_SECTIONS = {
+    "ParakeetForTDT": ("shipped-transducer", "The transducer of models/transducer-en", "a TDT"),
+    "ParakeetForRNNT": (
+        "trained-rnnt",
+        "An RNN-T that starts from models/transducer-en",
+        "an RNN-T (`models/transducer-en/rnnt.toml`)",
+    ),
+}
 
 
 def corpora(data: Path, count: int) -> Iterator[tuple[str, Corpus]]:
@@ -128,18 +137,20 @@ def main(data: Path, model: Path, count: int) -> None:
     """Measure, and renew the section."""
     found = heard(model, data, count)
     card = json.loads((model / "card.json").read_text())
-    section = f"""## The transducer of models/transducer-en
+    (architecture,) = json.loads((model / "config.json").read_text())["architectures"]
+    name, title, what = _SECTIONS[architecture]
+    section = f"""## {title}
 
-`python -m benchmarks.shipped_transducer --data FOLDER`: a TDT after {card["step"]} steps, float32,
-greedy. Sequences are of three to seven clips of one speaker with pauses of 0.1 to 0.4 s. No take
-of a digit was trained on, but other takes of all six speakers were; of the people who say the
-commands, nobody was heard. 95 % intervals over clips. {host()}.
+`python -m benchmarks.shipped_transducer --data FOLDER`: {what} after {card["step"]} steps of its
+last run, float32, greedy. Sequences are of three to seven clips of one speaker with pauses of 0.1
+to 0.4 s. No take of a digit was trained on, but other takes of all six speakers were; of the people
+who say the commands, nobody was heard. 95 % intervals over clips. {host()}.
 
 {table(["clips", "number", "words", "WER [95 %]", "without error"], found.rows)}
 
 Of {found.silent} clips in which nobody speaks, it writes something for {found.written}.
 """
-    replace_section(_SECTION, section)
+    replace_section(name, section)
     click.echo(section)
 
 

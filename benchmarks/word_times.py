@@ -152,6 +152,7 @@ def interval(clips: Sequence[list[tuple[float, bool]]]) -> str:
 def sources(moonshine: Path | None) -> dict[str, tuple[Path, str]]:
     """Where each model is exported from, and the preset that makes it int8, if that is measured."""
     found = {"Wav2Letter, shipped": (ROOT / "models" / "wav2letter-en", "static-int8")}
+    found["TDT, shipped"] = (ROOT / "models" / "transducer-en", "dynamic-int8")
     found |= {f"Whisper {name}": (WEIGHTS / name, "hybrid") for name in ("tiny.en", "base")}
     if moonshine is not None:
         # No preset leaves its convolutions in float; dynamic-int8 recognises none of 150 digits.

@@ -127,7 +127,9 @@ def test_inspect_says_how_it_hears(run: Run, models: Path) -> None:
     assert "chunk_seconds" not in json.loads(run("inspect", models / "whole.onnx", "--json").stdout)
 
 
-def test_bench_has_the_latency_of_a_chunk(run: Run, models: Path, tmp_path: Path) -> None:
+def test_bench_has_the_latency_of_a_chunk_and_gate_holds_it(
+    run: Run, models: Path, tmp_path: Path
+) -> None:
     shown = run(
         *("bench", models / "stream.onnx", models / "whole.onnx"),
         *("--data", REPOSITORY / "calibration_data", "--limit", "2", "--threads", "1"),
@@ -143,3 +145,12 @@ def test_bench_has_the_latency_of_a_chunk(run: Run, models: Path, tmp_path: Path
     assert stream["weight_bytes_per_second"] == pytest.approx(stream["weight_bytes"] / 0.16)
     page = (tmp_path / "report" / "report.md").read_text()
     assert "Latency by chunk" in page
+    found, baseline = tmp_path / "report" / "bench.json", tmp_path / "baseline.json"
+    assert run("gate", found, "--baseline", baseline, "--update").exit_code == 0
+    assert run("gate", found, "--baseline", baseline).exit_code == 0
+    worse = json.loads(found.read_text())
+    worse["models"][0]["size_bytes"] *= 2
+    found.write_text(json.dumps(worse))
+    held = run("gate", found, "--baseline", baseline, "--only", "stream")
+    assert held.exit_code == 1
+    assert "size" in held.stdout

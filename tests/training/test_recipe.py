@@ -212,11 +212,15 @@ def test_a_wrong_wav2vec2_is_refused_by_name(tmp_path: Path, text: str, complain
         load_recipe(_write(tmp_path, text))
 
 
-@pytest.mark.parametrize("name", ["transducer-en", "wav2vec2-en"])
-def test_the_recipe_of_a_shipped_model_holds_takes_and_people_out(name: str) -> None:
-    recipe = load_recipe(Path(__file__).parents[2] / "models" / name / "recipe.toml")
-    held_out = {source.name: source for source in recipe.sources}
+@pytest.mark.parametrize(
+    "recipe",
+    [f"transducer-en/{name}" for name in ("recipe", "continue", "rnnt")] + ["wav2vec2-en/recipe"],
+)
+def test_the_recipe_of_a_shipped_model_holds_takes_and_people_out(recipe: str) -> None:
+    path = Path(__file__).parents[2] / "models" / f"{recipe}.toml"
+    sources = load_recipe(path).sources
+    held_out = {source.name: source for source in sources}
     assert held_out["digits"].split == "train"
     assert held_out["speech_commands"].holdout == "speaker"
     assert held_out["speech_commands"].test_share == 0.2
-    assert not any(source.join_speakers for source in recipe.sources)
+    assert not any(source.join_speakers for source in sources)
