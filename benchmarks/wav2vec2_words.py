@@ -17,7 +17,6 @@ from functools import cache
 from pathlib import Path
 
 import click
-import numpy as np
 
 from benchmarks.cells import ROOT, STUDIES, Study, code_digest, study_options
 from benchmarks.personalisation import MYQASR, MYQASR_SETTINGS, require_disjoint
@@ -34,6 +33,7 @@ from quantkit.disk.files import sha256_of
 from quantkit.graph.artifact import total_size
 from quantkit.graph.plan import Plan
 from quantkit.planning.methods import PlanRequest, method_named
+from quantkit.planning.size import with_sizes
 from quantkit.quantization import QuantizeSettings, quantize_model
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.sensitivity.analyze import AnalysisSettings, analyze
@@ -146,11 +146,8 @@ def cells() -> list[Cell]:
 def budget_bytes(source: Path, mib: int) -> int:
     """The same part of a file with 8 bits everywhere as ``mib`` are of the source work's."""
     settings = QuantizeSettings("uniform", compute="static", codec=CodecChoice.parse("int8"))
-    with tempfile.TemporaryDirectory(prefix="quantkit-study-") as folder:
-        noise = np.random.default_rng(0).standard_normal((1, 16_000), np.float32)
-        feed = ("noise", {"waveform": noise, "lengths": np.array([noise.shape[1]])})
-        made = quantize_model(source, Path(folder) / "8.onnx", settings, [feed])
-        return total_size(made.path) * mib // EIGHT_BITS
+    plan = with_sizes(source, settings, total_size(source), MYQASR)
+    return (plan.predicted_bytes or 0) * mib // EIGHT_BITS
 
 
 def calibration_clips(data: Path, heard: str) -> Corpus:

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn.functional import smooth_l1_loss
+from torch.nn.functional import kl_div, smooth_l1_loss
 from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
 
 from quantkit.errors import CheckpointError
@@ -41,8 +41,6 @@ class Pupil(nn.Module):
         self.ctc = ctc
         self.settings = settings
         self.to_teacher = nn.Linear(settings.hidden_size, taught_width) if taught_width else None
-        #: Whether it has begun to spell, and predicts no states any more.
-        self.register_buffer("spells", torch.tensor(False))
 
     def hidden(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """The encoder's output.
@@ -64,37 +62,40 @@ class Pupil(nn.Module):
         logits: Tensor = self.ctc.lm_head(self.ctc.dropout(hidden))
         return logits.float().log_softmax(-1)
 
-    def distance(
-        self, hidden: Tensor, frames: Tensor, taught: Tensor, hop: int, centre: int
-    ) -> Tensor:
-        """(), mean distance from the teacher's states.
+    def at_frames(self, taught: Tensor, frames: int, hop: int, centre: int) -> Tensor:
+        """(batch, frames, width): the teacher's states in the middle of each frame.
 
         Args:
-            hidden, frames: see :meth:`hidden`.
             taught: (batch, teacher's frames, width).
             hop, centre: of the teacher; see :class:`~quantkit.training.wav2vec2.teacher.Teacher`.
         """
+        centres = torch.arange(frames, device=taught.device) * self.settings.hop
+        return between(taught, (centres + self.settings.window / 2 - centre) / hop)
+
+    def distance(self, hidden: Tensor, frames: Tensor, wanted: Tensor) -> Tensor:
+        """(), mean distance of predicted states from those of the teacher.
+
+        Args:
+            hidden, frames: see :meth:`hidden`.
+            wanted: see :meth:`at_frames`.
+        """
         assert self.to_teacher is not None
-        settings = self.settings
-        centres = torch.arange(hidden.shape[1], device=taught.device) * settings.hop
-        positions = (centres + settings.window / 2 - centre) / hop
-        wanted = between(taught, positions)
         inside = torch.arange(hidden.shape[1], device=frames.device) < frames[:, None]
         return smooth_l1_loss(self.to_teacher(hidden).float()[inside], wanted[inside])
 
-    @torch.no_grad()
-    def begin_to_spell(self, weight: Tensor, bias: Tensor) -> None:
-        """Write what the teacher would, of the states that are predicted.
+    def divergence(self, hidden: Tensor, frames: Tensor, logits: Tensor) -> Tensor:
+        """(), in nats per frame, of the posteriors from the teacher's (Hinton et al. 2015).
 
-        CTC from random weights first learns to write nothing, for hundreds of steps.
+        CTC from random weights first learns to write nothing, for hundreds of steps; a teacher says
+        in which frame each letter is.
 
         Args:
-            weight, bias: of the teacher's last layer, (labels, width) and (labels,).
+            hidden, frames: see :meth:`hidden`.
+            logits: (batch, frames, labels), of the teacher's states at these frames.
         """
-        assert self.to_teacher is not None
-        head: nn.Linear = self.ctc.lm_head
-        head.weight.copy_(weight @ self.to_teacher.weight)
-        head.bias.copy_(weight @ self.to_teacher.bias + bias)
+        inside = torch.arange(hidden.shape[1], device=frames.device) < frames[:, None]
+        said, wanted = self.log_probs(hidden)[inside], logits.float().log_softmax(-1)[inside]
+        return kl_div(said, wanted, reduction="batchmean", log_target=True)
 
 
 def between(rows: Tensor, positions: Tensor) -> Tensor:

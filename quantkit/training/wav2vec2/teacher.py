@@ -74,6 +74,8 @@ class Wav2LetterTeacher:
     def to(self, device: torch.device) -> None:
         """See :class:`Teacher`."""
         self._model.to(device)
+        weight, bias = self.output
+        self.output = weight.to(device), bias.to(device)
 
     def _keep(self, module: nn.Module, inputs: object, states: Tensor) -> None:
         self._states = states

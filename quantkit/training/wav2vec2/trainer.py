@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 from torch.optim import Optimizer
 
 from quantkit.errors import CheckpointError
@@ -99,33 +100,28 @@ class Wav2Vec2Trainer(SequenceTrainer[Pupil]):
         self.model.ctc.wav2vec2.feature_extractor.eval()
 
     def _loss(self, batch: Batch) -> Tensor:
-        """Distance from the teacher per number, or CTC's loss per label of the targets."""
+        """Distance from the teacher, or CTC's loss per label of the targets."""
         batch = batch.to(self.device)
         with self._autocast():
             hidden, frames = self.model.hidden(batch.features, batch.lengths)
             if self.step < self._taught:
-                assert self._teacher is not None
                 assert isinstance(batch, TaughtBatch)
-                taught = self._teacher(batch.whole, batch.lengths)
-                return self.model.distance(
-                    hidden, frames, taught, self._teacher.hop, self._teacher.centre
-                )
-            self._begin_to_spell()
+                return self._distance(batch, hidden, frames)
             log_probs = self.model.log_probs(hidden)
         total = ctc_total(log_probs, frames, batch.targets, batch.target_lengths, self.labels.blank)
         return total / max(1, int(batch.target_lengths.sum()))
 
-    def _begin_to_spell(self) -> None:
-        """Once, behind the last step that was taught; the model remembers it in a resumed run."""
+    def _distance(self, batch: TaughtBatch, hidden: Tensor, frames: Tensor) -> Tensor:
+        """Of predicted states per number, and of posteriors per frame where labels are alike."""
         teacher = self._teacher
-        if teacher is None or self.model.spells:
-            return
+        assert teacher is not None
+        taught = teacher(batch.whole, batch.lengths)
+        wanted = self.model.at_frames(taught, hidden.shape[1], teacher.hop, teacher.centre)
+        distance = self.model.distance(hidden, frames, wanted)
         if teacher.labels.tokens == self.labels.tokens:
-            for model in {self.model, self._kept}:
-                model.begin_to_spell(*teacher.output)
-        # Its second moments are those of far smaller gradients: the first steps would undo it all.
-        self.optimizer.state.clear()
-        self.model.spells.fill_(True)
+            logits = linear(wanted, *teacher.output)
+            distance = distance + self.model.divergence(hidden, frames, logits)
+        return distance
 
     def _transcribe(self, batch: Batch) -> list[str]:
         decode = greedy_decoder(self.labels)

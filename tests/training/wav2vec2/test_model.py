@@ -62,7 +62,7 @@ def test_rows_are_interpolated_and_held_at_both_ends() -> None:
     assert found.tolist() == [[[0.0, 10.0], [0.5, 15.0], [6.0, 50.0], [6.0, 50.0]]]
 
 
-def test_a_pupil_that_says_what_the_teacher_does_is_at_distance_0() -> None:
+def test_a_pupil_that_predicts_the_states_is_at_distance_0() -> None:
     torch.manual_seed(0)
     pupil = Pupil(new_wav2vec2(SMALL, Labels.english()), SMALL, 2)
     assert pupil.to_teacher is not None
@@ -70,23 +70,36 @@ def test_a_pupil_that_says_what_the_teacher_does_is_at_distance_0() -> None:
         pupil.to_teacher.weight.zero_()
         pupil.to_teacher.bias.copy_(torch.tensor([1.0, -1.0]))
     hidden, frames = torch.randn(2, 5, SMALL.hidden_size), torch.tensor([5, 3])
-    taught = torch.tensor([1.0, -1.0]).expand(2, 9, 2).clone()
-    assert pupil.distance(hidden, frames, taught, 160, 200).item() == pytest.approx(0, abs=1e-5)
-    taught[1, 8] = torch.tensor([5.0, 5.0])
-    # That frame lies behind the end of the second clip, and of the first it is another.
-    assert pupil.distance(hidden, frames, taught, 160, 200).item() == pytest.approx(0, abs=1e-5)
+    wanted = torch.tensor([1.0, -1.0]).expand(2, 5, 2).clone()
+    # Behind the end of the second clip.
+    wanted[1, 3:] = 7.0
+    assert pupil.distance(hidden, frames, wanted).item() == pytest.approx(0, abs=1e-6)
+    wanted[1, 2] = 3.0
+    assert pupil.distance(hidden, frames, wanted).item() == pytest.approx((1.5 + 3.5) / 16)
 
 
-def test_it_begins_to_spell_as_the_teacher_would_of_predicted_states(teacher_folder: Path) -> None:
+def test_a_pupil_that_writes_the_same_diverges_by_0() -> None:
     torch.manual_seed(0)
-    teacher = load_teacher(teacher_folder)
-    pupil = Pupil(new_wav2vec2(SMALL, Labels.english()), SMALL, teacher.width).eval()
-    assert pupil.to_teacher is not None
-    pupil.begin_to_spell(*teacher.output)
-    hidden = torch.randn(1, 5, SMALL.hidden_size)
-    states = pupil.to_teacher(hidden).transpose(1, 2)
-    expected = load_wav2letter(teacher_folder).model.output(states).transpose(1, 2)
-    assert torch.allclose(pupil.log_probs(hidden), expected.log_softmax(-1), atol=1e-5)
+    pupil = Pupil(new_wav2vec2(SMALL, Labels.english()), SMALL, 2).eval()
+    hidden, frames = torch.randn(2, 5, SMALL.hidden_size), torch.tensor([5, 3])
+    logits = pupil.log_probs(hidden).detach().clone() + 4.0
+    logits[1, 3:] = torch.randn(2, 29)
+    assert pupil.divergence(hidden, frames, logits).item() == pytest.approx(0, abs=1e-5)
+    said = pupil.log_probs(hidden)[0, 0].detach().double()
+    other = torch.randn(29).double()
+    wanted = other.log_softmax(-1)
+    logits[0, 0] = other
+    expected = float((wanted.exp() * (wanted - said)).sum()) / 8
+    assert pupil.divergence(hidden, frames, logits).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_teachers_states_lie_in_the_middle_of_frames() -> None:
+    pupil = Pupil(new_wav2vec2(SMALL, Labels.english()), SMALL, 1)
+    # Each of its states is the sample at which it is centred.
+    hop, centre = 160, 200
+    taught = (centre + hop * torch.arange(40.0))[None, :, None]
+    found = pupil.at_frames(taught, 8, hop, centre).flatten()
+    assert found.tolist() == [SMALL.window / 2 + SMALL.hop * i for i in range(8)]
 
 
 def test_the_teacher_is_heard_clip_by_clip(teacher_folder: Path) -> None:
