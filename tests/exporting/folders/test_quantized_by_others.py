@@ -68,5 +68,5 @@ def test_another_decoder_is_not_taken_for_a_level(
                     tensor.CopyFrom(onnx.numpy_helper.from_array(values[::-1].copy(), tensor.name))
             onnx.save(model, path)
         quantize_dynamic(path, path, weight_type=QuantType.QInt8)
-    with pytest.raises(ParityError, match="differs from the folder.s own files"):
+    with pytest.raises(ParityError, match="differs from the folder's own files"):
         export_source(str(folder), tmp_path / "out.onnx", ExportOptions())
