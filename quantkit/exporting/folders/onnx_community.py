@@ -20,7 +20,7 @@ from quantkit.conversion.convert import convert
 from quantkit.disk.files import sha256_of
 from quantkit.errors import InputError, ModelError
 from quantkit.exporting.folders.encoder_decoder import compared
-from quantkit.exporting.folders.found_graph import FoundGraph
+from quantkit.exporting.folders.found_graph import FoundGraph, is_float
 from quantkit.exporting.folders.layout import (
     FolderFiles,
     Layout,
@@ -135,7 +135,7 @@ class OnnxCommunity(Layout):
         info = family.info(folder, found[0], vocabulary)
         info = replace(
             info,
-            plan=float_plan(whole, digest),
+            plan=float_plan(whole, digest) if is_float(whole) else None,
             model_sha256=digest,
             version=__version__,
             name=name,
@@ -143,7 +143,7 @@ class OnnxCommunity(Layout):
         )
         clips = tuple(family.clips(found[0]))
         original = MergedNetwork(*(create_session(file, threads=0) for file in files.graphs))
-        check = partial(compared, original, clips, vocabulary)
+        check = partial(compared, original, clips, vocabulary, on_a_grid=info.plan is None)
         report = save_artifact(whole, info, destination, check)
         return replace(report, notes=tuple(dict.fromkeys(steps)))
 

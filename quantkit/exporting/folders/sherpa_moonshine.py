@@ -98,7 +98,7 @@ class SherpaMoonshine(Layout):
             name=name,
             extra={**info.extra, TRANSLATIONS: translations.to_json()},
         )
-        check = partial(compared, original, clips, vocabulary)
+        check = partial(compared, original, clips, vocabulary, on_a_grid=info.plan is None)
         report = save_artifact(whole, info, destination, check)
         return replace(report, notes=tuple(dict.fromkeys(steps)))
 
