@@ -170,7 +170,8 @@ def plane_bits(plane: Levels) -> int:
 
 
 def _rice_bits(numbers: np.ndarray) -> int:
-    return min(int((numbers >> k).sum()) + (1 + k) * numbers.size for k in range(9))
+    found = [int((numbers >> k).sum()) + (1 + k) * int(numbers.size) for k in range(9)]
+    return min(found)
 
 
 def all_bits(levels: Levels, taps: int) -> int:

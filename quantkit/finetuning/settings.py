@@ -33,8 +33,8 @@ class FinetuneSettings:
         ctc_weight: of the loss of CTC or ASG beside the divergence, where there are transcripts;
             both are in nats per frame.
         batch_seconds: of audio in a batch, padding included.
-        refresh_every: steps after which groups choose their tables anew, and codecs without a form
-            of their own encode the weights anew.
+        refresh_every: steps after which ``rice`` finds the price of a bit, and codecs without a
+            form of their own encode the weights, anew.
         schedule: how weights get to their levels: all ``together``, ``incremental`` part by part,
             or within the range of the grid as in ``binary-connect`` and its ``stochastic`` form;
             see :mod:`quantkit.finetuning.schedules`.

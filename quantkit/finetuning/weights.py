@@ -183,7 +183,7 @@ class TrainedWeight(nn.Module):
         self._float_values = None
 
     def refresh(self) -> None:
-        """Choose anew what is not chosen in every step, such as the table of each group."""
+        """Find anew what is not found in every step, such as what a codec makes of the weight."""
 
     def encoded(self) -> Encoded:
         """The weight as its codec stores it."""
@@ -246,7 +246,10 @@ class EvenWeight(TrainedWeight):
 
 
 class TableWeight(TrainedWeight):
-    """Of a codec with tables: levels are learned, and groups choose their table now and then.
+    """Of a codec with tables: levels are learned, and each group keeps its table.
+
+    Rounding that compensates errors chose the tables. The float weights, many of them beyond the
+    cell of their level, would choose others: at one bit, smaller ones in every layer.
 
     Args:
         group_size: consecutive weights of a channel that choose a table; None: all of it.
@@ -319,30 +322,18 @@ class TableWeight(TrainedWeight):
         super().can_be_fixed()
         self.tables.requires_grad_(False)
 
-    def refresh(self) -> None:
-        """Let each group take the table of least error."""
-        # A group of which some weights are fixed has its table.
-        if len(self.tables) == 1 or self.fixed is not None:
-            return
-        encoded = self.encoded()
-        tables = tables_of(encoded) if self.stores_tables else self._int8()
-        assert tables is not None
-        rows = to_rows(encoded.levels, encoded.axis)
-        self.choices.copy_(_choices(rows, tables, self.group_size))
-
     def _int8(self) -> TableArray:
         return self.int8_tables().detach().numpy().astype(np.int8)
 
     def _weight(self) -> Weight:
-        weight = super()._weight()
-        if not self.stores_tables:
-            return weight
+        # On its levels, so that the codec finds the table of each group again.
+        values = self.levels().detach() * self.scale.detach()
         return Weight(
-            weight.values,
-            weight.axis,
-            scale=weight.scale,
-            tables=self._int8(),
-            largest_level=weight.largest_level,
+            from_rows(values.numpy(), self.shape, self.axis),
+            self.axis,
+            scale=self.scale.detach()[:, 0].numpy(),
+            tables=self._int8() if self.stores_tables else None,
+            largest_level=self.largest_level,
         )
 
     def _grouped(self, rows: Tensor) -> Tensor:

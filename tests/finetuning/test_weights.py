@@ -9,6 +9,7 @@ import torch
 from quantkit.codecs.base import Encoded, Weight
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.codecs.channels import to_rows
+from quantkit.codecs.feedback import SecondMoments
 from quantkit.finetuning.weight_forms import trained_weight
 from quantkit.finetuning.weights import TrainedWeight
 
@@ -84,13 +85,27 @@ def test_what_was_trained_is_what_is_stored_to_the_bit(codec: str, axis: int) ->
     assert not np.array_equal(encoded.levels, first.levels)
 
 
-@pytest.mark.parametrize("codec", PRICED + OTHERS)
+@pytest.mark.parametrize("codec", EVEN + TABLES + FIXED + PRICED + OTHERS)
 def test_a_weight_that_was_not_trained_is_stored_as_it_was(codec: str) -> None:
     weight, first = _made(codec)
     weight.refresh()
     encoded = weight.encoded()
     np.testing.assert_array_equal(encoded.levels, first.levels)
-    assert [part.raw for part in encoded.packed] == [part.raw for part in first.packed]
+    np.testing.assert_array_equal(encoded.scale, first.scale)
+    assert [part.part for part in encoded.packed] == [part.part for part in first.packed]
+
+
+@pytest.mark.parametrize("codec", ["binary,group_size=8", "grouped:2", "grouped:1", "codebook:2"])
+def test_groups_keep_the_tables_that_compensated_rounding_chose(codec: str) -> None:
+    heard = np.random.default_rng(3).standard_normal((200, 44)).cumsum(axis=1)[:, 2:]
+    moments = SecondMoments((heard.T @ heard / 200).astype(np.float32))
+    made = CodecChoice.parse(codec).make()
+    first = made.encode(Weight(_values(), 0, second_moments=moments))
+    weight = trained_weight(made, _values(), first)
+    weight.refresh()
+    begun = weight().detach().numpy()
+    np.testing.assert_allclose(begun, to_rows(first.dequantized(), 0), rtol=1e-6)
+    np.testing.assert_array_equal(weight.encoded().levels, first.levels)
 
 
 @pytest.mark.parametrize("codec", PRICED)
