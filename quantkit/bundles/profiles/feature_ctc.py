@@ -21,11 +21,10 @@ from quantkit.bundles.profiles.graphs import (
     silence,
     write_graph,
 )
-from quantkit.bundles.profiles.label_files import why_no_lines, write_lines
+from quantkit.bundles.profiles.label_files import TOKENS, why_no_lines, write_lines
 from quantkit.disk.files import write_json
 from quantkit.exporting.folders.nemo_ctc import STEM, VOCABULARY
 from quantkit.exporting.folders.nemo_transducer import RATE
-from quantkit.exporting.folders.sherpa_nemo_ctc import VOCABULARY as TOKENS
 from quantkit.graph.interface import Declared
 from quantkit.graph.roles import MODEL
 from quantkit.graph.translation import Step
@@ -39,7 +38,7 @@ def why_not_nemo(source: Source) -> str:
     if source.info.fused:
         return "it takes waveforms, and features are made by the program"
     if not isinstance(frontend, NemoFrontend) or isinstance(frontend, NemoRawFrontend):
-        return f"it does not hear NeMo's normalised log-mel features, but {frontend.kind}"
+        return f"it does not hear NeMo's normalised log-mel features, but {_kind(source)}"
     if frontend != NemoFrontend.for_rate(RATE, frontend.mel_bands):
         return f"its features have other settings than NeMo's at {RATE} Hz"
     return ""

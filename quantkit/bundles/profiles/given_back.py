@@ -10,14 +10,13 @@ import onnx
 
 from quantkit.bundles.profiles.base import Form, Source, Written
 from quantkit.bundles.profiles.feature_ctc import (
-    TOKENS,
     gigaam_version,
     onnx_asr_opening,
     sherpa_opening,
     write_onnx_asr_config,
 )
 from quantkit.bundles.profiles.graphs import write_graph
-from quantkit.bundles.profiles.label_files import why_no_lines, write_base64, write_lines
+from quantkit.bundles.profiles.label_files import TOKENS, why_no_lines, write_base64, write_lines
 from quantkit.graph.joined import split
 from quantkit.graph.translating import set_kept
 from quantkit.runtime.transducer.settings import transducer_settings

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from quantkit.disk.files import write_text
+from quantkit.exporting.folders.sherpa_nemo_ctc import VOCABULARY
 from quantkit.text.byte_labels import bytes_of, holds_bytes
 from quantkit.text.labels import Labels
 from quantkit.text.whisper_vocabulary import WhisperVocabulary
 
+#: The file of sherpa-onnx.
+TOKENS = VOCABULARY
 #: What these programs call the blank.
 BLANK = "<blk>"
 _SPACE = "▁"

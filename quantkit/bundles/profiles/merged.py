@@ -9,13 +9,12 @@ import onnx
 
 from quantkit.bundles.profiles.base import Form, Source, Written
 from quantkit.bundles.profiles.feature_ctc import (
-    TOKENS,
     onnx_asr_opening,
     sherpa_opening,
     write_onnx_asr_config,
 )
 from quantkit.bundles.profiles.graphs import output_sizes, write_graph
-from quantkit.bundles.profiles.label_files import write_base64
+from quantkit.bundles.profiles.label_files import TOKENS, write_base64
 from quantkit.bundles.profiles.merged_graphs import as_merged, heads_of, keys_of
 from quantkit.bundles.profiles.transformers_files import (
     sentencepiece_tokenizer,

@@ -11,7 +11,6 @@ import onnx
 
 from quantkit.bundles.profiles.base import Form, Source, Written
 from quantkit.bundles.profiles.feature_ctc import (
-    TOKENS,
     onnx_asr_opening,
     sherpa_opening,
     why_blank_not_last,
@@ -21,7 +20,7 @@ from quantkit.bundles.profiles.feature_ctc import (
     write_onnx_asr_config,
 )
 from quantkit.bundles.profiles.graphs import write_graph
-from quantkit.bundles.profiles.label_files import why_no_lines, write_lines
+from quantkit.bundles.profiles.label_files import TOKENS, why_no_lines, write_lines
 from quantkit.bundles.profiles.transducer_graphs import (
     StatePair,
     icefall_encoder,

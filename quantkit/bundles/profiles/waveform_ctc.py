@@ -11,15 +11,22 @@ import onnxruntime
 
 from quantkit.arrays import FloatArray
 from quantkit.bundles.profiles.base import Form, Source, Written
-from quantkit.bundles.profiles.feature_ctc import RATE, TOKENS, sherpa_opening
+from quantkit.bundles.profiles.feature_ctc import sherpa_opening
 from quantkit.bundles.profiles.graphs import Names, give_interface, silence, write_graph
-from quantkit.bundles.profiles.label_files import has_bytes, printed, why_no_lines, write_lines
+from quantkit.bundles.profiles.label_files import (
+    TOKENS,
+    has_bytes,
+    printed,
+    why_no_lines,
+    write_lines,
+)
 from quantkit.bundles.profiles.transformers_files import (
     ctc_tokenizer,
     transformers_opening,
     write_settings,
 )
 from quantkit.disk.temporary import TemporaryFolder
+from quantkit.exporting.folders.nemo_transducer import RATE
 from quantkit.exporting.folders.onnx_community import SUBFOLDER
 from quantkit.exporting.frontend_graph import can_fuse, fuse_frontend
 from quantkit.graph.interface import Declared
