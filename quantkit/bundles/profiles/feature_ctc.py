@@ -13,6 +13,7 @@ from quantkit.audio.gigaam_frontend import GigaamFrontend
 from quantkit.audio.hann_kaldi_frontend import HannKaldiFrontend
 from quantkit.audio.kaldi_frontend import KaldiFrontend
 from quantkit.audio.nemo_frontend import NemoFrontend, NemoRawFrontend
+from quantkit.audio.sherpa_nemo_frontend import SherpaNemoFrontend
 from quantkit.bundles.profiles.base import Form, Source, Written
 from quantkit.bundles.profiles.graphs import (
     Names,
@@ -33,10 +34,15 @@ from quantkit.tasks.names import CTC
 
 
 def why_not_nemo(source: Source) -> str:
-    """Why a model does not hear NeMo's features as a program makes them; empty where it does."""
+    """Why a model does not hear NeMo's features as a program makes them; empty where it does.
+
+    What hears them as sherpa-onnx makes them was trained on NeMo's own, which are nearly the same.
+    """
     frontend = source.frontend
     if source.info.fused:
         return "it takes waveforms, and features are made by the program"
+    if isinstance(frontend, SherpaNemoFrontend) and frontend.sample_rate == RATE:
+        return ""
     if not isinstance(frontend, NemoFrontend) or isinstance(frontend, NemoRawFrontend):
         return f"it does not hear NeMo's normalised log-mel features, but {_kind(source)}"
     if frontend != NemoFrontend.for_rate(RATE, frontend.mel_bands):

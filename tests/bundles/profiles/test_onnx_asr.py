@@ -36,7 +36,12 @@ def test_it_writes_what_our_runner_writes(
     quantkit.verify(made.path).require()
     model = onnx_asr.load_model(KINDS[name], made.path)
     found = [model.recognize(clip, sample_rate=16_000).split() for clip in clips]
-    assert found == [text.split() for text in our_texts(artifact(name), clips)]
+    heard = artifact(name)
+    if name.startswith("three-graphs"):
+        # Features of sherpa-onnx's folders are its own; this program makes NeMo's.
+        heard = tmp_path / "again.onnx"
+        quantkit.export(made.path, heard)
+    assert found == [text.split() for text in our_texts(heard, clips)]
     assert any(found)
 
 
