@@ -24,6 +24,13 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def small(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("small") / "tdt"
+    assert shell.run("quantize", published, "--preset", "dynamic-int8", "-o", folder) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
 def clip() -> Path:
     (shortest, *_) = sorted(open_corpus(SPEECH), key=lambda clip: clip.seconds)
     assert shortest.path is not None
@@ -64,6 +71,33 @@ def test_what_it_cannot_follow_is_refused(
     assert not shown.out
     assert "has no use for" in shown.err
     assert len(shown.err.strip().splitlines()) == 1
+
+
+def test_folders_are_benched_and_gated(
+    published: Path, small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report, baseline = tmp_path / "report", tmp_path / "baseline.json"
+    code = shell.run(
+        *("bench", published, small, "--data", SPEECH, "--limit", "3", "--threads", "1"),
+        *("--report", report, "--json"),
+    )
+    shown = capsys.readouterr()
+    assert code == 0, shown.err
+    whole, made = json.loads(shown.out)["models"]
+    # What is run says what it is in its metadata, and the original does not.
+    size = sum(path.stat().st_size for path in published.glob("*.onnx"))
+    assert 0 <= whole["size_bytes"] - size < 20_000
+    assert made["size_bytes"] == sum(path.stat().st_size for path in small.glob("*.onnx"))
+    assert made["size_bytes"] < whole["size_bytes"]
+    assert made["speedup"] > 0
+    found = report / "bench.json"
+    assert shell.run("gate", found, "--baseline", baseline, "--update") == 0
+    assert shell.run("gate", found, "--baseline", baseline) == 0
+    worse = json.loads(found.read_text())
+    for model in worse["models"]:
+        model["size_bytes"] *= 2
+    found.write_text(json.dumps(worse))
+    assert shell.run("gate", found, "--baseline", baseline) == 1
 
 
 def test_an_artifact_of_three_graphs_is_benched_as_one(
