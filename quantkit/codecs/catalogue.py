@@ -21,7 +21,6 @@ from quantkit.codecs.powers import Powers
 from quantkit.codecs.rice import Rice
 from quantkit.codecs.sparse import Sparse
 from quantkit.codecs.tiered import Tiered
-from quantkit.codecs.transform import Transform
 from quantkit.errors import InputError
 from quantkit.plugins import Plugin, PluginGroup
 
@@ -34,7 +33,6 @@ _SIZED: Mapping[str, Callable[..., Codec]] = MappingProxyType(
         "grouped": Grouped,
         "powers": Powers,
         "rice": Rice,
-        "transform": Transform,
         "sparse": Sparse,
         "tiered": Tiered,
         "blocks": Blocks,
@@ -53,7 +51,7 @@ _FIXED: Mapping[str, Callable[..., Codec]] = MappingProxyType(
 )
 
 #: Of those that take bits, the ones that take any number of them.
-_FRACTIONAL = frozenset({"rice", "transform"})
+_FRACTIONAL = frozenset({"rice"})
 _FRACTION = re.compile(r"\d+\.\d{1,2}")
 
 #: Every name that a plan may use without a package that adds one; see :func:`codec_names`.

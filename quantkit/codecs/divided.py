@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-import numpy as np
-
-from quantkit.codecs.base import Codec, DecodeBuilder, Encoded, Packed, Part, Weight
+from quantkit.codecs.base import Codec, DecodeBuilder, Part
 
 
 @dataclass(frozen=True)
@@ -66,36 +64,3 @@ def segments_of(codec: object, shape: Sequence[int], axis: int) -> list[Segment]
     """Of a weight that is divided; empty for any other."""
     found = [*codec.split(shape, axis)] if isinstance(codec, Divided) else []
     return found if len(found) > 1 else []
-
-
-def encoded_in_segments(weight: Weight, segments: Sequence[Segment]) -> Encoded:
-    """A weight whose segments, one after the other along its output channels, are encoded alone."""
-    axis, begin = weight.axis, 0
-    levels, scales, packed = [], [], []
-    for each in segments:
-        channels = slice(begin, begin + each.shape[axis])
-        encoded = each.codec.encode(_some_channels(weight, channels))
-        levels.append(encoded.levels)
-        scales.append(encoded.scale)
-        packed += [renamed(one, each.index) for one in encoded.packed]
-        begin = channels.stop
-    joined = np.concatenate(levels, axis=axis)
-    return Encoded(joined, np.concatenate(scales), axis, tuple(packed))
-
-
-def renamed(packed: Packed, index: int) -> Packed:
-    """A part of segment ``index`` as one of the weight."""
-    return replace(packed, part=replace(packed.part, name=segment_name(index, packed.part)))
-
-
-def _some_channels(weight: Weight, channels: slice) -> Weight:
-    places = np.arange(channels.start, channels.stop)
-    from_last = weight.axis - weight.values.ndim
-    importance, moments = weight.importance, weight.second_moments
-    if importance is not None and importance.ndim >= -from_last and importance.shape[from_last] > 1:
-        importance = np.take(importance, places, axis=from_last)
-    if moments is not None and len(moments.matrices) > 1:
-        # Channels of a grouped convolution have moments by group.
-        moments = None
-    values = np.take(weight.values, places, axis=weight.axis)
-    return replace(weight, values=values, importance=importance, second_moments=moments)

@@ -32,7 +32,6 @@ class SecondMoments:
         self._feedbacks: dict[int, tuple[Feedback, ...] | None] = {}
         self._locks: dict[int, threading.Lock] = {}
         self._lock = threading.Lock()
-        self._turned: tuple[bytes, SecondMoments] | None = None
 
     def feedbacks(self, group: int = 1) -> tuple[Feedback, ...] | None:
         """How errors spread in each group of channels.
@@ -49,24 +48,6 @@ class SecondMoments:
             if group not in self._feedbacks:
                 self._feedbacks[group] = self._factorize(group)
             return self._feedbacks[group]
-
-    def turned(self, basis: FloatArray) -> SecondMoments:
-        """Those of coefficients, where blocks of neighbouring inputs are ``basis`` times these.
-
-        What was asked for last is kept.
-
-        Args:
-            basis: (block, coefficients); blocks are as many inputs as it has rows.
-        """
-        key = basis.tobytes()
-        with self._lock:
-            if self._turned is None or self._turned[0] != key:
-                groups, size, block = *self.matrices.shape[:2], len(basis)
-                shape = (groups, size // block, block, size // block, block)
-                right = self.matrices.reshape(shape) @ basis
-                both = np.moveaxis(np.moveaxis(right, 2, -1) @ basis, -1, 2)
-                self._turned = key, SecondMoments(both.reshape(groups, size, size))
-            return self._turned[1]
 
     def _factorize(self, group: int) -> tuple[Feedback, ...] | None:
         diagonals = np.diagonal(self.matrices, axis1=1, axis2=2)

@@ -40,7 +40,7 @@ from quantkit.codecs.compensated import Compensation, Grid, Laid
 from quantkit.codecs.uniform import VANISHING, normal_scale
 
 #: λ as a share of Δ² Λ.
-PRICE = 0.05
+_PRICE = 0.05
 #: How much of the bits may stay unused.
 _UNUSED = 0.003
 #: Most times that all weights are rounded, each with another step.
@@ -63,8 +63,6 @@ _UNSEEN = 0.5
 
 #: Multiples of a step, up to a largest level: (largest, step), ascending, the first step 1.
 Rings = Sequence[tuple[int, int]]
-#: How far from zero the levels of ``rice`` are every, every other and every fourth one.
-RINGS: Rings = ((22, 1), (44, 2), (64, 4))
 
 
 @dataclass(frozen=True)
@@ -284,14 +282,14 @@ class _Search:
         if compensation is not None:
             laid = Laid(grid, np.zeros(values.shape, np.int16))
             means = [feedback.geometric_mass() for _, feedback in compensation.groups]
-            grid.factor = PRICE * step * step * float(np.exp(np.mean(np.log(means))))
+            grid.factor = _PRICE * step * step * float(np.exp(np.mean(np.log(means))))
             compensation.round(values, laid)
             return laid
         masses = np.ones((1, values.shape[1]), np.float32)
         if self.rows.importance is not None and self.rows.importance.any():
             masses = self.rows.importance / self.rows.importance.mean(dtype=np.float64)
         masses = np.maximum(masses, np.float32(1e-6)).astype(np.float32)
-        grid.factor = PRICE * step * step * float(np.exp(np.log(masses).mean(dtype=np.float64)))
+        grid.factor = _PRICE * step * step * float(np.exp(np.log(masses).mean(dtype=np.float64)))
         levels = np.empty(values.shape, np.int16)
         for channel, own in enumerate(np.broadcast_to(masses, values.shape)):
             price = grid.factor / (own * scale[channel] ** 2)

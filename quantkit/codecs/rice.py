@@ -36,15 +36,9 @@ from onnx import TensorProto
 
 from quantkit.arrays import Booleans, FloatArray, IndexArray, IntArray
 from quantkit.codecs.base import DecodeBuilder, Encoded, Levels, Packed, Part, Weight
-from quantkit.codecs.divided import (
-    Segment,
-    encoded_in_segments,
-    renamed,
-    segment_name,
-    segments_of,
-)
+from quantkit.codecs.divided import Segment, segment_name, segments_of
 from quantkit.codecs.golomb import RiceCode
-from quantkit.codecs.priced_rounding import RINGS, round_priced
+from quantkit.codecs.priced_rounding import round_priced
 from quantkit.codecs.symbols import reshaped
 from quantkit.errors import InputError
 
@@ -58,6 +52,8 @@ _UNARY = 1.6
 _SEGMENT = 4_000_000
 #: Pairs that are stored with a layer: a multiple of 2ˡ, but no more than a share of its bytes.
 _OWN_PAIRS, _OWN_SHARE, _FEWEST_OWN = 16, 0.01, 128
+#: How far from zero the shared table has every, every other and every fourth level.
+_RINGS = ((22, 1), (44, 2), (64, 4))
 
 
 @dataclass(frozen=True)
@@ -130,9 +126,9 @@ class Rice:
     def encode(self, weight: Weight) -> Encoded:
         """Choose the step that fills the bits, and round by error and length of the code."""
         if segments := segments_of(self, weight.values.shape, weight.axis):
-            return encoded_in_segments(weight, segments)
+            return _joined(weight, segments)
         room = self._code(weight.values.size).unary
-        rounded = round_priced(weight, self.row_bits, room, RINGS)
+        rounded = round_priced(weight, self.row_bits, room, _RINGS)
         return self.stored(rounded.levels, rounded.scale, weight.axis)
 
     def row_bits(self, levels: Levels) -> int:
@@ -168,7 +164,7 @@ class Rice:
         Args:
             largest_level: see :class:`~quantkit.codecs.base.Weight`.
         """
-        reach = min(largest_level or RINGS[-1][0], RINGS[-1][0])
+        reach = min(largest_level or _RINGS[-1][0], _RINGS[-1][0])
         every = np.arange(reach + 1)
         return every[_is_level(every)]
 
@@ -195,7 +191,7 @@ class Rice:
         """See :class:`~quantkit.codecs.base.Selective`."""
         if segments := segments_of(self, shape, axis):
             return tuple(
-                renamed(packed, each.index)
+                _renamed(packed, each.index)
                 for each in segments
                 for packed in self.blank(each.shape, axis, seed + each.index)
             )
@@ -214,6 +210,38 @@ class Rice:
         pairs = _pairs(count)
         unary = math.floor(pairs * (2 * self.bits - self.low_bits))
         return RiceCode(pairs, self.low_bits, max(unary, pairs))
+
+
+def _joined(weight: Weight, segments: Sequence[Segment]) -> Encoded:
+    """A weight whose segments are encoded one by one."""
+    axis, begin = weight.axis, 0
+    levels, scales, packed = [], [], []
+    for each in segments:
+        channels = slice(begin, begin + each.shape[axis])
+        encoded = each.codec.encode(_some_channels(weight, channels))
+        levels.append(encoded.levels)
+        scales.append(encoded.scale)
+        packed += [_renamed(one, each.index) for one in encoded.packed]
+        begin = channels.stop
+    joined = np.concatenate(levels, axis=axis)
+    return Encoded(joined, np.concatenate(scales), axis, tuple(packed))
+
+
+def _renamed(packed: Packed, index: int) -> Packed:
+    return replace(packed, part=replace(packed.part, name=segment_name(index, packed.part)))
+
+
+def _some_channels(weight: Weight, channels: slice) -> Weight:
+    places = np.arange(channels.start, channels.stop)
+    from_last = weight.axis - weight.values.ndim
+    importance, moments = weight.importance, weight.second_moments
+    if importance is not None and importance.ndim >= -from_last and importance.shape[from_last] > 1:
+        importance = np.take(importance, places, axis=from_last)
+    if moments is not None and len(moments.matrices) > 1:
+        # Channels of a grouped convolution have moments by group.
+        moments = None
+    values = np.take(weight.values, places, axis=weight.axis)
+    return replace(weight, values=values, importance=importance, second_moments=moments)
 
 
 @dataclass(frozen=True)
@@ -255,7 +283,7 @@ class PairTable:
 
     def ranks(self, pairs: PairArray) -> IntArray:
         """Of each pair of levels."""
-        known, reach = self.all_pairs, RINGS[-1][0]
+        known, reach = self.all_pairs, _RINGS[-1][0]
         # Of a pair that is there twice, the first.
         by_cell = np.empty((2 * reach + 1) ** 2, np.int64)
         by_cell[_cells(known[::-1], reach)] = np.arange(len(known))[::-1]
@@ -267,7 +295,7 @@ def _is_level(levels: IntArray) -> Booleans:
     """Which whole numbers are levels."""
     found = np.zeros(levels.shape, np.bool_)
     inner = -1
-    for outer, step in RINGS:
+    for outer, step in _RINGS:
         magnitude = np.abs(levels)
         found |= (magnitude > inner) & (magnitude <= outer) & (magnitude % step == 0)
         inner = outer
@@ -277,7 +305,7 @@ def _is_level(levels: IntArray) -> Booleans:
 @cache
 def shared_pairs() -> PairArray:
     """The pairs that every layer has, by their distance from zero, without their negatives."""
-    reach = RINGS[-1][0]
+    reach = _RINGS[-1][0]
     axis = np.arange(-reach, reach + 1)
     first, second = (each.reshape(-1) for each in np.meshgrid(axis, axis, indexing="ij"))
     away = first**2 + second**2

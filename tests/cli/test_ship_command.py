@@ -53,7 +53,7 @@ def test_ship_then_verify(
     assert "forty float32, runs in ONNX Runtime" in shipped
     assert digest in shipped
     assert run("verify", bundle, "--manifest-sha256", digest) == 0
-    assert "16 files as shipped" in capsys.readouterr().out
+    assert "18 files as shipped" in capsys.readouterr().out
 
 
 def test_programs_can_read_what_was_shipped(

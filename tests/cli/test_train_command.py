@@ -192,7 +192,7 @@ def test_a_recipe_for_no_known_task_is_one_line(
     recipe = tmp_path / "translation.toml"
     recipe.write_text(_CLASSIFIER.replace("classification", "translation"))
     assert run(recipe, "--data", f"tones={tones}", "-o", tmp_path / "run") == 2
-    complaint = "task must be one of ctc, classification, rnnt, tdt, not 'translation'"
+    complaint = "task must be one of ctc, classification, rnnt, tdt, wav2vec2, not 'translation'"
     assert complaint in error_line(capsys)
 
 

@@ -26,7 +26,6 @@ CODECS = [
     *(f"grouped:{bits}" for bits in range(1, 7)),
     *(f"sparse:{bits},keep=30" for bits in (4, 7, 8)),
     *(f"rice:{bits}" for bits in (2, 3.5, 5)),
-    *(f"transform:{bits}" for bits in (2, 5)),
     "tiered:4,tiers=4x8+8x7",
 ]
 # What no integer kernel multiplies by uint8: floats, 16 bits, and blocks with their own kernel.

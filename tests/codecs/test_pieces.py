@@ -15,7 +15,7 @@ CODECS = [
     *("bitplane:1", "bitplane:3", "bitplane:7", "codebook:3", "codebook:4", "ternary"),
     *("grouped:1", "grouped:3", "grouped:4,group_size=32", "grouped:6,table_bits=3"),
     *("codebook:2,scope=channel", "codebook:3,scope=channel", TIERED, "rice:2.7"),
-    *("powers:3", "binary", "binary,group_size=16", "transform:2.7"),
+    *("powers:3", "binary", "binary,group_size=16"),
 ]
 #: Channels by inputs, none of them a multiple of what a piece has.
 SHAPES = [((1003, 37), 0), ((1003, 37), 1), ((37, 1003), 1), ((1003, 5, 3), 0)]
@@ -25,7 +25,6 @@ SHAPES = [((1003, 37), 0), ((1003, 37), 1), ((37, 1003), 1), ((1003, 5, 3), 0)]
 def small_pieces(monkeypatch) -> None:
     monkeypatch.setattr("quantkit.codecs.pieces._FEWEST_WEIGHTS", 5_000)
     monkeypatch.setattr("quantkit.codecs.rice._SEGMENT", 5_000)
-    monkeypatch.setattr("quantkit.codecs.transform._SEGMENT", 5_000)
 
 
 def encoded(codec_name: str, shape: tuple[int, ...], axis: int) -> Encoded:

@@ -100,7 +100,7 @@ def test_knowing_the_price_pays_where_bits_are_few(monkeypatch):
     weight = Weight(values, 0, second_moments=SecondMoments(matrix))
 
     def error(price: float) -> float:
-        monkeypatch.setattr(priced_rounding, "PRICE", price)
+        monkeypatch.setattr(priced_rounding, "_PRICE", price)
         found = round_priced(weight, entropy_bits, round(1.3 * values.size), RINGS)
         difference = found.levels * found.scale[:, None] - values
         return float(np.einsum("ci,ij,cj->", difference, matrix, difference))

@@ -1,5 +1,5 @@
-// How a clip is heard chunk by chunk: features of log-mel or of Kaldi's filter bank, normalised by what
-// was heard so far, and the states that go from one chunk to the next.
+// How a clip is heard chunk by chunk: features of log-mel, of Kaldi's filter bank or of NeMo's
+// spectrogram, normalised by what was heard so far, and the states that go from one chunk to the next.
 import { first, run, whole } from "./common.mjs";
 
 /** Power of each bin, (size / 2 + 1,), of a slice; `size` is a power of two. */
@@ -35,19 +35,39 @@ function fourier(size) {
   };
 }
 
-/** Triangles of HTK's scale, (bands,) of weights of all bins. */
-function melBands({ fft_size: size, sample_rate: rate, low_hz, high_hz, mel_bands: count }) {
-  const mel = (hertz) => 2595 * Math.log10(1 + hertz / 700);
-  const [low, high] = [mel(low_hz), mel(high_hz)];
-  const edges = Array.from({ length: count + 2 }, (_, i) => low + ((high - low) * i) / (count + 1));
-  return Array.from({ length: count }, (_, band) =>
-    Float64Array.from({ length: size / 2 + 1 }, (_, bin) => {
+/** Edges of bands on HTK's mel scale and that scale; NeMo's are Slaney's, and the bands of equal area. */
+function melScale({ kind, sample_rate: rate, low_hz, high_hz }) {
+  if (!isNemo(kind)) {
+    const mel = (hertz) => 2595 * Math.log10(1 + hertz / 700);
+    return { from: mel(low_hz), to: mel(high_hz), edge: (value) => value, mel };
+  }
+  const step = Math.log(6.4) / 27;
+  const hertz = (mel) => (mel < 15 ? (mel * 200) / 3 : 1000 * Math.exp(step * (mel - 15)));
+  const to = Math.min((rate * 3) / 400, 15 + Math.log(Math.max(rate / 2000, 1)) / step);
+  return { from: 0, to, edge: hertz, mel: (value) => value };
+}
+
+/** Triangles, (bands,) of weights of all bins. */
+function melBands(settings) {
+  const { fft_size: size, sample_rate: rate, mel_bands: count, kind } = settings;
+  const { from, to, edge, mel } = melScale(settings);
+  const edges = Array.from({ length: count + 2 }, (_, i) => edge(from + ((to - from) * i) / (count + 1)));
+  return Array.from({ length: count }, (_, band) => {
+    const area = isNemo(kind) ? 2 / (edges[band + 2] - edges[band]) : 1;
+    return Float64Array.from({ length: size / 2 + 1 }, (_, bin) => {
       const at = mel((bin * rate) / size);
       const rising = (at - edges[band]) / (edges[band + 1] - edges[band]);
       const falling = (edges[band + 2] - at) / (edges[band + 2] - edges[band + 1]);
-      return Math.max(0, Math.min(rising, falling));
-    }),
-  );
+      return area * Math.max(0, Math.min(rising, falling));
+    });
+  });
+}
+
+/** Silence at both ends; each sample without 0.97 of the one before. */
+function emphasised(waveform, ahead, behind) {
+  const samples = new Float64Array(ahead + waveform.length + behind);
+  waveform.forEach((value, i) => (samples[ahead + i] = i ? value - 0.97 * waveform[i - 1] : value));
+  return samples;
 }
 
 /** Samples mirrored at both ends, the outermost ones twice. */
@@ -59,6 +79,10 @@ function mirrored(waveform, ahead, behind) {
   });
 }
 
+function isNemo(kind) {
+  return kind.startsWith("nemo");
+}
+
 /** Rows of the logarithm of the power in each band, as doubles. */
 function rowsOf(waveform, settings) {
   const { window, hop, fft_size: size, kind } = settings;
@@ -68,8 +92,11 @@ function rowsOf(waveform, settings) {
   if (isKaldi) {
     count = Math.floor((waveform.length + Math.floor(hop / 2)) / hop);
     samples = mirrored(waveform, Math.floor((window - hop) / 2), window);
+  } else if (isNemo(kind)) {
+    count = Math.floor(waveform.length / hop);
+    samples = emphasised(waveform, Math.floor(window / 2), Math.floor(window / 2) + window);
   }
-  const turn = isKaldi ? window - 1 : window;
+  const turn = isKaldi || isNemo(kind) ? window - 1 : window;
   const taper = Float64Array.from({ length: window }, (_, i) => {
     const hann = 0.5 - 0.5 * Math.cos((2 * Math.PI * i) / turn);
     return isKaldi ? hann ** 0.85 : hann;
@@ -89,7 +116,7 @@ function rowsOf(waveform, settings) {
     transform(slice.map((value, i) => value * taper[i]), power);
     return Float64Array.from(bands, (weights) => {
       const sum = weights.reduce((total, weight, bin) => total + weight * power[bin], 0);
-      return Math.log(isKaldi ? Math.max(sum, least) : sum + settings.log_offset);
+      return Math.log(isKaldi ? Math.max(sum, least) : sum + (settings.log_offset ?? 2 ** -24));
     });
   });
 }
@@ -116,7 +143,10 @@ function featuresOf(rows, settings, { expected, chunk, shift }) {
           const mean = (sums[band] + weight * usual) / (heard + weight);
           const square = squares[band] + weight * (at(expected.variance, band) + usual ** 2);
           const variance = square / (heard + weight) - mean ** 2;
-          return (value - mean) / Math.sqrt(Math.max(variance, 0) + settings.variance_floor);
+          const deviation = isNemo(settings.kind)
+            ? Math.sqrt(Math.max(variance, 0)) + 1e-5
+            : Math.sqrt(Math.max(variance, 0) + settings.variance_floor);
+          return (value - mean) / deviation;
         }),
       );
   }
