@@ -86,15 +86,15 @@ def _better(choice: LayerChoice, cost: LayerCost, layer: FloatLayer) -> Iterator
     wider = next_codec(choice.codec)
     if cost.weights > 0.0 and wider is not None:
         yield replace(choice, codec=wider)
-    elif cost.weights > 0.0 and choice.codec == INT8:
+    takes_integers = choice.compute in ("static", "dynamic")
+    if takes_integers and cost.inputs >= _SHARE_OF_INPUTS * cost.weights:
+        if choice.activation_bits < 8:
+            yield replace(choice, activation_bits=8)
+        elif choice.compute == "static" and not reason_to_stay_float(layer.placed, "dynamic"):
+            yield replace(choice, compute="dynamic", range="dynamic per-clip")
+        yield replace(choice, compute="float32", range="none")
+    if cost.weights > 0.0 and choice.codec == INT8:
         yield FLOAT_LAYER
-    if cost.inputs < _SHARE_OF_INPUTS * cost.weights or choice.compute not in ("static", "dynamic"):
-        return
-    if choice.activation_bits < 8:
-        yield replace(choice, activation_bits=8)
-    elif choice.compute == "static" and not reason_to_stay_float(layer.placed, "dynamic"):
-        yield replace(choice, compute="dynamic", range="dynamic per-clip")
-    yield replace(choice, compute="float32", range="none")
 
 
 def next_codec(codec: CodecChoice) -> CodecChoice | None:
