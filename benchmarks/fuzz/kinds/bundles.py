@@ -29,6 +29,8 @@ class Bundles:
     seed = "bundle"
 
     def prepare(self, seeds: Path) -> None:
+        if (seeds / "bundle").exists():
+            return
         if not (seeds / "model.onnx").exists():
             write_models(seeds)
         (seeds / "LICENCE.txt").write_text("CC0-1.0: do as you like.\n")
