@@ -88,7 +88,7 @@ class Layer:
 
     @property
     def taps(self) -> int:
-        return self.values.shape[2]
+        return int(self.values.shape[2])
 
     @cached_property
     def second_moments(self) -> SecondMoments:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -177,14 +178,14 @@ def test_clips(data: Path, count: int) -> Mapping[str, Corpus]:
 
 
 @cache
-def _commands(data: Path, part: str) -> Corpus:
+def _commands(data: Path, part: Literal["train", "test"]) -> Corpus:
     source = sources_of(MODEL)["speech_commands"]
     corpus = open_source(source, data / "speech_commands", Labels.english(), part)
     return Corpus(corpus.name, corpus.utterances)
 
 
 @cache
-def _by_voice(data: Path, part: str) -> Mapping[str, Corpus]:
+def _by_voice(data: Path, part: Literal["train", "test"]) -> Mapping[str, Corpus]:
     return by_voice(_commands(data, part))
 
 
@@ -224,9 +225,10 @@ def main(data: Path, source: Path, clips: int, jobs: int, only: tuple[str, ...])
     }
     study = Study("wav2vec2-words", cells(), Row, measure, inputs)
     results = study.run(jobs, only)
+    parts: tuple[Literal["train", "test"], ...] = ("train", "test")
     people = {
         (who, part): len(corpus.values("speaker"))
-        for part in ("train", "test")
+        for part in parts
         for who, corpus in _by_voice(data, part).items()
     }
     eight = budget_bytes(source, EIGHT_BITS)

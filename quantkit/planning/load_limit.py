@@ -16,7 +16,6 @@ from quantkit.runtime.load_memory import LoadMemory, load_memory_of_graphs
 # What decoders compute on the way, as bytes for each weight, falls from one row to the next:
 # ``python -m benchmarks.load``. What no row names stays.
 _HEAVIEST_FIRST = (
-    ("transform",),
     ("rice", "sparse", "tiered"),
     ("grouped",),
     ("bitplane", "codebook", "powers", "ternary", "binary"),
