@@ -226,7 +226,7 @@ def main(data: Path, source: Path, clips: int, jobs: int, only: tuple[str, ...])
     study = Study("wav2vec2-words", cells(), Row, measure, inputs)
     results = study.run(jobs, only)
     parts: tuple[Literal["train", "test"], ...] = ("train", "test")
-    people = {
+    people: dict[tuple[str, str], int] = {
         (who, part): len(corpus.values("speaker"))
         for part in parts
         for who, corpus in _by_voice(data, part).items()
