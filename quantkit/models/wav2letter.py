@@ -12,6 +12,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from quantkit.models.dropout import Dropout
+
 
 @dataclass(frozen=True)
 class Wav2LetterConfig:
@@ -48,7 +50,7 @@ class Block(nn.Module):
         super().__init__()
         self.conv = nn.Conv1d(*channels, kernel, stride=stride, padding=padding)
         self.norm: nn.Module = nn.BatchNorm1d(channels[1]) if config.batch_norm else nn.Identity()
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channels, frames) → (batch, channels, frames)."""
