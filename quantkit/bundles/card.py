@@ -15,6 +15,8 @@ from quantkit.graph.info import ArtifactInfo
 from quantkit.graph.provenance import provenance_of
 from quantkit.runtime.hosts import Hosts
 from quantkit.tasks.names import (
+    CANARY,
+    CLASSIFICATION,
     MOONSHINE,
     STREAMING_CTC,
     STREAMING_TRANSDUCER,
@@ -42,7 +44,7 @@ class CardFacts:
         hosts: on which processors the model's integer sums are exact.
         files: names of the graphs.
         examples: what came of the examples; None: nothing is said of them.
-        kind: of several graphs, as ``decoding.json`` has it; empty for CTC in one.
+        kind: as ``decoding.json`` has it; empty for CTC and ASG.
     """
 
     name: str
@@ -87,6 +89,9 @@ def one_line(text: str) -> str:
 _OTHERS = "`example.mjs` is the same for Node, and `web/index.html` a page for browsers."
 _WITH_CPP = f"`example.cpp` is the same for C++, {_OTHERS.replace(' is the same', '')}"
 
+_RUNS = """\
+It runs in the stock ONNX Runtime on a CPU; `example.py` shows how: `python example.py clip.wav`."""
+
 # What several graphs are, and what goes from one to the next.
 _SEVERAL = {
     TRANSDUCER: """\
@@ -111,6 +116,12 @@ An encoder of `waveform` (1, samples), -1 to 1, and a decoder that writes a text
 the new `tokens`, their `positions`, what the encoder gives (`cross.*`) and what it gave itself for
 the tokens before (`present.x` is `past.x` of the next run; empty at first), it gives
 `log_probs`.""",
+    CANARY: """\
+An encoder of `waveform` (1, samples), -1 to 1, and a decoder that writes a text token by token: of
+the new `tokens`, their `positions`, what the encoder gives (`cross.*`) and what it gave itself for
+the tokens before (`present.x` is `past.x` of the next run; empty at first), it gives `log_probs`.
+`decoding.json` has the prompt, and where in it the languages stand that are spoken and to be
+written.""",
     WHISPER: """\
 An encoder of `features` (1, mel bands, frames), the spectrogram of 30 seconds, and a decoder that
 writes a text token by token: of the new `tokens`, their `positions`, what the encoder gives
@@ -120,9 +131,10 @@ empty at first), it gives `log_probs`. `decoding.json` has the prompt and what i
 
 
 def _use(facts: CardFacts) -> str:
+    if facts.kind == CLASSIFICATION:
+        return _use_of_classifier(facts)
     if facts.kind:
         return _use_of_several(facts)
-    rate = facts.frontend.sample_rate
     labels = facts.labels
     shown = " ".join(_visible(token) for token in labels.tokens[:60])
     if labels.asg is None:
@@ -135,13 +147,10 @@ def _use(facts: CardFacts) -> str:
         )
     return f"""\
 A speech recogniser with {kind} output in one ONNX file of {facts.size_bytes / 1e6:.2f} MB.
-It runs in the stock ONNX Runtime on a CPU; `example.py` shows how: `python example.py clip.wav`.
+{_RUNS}
 {_WITH_CPP}
 
-| | name | type | shape | |
-|---|---|---|---|---|
-| input | `waveform` | float32 | (batch, samples) | -1 to 1 at {rate} Hz, zeros after its end |
-| input | `lengths` | int64 | (batch,) | samples of each clip without padding |
+{_inputs(facts)}
 | output | `log_probs` | float32 | (batch, frames, {len(facts.labels)}) | natural logarithms |
 | output | `output_lengths` | int64 | (batch,) | frames of each clip that are valid |
 
@@ -149,6 +158,32 @@ Labels, in output order, {meaning}:
 `{shown}`.
 `labels.json` holds them for programs, `frontend.json` the settings of the log-mel front end, which
 is part of the graph."""
+
+
+def _inputs(facts: CardFacts) -> str:
+    """The head of the table of inputs and outputs."""
+    rate = facts.frontend.sample_rate
+    return f"""\
+| | name | type | shape | |
+|---|---|---|---|---|
+| input | `waveform` | float32 | (batch, samples) | -1 to 1 at {rate} Hz, zeros after its end |
+| input | `lengths` | int64 | (batch,) | samples of each clip without padding |"""
+
+
+def _use_of_classifier(facts: CardFacts) -> str:
+    shown = ", ".join(f"`{_visible(token)}`" for token in facts.labels.tokens[:60])
+    return f"""\
+A classifier of clips, such as a keyword spotter, in one ONNX file, `model.onnx`, of \
+{facts.size_bytes / 1e6:.2f} MB.
+{_RUNS}
+{_WITH_CPP}
+
+{_inputs(facts)}
+| output | `log_probs` | float32 | (batch, {len(facts.labels)}) | natural logarithms |
+
+Classes, in output order: {shown}.
+`labels.json` holds them for programs, `frontend.json` the settings of the front end, which is part
+of the graph."""
 
 
 def _use_of_several(facts: CardFacts) -> str:
@@ -297,6 +332,28 @@ def _range_per_batch(info: ArtifactInfo) -> bool:
     )
 
 
+def _limits_of(facts: CardFacts) -> list[str]:
+    """Those of its kind."""
+    if facts.kind == CLASSIFICATION:
+        return [
+            f"- Each clip gets one of the {len(facts.labels)} classes above, also one that fits "
+            "none of them; a clip of more than 40 seconds is heard in pieces, and gets the class "
+            "of their mean."
+        ]
+    if facts.kind in (STREAMING_CTC, STREAMING_TRANSDUCER):
+        return ["- The example decodes greedily, and knows no times of words."]
+    if facts.kind:
+        return [
+            "- The example decodes greedily, and cuts long clips without regard to words; "
+            "it knows neither times nor what was said in the part before."
+        ]
+    return [
+        f"- It writes only the {len(facts.labels) - 1} labels above: no case, "
+        "punctuation or digits unless they are among them.",
+        "- Mean and variance are taken over the whole clip, so it is not a streaming model.",
+    ]
+
+
 def _limits(facts: CardFacts) -> str:
     frontend = facts.frontend
     lines = [
@@ -304,21 +361,7 @@ def _limits(facts: CardFacts) -> str:
         "",
         f"- Audio must be mono at {frontend.sample_rate} Hz; nothing in the graph resamples. A "
         f"clip shorter than {1000 * frontend.window / frontend.sample_rate:.0f} ms gives no text.",
-        *(
-            [
-                "- The example decodes greedily, and knows no times of words."
-                if facts.kind in (STREAMING_CTC, STREAMING_TRANSDUCER)
-                else "- The example decodes greedily, and cuts long clips without regard to words; "
-                "it knows neither times nor what was said in the part before."
-            ]
-            if facts.kind
-            else [
-                f"- It writes only the {len(facts.labels) - 1} labels above: no case, "
-                "punctuation or digits unless they are among them.",
-                "- Mean and variance are taken over the whole clip, so it is not a streaming "
-                "model.",
-            ]
-        ),
+        *_limits_of(facts),
         "- Figures apply to speech like that of the bench corpus; expect worse results with "
         "noise, distant microphones and other accents.",
     ]

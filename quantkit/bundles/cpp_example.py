@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from quantkit.tasks.names import MOONSHINE, TRANSDUCER, WHISPER
+from quantkit.tasks.names import CANARY, MOONSHINE, TRANSDUCER, WHISPER
 from quantkit.text.labels import Labels
 
 _BYTE = re.compile("<0x([0-9A-F]{2})>")
@@ -19,6 +19,8 @@ struct State {
 """
 # Strings of the library would take a compiler minutes for the tokens of a Whisper.
 _TOKEN = "struct Token { const char* text; std::size_t size; };  // may have zeros in it\n"
+# Tokens that no clip of 40 seconds has.
+_NO_LIMIT = 1e6
 _READERS = ("predictor", "decoder")
 
 
@@ -69,18 +71,25 @@ def _of_graphs(decoding: Mapping[str, Any], frontend: Mapping[str, Any]) -> Iter
         yield f"const std::vector<std::int64_t> kStart = {_listed(decoding['start'])};\n"
         yield f"constexpr std::size_t kDurations = {decoding['durations']};\n"
         yield f"constexpr std::size_t kMostPerFrame = {decoding['most_per_frame']};\n"
-    if kind in (MOONSHINE, WHISPER):
+    if kind in (MOONSHINE, CANARY, WHISPER):
         yield f"const std::vector<std::int64_t> kPrompt = {_listed(decoding['prompt'])};\n"
         yield f"constexpr int kEnd = {decoding['end']};\n"
         for name, key in (("kSuppressed", "suppressed"), ("kSuppressedFirst", "suppressed_first")):
             yield f"const std::vector<int> {name} = {_listed(decoding[key])};\n"
         yield f"constexpr std::size_t kWindow = {frontend['window']};\n"
-    if kind == MOONSHINE:
+    if kind in (MOONSHINE, CANARY):
         yield f"constexpr double kTokensPerSecond = {float(decoding['tokens_per_second'])!r};\n"
-    if kind == WHISPER:
+        yield f"constexpr double kTokensMore = {float(decoding['tokens_more'])!r};\n"
+        longest = decoding.get("longest", _NO_LIMIT)
+        yield f"constexpr double kMostTokens = {float(longest)!r};\n"
+    if kind == CANARY:
+        for name in ("source", "target"):
+            yield f"constexpr std::size_t k{name.title()} = {decoding[name]};\n"
+    if kind in (CANARY, WHISPER):
         languages = (f"{{{_text(code)}, {token}}}" for code, token in decoding["languages"].items())
         yield f"const std::map<std::string, std::int64_t> kLanguages = {_listed(languages)};\n"
         yield f"const std::string kLanguage = {_text(decoding['language'])};\n"
+    if kind == WHISPER:
         yield f"constexpr std::size_t kLongest = {decoding['longest']};\n"
         for name, key in (
             ("kHop", "hop"),

@@ -13,6 +13,8 @@ from quantkit.disk.reading import read_bytes
 from quantkit.json_fields import parse_json
 from quantkit.tasks.names import (
     ASG,
+    CANARY,
+    CLASSIFICATION,
     CTC,
     MOONSHINE,
     STREAMING_CTC,
@@ -36,7 +38,8 @@ _ABOUT = "web/about.json"
 # further files that it needs.
 _RECOGNISE = "js/recognise.mjs"
 _ALSO = {
-    MOONSHINE: ("tokens",),
+    MOONSHINE: ("tokens", "texts"),
+    CANARY: ("tokens", "texts"),
     WHISPER: ("tokens",),
     TRANSDUCER: ("labels",),
     STREAMING_CTC: ("chunks",),
@@ -44,11 +47,12 @@ _ALSO = {
 }
 # The same in C++, which hears whole clips.
 _CPP_RECOGNISE = "cpp/recognise.h"
-_IN_CPP = (CTC, ASG, TRANSDUCER, MOONSHINE, WHISPER)
+_IN_CPP = (CTC, ASG, CLASSIFICATION, TRANSDUCER, MOONSHINE, CANARY, WHISPER)
+_CPP_SHARED = ("tokens", "texts")
 
 
 def is_in_cpp(recognises: str) -> bool:
-    """Whether there is an example in C++ for several graphs of this kind, or for CTC or ASG."""
+    """Whether there is an example in C++ for a kind in ``decoding.json``, or for CTC or ASG."""
     return recognises in _IN_CPP
 
 
@@ -58,7 +62,7 @@ def write_examples(folder: Path, name: str, kind: str, labels: Labels, rate: int
     Args:
         folder: the bundle, with its model and the JSON beside it.
         name: for people.
-        kind: of several graphs, as ``decoding.json`` has it; empty for one.
+        kind: as ``decoding.json`` has it; empty for CTC and ASG.
         labels: of the model.
         rate: of its audio, hertz.
     """
@@ -72,7 +76,7 @@ def write_examples(folder: Path, name: str, kind: str, labels: Labels, rate: int
     if is_in_cpp(recognises):
         (folder / "cpp").mkdir()
         wanted |= {CPP: "cpp/example.cpp", _CPP_RECOGNISE: f"cpp/{recognises}.h"}
-        beside = ("common", *(each for each in also if each == "tokens"))
+        beside = ("common", *(each for each in also if each in _CPP_SHARED))
         wanted |= {f"cpp/{each}.h": f"cpp/{each}.h" for each in beside}
         decoding = _said(folder / DECODING) if kind else None
         header = labels_header(labels, rate, decoding, _said(folder / FRONTEND))

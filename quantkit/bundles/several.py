@@ -1,4 +1,4 @@
-"""How the example of a bundle runs several graphs: ``recognise`` of each kind, as text.
+"""How the example of a bundle runs models of a kind: ``recognise`` of each, as text.
 
 Each returns the tokens of a clip, and the natural log-probability of every decision on the way.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from quantkit.bundles.in_chunks import encoded_in_chunks, labels_in_chunks
 from quantkit.tasks.names import (
+    CANARY,
+    CLASSIFICATION,
     MOONSHINE,
     STREAMING_CTC,
     STREAMING_TRANSDUCER,
@@ -112,28 +114,51 @@ def likeliest(decoder, cross, prompt, longest, decoding):
 '''
 )
 
-# Of a Moonshine: Jeffries et al., "Moonshine", 2024.
 _TEXTS = (
     _TOKENS
     + '''\
 def recognise(model, waveform):
     """Text of a clip, which is cut every 30 seconds where it is longer than 40."""
     sessions, labels, frontend, decoding = model
-    rate, tokens, scores = frontend["sample_rate"], [], []
+    rate, tokens, scores, prompt = frontend["sample_rate"], [], [], prompt_of(decoding)
     size = waveform.size if waveform.size <= 40 * rate else 30 * rate
     for start in range(0, waveform.size, size):
         part = waveform[start : start + size]
         if part.size < frontend["window"]:
             break
+        wanted = round(decoding["tokens_per_second"] * part.size / rate)
+        wanted += decoding.get("tokens_more", 0)
+        longest = max(1, min(wanted, decoding.get("longest", wanted)))
         cross = run(sessions["encoder"], {"waveform": part[None]})
-        longest = max(1, round(decoding["tokens_per_second"] * part.size / rate))
-        found = likeliest(sessions["decoder"], cross, decoding["prompt"], longest, decoding)
+        found = likeliest(sessions["decoder"], cross, prompt, longest, decoding)
         tokens, scores = tokens + found[0], scores + found[1]
     return tokens, scores
 
 
 '''
 )
+# Of a Moonshine: Jeffries et al., "Moonshine", 2024.
+_ALWAYS = '''\
+def prompt_of(decoding):
+    """The tokens that a text follows."""
+    return decoding["prompt"]
+
+
+'''
+# Of a Canary: Puvvada et al., "Less is more", 2024.
+_LANGUAGES = '''\
+def prompt_of(decoding):
+    """The tokens that a text follows. Set LANGUAGE to what is spoken, TARGET to what to write."""
+    prompt, spoken = list(decoding["prompt"]), LANGUAGE or decoding["language"]
+    prompt[decoding["source"]] = decoding["languages"][spoken]
+    prompt[decoding["target"]] = decoding["languages"][TARGET or spoken]
+    return prompt
+
+
+LANGUAGE = TARGET = ""  # codes such as "de"
+
+
+'''
 
 # Of a Whisper: Radford et al., "Robust speech recognition via large-scale weak supervision", 2022.
 _WINDOWS = (
@@ -188,9 +213,31 @@ LANGUAGE = ""  # a code such as "de"
 '''
 )
 
+_CLASS = (
+    _RUN
+    + '''\
+def recognise(model, waveform):
+    """The likeliest class of a clip; one of more than 40 seconds is heard in pieces of 30."""
+    session, rate = model[0]["model"], model[2]["sample_rate"]
+    start, total = 0, 0
+    while start < waveform.size:
+        size = waveform.size - start
+        part = waveform[start : start + (size if size <= 40 * rate else 30 * rate)]
+        feed = {"waveform": part[None], "lengths": np.array([part.size], "int64")}
+        total = total + part.size * np.exp(run(session, feed)["log_probs"][0].astype("float64"))
+        start += part.size
+    scores = np.log(total / waveform.size)
+    return [int(scores.argmax())], [float(scores.max())]
+
+
+'''
+)
+
 _OF_CLIPS = {
+    CLASSIFICATION: _CLASS,
     TRANSDUCER: _RUN + _ENCODED + _LABELS,
-    MOONSHINE: _TEXTS,
+    MOONSHINE: _TEXTS + _ALWAYS,
+    CANARY: _TEXTS + _LANGUAGES,
     WHISPER: _WINDOWS,
 }
 #: Kinds of models that hear in chunks, whose example makes the features.

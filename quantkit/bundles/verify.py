@@ -212,7 +212,8 @@ def _check_model(bundle: Path) -> tuple[list[Finding], dict[str, Any] | None]:
         labels = Labels.from_json((bundle / LABELS).read_bytes())
     except (ValueError, OSError) as error:
         raise BundleError(f"{bundle / LABELS}: {error}") from error
-    if info.labels is not None and info.labels != labels:
+    carried = Labels.of_classes(info.classes) if info.classes else info.labels
+    if carried is not None and carried != labels:
         return [Finding("model", LABELS, "differs from the labels in the model")], None
     try:
         return [], run_once(bundle)

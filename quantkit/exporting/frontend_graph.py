@@ -142,6 +142,8 @@ def can_fuse(frontend: AnyFrontend) -> bool:
 def fuse_frontend(model: onnx.ModelProto, frontend: AnyFrontend) -> onnx.ModelProto:
     """A model from ``waveform`` and ``lengths`` in samples, made of one from ``features``.
 
+    One that takes no ``lengths``, because it hears clips one by one, takes none afterwards.
+
     Further inputs, such as those of a decoder that is joined to it, stay.
 
     Clips of a batch do not see each other: mean and variance are taken over a clip's own frames,
@@ -149,15 +151,14 @@ def fuse_frontend(model: onnx.ModelProto, frontend: AnyFrontend) -> onnx.ModelPr
     metadata is updated; ``model`` is unchanged.
 
     Raises:
-        ModelError: ``model`` does not take ``features`` (batch, frames, mel_bands) and
-            ``lengths``, is fused already, or its opset is older than 15.
+        ModelError: ``model`` does not take ``features`` (batch, frames, mel_bands), is fused
+            already, or its opset is older than 15.
     """
     info = info_of(model)
     inputs = {value.name: value for value in model.graph.input}
-    if info.fused or not {"features", "lengths"} <= set(inputs):
+    if info.fused or "features" not in inputs:
         raise ModelError(
-            f"a front end cannot be fused in front of inputs {sorted(inputs)}; "
-            "it needs `features` and `lengths`"
+            f"a front end cannot be fused in front of inputs {sorted(inputs)}; it needs `features`"
         )
     bands = inputs["features"].type.tensor_type.shape.dim[2].dim_value
     made = int(getattr(frontend, "mel_bands", 0))
@@ -175,6 +176,9 @@ def fuse_frontend(model: onnx.ModelProto, frontend: AnyFrontend) -> onnx.ModelPr
         if isinstance(frontend, Frontend)
         else feature_nodes(frontend, opset)
     )
+    takes_lengths = "lengths" in inputs
+    if not takes_lengths:
+        nodes = [*_whole_lengths(), *nodes]
     model_nodes = list(graph.node)
     for node in model_nodes:
         for position, name in enumerate(node.input):
@@ -189,9 +193,19 @@ def fuse_frontend(model: onnx.ModelProto, frontend: AnyFrontend) -> onnx.ModelPr
     lengths = helper.make_tensor_value_info("lengths", TensorProto.INT64, [batch])
     others = [value for name, value in inputs.items() if name not in ("features", "lengths")]
     del graph.input[:]
-    graph.input.extend([waveform, lengths, *others])
+    graph.input.extend([waveform, *([lengths] if takes_lengths else []), *others])
     set_info(fused, replace(info, frontend=frontend, fused=True))
     return fused
+
+
+def _whole_lengths() -> list[onnx.NodeProto]:
+    """``lengths`` of clips without padding."""
+    batch, samples = f"{FRONTEND_PREFIX}batch", f"{FRONTEND_PREFIX}samples_of_all"
+    return [
+        helper.make_node("Shape", ["waveform"], [batch], batch, start=0, end=1),
+        helper.make_node("Shape", ["waveform"], [samples], samples, start=1, end=2),
+        helper.make_node("Expand", [samples, batch], ["lengths"], f"{FRONTEND_PREFIX}lengths"),
+    ]
 
 
 def _frontend_nodes(frontend: Frontend) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:

@@ -267,8 +267,8 @@ class Task(ABC):
             ModelError: bundles are not made of such models, or it lacks one of the two.
         """
         raise ModelError(
-            f"{model} is a {self.name} model, and bundles are made of models that write text of "
-            "whole clips; hand over its files as they are: they say themselves what they take, and "
+            f"{model} is a {self.name} model, and this task does not say what a bundle of it "
+            "holds; hand over its files as they are: they say themselves what they take, and "
             "`verify` checks them"
         )
 

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from quantkit.errors import ModelError
 from quantkit.tasks.base import Adoption, Task
 from quantkit.tasks.names import CLASSIFICATION
 
 if TYPE_CHECKING:
     from quantkit.arrays import Array
+    from quantkit.audio.frontends import AnyFrontend
     from quantkit.graph.info import ArtifactInfo
     from quantkit.runtime.classifier import Classifier
     from quantkit.text.decoding import Decoding
+    from quantkit.text.labels import Labels
     from quantkit.text.scoring import TextScoring
 
 # What data sets call the class of clips in which nobody speaks.
@@ -71,3 +74,19 @@ class ClassificationTask(Task):
     def can_run(self, info: ArtifactInfo) -> bool:
         """With the names of its classes and a front end."""
         return bool(info.classes) and info.frontend is not None
+
+    def bundle_contents(self, info: ArtifactInfo, model: Path) -> tuple[Labels, AnyFrontend]:
+        """Its classes and its front end."""
+        from quantkit.text.labels import Labels
+
+        if not info.classes or info.frontend is None:
+            lacking = "front end" if info.classes else "names of classes"
+            raise ModelError(
+                f"{model} carries no {lacking}, so a bundle could not tell how to use it; "
+                "make it with `quantkit export`"
+            )
+        return Labels.of_classes(info.classes), info.frontend
+
+    def decoding_in_bundle(self, info: ArtifactInfo) -> dict[str, Any] | None:
+        """One class for each clip."""
+        return {"kind": self.name}

@@ -44,6 +44,7 @@ class MoonshineTask(GreedyTask):
             "prompt": [settings.start],
             "end": None if info.labels is None else info.labels.blank,
             "tokens_per_second": settings.tokens_per_second,
+            "tokens_more": 0,
             "suppressed": [],
             "suppressed_first": [],
         }

@@ -24,6 +24,8 @@ NO_BLANK = -1
 class Labels:
     """The tokens of a CTC model in output order, one of them the blank.
 
+    The labels of a classifier are its classes, without a blank; each stands for a whole clip.
+
     A model that was trained with the auto segmentation criterion (:mod:`quantkit.text.asg`) has no
     blank, and symbols for letters that repeat:
 
@@ -44,7 +46,8 @@ class Labels:
     Args:
         tokens: one string per output channel, as it is printed; the blank's is never. ``<0xE9>``
             stands for a byte of UTF-8.
-        blank: index of the CTC blank in ``tokens``; :data:`NO_BLANK` where ``asg`` is given.
+        blank: index of the CTC blank in ``tokens``; :data:`NO_BLANK` where ``asg`` is given, and
+            for classes.
         separator: between tokens in text: ``""`` for letters and pieces, ``" "`` for phonemes.
         silent: indices of further tokens that are never printed, such as ``<unk>``.
         segmentation: how a text is cut into tokens of several characters; None: the longest first.
@@ -52,6 +55,7 @@ class Labels:
             text is written with the first of them.
         asg: repetition symbols, which are silent, and transitions; None for CTC. Where a space is
             among the tokens, silence before and behind a text is written as one.
+        per_clip: whether each stands for a whole clip, as the classes of a classifier do.
     """
 
     tokens: tuple[str, ...]
@@ -61,12 +65,16 @@ class Labels:
     segmentation: Segmentation | None = None
     alike: bool = False
     asg: Asg | None = None
+    per_clip: bool = False
 
     def __post_init__(self) -> None:
         if self.asg is not None:
             self.asg.checked(len(self.tokens))
             if self.blank != NO_BLANK or not set(self.asg.repeats) <= set(self.silent):
                 raise InputError("labels of ASG have no blank, and repetition symbols are silent")
+        elif self.per_clip:
+            if self.blank != NO_BLANK or not self.tokens:
+                raise InputError("classes have no blank, and there is at least one")
         elif not 0 <= self.blank < len(self.tokens):
             raise InputError(f"blank index {self.blank} is outside the {len(self.tokens)} labels")
         if not all(0 <= index < len(self.tokens) for index in self.silent):
@@ -101,6 +109,11 @@ class Labels:
         if not units:
             raise InputError("no label can be learnt from empty transcripts")
         return cls(("<blank>", *sorted(units)), separator=separator)
+
+    @classmethod
+    def of_classes(cls, classes: Sequence[str]) -> Labels:
+        """Those of a classifier."""
+        return cls(tuple(classes), NO_BLANK, separator=" ", per_clip=True)
 
     def without_blank(self, repeats: int = 2) -> Labels:
         """The same alphabet for ASG: without the blank, with symbols for ``repeats`` repeats.
@@ -203,6 +216,8 @@ class Labels:
             content["alike"] = True
         if self.asg is not None:
             content["asg"] = self.asg.to_json()
+        if self.per_clip:
+            content["per_clip"] = True
         return json.dumps(content, ensure_ascii=False)
 
     @classmethod
@@ -215,15 +230,18 @@ class Labels:
         where = "the labels"
         content = Fields(parse_json(text, where), where)
         cut, asg = content.has("segmentation"), content.has("asg")
+        per_clip = content.flag("per_clip", default=False)
+        has_blank = content.has("blank") or not (asg or per_clip)
         try:
             return cls(
                 content.texts("tokens"),
-                content.whole("blank") if content.has("blank") or not asg else NO_BLANK,
+                content.whole("blank") if has_blank else NO_BLANK,
                 content.text("separator", default=""),
                 content.wholes("silent") if content.has("silent") else (),
                 Segmentation.from_fields(content.child("segmentation")) if cut else None,
                 content.flag("alike", default=False),
                 Asg.from_fields(content.child("asg")) if asg else None,
+                per_clip,
             )
         except FormatError:
             raise

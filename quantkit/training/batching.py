@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from quantkit.arrays import FloatArray
@@ -107,6 +108,9 @@ def prefetch(
 ) -> Iterator[_Prepared]:
     """Prepare batches in a background thread; ``None`` results are skipped.
 
+    Meanwhile NumPy computes on one thread: the others would spin after each product, on the cores
+    that PyTorch trains on.
+
     An error in ``prepare`` is raised here, in the consumer.
     """
     ready: queue.Queue[_Prepared | BaseException | None] = queue.Queue(depth)
@@ -132,14 +136,15 @@ def prefetch(
         except BaseException as error:
             put(error)
 
-    threading.Thread(target=work, daemon=True).start()
     try:
-        while True:
-            value = ready.get()
-            if value is None:
-                return
-            if isinstance(value, BaseException):
-                raise value
-            yield value
+        with threadpool_limits(1, user_api="blas"):
+            threading.Thread(target=work, daemon=True).start()
+            while True:
+                value = ready.get()
+                if value is None:
+                    return
+                if isinstance(value, BaseException):
+                    raise value
+                yield value
     finally:
         stopped.set()

@@ -26,6 +26,8 @@ from quantkit.graph.artifact import read_info, save_model
 from quantkit.graph.info import ArtifactInfo, set_info
 from quantkit.graph.provenance import PROVENANCE, Provenance
 from quantkit.runtime.recognizer import Recognizer
+from quantkit.tasks.base import Task
+from quantkit.tasks.ctc import CtcTask
 from quantkit.text.distances import levenshtein
 from quantkit.text.labels import Labels
 from tests.bundles.conftest import recogniser
@@ -571,12 +573,17 @@ class TestUnusableModels:
             ship(artifact, tmp_path / "b", pythons=["true"])
 
 
-def test_models_of_other_tasks_are_no_bundles(artifact: Path, tmp_path: Path) -> None:
+def test_classes_without_names_are_no_bundle(artifact: Path, tmp_path: Path) -> None:
     model = onnx.load(artifact)
-    set_info(model, ArtifactInfo(task="classification", classes=("yes", "no")))
+    set_info(model, ArtifactInfo(task="classification"))
     save_model(model, artifact)
-    with pytest.raises(
-        ModelError,
-        match="is a classification model, and bundles are made of models that write text",
-    ):
+    with pytest.raises(ModelError, match="carries no names of classes"):
+        ship(artifact, tmp_path / "bundle")
+
+
+def test_models_of_tasks_that_say_nothing_of_bundles_are_none(
+    artifact: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(CtcTask, "bundle_contents", Task.bundle_contents)
+    with pytest.raises(ModelError, match="is a ctc model, and this task does not say what a"):
         ship(artifact, tmp_path / "bundle")

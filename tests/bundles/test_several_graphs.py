@@ -1,4 +1,4 @@
-"""Bundles of models of several graphs, whose example says what quantkit says."""
+"""Bundles of models of several graphs, and of classifiers: the example says what quantkit says."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ from quantkit.bundles.page_run import run_page
 from quantkit.errors import VerificationError
 from quantkit.graph.artifact import model_files
 from quantkit.text.decoding import Decoding
-from tests import nemotron
+from quantkit.text.labels import Labels
+from tests import canary, nemotron
 from tests.bundles.test_bundle import run_example
 from tests.bundles.test_cpp import COMPILER, FOUND, needs_headers
-from tests.bundles.test_examples import run_node
+from tests.bundles.test_examples import run_node, write_wav
 from tests.clients.installed import MODULES, needs_browser, needs_node
 from tests.exporting.folders.small_folders import (
     write_gigaam,
@@ -50,7 +51,9 @@ IN_CHUNKS = (
     "chunks-nemo-ctc",
     "chunks-nemotron",
 )
-KINDS = ("tdt", "rnnt", "stateless", "gigaam", "gigaam-v3", "moonshine", "whisper", *IN_CHUNKS)
+TRANSDUCERS = ("tdt", "rnnt", "stateless", "gigaam", "gigaam-v3")
+OF_CLIPS = (*TRANSDUCERS, "moonshine", "canary", "whisper", "classes")
+KINDS = (*OF_CLIPS, *IN_CHUNKS)
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +69,11 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def whole_numbers(samples: FloatArray) -> FloatArray:
+    """(samples, 1) for a file of 16 bits."""
+    return np.round(samples * 32_768)[:, np.newaxis].astype(np.float32)
+
+
 def heard(clip: Path) -> FloatArray:
     with wave.open(str(clip)) as stream:
         return np.frombuffer(stream.readframes(1 << 20), "<i2").astype(np.float32) / 32_768
@@ -76,6 +84,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("folders")
     shipped = REPOSITORY / "models" / "wav2letter-en"
     nemotron_folder = nemotron.save(folder / "nemotron", nemotron.tiny())
+    canary_folder = canary.save(folder / "canary", canary.tiny())
     return {
         "tdt": write_nemo(folder / "tdt"),
         "rnnt": write_nemo(folder / "rnnt", durations=0),
@@ -89,7 +98,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "chunks-nemo-ctc": write_streaming_nemo_ctc(folder / "chunks-nemo-ctc"),
         "chunks-nemotron": quantkit.export(nemotron_folder, folder / "nemotron.onnx").path,
         "moonshine": moonshine_folder(tmp_path_factory),
+        "canary": quantkit.export(canary_folder, folder / "canary.onnx").path,
         "whisper": sherpa_whisper(tmp_path_factory),
+        "classes": quantkit.export(REPOSITORY / "models/keywords-en", folder / "classes.onnx").path,
     }
 
 
@@ -128,7 +139,7 @@ def test_the_example_for_node_says_the_same(
 
 
 @needs_browser
-@pytest.mark.parametrize("kind", ["tdt", "moonshine", "whisper", "chunks", "chunks-own"])
+@pytest.mark.parametrize("kind", ["tdt", "moonshine", "whisper", "classes", "chunks", "chunks-own"])
 def test_the_page_shows_the_same(kind: str, bundles: dict[str, Path], clip: Path) -> None:
     program = find_browser()
     assert program is not None
@@ -159,7 +170,7 @@ def test_every_graph_is_in_the_manifest(kind: str, bundles: dict[str, Path]) -> 
     bundle = bundles[kind]
     listed = {entry.path for entry in read_manifest(bundle).files}
     files = {file.name for file in model_files(bundle / "model.onnx")}
-    assert len(files) > 1 or kind in IN_CHUNKS
+    assert len(files) > 1 or kind in (*IN_CHUNKS, "classes")
     assert {*files, "decoding.json", "labels.json", "example.py"} <= listed
     said = json.loads((bundle / "decoding.json").read_text(encoding="utf-8"))
     assert {graph["file"] for graph in said["graphs"]} == files
@@ -195,3 +206,31 @@ def test_the_example_of_a_bundle_is_not_run_by_verify(
     write_manifest(replace(read_manifest(bundle), files=describe(bundle)), bundle)
     quantkit.verify(bundle).require()
     assert not trap.exists()
+
+
+def test_a_long_clip_gets_the_class_of_its_pieces_together(
+    bundles: dict[str, Path], folders: dict[str, Path], clip: Path, tmp_path: Path
+) -> None:
+    """Of 95 seconds, of which only the last piece holds another sound."""
+    quiet = np.random.default_rng(0).normal(0, 0.001, 85 * 16_000).astype(np.float32)
+    sound = np.concatenate([quiet, np.resize(heard(clip), 10 * 16_000)])
+    samples = np.round(sound * 32_768).astype(np.float32) / 32_768
+    long = tmp_path / "long.wav"
+    write_wav(long, whole_numbers(samples))
+    said = run_example(bundles["classes"], long).stdout.strip()
+    assert said == quantkit.load(folders["classes"]).transcribe(samples, 16_000).text
+    last = tmp_path / "last.wav"
+    write_wav(last, whole_numbers(samples[90 * 16_000 :]))
+    assert run_example(bundles["classes"], last).stdout.strip() != said
+
+
+def test_labels_that_are_not_the_classes_of_the_model_are_found(
+    bundles: dict[str, Path], tmp_path: Path
+) -> None:
+    bundle = Path(shutil.copytree(bundles["classes"], tmp_path / "bundle"))
+    labels = Labels.from_json((bundle / "labels.json").read_bytes())
+    swapped = Labels.of_classes((labels.tokens[1], labels.tokens[0], *labels.tokens[2:]))
+    (bundle / "labels.json").write_text(swapped.to_json(), encoding="utf-8")
+    write_manifest(replace(read_manifest(bundle), files=describe(bundle)), bundle)
+    with pytest.raises(VerificationError, match=r"labels\.json: differs from the labels"):
+        quantkit.verify(bundle).require()

@@ -170,9 +170,22 @@ def test_metadata_says_fused_and_the_source_is_unchanged() -> None:
     assert model.SerializeToString() == before
 
 
+def test_a_model_that_hears_clips_one_by_one_takes_no_lengths() -> None:
+    model = passthrough()
+    del model.graph.input[1], model.graph.output[1], model.graph.node[1]
+    fused = fuse_frontend(model, Frontend())
+    assert [value.name for value in fused.graph.input] == ["waveform"]
+    alone = onnxruntime.InferenceSession(
+        fused.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    clip = np.random.default_rng(0).normal(0, 0.1, 12_345).astype(np.float32)
+    (features,) = alone.run(None, {"waveform": clip[None]})
+    np.testing.assert_allclose(features[0], Frontend()(clip), atol=1e-4)
+
+
 def test_what_cannot_be_fused_is_said() -> None:
     fused = fuse_frontend(passthrough(), Frontend())
-    with pytest.raises(ModelError, match="needs `features` and `lengths`"):
+    with pytest.raises(ModelError, match="it needs `features`"):
         fuse_frontend(fused, Frontend())
     with pytest.raises(ModelError, match="takes 40 bands, the front end has 80"):
         fuse_frontend(passthrough(), Frontend(mel_bands=80))

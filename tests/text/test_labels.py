@@ -169,3 +169,11 @@ def test_tokens_that_are_alike_on_purpose_are_printed_and_the_first_is_written()
     assert labels.decode([1, 2, 3, 4]) == "thes thez"
     assert labels.encode("the thes") == [1, 1, 2]
     assert Labels.from_json(labels.to_json()) == labels
+
+
+def test_classes_have_no_blank_and_survive_their_json() -> None:
+    classes = Labels.of_classes(("yes", "no thanks", "silence"))
+    assert Labels.from_json(classes.to_json()) == classes
+    assert [classes.decode([place]) for place in range(3)] == ["yes", "no thanks", "silence"]
+    with pytest.raises(InputError, match="at least one"):
+        Labels.of_classes(())

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 from quantkit.audio.utterance import Utterance
 from quantkit.training.batching import bucket, collate, prefetch
@@ -59,3 +60,16 @@ def test_prefetching_keeps_the_order_leaves_out_nothing_usable_and_passes_errors
     assert [int(next(batches).targets) for _ in range(2)] == [0, 2]
     with pytest.raises(RuntimeError, match="broken clip"):
         next(batches)
+
+
+def test_numpy_computes_on_one_thread_while_batches_are_prepared() -> None:
+    """Its other threads would spin on the cores that PyTorch trains on."""
+
+    def blas_threads() -> set[int]:
+        return {int(p["num_threads"]) for p in threadpool_info() if p["user_api"] == "blas"}
+
+    before = blas_threads()
+    batches = prefetch(range(2), lambda _: blas_threads())
+    assert next(batches) == {1}
+    batches.close()
+    assert blas_threads() == before
