@@ -33,15 +33,15 @@ from quantkit.runtime.node_times import node_milliseconds
 from quantkit.runtime.session import create_session
 
 _RULE = "quantkit.quantization.kernels.static.mask_whole_rows"
-_FRAMES, _BANDS, _ROUNDS, _PROFILED = 1_000, 80, 25, 10
+_FRAMES, _ROUNDS, _PROFILED = 1_000, 25, 10
+BANDS = 80
 #: Sizes of Parakeet CTC 0.6B's subsampling, with one layer of a smaller one behind it.
 _ENCODER: Mapping[str, Any] = {
     "hidden_size": 512,
-    "num_hidden_layers": 1,
     "num_attention_heads": 8,
     "intermediate_size": 2_048,
     "subsampling_conv_channels": 256,
-    "num_mel_bins": _BANDS,
+    "num_mel_bins": BANDS,
     "conv_kernel_size": 9,
 }
 #: What a node is counted as, by a part of its name; the first that fits.
@@ -64,17 +64,18 @@ _PARTS = (
 )
 
 
-def write(folder: Path) -> Path:
-    """The float32 model, of random weights."""
+def write(folder: Path, layers: int = 1) -> Path:
+    """The float32 model, of random weights, with so many layers behind the subsampling."""
     torch.manual_seed(0)
-    config: Any = ParakeetCTCConfig(encoder_config={**_ENCODER}, vocab_size=129, pad_token_id=128)
+    encoder = {**_ENCODER, "num_hidden_layers": layers}
+    config: Any = ParakeetCTCConfig(encoder_config=encoder, vocab_size=129, pad_token_id=128)
     source: Any = ParakeetForCTC(config).eval()
     architecture = find_architecture("ParakeetForCTC")
     assert architecture is not None
     path, weights = folder / "float32.onnx", folder / "weights"
     weights.mkdir()
     family: Any = architecture.family
-    save_model(build_feature_model(family.module(source), _BANDS, 18, weights), path)
+    save_model(build_feature_model(family.module(source), BANDS, 18, weights), path)
     return path
 
 
@@ -94,7 +95,7 @@ def parts_of(milliseconds: Iterable[tuple[str, float]]) -> dict[str, float]:
 def main() -> None:
     """Measure, and renew the section in RESULTS.md."""
     random = np.random.default_rng(0)
-    features = random.standard_normal((1, _FRAMES, _BANDS)).astype(np.float32)
+    features = random.standard_normal((1, _FRAMES, BANDS)).astype(np.float32)
     feed = {"features": features, "lengths": np.array([_FRAMES])}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -137,7 +138,7 @@ def main() -> None:
         f"""## The subsampling of a FastConformer
 
 `python -m benchmarks.subsampling`: Parakeet's subsampling (256 channels, a factor of 8) of ten
-seconds of {_BANDS} bands, and one layer behind it; random weights, preset `hybrid`, one thread. The
+seconds of {BANDS} bands, and one layer behind it; random weights, preset `hybrid`, one thread. The
 whole graph: processor time, models in turns, medians of {_ROUNDS}. Nodes: wall time, by ONNX
 Runtime's profiler, the fastest of {_PROFILED} runs; what OpenVINO's says of its nodes adds up to
 twice what the whole takes, so it is left out. Both int8 files of ours give the same numbers bit for
