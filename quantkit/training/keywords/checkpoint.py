@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
-from safetensors.torch import save as to_safetensors
 from transformers import Wav2Vec2ConformerForSequenceClassification, Wav2Vec2FeatureExtractor
 
-from quantkit.disk.files import read_json, write_json
-from quantkit.disk.replacing import replaced_together
-from quantkit.errors import CheckpointError, FormatError
-from quantkit.models.checkpoint import stored_tensors
+from quantkit.disk.files import write_json
+from quantkit.errors import CheckpointError
+from quantkit.models.checkpoint import WEIGHTS_NAME
+from quantkit.models.pretrained_files import CONFIG_NAME, PREPROCESSOR_NAME
+from quantkit.training.saved_model import CARD_NAME, has_card, read_card, saved_model
 
 SCHEMA = "quantkit.keyword-spotter/1"
-CARD_NAME = "card.json"
-CONFIG_NAME = "config.json"
-WEIGHTS_NAME = "model.safetensors"
-PREPROCESSOR_NAME = "preprocessor_config.json"
 
 
 class Spotter(NamedTuple):
@@ -40,7 +35,7 @@ class Spotter(NamedTuple):
 
 def is_spotter(folder: Path) -> bool:
     """Whether :func:`save_spotter` has written something into ``folder``."""
-    return (folder / CARD_NAME).is_file()
+    return has_card(folder, SCHEMA)
 
 
 def save_spotter(
@@ -62,18 +57,11 @@ def save_spotter(
         InputError: a weight is beyond the range of ``dtype``.
         OutputError: the folder cannot be written.
     """
-    tensors = stored_tensors(model.state_dict(), dtype)
-    config = json.loads(model.config.to_json_string())
-    # The dtype of computation, not of storage: transformers would otherwise compute in float16.
-    config["dtype"] = "float32"
     extractor = Wav2Vec2FeatureExtractor(
         sampling_rate=sample_rate, do_normalize=True, return_attention_mask=False
     )
-    with replaced_together(folder / CARD_NAME) as new:
-        (new / WEIGHTS_NAME).write_bytes(to_safetensors(tensors, {"format": "pt"}))
-        write_json(new / CONFIG_NAME, config)
+    with saved_model(folder, model, SCHEMA, card, dtype) as new:
         write_json(new / PREPROCESSOR_NAME, extractor.to_dict())
-        write_json(new / CARD_NAME, {"schema": SCHEMA, **card})
 
 
 def load_spotter(folder: Path) -> Spotter:
@@ -85,10 +73,7 @@ def load_spotter(folder: Path) -> Spotter:
     for name in (CONFIG_NAME, WEIGHTS_NAME, PREPROCESSOR_NAME, CARD_NAME):
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder} is not a keyword spotter: {folder / name} is missing")
-    try:
-        card = read_json(folder / CARD_NAME, SCHEMA)
-    except FormatError as error:
-        raise CheckpointError(str(error)) from error
+    card = read_card(folder, SCHEMA, "keyword spotter")
     try:
         loaded = Wav2Vec2ConformerForSequenceClassification.from_pretrained(
             folder, local_files_only=True, output_loading_info=True, dtype=torch.float32
@@ -106,5 +91,4 @@ def load_spotter(folder: Path) -> Spotter:
     model.eval()
     names = cast(dict[int, str], model.config.id2label)
     classes = tuple(names[i] for i in range(len(names)))
-    del card["schema"]
     return Spotter(model, classes, extractor.sampling_rate, card)

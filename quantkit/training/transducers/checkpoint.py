@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import save as to_safetensors
 from tokenizers import Tokenizer, decoders, models, normalizers
 from transformers import ParakeetFeatureExtractor, ParakeetProcessor, ParakeetTokenizer
 
 from quantkit.audio.nemo_frontend import NemoFrontend
-from quantkit.disk.files import read_json, write_json
-from quantkit.disk.replacing import replaced_together
-from quantkit.errors import CheckpointError, FormatError
-from quantkit.models.checkpoint import stored_tensors
 from quantkit.models.transducers import load_transducer
 from quantkit.text.labels import Labels
+from quantkit.training.saved_model import has_card, read_card, saved_model
 
 SCHEMA = "quantkit.transducer/1"
-CARD_NAME = "card.json"
-_CONFIG_NAME, _WEIGHTS_NAME = "config.json", "model.safetensors"
 # SentencePiece's sign for a space, which published tokenizers have.
 _SPACE = "▁"
 
@@ -43,11 +36,7 @@ class SavedTransducer(NamedTuple):
 
 def is_saved_transducer(folder: Path) -> bool:
     """Whether :func:`save_trained_transducer` has written something into ``folder``."""
-    try:
-        read_json(folder / CARD_NAME, SCHEMA)
-    except FormatError:
-        return False
-    return True
+    return has_card(folder, SCHEMA)
 
 
 def save_trained_transducer(
@@ -71,16 +60,9 @@ def save_trained_transducer(
         InputError: a weight is beyond the range of ``dtype``.
         OutputError: the folder cannot be written.
     """
-    tensors = stored_tensors(model.state_dict(), dtype)
-    config = json.loads(model.config.to_json_string())
-    # The dtype of computation, not of storage: transformers would otherwise compute in float16.
-    config["dtype"] = "float32"
-    with replaced_together(folder / CARD_NAME) as new:
+    with saved_model(folder, model, SCHEMA, card, dtype) as new:
         _processor(labels, frontend).save_pretrained(new)
         model.generation_config.save_pretrained(new)
-        (new / _WEIGHTS_NAME).write_bytes(to_safetensors(tensors, {"format": "pt"}))
-        write_json(new / _CONFIG_NAME, config)
-        write_json(new / CARD_NAME, {"schema": SCHEMA, **card})
 
 
 def load_trained_transducer(folder: Path) -> SavedTransducer:
@@ -89,12 +71,8 @@ def load_trained_transducer(folder: Path) -> SavedTransducer:
     Raises:
         CheckpointError: no such folder, of another architecture, damaged, or incomplete.
     """
-    try:
-        card = read_json(folder / CARD_NAME, SCHEMA)
-    except FormatError as error:
-        raise CheckpointError(f"{folder} is no transducer that was trained here: {error}") from None
+    card = read_card(folder, SCHEMA, "transducer")
     found = load_transducer(folder)
-    del card["schema"]
     return SavedTransducer(found.model, found.labels, found.frontend, card)
 
 

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import save as to_safetensors
 from transformers import PreTrainedModel, Wav2Vec2FeatureExtractor
 
-from quantkit.disk.files import read_json, write_json
-from quantkit.disk.replacing import replaced_together
-from quantkit.errors import CheckpointError, FormatError
-from quantkit.models.checkpoint import stored_tensors
+from quantkit.disk.files import write_json
 from quantkit.models.pretrained import load_pretrained
+from quantkit.models.pretrained_files import PREPROCESSOR_NAME
 from quantkit.text.labels import Labels
+from quantkit.training.saved_model import has_card, read_card, saved_model
 
 SCHEMA = "quantkit.wav2vec2/1"
-CARD_NAME = "card.json"
-_CONFIG_NAME, _WEIGHTS_NAME = "config.json", "model.safetensors"
 _VOCABULARY_NAME, _TOKENIZER_NAME = "vocab.json", "tokenizer_config.json"
-_PREPROCESSOR_NAME = "preprocessor_config.json"
 # As published models name them.
 _BLANK, _SPACE = "<pad>", "|"
 
@@ -44,11 +38,7 @@ class SavedWav2Vec2(NamedTuple):
 
 def is_saved_wav2vec2(folder: Path) -> bool:
     """Whether :func:`save_wav2vec2` has written something into ``folder``."""
-    try:
-        read_json(folder / CARD_NAME, SCHEMA)
-    except FormatError:
-        return False
-    return True
+    return has_card(folder, SCHEMA)
 
 
 def save_wav2vec2(
@@ -73,10 +63,6 @@ def save_wav2vec2(
         InputError: a weight is beyond the range of ``dtype``.
         OutputError: the folder cannot be written.
     """
-    tensors = stored_tensors(model.state_dict(), dtype)
-    config = json.loads(model.config.to_json_string())
-    # The dtype of computation, not of storage: transformers would otherwise compute in float16.
-    config["dtype"] = "float32"
     tokens = [_SPACE if token == " " else token for token in labels.tokens]
     tokens[labels.blank] = _BLANK
     extractor = Wav2Vec2FeatureExtractor(
@@ -91,13 +77,10 @@ def save_wav2vec2(
         "bos_token": None,
         "eos_token": None,
     }
-    with replaced_together(folder / CARD_NAME) as new:
-        (new / _WEIGHTS_NAME).write_bytes(to_safetensors(tensors, {"format": "pt"}))
-        write_json(new / _CONFIG_NAME, config)
-        write_json(new / _PREPROCESSOR_NAME, extractor.to_dict())
+    with saved_model(folder, model, SCHEMA, card, dtype) as new:
+        write_json(new / PREPROCESSOR_NAME, extractor.to_dict())
         write_json(new / _VOCABULARY_NAME, {token: i for i, token in enumerate(tokens)})
         write_json(new / _TOKENIZER_NAME, tokenizer)
-        write_json(new / CARD_NAME, {"schema": SCHEMA, **card})
 
 
 def load_wav2vec2(folder: Path) -> SavedWav2Vec2:
@@ -106,13 +89,7 @@ def load_wav2vec2(folder: Path) -> SavedWav2Vec2:
     Raises:
         CheckpointError: no such folder, of another architecture, damaged, or incomplete.
     """
-    try:
-        card = read_json(folder / CARD_NAME, SCHEMA)
-    except FormatError as error:
-        raise CheckpointError(
-            f"{folder} is no wav2vec 2.0 that was trained here: {error}"
-        ) from None
+    card = read_card(folder, SCHEMA, "wav2vec 2.0")
     found = load_pretrained(folder)
     assert found.labels is not None
-    del card["schema"]
     return SavedWav2Vec2(found.model, found.labels, found.frontend.sample_rate, card)
