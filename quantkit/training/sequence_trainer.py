@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -132,10 +133,19 @@ class SequenceTrainer(TrainingLoop[ModelT, list[Clip], Batch]):
         return {
             "labels": self.labels.to_json(),
             "frontend": self._preparer.frontend.to_json(),
+            "validated": self._validated,
             **({"average": self._average.state_dict()} if self._average else {}),
         }
 
+    @property
+    def _validated(self) -> dict[str, int]:
+        """Held-out clips of each source."""
+        return {name: len(clips) for name, clips in sorted(self._validation.items())}
+
     def _restore_own(self, state: Mapping[str, Any]) -> None:
+        # Errors on other clips cannot be compared with those so far.
+        if "validated" in state and state["validated"] != self._validated:
+            self.best = math.inf
         if self._average and "average" in state:
             self._average.load_state_dict(state["average"])
         else:

@@ -251,3 +251,20 @@ def test_asg_learns_to_spell_and_its_transitions_stand_with_the_labels(
     np.testing.assert_allclose(
         other.model.state_dict()["transitions"], checkpoint.labels.asg.matrix
     )
+
+
+def test_errors_on_other_held_out_clips_are_not_compared_with_those_before(
+    tone_corpus: Path, tmp_path: Path
+) -> None:
+    """A recipe that was given another source is validated on harder clips."""
+    recipe = dataclasses.replace(_RECIPE, steps=2, validate_every=1)
+    _trainer(recipe, tone_corpus, tmp_path).run()
+    same = _trainer(recipe, tone_corpus, tmp_path)
+    assert same.resume()
+    assert same.best < float("inf")
+    wider = dataclasses.replace(recipe, steps=3, sources=(Source("tones", valid_share=0.5),))
+    other = _trainer(wider, tone_corpus, tmp_path)
+    assert other.resume()
+    assert other.best == float("inf")
+    other.run()
+    assert load_wav2letter(tmp_path / "best").card["step"] == 3
