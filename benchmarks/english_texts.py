@@ -1,9 +1,10 @@
 """Sentences to make a language model of, from books in plain text and a corpus's own transcripts.
 
-``python -m benchmarks.english_texts BOOK… --corpus FOLDER -o sentences.txt`` writes one sentence a
-line as IRSTLM reads them: in lower case, letters and apostrophes only, ``<s>`` before and ``</s>``
-behind it, ``<unk>`` for words that occur once. A sentence that shares seven words in a row with a
-text of the corpus that is held out is left out. ``models/wav2letter-en/language_model.sh`` runs it.
+``python -m benchmarks.english_texts BOOK… --librispeech FOLDER -o sentences.txt`` writes a sentence
+a line as IRSTLM reads them: in lower case, letters and apostrophes only, ``<s>`` before and
+``</s>`` behind it, ``<unk>`` for words that occur once. Transcripts are those that the shipped
+Wav2Letter was trained on. A sentence that shares seven words in a row with another one of the
+corpus is left out. ``models/wav2letter-en/language_model.sh`` runs it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ from pathlib import Path
 
 import click
 
+from benchmarks.cells import ROOT
 from quantkit.audio.corpora import open_corpus
+from quantkit.text.labels import Labels
+from quantkit.training.mixture import open_source
+from quantkit.training.recipe import load_recipe
 
 _TITLES = {"mr": "mister", "mrs": "missus", "dr": "doctor"}
 _ABBREVIATED = re.compile(r"\b(mr|mrs|dr|st|esq|hon|messrs)\.", re.IGNORECASE)
@@ -57,15 +62,19 @@ def _runs(words: list[str]) -> Iterator[tuple[str, ...]]:
 
 @click.command()
 @click.argument("books", nargs=-1, type=click.Path(path_type=Path, exists=True))
-@click.option("--corpus", type=click.Path(path_type=Path, exists=True), required=True)
+@click.option("--librispeech", type=click.Path(path_type=Path, exists=True), required=True)
 @click.option("--times", default=3, show_default=True, help="How often transcripts are taken.")
 @click.option("--least", default=2, show_default=True, help="Occurrences of a word that is known.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True)
-def main(books: tuple[Path, ...], corpus: Path, times: int, least: int, output: Path) -> None:
-    """Write the sentences of all books and of the training part of a corpus."""
-    speech = open_corpus(corpus)
-    training = [(u.text or "").split() for u in speech.select(split="train")]
-    held_out = [(u.text or "").split() for u in speech if u.split != "train"]
+def main(books: tuple[Path, ...], librispeech: Path, times: int, least: int, output: Path) -> None:
+    """Write the sentences of all books and of the clips that were trained on."""
+    recipe = load_recipe(ROOT / "models" / "wav2letter-en" / "recipe.toml")
+    source = next(each for each in recipe.sources if each.name == "librispeech")
+    trained_on = open_source(source, librispeech, Labels.english(), "train")
+    training = [(u.text or "").split() for u in trained_on]
+    seen = {u.identifier for u in trained_on}
+    speech = open_corpus(librispeech)
+    held_out = [(u.text or "").split() for u in speech if u.identifier not in seen]
     every: list[list[str]] = []
     for book in books:
         text = book.read_text(encoding="utf-8", errors="replace")

@@ -26,7 +26,7 @@ from quantkit.training.mixture import open_source
 from quantkit.training.recipe import load_recipe
 
 WORDS = MODEL / "words.arpa"
-_WEIGHTS, _WORD_SCORES = (0.4, 0.7, 1.0, 1.4), (0.0, 1.0, 2.0, 3.0)
+_WEIGHTS, _WORD_SCORES = (0.3, 0.5, 0.8), (-2.0, -1.0, 0.0)
 _WIDTH = 100
 
 

@@ -22,7 +22,7 @@ for package in datasets-moby-dick datasets-sotu; do
     rm -r package
 done
 (cd "$here/../.." && "$python" -m benchmarks.english_texts "$work"/*.txt \
-    --corpus "$speech" -o "$work/sentences")
+    --librispeech "$speech" -o "$work/sentences")
 build-lm.sh -i "cat sentences" -o words.gz -n 3 -s improved-shift-beta -t parts -k 1 -f 0,0,2
 compile-lm words.gz --text=yes whole.arpa
 prune-lm --threshold=1e-6,1e-6 whole.arpa "$here/words.arpa"

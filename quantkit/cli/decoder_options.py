@@ -25,6 +25,7 @@ class DecoderOptions:
     beam_width: int | None
     language_model: Path | None
     lm_weight: float
+    word_score: float
     translate: bool
     target_language: str
     no_punctuation: bool
@@ -46,6 +47,7 @@ class DecoderOptions:
             width=self.beam_width,
             language_model=self.language_model,
             lm_weight=self.lm_weight,
+            word_score=self.word_score,
             language=language,
             translate=self.translate,
             target_language=self.target_language,
@@ -86,6 +88,13 @@ def decoder_options(default: str) -> Callable[[F], F]:
             default=1.0,
             show_default=True,
             help="Weight of the language model's log-probability.",
+        ),
+        click.option(
+            "--word-score",
+            type=float,
+            default=0.0,
+            show_default=True,
+            help="Added for each word that a language model over words writes; below 0 for fewer.",
         ),
         click.option("--translate", is_flag=True, help="Whisper and Canary: into English."),
         click.option(

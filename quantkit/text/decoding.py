@@ -77,6 +77,11 @@ class Decoding:
             raise InputError(f"the beam's width must be at least 1, not {self.width}")
         if self.decoder == "greedy" and self.language_model is not None:
             raise InputError("the greedy decoder takes no language model; use the beam decoder")
+        for name, value in (("weight", self.lm_weight), ("word score", self.word_score)):
+            if not math.isfinite(value):
+                raise InputError(f"the {name} of a language model is a finite number, not {value}")
+        if self.word_score and self.language_model is None:
+            raise InputError("a word score is for a language model over words; name one")
         if not self.temperatures or min(self.temperatures) < 0:
             raise InputError("give at least one temperature, and none below 0")
         if self.window is not None:

@@ -87,6 +87,25 @@ def test_language_model_needs_a_beam(
     assert "use the beam decoder" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--word-score=-2",), "a word score is for a language model over words"),
+        (("--lm-weight", "nan"), "the weight of a language model is a finite number"),
+        (("--language-model", "w.arpa", "--word-score", "inf"), "the word score of a language"),
+    ],
+)
+def test_weights_of_a_language_model_are_checked(
+    options: tuple[str, ...],
+    reason: str,
+    model: Path,
+    clip: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(model, clip, "--decoder", "beam", *options) == 2
+    assert reason in capsys.readouterr().err
+
+
 def test_a_window_is_auto_full_or_seconds(
     model: Path, clip: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
