@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,12 +26,12 @@ def test_it_can_run_with_the_names_of_its_classes() -> None:
     assert not TASK.can_run(ArtifactInfo(frontend=WaveformFrontend()))
 
 
-def test_a_bundle_of_it_is_refused() -> None:
-    with pytest.raises(
-        ModelError,
-        match="is a classification model, and bundles are made of models that write text",
-    ):
-        TASK.bundle_contents(WHOLE, Path("m.onnx"))
+def test_a_bundle_of_it_has_its_classes_as_labels() -> None:
+    labels, frontend = TASK.bundle_contents(WHOLE, Path("m.onnx"))
+    assert (labels.tokens, labels.per_clip) == (WHOLE.classes, True)
+    assert frontend == WHOLE.frontend
+    with pytest.raises(ModelError, match="carries no names of classes"):
+        TASK.bundle_contents(replace(WHOLE, classes=()), Path("m.onnx"))
 
 
 def test_a_file_of_names_says_what_an_adopted_model_means(tmp_path: Path) -> None:

@@ -192,6 +192,6 @@ def test_its_memory_is_measured_in_a_process_that_does_not_know_it(small: Path) 
 def test_a_bundle_of_it_is_refused(small: Path, tmp_path: Path) -> None:
     with pytest.raises(
         ModelError,
-        match="is a toy-transducer model, and bundles are made of models that write text",
+        match="is a toy-transducer model, and this task does not say what a bundle of it holds",
     ):
         ship(small, tmp_path / "bundle")

@@ -71,7 +71,7 @@ def load_trained_transducer(folder: Path) -> SavedTransducer:
     Raises:
         CheckpointError: no such folder, of another architecture, damaged, or incomplete.
     """
-    card = read_card(folder, SCHEMA, "transducer")
+    card = read_card(folder, SCHEMA, "transducer of Parakeet's kind")
     found = load_transducer(folder)
     return SavedTransducer(found.model, found.labels, found.frontend, card)
 
