@@ -73,7 +73,7 @@ def _rate(value: float | None, interval: tuple[float, float] | None) -> str:
 
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path, exists=True), required=True)
-@click.option("--tuned-on", default=40, show_default=True, help="Clips to choose the weights on.")
+@click.option("--tuned-on", default=24, show_default=True, help="Clips to choose the weights on.")
 @click.option("--seed", default=0, show_default=True)
 def main(data: Path, tuned_on: int, seed: int) -> None:
     """Compare three decoders on every corpus in which somebody speaks."""
