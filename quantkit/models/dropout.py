@@ -29,6 +29,14 @@ class Dropout(nn.Dropout):
         return x * (kept.to(x.dtype) * (_VALUES_OF_A_BYTE / (_VALUES_OF_A_BYTE - dropped)))
 
 
+def replace_dropout(model: nn.Module) -> None:
+    """Put :class:`Dropout` in the place of PyTorch's own in ``model``."""
+    for module in model.modules():
+        for name, child in module.named_children():
+            if type(child) is nn.Dropout:
+                setattr(module, name, Dropout(child.p))
+
+
 def _random_bytes(like: Tensor) -> Tensor:
     """Uniform uint8 of the same shape."""
     elements = like.numel()

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 import soxr
+from scipy import fft
 
 from quantkit.arrays import FloatArray
 from quantkit.audio.augmentation.noise import noise_recordings, stretch_of
@@ -97,11 +98,13 @@ def mask_waveform(
     """
     masked = waveform
     if settings.frequency_masks:
-        spectrum = np.fft.rfft(waveform)
+        # Of a length with large prime factors, a transform takes several times as long.
+        length = fft.next_fast_len(waveform.size, real=True)
+        spectrum = fft.rfft(waveform, n=length)
         mel = hertz_to_mel(np.linspace(0.0, sample_rate / 2, spectrum.size))
         widest = settings.frequency_width * float(mel[-1]) / _MEL_BANDS
         silence_bands(spectrum, mel, settings.frequency_masks, widest, rng)
-        masked = np.fft.irfft(spectrum, n=waveform.size).astype(np.float32)
+        masked = fft.irfft(spectrum, n=length)[: waveform.size].astype(np.float32)
     hop = sample_rate // _FRAMES_PER_SECOND
     kept = mask_features(
         np.ones((-(-waveform.size // hop), 1), np.float32), _only_time(settings), rng
@@ -114,7 +117,7 @@ def _only_time(settings: AugmentSettings) -> AugmentSettings:
 
 
 def silence_bands(
-    spectrum: npt.NDArray[np.complex128],
+    spectrum: npt.NDArray[np.complexfloating],
     mel: npt.NDArray[np.float64],
     masks: int,
     widest: float,

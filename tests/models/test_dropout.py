@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from quantkit.models.dropout import Dropout
+from quantkit.models.dropout import Dropout, replace_dropout
 
 
 def dropped_ones(probability: float, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -56,3 +56,13 @@ def test_never_and_always(probability: float) -> None:
 def test_nothing_is_dropped_in_use() -> None:
     x = torch.randn(100)
     assert torch.equal(Dropout(0.5).eval()(x), x)
+
+
+def test_it_takes_the_place_of_pytorchs_own_and_of_nothing_else() -> None:
+    inner = torch.nn.Sequential(torch.nn.Dropout(0.25), torch.nn.AlphaDropout(0.5))
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), inner)
+    names = list(model.state_dict())
+    replace_dropout(model)
+    assert [type(each) for each in inner] == [Dropout, torch.nn.AlphaDropout]
+    assert inner[0].p == 0.25
+    assert list(model.state_dict()) == names

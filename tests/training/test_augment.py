@@ -98,6 +98,14 @@ def test_masks_over_samples_silence_bands_of_the_spectrum() -> None:
     assert np.allclose(after[~silenced], before[~silenced], rtol=1e-3, atol=1e-2)
 
 
+def test_bands_of_a_clip_of_any_length_are_silenced() -> None:
+    settings = AugmentSettings(time_masks=0, time_width=0, frequency_masks=1, frequency_width=0)
+    clean = _tone(500)[:-3]
+    masked = mask_waveform(clean, 16_000, settings, np.random.default_rng(0))
+    assert masked.shape == clean.shape
+    assert np.allclose(masked, clean, atol=1e-6)
+
+
 def test_a_clip_is_left_alone_without_masks() -> None:
     settings = AugmentSettings(time_masks=0, time_width=0, frequency_masks=0)
     clean = _tone(500)

@@ -18,6 +18,7 @@ from torch.nn.functional import kl_div, smooth_l1_loss
 from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
 
 from quantkit.errors import CheckpointError
+from quantkit.models.dropout import replace_dropout
 from quantkit.models.pretrained_files import weights_files
 from quantkit.text.labels import Labels
 from quantkit.training.keywords.filters import gabor_filters
@@ -133,6 +134,7 @@ def new_wav2vec2(settings: Wav2Vec2Settings, labels: Labels) -> Wav2Vec2ForCTC:
         architectures=[Wav2Vec2ForCTC.__name__],
     )
     model = Wav2Vec2ForCTC(config)
+    replace_dropout(model)
     # transformers draws weights for pretrained models to be put over them: 0.02 wide in layers of
     # any size.
     for module in model.modules():

@@ -222,5 +222,6 @@ def test_a_published_checkpoint_is_half_as_large(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_card_is_none_of_ours(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="no transducer of Parakeet's kind that was trained here"):
+    expected = "no transducer of Parakeet's kind that was trained here"
+    with pytest.raises(CheckpointError, match=expected):
         load_trained_transducer(tmp_path)
