@@ -17,10 +17,10 @@ from pathlib import Path
 import click
 
 from benchmarks.cells import ROOT
+from benchmarks.recipes import sources_of
 from quantkit.audio.corpora import open_corpus
 from quantkit.text.labels import Labels
 from quantkit.training.mixture import open_source
-from quantkit.training.recipe import load_recipe
 
 _TITLES = {"mr": "mister", "mrs": "missus", "dr": "doctor"}
 _ABBREVIATED = re.compile(r"\b(mr|mrs|dr|st|esq|hon|messrs)\.", re.IGNORECASE)
@@ -68,8 +68,7 @@ def _runs(words: list[str]) -> Iterator[tuple[str, ...]]:
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True)
 def main(books: tuple[Path, ...], librispeech: Path, times: int, least: int, output: Path) -> None:
     """Write the sentences of all books and of the clips that were trained on."""
-    recipe = load_recipe(ROOT / "models" / "wav2letter-en" / "recipe.toml")
-    source = next(each for each in recipe.sources if each.name == "librispeech")
+    source = sources_of(ROOT / "models" / "wav2letter-en")["librispeech"]
     trained_on = open_source(source, librispeech, Labels.english(), "train")
     training = [(u.text or "").split() for u in trained_on]
     seen = {u.identifier for u in trained_on}

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 
+from benchmarks.recipes import sources_of
 from benchmarks.results import host, replace_section, table
 from benchmarks.shipped_model import BUILD, MODEL, test_sets
 from quantkit.audio.utterance import Corpus
@@ -23,7 +24,6 @@ from quantkit.benchmarking.contestant import open_contestants
 from quantkit.runtime.recognizer import Recognizer
 from quantkit.text.decoding import Decoding
 from quantkit.training.mixture import open_source
-from quantkit.training.recipe import load_recipe
 
 WORDS = MODEL / "words.arpa"
 _WEIGHTS, _WORD_SCORES = (0.3, 0.5, 0.8), (-2.0, -1.0)
@@ -46,8 +46,7 @@ def chosen(data: Path, clips: int, seed: int) -> Decoding:
 
     Fewest word errors alone are had by weights that guess words, at the expense of letters.
     """
-    recipe = load_recipe(MODEL / "recipe.toml")
-    source = next(each for each in recipe.sources if each.name == "librispeech")
+    source = sources_of(MODEL)["librispeech"]
     labels = Recognizer.load(BUILD / "float32.onnx").labels
     valid = open_source(source, data / "librispeech", labels, "valid").sample(clips, seed)
     best, fewest = Decoding(), float("inf")

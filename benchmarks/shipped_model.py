@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from benchmarks.recipes import sources_of
 from benchmarks.results import host, replace_section, table
 from quantkit.audio.corpora import open_corpus
 from quantkit.audio.utterance import Corpus
@@ -27,7 +28,6 @@ from quantkit.runtime.recognizer import Recognizer
 from quantkit.text.decoding import Decoding
 from quantkit.text.distances import bootstrap_interval
 from quantkit.training.mixture import open_source
-from quantkit.training.recipe import load_recipe
 
 ROOT = Path(__file__).parents[1]
 MODEL = ROOT / "models" / "wav2letter-en"
@@ -55,8 +55,7 @@ def test_sets(data: Path | None) -> dict[str, Corpus]:
     """The corpora to score on, by name; none of their speakers, takes or texts was trained on."""
     sets: dict[str, Corpus] = {}
     if data is not None:
-        recipe = load_recipe(MODEL / "recipe.toml")
-        sources = {source.name: source for source in recipe.sources}
+        sources = sources_of(MODEL)
         sets["LibriSpeech, dev speakers"] = open_corpus(data / "librispeech").select(split="dev")
         labels = Recognizer.load(BUILD / "float32.onnx").labels
         commands = open_source(sources["speech_commands"], data / "speech_commands", labels, "test")

@@ -19,6 +19,7 @@ import numpy as np
 
 import quantkit
 from benchmarks.cells import ROOT
+from benchmarks.recipes import sources_of
 from benchmarks.results import host, replace_section, table
 from benchmarks.transducer import RATE, sequences
 from quantkit.audio.corpora import open_corpus
@@ -27,7 +28,6 @@ from quantkit.audio.utterance import Corpus, Utterance
 from quantkit.text.distances import ErrorCounts, error_counts, ratio_interval
 from quantkit.text.labels import Labels
 from quantkit.training.mixture import open_source
-from quantkit.training.recipe import Source, load_recipe
 
 MODEL = ROOT / "models" / "transducer-en"
 #: Section and heading, and what was trained, by what ``config.json`` calls the architecture.
@@ -57,11 +57,6 @@ def corpora(data: Path, count: int) -> Iterator[tuple[str, Corpus]]:
     yield "digits, single test takes", digits
     yield "commands, sequences of held-out people", sequences(heard, count, 1)
     yield "commands, single clips of held-out people", heard
-
-
-def sources_of(model: Path) -> dict[str, Source]:
-    """What a shipped model was trained on, by name."""
-    return {source.name: source for source in load_recipe(model / "recipe.toml").sources}
 
 
 def in_silence(data: Path) -> Corpus:

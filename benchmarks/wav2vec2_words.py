@@ -21,8 +21,8 @@ import click
 
 from benchmarks.cells import ROOT, STUDIES, Study, code_digest, study_options
 from benchmarks.personalisation import MYQASR, MYQASR_SETTINGS, require_disjoint
+from benchmarks.recipes import sources_of
 from benchmarks.results import host, replace_section
-from benchmarks.shipped_transducer import sources_of
 from benchmarks.transducer import sequences
 from benchmarks.voices import by_voice
 from benchmarks.wav2vec2_budgets import BUDGETS, Analysed, analysed

@@ -17,13 +17,12 @@ import numpy.typing as npt
 
 from quantkit.arrays import Booleans, Doubles, FloatArray, IndexArray
 from quantkit.codecs.base import Weight
+from quantkit.codecs.bins import LEVEL_BINS, choose_tables
 from quantkit.codecs.compensated import Grid, Laid, LevelArray, lay_and_round
 from quantkit.codecs.kmeans import Float64Array
 from quantkit.codecs.lookup import CodeArray, TableArray
 from quantkit.codecs.tables import (
-    LEVEL_BINS,
     Fitted,
-    choose_tables,
     fit_channel_tables,
     fit_choices,
     fit_scales,

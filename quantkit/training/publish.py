@@ -8,8 +8,10 @@ from typing import Any
 import click
 import torch
 
+from quantkit.errors import CheckpointError, QuantkitError
 from quantkit.models.checkpoint import load_wav2letter, save_wav2letter
 from quantkit.training.keywords.checkpoint import is_spotter, load_spotter, save_spotter
+from quantkit.training.saved_model import CARD_NAME
 from quantkit.training.transducers.checkpoint import (
     is_saved_transducer,
     load_trained_transducer,
@@ -48,6 +50,8 @@ def publish(source: Path, destination: Path, name: str, licence: str) -> None:
         card = _signed(spotter.card, name, licence)
         save_spotter(destination, spotter.model, spotter.sample_rate, card, dtype=torch.float16)
         return
+    if (source / CARD_NAME).is_file():
+        raise CheckpointError(f"{source / CARD_NAME} is damaged, or of another kind of model")
     model, labels, frontend, found = load_wav2letter(source)
     card = _signed(found, name, licence)
     save_wav2letter(destination, model, labels, frontend, card, dtype=torch.float16)
@@ -64,7 +68,10 @@ def _signed(card: dict[str, Any], name: str, licence: str) -> dict[str, Any]:
 @click.option("--licence", required=True, help="SPDX identifier of the weights' licence.")
 def main(source: Path, destination: Path, licence: str) -> None:
     """Write SOURCE's weights to DESTINATION as a checkpoint to ship."""
-    publish(source, destination, destination.resolve().name, licence)
+    try:
+        publish(source, destination, destination.resolve().name, licence)
+    except QuantkitError as error:
+        raise click.UsageError(str(error)) from error
 
 
 if __name__ == "__main__":

@@ -1,3 +1,5 @@
+"""Checkpoints of runs, as they are shipped."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -28,3 +30,14 @@ def test_a_published_checkpoint_is_half_as_large_and_says_the_same(tmp_path: Pat
     with torch.no_grad():
         before, after = model(features, lengths)[0], published.model(features, lengths)[0]
     assert torch.allclose(before, after, atol=5e-3)
+
+
+def test_a_damaged_card_is_named(tmp_path: Path) -> None:
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / "card.json").write_text("{")
+    result = CliRunner().invoke(
+        main, [str(tmp_path / "best"), str(tmp_path / "tiny-en"), "--licence", "CC0-1.0"]
+    )
+    assert result.exit_code == 2
+    assert "card.json is damaged, or of another kind of model" in " ".join(result.output.split())
+    assert not (tmp_path / "tiny-en").exists()
