@@ -6,6 +6,7 @@ import math
 import random
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -27,6 +28,23 @@ from quantkit.training.validation import ErrorRate, ValidationScore, validate
 ModelT = TypeVar("ModelT", bound=nn.Module)
 
 
+@dataclass(frozen=True)
+class TrainingData:
+    """What a run hears, and what it writes of it.
+
+    Args:
+        mixture: training utterances by source.
+        validation: held-out clips by source.
+        labels: that the model writes.
+        preparer: turns clips into features.
+    """
+
+    mixture: Mixture
+    validation: Mapping[str, Sequence[Clip]]
+    labels: Labels
+    preparer: ClipPreparer
+
+
 class SequenceTrainer(TrainingLoop[ModelT, list[Clip], Batch]):
     """One training run; the validation error is the mean error rate of the sources.
 
@@ -36,9 +54,7 @@ class SequenceTrainer(TrainingLoop[ModelT, list[Clip], Batch]):
     Args:
         recipe: what to do.
         make_model: builds the model, after the seed is set.
-        mixture: training utterances by source.
-        validation: held-out clips by source.
-        preparer: turns clips into features.
+        data: clips and labels.
         folder, device: see :class:`~quantkit.training.loop.TrainingLoop`.
     """
 
@@ -49,20 +65,17 @@ class SequenceTrainer(TrainingLoop[ModelT, list[Clip], Batch]):
         self,
         recipe: Recipe,
         make_model: Callable[[], ModelT],
-        mixture: Mixture,
-        validation: Mapping[str, Sequence[Clip]],
-        labels: Labels,
-        preparer: ClipPreparer,
+        data: TrainingData,
         folder: Path,
         device: torch.device | None = None,
     ) -> None:
         super().__init__(recipe, make_model, folder, device)
         self.recipe = recipe
-        self.labels = labels
+        self.labels = data.labels
         self._average = self._new_average()
-        self._mixture = mixture
-        self._validation = validation
-        self._preparer = preparer
+        self._mixture = data.mixture
+        self._validation = data.validation
+        self._preparer = data.preparer
 
     @abstractmethod
     def _transcribe(self, batch: Batch) -> list[str]:

@@ -25,7 +25,7 @@ from quantkit.text.labels import Labels
 from quantkit.training.clips import ClipPreparer
 from quantkit.training.mixture import Clip, Mixture, joined, open_source
 from quantkit.training.recipe import Alphabet, ModelSize, Recipe, Source
-from quantkit.training.sequence_trainer import SequenceTrainer
+from quantkit.training.sequence_trainer import SequenceTrainer, TrainingData
 from quantkit.training.trainer import Trainer
 from quantkit.training.transducers.settings import RnntSettings
 from quantkit.training.wav2vec2.settings import Wav2Vec2Settings
@@ -133,7 +133,8 @@ def prepare_trainer(
         for source in recipe.sources
         if source.name in validation
     }
-    return kind.trainer(recipe, mixture, held_out, labels, preparer, folder, device)
+    data = TrainingData(mixture, held_out, labels, preparer)
+    return kind.trainer(recipe, data, folder, device)
 
 
 def _kind_of(model: ModelSize, frontend: AnyFrontend | None) -> _Kind:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -18,12 +18,10 @@ from quantkit.models.wav2letter import Wav2Letter, Wav2LetterConfig
 from quantkit.text.decoders import greedy_decoder
 from quantkit.text.labels import Labels
 from quantkit.training.batching import Batch
-from quantkit.training.clips import ClipPreparer
 from quantkit.training.criteria import criterion_of
-from quantkit.training.mixture import Clip, Mixture
 from quantkit.training.recipe import Recipe
 from quantkit.training.run import BEST_NAME
-from quantkit.training.sequence_trainer import SequenceTrainer
+from quantkit.training.sequence_trainer import SequenceTrainer, TrainingData
 from quantkit.training.validation import CER, ErrorRate
 
 
@@ -31,7 +29,7 @@ class Trainer(SequenceTrainer[Wav2Letter]):
     """One training run of a Wav2Letter; the validation error is a character error rate.
 
     Args:
-        recipe, mixture, validation, labels, preparer, folder, device: see
+        recipe, data, folder, device: see
             :class:`~quantkit.training.sequence_trainer.SequenceTrainer`.
 
     Raises:
@@ -45,22 +43,19 @@ class Trainer(SequenceTrainer[Wav2Letter]):
     def __init__(
         self,
         recipe: Recipe,
-        mixture: Mixture,
-        validation: Mapping[str, Sequence[Clip]],
-        labels: Labels,
-        preparer: ClipPreparer,
+        data: TrainingData,
         folder: Path,
         device: torch.device | None = None,
     ) -> None:
         model = recipe.model
         assert isinstance(model, Wav2LetterConfig)
-        if model.labels != len(labels):
+        if model.labels != len(data.labels):
             raise InputError(
-                f"the recipe's model has {model.labels} labels, the alphabet {len(labels)}"
+                f"the recipe's model has {model.labels} labels, the alphabet {len(data.labels)}"
             )
-        self._criterion = criterion_of(labels)
+        self._criterion = criterion_of(data.labels)
         make_model = partial(self._criterion.make_model, model)
-        super().__init__(recipe, make_model, mixture, validation, labels, preparer, folder, device)
+        super().__init__(recipe, make_model, data, folder, device)
 
     def warm_start(self, model: nn.Module, labels: Labels | None = None) -> None:
         """Start from the weights of another model of the same size.

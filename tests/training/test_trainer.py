@@ -23,6 +23,7 @@ from quantkit.training.recipe import (
     preset,
 )
 from quantkit.training.run import Progress, holds_earlier_run
+from quantkit.training.sequence_trainer import TrainingData
 from quantkit.training.setup import prepare_trainer
 from quantkit.training.trainer import Trainer
 
@@ -92,7 +93,7 @@ def test_a_damaged_state_is_refused(tone_corpus: Path, tmp_path: Path) -> None:
 def test_alphabet_and_model_must_agree(tone_corpus: Path, tmp_path: Path) -> None:
     trainer = _trainer(_RECIPE, tone_corpus, tmp_path)
     with pytest.raises(InputError, match="29 labels, the alphabet 35"):
-        Trainer(_RECIPE, None, {}, Labels.hw4p2(), None, tmp_path)  # type: ignore[arg-type]
+        Trainer(_RECIPE, TrainingData(None, {}, Labels.hw4p2(), None), tmp_path)  # type: ignore[arg-type]
     assert trainer.model.config.labels == 29
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -17,11 +17,9 @@ from quantkit.audio.nemo_frontend import NemoFrontend
 from quantkit.runtime.transducer.search import greedy_path, labels_of
 from quantkit.text.labels import Labels
 from quantkit.training.batching import Batch
-from quantkit.training.clips import ClipPreparer
-from quantkit.training.mixture import Clip, Mixture
 from quantkit.training.recipe import Recipe
 from quantkit.training.run import BEST_NAME
-from quantkit.training.sequence_trainer import SequenceTrainer
+from quantkit.training.sequence_trainer import SequenceTrainer, TrainingData
 from quantkit.training.transducers.checkpoint import save_trained_transducer
 from quantkit.training.transducers.losses import transducer_loss
 from quantkit.training.transducers.model import (
@@ -40,7 +38,7 @@ class TransducerTrainer(SequenceTrainer[PreTrainedModel]):
     ``best/`` contains the weights that are kept, in the format of ``transformers``.
 
     Args:
-        recipe, mixture, validation, labels, preparer, folder, device: see
+        recipe, data, folder, device: see
             :class:`~quantkit.training.sequence_trainer.SequenceTrainer`.
     """
 
@@ -51,16 +49,13 @@ class TransducerTrainer(SequenceTrainer[PreTrainedModel]):
     def __init__(
         self,
         recipe: Recipe,
-        mixture: Mixture,
-        validation: Mapping[str, Sequence[Clip]],
-        labels: Labels,
-        preparer: ClipPreparer,
+        data: TrainingData,
         folder: Path,
         device: torch.device | None = None,
     ) -> None:
         assert isinstance(recipe.model, RnntSettings)
-        make_model = partial(new_transducer, recipe.model, labels)
-        super().__init__(recipe, make_model, mixture, validation, labels, preparer, folder, device)
+        make_model = partial(new_transducer, recipe.model, data.labels)
+        super().__init__(recipe, make_model, data, folder, device)
 
     def warm_start(self, model: nn.Module, labels: Labels | None = None) -> None:
         """Start from the weights of another model of the same size, RNN-T or TDT.

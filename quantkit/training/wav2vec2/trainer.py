@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,13 +16,11 @@ from quantkit.errors import CheckpointError
 from quantkit.text.decoders import greedy_decoder
 from quantkit.text.labels import Labels
 from quantkit.training.batching import Batch
-from quantkit.training.clips import ClipPreparer
 from quantkit.training.criteria import ctc_total
-from quantkit.training.mixture import Clip, Mixture
 from quantkit.training.optimizers import Schedule
 from quantkit.training.recipe import OptimizerSettings, Recipe
 from quantkit.training.run import BEST_NAME
-from quantkit.training.sequence_trainer import SequenceTrainer
+from quantkit.training.sequence_trainer import SequenceTrainer, TrainingData
 from quantkit.training.validation import WER, ErrorRate
 from quantkit.training.wav2vec2.checkpoint import save_wav2vec2
 from quantkit.training.wav2vec2.clips import TaughtBatch
@@ -37,7 +35,7 @@ class Wav2Vec2Trainer(SequenceTrainer[Pupil]):
     ``best/`` contains the weights that are kept, in the format of ``transformers``.
 
     Args:
-        recipe, mixture, validation, labels, preparer, folder, device: see
+        recipe, data, folder, device: see
             :class:`~quantkit.training.sequence_trainer.SequenceTrainer`.
 
     Raises:
@@ -51,10 +49,7 @@ class Wav2Vec2Trainer(SequenceTrainer[Pupil]):
     def __init__(
         self,
         recipe: Recipe,
-        mixture: Mixture,
-        validation: Mapping[str, Sequence[Clip]],
-        labels: Labels,
-        preparer: ClipPreparer,
+        data: TrainingData,
         folder: Path,
         device: torch.device | None = None,
     ) -> None:
@@ -66,12 +61,12 @@ class Wav2Vec2Trainer(SequenceTrainer[Pupil]):
 
         def make_model() -> Pupil:
             assert isinstance(settings, Wav2Vec2Settings)
-            model = new_wav2vec2(settings, labels)
+            model = new_wav2vec2(settings, data.labels)
             if recipe.convolutions:
                 take_convolutions(model, Path(recipe.convolutions))
             return Pupil(model, settings, 0 if teacher is None else teacher.width)
 
-        super().__init__(recipe, make_model, mixture, validation, labels, preparer, folder, device)
+        super().__init__(recipe, make_model, data, folder, device)
         self._teacher = teacher
         if teacher is not None:
             teacher.to(self.device)
