@@ -21,6 +21,7 @@ from quantkit.codecs.channels import from_rows, to_rows
 from quantkit.codecs.lookup import TableArray
 from quantkit.codecs.uniform import UniformGrid
 from quantkit.finetuning.operators import round_through
+from quantkit.finetuning.rounding import codes_of, straight_through
 
 #: What the graph multiplies by while a weight is trained: its nearest level, the weight itself, or
 #: one of the two levels beside it, drawn so that the weight is their mean.
@@ -124,9 +125,7 @@ class TrainedWeight(nn.Module):
             return self._or_fixed(ratios) * self.scale
         levels = self._drawn(ratios) if self.form == "drawn" else self.levels()
         lowest, highest = self.bounds()
-        within = (ratios >= lowest - _MARGIN) & (ratios <= highest + _MARGIN)
-        straight = (ratios - ratios.detach()) * within
-        return (levels + straight) * self.scale
+        return straight_through(ratios, levels, lowest - _MARGIN, highest + _MARGIN) * self.scale
 
     def _or_fixed(self, ratios: Tensor) -> Tensor:
         if self.fixed is None or self.fixed_levels is None:
@@ -296,8 +295,7 @@ class TableWeight(TrainedWeight):
         with torch.no_grad():
             middles = (tables[:, 1:] + tables[:, :-1]) / 2
             ratios = self._grouped(self.values / self.scale)
-            codes = torch.searchsorted(middles[self.choices], ratios.contiguous())
-            flat = self.choices[:, None] * tables.shape[1] + codes
+            flat = self.choices[:, None] * tables.shape[1] + codes_of(ratios, middles[self.choices])
         return self._ungrouped(tables.reshape(-1)[flat])
 
     def bounds(self) -> tuple[Tensor, Tensor]:
