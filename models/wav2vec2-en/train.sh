@@ -11,5 +11,9 @@ for corpus in digits speech_commands; do
         { echo "train: $data/$corpus/manifest.tsv is missing" >&2; exit 2; }
 done
 export OMP_WAIT_POLICY=passive
-.venv/bin/quantkit train models/wav2vec2-en/recipe.toml --data "$data" -o "$run" --resume ${2:+--steps "$2"}
-.venv/bin/python -m quantkit.training.publish "$run/best" models/wav2vec2-en --licence CC-BY-SA-4.0
+train() { # recipe, folder of the run, further options
+    .venv/bin/quantkit train "models/wav2vec2-en/$1.toml" --data "$data" -o "$2" --resume "${@:3}"
+}
+train recipe "$run" ${2:+--steps "$2"}
+train continue "$run/continued" --start-from "$run/best" ${2:+--steps "$2"}
+.venv/bin/python -m quantkit.training.publish "$run/continued/best" models/wav2vec2-en --licence CC-BY-SA-4.0
