@@ -293,7 +293,9 @@ def _measured(step: str, folder: Path) -> dict[str, Any]:
     if not kept.is_file():
         command = [sys.executable, "-m", "benchmarks.parakeet_size"]
         command += ["--folder", str(folder), "--step", step]
-        done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+        if done.returncode:
+            raise click.ClickException(f"step {step} failed:\n{done.stderr}")
         write_text(kept, done.stdout.splitlines()[-1])
     found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
     return found

@@ -139,7 +139,9 @@ class Laid(Generic[GridType]):
         return type(self)(self.grid.copy(), self.levels.copy())
 
 
-def lay_and_round(weight: Weight, lay: Callable[[Weight], Laid[GridType]]) -> Laid[GridType]:
+def lay_and_round(
+    weight: Weight, lay: Callable[[Weight], Laid[GridType]], *, once: bool = False
+) -> Laid[GridType]:
     """Fit a grid to a weight, and round the weight to it.
 
     With second moments, errors are compensated. The error under the damped moments then never
@@ -149,7 +151,10 @@ def lay_and_round(weight: Weight, lay: Callable[[Weight], Laid[GridType]]) -> La
     Args:
         weight: if it has scales, they are kept.
         lay: fits a grid to a weight of (channels, inputs), and returns its nearest levels.
+        once: one round without second looks: with 7 bits, a tenth more error, in less than half the
+            time.
     """
+    once = once or weight.for_estimate
     rows = as_rows(weight)
     moments = weight.second_moments
     if moments is None or not rows.values.any():
@@ -165,7 +170,7 @@ def lay_and_round(weight: Weight, lay: Callable[[Weight], Laid[GridType]]) -> La
         return lay(replace(rows, second_moments=None))
     best_error = compensation.error(values, best)
     laid = best.copy()
-    rounds = 1 if weight.for_estimate else _ROUNDS
+    rounds = 1 if once else _ROUNDS
     for number in range(1, rounds + 1):
         error, decided = compensation.round(values, laid)
         before = best_error.sum()
@@ -176,7 +181,7 @@ def lay_and_round(weight: Weight, lay: Callable[[Weight], Laid[GridType]]) -> La
         if given is not None or little or number == rounds:
             break
         laid = lay(replace(fitted, values=decided, importance=compensation.masses(), scale=None))
-    if not weight.for_estimate:
+    if not once:
         compensation.improve(values, best)
     scale = best.grid.scale.astype(np.float64) * largest
     if given is None:

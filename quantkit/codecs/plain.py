@@ -40,7 +40,7 @@ class Int8(_Plain):
 
     The nearest levels, without compensation: rounding activations to 8 bits costs more than
     compensation could gain here. Where the weight has a ``largest_level``, as with fewer bits,
-    compensation gains what half the levels cost.
+    compensation gains what half the levels cost, and its first round most of that.
     """
 
     name: ClassVar[str] = "int8"
@@ -56,7 +56,7 @@ class Int8(_Plain):
         """See :func:`fit_uniform` and :func:`round_uniform`."""
         if weight.largest_level is None:
             return _on_grid(weight, self.spacing)
-        levels, scale = round_uniform(weight, self.spacing)
+        levels, scale = round_uniform(weight, self.spacing, once=True)
         return Encoded(levels, scale, weight.axis, (Packed.of("weight", levels),))
 
 

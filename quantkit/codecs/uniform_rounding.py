@@ -15,7 +15,7 @@ from quantkit.codecs.uniform import UniformGrid, fit_uniform
 
 
 def round_uniform(
-    weight: Weight, grid: UniformGrid, kept: Booleans | None = None
+    weight: Weight, grid: UniformGrid, kept: Booleans | None = None, *, once: bool = False
 ) -> tuple[Levels, FloatArray]:
     """Levels and per-channel scales with little error.
 
@@ -27,6 +27,7 @@ def round_uniform(
         weight: to round.
         grid: its levels; those beyond the weight's ``largest_level`` are left out.
         kept: mask in the shape of the weight; other weights become zero. None: all are kept.
+        once: see :func:`~quantkit.codecs.compensated.lay_and_round`.
     """
     grid = grid.within(weight.largest_level)
     kept_rows = None if kept is None else to_rows(kept, weight.axis)
@@ -41,7 +42,7 @@ def round_uniform(
             levels[~kept_rows] = 0
         return Laid(_Evenly(grid, scale, kept_rows), levels.astype(np.int16, copy=False))
 
-    laid = lay_and_round(weight, lay)
+    laid = lay_and_round(weight, lay, once=once)
     levels = laid.levels.astype(np.int8 if grid.highest <= 127 else np.int16, copy=False)
     return from_rows(levels, weight.values.shape, weight.axis), laid.grid.scale
 
