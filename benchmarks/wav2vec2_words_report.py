@@ -233,8 +233,9 @@ clip. {machine}.""",
         f"""The corpora name nobody's gender, so voices are told apart by their median pitch: below
 {LOW:.0f} Hz low, above {HIGH:.0f} Hz high, the rest left out ({groups}). On the 28 speakers of
 LibriSpeech, whose gender is known, these bounds call no woman low and no man high. `same` was
-calibrated on voices as are tested, `other` on the others. A difference is called signal where its
-interval excludes 0; it knows nothing of which clips happened to calibrate.""",
+calibrated on voices as are tested, `other` on the others; so `same` of one row and `other` of the
+next are one file, and where one is bad for both voices, its plan is, and not its voices. A difference
+is called signal where its interval excludes 0; it knows nothing of which clips happened to calibrate.""",
         table(
             [
                 *("budget, method, tested", "WER, same", "WER, other", "difference"),
