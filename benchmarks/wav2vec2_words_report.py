@@ -234,8 +234,9 @@ clip. {machine}.""",
 {LOW:.0f} Hz low, above {HIGH:.0f} Hz high, the rest left out ({groups}). On the 28 speakers of
 LibriSpeech, whose gender is known, these bounds call no woman low and no man high. `same` was
 calibrated on voices as are tested, `other` on the others; so `same` of one row and `other` of the
-next are one file, and where one is bad for both voices, its plan is, and not its voices. A difference
-is called signal where its interval excludes 0; it knows nothing of which clips happened to calibrate.""",
+next are one file, and where that is bad for both voices, its plan is bad, and not its voices. A
+difference is called signal where its interval excludes 0; it knows nothing of which clips happened
+to calibrate.""",
         table(
             [
                 *("budget, method, tested", "WER, same", "WER, other", "difference"),
