@@ -15,8 +15,8 @@ import onnx
 from quantkit.calibration.data import CalibrationData, evenly
 from quantkit.disk.temporary import TemporaryFolder
 from quantkit.graph.artifact import model_files, open_model
+from quantkit.graph.external_data import with_external_data
 from quantkit.graph.joined import files_of, roles_of, set_files, split
-from quantkit.graph.tensors import embed
 from quantkit.graph.translating import set_kept, translations_of
 from quantkit.quantization.prepared import PreparedModel
 from quantkit.sensitivity.model_divergence import model_divergence
@@ -96,8 +96,8 @@ def _written(graphs: Sequence[onnx.ModelProto], path: Path, whole: onnx.ModelPro
         set_kept(first, kept=False)
     set_files(first, path)
     for graph, file in zip((first, *graphs[1:]), files_of(first, path), strict=True):
-        light = onnx.ModelProto()
-        light.CopyFrom(graph)
-        embed(light.graph.initializer)
+        # A float graph may be larger than one file can be.
+        light = with_external_data(graph, file.with_name(f"{file.name}.data"))
+        light.metadata_props.extend(graph.metadata_props)
         file.write_bytes(light.SerializeToString())
     return path
