@@ -19,7 +19,12 @@ from quantkit.runtime.speech_model import Output, SpeechModel
 from quantkit.sensitivity.posteriors import divergence
 from quantkit.tasks.open import open_speech_model
 from quantkit.text.decoding import Decoding
-from quantkit.text.distances import bootstrap_interval, levenshtein
+from quantkit.text.distances import (
+    bootstrap_interval,
+    error_counts,
+    levenshtein,
+    ratio_interval,
+)
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,21 @@ def change(edits: Sequence[int], before: Sequence[int], seed: int = 0) -> Change
 def mean_interval(edits: Sequence[int], seed: int = 0) -> Interval:
     """95 % bootstrap interval of the mean edit distance over utterances."""
     return bootstrap_interval(np.array(edits, float), seed=seed)
+
+
+def word_error_rate(meant: Sequence[str], texts: Sequence[str]) -> str:
+    """Of texts against what was meant, in percent, with its 95 % interval over clips.
+
+    >>> word_error_rate(["one two", "three"], ["one two", "three"])
+    '0.0 % [0.0, 0.0]'
+    """
+    counts = [
+        error_counts(words.split(), text.split()) for words, text in zip(meant, texts, strict=True)
+    ]
+    edits = np.array([each.errors for each in counts])
+    lengths = np.array([each.reference_length for each in counts])
+    low, high = ratio_interval(edits, lengths)
+    return f"{100 * edits.sum() / lengths.sum():.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def corpus_digest(corpus: Corpus) -> str:

@@ -24,13 +24,13 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 
 import quantkit
 from benchmarks.results import host, replace_section, table
+from benchmarks.scoring import word_error_rate
 from benchmarks.transducer import CODECS, FILES, NOISE_DB, RATE, sequences, zoo
 from quantkit.arrays import FloatArray
 from quantkit.audio.corpora import open_corpus
 from quantkit.audio.utterance import Corpus
 from quantkit.codecs.catalogue import CodecChoice
 from quantkit.quantization.choices.settings import QuantizeSettings
-from quantkit.text.distances import error_counts, ratio_interval
 
 THREE = ("encoder.onnx", "decoder.onnx", "joiner.onnx")
 # What the joiner reads of the predictor, in the graph that is both.
@@ -193,17 +193,7 @@ def report(rows: Sequence[Row], meant: Sequence[str], arguments: str) -> str:
     """The section of RESULTS.md."""
     cells = []
     for row in rows:
-        rates = []
-        for texts in (row.ours, row.theirs):
-            counts = [
-                error_counts(words.split(), text.split())
-                for words, text in zip(meant, texts, strict=True)
-            ]
-            edits = np.array([each.errors for each in counts])
-            lengths = np.array([each.reference_length for each in counts])
-            low, high = ratio_interval(edits, lengths)
-            rate = edits.sum() / lengths.sum()
-            rates.append(f"{100 * rate:.1f} % [{100 * low:.1f}, {100 * high:.1f}]")
+        rates = [word_error_rate(meant, texts) for texts in (row.ours, row.theirs)]
         same = sum(a.split() == b.split() for a, b in zip(row.ours, row.theirs, strict=True))
         agree = f"{same} of {len(meant)}"
         cells.append([row.program, row.name, agree, f"{row.verge}", *rates])

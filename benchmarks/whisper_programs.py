@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 import quantkit
 from benchmarks.cells import ROOT
 from benchmarks.results import host, replace_section, table
+from benchmarks.scoring import word_error_rate
 from benchmarks.whisper import calibration, float_model, personalised
 from quantkit.arrays import FloatArray
 from quantkit.audio.corpora import open_corpus
@@ -33,7 +33,6 @@ from quantkit.calibration.data import CalibrationData
 from quantkit.errors import ModelError
 from quantkit.graph.artifact import model_files, read_info, total_size
 from quantkit.text.decoding import Decoding
-from quantkit.text.distances import error_counts, ratio_interval
 from quantkit.text.scoring import WrittenTextScoring
 
 RATE = 16_000
@@ -174,20 +173,13 @@ def report(rows: Sequence[Row], meant: Sequence[str], model: str, arguments: str
     ours = {row.name: row.texts for row in rows if row.program == "quantkit"}
     cells = []
     for row in rows:
-        counts = [
-            error_counts(words.split(), text.split())
-            for words, text in zip(meant, row.texts, strict=True)
-        ]
-        edits = np.array([each.errors for each in counts])
-        lengths = np.array([each.reference_length for each in counts])
-        low, high = ratio_interval(edits, lengths)
         same = sum(one == other for one, other in zip(row.texts, ours[row.name], strict=True))
         cells.append(
             [
                 row.name,
                 row.program,
                 f"{row.megabytes:.1f}",
-                f"{100 * edits.sum() / lengths.sum():.1f} % [{100 * low:.1f}, {100 * high:.1f}]",
+                word_error_rate(meant, row.texts),
                 "–" if row.program == "quantkit" else f"{same} of {len(meant)}",
             ]
         )
