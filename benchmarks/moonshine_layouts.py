@@ -28,6 +28,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 import quantkit
 from benchmarks.moonshine_graphs import STEMS, Sizes, Weights, write_four
 from benchmarks.results import host, replace_section, table
+from benchmarks.scoring import rate_cell
 from quantkit.arrays import FloatArray
 from quantkit.audio.corpora import open_corpus
 from quantkit.audio.features import load_waveform
@@ -36,7 +37,7 @@ from quantkit.codecs.catalogue import CodecChoice
 from quantkit.graph.merged_decoder import add_up_weights, branch_of
 from quantkit.graph.tensors import tensor_array
 from quantkit.quantization.choices.settings import QuantizeSettings
-from quantkit.text.distances import error_counts, ratio_interval
+from quantkit.text.distances import error_counts
 from quantkit.text.label_files.written_tokens import TOKENS_TXT
 from quantkit.text.scoring import WrittenTextScoring
 
@@ -158,13 +159,11 @@ def report(rows: Sequence[Row], arguments: str) -> str:
     """The section of RESULTS.md."""
     cells = []
     for row in rows:
-        edits, words = row.errors.T
-        low, high = ratio_interval(edits, words)
         cells.append(
             [
                 row.name,
                 f"{row.megabytes:.1f}",
-                f"{100 * edits.sum() / words.sum():.1f} % [{100 * low:.1f}, {100 * high:.1f}]",
+                rate_cell(*row.errors.T),
                 f"{row.same} of {len(row.errors)}",
                 f"{rows[0].seconds / row.seconds:.2f}×",
             ]

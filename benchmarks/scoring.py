@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from quantkit.arrays import FloatArray
 from quantkit.audio.features import iter_features
@@ -20,6 +21,7 @@ from quantkit.sensitivity.posteriors import divergence
 from quantkit.tasks.open import open_speech_model
 from quantkit.text.decoding import Decoding
 from quantkit.text.distances import (
+    ErrorCounts,
     bootstrap_interval,
     error_counts,
     levenshtein,
@@ -131,13 +133,23 @@ def word_error_rate(meant: Sequence[str], texts: Sequence[str]) -> str:
     >>> word_error_rate(["one two", "three"], ["one two", "three"])
     '0.0 % [0.0, 0.0]'
     """
-    counts = [
-        error_counts(words.split(), text.split()) for words, text in zip(meant, texts, strict=True)
-    ]
-    edits = np.array([each.errors for each in counts])
-    lengths = np.array([each.reference_length for each in counts])
-    low, high = ratio_interval(edits, lengths)
-    return f"{100 * edits.sum() / lengths.sum():.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+    return rate_of(
+        [error_counts(one.split(), other.split()) for one, other in zip(meant, texts, strict=True)]
+    )
+
+
+def rate_of(counts: Sequence[ErrorCounts]) -> str:
+    """Errors per unit of the references in percent, with its 95 % interval over clips."""
+    return rate_cell(
+        np.array([each.errors for each in counts], np.float64),
+        np.array([each.reference_length for each in counts], np.float64),
+    )
+
+
+def rate_cell(errors: npt.NDArray[np.float64], units: npt.NDArray[np.float64]) -> str:
+    """The same of errors and units of each clip, (clips,) both."""
+    low, high = ratio_interval(errors, units)
+    return f"{100 * errors.sum() / units.sum():.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def corpus_digest(corpus: Corpus) -> str:

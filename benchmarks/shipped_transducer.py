@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,11 +21,12 @@ import quantkit
 from benchmarks.cells import ROOT
 from benchmarks.recipes import sources_of
 from benchmarks.results import host, replace_section, table
+from benchmarks.scoring import rate_of
 from benchmarks.transducer import RATE, sequences
 from quantkit.audio.corpora import open_corpus
 from quantkit.audio.features import load_waveform
 from quantkit.audio.utterance import Corpus, Utterance
-from quantkit.text.distances import ErrorCounts, error_counts, ratio_interval
+from quantkit.text.distances import error_counts
 from quantkit.text.labels import Labels
 from quantkit.training.mixture import open_source
 
@@ -112,14 +113,6 @@ def heard(model: Path, data: Path, count: int, *, characters: bool = False) -> H
             click.echo(rows[-1])
         written = [bool(text) for _, text in texts(recogniser, in_silence(data))]
     return Heard(rows, len(written), sum(written))
-
-
-def rate_of(counts: Sequence[ErrorCounts]) -> str:
-    """Errors per unit of the references in percent, with its 95 % interval over clips."""
-    errors = np.array([each.errors for each in counts])
-    units = np.array([each.reference_length for each in counts])
-    low, high = ratio_interval(errors, units)
-    return f"{100 * errors.sum() / units.sum():.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 @click.command()

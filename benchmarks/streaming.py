@@ -20,6 +20,7 @@ import numpy.typing as npt
 import quantkit
 from benchmarks.cells import ROOT
 from benchmarks.results import host, replace_section, table
+from benchmarks.scoring import rate_cell
 from quantkit.audio.corpora import open_corpus
 from quantkit.audio.utterance import Corpus
 from quantkit.benchmarking.chunks import time_chunks
@@ -155,9 +156,7 @@ from float32 heard the same way, chunk by chunk, in nats per frame.
 
 
 def _rate(counts: Counts) -> str:
-    edits, lengths = counts.T
-    low, high = ratio_interval(edits, lengths)
-    return f"{100 * edits.sum() / lengths.sum():.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+    return rate_cell(*counts.T)
 
 
 def _difference(edits: Counts, counts: Counts) -> str:
